@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.item_scores import first_verdicts, item_means
-from kiln_mcp.evals.items import ItemReference
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.run_configs.prompts import shows_examples
-from kiln_mcp.run_configs.task_runs import Setup, resolve
+from kiln_mcp.run_configs.system_prompts import shows_examples
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from storage import (
     Eval,
     EvalConfig,
@@ -120,7 +120,7 @@ class VerdictRequest:
     Attributes:
         item: The item.
         run_config: What makes the output; None for a stored run.
-        setup: The run config, resolved.
+        resolved_config: The run config, resolved.
         output: The run that holds the output; None if it is to be made.
         sample: Which of the outputs of the item.
         verdicts: Which verdicts of the output.
@@ -128,7 +128,7 @@ class VerdictRequest:
 
     item: ItemReference
     run_config: TaskRunConfig | None
-    setup: Setup | None
+    resolved_config: ResolvedRunConfig | None
     output: RecordRow | None
     sample: int = 0
     verdicts: tuple[int, ...] = (0,)
@@ -190,9 +190,11 @@ class VerdictPlan:
         if evaluator.model:
             calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
         for request in self.requests:
-            if request.output is None and request.setup is not None:
-                calls_per_output = 2 if request.setup.thinking else 1
-                calls[request.setup.model] = calls.get(request.setup.model, 0) + calls_per_output
+            if request.output is None and request.resolved_config is not None:
+                calls_per_output = 2 if request.resolved_config.thinking else 1
+                calls[request.resolved_config.model] = (
+                    calls.get(request.resolved_config.model, 0) + calls_per_output
+                )
         return calls
 
 
@@ -233,19 +235,17 @@ async def plan_run(
     sources = await read_prompt_sources(measurement, run_configs)
     requests: list[VerdictRequest] = []
     for config in run_configs:
-        setup = resolve(measurement.task, config, sources.prompts, sources.examples, seed=seed)
+        resolved_config = resolve(
+            measurement.task, config, sources.prompts, sources.examples, seed=seed
+        )
         done = await measurement.judged_outputs(config.id)
         numbers = tuple(range(repeats.verdicts))
-        open_requests = [
-            open_request
+        planned_requests = (
+            VerdictRequest(item, config, resolved_config, None, sample, numbers).without(done)
             for sample in range(repeats.outputs)
             for item in items
-            if (
-                open_request := VerdictRequest(item, config, setup, None, sample, numbers).without(
-                    done
-                )
-            ).verdicts
-        ]
+        )
+        open_requests = [request for request in planned_requests if request.verdicts]
         outputs = await measurement.outputs(config.id) if open_requests else {}
         requests += [
             replace(request, output=outputs.get(request.output_key)) for request in open_requests

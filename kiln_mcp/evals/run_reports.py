@@ -10,10 +10,10 @@ from kiln_mcp.evals.answers import (
     ScoreRow,
     first_failures,
 )
-from kiln_mcp.evals.items import ItemReference
+from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan
-from kiln_mcp.evals.outcomes import RunOutcome
 from kiln_mcp.evals.repeat_summaries import repeat_lines
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.sentences import (
     after_run,
@@ -54,7 +54,7 @@ async def run_report(
     outcome: RunOutcome,
     configs: Sequence[TaskRunConfig],
     items: Sequence[ItemReference],
-    split: str,
+    part: str,
 ) -> EvalRunReport:
     """Return what a run of an eval did, with the score table.
 
@@ -63,7 +63,7 @@ async def run_report(
         outcome: What was done.
         configs: The run configs.
         items: The items.
-        split: The name of their split.
+        part: The name of their part.
     """
     measurement = work.measurement
     is_calibrated = await measurement.is_calibrated()
@@ -75,7 +75,7 @@ async def run_report(
     return EvalRunReport(
         eval=measurement.eval_record.name,
         evaluator=measurement.evaluator_record.name,
-        split=split,
+        part=part,
         items=len(items),
         newly_scored=outcome.new_verdicts,
         already_scored=outcome.existing,

@@ -1,4 +1,4 @@
-"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a part, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
@@ -14,22 +14,22 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of, stored_case
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
     VerdictRequest,
     remaining_requests_of,
 )
-from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.trials_on_references import fault_on_references
 from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     Evaluator,
-    Setting,
     Skipped,
 )
 from kiln_mcp.evaluators.registry import load_evaluator
@@ -57,18 +57,18 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     evaluator = measurement.evaluator
-    setting = _setting(workspace, measurement)
+    context = _context(workspace, measurement)
     tally = Tally(work.steps, evaluator.model is not None, existing=work.existing)
     run = _Run(
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
-        setting=setting,
+        context=context,
         tally=tally,
         width=_width(workspace, work),
         fault=""
         if work.existing
-        else await fault_on_references(measurement, setting, work.requests),
+        else await fault_on_references(measurement, context, work.requests),
     )
     waiting: Sequence[VerdictRequest] = work.requests
     pause_s = FIRST_PAUSE_S
@@ -92,9 +92,9 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     return outcome
 
 
-def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
+def _context(workspace: Workspace, measurement: Measurement) -> EvaluationContext:
     purpose = f"evals/judge {measurement.evaluator_record.name}"
-    return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
+    return EvaluationContext(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
 def _width(workspace: Workspace, work: VerdictPlan) -> Width:
@@ -124,7 +124,7 @@ class _Run:
         workspace: Asks models and reports progress.
         measurement: The eval.
         evaluator: Its evaluator, opened once.
-        setting: Where the evaluator works.
+        context: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
         fault: Why the evaluator must be wrong if it fails every output; "" if nothing says so.
@@ -134,7 +134,7 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
-    setting: Setting
+    context: EvaluationContext
     tally: Tally
     width: Width
     fault: str = ""
@@ -143,7 +143,7 @@ class _Run:
     def is_doubtful(self, verdict: "_Verdict") -> bool:
         """Return whether a verdict says more of the evaluator, if all are like it."""
         value = verdict.value
-        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.setting)
+        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.context)
         return verdict.is_unread or (bool(self.fault) and is_fail)
 
     async def report(self) -> None:
@@ -258,8 +258,8 @@ async def _do(
     for number in request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=run.evaluator.model is None):
-            setting = replace(run.setting, verdict_number=number) if number else run.setting
-            value = await run.evaluator.evaluate(case, setting)
+            context = replace(run.context, verdict_number=number) if number else run.context
+            value = await run.evaluator.evaluate(case, context)
             verdict = _Verdict(request, item, output, value, number)
             if not tally.has_read_value and run.is_doubtful(verdict):
                 run.held_verdicts.append(verdict)
@@ -270,12 +270,14 @@ async def _do(
 
 async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
     """Return a new output, and the tokens that its model thought with."""
-    if request.setup is None or request.run_config is None:
+    if request.resolved_config is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
-    setup = replace(request.setup, sample=request.sample) if request.sample else request.setup
-    production = await produce(run.workspace.engine, setup, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, setup)
+    resolved_config = request.resolved_config
+    if request.sample:
+        resolved_config = replace(resolved_config, sample=request.sample)
+    production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
+    output = to_task_run(production, item.task_input, request.run_config, resolved_config)
     return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
@@ -306,16 +308,19 @@ def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:
 
 async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {
-        request.run_config.id: request.setup
+    resolved_configs = {
+        request.run_config.id: request.resolved_config
         for request in work.requests
-        if request.run_config and request.setup
+        if request.run_config and request.resolved_config
     }
-    seeds = {setup.seed for setup in setups.values()}
+    seeds = {resolved_config.seed for resolved_config in resolved_configs.values()}
     entry = {
         "v": 1,
         "at": datetime.now(UTC).isoformat(),
-        "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
+        "run_configs": {
+            config: resolved_config.fingerprint
+            for config, resolved_config in resolved_configs.items()
+        },
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
         "outputs_an_item": work.repeats.outputs,

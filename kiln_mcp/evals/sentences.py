@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
 from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import AnswerState
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 
-FEW_ITEMS: Final = 30
 FEWEST_OF_ONE_KIND: Final = 3
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
@@ -24,8 +24,8 @@ _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
 
 def filter_of_test(eval_record: Eval) -> str:
     """Return the filter of an eval's test items; "" if it has none."""
-    split = eval_record.split("test")
-    return split.filter_id if split else ""
+    part = eval_record.part("test")
+    return part.filter_id if part else ""
 
 
 def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
@@ -75,16 +75,16 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="measure_agreement", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
-    """Return the error for a split without items."""
-    part = eval_record.split(split)
+def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
+    """Return the error for a part without items."""
+    part = eval_record.part(name)
     if part is None:
         names = ", ".join(eval_record.splits)
         return NothingToEvaluate(
-            f"The eval {eval_record.name!r} has no split {split!r}. Choose one of: {names}."
+            f"The eval {eval_record.name!r} has no part {name!r}. Choose one of: {names}."
         )
     return NothingToEvaluate(
-        f"The split {split!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
+        f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
             NextStep(tool="add_items", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
@@ -139,8 +139,12 @@ def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:
 
 def repeat_warnings(work: VerdictPlan) -> list[str]:
     """Return what to know about outputs that were made several times."""
-    setups = {r.run_config.name: r.setup for r in work.requests if r.run_config and r.setup}
-    certain = [name for name, setup in setups.items() if setup.temperature == 0]
+    temperatures = {
+        request.run_config.name: request.resolved_config.temperature
+        for request in work.requests
+        if request.run_config and request.resolved_config
+    }
+    certain = [name for name, temperature in temperatures.items() if temperature == 0]
     if work.repeats.outputs < 2 or not certain:
         return []
     return [
@@ -183,7 +187,7 @@ def run_warnings(
         )
     if outcome.skipped:
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
-    if items < FEW_ITEMS:
+    if items < WIDE_INTERVAL_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
     if measurement.evaluator.model and not is_calibrated:
         warnings.append(

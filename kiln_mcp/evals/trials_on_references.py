@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from kiln_mcp.evals.items import Item, read_items
+from kiln_mcp.evals.eval_items import Item, read_items
 from kiln_mcp.evals.measurement import Measurement, VerdictRequest
-from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting
-from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Evaluator
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.registry import is_tried
 from kiln_mcp.evaluators.scales import binary_scores
-from kiln_mcp.evaluators.values import as_text
+from kiln_mcp.evaluators.value_extraction import as_text
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 
 MOST_TRIALS: Final = 12
 FEWEST_TRIALS: Final = 3
@@ -19,7 +19,7 @@ FEWEST_TRIALS: Final = 3
 
 
 async def fault_on_references(
-    measurement: Measurement, setting: Setting, requests: Sequence[VerdictRequest]
+    measurement: Measurement, context: EvaluationContext, requests: Sequence[VerdictRequest]
 ) -> str:
     """Return why a check must be wrong; "" if it passes a right answer, or none can be tried.
 
@@ -28,7 +28,7 @@ async def fault_on_references(
 
     Args:
         measurement: The eval with the check.
-        setting: Where it works.
+        context: Where it works.
         requests: What is to be judged.
     """
     if not is_tried(measurement.evaluator_record):
@@ -37,8 +37,8 @@ async def fault_on_references(
     items = await read_items(measurement.store, list(references.values())[:MOST_TRIALS])
     failed = 0
     for item in items:
-        evaluation = await _try(measurement.evaluator, item, setting)
-        if evaluation is not None and not is_fail(evaluation, setting):
+        evaluation = await _try(measurement.evaluator, item, context)
+        if evaluation is not None and not is_fail(evaluation, context):
             return ""
         failed += evaluation is not None
     if failed < FEWEST_TRIALS:
@@ -49,19 +49,19 @@ async def fault_on_references(
     )
 
 
-def is_fail(evaluation: Evaluation, setting: Setting) -> bool:
+def is_fail(evaluation: Evaluation, context: EvaluationContext) -> bool:
     """Return whether an evaluation gives every score the worst mark of a check."""
-    return evaluation.values == binary_scores(setting.eval_record.output_scores, passed=False)
+    return evaluation.values == binary_scores(context.eval_record.output_scores, passed=False)
 
 
-async def _try(evaluator: Evaluator, item: Item, setting: Setting) -> Evaluation | None:
+async def _try(evaluator: Evaluator, item: Item, context: EvaluationContext) -> Evaluation | None:
     """Return what a check says of an item's right answer; None if it cannot be tried on it."""
     answer = (item.reference or {}).get(REFERENCE_KEY)
     if answer is None:
         return None
     try:
         verdict = await evaluator.evaluate(
-            Case(item.task_input, as_text(answer), None, item.reference), setting
+            Case(item.task_input, as_text(answer), None, item.reference), context
         )
     except EvalError:
         return None

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from kiln_mcp.evals.outcomes import Failure
+from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evolution.blocks import Candidate, placeholders
 from kiln_mcp.evolution.search import SearchResult
 

@@ -26,14 +26,6 @@ def unusable_template(text: str, reason: str) -> EvalError:
     )
 
 
-def unusable_pattern(pattern: str, reason: str) -> EvalError:
-    """Return the error of a pattern that is no regular expression."""
-    return EvalError(
-        f"The pattern {excerpt(pattern, 80)!r} cannot be used: {excerpt(reason, LONGEST_REASON)}. "
-        "Give a regular expression as Python reads it."
-    )
-
-
 def constant_logic(kind: str, logic: str, reason: str) -> EvalError:
     """Return the error of an evaluator's logic that says the same of every output.
 

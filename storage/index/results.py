@@ -1,8 +1,8 @@
 """Query what evals need: items, results, outputs and ratings, as columns of the index.
 
 No file is read and no record is made. An item may have several outputs of a run config, which have
-sample numbers, and an output several verdicts of one judge. Of several results of one verdict the
-oldest counts.
+sample numbers, and an output several verdicts of one evaluator. Of several results of one verdict
+the oldest counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class RecordRow(NamedTuple):
 
 
 class ResultRow(NamedTuple):
-    """A result of a judge.
+    """A result of an evaluator.
 
     Attributes:
         path: Its file.
@@ -175,30 +175,30 @@ async def outputs_of_evals(
 
 
 async def judged_outputs(
-    index: IndexReader, judge: str, run_config_id: str
+    index: IndexReader, evaluator: str, run_config_id: str
 ) -> frozenset[VerdictKey]:
-    """Return the verdicts that a judge has given, scored or skipped."""
+    """Return the verdicts that an evaluator has given, scored or skipped."""
     values: dict[str, SqlValue] = {
-        "judge": await index.number_of(judge),
+        "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
     }
     rows = cast("list[tuple[str, int, int]]", await index.rows(sql.JUDGED_OUTPUTS, values))
     return frozenset(map(VerdictKey._make, rows))
 
 
-async def judged_run_configs(index: IndexReader, judge: str) -> frozenset[str]:
-    """Return the run configs that a judge has results of; "" stands for stored outputs."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def judged_run_configs(index: IndexReader, evaluator: str) -> frozenset[str]:
+    """Return the run configs that an evaluator has results of; "" stands for stored outputs."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     rows = await index.rows(sql.JUDGED_RUN_CONFIGS, values)
     return frozenset(cast("str", config) for (config,) in rows)
 
 
 async def verdicts(
-    index: IndexReader, judge: str, run_config_id: str, key: str
+    index: IndexReader, evaluator: str, run_config_id: str, key: str
 ) -> dict[VerdictKey, Verdict]:
     """Return one score of a run config in each verdict, less those that were skipped."""
     values: dict[str, SqlValue] = {
-        "judge": await index.number_of(judge),
+        "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
         "key": key,
     }
@@ -218,9 +218,9 @@ def _verdicts_in(rows: Sequence[object]) -> dict[VerdictKey, Verdict]:
     }
 
 
-async def results(index: IndexReader, judge: str) -> list[ResultRow]:
-    """Return all results of a judge, the oldest first."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def results(index: IndexReader, evaluator: str) -> list[ResultRow]:
+    """Return all results of an evaluator, the oldest first."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     scores: dict[int, dict[str, float]] = {}
     rows_of_scores = await index.rows(sql.ALL_SCORES, values)
     for row, key, value in cast("list[tuple[int, str, float]]", rows_of_scores):
@@ -234,9 +234,9 @@ async def results(index: IndexReader, judge: str) -> list[ResultRow]:
     ]
 
 
-async def usage_means(index: IndexReader, judge: str) -> dict[str, UsageMeans]:
-    """Return what the outputs that a judge has judged took, by run config."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def usage_means(index: IndexReader, evaluator: str) -> dict[str, UsageMeans]:
+    """Return what the outputs that an evaluator has scored took, by run config."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     rows = await index.rows(sql.USAGE_MEANS, values)
     return {
         cast("str", config): UsageMeans(

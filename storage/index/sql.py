@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS input_tags (
 
 CREATE TABLE IF NOT EXISTS results (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
-    judge INTEGER NOT NULL REFERENCES parents (number),
+    evaluator INTEGER NOT NULL REFERENCES parents (number),
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
     output_id TEXT NOT NULL,
@@ -92,8 +92,8 @@ CREATE TABLE IF NOT EXISTS results (
     cost REAL,
     latency_ms REAL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS results_by_judge
-    ON results (judge, run_config_id, item_id, sample, verdict);
+CREATE INDEX IF NOT EXISTS results_by_evaluator
+    ON results (evaluator, run_config_id, item_id, sample, verdict);
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
@@ -105,7 +105,7 @@ CREATE TABLE IF NOT EXISTS scores (
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 """
 
 # Building.
@@ -161,9 +161,10 @@ ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
-    (row, judge, run_config_id, item_id, output_id, sample, verdict, is_skipped, cost, latency_ms)
+    (row, evaluator, run_config_id, item_id, output_id, sample, verdict, is_skipped, cost,
+    latency_ms)
 VALUES (
-    :row, :judge, :run_config_id, :item_id, :output_id, :sample, :verdict, :is_skipped, :cost,
+    :row, :evaluator, :run_config_id, :item_id, :output_id, :sample, :verdict, :is_skipped, :cost,
     :latency_ms
 )
 """
@@ -224,10 +225,10 @@ GROUP BY facet ORDER BY count(*) DESC, facet
 SCORE_TABLE: Final[LiteralString] = """
 WITH items AS (
     SELECT parents.path, run_config_id, key, avg(value) AS mean
-    FROM parents CROSS JOIN results ON results.judge = parents.number
+    FROM parents CROSS JOIN results ON results.evaluator = parents.number
         CROSS JOIN scores ON scores.row = results.row
     WHERE parents.path GLOB :judges AND run_config_id <> ''
-    GROUP BY judge, run_config_id, key, item_id
+    GROUP BY evaluator, run_config_id, key, item_id
 )
 SELECT path, run_config_id, key, count(*), avg(mean) FROM items
 GROUP BY path, run_config_id, key ORDER BY path, key, avg(mean) DESC
@@ -235,31 +236,31 @@ GROUP BY path, run_config_id, key ORDER BY path, key, avg(mean) DESC
 """Each item counts once, with the mean of its outputs."""
 SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
-FROM parents CROSS JOIN results ON results.judge = parents.number
+FROM parents CROSS JOIN results ON results.evaluator = parents.number
 WHERE parents.path GLOB :judges AND EXISTS (SELECT 1 FROM scores WHERE scores.row = results.row)
-GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
+GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 """
 
-# Results of one judge.
+# Results of one evaluator.
 
 JUDGED_OUTPUTS: Final[LiteralString] = """
 SELECT item_id, sample, verdict FROM results
-WHERE judge = :judge AND run_config_id = :run_config_id
+WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
-SELECT DISTINCT run_config_id FROM results WHERE judge = :judge
+SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
 SCORES: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 """
 SCORES_NEWEST_FIRST: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
@@ -268,23 +269,23 @@ ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id,
     results.sample
 FROM results CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge
+WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
 """
 ALL_SCORES: Final[LiteralString] = """
 SELECT scores.row, scores.key, scores.value
-FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.judge = :judge
+FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.evaluator = :evaluator
 """
 USAGE_MEANS: Final[LiteralString] = """
 SELECT run_config_id, count(*), count(cost), avg(cost), count(latency_ms), avg(latency_ms)
 FROM (
     SELECT results.run_config_id, results.cost, results.latency_ms
-    FROM results WHERE judge = :judge AND output_id = '' AND verdict = 0
+    FROM results WHERE evaluator = :evaluator AND output_id = '' AND verdict = 0
     UNION ALL
     SELECT results.run_config_id, runs.cost, runs.latency_ms
     FROM (
         SELECT DISTINCT run_config_id, output_id FROM results
-        WHERE judge = :judge AND output_id <> ''
+        WHERE evaluator = :evaluator AND output_id <> ''
     ) AS results LEFT JOIN runs ON runs.row = (
         SELECT records.row FROM records
         WHERE records.kind = 'task_run' AND records.id = results.output_id

@@ -1,7 +1,7 @@
 """Evaluators (eval configs): the two older kinds of judges, and the eight kinds of newer files."""
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     Discriminator,
@@ -43,9 +43,7 @@ class LlmJudge(Part):
     max_tokens: int | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_usual_length(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, JsonValue]:
+    def _leave_out_usual_length(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write no key that Kiln does not know, unless it says something."""
         return _without_null(handler(self), "max_tokens")
 
@@ -89,9 +87,7 @@ class ExactMatch(Part):
     comparison: ComparisonRules | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_usual_rules(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, JsonValue]:
+    def _leave_out_usual_rules(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write no key that Kiln does not know, unless it says something."""
         return _without_null(handler(self), "comparison")
 
@@ -208,7 +204,7 @@ def is_extension_type(name: str) -> bool:
     return bool(_EXTENSION_TYPE.fullmatch(name))
 
 
-def _without_null(fields: dict[str, JsonValue], key: str) -> dict[str, JsonValue]:
+def _without_null(fields: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name != key or value is not None}
 
 

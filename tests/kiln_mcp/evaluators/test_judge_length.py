@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bench import Bench, BenchSetup
+from kiln_mcp.evaluators.kinds.steps_judge import StepsJudgeEvaluator
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.evaluators.steps_judge import StepsJudgeEvaluator
 from kiln_mcp.llm.reasoning_models import reasons
 from storage import DataSource, Eval, EvalConfig, EvalOutputScore, Task, TaskOutput, TaskRun
 from storage import TaskRunSplit as Split
