@@ -99,10 +99,10 @@ class RepeatRow(Result):
             pass_any_low=any_low,
             pass_any_high=any_high,
             n=line.pass_all.count if line.pass_all else None,
-            variance=_known(line.variance.total),
-            variance_of_items=_known(line.variance.item),
-            variance_of_sampling=_known(line.variance.sampling),
-            variance_of_judge=_known(line.variance.judge),
+            variance=_value_or_none(line.variance.total),
+            variance_of_items=_value_or_none(line.variance.item),
+            variance_of_sampling=_value_or_none(line.variance.sampling),
+            variance_of_judge=_value_or_none(line.variance.judge),
             says=line.says,
         )
 
@@ -256,7 +256,7 @@ def first_failures(failures: Sequence[FailedItem], count: int = 5) -> list[Faile
     return list(failures[:count])
 
 
-def _known(value: float | CannotTell) -> float | None:
+def _value_or_none(value: float | CannotTell) -> float | None:
     return None if isinstance(value, CannotTell) else round(value, 6)
 
 

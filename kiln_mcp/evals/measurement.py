@@ -250,9 +250,9 @@ async def plan_run(
         requests += [
             replace(request, output=outputs.get(request.output_key)) for request in open_requests
         ]
-    planned = len(items) * len(run_configs) * repeats.outputs * repeats.verdicts
+    all_verdicts = len(items) * len(run_configs) * repeats.outputs * repeats.verdicts
     plan = VerdictPlan(measurement, tuple(requests), 0, repeats)
-    return replace(plan, existing=planned - plan.verdicts)
+    return replace(plan, existing=all_verdicts - plan.verdicts)
 
 
 async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:

@@ -61,10 +61,10 @@ class RepeatLine:
         values = {name: getattr(self.variance, name) for name in PARTS}
         if not isinstance(values["sampling"], CannotTell):
             del values["item_and_sampling"], values["sampling_and_judge"]
-        known = {PARTS[n]: v for n, v in values.items() if isinstance(v, float)}
+        components = {PARTS[n]: v for n, v in values.items() if isinstance(v, float)}
         shares = [
             f"{part} {value:.4f} ({value / total:.0%})" if total else f"{part} 0"
-            for part, value in known.items()
+            for part, value in components.items()
         ]
         unknown = {
             v.reason: PARTS[n]

@@ -105,8 +105,8 @@ def uniform_warnings(
     if any(row.mean != scores[row.score] for row in rows):
         return []
     return [
-        f"Every output of {count} items failed. If that is not what you expect, read some with "
-        "describe_eval and check the evaluator."
+        f"Every output of {count} items failed. If that is not what you expect, read some and "
+        "check the evaluator."
     ]
 
 

@@ -58,18 +58,18 @@ async def score_lines(
     for config in run_configs:
         usage = usages.get(config.id)
         for score in measurement.score_keys:
-            scored = outputs.of(config.id, score, items)
-            if not scored:
+            item_outputs = outputs.of(config.id, score, items)
+            if not item_outputs:
                 continue
-            mean = mean_of_items(scored)
+            mean = mean_of_items(item_outputs)
             lines.append(
                 ScoreLine(
                     run_config=config.name,
                     score=score,
                     mean=mean.mean,
                     interval=mean.interval,
-                    count=len(scored),
-                    exclusions=len(items) - len(scored),
+                    count=len(item_outputs),
+                    exclusions=len(items) - len(item_outputs),
                     cost_usd=_cost(usage),
                     latency_s=_seconds(usage),
                 )

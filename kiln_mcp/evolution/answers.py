@@ -36,7 +36,7 @@ class EvolutionReport(Result):
     race_wins: list[RaceWon]
     max_calls: int
     search_calls: int
-    unscored: dict[str, int] = Field(
+    failures_by_reason: dict[str, int] = Field(
         default={},
         description="Runs of the search without a score, by reason; they count for none.",
     )

@@ -102,11 +102,11 @@ class ModelReflector:
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
         attempts = await self._trials.attempts([(best, item) for item in looked_at])
         # An attempt without a score shows nothing of what the instruction lacks.
-        scored = [(attempt, attempt.score) for attempt in attempts if attempt.score is not None]
-        failures = [attempt for attempt, score in scored if score < 1]
+        scores = [(attempt, attempt.score) for attempt in attempts if attempt.score is not None]
+        failures = [attempt for attempt, score in scores if score < 1]
         if not failures:
             return None
-        edits = await self._ask(best, failures, [a for a, score in scored if score >= 1][:1])
+        edits = await self._ask(best, failures, [a for a, score in scores if score >= 1][:1])
         try:
             instruction = apply_edits(best.instruction, edits)
         except ValueError:

@@ -110,15 +110,18 @@ async def evolve_prompt(
 
 
 async def _evolve(search_context: SearchContext) -> EvolutionReport:
-    result, unscored = await _search(search_context)
+    result, failures_by_reason = await _search(search_context)
     better = result.best.key != search_context.start.key
     saved = await _save(search_context, result) if better else None
     held_out = await _measure(search_context, saved) if saved else None
     answer = _answer(search_context, result, saved, held_out).model_copy(
         update={
-            "unscored": dict(unscored),
+            "failures_by_reason": dict(failures_by_reason),
             "warnings": search_warnings(
-                result, unscored, held_out.failures if held_out else (), search_context.start
+                result,
+                failures_by_reason,
+                held_out.failures if held_out else (),
+                search_context.start,
             ),
         }
     )

@@ -10,7 +10,7 @@ from kiln_mcp.evolution.search import SearchResult
 
 def search_warnings(
     result: SearchResult,
-    unscored: Mapping[str, int],
+    failures_by_reason: Mapping[str, int],
     failures: Sequence[Failure],
     start: Candidate,
 ) -> list[str]:
@@ -18,15 +18,15 @@ def search_warnings(
 
     Args:
         result: What it found.
-        unscored: Runs of candidates without a score, by reason.
+        failures_by_reason: Runs of candidates without a score, by reason.
         failures: Held-out items that could not be scored.
         start: The candidate that it started from.
     """
     warnings: list[str] = []
-    if unscored:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in unscored.items())
+    if failures_by_reason:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in failures_by_reason.items())
         warnings.append(
-            f"{sum(unscored.values())} runs of the search have no score ({reasons}): they "
+            f"{sum(failures_by_reason.values())} runs of the search have no score ({reasons}): they "
             "count for no candidate, and against none."
         )
     for name, count in Counter(failure.run_config for failure in failures).items():

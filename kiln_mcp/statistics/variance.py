@@ -102,10 +102,10 @@ def variance_components(
 
 def _of_single_outputs(squares: _MeanSquares, judge: float | CannotTell) -> VarianceComponents:
     """Return the components of items with one output each: items and outputs go together."""
-    known = 0.0 if isinstance(judge, CannotTell) else judge
-    between = _excess(squares, known)
+    judge_variance = 0.0 if isinstance(judge, CannotTell) else judge
+    between = _excess(squares, judge_variance)
     return VarianceComponents(
-        total=_sum(between, known),
+        total=_sum(between, judge_variance),
         item=CannotTell(_NO_REPEATS),
         sampling=CannotTell(_NO_REPEATS),
         judge=judge,

@@ -34,11 +34,7 @@ _Item = tuple[Any, Any]
 
 
 def constant_answer(pattern: str) -> Constant | None:
-    """Return the answer that a valid pattern gives in every text; None if none is proven.
-
-    Raises:
-        re.error: It is no regular expression.
-    """
+    """Return the answer that a valid pattern gives in every text; None if none is proven."""
     tree = _parser.parse(pattern)
     if _Search(tree.state).is_impossible(_Place(list(tree), has_lines=_has_lines(tree.state))):
         return "never"
@@ -53,14 +49,14 @@ class _Place:
 
     Attributes:
         items: The items.
-        before: The fewest characters before them.
-        after: The fewest behind them.
+        shortest_prefix: The fewest characters before them.
+        shortest_suffix: The fewest behind them.
         has_lines: Whether `^` and `$` mean lines.
     """
 
     items: Sequence[_Item]
-    before: int = 0
-    after: int = 0
+    shortest_prefix: int = 0
+    shortest_suffix: int = 0
     has_lines: bool = False
 
     def inner(self, items: Iterable[_Item]) -> "_Place":
@@ -78,8 +74,8 @@ class _Search:
         """Return whether items in a row cannot match."""
         widths = [self._width(item) for item in place.items]
         for number, item in enumerate(place.items):
-            left = place.before + sum(widths[:number])
-            right = place.after + sum(widths[number + 1 :])
+            left = place.shortest_prefix + sum(widths[:number])
+            right = place.shortest_suffix + sum(widths[number + 1 :])
             rest = place.items[number + 1 :]
             if self._fails(_Place([item], left, right, place.has_lines), rest):
                 return True
@@ -113,13 +109,13 @@ def _has_lines(state: Any) -> bool:
 
 def _fails_at(mark: Any, place: _Place, rest: Sequence[_Item]) -> bool:
     if mark is _codes.AT_BEGINNING_STRING or (mark is _codes.AT_BEGINNING and not place.has_lines):
-        return place.before > 0
+        return place.shortest_prefix > 0
     if mark is _codes.AT_END_STRING:
-        return place.after > 0
+        return place.shortest_suffix > 0
     if mark is not _codes.AT_END or place.has_lines:
         return False
     # Before a last line end is an end, too.
-    return place.after > 1 or (place.after == 1 and _is_no_line_end(rest))
+    return place.shortest_suffix > 1 or (place.shortest_suffix == 1 and _is_no_line_end(rest))
 
 
 def _is_no_line_end(rest: Sequence[_Item]) -> bool:
@@ -136,7 +132,7 @@ def _is_empty_class(members: Sequence[_Item]) -> bool:
     if not members or members[0][0] is not _codes.NEGATE:
         return False
     categories = [argument for code, argument in members if code is _codes.CATEGORY]
-    return any(one in categories and other in categories for one, other in _OPPOSITES)
+    return any(first in categories and second in categories for first, second in _OPPOSITES)
 
 
 def _any_item(tree: Iterable[_Item], holds: Callable[[_Item], bool]) -> bool:

@@ -297,7 +297,7 @@ async def test_answers_that_are_not_complete_are_no_zeros_of_the_start(tmp_path:
 
     async with open_search_bench(tmp_path, answer) as bench:
         report = await bench.evolve(max_calls=100, seed=1)
-        assert report.unscored["refused"] > 0
+        assert report.failures_by_reason["refused"] > 0
         assert (report.winner, report.race_wins, report.gain_shown) == (None, [], False)
         assert any("count for no candidate, and against none" in said for said in report.warnings)
         text = await anyio.Path(report.trace).read_text(encoding="utf-8")
