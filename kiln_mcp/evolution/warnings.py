@@ -25,9 +25,10 @@ def search_warnings(
     warnings: list[str] = []
     if failures_by_reason:
         reasons = ", ".join(f"{count} {reason}" for reason, count in failures_by_reason.items())
+        count = sum(failures_by_reason.values())
         warnings.append(
-            f"{sum(failures_by_reason.values())} runs of the search have no score ({reasons}): they "
-            "count for no candidate, and against none."
+            f"{count} runs of the search have no score ({reasons}): they count for no candidate, "
+            "and against none."
         )
     for name, count in Counter(failure.run_config for failure in failures).items():
         warnings.append(
