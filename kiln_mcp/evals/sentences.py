@@ -9,7 +9,7 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evaluators.scales import binary_scores
-from kiln_mcp.llm import AnswerState
+from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 
@@ -91,6 +91,12 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
         ],
     )
+
+
+HOST_IS_NOT_BLIND: Final = (
+    "The judge is the connected assistant, which is not blind: its context may hold the spec, the "
+    "labels and earlier results. Judge in a fresh conversation, or with another model."
+)
 
 
 def uniform_warnings(
@@ -193,6 +199,8 @@ def run_warnings(
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing."
         )
+    if measurement.evaluator.model == HOST:
+        warnings.append(HOST_IS_NOT_BLIND)
     return warnings
 
 
