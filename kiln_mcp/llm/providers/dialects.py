@@ -1,6 +1,5 @@
 """The dialects of models, learned from refusals and kept in the home with their date."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
 from storage.sqlite_files import open_shared
+from storage.text.fixed_schema import sorted_text
 
 _MOST_SCHEMAS: Final = 1024
 _TABLE: Final[LiteralString] = """
@@ -241,7 +241,7 @@ class ServerDialects:
 
 
 def _schema_text(request: ModelRequest) -> str:
-    return "" if request.schema is None else json.dumps(request.schema, sort_keys=True)
+    return "" if request.schema is None else sorted_text(request.schema)
 
 
 def _words_of(error: ModelError) -> str:
