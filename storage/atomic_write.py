@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
@@ -87,7 +87,11 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     return fresh
 
 
-def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Path]:
+def write_all_aside(
+    files: Sequence[tuple[Path, bytes]],
+    place: Path,
+    make_parent: Callable[[str], None] | None = None,
+) -> list[Path]:
     """Write the new contents of several files aside, down to the disk, and return where.
 
     The disk is waited for once for many files together, where it can.
@@ -95,19 +99,26 @@ def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Pa
     Args:
         files: Each file with what it is to hold.
         place: A folder of the same disk that is there.
+        make_parent: Makes the folder of a file; None for the usual way, which follows links.
 
     Raises:
         WriteError: The disk refused; nothing was changed, and no temporary file stays.
     """
+    make = make_parent or make_folder
     fresh: list[Path] = []
     try:
         if len(files) >= _MANY and can_flush(place):
             with disk_errors(place), flush_when_done(place):
                 for path, content in files:
+                    make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
                     _close(_write_one(path, content, place, fresh))
         else:
             for begin in range(0, len(files), _FLUSHED_TOGETHER):
-                _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
+                part = files[begin : begin + _FLUSHED_TOGETHER]
+                with disk_errors(part[0][0]):
+                    for path, _ in part:
+                        make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
+                _write_together(part, place, fresh)
     except BaseException:
         remove_files(fresh)
         raise
@@ -133,10 +144,8 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
 
 
 def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> int:
-    """Write a file's content aside and make the folder that it goes to; return it open."""
+    """Write a file's content aside; return it open."""
     try:
-        text = str(path)
-        make_folder(text.rpartition(os.sep)[0])
         file, descriptor = _create_aside(path, place)
         fresh.append(file)
         try:

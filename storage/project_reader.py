@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.commits.attachments import attached_file
-from storage.commits.recovery import list_foreign
+from storage.commits.pending_changes import list_foreign
 from storage.commits.side_files import (
     damaged_lines,
     list_side_files,
@@ -17,6 +17,7 @@ from storage.commits.side_files import (
     whole_lines,
 )
 from storage.commits.trash import list_unwritten
+from storage.conflict_copies import ConflictCopy, copies_below, folder_copy
 from storage.errors import (
     CorruptRecord,
     RecordNotFound,
@@ -348,12 +349,12 @@ class ProjectReader:
         return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
     async def score_counts(self, eval_record: Eval) -> list[ScoreCount]:
-        """Return how many items every judge of an eval has scored, by run config."""
+        """Return how many items every evaluator of an eval has scored, by run config."""
         folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_counts(folder))
 
     async def score_table(self, eval_record: Eval) -> list[ScoreCell]:
-        """Return every judge's mean score of every run config on an eval."""
+        """Return every evaluator's mean score of every run config on an eval."""
         folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_table(folder))
 
@@ -369,11 +370,19 @@ class ProjectReader:
             problems[path] = RecordProblem(path, _FOREIGN)
         return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
+    async def copies(self) -> list[ConflictCopy]:
+        """Return what cloud drives left beside records: it is neither read nor counted."""
+        pairs = await self._index.ask(lambda index: index.copies())
+        folders = [folder_copy(*pair) for pair in pairs]
+        paths = [copy.path for copy in folders]
+        files = await anyio.to_thread.run_sync(copies_below, self.folder, paths)
+        return sorted([*folders, *files], key=lambda copy: copy.path)
+
     async def duplicates(self) -> list[RecordProblem]:
-        """Return the records whose id another one has, such as copies made in a file manager.
+        """Return the records whose id another one has that lies elsewhere, below another parent.
 
         An id means the record with the shortest path; all are listed and counted. Of a copied
-        folder only the topmost record is returned.
+        folder only the topmost record is returned. Copies beside their record are `copies`.
         """
         problems: list[RecordProblem] = []
         for first, *copies in await self._index.ask(lambda index: index.duplicates()):

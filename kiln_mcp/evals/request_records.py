@@ -6,11 +6,11 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of, read_items, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of, read_items, stored_case
 from kiln_mcp.evals.measurement import VerdictRequest
 from kiln_mcp.evaluators.evaluator import Evaluator, LooksAhead
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ProjectStore, TaskRun
 
 READ_AT_ONCE: Final = 64

@@ -8,7 +8,7 @@ from typing import Final
 from kiln_mcp.evaluators.evaluator import (
     CANNOT_BE_JUDGED,
     Evaluation,
-    Setting,
+    EvaluationContext,
     Skipped,
     as_scores,
 )
@@ -16,8 +16,8 @@ from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, wei
 from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from storage import EvalOutputScore
+from storage.isolation.fixed_schema import FixedSchema
 from storage.text.excerpts import excerpt
-from storage.text.fixed_schema import FixedSchema
 
 TOP_LOGPROBS: Final = 10
 LONGEST_VERDICT: Final = 1200
@@ -50,7 +50,7 @@ class JudgeModel:
 
 
 async def ask_verdict(
-    judge: JudgeModel, prompt: tuple[Message, ...], setting: Setting
+    judge: JudgeModel, prompt: tuple[Message, ...], context: EvaluationContext
 ) -> Evaluation | Skipped:
     """Ask a judge's model for a verdict; it may abstain.
 
@@ -58,8 +58,8 @@ async def ask_verdict(
         EvalError: The answer holds no score.
         ModelError: The model gave no usable answer.
     """
-    engine, asker = setting.engine, setting.asker
-    scores = setting.eval_record.output_scores
+    engine, asker = context.engine, context.asker
+    scores = context.eval_record.output_scores
     request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:

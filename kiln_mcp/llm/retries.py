@@ -1,6 +1,7 @@
 """Send a request: within its budget, through its rate limiter, with retries."""
 
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count
@@ -10,14 +11,18 @@ import anyio
 
 from kiln_mcp.llm.budget.budget import NotSent
 from kiln_mcp.llm.budget.reservation import Reservation
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import AnswerStream, size_of, stream_from
 from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
+from kiln_mcp.llm.response_cache.cache import CacheEntry
 
 LONGEST_WAIT_S: Final = 30.0
+
+Keep = Callable[[ModelAnswer], Awaitable[CacheEntry]]
+"""Keeps an answer where a kill of this process does not reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Route:
         model: The provider's model.
         name: The model's name as its server knows it.
         identity: What the answers depend on, for the response cache's key.
-        gate: The rate limiter and circuit breaker of its server.
+        rate_limiter: The rate limiter and circuit breaker of its server.
         price: What it costs; None if not known.
         withdraws: Whether a cancelled request is withdrawn, and costs nothing.
     """
@@ -36,7 +41,7 @@ class Route:
     model: Model
     name: str
     identity: str
-    gate: RateLimiter
+    rate_limiter: RateLimiter
     price: Price | None = FREE
     withdraws: bool = False
 
@@ -56,23 +61,31 @@ class RetryPolicy:
         self._random = random.Random()
 
     async def send(
-        self, route: Route, request: ModelRequest, reservation: Reservation, wait_policy: WaitPolicy
-    ) -> ModelAnswer:
-        """Return a model's answer.
+        self,
+        route: Route,
+        request: ModelRequest,
+        reservation: Reservation,
+        wait_policy: WaitPolicy,
+        keep: Keep,
+    ) -> CacheEntry:
+        """Return a model's answer as it is kept.
+
+        The call holds its turn at the server until its answer is kept. So no more answers can be
+        lost with this process than calls may be in flight.
 
         Raises:
-            ModelError: Its last attempt failed.
+            ModelError: Its last attempt failed, or its answer could not be kept.
             BudgetSpent: The budget ends before the next attempt.
         """
         request = replace(request, model=route.name)
         for attempt in count(1):
             try:
-                async with route.gate.request(request, wait_policy) as passing:
+                async with route.rate_limiter.request(request, wait_policy) as passing:
                     await reservation.begin()
                     answer = await route.model.complete(request)
                     passing.usage = answer.usage
                     reservation.pay(answer.usage)
-                    return answer
+                    return await keep(answer)
             except NotSent:
                 await reservation.renew()
             except Unavailable as error:
@@ -105,7 +118,7 @@ class RetryPolicy:
         for attempt in count(1):
             began = False
             try:
-                async with route.gate.request(request, wait_policy) as passing:
+                async with route.rate_limiter.request(request, wait_policy) as passing:
                     await reservation.begin()
                     async with aclosing(stream_from(route.model, request)) as parts:
                         async for part in parts:

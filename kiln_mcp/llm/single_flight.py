@@ -3,19 +3,20 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 
+from kiln_mcp.llm.answer_schemas import check_usable, fit
 from kiln_mcp.llm.answer_states import settle
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry, Key, NewEntry, ResponseCache, request_key
 from kiln_mcp.llm.retries import RetryPolicy, Route
-from kiln_mcp.llm.schemas import check_usable, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ class SingleFlight:
                 return turn.entry
             await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
-                answer = await self._retries.send(route, request, reservation, call.wait_policy)
-                return await self._remember(turn.key, request, call, answer, reservation)
+                keep = partial(self._remember, turn.key, request, call, reservation)
+                return await self._retries.send(route, request, reservation, call.wait_policy, keep)
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call
@@ -107,7 +108,7 @@ class SingleFlight:
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
-                        yield await self._remember(turn.key, request, call, part, reservation)
+                        yield await self._remember(turn.key, request, call, reservation, part)
                     else:
                         yield part
 
@@ -130,8 +131,8 @@ class SingleFlight:
         key: Key,
         request: ModelRequest,
         call: Call,
-        answer: ModelAnswer,
         reservation: Reservation,
+        answer: ModelAnswer,
     ) -> CacheEntry:
         value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for

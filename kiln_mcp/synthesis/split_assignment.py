@@ -1,20 +1,122 @@
 """Complete the deal of a split: items keep their parts, and items like them follow."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio.to_thread
+
+from kiln_mcp.datasets.near_duplicates import group_names
+from kiln_mcp.datasets.parts import SHARES, part_tags
+from kiln_mcp.datasets.sample_sizes import SMALL_GOLDEN_PART, SMALL_TEST_PART
 from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.synthesis.report import SplitRecord
-from storage import Change, TaskRun
+from kiln_mcp.synthesis.report import SplitRecord, write_report
+from storage import Change, ProjectStore, Task, TaskRun
 from storage.errors import NextStep, Refusal
 
-FEW_TEST: Final = 25
-FEW_GOLDEN: Final = 12
 _BATCH: Final = 1000
 """Items whose tags change in one transaction."""
+
+Batch = Sequence[tuple[TaskRun, str | None]]
+"""Items with their parts, of one transaction; None takes an item out of its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class DealRequest:
+    """How items are to be dealt.
+
+    Attributes:
+        name: The split's name, as people call it.
+        ending: The ending of its tags.
+        shares: The share of each part.
+        seed: Repeats the deal.
+        by_topic: Whether items of one topic stay together, too.
+        is_new: Whether items that the split has dealt already are dealt again.
+    """
+
+    name: str
+    ending: str
+    shares: dict[str, int]
+    seed: int
+    by_topic: bool
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The part of each item of a split.
+
+    Attributes:
+        record: How it was dealt.
+        parts: The part of each run, in the order of the runs.
+        groups: The group that each run stays together with.
+        dealt_now: Items that had no part before.
+    """
+
+    record: SplitRecord
+    parts: Sequence[str]
+    groups: Sequence[str]
+    dealt_now: int
+
+
+async def deal_runs(runs: Sequence[TaskRun], request: DealRequest) -> Deal:
+    """Deal runs into parts; nothing is saved yet.
+
+    Raises:
+        Refusal: There is nothing to deal.
+    """
+    tags = part_tags(request.ending)
+    previous = [None if request.is_new else part_of(run, tags) for run in runs]
+    dealt_now = previous.count(None)
+    if not dealt_now:
+        raise nothing_to_deal(request.name, len(runs))
+    inputs, topics = [run.input for run in runs], grouping_keys(runs, by_topic=request.by_topic)
+    groups = await anyio.to_thread.run_sync(group_names, inputs, topics)
+    parts = complete_deal(groups, previous, request.shares, request.seed)
+    sizes = Counter(parts)
+    record = SplitRecord(
+        name=request.ending,
+        seed=request.seed,
+        shares=request.shares,
+        sizes={part: sizes[part] for part in SHARES if sizes[part]},
+        groups=len(set(groups)),
+        largest_group=max(Counter(groups).values()),
+    )
+    return Deal(record, parts, groups, dealt_now)
+
+
+async def save_deal(
+    store: ProjectStore,
+    task: Task,
+    all_runs: Sequence[TaskRun],
+    runs: Sequence[TaskRun],
+    deal: Deal,
+) -> None:
+    """Save the parts of a deal as tags, and the data report with the last ones.
+
+    Args:
+        store: The open project.
+        task: The task of the dataset.
+        all_runs: The whole dataset, for the report.
+        runs: The runs that were dealt.
+        deal: Their parts.
+    """
+    tags = part_tags(deal.record.name)
+    *batches, last = deal_batches(zip(runs, deal.parts, deal.groups, strict=True), tags)
+    for batch in batches:
+        async with store.transaction() as change:
+            await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
+    parts_by_run = {run.id: part for run, part in zip(runs, deal.parts, strict=True)}
+    as_dealt = [
+        with_part_tag(run, parts_by_run[run.id], tags) if run.id in parts_by_run else run
+        for run in all_runs
+    ]
+    async with store.transaction() as change:
+        await anyio.to_thread.run_sync(assign_parts, change, last, tags)
+        await write_report(change, task, as_dealt, deal.record)
 
 
 def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
@@ -39,7 +141,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
 
 def assignment_batches(
     assignments: Iterable[tuple[TaskRun, str, str]], tags: Mapping[str, str]
-) -> list[Sequence[tuple[TaskRun, str]]]:
+) -> list[Batch]:
     """Return the items whose tags change with their parts, for transactions of about a thousand.
 
     A group is in one transaction if it has no more than that. So a process that is killed leaves
@@ -49,11 +151,11 @@ def assignment_batches(
         assignments: Each item, its part and its group.
         tags: The tag of each part.
     """
-    by_group: dict[str, list[tuple[TaskRun, str]]] = defaultdict(list)
+    by_group: dict[str, list[tuple[TaskRun, str | None]]] = defaultdict(list)
     for run, part, group in assignments:
         if with_part_tag(run, part, tags) is not run:
             by_group[group].append((run, part))
-    batches: list[list[tuple[TaskRun, str]]] = [[]]
+    batches: list[list[tuple[TaskRun, str | None]]] = [[]]
     for members in by_group.values():
         for begin in range(0, len(members), _BATCH):
             some = members[begin : begin + _BATCH]
@@ -63,16 +165,32 @@ def assignment_batches(
     return list(batches)
 
 
-def assign_parts(
-    change: Change, assignments: Iterable[tuple[TaskRun, str]], tags: Mapping[str, str]
-) -> None:
+def deal_batches(
+    assignments: Iterable[tuple[TaskRun, str, str]], tags: Mapping[str, str]
+) -> list[Batch]:
+    """Return the changes of a deal, a transaction each; the last one may be empty.
+
+    If there are several, items of an earlier deal are taken out of their parts before the first
+    one gets a new part. So a process that is killed leaves items without a part, which the next
+    deal completes, and never parts of two deals.
+    """
+    batches = assignment_batches(assignments, tags)
+    if len(batches) == 1:
+        return batches
+    removals = [[(run, None) for run, _ in batch if part_of(run, tags)] for batch in batches]
+    return [*filter(None, removals), *batches]
+
+
+def assign_parts(change: Change, assignments: Batch, tags: Mapping[str, str]) -> None:
     """Note the tags of items' parts. Blocks: call it in a thread."""
     for run, part in assignments:
         change.amend(run, partial(with_part_tag, part=part, tags=tags))
 
 
-def with_part_tag(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:
-    """Return a run with the tag of one part of a split and of no other."""
+def with_part_tag(run: TaskRun, part: str | None, tags: Mapping[str, str]) -> TaskRun:
+    """Return a run with the tag of one part of a split and of no other; None for no part."""
+    if part is None:
+        return run.replace(tags=tuple(tag for tag in run.tags if tag not in tags.values()))
     other_tags = [tag for tag in run.tags if tag not in tags.values()]
     is_dealt = tags[part] in run.tags and len(other_tags) + 1 == len(run.tags)
     return run if is_dealt else run.replace(tags=(*other_tags, tags[part]))
@@ -83,7 +201,7 @@ def grouping_keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None
     return [topic_of(run) if by_topic else None for run in runs]
 
 
-def part_of(run: TaskRun, tags: dict[str, str]) -> str | None:
+def part_of(run: TaskRun, tags: Mapping[str, str]) -> str | None:
     """Return the part of a split that a run is in, None if it is in none."""
     return next((part for part, tag in tags.items() if tag in run.tags), None)
 
@@ -105,11 +223,11 @@ def deal_warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
     """Return what is weak about a deal: small parts, large groups."""
     warnings: list[str] = []
     sizes = record.sizes
-    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
+    if "test" in shares and sizes.get("test", 0) < SMALL_TEST_PART:
         warnings.append(
             f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
         )
-    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
+    if "golden" in shares and sizes.get("golden", 0) < SMALL_GOLDEN_PART:
         warnings.append(
             f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
         )

@@ -21,19 +21,22 @@ from uuid import uuid4
 from storage.atomic_write import (
     disk_errors,
     flush_folders,
-    move_atomically,
     read_only,
     remove_empty_folders,
     remove_files,
-    replace_file,
     write_atomically,
 )
-from storage.border import LinkCheck, Reach, check_links
+from storage.border import PENDING, LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
-from storage.commits.recovery import Pending
+from storage.commits.pending_changes import Pending, was_changed_since
+from storage.commits.placement import (
+    move_into_place,
+    remove_file,
+    write_into_place,
+)
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
-from storage.commits.write_ahead import FileEdit, Move, PendingChange
+from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
 from storage.errors import (
     ProjectBusy,
     StaleRevision,
@@ -43,7 +46,9 @@ from storage.errors import (
 from storage.files import read_plain
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
+from storage.open_folders import OpenFolders
 from storage.refusals import already_deleted
+from storage.sqlite_files import make_private_folder
 
 __all__ = ["CommitLog", "FileEdit", "Move"]
 
@@ -64,7 +69,7 @@ class CommitLog:
         self._project = project
         self._pending = Pending(project, state)
         with disk_errors(state):
-            state.mkdir(parents=True, exist_ok=True)
+            make_private_folder(state)
         self._lock = ProjectLock(project, state / "lock", longest_wait_s)
 
     def recover(self) -> int:
@@ -174,8 +179,9 @@ class CommitLog:
             else:
                 self._refuse(steps[0], error)
             return
-        for step in steps:
-            self._put_in_place(step)
+        with OpenFolders(self._project) as folders:
+            for step in steps:
+                self._put_in_place(step, folders)
         self._flush([step for step in steps if step.error is None])
 
     def _flush(self, steps: Sequence[Step]) -> None:
@@ -195,10 +201,10 @@ class CommitLog:
         folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
         return {self._project / folder for folder in folders}
 
-    def _put_in_place(self, step: Step) -> None:
+    def _put_in_place(self, step: Step, folders: OpenFolders) -> None:
         try:
             for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                replace_file(file, self._project / edit.path)
+                folders.move(f"{PENDING}/{file.name}", edit.path)
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending)
@@ -295,6 +301,7 @@ class CommitLog:
         Nobody was told that the change was made. So what others wrote meanwhile stays, and the
         unwritten contents of the change are kept in the trash.
         """
+        self._pending.prepare()
         contents = [self._content_of(edit.path) for edit in change.edits]
         missing = self._missing(change.edits)
         is_to_do = [
@@ -310,13 +317,15 @@ class CommitLog:
         ]
         moves = [move for move in change.moves if self._is_to_move(move)]
         began = journal.stat().st_mtime_ns
-        is_moved_since = any(_changed_since(self._project / move.source, began) for move in moves)
+        is_moved_since = any(
+            was_changed_since(self._project / move.source, began) for move in moves
+        )
         if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
             self._undo(change)
         else:
             for edit, to_do in zip(change.edits, is_to_do, strict=True):
                 if to_do:
-                    write_atomically(self._project / edit.path, edit.content)
+                    write_into_place(self._project, edit.path, edit.content)
             self._move(change)
         if any(is_foreign) or is_moved_since:
             self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
@@ -379,36 +388,24 @@ class CommitLog:
     def _move(self, change: PendingChange) -> None:
         for move in change.moves:
             if self._is_to_move(move):
-                move_atomically(self._project / move.source, self._project / move.target)
+                move_into_place(self._project, move.source, move.target)
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
         for move in reversed(change.moves):
             back = Move(move.target, move.source)
             if self._is_to_move(back):
-                move_atomically(self._project / back.source, self._project / back.target)
+                move_into_place(self._project, back.source, back.target)
         for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:
                 continue
             if edit.expected is None:
-                path.unlink()
+                remove_file(self._project, edit.path)
                 remove_empty_folders(path.parent, self._project)
             elif was is not None:
-                write_atomically(path, was)
-
-
-def needed_records(edits: Sequence[FileEdit]) -> set[str]:
-    """Return the files of the records that edits lie below and that they do not make."""
-    return {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+                write_into_place(self._project, edit.path, was)
 
 
 def _revision(content: bytes | None) -> str | None:
     return None if content is None else revision_of(content)
-
-
-def _changed_since(path: Path, began_ns: int) -> bool:
-    """Whether a file, or any in a folder, was written since, or put there."""
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
-    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -33,13 +33,15 @@ CREATE TABLE IF NOT EXISTS records (
     changed_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     below INTEGER NOT NULL CHECK (below IN (0, 1)),
-    problem TEXT
+    problem TEXT,
+    copy_of TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS records_by_parent
     ON records (parent, kind, path, changed_ns, size, below);
 CREATE INDEX IF NOT EXISTS records_by_id ON records (kind, id);
 CREATE INDEX IF NOT EXISTS records_by_kind ON records (kind);
 CREATE INDEX IF NOT EXISTS records_with_problems ON records (path) WHERE problem IS NOT NULL;
+CREATE INDEX IF NOT EXISTS copies ON records (path) WHERE copy_of IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS parents (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
 
@@ -81,7 +83,7 @@ CREATE TABLE IF NOT EXISTS input_tags (
 
 CREATE TABLE IF NOT EXISTS results (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
-    judge INTEGER NOT NULL REFERENCES parents (number),
+    evaluator INTEGER NOT NULL REFERENCES parents (number),
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
     output_id TEXT NOT NULL,
@@ -89,7 +91,7 @@ CREATE TABLE IF NOT EXISTS results (
     cost REAL,
     latency_ms REAL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS results_by_judge ON results (judge, run_config_id, item_id);
+CREATE INDEX IF NOT EXISTS results_by_evaluator ON results (evaluator, run_config_id, item_id);
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
@@ -100,7 +102,7 @@ CREATE TABLE IF NOT EXISTS scores (
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 """
 
 # Building.
@@ -126,9 +128,19 @@ WITH RECURSIVE under (row, path) AS (
 )
 SELECT row FROM under
 """
+SIBLINGS: Final[LiteralString] = """
+SELECT row, path, copy_of FROM records WHERE kind = :kind AND id = :id AND parent = :parent
+"""
+COPIES: Final[LiteralString] = """
+SELECT path, copy_of FROM records WHERE copy_of IS NOT NULL ORDER BY path
+"""
+SET_APART: Final[LiteralString] = """
+UPDATE records SET copy_of = :copy_of, problem = 'a conflict copy' WHERE row = :row
+"""
+KEY_OF: Final[LiteralString] = "SELECT path, parent, kind, id FROM records WHERE row = :row"
 LAST_ROW: Final[LiteralString] = "SELECT max(row) FROM records WHERE row >= :first AND row < :end"
 
-FORGET: Final[tuple[LiteralString, ...]] = (
+FORGET_VALUES: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM texts WHERE rowid = :row",
     "DELETE FROM facets WHERE row = :row",
     "DELETE FROM ratings WHERE row = :row",
@@ -136,8 +148,9 @@ FORGET: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM scores WHERE row = :row",
     "DELETE FROM results WHERE row = :row",
     "DELETE FROM runs WHERE row = :row",
-    "DELETE FROM records WHERE row = :row",
 )
+REMOVE: Final[LiteralString] = "DELETE FROM records WHERE row = :row"
+FORGET: Final[tuple[LiteralString, ...]] = (*FORGET_VALUES, REMOVE)
 ADD_RECORD: Final[LiteralString] = """
 INSERT INTO records (
     row, path, parent, kind, id, name, folded, created_us, changed_ns, size, below, problem
@@ -156,8 +169,8 @@ ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
-    (row, judge, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
-VALUES (:row, :judge, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
+    (row, evaluator, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
+VALUES (:row, :evaluator, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
 """
 ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
 ADD_SCORE: Final[LiteralString] = "INSERT INTO scores (row, key, value) VALUES (?, ?, ?)"
@@ -168,7 +181,8 @@ ADD_TEXT: Final[LiteralString] = (
 # Asking.
 
 PROBLEMS: Final[LiteralString] = """
-SELECT path, problem FROM records WHERE problem IS NOT NULL ORDER BY path
+SELECT path, problem FROM records
+WHERE problem IS NOT NULL AND copy_of IS NULL ORDER BY path
 """
 COUNTS: Final[LiteralString] = """
 SELECT kind, count(*) FROM records WHERE parent = :parent AND problem IS NULL GROUP BY kind
@@ -180,9 +194,9 @@ ORDER BY length(path), path
 DUPLICATES: Final[LiteralString] = """
 SELECT kind, id, path FROM records
 WHERE (kind, id) IN (
-    SELECT kind, id FROM records GROUP BY kind, id
+    SELECT kind, id FROM records WHERE copy_of IS NULL GROUP BY kind, id
     HAVING count(*) > 1 AND id NOT IN ('', '000000000000')
-)
+) AND copy_of IS NULL
 ORDER BY kind, id, length(path), path
 """
 """Records that cannot be read, or say no id, are kept under these two."""
@@ -213,37 +227,37 @@ GROUP BY facet ORDER BY count(*) DESC, facet
 """
 SCORE_TABLE: Final[LiteralString] = """
 SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
-FROM parents CROSS JOIN results ON results.judge = parents.number
+FROM parents CROSS JOIN results ON results.evaluator = parents.number
     CROSS JOIN scores ON scores.row = results.row
 WHERE parents.path GLOB :judges AND run_config_id <> ''
-GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
+GROUP BY evaluator, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
 """
 SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
-FROM parents CROSS JOIN results ON results.judge = parents.number
+FROM parents CROSS JOIN results ON results.evaluator = parents.number
 WHERE parents.path GLOB :judges AND EXISTS (SELECT 1 FROM scores WHERE scores.row = results.row)
-GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
+GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 """
 
-# Results of one judge.
+# Results of one evaluator.
 
 JUDGED_ITEMS: Final[LiteralString] = """
-SELECT DISTINCT item_id FROM results WHERE judge = :judge AND run_config_id = :run_config_id
+SELECT DISTINCT item_id FROM results WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
-SELECT DISTINCT run_config_id FROM results WHERE judge = :judge
+SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
 SCORES_BY_ITEM: Final[LiteralString] = """
 SELECT results.item_id, scores.value
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 """
 SCORES_NEWEST_FIRST: Final[LiteralString] = """
 SELECT results.item_id, scores.value
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
@@ -251,18 +265,18 @@ ORDER BY records.created_us DESC, records.id DESC
 ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id
 FROM results CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge
+WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
 """
 ALL_SCORES: Final[LiteralString] = """
 SELECT scores.row, scores.key, scores.value
-FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.judge = :judge
+FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.evaluator = :evaluator
 """
 USAGE_MEANS: Final[LiteralString] = """
 SELECT run_config_id, count(*), count(cost), avg(cost), count(latency_ms), avg(latency_ms)
 FROM (
     SELECT results.run_config_id, results.cost, results.latency_ms
-    FROM results WHERE judge = :judge AND output_id = ''
+    FROM results WHERE evaluator = :evaluator AND output_id = ''
     UNION ALL
     SELECT results.run_config_id, runs.cost, runs.latency_ms
     FROM results LEFT JOIN runs ON runs.row = (
@@ -271,7 +285,7 @@ FROM (
             AND records.problem IS NULL
         ORDER BY length(records.path), records.path LIMIT 1
     )
-    WHERE judge = :judge AND output_id <> ''
+    WHERE evaluator = :evaluator AND output_id <> ''
 )
 GROUP BY run_config_id
 """

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import JsonValue
 
+from storage.isolation.fixed_schema import sorted_text
 from storage.isolation.flat_schemas import flat_check
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.patterns import found_at_once
-from storage.isolation.references import find_fault, pattern_texts, work_of
+from storage.isolation.schema_inspection import find_fault, pattern_texts, work_of
 from storage.isolation.worker_tasks import Reply
-from storage.text.fixed_schema import sorted_text
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError

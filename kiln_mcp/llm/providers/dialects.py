@@ -20,8 +20,8 @@ from kiln_mcp.llm.errors import (
 from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
+from storage.isolation.fixed_schema import sorted_text
 from storage.sqlite_files import open_shared
-from storage.text.fixed_schema import sorted_text
 
 _MOST_SCHEMAS: Final = 1024
 _TABLE: Final[LiteralString] = """

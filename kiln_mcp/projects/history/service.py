@@ -1,13 +1,14 @@
 """Capabilities: show who changed what, undo changes, delete to the trash and restore."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.records.kinds import (
+from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.projects.records.record_kinds import (
     Kind,
     RecordKind,
     RecordToDelete,
@@ -15,17 +16,16 @@ from kiln_mcp.projects.records.kinds import (
     find_to_delete,
     type_name_of,
 )
-from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
+from storage.collaboration.record_changes import as_text, noun
+from storage.collaboration.sync import HistoryEntry, Sharing
 from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
-from storage.references import Surroundings, surroundings
-from storage.sharing.record_changes import as_text, noun
-from storage.sharing.sync import HistoryEntry, Sharing
-from storage.text.excerpts import excerpt
+from storage.record_references import Surroundings, surroundings
+from storage.text.excerpts import excerpt, excerpts
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -170,7 +170,7 @@ async def delete_records(
     targets = [await find_to_delete(store, kind, name) for name in records]
     targets_by_path = {target.path: target for target in targets}
     around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
-    warning = _surroundings_text(around)
+    warning = _surroundings_text(around) + await _copies_text(store, targets_by_path)
     count = len(targets_by_path)
     plan = Plan(
         f"Put {count} {noun(type_name_of(kind), count)} into the trash{warning}. "
@@ -248,6 +248,19 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
         if path is None:
             raise
         return path
+
+
+async def _copies_text(store: ProjectStore, paths: Collection[str]) -> str:
+    """Return a sentence about conflict copies that take the place of records; "" for none."""
+    folders = [
+        copy.path for copy in await store.copies() if copy.is_folder and copy.record in paths
+    ]
+    if not folders:
+        return ""
+    return (
+        f". Conflict copies take their place then, unless settle_copy settles them first: "
+        f"{excerpts(folders)}"
+    )
 
 
 async def _surroundings(
