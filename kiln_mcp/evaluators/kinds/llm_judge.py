@@ -31,6 +31,8 @@ from storage import EvalConfig, LlmJudge
 
 REFERENCE_KEY: Final = "reference_answer"
 """The key under which an item's stored output is its reference."""
+MOST_AHEAD: Final = 192
+"""Prompts that are kept when more are made ahead; one that is gone is made again."""
 
 
 class ModelJudge(EvaluatorDefinition):
@@ -44,6 +46,13 @@ class ModelJudge(EvaluatorDefinition):
     )
     weighted: bool = Field(
         default=False, description="G-Eval: weigh scores by logprobs; few models offer them."
+    )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_000_000,
+        description="The longest verdict in tokens, reasoning included; left out: 1200, or 8192 "
+        "for models known to reason. One that is cut off is no score.",
     )
 
     @property
@@ -76,6 +85,7 @@ class ModelJudge(EvaluatorDefinition):
             reference_keys=(REFERENCE_KEY,) if self.with_reference else (),
             judge_instructions=tuple(self.steps),
             g_eval=self.weighted,
+            max_tokens=self.max_tokens,
         ).model_dump(mode="json")
 
 
@@ -109,6 +119,8 @@ class LlmJudgeEvaluator:
         """Make the prompts of some cases in one call of a worker."""
         template, steps = self.properties.prompt_template, self._steps
         texts = await render_ahead(template, cases, steps)
+        for key in list(self.prompts)[: max(0, len(self.prompts) - MOST_AHEAD)]:
+            del self.prompts[key]
         for case, text in zip(cases, texts, strict=True):
             if text is not None:
                 self.prompts[id(case)] = (case, text)
@@ -119,7 +131,7 @@ class LlmJudgeEvaluator:
 
     async def _prompt(self, case: Case) -> str:
         """Return the prompt of a case, made ahead or now; raises as `render_template` does."""
-        entry = self.prompts.pop(id(case), None)
+        entry = self.prompts.get(id(case))  # kept: repeats judge a case several times
         if entry is not None:
             return entry[1]
         return await render_template(self.properties.prompt_template, case, self._steps)
@@ -150,6 +162,7 @@ def _open(record: EvalConfig) -> LlmJudgeEvaluator:
         engine_model(StoredModel(settings.model_name, settings.model_provider)),
         settings.g_eval,
         (settings.thinking_instruction or None) if settings.g_eval else None,
+        settings.max_tokens,
     )
     return LlmJudgeEvaluator(settings, judge)
 
