@@ -101,10 +101,12 @@ class ModelReflector:
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
         results = await self._trials.run_all([(best, item) for item in looked_at])
-        failures = [result for result in results if result.score < 1]
+        # A result without a score shows nothing of what the instruction lacks.
+        scores = [(result, result.score) for result in results if result.score is not None]
+        failures = [result for result, score in scores if score < 1]
         if not failures:
             return None
-        edits = await self._ask(best, failures, [a for a in results if a.score >= 1][:1])
+        edits = await self._ask(best, failures, [a for a, score in scores if score >= 1][:1])
         try:
             instruction = apply_edits(best.instruction, edits)
         except ValueError:

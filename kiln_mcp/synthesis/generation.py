@@ -29,7 +29,7 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.new_items import ItemOrigin, as_stored_text
+from kiln_mcp.synthesis.new_items import as_stored_text, source_of
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import (
@@ -250,7 +250,7 @@ async def inputs_of_assistant(context: GenerationContext, values: Sequence[JsonV
         for position, value in enumerate(values, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in context.existing]
-    source = ItemOrigin("assistant").source(None)
+    source = source_of("assistant")
     return Inputs(
         task_inputs=tuple(TaskInput(text, source, _tags(context)) for text in fresh),
         cells=(None,) * len(fresh),

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 import anyio
 import mcp_types as types
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel.server import Server
 
 from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.lines import arguments_in
 from kiln_mcp.doors.server.calls import as_tool
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import JobPages
@@ -19,7 +22,7 @@ from kiln_mcp.workbench.workspace import Workspace
 _INSTRUCTIONS = """\
 A workbench that measures an AI feature and makes it better. Everything is kept in a project \
 folder in Kiln's format. The usual order: create_project or open one with describe_project (it \
-also says the best next step); draft_spec, find_spec_gaps, refine_spec; add_items or \
+also says the best next step); draft_spec, find_spec_gaps, refine_spec; add_data or \
 generate_data, split_data; create_evaluator, label_items, measure_agreement; create_run_config, \
 run_eval, compare_run_configs; evolve_prompt; export_training_data. Every number comes with an \
 interval: report both, and say so when a result cannot tell two things apart. What spends money, \
@@ -71,7 +74,17 @@ def build_server(
         on_subscriptions_listen=watch.listen,
     )
     JobTasks(catalogue).install(server)
+    server.middleware.append(_read_arguments)
     return server
+
+
+async def _read_arguments(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a tool call that come as one JSON text."""
+    params = ctx.params or {}
+    if ctx.method != "tools/call" or not isinstance(params.get("arguments"), str):
+        return await call_next(ctx)
+    arguments = arguments_in(params["arguments"])
+    return await call_next(replace(ctx, params={**params, "arguments": arguments}))
 
 
 def _no_headers(tool: str) -> None:

@@ -92,4 +92,4 @@ def _open(record: EvalConfig) -> ExactMatchEvaluator:
     return ExactMatchEvaluator(properties_of(record, ExactMatch))
 
 
-KIND = EvaluatorKind("exact_match", _open, ExactMatchDefinition)
+KIND = EvaluatorKind("exact_match", _open, ExactMatchDefinition, is_tried=True)
