@@ -131,7 +131,9 @@ class Change:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        self._note(FileEdit(path, content, expected, below))
+        # The text of a new record spells it whole; one that is changed keeps what its file had.
+        spelled = record if expected is None else None
+        self._note(FileEdit(path, content, expected, below, record=spelled))
         if expected is None:
             self._note_code(record, path)
         self.files += files_to_copy(record, path)
@@ -269,7 +271,9 @@ class Change:
             self.edits.append(edit)
         else:
             rewrite = edit.rewrite if earlier_edit.rewrite else None
-            combination = replace(earlier_edit, content=edit.content, rewrite=rewrite)
+            combination = replace(
+                earlier_edit, content=edit.content, rewrite=rewrite, record=edit.record
+            )
             self.edits[self._places[edit.path]] = combination
 
     def _edit_of(self, path: str) -> FileEdit | None:

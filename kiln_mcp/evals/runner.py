@@ -241,8 +241,10 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
     production = await produce(run.workspace.engine, request.setup, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, request.setup)
-    return output.replace(eval_source=item.source), production.usage.hidden_tokens
+    output = to_task_run(
+        production, item.task_input, request.run_config, request.setup, item.source
+    )
+    return output, production.usage.hidden_tokens
 
 
 def _eval_run(

@@ -190,15 +190,15 @@ class CommitLog:
         for step in steps:
             step.settle()
 
-    def _folders(self, step: Step) -> set[Path]:
+    def _folders(self, step: Step) -> set[str]:
         """Return the folders that hold what a change has written."""
         folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
-        return {self._project / folder for folder in folders}
+        return {f"{self._project}/{folder}" for folder in folders}
 
     def _put_in_place(self, step: Step) -> None:
         try:
             for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                replace_file(file, self._project / edit.path)
+                replace_file(file, f"{self._project}/{edit.path}")
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending)

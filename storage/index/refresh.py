@@ -254,6 +254,7 @@ class IndexBuilder:
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
         record, problem = self._read(record_file, content_and_record)
         created_us = microseconds(record.created_at) if record else 0
+        name = name_of(record) if record else ""
         first = first_row(created_us)
         row = next((row for row in rows if first <= row < first + SLOTS), None)
         row = self._free_row(first) if row is None else row
@@ -267,8 +268,8 @@ class IndexBuilder:
                 **place,
                 "row": row,
                 "id": record.id if record else "",
-                "name": name_of(record) if record else "",
-                "folded": folded_name(name_of(record)) if record else "",
+                "name": name,
+                "folded": folded_name(name) if name else "",
                 "created_us": created_us,
                 "changed_ns": state.changed_ns,
                 "size": state.size,
