@@ -274,11 +274,19 @@ def move_atomically(source: Path, target: Path) -> None:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
+    move_folder(source, target)
+    flush_folders([target.parent, source.parent])
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Move a folder within one file system; its parent folders are not flushed yet.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
     with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(str(target.parent))
         source.rename(target)
-        flush_folder(target.parent)
-        flush_folder(source.parent)
 
 
 def flush_folder(folder: Path) -> None:

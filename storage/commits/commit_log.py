@@ -21,7 +21,7 @@ from uuid import uuid4
 from storage.atomic_write import (
     disk_errors,
     flush_folders,
-    move_atomically,
+    move_folder,
     read_only,
     remove_empty_folders,
     remove_files,
@@ -339,7 +339,7 @@ class CommitLog:
     def _content_of(self, path: str) -> bytes | None:
         if not os.path.isfile(f"{self._project}/{path}"):  # noqa: PTH113 - thousands of times
             return None
-        return read_plain(self._project / path)
+        return read_plain(f"{self._project}/{path}")
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""
@@ -370,23 +370,33 @@ class CommitLog:
         return replace(move, target=f"{move.target}.{uuid4().hex[:8]}") if is_taken else move
 
     def _is_there(self, path: str) -> bool:
-        return os.path.lexists(self._project / path)
+        return os.path.lexists(f"{self._project}/{path}")
 
     def _is_to_move(self, move: Move) -> bool:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
     def _move(self, change: PendingChange) -> None:
-        for move in change.moves:
-            if self._is_to_move(move):
-                move_atomically(self._project / move.source, self._project / move.target)
+        self._move_all([move for move in change.moves if self._is_to_move(move)])
+
+    def _move_all(self, moves: Sequence[Move]) -> None:
+        """Move folders, and wait until the disk has their names: once for all if it can."""
+        waiting: set[Path] = set()
+        above: set[Path] = set()
+        for move in moves:
+            source, target = self._project / move.source, self._project / move.target
+            if source in above:  # this move takes away what waits to be flushed
+                flush_folders(waiting)
+                waiting, above = set(), set()
+            move_folder(source, target)
+            waiting |= {source.parent, target.parent}
+            above.update(source.parents, target.parents)
+        flush_folders(waiting)
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
-        for move in reversed(change.moves):
-            back = Move(move.target, move.source)
-            if self._is_to_move(back):
-                move_atomically(self._project / back.source, self._project / back.target)
+        ways_back = [Move(move.target, move.source) for move in reversed(change.moves)]
+        self._move_all([move for move in ways_back if self._is_to_move(move)])
         for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:

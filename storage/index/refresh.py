@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -120,8 +120,8 @@ class IndexBuilder:
                 record_file = find(self._project, path)
                 if record_file is not None:
                     self._store(record_file, records.get(path))
-        for folder in dict.fromkeys(map(_record_folder, moved_paths)):
-            self._take_in(self._differences_in(folder))
+        folders = dict.fromkeys(map(_record_folder, moved_paths))
+        self._take_in(chain.from_iterable(map(self._differences_in, folders)))
 
     def look_at(self, parent: str, kind: str) -> RefreshResult:
         """Take in the records of a kind below a parent that are new, and forget those gone.

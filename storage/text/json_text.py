@@ -134,6 +134,8 @@ def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") 
     """
     if same(old, new):
         return text
+    if not donor_text and text == write_json(old):  # nothing is spelled in its own way
+        return write_json(new)
     start = _space_end(text, 0)
     root, end = _parse(text, start)
     donor = _donor(donor_text) if donor_text else None
