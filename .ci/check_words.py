@@ -27,6 +27,9 @@ BANNED: Final = frozenset(
 )
 """Irregular participles, adverbs and pronouns: none says what a thing is, alone as its name."""
 
+OWN_WORDS: Final = frozenset("aspect desk gate ground".split())  # noqa: SIM905
+"""Words of our own for things that the field names: criterion, job client, rate limiter, inputs."""
+
 PLAIN: Final = frozenset(
     """
     accepted bed breed cached cancelled changed closed created deed deleted embed embedded
@@ -70,7 +73,7 @@ def says_nothing(name: str) -> bool:
 
 
 def _is_empty(word: str) -> bool:
-    return word in BANNED or (word.endswith("ed") and word not in PLAIN)
+    return word in BANNED | OWN_WORDS or (word.endswith("ed") and word not in PLAIN)
 
 
 _GERUND: Final = re.compile(r"(?!Everything|Training|Pending|String)[A-Z][a-z]+ing\b")

@@ -8,9 +8,9 @@ from typing import Final, Protocol
 import anyio
 
 from agent.fences import fence
+from agent.mcp_tools import Toolbox, ToolResult
 from agent.memory import shorten_history
 from agent.model import TRUNCATION_NOTE, ChatModel
-from agent.tools import Toolbox, ToolResult
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal, WorkbenchError
 

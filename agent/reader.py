@@ -11,7 +11,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 
-from agent.history import Secrets
+from agent.chat_history import Secrets
 
 Words = Callable[[str], Sequence[str]]
 """Returns the words that may follow a text."""

@@ -9,11 +9,11 @@ from typing import Final
 
 import anyio
 
-from agent.approval import effect_of
+from agent.chat_history import Chats
 from agent.conversation import Conversation
-from agent.history import Chats
 from agent.model import API_BASE
 from agent.screen import Screen
+from agent.tool_approval import effect_of
 from kiln_mcp.llm import Expense, ToolCall
 from storage.errors import WorkbenchError
 

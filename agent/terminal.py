@@ -22,14 +22,14 @@ from mcp import Client, MCPError, StdioServerParameters
 from pydantic import ValidationError
 from rich.console import Console
 
-from agent.approval import Ask, elicitation_callback, serialize
+from agent.chat_history import Chats, Secrets
 from agent.conversation import Conversation
-from agent.history import Chats, Secrets
+from agent.mcp_tools import Toolbox
 from agent.model import ChatModel, api_base_server
 from agent.reader import PlainReader, TerminalReader
 from agent.screen import Screen
 from agent.session import HELP, Session, model_name
-from agent.tools import Toolbox
+from agent.tool_approval import Ask, elicitation_callback, serialize
 from kiln_mcp.home import prepare_home
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message
 from kiln_mcp.settings import Settings

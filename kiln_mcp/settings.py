@@ -4,7 +4,7 @@ KILN_MCP_HOME    the per-user home (index, response cache, known projects); defa
                  platform's data directory
 KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
 KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a project or a caller
-                 supplies (`storage/isolation/limits.py`)
+                 supplies (`storage/isolation/item_limits.py`)
 KILN_MCP_MODEL   the model of calls that name none; default: the embedded one
 """
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.commits.attachments import attached_file
-from storage.commits.recovery import list_foreign
+from storage.commits.pending_changes import list_foreign
 from storage.commits.side_files import (
     damaged_lines,
     list_side_files,
@@ -349,12 +349,12 @@ class ProjectReader:
         return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
     async def score_counts(self, eval_record: Eval) -> list[ScoreCount]:
-        """Return how many items every judge of an eval has scored, by run config."""
+        """Return how many items every evaluator of an eval has scored, by run config."""
         folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_counts(folder))
 
     async def score_table(self, eval_record: Eval) -> list[ScoreCell]:
-        """Return every judge's mean score of every run config on an eval."""
+        """Return every evaluator's mean score of every run config on an eval."""
         folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_table(folder))
 

@@ -15,7 +15,7 @@ import kiln_mcp
 import storage
 from kiln_mcp.errors import ArgumentProblem
 from kiln_mcp.evaluators.errors import unusable_verdict
-from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from storage.errors import WorkbenchError
 
 _WORDS = "lorem ip'sum "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.spec_texts.kinds import SpecKind
 from kiln_mcp.spec_texts.lint import find_gaps
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.drafts import draft_by_rules
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import sys
 import time
 
 from kiln_mcp.evaluators.checks import Check, run_check
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ExactMatch, PatternMatch
 
 ITEMS = 10_000

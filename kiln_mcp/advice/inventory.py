@@ -3,13 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kiln_mcp.datasets.sample_sizes import ADVISED_TEST_ITEMS, WIDE_INTERVAL_ITEMS
 from storage.errors import NextStep
-
-FEW_RATED = 30
-"""Below this many rated items a judge's agreement has an interval wider than about ± 0.15."""
-
-FEW_TEST = 60
-"""Below this many test items a paired difference of 0.2 is usually not told from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +16,7 @@ class EvalInventory:
         evaluators: How many evaluators it has.
         model_judges: How many of them ask a model. Only these are compared with people's labels.
         is_calibrated: Whether a model judge was compared with people's labels.
-        test_items: Items of its test split.
+        test_items: Items of its test part.
         golden_items: Items of its golden set, which people rate.
         rated_items: Of the golden items, those with a rating for every score.
         one_sided: Whether all ratings of the golden set are alike.
@@ -71,17 +66,17 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
             "has none."
         )
     elif counts.test_items == 0:
-        yield "its test split is empty."
-    elif counts.test_items < FEW_TEST:
+        yield "its test part is empty."
+    elif counts.test_items < ADVISED_TEST_ITEMS:
         yield (
-            f"its test split has {counts.test_items} items; below {FEW_TEST} only large "
+            f"its test part has {counts.test_items} items; below {ADVISED_TEST_ITEMS} only large "
             "differences between prompts or models can be told from chance."
         )
     if counts.evaluators and not counts.model_judges:
         return  # checks that ask no model are right by their definition
     if counts.golden_items and counts.rated_items == 0:
         yield f"none of its {counts.golden_items} golden items is rated: nobody checked its judges."
-    elif 0 < counts.rated_items < FEW_RATED:
+    elif 0 < counts.rated_items < WIDE_INTERVAL_ITEMS:
         yield (
             f"only {counts.rated_items} golden items are rated: the agreement of its judges has a "
             "wide interval."
@@ -127,7 +122,7 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
     """Return the next call for a task whose evals have judges and items."""
     with_models = [inventory for inventory in with_evaluators if inventory.model_judges]
     for inventory in with_models:
-        if inventory.golden_items and inventory.rated_items < FEW_RATED:
+        if inventory.golden_items and inventory.rated_items < WIDE_INTERVAL_ITEMS:
             return NextStep(
                 tool="next_items_to_label",
                 reason="draw golden items for a person to rate, then measure the judges",
@@ -138,7 +133,7 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
     if not any(inventory.results for inventory in with_evaluators):
         return NextStep(
             tool="run_eval",
-            reason="measure the run configs on the test split",
+            reason="measure the run configs on the test part",
             arguments={"eval": with_evaluators[0].name},
         )
     for inventory in with_models:

@@ -5,17 +5,17 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.advice.counts import take_inventory
 from kiln_mcp.advice.inventory import next_steps, weaknesses
+from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
-from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
+from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
+from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
-from kiln_mcp.projects.sharing.service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
+from storage.collaboration.sync import Sharing
 from storage.errors import NextStep
-from storage.sharing.sync import Sharing
 
 MOST_NAMES: Final = 10
 _CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")
@@ -63,7 +63,7 @@ class ProjectDescription(Result):
     duplicate_ids: list[str] = Field(
         description="Records whose id another one has, such as copies made in a file manager."
     )
-    conflicts: list[OpenQuestion] = Field(
+    conflicts: list[OpenConflict] = Field(
         description="Two people's values of one key, which wait for the person's decision."
     )
     jobs_set_aside: list[str] = Field(
@@ -103,7 +103,7 @@ async def describe_project(
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
         duplicate_ids=faults_said(await store.duplicates(), most_faults),
         jobs_set_aside=[f"{job.id} ({job.capability}): {job.error}" for job in jobs],
-        conflicts=open_questions(await Sharing(store).conflicts()),
+        conflicts=open_conflicts(await Sharing(store).conflicts()),
         message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
         next=[*([] if tasks or task_fault else [_CREATE_TASK]), *map(_resume, jobs)],
     )

@@ -115,7 +115,7 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class DailySpending:
     """The used part of a day's allowance, reservations included."""
 
     cost_usd: float

@@ -13,9 +13,9 @@ from typing import Protocol
 import anyio.to_thread
 
 from kiln_mcp.approvals.approval import Consumption, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import Policy
-from kiln_mcp.approvals.store import ApprovalStore
 
 
 class Reply(StrEnum):

@@ -17,12 +17,12 @@ async def count_items(store: ProjectStore, task: Task, eval_record: Eval, part: 
 
     A filter that is not known here, such as one of a newer Kiln, has none.
     """
-    split = eval_record.split(part)
-    if split is None or not is_known_filter(split):
+    part_filter = eval_record.part(part)
+    if part_filter is None or not is_known_filter(part_filter):
         return 0
-    if isinstance(split, EvalInputSplit):
-        return len(await items_in(store, task, split))
-    return await store.count_runs(task, RunQuery(split.filter_id, is_from_eval=False))
+    if isinstance(part_filter, EvalInputSplit):
+        return len(await items_in(store, task, part_filter))
+    return await store.count_runs(task, RunQuery(part_filter.filter_id, is_from_eval=False))
 
 
 async def count_golden(store: ProjectStore, task: Task, eval_record: Eval) -> int:
@@ -45,8 +45,8 @@ async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> li
     return await store.ask(lambda index: rated_items(index, path, query, SESSION_TAG))
 
 
-def is_known_filter(split: TaskRunSplit | EvalInputSplit) -> bool:
-    """Return whether a split's filter is one that is known here; a newer Kiln may have others."""
-    if isinstance(split, EvalInputSplit):
-        return is_input_filter(split.filter_id)
-    return is_filter(split.filter_id)
+def is_known_filter(part_filter: TaskRunSplit | EvalInputSplit) -> bool:
+    """Return whether a part's filter is one that is known here; a newer Kiln may have others."""
+    if isinstance(part_filter, EvalInputSplit):
+        return is_input_filter(part_filter.filter_id)
+    return is_filter(part_filter.filter_id)

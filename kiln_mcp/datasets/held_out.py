@@ -11,9 +11,9 @@ def is_measured_filter(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
     """Return the test of whether an item is held out: by a tag, or by an eval's filter."""
     filters = {eval_record.eval_configs_filter_id for eval_record in evals}
     for eval_record in evals:
-        split = eval_record.split("test")
-        if isinstance(split, TaskRunSplit):
-            filters.add(split.filter_id)
+        part = eval_record.part("test")
+        if isinstance(part, TaskRunSplit):
+            filters.add(part.filter_id)
     tests = [task_run_filter(f) for f in filters if f and f.startswith(tag_filter(""))]
     return lambda run: is_held_out(run.tags) or any(test(run) for test in tests)
 

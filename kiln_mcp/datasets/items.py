@@ -7,7 +7,7 @@ from storage.format.filters import input_tag
 from storage.index.queries import RunQuery
 from storage.index.results import RecordRow, input_items, items
 
-Split = TaskRunSplit | EvalInputSplit
+PartFilter = TaskRunSplit | EvalInputSplit
 """One part of an eval's data."""
 
 
@@ -18,15 +18,15 @@ def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
     return sorted(items, key=lambda run: (run.created_at, run.id))
 
 
-async def items_in(store: ProjectStore, task: Task, split: Split) -> list[RecordRow]:
+async def items_in(store: ProjectStore, task: Task, part: PartFilter) -> list[RecordRow]:
     """Return the items of one part of an eval's data, oldest first; their files are not read.
 
     Raises:
         InvalidQuery: The format knows no such filter.
     """
     path = task.saved.path
-    if isinstance(split, EvalInputSplit):
-        tag = input_tag(split.filter_id)
+    if isinstance(part, EvalInputSplit):
+        tag = input_tag(part.filter_id)
         return await store.ask(lambda index: input_items(index, path, tag))
-    query = RunQuery(split.filter_id, is_from_eval=False)
+    query = RunQuery(part.filter_id, is_from_eval=False)
     return await store.ask(lambda index: items(index, path, query))

@@ -15,7 +15,7 @@ from rich.text import Text
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.judging.answers import AgreementReport, AgreementRow
-from kiln_mcp.run_configs.prompts import split_examples
+from kiln_mcp.run_configs.system_prompts import split_examples
 
 MOST_JUDGES: Final = 10
 SHOWN_WARNINGS: Final = 3

@@ -25,7 +25,7 @@ from kiln_mcp.synthesis.answers import AddedItems, DataSplit
 from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
 
-BUDGET: Final = 200
+MAX_CALLS: Final = 200
 """Model calls of the search; with 72 held-out items twice, 350 in all at most."""
 
 SHARES: Final[Mapping[str, JsonValue]] = {"train": 25, "val": 25, "test": 50, "golden": 0}
@@ -129,7 +129,7 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
         project=project,
         eval=OWN_EVAL,
         start=START,
-        budget=BUDGET,
+        max_calls=MAX_CALLS,
         seed=seed,
     )
     teller.say(

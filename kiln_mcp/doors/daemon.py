@@ -165,8 +165,8 @@ async def _continue_jobs(workspace: Workspace, last_problem: str) -> str:
     Without the jobs' database everything else still works.
     """
     try:
-        if workspace.desk is not None:
-            await workspace.desk.run_unfinished()
+        if workspace.job_client is not None:
+            await workspace.job_client.run_unfinished()
     except WorkbenchError as error:
         if str(error) != last_problem:
             _log.warning("%s", error)
@@ -175,7 +175,7 @@ async def _continue_jobs(workspace: Workspace, last_problem: str) -> str:
 
 
 async def _is_idle(workspace: Workspace) -> bool:
-    return workspace.desk is None or await workspace.desk.count_unfinished() == 0
+    return workspace.job_client is None or await workspace.job_client.count_unfinished() == 0
 
 
 def _announce(file: Path, port: int, path: Path | None, token: str) -> None:

@@ -74,7 +74,7 @@ class EvalRunReport(Result):
 
     eval: str
     evaluator: str
-    split: str
+    part: str
     items: int
     newly_scored: int
     already_scored: int

@@ -57,7 +57,7 @@ class ItemChoice(BaseModel):
 
     model_config = _CLOSED
 
-    split: MeasuredPart = "test"
+    part: MeasuredPart = "test"
     limit: int | None = Field(default=None, ge=1, description="Only so many, the oldest.")
     seed: int = Field(default=0, ge=0, description="Makes sampling repeatable.")
 
@@ -69,5 +69,5 @@ class ItemsToShow(BaseModel):
 
     which: Literal["failures", "all"] = "failures"
     run_config: str | None = Field(default=None, description="Its name or id; left out: all.")
-    split: MeasuredPart = "test"
+    part: MeasuredPart = "test"
     limit: int = Field(default=10, ge=1, le=20, description="The most to show.")

@@ -101,7 +101,9 @@ async def find_evaluator(
     return evaluators[0]
 
 
-async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None) -> Measurement:
+async def load_measurement(
+    store: ProjectStore, task_eval: TaskEval, reference: str | None
+) -> Measurement:
     """Return an eval with an evaluator.
 
     Raises:

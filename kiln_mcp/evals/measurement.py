@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.evals.items import ItemReference
+from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.run_configs.prompts import shows_examples
-from kiln_mcp.run_configs.task_runs import Setup, resolve
+from kiln_mcp.run_configs.system_prompts import shows_examples
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from storage import (
     Eval,
     EvalConfig,
@@ -91,13 +91,13 @@ class VerdictRequest:
     Attributes:
         item: The item.
         run_config: What makes the output; None for a stored run.
-        setup: The run config, resolved.
+        resolved_config: The run config, resolved.
         output: The run that holds the output; None if it is to be made.
     """
 
     item: ItemReference
     run_config: TaskRunConfig | None
-    setup: Setup | None
+    resolved_config: ResolvedRunConfig | None
     output: RecordRow | None
 
     def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
@@ -138,9 +138,11 @@ class VerdictPlan:
         if evaluator.model:
             calls[evaluator.model] = len(self.requests) * evaluator.calls_per_item
         for request in self.requests:
-            if request.output is None and request.setup is not None:
-                calls_per_output = 2 if request.setup.thinking else 1
-                calls[request.setup.model] = calls.get(request.setup.model, 0) + calls_per_output
+            if request.output is None and request.resolved_config is not None:
+                calls_per_output = 2 if request.resolved_config.thinking else 1
+                calls[request.resolved_config.model] = (
+                    calls.get(request.resolved_config.model, 0) + calls_per_output
+                )
         return calls
 
 
@@ -180,12 +182,15 @@ async def plan_run(
     sources = await read_prompt_sources(measurement, run_configs)
     requests: list[VerdictRequest] = []
     for config in run_configs:
-        setup = resolve(measurement.task, config, sources.prompts, sources.examples, seed=seed)
+        resolved_config = resolve(
+            measurement.task, config, sources.prompts, sources.examples, seed=seed
+        )
         done = await measurement.judged_items(config.id)
         open_items = [item for item in items if item.id not in done]
         outputs = await measurement.outputs(config.id) if open_items else {}
         requests += [
-            VerdictRequest(item, config, setup, outputs.get(item.id)) for item in open_items
+            VerdictRequest(item, config, resolved_config, outputs.get(item.id))
+            for item in open_items
         ]
     return VerdictPlan(measurement, tuple(requests), len(items) * len(run_configs) - len(requests))
 

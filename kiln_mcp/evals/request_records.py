@@ -5,7 +5,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, read_items
+from kiln_mcp.evals.eval_items import Item, read_items
 from kiln_mcp.evals.measurement import VerdictRequest
 from kiln_mcp.run_configs.errors import EvalError
 from storage import ProjectStore, TaskRun

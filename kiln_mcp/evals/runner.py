@@ -1,4 +1,4 @@
-"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a part, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
@@ -14,20 +14,20 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of, stored_case
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
     VerdictRequest,
     remaining_requests_of,
 )
-from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     Evaluator,
-    Setting,
     Skipped,
 )
 from kiln_mcp.evaluators.registry import load_evaluator
@@ -59,7 +59,7 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
-        setting=_setting(workspace, measurement),
+        context=_context(workspace, measurement),
         tally=tally,
         width=_width(workspace, work),
     )
@@ -85,9 +85,9 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     return outcome
 
 
-def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
+def _context(workspace: Workspace, measurement: Measurement) -> EvaluationContext:
     purpose = f"evals/judge {measurement.evaluator_record.name}"
-    return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
+    return EvaluationContext(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
 def _width(workspace: Workspace, work: VerdictPlan) -> Width:
@@ -117,7 +117,7 @@ class _Run:
         workspace: Asks models and reports progress.
         measurement: The eval.
         evaluator: Its evaluator, opened once.
-        setting: Where the evaluator works.
+        context: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
         held_verdicts: Fails of outputs in which the evaluator found no value, before it found one.
@@ -126,7 +126,7 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
-    setting: Setting
+    context: EvaluationContext
     tally: Tally
     width: Width
     held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
@@ -227,7 +227,7 @@ async def _do(
     # Where the judge asks no model, an output that is paid for gets its verdict in any case.
     with anyio.CancelScope(shield=run.evaluator.model is None):
         case = case_of(item, output) if request.run_config else stored_case(output)
-        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.setting))
+        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.context))
         if verdict.is_unread and not tally.has_read_value:
             run.held_verdicts.append(verdict)
             return
@@ -237,12 +237,14 @@ async def _do(
 
 async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
     """Return a new output, and the tokens that its model thought with."""
-    if request.setup is None or request.run_config is None:
+    if request.resolved_config is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
-    production = await produce(run.workspace.engine, request.setup, item.task_input, asker)
+    production = await produce(
+        run.workspace.engine, request.resolved_config, item.task_input, asker
+    )
     output = to_task_run(
-        production, item.task_input, request.run_config, request.setup, item.source
+        production, item.task_input, request.run_config, request.resolved_config, item.source
     )
     return output, production.usage.hidden_tokens
 
@@ -279,16 +281,19 @@ def _eval_run(
 
 async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {
-        request.run_config.id: request.setup
+    resolved_configs = {
+        request.run_config.id: request.resolved_config
         for request in work.requests
-        if request.run_config and request.setup
+        if request.run_config and request.resolved_config
     }
-    seeds = {setup.seed for setup in setups.values()}
+    seeds = {resolved_config.seed for resolved_config in resolved_configs.values()}
     entry = {
         "v": 1,
         "at": datetime.now(UTC).isoformat(),
-        "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
+        "run_configs": {
+            config: resolved_config.fingerprint
+            for config, resolved_config in resolved_configs.items()
+        },
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
         "scored": outcome.new_verdicts,

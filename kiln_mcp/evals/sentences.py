@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.llm import AnswerState
 from storage import Eval
 from storage.errors import NextStep
 
-FEW_ITEMS: Final = 30
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -23,8 +23,8 @@ _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
 
 def filter_of_test(eval_record: Eval) -> str:
     """Return the filter of an eval's test items; "" if it has none."""
-    split = eval_record.split("test")
-    return split.filter_id if split else ""
+    part = eval_record.part("test")
+    return part.filter_id if part else ""
 
 
 def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
@@ -74,16 +74,16 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="measure_agreement", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
-    """Return the error for a split without items."""
-    part = eval_record.split(split)
+def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
+    """Return the error for a part without items."""
+    part = eval_record.part(name)
     if part is None:
         names = ", ".join(eval_record.splits)
         return NothingToEvaluate(
-            f"The eval {eval_record.name!r} has no split {split!r}. Choose one of: {names}."
+            f"The eval {eval_record.name!r} has no part {name!r}. Choose one of: {names}."
         )
     return NothingToEvaluate(
-        f"The split {split!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
+        f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
             NextStep(tool="add_items", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
@@ -117,7 +117,7 @@ def run_warnings(
         )
     if outcome.skipped:
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
-    if items < FEW_ITEMS:
+    if items < WIDE_INTERVAL_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
     if measurement.evaluator.model and not is_calibrated:
         warnings.append(

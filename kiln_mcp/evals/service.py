@@ -20,18 +20,18 @@ from kiln_mcp.evals.answers import (
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
 from kiln_mcp.evals.errors import no_score
-from kiln_mcp.evals.items import ItemReference, items_of
+from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
     choose,
     find_eval,
     find_run_configs,
-    gather,
+    load_measurement,
 )
 from kiln_mcp.evals.measurement import Measurement, plan_run
-from kiln_mcp.evals.parts import with_items
-from kiln_mcp.evals.records import make_eval, plan_of_evaluator
+from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
+from kiln_mcp.evals.part_filters import with_items
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_comparison,
@@ -46,7 +46,7 @@ from kiln_mcp.evals.summaries import score_lines
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
-from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
+from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -106,40 +106,47 @@ async def create_evaluator(
     if evaluator.asks_model:
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
+    definition = new_eval or NewEval()
     task_eval = (
-        choose("eval", matches, eval)
-        if matches
-        else await _new(store, eval, new_eval or NewEval(), evaluator)
+        choose("eval", matches, eval) if matches else await _new(store, eval, definition, evaluator)
     )
-    spec = None
-    if new_eval is not None and new_eval.spec:
-        spec = await store.find(Spec, new_eval.spec, parent=task_eval.task)
+    spec = (
+        await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
+    )
 
     async def save() -> EvaluatorCreated:
-        async with store.transaction() as change:
-            eval_record = task_eval.eval_record
-            if eval_record.current_config_id is None:
-                eval_record = eval_record.replace(current_config_id=record.id)
-            eval_record = change.save(eval_record, parent=task_eval.task)
-            saved = change.save(record, parent=eval_record)
-            if spec is not None:
-                change.save(spec.replace(eval_id=eval_record.id))
+        eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
         return EvaluatorCreated(
             eval=eval_record.name,
             eval_id=eval_record.id,
-            evaluator=saved.name,
-            evaluator_id=saved.id,
+            evaluator=record.name,
+            evaluator_id=record.id,
             kind=kind_name(record),
-            scores=[score.json_key for score in eval_record.output_scores],
+            scores=_keys(eval_record),
             test_filter=filter_of_test(eval_record),
             golden_filter=eval_record.eval_configs_filter_id or "",
             test_items=items,
-            is_current=eval_record.current_config_id == saved.id,
+            is_current=eval_record.current_config_id == record.id,
             next=after_evaluator(eval_record, items=items, is_judge=evaluator.asks_model),
         )
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+
+
+async def _save_evaluator(
+    store: ProjectStore, task_eval: TaskEval, record: EvalConfig, spec: Spec | None
+) -> Eval:
+    """Save an evaluator, its eval and the eval's spec in one change; return the eval."""
+    async with store.transaction() as change:
+        eval_record = task_eval.eval_record
+        if eval_record.current_config_id is None:
+            eval_record = eval_record.replace(current_config_id=record.id)
+        eval_record = change.save(eval_record, parent=task_eval.task)
+        change.save(record, parent=eval_record)
+        if spec is not None:
+            change.save(spec.replace(eval_id=eval_record.id))
+    return eval_record
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
@@ -152,7 +159,7 @@ async def run_eval(
     ] = None,
     evaluator: EvaluatorReference = None,
     items: Annotated[
-        ItemChoice, Field(description="Which items; left out: all of the split 'test'.")
+        ItemChoice, Field(description="Which items; left out: all of the part 'test'.")
     ] = ALL_ITEMS,
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
@@ -161,12 +168,12 @@ async def run_eval(
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)
-    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = (await _split_items(measurement, items.split))[: items.limit]
+    chosen_items = (await _items_of_part(measurement, items.part))[: items.limit]
     if not chosen_items:
-        raise no_items(measurement.eval_record, items.split)
+        raise no_items(measurement.eval_record, items.part)
     work = await plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
@@ -182,7 +189,7 @@ async def run_eval(
         return EvalRunReport(
             eval=measurement.eval_record.name,
             evaluator=measurement.evaluator_record.name,
-            split=items.split,
+            part=items.part,
             items=len(chosen_items),
             newly_scored=outcome.new_verdicts,
             already_scored=outcome.existing,
@@ -223,9 +230,9 @@ async def compare_run_configs(
     Says "cannot tell" where the items do not decide. Both must have been run by run_eval.
     """
     store = await workspace.open_project(project)
-    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
-    items = {item.id for item in await _split_items(measurement, "test")}
+    items = {item.id for item in await _items_of_part(measurement, "test")}
     rows: list[ComparisonRow] = []
     exclusions = 0
     for key in measurement.score_keys:
@@ -318,17 +325,17 @@ async def _new(
 async def _look(
     store: ProjectStore, task_eval: TaskEval, evaluator: str | None, show: ItemsToShow
 ) -> ItemsPage:
-    measurement = await gather(store, task_eval, evaluator)
+    measurement = await load_measurement(store, task_eval, evaluator)
     configs = await find_run_configs(
         store, measurement.task, [show.run_config] if show.run_config else []
     )
-    items = await _split_items(measurement, show.split)
+    items = await _items_of_part(measurement, show.part)
     only_failures = show.which == "failures"
     return await look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
 
 
 async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> list[ScoreRow]:
-    measurement = await gather(store, task_eval, evaluator)
+    measurement = await load_measurement(store, task_eval, evaluator)
     config_ids = await measurement.judged_run_configs()
     if not config_ids:
         return []
@@ -337,7 +344,7 @@ async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None
         for config in await find_run_configs(store, measurement.task, [])
         if config.id in config_ids
     ]
-    items = [item.id for item in await _split_items(measurement, "test")]
+    items = [item.id for item in await _items_of_part(measurement, "test")]
     lines = await score_lines(measurement, configs, items)
     return [ScoreRow.of(line) for line in lines]
 
@@ -367,9 +374,9 @@ async def _evaluator(
     )
 
 
-async def _split_items(measurement: Measurement, name: str) -> list[ItemReference]:
-    split = measurement.eval_record.split(name)
-    return await items_of(measurement.store, measurement.task, split)
+async def _items_of_part(measurement: Measurement, name: str) -> list[ItemReference]:
+    part = measurement.eval_record.part(name)
+    return await items_of(measurement.store, measurement.task, part)
 
 
 def _keys(eval_record: Eval) -> list[str]:

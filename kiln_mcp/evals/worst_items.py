@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kiln_mcp.evals.answers import ShownItem
-from kiln_mcp.evals.items import Item, ItemReference, read_items
+from kiln_mcp.evals.eval_items import Item, ItemReference, read_items
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from storage import EvalRun, ProjectStore, TaskRun, TaskRunConfig
 from storage.errors import RecordNotFound, UnreadableRecord
@@ -41,7 +41,7 @@ async def look_at(
     Args:
         measurement: The eval with its results.
         configs: The run configs whose outputs are shown.
-        items: The items of the split.
+        items: The items of the part.
         failures: Whether to show only what has not the best score throughout.
         limit: The most to show.
     """

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped, as_scores
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped, as_scores
 from kiln_mcp.evaluators.scales import binary_scores
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Check(ABC):
             EvalError: The check's own logic cannot be used, or passed a limit on this case.
         """
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Score one output: pass is the best value of each scale, fail is the worst mark."""
         result = await self.check(case)
         if isinstance(result, Skipped):
             return result
-        scores = binary_scores(setting.eval_record.output_scores, passed=result.passed)
+        scores = binary_scores(context.eval_record.output_scores, passed=result.passed)
         return Evaluation(as_scores(scores), result.detail, is_unread=result.is_unread)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
 from storage.records.record import Part
@@ -17,7 +17,7 @@ PropertiesT = TypeVar("PropertiesT", bound=Part)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EvaluationContext:
     """Where an evaluator works.
 
     Attributes:
@@ -112,7 +112,7 @@ class Evaluator(Protocol):
         """How often it asks its model about one item."""
         ...
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Score one output.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Final
 from kiln_mcp.evaluators.evaluator import (
     CANNOT_BE_JUDGED,
     Evaluation,
-    Setting,
+    EvaluationContext,
     Skipped,
     as_scores,
 )
@@ -47,7 +47,7 @@ class JudgeModel:
 
 
 async def ask_verdict(
-    judge: JudgeModel, prompt: tuple[Message, ...], setting: Setting
+    judge: JudgeModel, prompt: tuple[Message, ...], context: EvaluationContext
 ) -> Evaluation | Skipped:
     """Ask a judge's model for a verdict; it may abstain.
 
@@ -55,8 +55,8 @@ async def ask_verdict(
         EvalError: The answer holds no score.
         ModelError: The model gave no usable answer.
     """
-    engine, asker = setting.engine, setting.asker
-    scores = setting.eval_record.output_scores
+    engine, asker = context.engine, context.asker
+    scores = context.eval_record.output_scores
     request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:

@@ -1,35 +1,28 @@
-"""The kinds of evaluators: ours, one module each, and those of installed extensions."""
+"""The kinds of evaluators: those of the room `kinds`, and those of installed extensions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Annotated, Final, Protocol, Union
 
 from pydantic import Discriminator, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
-from kiln_mcp.evaluators import (
-    code_eval,
-    contains,
-    exact_match,
-    llm_judge,
-    pattern_match,
-    set_check,
-    step_count_check,
-    steps_judge,
-    tool_call_check,
-)
+from kiln_mcp.evaluators import kinds as kinds_room
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     Evaluator,
     EvaluatorDefinition,
     EvaluatorKind,
-    Setting,
     Skipped,
 )
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep
@@ -39,17 +32,8 @@ from storage.text.excerpts import defuse, excerpt
 GROUP: Final = "kiln_mcp.evaluators"
 """The group of entry points by which other distributions offer kinds."""
 
-_OWN: Final = (
-    llm_judge.KIND,
-    exact_match.KIND,
-    pattern_match.KIND,
-    contains.KIND,
-    set_check.KIND,
-    tool_call_check.KIND,
-    step_count_check.KIND,
-    code_eval.KIND,
-    steps_judge.KIND,
-)
+_STEPS_JUDGE: Final = "steps"
+"""The kind of the older judges, whose records have no `type`."""
 
 
 class EvaluatorExtension(Protocol):
@@ -90,13 +74,13 @@ class MissingKind:
     model: str | None = None
     calls_per_item: int = 0
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Refuse to run.
 
         Raises:
             EvalError: Always.
         """
-        del case, setting
+        del case, context
         raise EvalError(
             f"The evaluator {self.name!r} is of kind {self.kind}, which does not run here. Install "
             "the extension that offers it, or use another evaluator.",
@@ -104,9 +88,24 @@ class MissingKind:
         )
 
 
+def discover_kinds(room: ModuleType) -> dict[str, EvaluatorKind]:
+    """Return the `KIND` of each module of a package, by name.
+
+    Raises:
+        TypeError: A module has no kind, or its name is in use.
+    """
+    kinds: dict[str, EvaluatorKind] = {}
+    for module in iter_modules(room.__path__):
+        kind = getattr(import_module(f"{room.__name__}.{module.name}"), "KIND", None)
+        if not isinstance(kind, EvaluatorKind) or kind.name in kinds:
+            raise TypeError(f"{room.__name__}.{module.name} has no KIND with a name of its own")
+        kinds[kind.name] = kind
+    return kinds
+
+
 def with_extensions(points: Iterable[EvaluatorExtension]) -> EvaluatorKinds:
     """Return our own kinds and those of extensions; name those that cannot be used."""
-    kinds, problems = {kind.name: kind for kind in _OWN}, list[str]()
+    kinds, problems = discover_kinds(kinds_room), list[str]()
     for point in points:
         try:
             kind = _usable(point.load(), kinds)
@@ -148,7 +147,7 @@ def installed_kinds() -> EvaluatorKinds:
 
 def kind_name(record: EvalConfig) -> str:
     """Return the name of a record's kind; the older judges have no `type`."""
-    return str(getattr(record.properties, "type", steps_judge.KIND.name))
+    return str(getattr(record.properties, "type", _STEPS_JUDGE))
 
 
 def evaluator_of(record: EvalConfig) -> Evaluator:

@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.llm import TokenLogprob
-from kiln_mcp.projects.runs.ratings import VALUES
 from storage import EvalOutputScore
 
 ABSTENTION: Final = "null if it cannot be judged from what is shown."

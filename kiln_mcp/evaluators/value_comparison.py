@@ -6,9 +6,6 @@ at their ends and in one Unicode form, unless the rules say otherwise.
 """
 
 import json
-import math
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +14,9 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
+from kiln_mcp.evaluators.schema_types import allows_type, as_typed
+from kiln_mcp.evaluators.text_comparison import is_same_text, json_text, quote
 from storage.records.evaluator import ComparisonRules
-from storage.text.excerpts import excerpt
 from storage.text.schema_references import resolve_reference
 
 Path = tuple[str, ...]
@@ -154,13 +152,6 @@ def field_paths(schema: Mapping[str, JsonValue] | None) -> list[Path]:
     return _paths(schema, schema, ()) if schema else []
 
 
-def json_text(value: JsonValue) -> str:
-    """Return a value as text in which equal values look the same: text as it is, keys sorted."""
-    return (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    )
-
-
 def _paths(
     schema: Mapping[str, JsonValue], root: Mapping[str, JsonValue], path: Path
 ) -> list[Path]:
@@ -222,7 +213,7 @@ class _Comparer:
     ) -> FieldResult:
         """Compare two values, and all fields below them."""
         schema = self._branch(schema, expected)
-        actual, expected = _as_typed(actual, schema), _as_typed(expected, schema)
+        actual, expected = as_typed(actual, schema), as_typed(expected, schema)
         if isinstance(expected, dict):
             result = self._compare_objects(actual, expected, schema, path)
         elif isinstance(expected, list):
@@ -334,42 +325,9 @@ class _Comparer:
                 branches = [
                     _target(choice, self._root) for choice in choices if isinstance(choice, dict)
                 ]
-                suitable = [branch for branch in branches if _allows(branch, value)]
+                suitable = [branch for branch in branches if allows_type(branch, value)]
                 return next(iter(suitable or branches), _ANY_SCHEMA)
         return schema
-
-
-def is_same_text(
-    actual: str, expected: str, rules: ComparisonRules, *, is_case_sensitive: bool = True
-) -> bool:
-    """Return whether two texts are one by the rules."""
-    first = normal_text(actual, rules, is_case_sensitive=is_case_sensitive)
-    second = normal_text(expected, rules, is_case_sensitive=is_case_sensitive)
-    if first == second or rules.text != "similar":
-        return first == second
-    return similarity(first, second) >= rules.similarity
-
-
-def similarity(first: str, second: str) -> float:
-    """Return how much of two texts agrees, from 0 to 1.
-
-    Source:
-        The normalised InDel similarity: 1 less the characters to insert and delete, by the
-        length of both.
-    """
-    from rapidfuzz import fuzz  # imported only where it is asked for
-
-    return float(fuzz.ratio(first, second)) / 100
-
-
-def normal_text(text: str, rules: ComparisonRules, *, is_case_sensitive: bool = True) -> str:
-    """Return a text in the form in which it is compared."""
-    if rules.text != "exact":
-        text = unicodedata.normalize("NFC", text).strip()
-    if rules.text in {"normalised", "similar"}:
-        text = unicodedata.normalize("NFKC", text).casefold()
-        return " ".join(re.sub(r"[^\w\s]", " ", text).split())
-    return text if is_case_sensitive else text.casefold()
 
 
 def _is_close(actual: float, expected: float, rules: ComparisonRules) -> bool:
@@ -390,63 +348,6 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _allows(schema: Mapping[str, JsonValue], value: JsonValue) -> bool:
-    return not _types(schema) or bool(_types(schema) & _type_names(value))
-
-
-def _types(schema: Mapping[str, JsonValue]) -> set[str]:
-    kind = schema.get("type")
-    return (
-        {str(name) for name in kind} if isinstance(kind, list) else {str(kind)} if kind else set()
-    )
-
-
-def _type_names(value: JsonValue) -> set[str]:
-    match value:
-        case None:
-            return {"null"}
-        case bool():
-            return {"boolean"}
-        case int():
-            return {"integer", "number"}
-        case float():
-            return {"number", "integer"} if value.is_integer() else {"number"}
-        case str():
-            return {"string"}
-        case list():
-            return {"array"}
-        case _:
-            return {"object"}
-
-
-def _as_typed(value: JsonValue, schema: Mapping[str, JsonValue]) -> JsonValue:
-    """Return a value as the schema's type, where it can mean one thing only.
-
-    Tables hold numbers as text, so a reference may say "75001" where the schema says integer.
-    """
-    types = _types(schema)
-    if not types or _type_names(value) & types:
-        return value
-    if isinstance(value, str) and types & {"integer", "number", "boolean"}:
-        return _scalar_in(value, types)
-    if "string" in types and isinstance(value, int | float) and not isinstance(value, bool):
-        return json.dumps(value)
-    return value
-
-
-def _scalar_in(text: str, types: set[str]) -> JsonValue:
-    word = text.strip()
-    if "boolean" in types and word.casefold() in {"true", "false"}:
-        return word.casefold() == "true"
-    try:
-        number = float(word) if re.search(r"[.eE]", word) else int(word)
-    except ValueError:
-        return text
-    if not types & {"integer", "number"} or not math.isfinite(number):
-        return text
-    return number
 
 
 def _part(schema: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
@@ -473,8 +374,3 @@ def _without(keys: Sequence[str], alike: Counter[str]) -> list[int]:
 
 def _difference(actual: JsonValue, expected: JsonValue) -> str:
     return f"{quote(json_text(actual))} against {quote(json_text(expected))}"
-
-
-def quote(text: str) -> str:
-    """Return a short quotation of a compared text."""
-    return repr(excerpt(text, 60))

@@ -1,4 +1,4 @@
-"""The search for better prompts, under a budget, measured on items that took no part.
+"""The search for better prompts, with a limit of calls, measured on items that took no part.
 
 A prompt is a list of blocks: paragraphs of instruction, and demonstrations by item. Candidates race
 the best prompt in pairs, on a chunk of validation items at a time. The test is a betting test, so

@@ -34,7 +34,7 @@ class EvolutionReport(Result):
     training_items: int
     races: int
     race_wins: list[RaceWon]
-    budget: int
+    max_calls: int
     search_calls: int
     held_out_calls: int
     seed: int

@@ -8,8 +8,8 @@ from typing import Final
 
 from kiln_mcp.evolution.blocks import Block, Candidate
 
-FEWEST: Final = 3
-MOST: Final = 7
+FEWEST_DEMONSTRATIONS: Final = 3
+MOST_DEMONSTRATIONS: Final = 7
 
 
 class Operator(StrEnum):
@@ -87,7 +87,11 @@ def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) ->
     demonstrations = list(best.demonstrations)
     match operator:
         case Operator.FRESH:
-            demonstrations = list(draw_demonstrations(draw, pool, draw.randint(FEWEST, MOST)))
+            demonstrations = list(
+                draw_demonstrations(
+                    draw, pool, draw.randint(FEWEST_DEMONSTRATIONS, MOST_DEMONSTRATIONS)
+                )
+            )
         case Operator.ADD:
             demonstrations.insert(
                 draw.randint(0, len(demonstrations)),
@@ -122,7 +126,9 @@ def _possible(best: Candidate, pool: Pool) -> list[Operator]:
     spare = len(set(pool.topics) - set(best.demonstrations))
     operators = [Operator.FRESH] if pool.topics else []
     if count and spare:
-        operators += [Operator.SWAP] if count >= MOST else [Operator.ADD, Operator.SWAP]
+        operators += (
+            [Operator.SWAP] if count >= MOST_DEMONSTRATIONS else [Operator.ADD, Operator.SWAP]
+        )
     if count > 1:
         operators += [Operator.REMOVE, Operator.ORDER]
     if any(text != best.instruction for text in pool.instructions):

@@ -7,13 +7,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kiln_mcp.evals.items import Item
+from kiln_mcp.evals.eval_items import Item
 from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.excerpts import excerpt
 
 LOOKED_AT: Final = 6

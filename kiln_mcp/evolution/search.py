@@ -1,4 +1,4 @@
-"""The search: propose, race against the best so far, keep what wins, until the budget is spent."""
+"""The search: propose, race against the best so far, keep what wins, until the calls are used."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kiln_mcp.evolution.blocks import Candidate
-from kiln_mcp.evolution.call_budget import CallBudget
+from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.operators import CandidateProposal, Operator, Pool, propose
 from kiln_mcp.evolution.race import Standing, evidence, standing
 
 CHUNK: Final = 8
 EARLY: Final = 0.5
-"""Share of the budget in which whole sets of demonstrations are drawn."""
+"""Share of the calls in which whole sets of demonstrations are drawn."""
 MOST_REPEATS: Final = 50
 REFLECT_EVERY: Final = 2
 
@@ -59,7 +59,7 @@ class Race:
         number: 1 for the first.
         proposal: The challenger.
         best: What it ran against.
-        standing: How it ended; `open` where the budget was spent.
+        standing: How it ended; `open` where the calls were used.
         items: Items that both were scored on.
         wins: Items on which the challenger scored higher.
         losses: Items on which it scored lower.
@@ -97,7 +97,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class SearchInputs:
     """What a search works with."""
 
     pool: Pool
@@ -107,19 +107,21 @@ class Ground:
     reflector: Reflector | None = None
 
 
-async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int) -> SearchResult:
+async def evolve(
+    start: Candidate, inputs: SearchInputs, quota: CallQuota, seed: int
+) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
     The path depends on the seed and on the scores alone, never on how many trials run at once: a
     chunk is run whole before anything is decided.
     """
-    search = _Search(ground, budget)
+    search = _Search(inputs, quota)
     draw = random.Random(seed)
-    order = list(ground.items)
+    order = list(inputs.items)
     draw.shuffle(order)
     best, number, repeats = start, 0, 0
     proposals = {start.key}
-    while repeats < MOST_REPEATS and budget.remaining >= search.calls_per_chunk:
+    while repeats < MOST_REPEATS and quota.remaining >= search.calls_per_chunk:
         proposal = await search.next_proposal(draw, best, number)
         if proposal is None:
             break
@@ -130,23 +132,23 @@ async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int
         number += 1
         proposals.add(proposal.candidate.key)
         race = await search.run(number, proposal, best, order)
-        await ground.trace.race(race)
+        await inputs.trace.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
-    return SearchResult(best, search.scores_of(best), number, budget.calls_used)
+    return SearchResult(best, search.scores_of(best), number, quota.calls_used)
 
 
 class _Search:
     """The scores so far, and how to get more of them."""
 
-    def __init__(self, ground: Ground, budget: CallBudget) -> None:
-        self._ground = ground
-        self._budget = budget
+    def __init__(self, inputs: SearchInputs, quota: CallQuota) -> None:
+        self._inputs = inputs
+        self._quota = quota
         self._scores: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
 
     @property
     def calls_per_chunk(self) -> int:
-        return min(CHUNK, len(self._ground.items)) * self._ground.scorer.calls_each
+        return min(CHUNK, len(self._inputs.items)) * self._inputs.scorer.calls_each
 
     def scores_of(self, candidate: Candidate) -> Mapping[str, float]:
         return self._scores.get(candidate.key, {})
@@ -154,17 +156,17 @@ class _Search:
     async def next_proposal(
         self, draw: random.Random, best: Candidate, number: int
     ) -> CandidateProposal | None:
-        reflector = self._ground.reflector
+        reflector = self._inputs.reflector
         if reflector is not None and number % REFLECT_EVERY == 0:
             price = reflector.calls_each + self.calls_per_chunk
-            if self._budget.remaining >= price and self._budget.take(reflector.calls_each):
+            if self._quota.remaining >= price and self._quota.take(reflector.calls_each):
                 revision = await reflector.propose(best)
                 if revision is not None:
                     return revision
-        pool = self._ground.pool
+        pool = self._inputs.pool
         if not pool.topics and len(pool.instructions) < 2:
             return None
-        early = self._budget.calls_used < EARLY * self._budget.limit
+        early = self._quota.calls_used < EARLY * self._quota.limit
         return propose(draw, best, pool, early=early)
 
     async def run(
@@ -193,20 +195,20 @@ class _Search:
             wins=sum(difference > 0 for difference in differences),
             losses=sum(difference < 0 for difference in differences),
             evidence=round(evidence(differences), 4),
-            calls=self._budget.calls_used,
+            calls=self._quota.calls_used,
         )
 
     async def _score(self, challenger: Candidate, best: Candidate, chunk: Sequence[str]) -> bool:
-        """Score both on a chunk; False, and nothing sent, where the budget does not allow it."""
+        """Score both on a chunk; False, and nothing sent, where the quota does not allow it."""
         trials = [
             (candidate, item)
             for candidate in (challenger, best)
             for item in chunk
             if item not in self.scores_of(candidate)
         ]
-        if not self._budget.take(len(trials) * self._ground.scorer.calls_each):
+        if not self._quota.take(len(trials) * self._inputs.scorer.calls_each):
             return False
-        scores = await self._ground.scorer.score(trials)
+        scores = await self._inputs.scorer.score(trials)
         for (candidate, item), score in zip(trials, scores, strict=True):
             self._scores.setdefault(candidate.key, {})[item] = score
         return True

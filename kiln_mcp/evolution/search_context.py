@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
-from kiln_mcp.evals.items import Item, ItemReference, items_of, read_items
+from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
 from kiln_mcp.evolution.blocks import Block, Candidate
@@ -14,9 +14,9 @@ from kiln_mcp.evolution.search_trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import plan_of
-from kiln_mcp.run_configs.prompts import prompt_text
-from kiln_mcp.run_configs.task_runs import Setup, resolve
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.run_configs.system_prompts import prompt_text
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig
 from storage.errors import NextStep, Refusal
@@ -37,13 +37,13 @@ class SearchRequest:
 
     Attributes:
         start: The run config to improve.
-        budget: Model calls of the search.
+        max_calls: Model calls of the search.
         seed: Repeats it.
         reflect_with: A model that edits; None for the default one.
     """
 
     start: str
-    budget: int
+    max_calls: int
     seed: int
     reflect_with: str | None
 
@@ -56,7 +56,7 @@ class SearchContext:
     eval_context: Measurement
     parts: Parts
     first: TaskRunConfig
-    setup: Setup
+    resolved_config: ResolvedRunConfig
     demonstrations: Demonstrations
     start: Candidate
     trace: FileTrace
@@ -67,7 +67,11 @@ class SearchContext:
     def trials(self) -> Trials:
         """What runs candidates."""
         return Trials(
-            self.workspace.engine, self.eval_context, self.first, self.setup, self.demonstrations
+            self.workspace.engine,
+            self.eval_context,
+            self.first,
+            self.resolved_config,
+            self.demonstrations,
         )
 
 
@@ -92,7 +96,7 @@ async def prepare(
         eval_context=eval_context,
         parts=parts,
         first=first,
-        setup=resolve(eval_context.task, first, sources.prompts, sources.examples),
+        resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
         demonstrations=demonstrations,
         start=begin,
         trace=FileTrace(eval_context.store, eval_context.eval_record, file, demonstrations.prompt),
@@ -104,13 +108,15 @@ async def prepare(
 def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
     judge = search_context.eval_context.evaluator.model
-    calls_each = {search_context.setup.model: 2 if search_context.setup.thinking else 1}
+    calls_each = {
+        search_context.resolved_config.model: 2 if search_context.resolved_config.thinking else 1
+    }
     if judge:
         calls_each[judge] = (
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
         )
     final = 2 * len(search_context.parts.test)
-    runs = -(-search_context.request.budget // sum(calls_each.values()))
+    runs = -(-search_context.request.max_calls // sum(calls_each.values()))
     calls = {model: times * (runs + final) for model, times in calls_each.items()}
     if search_context.reflecting:
         calls[search_context.reflecting] = calls.get(search_context.reflecting, 0) + runs // 8
@@ -121,7 +127,7 @@ async def plan_quest(search_context: SearchContext) -> Plan:
     """Return what a search will do and cost."""
     summary = (
         f"Search for a better prompt than {search_context.first.name!r} with "
-        f"{search_context.request.budget} calls, "
+        f"{search_context.request.max_calls} calls, "
         f"then measure both on {len(search_context.parts.test)} held-out items."
     )
     return await plan_of(
@@ -145,14 +151,14 @@ async def _parts_of(eval_context: Measurement) -> Parts:
     items_by_part: dict[str, list[Item]] = {}
     references: dict[str, ItemReference] = {}
     for name in ("train", "val", "test"):
-        split = eval_context.eval_record.split(name)
-        own = await items_of(eval_context.store, eval_context.task, split)
+        part = eval_context.eval_record.part(name)
+        own = await items_of(eval_context.store, eval_context.task, part)
         references.update({reference.id: reference for reference in own})
         items = await read_items(eval_context.store, own)
         # Ids are random: only this order makes a seed repeat a search in another project.
         items_by_part[name] = sorted(items, key=lambda item: item.task_input)
         if not items_by_part[name]:
-            raise _missing_part(name, split.filter_id if split else None)
+            raise _missing_part(name, part.filter_id if part else None)
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         shared = {i.task_input for i in items_by_part[first]} & {
             i.task_input for i in items_by_part[second]

@@ -9,15 +9,15 @@ from pydantic import Field
 
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
-from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
+from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
-from kiln_mcp.evolution.call_budget import CallBudget
+from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
-from kiln_mcp.evolution.search import Ground, SearchResult, evolve
+from kiln_mcp.evolution.search import SearchInputs, SearchResult, evolve
 from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
@@ -27,10 +27,10 @@ from kiln_mcp.evolution.search_context import (
     prepare,
 )
 from kiln_mcp.evolution.trials import ValidationScorer
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
-from kiln_mcp.run_configs.prompts import PromptText
-from kiln_mcp.run_configs.records import make_run_config
+from kiln_mcp.run_configs.run_config_records import make_run_config
+from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.run_configs.task_runs import agent_properties
 from kiln_mcp.statistics import Interval
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -73,7 +73,7 @@ async def evolve_prompt(
     project: ProjectReference,
     eval: EvalReference,
     start: Annotated[str, Field(description="The run config to improve: its name or id.")],
-    budget: Annotated[
+    max_calls: Annotated[
         int,
         Field(ge=16, le=100_000, description="Model calls of the search; measuring comes on top."),
     ] = 200,
@@ -94,9 +94,11 @@ async def evolve_prompt(
     create_evaluator with its filters. The winner is saved as a prompt and a run config.
     """
     store = await workspace.open_project(project)
-    eval_context = await ready(workspace, await gather(store, await find_eval(store, eval), None))
+    eval_context = await ready(
+        workspace, await load_measurement(store, await find_eval(store, eval), None)
+    )
     search_context = await prepare(
-        workspace, eval_context, SearchRequest(start, budget, seed, reflect_with)
+        workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with)
     )
     await workspace.check_ready(store, calls_by_model(search_context))
     return Proposal(await plan_quest(search_context), partial(_evolve, search_context))
@@ -118,9 +120,9 @@ async def _search(search_context: SearchContext) -> SearchResult:
         "start",
         {
             "run_config": search_context.first.id,
-            "model": search_context.setup.model,
+            "model": search_context.resolved_config.model,
             "reflecting": search_context.reflecting,
-            "budget": request.budget,
+            "budget": request.max_calls,
             "seed": request.seed,
             "train": [item.id for item in search_context.parts.train],
             "val": [item.id for item in search_context.parts.val],
@@ -139,16 +141,16 @@ async def _search(search_context: SearchContext) -> SearchResult:
             request.seed,
         )
         reflector = ModelReflector(mirror, trials)
-    ground = Ground(
+    inputs = SearchInputs(
         pool=pool_of(search_context),
         items=tuple(item.id for item in search_context.parts.val),
         scorer=ValidationScorer(
-            trials, search_context.parts.val, search_context.workspace.report, request.budget
+            trials, search_context.parts.val, search_context.workspace.report, request.max_calls
         ),
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, ground, CallBudget(request.budget), request.seed)
+    return await evolve(search_context.start, inputs, CallQuota(request.max_calls), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
@@ -156,13 +158,13 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     eval_context, workspace = search_context.eval_context, search_context.workspace
     config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
     text = PromptText(
-        search_context.demonstrations.prompt(result.best), search_context.setup.thinking
+        search_context.demonstrations.prompt(result.best), search_context.resolved_config.thinking
     )
     number = search_context.trace.path.stem[-4:]
     name = f"{search_context.first.name} evolved {number}"
     properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
-    project, model = eval_context.store.project, search_context.setup.model
+    project, model = eval_context.store.project, search_context.resolved_config.model
     draft = make_run_config(project, eval_context.task, definition, model, text, config_id)
     frozen = getattr(draft.run_config_properties, "prompt_id", "")
     config = draft.replace(
@@ -192,7 +194,9 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
     store = search_context.eval_context.store
     task_eval = TaskEval(search_context.eval_context.task, search_context.eval_context.eval_record)
-    eval_context = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
+    eval_context = await load_measurement(
+        store, task_eval, search_context.eval_context.evaluator_record.id
+    )
     configs = [search_context.first, saved.config]
     work = await plan_run(eval_context, configs, search_context.parts.test)
     await carry_out(search_context.workspace, work)
@@ -250,7 +254,7 @@ def _answer(
             for race in search_context.trace.races
             if race.standing is Standing.WON
         ],
-        budget=search_context.request.budget,
+        max_calls=search_context.request.max_calls,
         search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
@@ -277,6 +281,6 @@ def _next_steps(*, gain_shown: bool) -> list[NextStep]:
         NextStep(tool="add_items", reason="add items, of which demonstrations are made"),
         NextStep(
             tool="evolve_prompt",
-            reason="raise the budget, or name a capable model in reflect_with",
+            reason="raise max_calls, or name a capable model in reflect_with",
         ),
     ]

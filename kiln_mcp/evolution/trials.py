@@ -8,10 +8,10 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of
+from kiln_mcp.evals.eval_items import Item, case_of
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.evaluator import Setting, Skipped
-from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.evolution.search import Trial
@@ -19,8 +19,8 @@ from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.prompts import Example, split_examples, with_examples
-from kiln_mcp.run_configs.task_runs import Setup, produce, to_task_run
+from kiln_mcp.run_configs.system_prompts import Example, split_examples, with_examples
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
 from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig
 
@@ -56,9 +56,13 @@ class Demonstrations:
         """Return a candidate's whole prompt, as it is saved and as Kiln runs it."""
         return with_examples(candidate.text, self._examples_of(candidate))
 
-    def setup(self, setup: Setup, candidate: Candidate) -> Setup:
-        """Return a set-up with the candidate's prompt in the place of its own."""
-        return replace(setup, prompt=candidate.text, examples=tuple(self._examples_of(candidate)))
+    def with_candidate(
+        self, resolved_config: ResolvedRunConfig, candidate: Candidate
+    ) -> ResolvedRunConfig:
+        """Return a run config, resolved, with the candidate's prompt in the place of its own."""
+        return replace(
+            resolved_config, prompt=candidate.text, examples=tuple(self._examples_of(candidate))
+        )
 
     def _examples_of(self, candidate: Candidate) -> list[Example]:
         return [self.by_id[item] for item in candidate.demonstrations]
@@ -95,30 +99,30 @@ class Trials:
         engine: Engine,
         eval_context: Measurement,
         run_config: TaskRunConfig,
-        setup: Setup,
+        resolved_config: ResolvedRunConfig,
         demonstrations: Demonstrations,
     ) -> None:
         self._engine = engine
         self._eval_context = eval_context
         self._run_config = run_config
-        self._setup = setup
+        self._resolved_config = resolved_config
         self._demonstrations = demonstrations
         self._evaluator = evaluator = eval_context.evaluator
-        models = [setup.model, *([evaluator.model] if evaluator.model else [])]
+        models = [resolved_config.model, *([evaluator.model] if evaluator.model else [])]
         self._width = engine.width(models)
-        self.calls_each = (2 if setup.thinking else 1) + evaluator.calls_per_item
+        self.calls_each = (2 if resolved_config.thinking else 1) + evaluator.calls_per_item
 
     async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
         """Run a candidate on one item; an output that cannot be had or judged scores 0."""
-        setup = self._demonstrations.setup(self._setup, candidate)
+        resolved_config = self._demonstrations.with_candidate(self._resolved_config, candidate)
         eval_context = self._eval_context
         try:
-            output = await produce(self._engine, setup, item.task_input, "evolution/run")
-            run = to_task_run(output, item.task_input, self._run_config, setup)
-            setting = Setting(
+            output = await produce(self._engine, resolved_config, item.task_input, "evolution/run")
+            run = to_task_run(output, item.task_input, self._run_config, resolved_config)
+            context = EvaluationContext(
                 self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
             )
-            verdict = await self._evaluator.evaluate(case_of(item, run), setting)
+            verdict = await self._evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError) as error:
             return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):

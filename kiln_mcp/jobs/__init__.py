@@ -1,12 +1,12 @@
 """Long work that survives its client and its process.
 
-The parts: `desk` opens the runner when it is needed, and `backlog` says whether it is. `runner` is
-the interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over
-from workers that died. `job_table` with `statements` is what people see of jobs.
+`client` opens the runner when it is needed, and `backlog` says whether it is. `job_runner` is the
+interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over from
+workers that died. `job_table` with `job_sql` is what people see of jobs.
 """
 
-from kiln_mcp.jobs.desk import JobDesk
-from kiln_mcp.jobs.records import (
+from kiln_mcp.jobs.client import JobClient
+from kiln_mcp.jobs.job_records import (
     ApprovedPlan,
     Hold,
     Job,
@@ -24,7 +24,7 @@ __all__ = [
     "ApprovedPlan",
     "Hold",
     "Job",
-    "JobDesk",
+    "JobClient",
     "JobEvent",
     "JobFunction",
     "JobSettings",

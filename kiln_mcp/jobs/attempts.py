@@ -14,9 +14,8 @@ import anyio
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.heartbeats import Stopwatch
 from kiln_mcp.jobs.job_end import end_of
-from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
-from kiln_mcp.jobs.progress import ProgressWriter
-from kiln_mcp.jobs.records import (
+from kiln_mcp.jobs.job_progress import ProgressWriter
+from kiln_mcp.jobs.job_records import (
     CountAnswers,
     End,
     Hold,
@@ -27,6 +26,7 @@ from kiln_mcp.jobs.records import (
     JsonObject,
     Progress,
 )
+from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
 from kiln_mcp.jobs.threads import in_thread
 from storage.errors import WorkbenchError
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
-from kiln_mcp.jobs.records import JobState
+from kiln_mcp.jobs.job_records import JobState
 
 
 def has_jobs(file: Path, states: Collection[JobState]) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from kiln_mcp.jobs.errors import JobStoreFailure
-from kiln_mcp.jobs.records import sqlite_file
+from kiln_mcp.jobs.job_records import sqlite_file
 from storage.sqlite_files import make_private, share
 
 

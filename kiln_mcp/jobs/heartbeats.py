@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from kiln_mcp.jobs.records import Job
+from kiln_mcp.jobs.job_records import Job
 
 HEARTBEAT_LOST_S: Final = 10.0
 """Without a heartbeat for so long, a job's process counts as dead."""

@@ -1,7 +1,7 @@
 """How an error ends a job: with the sentence of one error alone."""
 
 from kiln_mcp.errors import disk_sentence, unwrap
-from kiln_mcp.jobs.records import End, JobState, Stop
+from kiln_mcp.jobs.job_records import End, JobState, Stop
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 

@@ -9,9 +9,9 @@ from typing import Any, Final, LiteralString
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
-from kiln_mcp.jobs import statements
+from kiln_mcp.jobs import job_sql
 from kiln_mcp.jobs.database import database_errors
-from kiln_mcp.jobs.records import (
+from kiln_mcp.jobs.job_records import (
     MOST_RECOVERIES,
     ApprovedPlan,
     End,
@@ -56,20 +56,20 @@ class JobTable:
         with database_errors(self._engine), self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # IF NOT EXISTS does not keep workers that start at once from colliding.
-                connection.execute(sa.text(statements.POSTGRES_LOCK))
-            for statement in statements.TABLES:
+                connection.execute(sa.text(job_sql.POSTGRES_LOCK))
+            for statement in job_sql.TABLES:
                 connection.execute(sa.text(statement))
             inspector = sa.inspect(connection)
-            for (table, name), statement in statements.ADDED_COLUMNS.items():
+            for (table, name), statement in job_sql.ADDED_COLUMNS.items():
                 if name not in {column["name"] for column in inspector.get_columns(table)}:
                     connection.execute(sa.text(statement))
-            connection.execute(sa.text(statements.WRITE_CHECK))
+            connection.execute(sa.text(job_sql.WRITE_CHECK))
 
     def add(self, job: Job) -> None:
         """Write a new job."""
         record = job.approved_plan
         self._change(
-            statements.INSERT_JOB,
+            job_sql.INSERT_JOB,
             id=job.id,
             capability=job.capability,
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
@@ -82,20 +82,20 @@ class JobTable:
 
     def find(self, job_id: str) -> Job | None:
         """Return a job, or None if there is no job with this id."""
-        rows = self._read(statements.JOB, id=job_id)
+        rows = self._read(job_sql.JOB, id=job_id)
         return _job(rows[0]) if rows else None
 
     def newest(self, limit: int) -> list[Job]:
         """Return the newest jobs, newest first."""
-        return [_job(row) for row in self._read(statements.NEWEST_JOBS, limit=limit)]
+        return [_job(row) for row in self._read(job_sql.NEWEST_JOBS, limit=limit)]
 
     def unfinished_jobs(self) -> list[Job]:
         """Return the jobs that are not at rest."""
-        return [_job(row) for row in self._read(statements.UNFINISHED_JOBS)]
+        return [_job(row) for row in self._read(job_sql.UNFINISHED_JOBS)]
 
     def count_unfinished(self) -> int:
         """Return how many jobs are not at rest."""
-        [row] = self._read(statements.COUNT_UNFINISHED)
+        [row] = self._read(job_sql.COUNT_UNFINISHED)
         return int(next(iter(row.values())))
 
     def begin(self, job: Job, answers: int = 0) -> bool:
@@ -113,8 +113,8 @@ class JobTable:
             if recoveries is None:
                 return False
             counts = {"recoveries": recoveries, "answers": answers}
-            self._change(statements.WRITE_RECOVERIES, id=job.id, attempt=job.attempt, **counts)
-        began = self._change(statements.BEGIN_ATTEMPT, id=job.id, attempt=job.attempt)
+            self._change(job_sql.WRITE_RECOVERIES, id=job.id, attempt=job.attempt, **counts)
+        began = self._change(job_sql.BEGIN_ATTEMPT, id=job.id, attempt=job.attempt)
         if began:
             self.add_event(job.id, self._begin_event(previous or job))
         return began
@@ -148,22 +148,22 @@ class JobTable:
 
     def jobs_set_aside(self) -> list[Job]:
         """Return the newest jobs that are set aside."""
-        return [_job(row) for row in self._read(statements.JOBS_SET_ASIDE)]
+        return [_job(row) for row in self._read(job_sql.JOBS_SET_ASIDE)]
 
     def write_heartbeat(self, job: Job, worked_s: float) -> None:
         """Write a heartbeat, with the seconds of work of all attempts."""
-        self._change(statements.WRITE_HEARTBEAT, id=job.id, attempt=job.attempt, worked_s=worked_s)
+        self._change(job_sql.WRITE_HEARTBEAT, id=job.id, attempt=job.attempt, worked_s=worked_s)
 
     def write_progress(self, job: Job, progress: Progress) -> None:
         """Write progress."""
         values = asdict(progress)
-        self._change(statements.WRITE_PROGRESS, id=job.id, attempt=job.attempt, **values)
+        self._change(job_sql.WRITE_PROGRESS, id=job.id, attempt=job.attempt, **values)
 
     def end(self, job: Job, end: End) -> None:
         """Write how a job ended; write nothing if another attempt has taken over."""
         result = None if end.result is None else json.dumps(dict(end.result), ensure_ascii=False)
         if self._change(
-            statements.END_JOB,
+            job_sql.END_JOB,
             id=job.id,
             attempt=job.attempt,
             state=end.state.value,
@@ -176,12 +176,12 @@ class JobTable:
 
     def request_cancel(self, job_id: str) -> None:
         """Ask the process of a job to cancel it."""
-        if self._change(statements.REQUEST_CANCEL, id=job_id):
+        if self._change(job_sql.REQUEST_CANCEL, id=job_id):
             self.add_event(job_id, "Asked to stop.")
 
     def request_pause(self, job_id: str) -> None:
         """Ask the process of a job to pause it once its calls in flight are answered."""
-        if self._change(statements.REQUEST_PAUSE, id=job_id):
+        if self._change(job_sql.REQUEST_PAUSE, id=job_id):
             self.add_event(job_id, "Asked to pause.")
 
     def next_attempt(
@@ -189,7 +189,7 @@ class JobTable:
     ) -> bool:
         """Let a job wait for its next attempt; return False if another process did so first."""
         return self._change(
-            statements.NEXT_ATTEMPT,
+            job_sql.NEXT_ATTEMPT,
             id=job.id,
             attempt=job.attempt,
             budget=json.dumps(asdict(limit)),
@@ -199,11 +199,11 @@ class JobTable:
 
     def add_event(self, job_id: str, text: str) -> None:
         """Write an event."""
-        self._change(statements.INSERT_EVENT, id=job_id, text=text)
+        self._change(job_sql.INSERT_EVENT, id=job_id, text=text)
 
     def events(self, job_id: str) -> list[JobEvent]:
         """Return the events of a job, oldest first."""
-        rows = self._read(statements.EVENTS_OF_JOB, id=job_id)
+        rows = self._read(job_sql.EVENTS_OF_JOB, id=job_id)
         return [JobEvent(row["at"], row["text"]) for row in rows]
 
 

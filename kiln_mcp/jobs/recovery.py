@@ -4,8 +4,8 @@ This is all that is added to the recovery of DBOS; `kiln_mcp/jobs/workflows.py` 
 """
 
 from kiln_mcp.jobs.heartbeats import LostHeartbeats
+from kiln_mcp.jobs.job_records import CountAnswers, Job, JobState
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.records import CountAnswers, Job, JobState
 from kiln_mcp.jobs.threads import in_thread
 from kiln_mcp.jobs.workflows import Workflows
 

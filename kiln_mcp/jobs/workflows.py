@@ -21,8 +21,8 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from kiln_mcp.jobs.database import database_errors
+from kiln_mcp.jobs.job_records import Job, JobSettings
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.records import Job, JobSettings
 from kiln_mcp.jobs.threads import in_thread
 from kiln_mcp.llm import BudgetLimit
 

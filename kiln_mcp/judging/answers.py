@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
-from kiln_mcp.labels.values import label_text
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
@@ -24,7 +24,7 @@ class LabellingBatch(Result):
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
-    ledger: str
+    purpose: str
     seed: int
     warnings: list[str] = Field(default=[], description="Lines of the ledger that are damaged.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
@@ -36,7 +36,7 @@ class SavedLabels(Result):
     eval: str
     saved: int
     repeats: int = Field(default=0, description="Of them, equal to the rater's last labels.")
-    certificate: int = Field(description="Of them, in the certificate ledger.")
+    certificate: int = Field(description="Of them, for the certificate.")
     development: int
     unconfirmed_labels: int = Field(
         default=0,
@@ -120,7 +120,7 @@ class AgreementReport(Result):
 
     eval: str
     labelled_items: int
-    ledger: str
+    purpose: str
     rows: list[AgreementRow]
     conclusions: list[str] = Field(description="What each row means, in the same order.")
     human_ceiling: list[Ceiling]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import LabelledVerdict
-from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import (
     CannotTell,
     ConstantAnswer,
@@ -99,7 +99,7 @@ def measure(
     Args:
         pairs: The items.
         kind: The score's kind. Pass and fail are told apart in the middle; stars are rounded.
-        strata: Sizes of the strata in the whole pool, if every item was drawn from one.
+        strata: sizes of the strata in the whole golden set, if every item was drawn from one.
         seed: Of the intervals that are simulated.
 
     Raises:

@@ -9,20 +9,20 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.judging.batches import BatchRequest, draw_batch
-from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
-from kiln_mcp.judging.reports import (
+from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
     conclusions,
     human_ceiling,
     next_steps,
     nothing_measured,
 )
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
+from kiln_mcp.judging.batches import BatchRequest, draw_batch
+from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
     failure_warnings,
@@ -37,8 +37,8 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_pool, read_golden_runs
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
+from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -64,11 +64,11 @@ async def next_items_to_label(
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
-    pool = await open_pool(store, task_eval)
-    if len(pool.complete) == len(pool.runs):
+    golden_set = await open_golden_set(store, task_eval)
+    if len(golden_set.complete) == len(golden_set.runs):
         raise Refusal(
             "All {count} items of the golden set of '{name}' have labels.",
-            count=len(pool.runs),
+            count=len(golden_set.runs),
             name=task_eval.name,
             next=[
                 NextStep(
@@ -83,16 +83,16 @@ async def next_items_to_label(
     if judge is None:
         return Proposal(
             Plan("Draw items to label."),
-            partial(draw_batch, workspace, store, pool, None, request),
+            partial(draw_batch, workspace, store, golden_set, None, request),
         )
-    work = await plan_calibration(judge, _references(pool.runs))
+    work = await plan_calibration(judge, _references(golden_set.runs))
     summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        return await draw_batch(workspace, store, pool, judge, request)
+        return await draw_batch(workspace, store, golden_set, judge, request)
 
     return Proposal(plan, judge_and_draw)
 
@@ -112,15 +112,15 @@ async def label_items(
     that were picked by hand are for development and never enter its estimate.
     """
     store = await workspace.open_project(project)
-    pool = await open_pool(store, await find_eval(store, eval))
-    entries = ledger_entries(pool, labels, rater)
+    golden_set = await open_golden_set(store, await find_eval(store, eval))
+    entries = ledger_entries(golden_set, labels, rater)
     first_items = [entry.item for entry in entries[:MOST_LABELS]]
-    runs = await read_golden_runs(store, pool, first_items)
+    runs = await read_golden_runs(store, golden_set, first_items)
     outputs = {item: run.output.output for item, run in runs.items()}
     return Proposal(
-        plan_of_labels(pool, entries, rater, outputs),
-        partial(save_labels, store, pool, with_confirmation(entries)),
-        partial(save_unconfirmed_labels, store, pool, without_confirmation(entries)),
+        plan_of_labels(golden_set, entries, rater, outputs),
+        partial(save_labels, store, golden_set, with_confirmation(entries)),
+        partial(save_unconfirmed_labels, store, golden_set, without_confirmation(entries)),
     )
 
 
@@ -132,7 +132,7 @@ async def measure_agreement(
     evaluators: Annotated[
         list[str] | None, Field(description="Names or ids; left out: all of the eval.")
     ] = None,
-    ledger: Annotated[
+    purpose: Annotated[
         Literal["all", "certificate", "development"],
         Field(description="Which labels: 'certificate' for a number to rely on."),
     ] = "all",
@@ -146,54 +146,58 @@ async def measure_agreement(
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
-    pool = await open_pool(store, task_eval)
-    runs_by_score = _runs_of_ledger(pool, ledger)
+    golden_set = await open_golden_set(store, task_eval)
+    runs_by_score = _runs_for(golden_set, purpose)
     if not any(runs_by_score.values()):
-        raise Refusal(
-            "No item of '{name}' has a label in the {ledger} ledger.",
-            name=task_eval.name,
-            ledger=ledger,
-            next=[
-                NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
-                NextStep(tool="label_items", reason="then save the labels"),
-            ],
-        )
+        raise _no_label(task_eval.name, purpose)
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
     work = [await plan_calibration(judge, _references(runs)) for judge in judges]
-    calls: Counter[str] = Counter()
-    for part in work:
-        calls.update(part.calls_by_model)
+    calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
     summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
     await workspace.check_ready(store, calls)
     plan = await plan_of(workspace.engine, summary, calls, "evals")
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        results = await agreement_rows(pool, runs_by_score, judges, seed)
+        results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
         return AgreementReport(
             eval=task_eval.name,
             labelled_items=len(runs),
-            ledger=ledger,
+            purpose=purpose,
             rows=rows,
             conclusions=conclusions(results),
-            human_ceiling=[c for score in pool.scores if (c := human_ceiling(pool, score, seed))],
+            human_ceiling=[
+                c for score in golden_set.scores if (c := human_ceiling(golden_set, score, seed))
+            ],
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
-                *agreement_warnings(pool, runs_by_score, rows, ledger),
+                *agreement_warnings(golden_set, runs_by_score, rows, purpose),
             ],
             next=merge_steps(
                 next_steps(results, task_eval),
-                steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
+                steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
         )
 
     return Proposal(plan, measure_judges)
+
+
+def _no_label(name: str, purpose: str) -> Refusal:
+    return Refusal(
+        "No item of '{name}' has a label whose purpose is '{purpose}'.",
+        name=name,
+        purpose=purpose,
+        next=[
+            NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
+            NextStep(tool="label_items", reason="then save the labels"),
+        ],
+    )
 
 
 async def _judge_of(
@@ -201,7 +205,7 @@ async def _judge_of(
 ) -> Measurement | None:
     """Return the judge to stratify by; None if the eval has none."""
     try:
-        return await gather(store, task_eval, evaluator)
+        return await load_measurement(store, task_eval, evaluator)
     except NothingToEvaluate:
         return None
 
@@ -225,11 +229,13 @@ def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
     return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_of_ledger(pool: GoldenSet, ledger: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a ledger by score key."""
+def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]:
+    """Return the labelled items of a purpose by score key."""
     return {
         score.json_key: [
-            run for run in pool.labelled_runs(score) if pool.in_ledger(run, score, ledger)
+            run
+            for run in golden_set.labelled_runs(score)
+            if golden_set.has_purpose(run, score, purpose)
         ]
-        for score in pool.scores
+        for score in golden_set.scores
     }

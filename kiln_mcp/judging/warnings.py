@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
@@ -15,22 +15,24 @@ from storage.index.results import RatedItem
 _MOST_PROBLEMS: Final = 5
 
 
-def ledger_warnings(pool: GoldenSet) -> list[str]:
-    """Return the first lines of the ledgers that cannot be read, and the number of the others."""
-    rest = len(pool.problems) - _MOST_PROBLEMS
-    lines = pool.problems[:_MOST_PROBLEMS]
+def ledger_warnings(golden_set: GoldenSet) -> list[str]:
+    """Return the first lines of the ledger that cannot be read, and the number of the others."""
+    rest = len(golden_set.problems) - _MOST_PROBLEMS
+    lines = golden_set.problems[:_MOST_PROBLEMS]
     return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
 
 
 def hygiene_warnings(
-    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
+    golden_set: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
 ) -> list[str]:
     """Return a sentence for each suspicious property of labels, with the score if several."""
-    several = len(pool.scores) > 1
+    several = len(golden_set.scores) > 1
     warnings = [
         f"{score.name}: {sentence}" if several else sentence
-        for score in pool.scores
-        for sentence in label_warnings(pool.timed_labels(runs_by_score[score.json_key], score))
+        for score in golden_set.scores
+        for sentence in label_warnings(
+            golden_set.timed_labels(runs_by_score[score.json_key], score)
+        )
     ]
     return list(dict.fromkeys(warnings))
 
@@ -44,18 +46,18 @@ def failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 
 
 def agreement_warnings(
-    pool: GoldenSet,
+    golden_set: GoldenSet,
     runs_by_score: Mapping[str, Sequence[RatedItem]],
     rows: Sequence[AgreementRow],
-    ledger: str,
+    purpose: str,
 ) -> list[str]:
     """Return the warnings of an agreement report."""
     warnings = [
-        *ledger_warnings(pool),
-        *_confirmation_warnings(pool),
-        *hygiene_warnings(pool, runs_by_score),
+        *ledger_warnings(golden_set),
+        *_confirmation_warnings(golden_set),
+        *hygiene_warnings(golden_set, runs_by_score),
     ]
-    if ledger != "development" and _has_items_by_hand(pool, runs_by_score):
+    if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
         warnings.append(
             "Some labels are of items that were not drawn at random: the intervals hold only if "
             "those items are like the rest."
@@ -76,15 +78,18 @@ def agreement_warnings(
 
 
 def steps_to_certify(
-    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]], ledger: str, eval_name: str
+    golden_set: GoldenSet,
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
+    purpose: str,
+    eval_name: str,
 ) -> list[NextStep]:
     """Return the calls that make labels count for a certificate."""
     arguments: dict[str, JsonValue] = {"eval": eval_name}
     steps: list[NextStep] = []
-    if ledger != "development" and _has_items_by_hand(pool, runs_by_score):
+    if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
         reason = "draw items at random for a person to label"
         steps.append(NextStep(tool="next_items_to_label", reason=reason, arguments=arguments))
-    if any(map(pool.count_unconfirmed, pool.scores)):
+    if any(map(golden_set.count_unconfirmed, golden_set.scores)):
         reason = "save the drawn labels again and have the person confirm them"
         steps.append(NextStep(tool="label_items", reason=reason, arguments=arguments))
     return steps
@@ -95,18 +100,20 @@ def merge_steps(*lists: Sequence[NextStep]) -> list[NextStep]:
     return list({step.tool: step for steps in lists for step in steps}.values())
 
 
-def _has_items_by_hand(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]) -> bool:
+def _has_items_by_hand(
+    golden_set: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
+) -> bool:
     return any(
-        not pool.in_ledger(run, score, "certificate")
-        for score in pool.scores
+        not golden_set.has_purpose(run, score, "certificate")
+        for score in golden_set.scores
         for run in runs_by_score[score.json_key]
     )
 
 
-def _confirmation_warnings(pool: GoldenSet) -> list[str]:
+def _confirmation_warnings(golden_set: GoldenSet) -> list[str]:
     """Warn of labels that nobody confirmed, and of ratings that differ from confirmed labels."""
-    unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
-    contradictory_ratings = sum(map(pool.count_contradictions, pool.scores))
+    unconfirmed_labels = sum(map(golden_set.count_unconfirmed, golden_set.scores))
+    contradictory_ratings = sum(map(golden_set.count_contradictions, golden_set.scores))
     warnings: list[str] = []
     if unconfirmed_labels:
         warnings.append(

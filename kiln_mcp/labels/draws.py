@@ -15,10 +15,10 @@ def draw_strata(
     chance, so weighting by stratum size corrects for it.
 
     Args:
-        strata: The pool's items by stratum, labelled ones included.
+        strata: The golden set's items by stratum, labelled ones included.
         labelled_items: Items that have a label.
         count: How many to draw; fewer if fewer have no label.
-        seed: Repeats the draw over the same pool.
+        seed: Repeats the draw over the same golden set.
 
     Raises:
         ValueError: `count` is below 1.

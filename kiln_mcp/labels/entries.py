@@ -9,10 +9,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.labels.golden_set import GoldenSet
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import Draw, Label
-from kiln_mcp.labels.values import label_text
-from kiln_mcp.projects.runs.ratings import VALUES
 from storage import EvalOutputScore
 from storage.errors import InvalidValue
 from storage.text.excerpts import excerpt
@@ -51,29 +51,29 @@ class _Origin:
         return len(stratum.drawn) / stratum.open if stratum.open else None
 
 
-def ledger_entries(pool: GoldenSet, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
+def ledger_entries(golden_set: GoldenSet, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
     """Check labels against the golden set, and return their entries for the ledger.
 
     Raises:
         Refusal: Some do not fit.
     """
-    items = {run.id for run in pool.runs}
+    items = {run.id for run in golden_set.runs}
     problems: list[str] = []
     entries: dict[tuple[str, str], Label] = {}
     batch = _Batch(rater, datetime.now(UTC), len(labels))
     for label in labels:
-        score = _score_of(pool.scores, label.score)
+        score = _score_of(golden_set.scores, label.score)
         value = VALUES[score.type].get(label.label.strip().lower()) if score else None
         if label.item not in items:
             problems.append(f"{label.item} is not in the golden set")
         elif score is None:
-            names = ", ".join(score.json_key for score in pool.scores)
+            names = ", ".join(score.json_key for score in golden_set.scores)
             problems.append(f"{label.item}: name one score of {names}")
         elif value is None:
             valid = ", ".join(VALUES[score.type])
             problems.append(f"{label.item}: {excerpt(label.label)!r} is none of {valid}")
         else:
-            entry = _entry(pool, label.item, score, value, batch)
+            entry = _entry(golden_set, label.item, score, value, batch)
             if entries.setdefault((entry.item, entry.score), entry).value != value:
                 problems.append(f"{label.item} has two different labels: give one")
     if problems:
@@ -87,31 +87,31 @@ def ledger_entries(pool: GoldenSet, labels: Sequence[ItemLabel], rater: str) -> 
 def with_confirmation(entries: Sequence[Label]) -> list[Label]:
     """Return the entries of a batch that the person has confirmed."""
     return [
-        entry.model_copy(update={"confirmed": True}) if entry.ledger == "certificate" else entry
+        entry.model_copy(update={"confirmed": True}) if entry.purpose == "certificate" else entry
         for entry in entries
     ]
 
 
 def without_confirmation(entries: Sequence[Label]) -> list[Label]:
     """Return the entries of a batch that an assistant passed on."""
-    return [entry.model_copy(update={"ledger": "development"}) for entry in entries]
+    return [entry.model_copy(update={"purpose": "development"}) for entry in entries]
 
 
 def plan_of_labels(
-    pool: GoldenSet, entries: Sequence[Label], rater: str, outputs: Mapping[str, str]
+    golden_set: GoldenSet, entries: Sequence[Label], rater: str, outputs: Mapping[str, str]
 ) -> Plan:
     """Return the plan that a person confirms: the count of each label, and the first ones.
 
     Args:
-        pool: The golden set.
+        golden_set: The golden set.
         entries: The labels.
         rater: Who gave them.
         outputs: The outputs of the first items, by their ids.
     """
-    kinds = {score.json_key: score.type for score in pool.scores}
+    kinds = {score.json_key: score.type for score in golden_set.scores}
     texts = [(entry, label_text(entry.value, kinds[entry.score])) for entry in entries]
     counts = Counter(text for _, text in texts)
-    of_draws = sum(entry.ledger == "certificate" for entry in entries)
+    of_draws = sum(entry.purpose == "certificate" for entry in entries)
     several = len(kinds) > 1
     shown_texts = {item: output[:_LONGEST_TEXT] for item, output in outputs.items()}
     lines = [
@@ -125,7 +125,7 @@ def plan_of_labels(
     certificate = f"; {of_draws} of them measure judges in a certificate" if of_draws else ""
     return Plan(
         f"Record {numbers} as labels that {rater[:_LONGEST_TEXT]!r} gave in "
-        f"{pool.task_eval.name!r}{certificate}. {'; '.join(lines)}.",
+        f"{golden_set.task_eval.name!r}{certificate}. {'; '.join(lines)}.",
         certifies=of_draws > 0,
     )
 
@@ -140,10 +140,10 @@ class _Batch:
 
 
 def _entry(
-    pool: GoldenSet, item: str, score: EvalOutputScore, value: float, batch: _Batch
+    golden_set: GoldenSet, item: str, score: EvalOutputScore, value: float, batch: _Batch
 ) -> Label:
     origin = next(
-        (_Origin(d, d.stratum_of(item)) for d in reversed(pool.draws) if d.stratum_of(item)),
+        (_Origin(d, d.stratum_of(item)) for d in reversed(golden_set.draws) if d.stratum_of(item)),
         _Origin(None, None),
     )
     draw = origin.draw
@@ -153,7 +153,7 @@ def _entry(
         score=score.json_key,
         value=value,
         rater=batch.rater,
-        ledger=draw.ledger if draw else "development",
+        purpose=draw.purpose if draw else "development",
         draw=draw.id if draw else None,
         stratum=origin.stratum,
         probability=origin.probability,

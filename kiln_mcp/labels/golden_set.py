@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kiln_mcp.datasets.counts import golden_items
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
-from kiln_mcp.projects.runs.ratings import Aspect, aspect_of, rating_in
 from storage import EvalOutputScore, ProjectStore, TaskRun
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem
 
 WITHOUT_VERDICT = "unjudged"
-"""The stratum of items that the judge has no verdict of; the name stands in users' ledgers."""
+"""The stratum of items that the judge has no verdict of; the name stands in users' files."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class GoldenSet:
         runs: The golden items, whose records are not read.
         labels: The ledger.
         draws: The draws so far.
-        problems: A sentence for each line of the ledgers that cannot be read.
+        problems: A sentence for each line of the ledger that cannot be read.
     """
 
     task_eval: TaskEval
@@ -41,9 +41,9 @@ class GoldenSet:
         return self.task_eval.eval_record.output_scores
 
     @cached_property
-    def _aspects(self) -> Mapping[str, Aspect]:
+    def _criteria(self) -> Mapping[str, RatingCriterion]:
         """What people rate by for each score."""
-        return {score.json_key: aspect_of(score, self.task_eval.task) for score in self.scores}
+        return {score.json_key: criterion_of(score, self.task_eval.task) for score in self.scores}
 
     @cached_property
     def _certificate_labels(self) -> Mapping[tuple[str, str], Label]:
@@ -74,7 +74,7 @@ class GoldenSet:
 
     def rating(self, run: RatedItem, score: EvalOutputScore) -> float | None:
         """Return the rating that an item has in its record; None if there is none."""
-        return rating_in(run.rating, run.ratings, self._aspects[score.json_key])
+        return rating_in(run.rating, run.ratings, self._criteria[score.json_key])
 
     def certificate_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the newest certificate label of an item that the person confirmed."""
@@ -120,13 +120,13 @@ class GoldenSet:
         """Return the ledger's newest label of an item; None if it has none."""
         return self._last_labels.get((run.id, score.json_key))
 
-    def in_ledger(self, run: RatedItem, score: EvalOutputScore, ledger: str) -> bool:
-        """Return whether an item's label belongs to a ledger.
+    def has_purpose(self, run: RatedItem, score: EvalOutputScore, purpose: str) -> bool:
+        """Return whether an item's label has a purpose.
 
-        Every label that is not in the certificate ledger belongs to development.
+        Every label that is not for the certificate is for development.
         """
         certifies = self.certificate_label(run, score) is not None
-        return ledger == "all" or certifies == (ledger == "certificate")
+        return purpose == "all" or certifies == (purpose == "certificate")
 
     def timed_labels(self, runs: Sequence[RatedItem], score: EvalOutputScore) -> list[TimedLabel]:
         """Return the labels of items with their times and the items' sessions."""
@@ -169,18 +169,18 @@ class GoldenSet:
         ids = {
             label.draw for label in self.labels if label.score == score.json_key and label.certifies
         }
-        draws = [draw for draw in self.draws if draw.id in ids and draw.ledger == "certificate"]
+        draws = [draw for draw in self.draws if draw.id in ids and draw.purpose == "certificate"]
         if not draws or len({draw.evaluator for draw in draws}) > 1:
             return None
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
-async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
+async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
     """Return the golden set of an eval.
 
     Raises:
         Refusal: The eval has no golden set, or it is empty.
-        storage.errors.StorageError: A ledger is no ordinary file.
+        storage.errors.StorageError: The ledger is no ordinary file.
     """
     filter_id = task_eval.eval_record.eval_configs_filter_id
     if not filter_id:
@@ -211,11 +211,11 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
 
 
 async def read_golden_runs(
-    store: ProjectStore, pool: GoldenSet, items: Iterable[str]
+    store: ProjectStore, golden_set: GoldenSet, items: Iterable[str]
 ) -> dict[str, TaskRun]:
     """Return the records of some golden items by their ids, less those that cannot be read."""
     ids = frozenset(items)
-    records = await store.read_all(TaskRun, [run.path for run in pool.runs if run.id in ids])
+    records = await store.read_all(TaskRun, [run.path for run in golden_set.runs if run.id in ids])
     return {record.id: record for record in records.values()}
 
 

@@ -7,9 +7,10 @@ from itertools import pairwise
 from math import sqrt
 from statistics import median
 
-FEWEST = 8
+from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
+
+FEWEST_LABELS = 8
 """Labels below which neither their speed nor their order is tested."""
-FEW = 30
 FASTEST_S = 2.0
 LONG_PAUSE_S = 120.0
 SUSPICIOUS_Z = -2.58
@@ -42,7 +43,7 @@ def label_warnings(labels: Sequence[TimedLabel]) -> list[str]:
 
 
 def _check_count(labels: Sequence[TimedLabel]) -> str | None:
-    if len(labels) >= FEW:
+    if len(labels) >= WIDE_INTERVAL_ITEMS:
         return None
     return f"Only {len(labels)} labels: expect wide intervals; 100 with both verdicts are better."
 
@@ -61,7 +62,7 @@ def _check_speed(labels: Sequence[TimedLabel]) -> str | None:
     rest = [label.at for label in labels if label.seconds is None]
     gaps = [(b - a).total_seconds() for a, b in pairwise(rest)]
     seconds = timings + [gap for gap in gaps if gap < LONG_PAUSE_S]
-    if len(seconds) < FEWEST - 1 or median(seconds) >= FASTEST_S:
+    if len(seconds) < FEWEST_LABELS - 1 or median(seconds) >= FASTEST_S:
         return None
     return (
         f"The labels were entered every {median(seconds):.1f} s (median): too fast to have read "
@@ -74,7 +75,7 @@ def _check_blocks(labels: Sequence[TimedLabel]) -> str | None:
     values = [label.value for label in labels]
     high = sum(value == max(values) for value in values)
     low = len(values) - high
-    if not high or not low or len(values) < FEWEST:
+    if not high or not low or len(values) < FEWEST_LABELS:
         return None
     runs = 1 + sum((a == max(values)) != (b == max(values)) for a, b in pairwise(values))
     total = high + low

@@ -1,8 +1,8 @@
-"""The ledgers of an eval: every label and every draw, appended to files beside it.
+"""The ledger of an eval: every label and every draw, appended to files beside it.
 
 Kiln's own rating holds one label an item. These side files hold the rest: the rater, the time, the
-random draw with its probability, and the ledger that the label belongs to. Specs and judges may
-learn from labels of the development ledger. Labels of the certificate ledger only measure.
+random draw with its probability, and the purpose of the label. Specs and judges may learn from
+labels for development. Labels for the certificate only measure.
 
 A line that cannot be read is skipped. It stays in the file, and warnings name it.
 """
@@ -24,7 +24,11 @@ from storage.text.excerpts import excerpt
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"
 
-Ledger = Literal["development", "certificate"]
+Purpose = Literal["development", "certificate"]
+"""What a label may be used for."""
+
+_STORED_PURPOSE: Final = "ledger"
+"""The key of the purpose in users' files."""
 
 
 def _in_utc(at: datetime) -> datetime:
@@ -33,7 +37,15 @@ def _in_utc(at: datetime) -> datetime:
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        allow_inf_nan=False,
+        defer_build=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     v: int = 1
     at: Annotated[datetime, AfterValidator(_in_utc)] = Field(
@@ -53,7 +65,7 @@ class Label(_Line):
         score: The score's key.
         value: On the score's scale.
         rater: The person who gave it.
-        ledger: What it may be used for.
+        purpose: What it may be used for.
         draw: The id of the draw that the item came from; None for an item picked by hand.
         stratum: The stratum that it was drawn from.
         probability: The probability with which it was drawn.
@@ -66,7 +78,7 @@ class Label(_Line):
     score: str
     value: float
     rater: str
-    ledger: Ledger
+    purpose: Purpose = Field(validation_alias=_STORED_PURPOSE, serialization_alias=_STORED_PURPOSE)
     draw: str | None = None
     stratum: str | None = None
     probability: float | None = Field(default=None, gt=0, le=1)
@@ -76,14 +88,14 @@ class Label(_Line):
     @property
     def certifies(self) -> bool:
         """Return whether it counts for a certificate."""
-        return self.confirmed and self.ledger == "certificate"
+        return self.confirmed and self.purpose == "certificate"
 
 
 class DrawnStratum(BaseModel):
     """One stratum of a draw.
 
     Attributes:
-        size: Items of the whole pool in it, labelled ones included.
+        size: Items of the golden set in it, labelled ones included.
         open: Items of it that had no label at the time of the draw.
         drawn: The items drawn.
     """
@@ -106,15 +118,15 @@ class Draw(_Line):
 
     Attributes:
         id: The draw's id.
-        seed: Repeats the draw over the same pool.
-        ledger: What the labels are for.
+        seed: Repeats the draw over the same golden set.
+        purpose: What the labels are for.
         evaluator: The id of the judge whose verdicts are the strata; None for one stratum.
         strata: By name.
     """
 
     id: str
     seed: int
-    ledger: Ledger
+    purpose: Purpose = Field(validation_alias=_STORED_PURPOSE, serialization_alias=_STORED_PURPOSE)
     evaluator: str | None
     strata: dict[str, DrawnStratum]
 

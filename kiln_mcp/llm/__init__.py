@@ -16,6 +16,7 @@ from kiln_mcp.llm.deltas import (
     ToolCallDelta,
 )
 from kiln_mcp.llm.engine import Engine
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.messages import (
     EMBEDDED,
@@ -39,7 +40,6 @@ from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.work_orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.response_cache.cache import Spending
 from kiln_mcp.llm.response_cache.expense import Expense
-from kiln_mcp.llm.settings import EngineSettings
 
 __all__ = [
     "EMBEDDED",

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final, Literal
 
+from kiln_mcp.llm.answer_schemas import fit
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.schemas import fit
 
 Feature = Literal["json_schema", "json_object", "logprobs", "tools", "streaming"]
 TITLES: Final[Mapping[Feature, str]] = {

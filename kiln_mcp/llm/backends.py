@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.limits.shared_limits import SharedLimits
 from kiln_mcp.llm.response_cache.cache import ResponseCache
 from kiln_mcp.llm.response_cache.sqlite import SqliteResponseCache
-from kiln_mcp.llm.settings import EngineSettings
 
 _NO_DRIVER: Final = (
     "The workers' database cannot be used: psycopg is not installed. Install it with "
@@ -38,7 +38,7 @@ def open_limits(settings: EngineSettings) -> SharedLimits | None:
     if settings.shared_database_url is None:
         return None
     try:
-        from kiln_mcp.llm.limits.postgres import PostgresLimits
+        from kiln_mcp.llm.limits.postgres_limits import PostgresLimits
     except ImportError as error:
         raise DatabaseFailure(_NO_DRIVER) from error
     return PostgresLimits(settings.shared_database_url)

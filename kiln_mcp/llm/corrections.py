@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from kiln_mcp.llm.answer_schemas import correction
 from kiln_mcp.llm.answer_states import bad_answer
 from kiln_mcp.llm.messages import AnswerState, ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry
-from kiln_mcp.llm.schemas import correction
 
 MOST_CORRECTIONS: Final = 2
 

@@ -9,12 +9,13 @@ from typing import Final, Self
 
 from kiln_mcp.llm.backends import open_limits, open_response_cache
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
-from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.for_each import Width
 from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
+from kiln_mcp.llm.limits.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.messages import AnswerState, Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
@@ -23,7 +24,6 @@ from kiln_mcp.llm.response_cache.cache import CacheEntry, Spending
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightCalls
 from kiln_mcp.llm.retries import RetryPolicy, Route
-from kiln_mcp.llm.settings import EngineSettings
 from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200
@@ -48,9 +48,9 @@ class Engine:
         """
         self.settings = settings
         self._cache = open_response_cache(settings)
-        self._gates = RateLimiters(open_limits(settings))
+        self._rate_limiters = RateLimiters(open_limits(settings))
         self.orders = WorkOrders(settings.orders)
-        self._roster = ModelRegistry(settings, models or {}, self._gates, self.orders)
+        self._roster = ModelRegistry(settings, models or {}, self._rate_limiters, self.orders)
         self._single_flight = SingleFlight(
             self._cache, RetryPolicy(settings.attempts, settings.first_wait_s)
         )
@@ -70,7 +70,7 @@ class Engine:
     ) -> None:
         await self._roster.close()
         await self.orders.close()
-        await self._gates.close()
+        await self._rate_limiters.close()
         await self._cache.close()
 
     @property

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
+from kiln_mcp.llm.configured_servers import Servers
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
-from kiln_mcp.llm.providers.configured_servers import Servers
 from kiln_mcp.llm.providers.descriptions import (
     ModelDescription,
     describe_embedded,
@@ -38,7 +39,6 @@ from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
 from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
-from kiln_mcp.llm.settings import EngineSettings
 
 NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
 
@@ -50,7 +50,7 @@ class ModelRegistry:
         self,
         settings: EngineSettings,
         models: Mapping[str, Model],
-        gates: RateLimiters,
+        rate_limiters: RateLimiters,
         orders: WorkOrders,
     ) -> None:
         """Set up without any contact.
@@ -58,17 +58,17 @@ class ModelRegistry:
         Args:
             settings: What is configured.
             models: Further models by name.
-            gates: Makes the rate limiters of servers and hosted models.
+            rate_limiters: Makes the rate limiters of servers and hosted models.
             orders: The work orders of the model `host`.
         """
         self._settings = settings
         self._extra = dict(models)
-        self._gates = gates
+        self._rate_limiters = rate_limiters
         self._orders = orders
         self._embedded = EmbeddedModel(settings.embedded)
         self._dialects = Dialects(settings.dialects)
         self._hosted_model = HostedModel(settings.environment, settings.timeout_s, self._dialects)
-        self._servers = Servers(settings, gates, self._dialects)
+        self._servers = Servers(settings, rate_limiters, self._dialects)
         self._routes: dict[str, Route] = {}
 
     async def close(self) -> None:
@@ -149,8 +149,8 @@ class ModelRegistry:
             if server is None:
                 widths[model] = self._width_of(model)
             else:
-                widths[name] = widths.get(name, 0) + server.gate.width(rest)
-                limits[name] = server.gate.concurrency
+                widths[name] = widths.get(name, 0) + server.rate_limiter.width(rest)
+                limits[name] = server.rate_limiter.concurrency
         return sum(min(width, limits.get(name, width)) for name, width in widths.items())
 
     def _width_of(self, model: str) -> int:
@@ -160,7 +160,7 @@ class ModelRegistry:
         route = self._routes.get(model)
         if route is None or self.is_free(model):
             return self._settings.hosted_concurrency
-        return route.gate.width(route.name)
+        return route.rate_limiter.width(route.name)
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs; None if not known."""
@@ -260,10 +260,14 @@ class ModelRegistry:
             host = PromptedTools(HostModel(self._orders))
             return Route(host, name, name, RateLimiter(name, NO_LIMITS), withdraws=True)
         if server is not None:
-            return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
+            return Route(
+                server, rest, f"{server.address} {rest}", server.rate_limiter, server.price
+            )
         if rest and not holds_address(name):
-            gate = self._gates.gate(name, ServerLimits(self._settings.hosted_concurrency))
-            return Route(self._hosted_model, name, name, gate, litellm_price(name))
+            rate_limiter = self._rate_limiters.make(
+                name, ServerLimits(self._settings.hosted_concurrency)
+            )
+            return Route(self._hosted_model, name, name, rate_limiter, litellm_price(name))
         raise UnknownModel(name, self.names())
 
     def names(self) -> list[str]:

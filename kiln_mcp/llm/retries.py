@@ -10,10 +10,10 @@ import anyio
 
 from kiln_mcp.llm.budget.budget import NotSent
 from kiln_mcp.llm.budget.reservation import Reservation
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import AnswerStream, size_of, stream_from
 from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
 
@@ -28,7 +28,7 @@ class Route:
         model: The provider's model.
         name: The model's name as its server knows it.
         identity: What the answers depend on, for the response cache's key.
-        gate: The rate limiter and circuit breaker of its server.
+        rate_limiter: The rate limiter and circuit breaker of its server.
         price: What it costs; None if not known.
         withdraws: Whether a cancelled request is withdrawn, and costs nothing.
     """
@@ -36,7 +36,7 @@ class Route:
     model: Model
     name: str
     identity: str
-    gate: RateLimiter
+    rate_limiter: RateLimiter
     price: Price | None = FREE
     withdraws: bool = False
 
@@ -67,7 +67,7 @@ class RetryPolicy:
         request = replace(request, model=route.name)
         for attempt in count(1):
             try:
-                async with route.gate.request(request, wait_policy) as passing:
+                async with route.rate_limiter.request(request, wait_policy) as passing:
                     await reservation.begin()
                     answer = await route.model.complete(request)
                     passing.usage = answer.usage
@@ -105,7 +105,7 @@ class RetryPolicy:
         for attempt in count(1):
             began = False
             try:
-                async with route.gate.request(request, wait_policy) as passing:
+                async with route.rate_limiter.request(request, wait_policy) as passing:
                     await reservation.begin()
                     async with aclosing(stream_from(route.model, request)) as parts:
                         async for part in parts:

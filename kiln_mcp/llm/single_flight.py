@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from kiln_mcp.llm.answer_schemas import check_usable, fit
 from kiln_mcp.llm.answer_states import settle
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry, Key, NewEntry, ResponseCache, request_key
 from kiln_mcp.llm.retries import RetryPolicy, Route
-from kiln_mcp.llm.schemas import check_usable, fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import anyio
 from pydantic import Field, JsonValue
 
 from kiln_mcp.jobs import Job
-from kiln_mcp.projects.references import NameProblem, ProjectReference
-from kiln_mcp.projects.schemas import schema_text
+from kiln_mcp.projects.project_references import NameProblem, ProjectReference
+from kiln_mcp.projects.task_schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore, Task
@@ -122,7 +122,7 @@ async def create_task(
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:
     """Return the project's jobs that were killed several times."""
     try:
-        jobs = await workspace.desk.jobs_set_aside() if workspace.desk else []
+        jobs = await workspace.job_client.jobs_set_aside() if workspace.job_client else []
     except WorkbenchError:  # a project is described without its jobs, too
         return []
     names = {store.project.name, str(store.folder)}

@@ -26,14 +26,6 @@ def unusable_template(text: str, reason: str) -> EvalError:
     )
 
 
-def unusable_pattern(pattern: str, reason: str) -> EvalError:
-    """Return the error of a pattern that is no regular expression."""
-    return EvalError(
-        f"The pattern {excerpt(pattern, 80)!r} cannot be used: {excerpt(reason, LONGEST_REASON)}. "
-        "Give a regular expression as Python reads it."
-    )
-
-
 def unsupported_run_config(name: str, reason: str) -> Refusal:
     """Return the refusal of a run config that does not run here."""
     return Refusal(

@@ -5,12 +5,22 @@ from typing import Annotated
 from pydantic import Field
 
 from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.projects.references import ProjectReference, TaskReference, is_same_name, task_of
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    is_same_name,
+    task_of,
+)
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
 from kiln_mcp.run_configs.errors import unsupported_run_config
-from kiln_mcp.run_configs.prompts import WITH_EXAMPLES, PromptText, built_prompt, split_examples
-from kiln_mcp.run_configs.records import make_run_config
+from kiln_mcp.run_configs.run_config_records import make_run_config
+from kiln_mcp.run_configs.system_prompts import (
+    WITH_EXAMPLES,
+    PromptText,
+    built_prompt,
+    split_examples,
+)
 from kiln_mcp.workbench.capability import Effect, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig

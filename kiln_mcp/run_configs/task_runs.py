@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.llm.schemas import unusable_schema
+from kiln_mcp.llm.answer_schemas import unusable_schema
 from kiln_mcp.run_configs.errors import unsupported_run_config
+from kiln_mcp.run_configs.item_templates import Case, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
-from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
-from kiln_mcp.run_configs.templates import Case, render_template
+from kiln_mcp.run_configs.system_prompts import Example, prompt_text, split_examples
 from storage import (
     DataSource,
     EvalItemSource,
@@ -37,7 +37,7 @@ FINAL_ANSWER = "Now give the final answer alone."
 
 
 @dataclass(frozen=True)
-class Setup:
+class ResolvedRunConfig:
     """A run config, resolved: everything that an output depends on but the input.
 
     Attributes:
@@ -113,8 +113,8 @@ def resolve(
     prompts: Sequence[Prompt] = (),
     runs: Sequence[TaskRun] = (),
     seed: int = 0,
-) -> Setup:
-    """Return the set-up that a run config stands for.
+) -> ResolvedRunConfig:
+    """Return what a run config stands for.
 
     Raises:
         Refusal: Part of it does not run here.
@@ -122,7 +122,7 @@ def resolve(
     properties = agent_properties(run_config)
     text = prompt_text(task, run_config, prompts, runs)
     prompt, examples = split_examples(text.prompt)
-    return Setup(
+    return ResolvedRunConfig(
         model=engine_model(StoredModel(properties.model_name, properties.model_provider_name)),
         prompt=prompt,
         examples=examples,
@@ -157,7 +157,9 @@ def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
     return schema if isinstance(schema, dict) else None
 
 
-async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> ProducedOutput:
+async def produce(
+    engine: Engine, resolved_config: ResolvedRunConfig, task_input: str, asker: str
+) -> ProducedOutput:
     """Ask the model for an output.
 
     Raises:
@@ -165,22 +167,22 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
         ModelError: The model gave no answer.
         EvalError: The input's template cannot be filled.
     """
-    request = await _request(setup, task_input)
+    request = await _request(resolved_config, task_input)
     thinking, latency, usage = "", 0.0, None
-    if setup.thinking:
+    if resolved_config.thinking:
         reflection = await engine.complete(
-            request.with_messages(Message("user", setup.thinking)),
+            request.with_messages(Message("user", resolved_config.thinking)),
             asker=asker,
             accept=("complete", "truncated"),
         )
         thinking, latency, usage = reflection.text, reflection.latency_s, reflection.usage
         request = request.with_messages(
-            Message("user", setup.thinking),
+            Message("user", resolved_config.thinking),
             Message("assistant", reflection.text),
             Message("user", FINAL_ANSWER),
         )
-    answer = await engine.complete(_with_schema(request, setup), asker=asker)
-    output = _output(answer, setup)
+    answer = await engine.complete(_with_schema(request, resolved_config), asker=asker)
+    output = _output(answer, resolved_config)
     return ProducedOutput(
         output=output,
         thinking=thinking or answer.reasoning,
@@ -194,7 +196,7 @@ def to_task_run(
     output: ProducedOutput,
     task_input: str,
     run_config: TaskRunConfig,
-    setup: Setup,
+    resolved_config: ResolvedRunConfig,
     eval_source: EvalItemSource | None = None,
 ) -> TaskRun:
     """Return the run to be saved, with its source as Kiln writes it.
@@ -203,7 +205,7 @@ def to_task_run(
         output: What the model made.
         task_input: The input that it was made from.
         run_config: The run config.
-        setup: The same, resolved.
+        resolved_config: The same, resolved.
         eval_source: The item of an eval that it was made for; None for a run that is an item.
     """
     properties = agent_properties(run_config)
@@ -217,8 +219,8 @@ def to_task_run(
             "structured_output_mode": properties.structured_output_mode,
             "temperature": properties.temperature,
             "top_p": properties.top_p,
-            "seed": setup.seed,
-            "setup_fingerprint": setup.fingerprint,
+            "seed": resolved_config.seed,
+            "setup_fingerprint": resolved_config.fingerprint,
             "answer_state": "complete",
         },
         run_config_id=run_config.id,
@@ -246,31 +248,31 @@ def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
     )
 
 
-async def _request(setup: Setup, task_input: str) -> ModelRequest:
-    messages = [Message("system", setup.prompt)]
-    for example in setup.examples:
-        messages.append(Message("user", await _user_text(setup, example.task_input)))
+async def _request(resolved_config: ResolvedRunConfig, task_input: str) -> ModelRequest:
+    messages = [Message("system", resolved_config.prompt)]
+    for example in resolved_config.examples:
+        messages.append(Message("user", await _user_text(resolved_config, example.task_input)))
         messages.append(Message("assistant", example.output))
     return ModelRequest(
-        model=setup.model,
-        messages=(*messages, Message("user", await _user_text(setup, task_input))),
-        temperature=setup.temperature,
-        max_tokens=setup.longest_answer,
-        seed=setup.seed,
+        model=resolved_config.model,
+        messages=(*messages, Message("user", await _user_text(resolved_config, task_input))),
+        temperature=resolved_config.temperature,
+        max_tokens=resolved_config.longest_answer,
+        seed=resolved_config.seed,
     )
 
 
-async def _user_text(setup: Setup, task_input: str) -> str:
-    if not setup.input_template:
+async def _user_text(resolved_config: ResolvedRunConfig, task_input: str) -> str:
+    if not resolved_config.input_template:
         return task_input
-    return await render_template(setup.input_template, Case(task_input, ""))
+    return await render_template(resolved_config.input_template, Case(task_input, ""))
 
 
-def _with_schema(request: ModelRequest, setup: Setup) -> ModelRequest:
-    return replace(request, schema=setup.schema) if setup.schema else request
+def _with_schema(request: ModelRequest, resolved_config: ResolvedRunConfig) -> ModelRequest:
+    return replace(request, schema=resolved_config.schema) if resolved_config.schema else request
 
 
-def _output(answer: ModelAnswer, setup: Setup) -> str:
-    if setup.schema is None:
+def _output(answer: ModelAnswer, resolved_config: ResolvedRunConfig) -> str:
+    if resolved_config.schema is None:
         return answer.text
     return json.dumps(answer.value, ensure_ascii=False)

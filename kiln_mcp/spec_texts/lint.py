@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Final
 
 from kiln_mcp.spec_texts.clauses import clauses, content_words, overlap
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage import NO_EXAMPLES
 
 

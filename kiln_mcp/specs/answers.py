@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import Field
 
-from kiln_mcp.spec_texts.kinds import SpecKind
 from kiln_mcp.spec_texts.lint import Gap
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 

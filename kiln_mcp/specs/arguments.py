@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 
 
 class SpecText(BaseModel):

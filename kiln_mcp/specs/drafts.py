@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kiln_mcp.spec_texts.clauses import as_sentence, clauses, quotations
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage.records.names import acceptable_name
 
 LONGEST_NAME: Final = 32

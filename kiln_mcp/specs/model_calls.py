@@ -7,11 +7,11 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.llm import Engine, Message, ModelRequest
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.spec_texts.lint import Gap, Rule
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
 from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit
-from kiln_mcp.workbench.prompts import PromptPart, load_prompt
+from kiln_mcp.workbench.prompt_templates import PromptPart, load_prompt
 from storage.records.names import acceptable_name
 from storage.text.schema_references import inline_references
 
@@ -108,7 +108,7 @@ async def question_with_model(
     parts = load_prompt("specs", "questions").messages(
         task_instruction=writer.instruction,
         kind=str(draft.kind),
-        specification=definition(draft.kind, draft.fields),
+        spec=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
         open_questions="\n".join(f"- {gap.question}" for gap in gaps) or "None.",
         most=MOST_QUESTIONS,
@@ -144,7 +144,7 @@ async def refine_with_model(
     parts = load_prompt("specs", "refine").messages(
         task_instruction=writer.instruction,
         kind=str(draft.kind),
-        specification=definition(draft.kind, draft.fields),
+        spec=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
         answers=lines,
     )

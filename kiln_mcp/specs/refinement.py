@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.spec_texts.clauses import as_sentence
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
 from kiln_mcp.spec_texts.lint import Gap, Rule, definition_of
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage import NO_EXAMPLES
 
 _NON_ANSWERS = frozenset({"", "?", "skip", "not sure", "i don't know", "don't know", "unknown"})

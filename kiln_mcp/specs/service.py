@@ -7,9 +7,14 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
-from kiln_mcp.spec_texts.kinds import SpecKind, definition, fields_of, kind_of, properties_of
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    task_of,
+    told_apart,
+)
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
+from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
 from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
 from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
@@ -170,14 +175,11 @@ async def refine_spec(
         await workspace.check_room(store, 1)
 
     async def refine() -> RefinedSpec:
-        gaps = find_gaps(current.kind, current.fields, owner.instruction)
         if edits:
             refinement, author = _own_edits(current, edits, replies), "you"
-        elif writer is not None:
-            author = writer.model
-            refinement = await refine_with_model(writer, current, replies, gaps)
         else:
-            refinement, author = incorporate(current.kind, current.fields, gaps, replies), "rules"
+            gaps = find_gaps(current.kind, current.fields, owner.instruction)
+            refinement, author = await _work_in(writer, current, replies, gaps)
         fields = {name: text for name, text in refinement.apply(current.fields).items() if text}
         properties_of(current.kind, fields)
         new = Draft(current.kind, current.name, fields)
@@ -201,6 +203,15 @@ async def refine_spec(
         )
 
     return Proposal(_plan("Refine a spec.", writer), refine)
+
+
+async def _work_in(
+    writer: SpecWriter | None, draft: Draft, replies: Sequence[PersonAnswer], gaps: Sequence[Gap]
+) -> tuple[Refinement, str]:
+    """Work answers into a draft by a model, or by the rules; return who did it, too."""
+    if writer is not None:
+        return await refine_with_model(writer, draft, replies, gaps), writer.model
+    return incorporate(draft.kind, draft.fields, gaps, replies), "rules"
 
 
 def _own_draft(text: SpecText, wish: str) -> Draft:

@@ -15,7 +15,7 @@ from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.model_names import stored_model
-from kiln_mcp.run_configs.task_runs import Setup, resolve
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.synthesis.answers import CellCoverage
 from kiln_mcp.synthesis.coverage_plan import Aim, Cell, coverage_plan
 from kiln_mcp.synthesis.inputs import (
@@ -28,9 +28,9 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.items import ItemOrigin, as_stored_text
+from kiln_mcp.synthesis.new_items import ItemOrigin, as_stored_text
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import (
     DataGuide,
     DataSource,
@@ -77,7 +77,7 @@ class Scene:
         task: The task.
         existing: Inputs of its dataset.
         config: The run config that answers; not saved yet where the task had none.
-        setup: The same, resolved.
+        resolved_config: The same, resolved.
         brief: What inputs are made for.
         wish: What is wanted.
         ids: The id of each item that is to be made; the same in all attempts at a job.
@@ -88,7 +88,7 @@ class Scene:
     task: Task
     existing: tuple[str, ...]
     config: TaskRunConfig
-    setup: Setup
+    resolved_config: ResolvedRunConfig
     brief: Brief
     wish: DataWish
     ids: tuple[str, ...]
@@ -140,16 +140,16 @@ async def set_scene(
     configs = await store.children(task, TaskRunConfig)
     config = choose_run_config(store.project, task, configs, run_config, model)
     prompts = await store.children(task, Prompt)
-    specification = ""
+    spec_text = ""
     if wish.spec is not None:
-        specification = (await store.find(Spec, wish.spec, parent=task)).definition
+        spec_text = (await store.find(Spec, wish.spec, parent=task)).definition
     guides = [guide.guide for guide in await store.children(task, DataGuide)]
     schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
     saved = frozenset(ids) & {run.id for run in runs}
     existing = tuple(run.input for run in data_set(runs) if run.id not in saved)
     brief = Brief(
         instruction=task.instruction,
-        specification=specification,
+        spec_text=spec_text,
         guidance="\n\n".join(text for text in [wish.guidance, *guides] if text.strip()),
         examples=tuple(dict.fromkeys(wish.examples or existing)),
         input_schema=schema,
@@ -160,7 +160,7 @@ async def set_scene(
         task=task,
         existing=existing,
         config=config,
-        setup=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
+        resolved_config=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
         brief=brief,
         wish=wish,
         ids=tuple(ids),
@@ -171,7 +171,9 @@ async def set_scene(
 def calls_of_generation(scene: Scene, model: str, *, input_count: int) -> dict[str, int]:
     """Return how often generating asks each model; `input_count` inputs are there already."""
     count = input_count or scene.wish.count
-    calls: Counter[str] = Counter({scene.setup.model: count * (2 if scene.setup.thinking else 1)})
+    calls: Counter[str] = Counter(
+        {scene.resolved_config.model: count * (2 if scene.resolved_config.thinking else 1)}
+    )
     if not input_count:
         calls[model] += count if model == EMBEDDED else 1 + count // 4
     return calls

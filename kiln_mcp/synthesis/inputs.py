@@ -10,10 +10,10 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
-from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.synthesis.coverage_plan import Cell
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4
@@ -32,7 +32,7 @@ class Brief:
 
     Attributes:
         instruction: The task's instruction.
-        specification: The text of the specification, "" for none.
+        spec_text: The text of the spec, "" for none.
         guidance: What else is wished, "" for nothing.
         examples: Inputs like those that are wanted.
         input_schema: JSON Schema of an input; None for plain text.
@@ -40,7 +40,7 @@ class Brief:
     """
 
     instruction: str
-    specification: str
+    spec_text: str
     guidance: str
     examples: tuple[str, ...]
     input_schema: JsonValue
@@ -102,7 +102,7 @@ class CapableMaker:
         brief = self._brief
         parts = self._prompt.messages(
             task_instruction=brief.instruction,
-            specification=brief.specification or "Nothing is said.",
+            spec=brief.spec_text or "Nothing is said.",
             topic=cell.topic or "Any.",
             difficulty=str(cell.aim),
             count=count,
@@ -179,7 +179,7 @@ async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -
     parts = load_prompt("synthesis", "topics").messages(
         count=count,
         task_instruction=brief.instruction,
-        specification=brief.specification or "Nothing is said.",
+        spec=brief.spec_text or "Nothing is said.",
         guidance=brief.guidance or "None.",
     )
     request = ModelRequest(

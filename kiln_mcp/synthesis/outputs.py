@@ -9,9 +9,9 @@ from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
-from kiln_mcp.run_configs.prompts import PromptText, instruction_prompt
-from kiln_mcp.run_configs.records import make_run_config
-from kiln_mcp.run_configs.task_runs import Setup, produce, to_task_run
+from kiln_mcp.run_configs.run_config_records import make_run_config
+from kiln_mcp.run_configs.system_prompts import PromptText, instruction_prompt
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
 from storage import DataSource, Project, Task, TaskRun, TaskRunConfig
 
 FIRST: Final = "Starting prompt"
@@ -59,7 +59,7 @@ def choose_run_config(
 async def answer_all(
     engine: Engine,
     config: TaskRunConfig,
-    setup: Setup,
+    resolved_config: ResolvedRunConfig,
     inputs: Sequence[TaskInput],
     report: Callable[[int], Awaitable[None]],
 ) -> Answers:
@@ -70,7 +70,7 @@ async def answer_all(
     Args:
         engine: The engine.
         config: The run config, for the runs' source.
-        setup: The same, resolved.
+        resolved_config: The same, resolved.
         inputs: The inputs.
         report: Called with the number of inputs that are done.
     """
@@ -82,14 +82,14 @@ async def answer_all(
         nonlocal done
         item = inputs[place]
         try:
-            production = await produce(engine, setup, item.text, "synthesis/outputs")
+            production = await produce(engine, resolved_config, item.text, "synthesis/outputs")
         except ModelError as error:
             failures.append(str(error))
         else:
-            run = to_task_run(production, item.text, config, setup)
+            run = to_task_run(production, item.text, config, resolved_config)
             runs[place] = run.replace(input_source=item.source, tags=item.tags)
         done += 1
         await report(done)
 
-    await for_each(range(len(inputs)), answer, engine.width([setup.model]))
+    await for_each(range(len(inputs)), answer, engine.width([resolved_config.model]))
     return Answers(tuple(runs), tuple(failures))

@@ -1,6 +1,5 @@
 """Capabilities: add items, generate data, split it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -9,9 +8,8 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
-from kiln_mcp.datasets.near_duplicates import group_names
-from kiln_mcp.datasets.parts import SHARES, part_tags, tag_of
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
+from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedItems, DataSplit, GeneratedData, PartSize
 from kiln_mcp.synthesis.generation import (
     DataWish,
@@ -23,7 +21,7 @@ from kiln_mcp.synthesis.generation import (
     plan_generation,
     set_scene,
 )
-from kiln_mcp.synthesis.items import (
+from kiln_mcp.synthesis.new_items import (
     Author,
     GivenItem,
     ItemOrigin,
@@ -32,17 +30,8 @@ from kiln_mcp.synthesis.items import (
     unreadable_items,
 )
 from kiln_mcp.synthesis.outputs import answer_all
-from kiln_mcp.synthesis.report import FILE, DataReport, SplitRecord, write_report
-from kiln_mcp.synthesis.split_assignment import (
-    assign_parts,
-    assignment_batches,
-    complete_deal,
-    deal_warnings,
-    grouping_keys,
-    nothing_to_deal,
-    part_of,
-    with_part_tag,
-)
+from kiln_mcp.synthesis.report import FILE, DataReport, write_report
+from kiln_mcp.synthesis.split_assignment import DealRequest, deal_runs, deal_warnings, save_deal
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
@@ -198,7 +187,7 @@ async def _generate(
         await workspace.report(done, total, "Running the task on the inputs.")
 
     answers = await answer_all(
-        engine, scene.config, scene.setup, task_inputs.task_inputs, report_done
+        engine, scene.config, scene.resolved_config, task_inputs.task_inputs, report_done
     )
     runs = [
         run.replace(id=scene.ids[place])
@@ -254,52 +243,26 @@ async def split_data(
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    ending = tag_of(name)
-    tags = part_tags(ending)
     part_shares = (shares or Shares()).by_part()
     fits = task_run_filter(items)
     all_runs = data_set(await store.children(owner, TaskRun))
     runs = [run for run in all_runs if fits(run)]
-    previous = [None if redeal else part_of(run, tags) for run in runs]
-    waiting = [place for place, part in enumerate(previous) if part is None]
-    if not waiting:
-        raise nothing_to_deal(name, len(runs))
-    inputs, topics = (
-        [run.input for run in runs],
-        grouping_keys(runs, by_topic=keep_together == "topics"),
+    by_topic = keep_together == "topics"
+    deal = await deal_runs(
+        runs, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
     )
-    groups = await anyio.to_thread.run_sync(group_names, inputs, topics)
-    parts = complete_deal(groups, previous, part_shares, seed)
-    sizes = Counter(parts)
-    record = SplitRecord(
-        name=ending,
-        seed=seed,
-        shares=part_shares,
-        sizes={part: sizes[part] for part in SHARES if sizes[part]},
-        groups=len(set(groups)),
-        largest_group=max(Counter(groups).values()),
-    )
-    *batches, last = assignment_batches(zip(runs, parts, groups, strict=True), tags)
-    for batch in batches:
-        async with store.transaction() as change:
-            await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
-    parts_by_run = {run.id: part for run, part in zip(runs, parts, strict=True)}
-    as_dealt = [
-        with_part_tag(run, parts_by_run[run.id], tags) if run.id in parts_by_run else run
-        for run in all_runs
-    ]
-    async with store.transaction() as change:
-        await anyio.to_thread.run_sync(assign_parts, change, last, tags)
-        await write_report(change, owner, as_dealt, record)
+    await save_deal(store, owner, all_runs, runs, deal)
+    record = deal.record
+    filters = {part: part_filter(part, record.name) for part in PARTS if part in record.sizes}
     return DataSplit(
-        split=ending,
+        split=record.name,
         seed=seed,
         parts=[
-            PartSize(part=part, items=count, filter=f"tag::{tags[part]}")
-            for part, count in record.sizes.items()
+            PartSize(part=part, items=record.sizes[part], filter=filter_id)
+            for part, filter_id in filters.items()
         ],
         groups=record.groups,
-        newly_dealt=len(waiting),
+        newly_dealt=deal.dealt_now,
         warnings=deal_warnings(record, part_shares),
         report=FILE,
         next=[
@@ -308,7 +271,7 @@ async def split_data(
                 reason="make an eval of this split's parts, then run it",
                 arguments={
                     "project": project,
-                    "new_eval": {f"{part}_filter": f"tag::{tags[part]}" for part in record.sizes},
+                    "new_eval": {f"{part}_filter": tag for part, tag in filters.items()},
                 },
             )
         ],

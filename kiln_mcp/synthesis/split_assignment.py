@@ -1,20 +1,119 @@
 """Complete the deal of a split: items keep their parts, and items like them follow."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio.to_thread
+
+from kiln_mcp.datasets.near_duplicates import group_names
+from kiln_mcp.datasets.parts import SHARES, part_tags
+from kiln_mcp.datasets.sample_sizes import SMALL_GOLDEN_PART, SMALL_TEST_PART
 from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.synthesis.report import SplitRecord
-from storage import Change, TaskRun
+from kiln_mcp.synthesis.report import SplitRecord, write_report
+from storage import Change, ProjectStore, Task, TaskRun
 from storage.errors import NextStep, Refusal
 
-FEW_TEST: Final = 25
-FEW_GOLDEN: Final = 12
 _BATCH: Final = 1000
 """Items whose tags change in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class DealRequest:
+    """How items are to be dealt.
+
+    Attributes:
+        name: The split's name, as people call it.
+        ending: The ending of its tags.
+        shares: The share of each part.
+        seed: Repeats the deal.
+        by_topic: Whether items of one topic stay together, too.
+        is_new: Whether items that the split has dealt already are dealt again.
+    """
+
+    name: str
+    ending: str
+    shares: dict[str, int]
+    seed: int
+    by_topic: bool
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The part of each item of a split.
+
+    Attributes:
+        record: How it was dealt.
+        parts: The part of each run, in the order of the runs.
+        groups: The group that each run stays together with.
+        dealt_now: Items that had no part before.
+    """
+
+    record: SplitRecord
+    parts: Sequence[str]
+    groups: Sequence[str]
+    dealt_now: int
+
+
+async def deal_runs(runs: Sequence[TaskRun], request: DealRequest) -> Deal:
+    """Deal runs into parts; nothing is saved yet.
+
+    Raises:
+        Refusal: There is nothing to deal.
+    """
+    tags = part_tags(request.ending)
+    previous = [None if request.is_new else part_of(run, tags) for run in runs]
+    dealt_now = previous.count(None)
+    if not dealt_now:
+        raise nothing_to_deal(request.name, len(runs))
+    inputs, topics = [run.input for run in runs], grouping_keys(runs, by_topic=request.by_topic)
+    groups = await anyio.to_thread.run_sync(group_names, inputs, topics)
+    parts = complete_deal(groups, previous, request.shares, request.seed)
+    sizes = Counter(parts)
+    record = SplitRecord(
+        name=request.ending,
+        seed=request.seed,
+        shares=request.shares,
+        sizes={part: sizes[part] for part in SHARES if sizes[part]},
+        groups=len(set(groups)),
+        largest_group=max(Counter(groups).values()),
+    )
+    return Deal(record, parts, groups, dealt_now)
+
+
+async def save_deal(
+    store: ProjectStore,
+    task: Task,
+    all_runs: Sequence[TaskRun],
+    runs: Sequence[TaskRun],
+    deal: Deal,
+) -> None:
+    """Save the parts of a deal as tags, and the data report with the last ones.
+
+    Args:
+        store: The open project.
+        task: The task of the dataset.
+        all_runs: The whole dataset, for the report.
+        runs: The runs that were dealt.
+        deal: Their parts.
+    """
+    tags = part_tags(deal.record.name)
+    *batches, last = assignment_batches(zip(runs, deal.parts, deal.groups, strict=True), tags)
+    for batch in batches:
+        async with store.transaction() as change:
+            await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
+    parts_by_run = {run.id: part for run, part in zip(runs, deal.parts, strict=True)}
+    as_dealt = [
+        with_part_tag(run, parts_by_run[run.id], tags) if run.id in parts_by_run else run
+        for run in all_runs
+    ]
+    async with store.transaction() as change:
+        await anyio.to_thread.run_sync(assign_parts, change, last, tags)
+        await write_report(change, task, as_dealt, deal.record)
 
 
 def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
@@ -105,11 +204,11 @@ def deal_warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
     """Return what is weak about a deal: small parts, large groups."""
     warnings: list[str] = []
     sizes = record.sizes
-    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
+    if "test" in shares and sizes.get("test", 0) < SMALL_TEST_PART:
         warnings.append(
             f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
         )
-    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
+    if "golden" in shares and sizes.get("golden", 0) < SMALL_GOLDEN_PART:
         warnings.append(
             f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
         )

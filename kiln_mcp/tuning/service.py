@@ -15,8 +15,8 @@ from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import HELD_OUT, part_tags, splits_with, tag_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.destinations import first_outside
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
-from kiln_mcp.run_configs.prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
+from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
+from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.export import (
     PartLines,

@@ -148,7 +148,9 @@ class Capability(Generic[ContextT, P, ResultT]):
         """JSON Schema of the arguments; an argument that may be null may be left out instead."""
         return schema_of(self.arguments)
 
-    def split(self, arguments: Mapping[str, JsonValue]) -> tuple[JsonObject, CallOptions]:
+    def separate_options(
+        self, arguments: Mapping[str, JsonValue]
+    ) -> tuple[JsonObject, CallOptions]:
         """Return the arguments as they are meant, without nulls and options, and the options.
 
         Raises:
@@ -183,7 +185,7 @@ class Capability(Generic[ContextT, P, ResultT]):
             Refusal: A record made of the arguments breaks a rule of its kind.
             WorkbenchError: A person must approve it first, or declined; or the work failed.
         """
-        values, _ = self.split(arguments)
+        values, _ = self.separate_options(arguments)
         proposal = await self.propose(context, values)
         return await self._carry_out(context, proposal, values)
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from kiln_mcp.home import prepare_home
-from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
+from kiln_mcp.jobs import Job, JobClient, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
@@ -61,15 +61,17 @@ async def open_workspace(
                 await budgets[job_id].hold()
 
         jobs = JobSettings(settings.database_url)
-        desk = JobDesk(
+        job_client = JobClient(
             jobs if settings.does_jobs else replace(jobs, at_once=0),
             work,
             hold,
             lambda job_id: engine.count_answers(f"jobs/{job_id}/*"),
         )
-        workspace = Workspace(settings=settings, engine=engine, projects=projects, desk=desk)
+        workspace = Workspace(
+            settings=settings, engine=engine, projects=projects, job_client=job_client
+        )
         try:
             yield workspace
         finally:
-            await desk.close()
+            await job_client.close()
             await projects.close()

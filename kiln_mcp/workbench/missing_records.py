@@ -15,7 +15,7 @@ _LISTS: Final[Mapping[str, NextStep]] = {
     "evaluator": NextStep(tool="describe_eval", reason="list the evals and their evaluators"),
     "deleted_record": NextStep(tool="list_trash", reason="list what can be put back"),
     "change": NextStep(tool="show_history", reason="list the changes"),
-    "question": NextStep(tool="sync_project", reason="list the open questions"),
+    "conflict": NextStep(tool="sync_project", reason="list the open conflicts"),
     "job": NextStep(tool="list_jobs", reason="list the newest jobs"),
 }
 """The call that lists the records of a kind; all others are listed by their kind."""

@@ -13,6 +13,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from kiln_mcp.approvals.approval import ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import (
     Consent,
     Decision,
@@ -24,9 +25,8 @@ from kiln_mcp.approvals.decision import (
 from kiln_mcp.approvals.errors import ApprovalStoreFailure, MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import read_policy
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.errors import UnknownCapability, UnusablePath
-from kiln_mcp.jobs import Job, JobDesk, JsonObject
+from kiln_mcp.jobs import Job, JobClient, JsonObject
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
@@ -67,7 +67,7 @@ class Workspace:
         projects: The projects that this person has opened.
         report: Where progress goes.
         person: How this call's person is reached; None if its door cannot ask.
-        desk: The desk where jobs are handed in.
+        job_client: Submits jobs and asks about them.
         client: The id of the client that calls, the same for all its calls; empty if unknown.
         caller: The name of the caller for people: the client's own name, or the door.
         assistant: The client whose model calls; empty if the person calls by themselves.
@@ -79,7 +79,7 @@ class Workspace:
     projects: KnownProjects
     report: ProgressReport = report_nothing
     person: Person | None = None
-    desk: JobDesk | None = None
+    job_client: JobClient | None = None
     client: str = ""
     caller: str = "Python"
     assistant: str = ""

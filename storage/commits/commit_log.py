@@ -30,16 +30,11 @@ from storage.atomic_write import (
 )
 from storage.border import LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
-from storage.commits.recovery import Pending
+from storage.commits.pending_changes import Pending, was_changed_since
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
-from storage.commits.write_ahead import FileEdit, Move, PendingChange
-from storage.errors import (
-    ProjectBusy,
-    StaleRevision,
-    UnsafePath,
-    WriteError,
-)
+from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
+from storage.errors import ProjectBusy, StaleRevision, UnsafePath, WriteError
 from storage.files import read_plain
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
@@ -310,7 +305,9 @@ class CommitLog:
         ]
         moves = [move for move in change.moves if self._is_to_move(move)]
         began = journal.stat().st_mtime_ns
-        is_moved_since = any(_changed_since(self._project / move.source, began) for move in moves)
+        is_moved_since = any(
+            was_changed_since(self._project / move.source, began) for move in moves
+        )
         if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
             self._undo(change)
         else:
@@ -408,17 +405,5 @@ class CommitLog:
                 write_atomically(path, was)
 
 
-def needed_records(edits: Sequence[FileEdit]) -> set[str]:
-    """Return the files of the records that edits lie below and that they do not make."""
-    return {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
-
-
 def _revision(content: bytes | None) -> str | None:
     return None if content is None else revision_of(content)
-
-
-def _changed_since(path: Path, began_ns: int) -> bool:
-    """Whether a file, or any in a folder, was written since, or put there."""
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
-    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

@@ -113,3 +113,8 @@ class PendingChange:
 
 def _encode(content: bytes | None) -> str | None:
     return None if content is None else base64.b64encode(content).decode()
+
+
+def needed_records(edits: Sequence[FileEdit]) -> set[str]:
+    """Return the files of the records that edits lie below and that they do not make."""
+    return {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}

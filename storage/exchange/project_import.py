@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from storage.atomic_write import disk_errors, move_atomically
 from storage.border import check_target
+from storage.collaboration.sync import fetch_project
 from storage.errors import CorruptRecord, RecordNotFound, Refusal, UnreadableRecord, system_reason
 from storage.exchange.archives import LIMITS, ArchiveLimits, unpack
 from storage.exchange.contents import projects_in, travels
@@ -28,7 +29,6 @@ from storage.format.layout import PROJECT_FILE
 from storage.format.record_text import read_record
 from storage.records import Project
 from storage.records.names import folded_name
-from storage.sharing.sync import fetch_project
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|[^/\\:\s]{2,}:")
 _ABANDONED_S = 3600.0

@@ -2,7 +2,7 @@
 
 Credentials are git's own; none is stored, logged or shown. No command runs a hook, asks a
 question, or touches the project's files and git's own index. The project's files change through
-the store's commit log alone (`storage/sharing/worktree.py`).
+the store's commit log alone (`storage/collaboration/worktree.py`).
 """
 
 import importlib

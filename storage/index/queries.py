@@ -42,32 +42,32 @@ class PathPage:
 
 @dataclass(frozen=True, slots=True)
 class ScoreCount:
-    """How many items a judge has scores of, of one run config.
+    """How many items an evaluator has scores of, of one run config.
 
     Attributes:
-        judge: The file of the judge (eval config).
+        evaluator: The file of the evaluator (eval config).
         run_config_id: The run config; "" for stored outputs, judged as they are.
         items: How many items.
     """
 
-    judge: str
+    evaluator: str
     run_config_id: str
     items: int
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreCell:
-    """What one judge says of one run config: the mean of a score over its items.
+    """What one evaluator says of one run config: the mean of a score over its items.
 
     Attributes:
-        judge: The file of the judge (eval config).
+        evaluator: The file of the evaluator (eval config).
         run_config_id: The run config.
         key: The score's key.
         items: How many items.
         mean: Their mean.
     """
 
-    judge: str
+    evaluator: str
     run_config_id: str
     key: str
     items: int
@@ -155,12 +155,12 @@ class IndexReader:
         return dict(cast("list[tuple[str, int]]", rows))
 
     async def score_table(self, folder: str) -> list[ScoreCell]:
-        """Return the mean score of every judge for every run config below an eval's folder."""
+        """Return the mean score of every evaluator for every run config below an eval's folder."""
         rows = await self.rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
     async def score_counts(self, folder: str) -> list[ScoreCount]:
-        """Return how many items every judge below an eval's folder has scored, by run config."""
+        """Return how many items each evaluator below an eval's folder has scored, by run config."""
         rows = await self.rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
@@ -257,7 +257,7 @@ class IndexReader:
         return frozenset(common)
 
     async def number_of(self, parent: str) -> int:
-        """Return the number of a task or a judge; 0 if the index knows nothing below it."""
+        """Return the number of a task or an evaluator; 0 if the index knows nothing below it."""
         rows = await self.rows(sql.NUMBER_OF, {"path": parent})
         return cast("int", rows[0][0]) if rows else 0
 

@@ -280,8 +280,8 @@ class IndexBuilder:
         if isinstance(record, TaskRun):
             self._store_run(record, self._number_of(record_file.parent), row)
         elif isinstance(record, EvalRun):
-            judge = self._number_of(record_file.parent)
-            self._connection.execute(sql.ADD_RESULT, result_row(record, judge, row))
+            evaluator = self._number_of(record_file.parent)
+            self._connection.execute(sql.ADD_RESULT, result_row(record, evaluator, row))
             self._connection.executemany(sql.ADD_SCORE, value_rows(record.scores, row))
         elif isinstance(record, EvalInput):
             self._connection.executemany(sql.ADD_INPUT_TAG, [(row, tag) for tag in record.tags])

@@ -24,7 +24,7 @@ class RecordRow(NamedTuple):
 
 
 class ResultRow(NamedTuple):
-    """A result of a judge.
+    """A result of an evaluator.
 
     Attributes:
         path: Its file.
@@ -143,29 +143,29 @@ async def outputs_of_evals(
     return {item: RecordRow(run_id, path) for item, run_id, path in rows}
 
 
-async def judged_items(index: IndexReader, judge: str, run_config_id: str) -> frozenset[str]:
-    """Return the items that a judge has a result of, scored or skipped."""
+async def judged_items(index: IndexReader, evaluator: str, run_config_id: str) -> frozenset[str]:
+    """Return the items that an evaluator has a result of, scored or skipped."""
     values: dict[str, SqlValue] = {
-        "judge": await index.number_of(judge),
+        "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
     }
     rows = await index.rows(sql.JUDGED_ITEMS, values)
     return frozenset(cast("str", item) for (item,) in rows)
 
 
-async def judged_run_configs(index: IndexReader, judge: str) -> frozenset[str]:
-    """Return the run configs that a judge has results of; "" stands for stored outputs."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def judged_run_configs(index: IndexReader, evaluator: str) -> frozenset[str]:
+    """Return the run configs that an evaluator has results of; "" stands for stored outputs."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     rows = await index.rows(sql.JUDGED_RUN_CONFIGS, values)
     return frozenset(cast("str", config) for (config,) in rows)
 
 
 async def scores_by_item(
-    index: IndexReader, judge: str, run_config_id: str, key: str
+    index: IndexReader, evaluator: str, run_config_id: str, key: str
 ) -> dict[str, float]:
     """Return one score of a run config by item, less the items that were skipped."""
     values: dict[str, SqlValue] = {
-        "judge": await index.number_of(judge),
+        "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
         "key": key,
     }
@@ -178,9 +178,9 @@ async def scores_by_item(
     return scores
 
 
-async def results(index: IndexReader, judge: str) -> list[ResultRow]:
-    """Return all results of a judge, the oldest first."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def results(index: IndexReader, evaluator: str) -> list[ResultRow]:
+    """Return all results of an evaluator, the oldest first."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     scores: dict[int, dict[str, float]] = {}
     rows_of_scores = await index.rows(sql.ALL_SCORES, values)
     for row, key, value in cast("list[tuple[int, str, float]]", rows_of_scores):
@@ -192,9 +192,9 @@ async def results(index: IndexReader, judge: str) -> list[ResultRow]:
     ]
 
 
-async def usage_means(index: IndexReader, judge: str) -> dict[str, UsageMeans]:
-    """Return what the outputs that a judge has judged took, by run config."""
-    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+async def usage_means(index: IndexReader, evaluator: str) -> dict[str, UsageMeans]:
+    """Return what the outputs that an evaluator has scored took, by run config."""
+    values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}
     rows = await index.rows(sql.USAGE_MEANS, values)
     return {
         cast("str", config): UsageMeans(

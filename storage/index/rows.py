@@ -127,12 +127,12 @@ def usage_columns(usage: Usage | None) -> tuple[float | None, float | None]:
     return usage.cost, None if latency_ms is None else float(min(latency_ms, _LARGEST))
 
 
-def result_row(run: EvalRun, judge: int, row: int) -> dict[str, SqlValue]:
-    """Return the columns of an eval run, below the judge of this number."""
+def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
+    """Return the columns of an eval run, below the evaluator of this number."""
     cost, latency_ms = usage_columns(run.task_run_usage)
     return {
         "row": row,
-        "judge": judge,
+        "evaluator": evaluator,
         "run_config_id": run.task_run_config_id or "",
         "item_id": run.dataset_id or run.eval_input_id or "",
         "output_id": run.scored_run_id or "",

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS input_tags (
 
 CREATE TABLE IF NOT EXISTS results (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
-    judge INTEGER NOT NULL REFERENCES parents (number),
+    evaluator INTEGER NOT NULL REFERENCES parents (number),
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
     output_id TEXT NOT NULL,
@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS results (
     cost REAL,
     latency_ms REAL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS results_by_judge ON results (judge, run_config_id, item_id);
+CREATE INDEX IF NOT EXISTS results_by_evaluator ON results (evaluator, run_config_id, item_id);
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS scores (
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 """
 
 # Building.
@@ -156,8 +156,8 @@ ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
-    (row, judge, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
-VALUES (:row, :judge, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
+    (row, evaluator, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
+VALUES (:row, :evaluator, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
 """
 ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
 ADD_SCORE: Final[LiteralString] = "INSERT INTO scores (row, key, value) VALUES (?, ?, ?)"
@@ -218,37 +218,37 @@ GROUP BY facet ORDER BY count(*) DESC, facet
 """
 SCORE_TABLE: Final[LiteralString] = """
 SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
-FROM parents CROSS JOIN results ON results.judge = parents.number
+FROM parents CROSS JOIN results ON results.evaluator = parents.number
     CROSS JOIN scores ON scores.row = results.row
 WHERE parents.path GLOB :judges AND run_config_id <> ''
-GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
+GROUP BY evaluator, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
 """
 SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
-FROM parents CROSS JOIN results ON results.judge = parents.number
+FROM parents CROSS JOIN results ON results.evaluator = parents.number
 WHERE parents.path GLOB :judges AND EXISTS (SELECT 1 FROM scores WHERE scores.row = results.row)
-GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
+GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 """
 
-# Results of one judge.
+# Results of one evaluator.
 
 JUDGED_ITEMS: Final[LiteralString] = """
-SELECT DISTINCT item_id FROM results WHERE judge = :judge AND run_config_id = :run_config_id
+SELECT DISTINCT item_id FROM results WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
-SELECT DISTINCT run_config_id FROM results WHERE judge = :judge
+SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
 SCORES_BY_ITEM: Final[LiteralString] = """
 SELECT results.item_id, scores.value
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 """
 SCORES_NEWEST_FIRST: Final[LiteralString] = """
 SELECT results.item_id, scores.value
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
@@ -256,18 +256,18 @@ ORDER BY records.created_us DESC, records.id DESC
 ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id
 FROM results CROSS JOIN records ON records.row = results.row
-WHERE results.judge = :judge
+WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
 """
 ALL_SCORES: Final[LiteralString] = """
 SELECT scores.row, scores.key, scores.value
-FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.judge = :judge
+FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.evaluator = :evaluator
 """
 USAGE_MEANS: Final[LiteralString] = """
 SELECT run_config_id, count(*), count(cost), avg(cost), count(latency_ms), avg(latency_ms)
 FROM (
     SELECT results.run_config_id, results.cost, results.latency_ms
-    FROM results WHERE judge = :judge AND output_id = ''
+    FROM results WHERE evaluator = :evaluator AND output_id = ''
     UNION ALL
     SELECT results.run_config_id, runs.cost, runs.latency_ms
     FROM results LEFT JOIN runs ON runs.row = (
@@ -276,7 +276,7 @@ FROM (
             AND records.problem IS NULL
         ORDER BY length(records.path), records.path LIMIT 1
     )
-    WHERE judge = :judge AND output_id <> ''
+    WHERE evaluator = :evaluator AND output_id <> ''
 )
 GROUP BY run_config_id
 """

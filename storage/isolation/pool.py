@@ -22,7 +22,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 from pydantic import JsonValue
 
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.outcomes import Outcome
 from storage.isolation.process import WorkerProcess
 from storage.isolation.watchdog import Watchdog

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.watchdog import Watchdog, kill
 from storage.isolation.worker import LARGEST_REPLY, LENGTH

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.patterns import found_at_once
-from storage.isolation.references import find_fault, pattern_texts, work_of
+from storage.isolation.schema_inspection import find_fault, pattern_texts, work_of
 from storage.isolation.worker_tasks import Reply
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ class Eval(Record):
             raise ValueError("an eval needs a split named test")
         return self
 
-    def split(self, name: str) -> EvalSplit | None:
+    def part(self, name: str) -> EvalSplit | None:
         """Return a part of the eval's data by name, also from files of 2025."""
         if name in self.splits:
             return self.splits[name]

@@ -10,10 +10,10 @@ import pytest
 from mcp import Client
 from pydantic import Field
 
-from agent.approval import Reply, elicitation_callback
+from agent.chat_history import Chats, Secrets
 from agent.conversation import MOST_ROUNDS, Conversation
-from agent.history import Chats, Secrets
-from agent.tools import Toolbox, ToolResult
+from agent.mcp_tools import Toolbox, ToolResult
+from agent.tool_approval import Reply, elicitation_callback
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server

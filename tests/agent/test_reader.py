@@ -7,7 +7,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from agent.history import Secrets
+from agent.chat_history import Secrets
 from agent.reader import TerminalReader
 
 

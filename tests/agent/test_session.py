@@ -14,11 +14,11 @@ from mcp import Client
 from mcp.server import MCPServer
 from rich.console import Console
 
+from agent.chat_history import Chats, Secrets
 from agent.conversation import Conversation
-from agent.history import Chats, Secrets
+from agent.mcp_tools import Toolbox
 from agent.screen import Screen
 from agent.session import Session, model_name
-from agent.tools import Toolbox
 from kiln_mcp.llm import BudgetLimit, Message, ModelAnswer, Usage
 from scripted_chat import Step, calling, chat_model, scripted
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.golden_set import GoldenSet
-from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Ledger
+from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Purpose
 from storage import Eval, EvalOutputScore, Task
 from storage.index.results import RatedItem
 
@@ -32,7 +32,7 @@ def draw_of(name: str, *items: str, evaluator: str | None = "judge", size: int =
         at=START,
         id=name,
         seed=0,
-        ledger="certificate",
+        purpose="certificate",
         evaluator=evaluator,
         strata={"right 1": stratum},
     )
@@ -42,7 +42,7 @@ def label_of(
     name: str,
     value: float,
     *,
-    ledger: Ledger = "certificate",
+    purpose: Purpose = "certificate",
     confirmed: bool = True,
     draw: str | None = "d1",
     minute: int = 0,
@@ -55,14 +55,14 @@ def label_of(
         score="right",
         value=value,
         rater=rater,
-        ledger=ledger,
+        purpose=purpose,
         draw=draw,
         stratum="right 1" if draw else None,
         confirmed=confirmed,
     )
 
 
-def pool_of(
+def golden_set_of(
     runs: Sequence[RatedItem],
     labels: Sequence[Label] = (),
     draws: Sequence[Draw] = (),

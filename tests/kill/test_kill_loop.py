@@ -35,7 +35,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.sharing.sync import Sharing, fetch_project
+from storage.collaboration.sync import Sharing, fetch_project
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
@@ -219,7 +219,7 @@ async def make_project(folder: Path, parts: Mapping[str, range]) -> None:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path, **parts: range) -> AsyncGenerator[Bench]:
+async def open_process_bench(folder: Path, **parts: range) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"
     home.mkdir()
     await make_project(project, parts)
@@ -263,7 +263,7 @@ async def _set_up(bench: Bench, filters: Mapping[str, str]) -> None:
 async def test_run_eval_scores_every_item_once(tmp_path: Path) -> None:
     kills, step = share(0.28), 30
     items = range(kills * step)
-    async with open_bench(tmp_path, test=items) as bench:
+    async with open_process_bench(tmp_path, test=items) as bench:
         job = await bench.start("run_eval", {}, eval="Right")
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
@@ -281,7 +281,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
     kills, step = share(0.1), 12
     limit = kills * (step + AT_ONCE)  # a kill costs the calls that are in flight, too
     jobs: list[str] = []
-    async with open_bench(tmp_path, test=range(2 * limit)) as bench:
+    async with open_process_bench(tmp_path, test=range(2 * limit)) as bench:
         command = [
             sys.executable, "-c", BRIDGE, "run-eval", "--project", str(bench.project),
             "--eval", "Right", "--limit", json.dumps({"calls": limit}), "--wait-s", "0", "--json",
@@ -308,7 +308,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
 async def test_generate_data_saves_every_item_once(tmp_path: Path) -> None:
     kills, step = share(0.14), 30
     given = [f"question {number}" for number in range(kills * step)]
-    async with open_bench(tmp_path, test=range(2)) as bench:
+    async with open_process_bench(tmp_path, test=range(2)) as bench:
         job = await bench.start("generate_data", {}, inputs=given)
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
@@ -325,8 +325,8 @@ async def test_generate_data_saves_every_item_once(tmp_path: Path) -> None:
 async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Path) -> None:
     kills = share(0.14)
     parts = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
-    async with open_bench(tmp_path, **parts) as bench:
-        call = {"eval": "Right", "start": "start", "budget": 600, "reflect_with": "embedded"}
+    async with open_process_bench(tmp_path, **parts) as bench:
+        call = {"eval": "Right", "start": "start", "max_calls": 600, "reflect_with": "embedded"}
         job = await bench.start("evolve_prompt", {}, **call)
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, 20)
@@ -349,7 +349,7 @@ async def test_import_runs_adds_every_row_once(tmp_path: Path) -> None:
     table.write_text(
         "input,output\n" + "".join(f"row {n},answer {n}\n" for n in range(rows)), encoding="utf-8"
     )
-    async with open_bench(tmp_path, test=range(2)) as bench:
+    async with open_process_bench(tmp_path, test=range(2)) as bench:
         for number in range(kills):
             call = {"project": str(bench.project), "file": str(table), "tags": [f"t{number % 3}"]}
             async with anyio.create_task_group() as group:
@@ -368,7 +368,9 @@ async def test_every_label_that_was_acknowledged_is_kept_once(tmp_path: Path) ->
     kills, each = share(0.12), 4
     acknowledged: Counter[str] = Counter()
     lost: set[str] = set()
-    async with open_bench(tmp_path, test=range(2), golden=range(10, 10 + kills * each)) as bench:
+    async with open_process_bench(
+        tmp_path, test=range(2), golden=range(10, 10 + kills * each)
+    ) as bench:
         async with bench.store() as store:
             (task,) = await store.children(store.project, Task)
             golden = [r.id for r in await store.children(task, TaskRun) if "golden" in r.tags]
@@ -400,7 +402,7 @@ async def test_every_label_that_was_acknowledged_is_kept_once(tmp_path: Path) ->
 async def test_sync_project_loses_no_run_and_doubles_none(tmp_path: Path) -> None:
     remote, kills = tmp_path / "remote.git", share(0.12)
     await anyio.run_process(["git", "init", "--quiet", "--bare", str(remote)])
-    async with open_bench(tmp_path, test=range(2)) as bench:
+    async with open_process_bench(tmp_path, test=range(2)) as bench:
         project = str(bench.project)
         await bench.insist("share_project", project=project, address=str(remote))
         await bench.insist("sync_project", project=project)

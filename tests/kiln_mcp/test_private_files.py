@@ -9,8 +9,8 @@ from anyio import Path as AsyncPath
 
 from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.records import Job, JsonObject, ReportProgress
-from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.jobs.job_records import Job, JsonObject, ReportProgress
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from scripted_model import ScriptedModel
 

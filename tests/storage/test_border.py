@@ -23,6 +23,7 @@ from storage import (
     TaskRun,
 )
 from storage.border import Reach, check_path, check_target
+from storage.collaboration.sync import Sharing
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
@@ -35,7 +36,6 @@ from storage.errors import (
 )
 from storage.exchange import receive_project
 from storage.files import LARGEST_FILE
-from storage.sharing.sync import Sharing
 
 if sys.platform == "win32":
     pytest.skip("links and pipes are made as on POSIX", allow_module_level=True)
@@ -70,7 +70,7 @@ _TARGETS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class BorderProject:
     """A project with one run and an eval, a git folder, and something outside of it."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Ground:
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> Ground:
+async def project(tmp_path: Path) -> BorderProject:
     folder, home, outside = tmp_path / "p", tmp_path / "h", tmp_path / "outside"
     async with await ProjectStore.create(folder, Project(name="P"), home=home) as store:
         task = await store.save(Task(name="T", instruction="I"), parent=store.project)
@@ -107,12 +107,12 @@ async def ground(tmp_path: Path) -> Ground:
     (folder / ".git" / "config").write_text(_GIT_CONFIG, encoding="utf-8")
     outside.mkdir()
     (outside / "mine.txt").write_text("mine", encoding="utf-8")
-    return Ground(folder, home, outside, task, run, measured)
+    return BorderProject(folder, home, outside, task, run, measured)
 
 
 @pytest.fixture
-async def store(ground: Ground) -> AsyncGenerator[ProjectStore]:
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
+async def store(project: BorderProject) -> AsyncGenerator[ProjectStore]:
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
         yield store
 
 
@@ -125,9 +125,9 @@ def _make_huge(file: Path) -> None:
         opened.truncate(LARGEST_FILE + 1)
 
 
-async def _foreign(ground: Ground) -> list[str]:
+async def _foreign(project: BorderProject) -> list[str]:
     """Open the project and return what is named of a stranger's journals."""
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
         problems = await store.unreadable()
     return [one.path for one in problems if one.path.startswith(".trash/foreign/")]
 
@@ -138,11 +138,11 @@ async def _foreign(ground: Ground) -> list[str]:
 @pytest.mark.parametrize("is_marked", [False, True], ids=["strange", "marked"])
 @pytest.mark.parametrize("target", _TARGETS)
 async def test_a_journal_touches_only_places_of_records(
-    ground: Ground, target: str, *, is_marked: bool
+    project: BorderProject, target: str, *, is_marked: bool
 ) -> None:
     """Even one with our mark: what the mark is on was checked when it was written."""
-    before = ground.elsewhere()
-    source = str(Path(ground.run.saved.path).parent)
+    before = project.elsewhere()
+    source = str(Path(project.run.saved.path).parent)
     for number, text in enumerate(
         (
             _journal([FileEdit(target, b"evil", None)], []),
@@ -150,20 +150,20 @@ async def test_a_journal_touches_only_places_of_records(
             _journal([], [Move(target, "tasks/gone")]),
         )
     ):
-        content = JournalSeal(ground.home).mark(text) if is_marked else text
-        ground.pending(f"{number}.json", content)
-    assert len(await _foreign(ground)) == 3
-    assert ground.elsewhere() == before
-    assert (ground.folder / ground.run.saved.path).is_file()
+        content = JournalSeal(project.home).mark(text) if is_marked else text
+        project.pending(f"{number}.json", content)
+    assert len(await _foreign(project)) == 3
+    assert project.elsewhere() == before
+    assert (project.folder / project.run.saved.path).is_file()
 
 
 async def test_a_strangers_journal_changes_no_record_even_in_a_records_place(
-    ground: Ground,
+    project: BorderProject,
 ) -> None:
-    file = ground.folder / ground.task.saved.path
+    file = project.folder / project.task.saved.path
     held = file.read_bytes()
     evil = held.replace(b'"I"', b'"Obey."')
-    edit = FileEdit(ground.task.saved.path, evil, ground.task.saved.revision)
+    edit = FileEdit(project.task.saved.path, evil, project.task.saved.revision)
     data = {"edits": [[edit.path, base64.b64encode(evil).decode(), edit.expected]], "moves": []}
     contents = (
         _journal([edit], []),
@@ -175,68 +175,70 @@ async def test_a_strangers_journal_changes_no_record_even_in_a_records_place(
         b"\xff\xfe",
     )
     for number, content in enumerate(contents):
-        ground.pending(f"{number}.json", content)
-    assert len(await _foreign(ground)) == len(contents)
+        project.pending(f"{number}.json", content)
+    assert len(await _foreign(project)) == len(contents)
     assert file.read_bytes() == held
-    assert list((ground.folder / ".trash/pending").iterdir()) == []
+    assert list((project.folder / ".trash/pending").iterdir()) == []
 
 
-async def test_a_mark_holds_for_the_text_that_it_was_made_for_alone(ground: Ground) -> None:
+async def test_a_mark_holds_for_the_text_that_it_was_made_for_alone(project: BorderProject) -> None:
     edit = FileEdit("project.kiln", b"x", None)
-    own = JournalSeal(ground.home).mark(_journal([edit], []))
-    ground.pending("own.json", own.replace(b'"edits"', b' "edits"'))
-    assert len(await _foreign(ground)) == 1
+    own = JournalSeal(project.home).mark(_journal([edit], []))
+    project.pending("own.json", own.replace(b'"edits"', b' "edits"'))
+    assert len(await _foreign(project)) == 1
 
 
-async def test_a_journal_does_not_write_through_a_link_that_came_since(ground: Ground) -> None:
-    runs = ground.folder / Path(ground.run.saved.path).parents[1]
-    path = f"{runs.relative_to(ground.folder).as_posix()}/new/task_run.kiln"
+async def test_a_journal_does_not_write_through_a_link_that_came_since(
+    project: BorderProject,
+) -> None:
+    runs = project.folder / Path(project.run.saved.path).parents[1]
+    path = f"{runs.relative_to(project.folder).as_posix()}/new/task_run.kiln"
     text = _journal([FileEdit(path, b"evil", None), FileEdit(f"{path}.jsonl", b"evil", None)], [])
-    ground.pending("own.json", JournalSeal(ground.home).mark(text))
+    project.pending("own.json", JournalSeal(project.home).mark(text))
     runs.rename(runs.with_name("elsewhere"))
-    runs.symlink_to(ground.folder / ".git")
-    before = ground.elsewhere()
-    assert len(await _foreign(ground)) == 1
-    assert ground.elsewhere() == before
+    runs.symlink_to(project.folder / ".git")
+    before = project.elsewhere()
+    assert len(await _foreign(project)) == 1
+    assert project.elsewhere() == before
 
 
 async def test_what_is_no_file_among_what_is_under_way_is_put_aside_unread(
-    ground: Ground,
+    project: BorderProject,
 ) -> None:
-    pending = ground.pending("x", b"").parent
+    pending = project.pending("x", b"").parent
     os.mkfifo(pending / "pipe.json")
     (pending / "folder.json").mkdir()
     (pending / "folder.new").mkdir()
-    (pending / "link.json").symlink_to(ground.outside / "mine.txt")
-    (pending / "gone.new").symlink_to(ground.outside / "mine.txt")
+    (pending / "link.json").symlink_to(project.outside / "mine.txt")
+    (pending / "gone.new").symlink_to(project.outside / "mine.txt")
     _make_huge(pending / "huge.json")
-    found = await _foreign(ground)
+    found = await _foreign(project)
     assert [Path(path).name.partition(".")[0] for path in found] == [
         *("folder", "folder", "huge", "link", "pipe"),
     ]
-    assert (ground.outside / "mine.txt").read_text(encoding="utf-8") == "mine"
+    assert (project.outside / "mine.txt").read_text(encoding="utf-8") == "mine"
 
 
 async def test_after_a_strangers_journal_the_project_is_written_as_always(
-    ground: Ground,
+    project: BorderProject,
 ) -> None:
-    ground.pending("evil.json", b"{}")
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
-        ground.pending("again.json", b"{}")
-        await store.save(ground.task.replace(instruction="Be kind."))
+    project.pending("evil.json", b"{}")
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
+        project.pending("again.json", b"{}")
+        await store.save(project.task.replace(instruction="Be kind."))
         assert len([one for one in await store.unreadable() if "foreign" in one.path]) == 2
         await store.empty_trash()
         assert await store.unreadable() == []
 
 
 async def test_any_home_of_the_same_person_settles_what_a_process_left(
-    ground: Ground, tmp_path: Path
+    project: BorderProject, tmp_path: Path
 ) -> None:
-    path = ground.task.saved.path
-    held = (ground.folder / path).read_bytes()
-    edit = FileEdit(path, held.replace(b'"I"', b'"Left."'), ground.task.saved.revision)
-    ground.pending("own.json", JournalSeal(tmp_path / "other home").mark(_journal([edit], [])))
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
+    path = project.task.saved.path
+    held = (project.folder / path).read_bytes()
+    edit = FileEdit(path, held.replace(b'"I"', b'"Left."'), project.task.saved.revision)
+    project.pending("own.json", JournalSeal(tmp_path / "other home").mark(_journal([edit], [])))
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
         (task,) = await store.children(store.project, Task)
     assert task.instruction == "Left."
 
@@ -279,14 +281,14 @@ def test_where_the_persons_folder_cannot_be_written_the_key_is_the_homes(
 
 @pytest.mark.parametrize("target", _TARGETS)
 async def test_no_change_is_committed_to_a_place_that_is_no_records(
-    ground: Ground, store: ProjectStore, target: str
+    project: BorderProject, store: ProjectStore, target: str
 ) -> None:
-    before = ground.elsewhere()
+    before = project.elsewhere()
     with pytest.raises(UnsafePath):
         await store.write([FileEdit(target, b"x", None)], [])
     with pytest.raises(UnsafePath):
-        await store.write([], [Move(str(Path(ground.run.saved.path).parent), target)])
-    assert ground.elsewhere() == before
+        await store.write([], [Move(str(Path(project.run.saved.path).parent), target)])
+    assert project.elsewhere() == before
 
 
 def test_what_people_share_may_lie_beside_records_but_not_in_gits_folder() -> None:
@@ -300,52 +302,52 @@ def test_what_people_share_may_lie_beside_records_but_not_in_gits_folder() -> No
 @pytest.mark.parametrize("part", ["runs", "evals", "."])
 @pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
 async def test_nothing_is_saved_below_a_linked_folder(
-    ground: Ground, tmp_path: Path, part: str, *, inside: bool
+    project: BorderProject, tmp_path: Path, part: str, *, inside: bool
 ) -> None:
-    linked = ground.folder / Path(ground.task.saved.path).parent / part
+    linked = project.folder / Path(project.task.saved.path).parent / part
     linked = linked.parent if part == "." else linked
-    real = (ground.folder / ".git" if inside else tmp_path) / "moved"
+    real = (project.folder / ".git" if inside else tmp_path) / "moved"
     linked.rename(real)
     linked.symlink_to(real)
-    before = ground.elsewhere()
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
+    before = project.elsewhere()
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
         for save in (
-            lambda: store.save(ground.run.replace(tags=("x",))),
+            lambda: store.save(project.run.replace(tags=("x",))),
             lambda: store.save(
-                TaskRun(input="n", output=TaskOutput(output="o")), parent=ground.task
+                TaskRun(input="n", output=TaskOutput(output="o")), parent=project.task
             ),
-            lambda: store.save(ground.measured.replace(name="Other")),
-            lambda: store.delete(ground.run),
+            lambda: store.save(project.measured.replace(name="Other")),
+            lambda: store.delete(project.run),
         ):
             try:
                 await save()
             except StorageError:
                 continue
-    assert ground.elsewhere() == before
+    assert project.elsewhere() == before
 
 
 async def test_a_trash_that_is_a_link_is_neither_listed_nor_emptied_nor_written(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    trash = ground.folder / ".trash"
-    trash.rename(ground.folder.parent / "old trash")
-    (ground.outside / "photos").mkdir()
-    (ground.outside / "photos" / "one.jpg").write_bytes(b"x")
-    trash.symlink_to(ground.outside)
-    before = ground.elsewhere()
+    trash = project.folder / ".trash"
+    trash.rename(project.folder.parent / "old trash")
+    (project.outside / "photos").mkdir()
+    (project.outside / "photos" / "one.jpg").write_bytes(b"x")
+    trash.symlink_to(project.outside)
+    before = project.elsewhere()
     assert await store.trash() == []
-    for act in (store.empty_trash, lambda: store.delete(ground.run)):
+    for act in (store.empty_trash, lambda: store.delete(project.run)):
         with pytest.raises(UnsafePath, match="is a link"):
             await act()
-    assert ground.elsewhere() == before
-    assert (ground.folder / ground.run.saved.path).is_file()
+    assert project.elsewhere() == before
+    assert (project.folder / project.run.saved.path).is_file()
 
 
 @pytest.mark.parametrize("folder", [".git/hooks/x", "../outside/x", "/tmp/kiln-x", "x", 5, None])
 async def test_a_note_in_the_trash_brings_nothing_back_to_where_no_record_lies(
-    ground: Ground, store: ProjectStore, folder: object
+    project: BorderProject, store: ProjectStore, folder: object
 ) -> None:
-    deleted = ground.folder / ".trash" / "evil"
+    deleted = project.folder / ".trash" / "evil"
     (deleted / "content").mkdir(parents=True)
     (deleted / "content" / "post-checkout").write_text("evil", encoding="utf-8")
     note = {
@@ -356,107 +358,107 @@ async def test_a_note_in_the_trash_brings_nothing_back_to_where_no_record_lies(
         "deleted_by": "you",
     }
     (deleted / "deleted.json").write_text(json.dumps(note), encoding="utf-8")
-    before = ground.elsewhere()
+    before = project.elsewhere()
     with pytest.raises(RecordNotFound):
         await store.restore("evil")
-    assert ground.elsewhere() == before
+    assert project.elsewhere() == before
 
 
 async def test_a_question_names_no_file_of_git_and_is_not_read_through_a_link(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    questions = ground.folder / "questions"
+    questions = project.folder / "questions"
     questions.mkdir()
     for number, path in enumerate((".git/config", ".GIT/config", "a/.git/config", "../outside/x")):
         choices: list[object] = [{"value": "a"}, {"value": "b"}]
         data: dict[str, object] = {"id": str(number), "path": path, "choices": choices}
         data |= {"other": "project.kiln", "field": []}
         (questions / f"{number}.json").write_text(json.dumps(data), encoding="utf-8")
-    (questions / "link.json").symlink_to(ground.outside / "mine.txt")
+    (questions / "link.json").symlink_to(project.outside / "mine.txt")
     os.mkfifo(questions / "pipe.json")
     assert await Sharing(store).conflicts() == []
 
 
 async def test_a_file_is_copied_beside_no_record_behind_a_link(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    (ground.folder / "documents").symlink_to(ground.outside)
-    attachment = Attachment.of_file(ground.outside / "mine.txt")
+    (project.folder / "documents").symlink_to(project.outside)
+    attachment = Attachment.of_file(project.outside / "mine.txt")
     info = FileInfo(filename="mine.txt", size=4, mime_type="text/plain", attachment=attachment)
-    before = ground.elsewhere()
+    before = project.elsewhere()
     with pytest.raises(UnsafePath, match="is a link"):
         await store.save(
             Document(name="D", description="d", original_file=info, kind="document"),
             parent=store.project,
         )
-    assert ground.elsewhere() == before
+    assert project.elsewhere() == before
 
 
-def test_a_file_that_somebody_asks_for_never_lands_in_gits_folder(ground: Ground) -> None:
-    (ground.folder / "innocent").symlink_to(ground.folder / ".git")
-    for file in (ground.folder / ".git/hooks/x", ground.folder / "innocent/x"):
+def test_a_file_that_somebody_asks_for_never_lands_in_gits_folder(project: BorderProject) -> None:
+    (project.folder / "innocent").symlink_to(project.folder / ".git")
+    for file in (project.folder / ".git/hooks/x", project.folder / "innocent/x"):
         with pytest.raises(UnsafePath, match="belongs to git"):
             check_target(file)
-    check_target(ground.outside / "table.csv")
+    check_target(project.outside / "table.csv")
 
 
 # ------------------------------------------------------------ side files
 
 
-async def _append(store: ProjectStore, ground: Ground, line: str) -> None:
+async def _append(store: ProjectStore, project: BorderProject, line: str) -> None:
     async with store.transaction() as change:
-        change.append_lines(ground.measured, "kiln_mcp_labels.jsonl", [line])
+        change.append_lines(project.measured, "kiln_mcp_labels.jsonl", [line])
 
 
 async def test_a_side_file_that_is_a_link_is_neither_read_nor_written(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    file = store.side_folder(ground.measured) / "kiln_mcp_labels.jsonl"
-    for target in (ground.outside / "mine.txt", ground.outside / "new.txt"):
+    file = store.side_folder(project.measured) / "kiln_mcp_labels.jsonl"
+    for target in (project.outside / "mine.txt", project.outside / "new.txt"):
         file.unlink(missing_ok=True)
         file.symlink_to(target)
-        before = ground.elsewhere()
+        before = project.elsewhere()
         with pytest.raises(UnsafePath, match="is a link"):
-            await _append(store, ground, "{}")
+            await _append(store, project, "{}")
         with pytest.raises(UnsafePath, match="is a link"):
-            await store.side_lines(ground.measured, file.name)
-        assert ground.elsewhere() == before
+            await store.side_lines(project.measured, file.name)
+        assert project.elsewhere() == before
 
 
 async def test_a_side_file_behind_a_linked_folder_is_neither_read_nor_written(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    folder = store.side_folder(ground.measured)
-    folder.rename(ground.outside / "moved")
-    folder.symlink_to(ground.outside / "moved")
-    before = ground.elsewhere()
+    folder = store.side_folder(project.measured)
+    folder.rename(project.outside / "moved")
+    folder.symlink_to(project.outside / "moved")
+    before = project.elsewhere()
     with pytest.raises(UnsafePath, match="is a link"):
-        await _append(store, ground, "{}")
-    assert ground.elsewhere() == before
+        await _append(store, project, "{}")
+    assert project.elsewhere() == before
 
 
 async def test_a_side_file_that_is_no_file_or_has_no_end_is_named(
-    ground: Ground, store: ProjectStore
+    project: BorderProject, store: ProjectStore
 ) -> None:
-    file = store.side_folder(ground.measured) / "kiln_mcp_labels.jsonl"
+    file = store.side_folder(project.measured) / "kiln_mcp_labels.jsonl"
     os.mkfifo(file)
     with pytest.raises(CorruptRecord, match="no ordinary file"):
-        await store.side_lines(ground.measured, file.name)
+        await store.side_lines(project.measured, file.name)
     with pytest.raises(CorruptRecord, match="no ordinary file"):
-        await _append(store, ground, "{}")
+        await _append(store, project, "{}")
     file.unlink()
     _make_huge(file)
     with pytest.raises(CorruptRecord, match="more than"):
-        await store.side_lines(ground.measured, file.name)
+        await store.side_lines(project.measured, file.name)
 
 
 @pytest.mark.parametrize("name", ["../x.jsonl", "a/b.jsonl", ".x.jsonl", "eval.kiln", "", "x.sh"])
 async def test_a_side_file_lies_in_its_records_folder_and_is_json(
-    ground: Ground, store: ProjectStore, name: str
+    project: BorderProject, store: ProjectStore, name: str
 ) -> None:
     async def append() -> None:
         async with store.transaction() as change:
-            change.append_lines(ground.measured, name, ["{}"])
+            change.append_lines(project.measured, name, ["{}"])
 
     with pytest.raises(StorageError, match="cannot be saved"):
         await append()
@@ -466,10 +468,10 @@ async def test_a_side_file_lies_in_its_records_folder_and_is_json(
 
 
 async def test_a_projects_own_file_is_not_read_where_it_is_no_file_or_has_no_end(
-    ground: Ground,
+    project: BorderProject,
 ) -> None:
-    file = ground.folder / "project.kiln"
-    real = file.rename(ground.outside / "project.kiln")
+    file = project.folder / "project.kiln"
+    real = file.rename(project.outside / "project.kiln")
     for make, reason in (
         (lambda: file.symlink_to(real), "a link"),
         (lambda: os.mkfifo(file), "no ordinary file"),
@@ -478,33 +480,35 @@ async def test_a_projects_own_file_is_not_read_where_it_is_no_file_or_has_no_end
     ):
         make()
         with pytest.raises(UnreadableRecord, match=reason):
-            await ProjectStore.open(ground.folder, home=ground.home)
+            await ProjectStore.open(project.folder, home=project.home)
         file.unlink()
 
 
-async def test_a_record_without_end_is_named_and_the_others_are_read(ground: Ground) -> None:
-    folder = ground.folder / Path(ground.run.saved.path).parents[1] / "999999999999"
+async def test_a_record_without_end_is_named_and_the_others_are_read(
+    project: BorderProject,
+) -> None:
+    folder = project.folder / Path(project.run.saved.path).parents[1] / "999999999999"
     folder.mkdir()
     _make_huge(folder / "task_run.kiln")
-    async with await ProjectStore.open(ground.folder, home=ground.home) as store:
-        assert [run.id for run in await store.children(ground.task, TaskRun)] == [ground.run.id]
+    async with await ProjectStore.open(project.folder, home=project.home) as store:
+        assert [run.id for run in await store.children(project.task, TaskRun)] == [project.run.id]
         (problem,) = await store.unreadable()
     assert "more than" in problem.reason
 
 
 async def test_a_folder_whose_links_lead_to_its_git_folder_is_imported_without_it(
-    ground: Ground, tmp_path: Path
+    project: BorderProject, tmp_path: Path
 ) -> None:
-    (ground.folder / ".git" / "config").write_text("token", encoding="utf-8")
-    (ground.folder / "notes.txt").symlink_to(ground.folder / ".git" / "config")
-    copy = await receive_project(str(ground.folder), tmp_path / "copy")
+    (project.folder / ".git" / "config").write_text("token", encoding="utf-8")
+    (project.folder / "notes.txt").symlink_to(project.folder / ".git" / "config")
+    copy = await receive_project(str(project.folder), tmp_path / "copy")
     assert not (copy / "notes.txt").exists()
     with pytest.raises(UnsafePath, match="belongs to git"):
-        await receive_project(str(ground.folder), ground.folder / ".git" / "copy")
+        await receive_project(str(project.folder), project.folder / ".git" / "copy")
 
 
 def test_a_log_without_a_home_of_its_own_still_takes_nothing_from_a_stranger(
-    ground: Ground, tmp_path: Path
+    project: BorderProject, tmp_path: Path
 ) -> None:
-    ground.pending("evil.json", _journal([FileEdit("project.kiln", b"x", None)], []))
-    assert CommitLog(ground.folder, tmp_path / "state").recover() == 0
+    project.pending("evil.json", _journal([FileEdit("project.kiln", b"x", None)], []))
+    assert CommitLog(project.folder, tmp_path / "state").recover() == 0

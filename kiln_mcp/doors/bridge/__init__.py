@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kiln_mcp.doors.bridge.discovery import Daemon, home_folder
-    from kiln_mcp.doors.bridge.exchange import Exchange
+    from kiln_mcp.doors.bridge.http_client import Exchange
     from kiln_mcp.doors.bridge.tool_calls import ToolCalls
     from kiln_mcp.doors.bridge.transport import Bridge
 
@@ -21,7 +21,7 @@ __all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
 _MODULES = {
     "Bridge": "kiln_mcp.doors.bridge.transport",
     "Daemon": "kiln_mcp.doors.bridge.discovery",
-    "Exchange": "kiln_mcp.doors.bridge.exchange",
+    "Exchange": "kiln_mcp.doors.bridge.http_client",
     "home_folder": "kiln_mcp.doors.bridge.discovery",
 }
 

@@ -14,7 +14,7 @@ from typing import Final
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.peers import fault_of_file
 from kiln_mcp.doors.border.provider_variables import lendable, variables_of_servers
-from kiln_mcp.doors.bridge.exchange import Address, Exchange, address_in
+from kiln_mcp.doors.bridge.http_client import Address, Exchange, address_in
 from kiln_mcp.home import prepare_home
 
 START_WITHIN_S: Final = 30.0

@@ -3,7 +3,7 @@
 import threading
 
 from kiln_mcp.doors.bridge.envelope import modern_headers
-from kiln_mcp.doors.bridge.exchange import Exchange
+from kiln_mcp.doors.bridge.http_client import Exchange
 from kiln_mcp.doors.lines import Body, part_of
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kiln_mcp.doors.bridge.envelope import VERSION_KEY, modern_headers
-from kiln_mcp.doors.bridge.exchange import Address, Exchange
+from kiln_mcp.doors.bridge.http_client import Address, Exchange
 from kiln_mcp.doors.lines import Body, part_of
 
 PROTOCOL: Final = "2026-07-28"

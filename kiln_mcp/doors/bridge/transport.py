@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from kiln_mcp.doors.bridge.discovery import ANSWERS_WITHIN_S, Daemon, DaemonUnreachable
 from kiln_mcp.doors.bridge.envelope import modern_headers
-from kiln_mcp.doors.bridge.exchange import Address, Exchange
+from kiln_mcp.doors.bridge.http_client import Address, Exchange
 from kiln_mcp.doors.bridge.open_call import OpenCall
 from kiln_mcp.doors.lines import ENDLESS, LAST_ANSWERS_S, Body, MessageError, parse_message, part_of
 

@@ -16,10 +16,10 @@ import click
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import Approval, ApprovalState, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
-from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.doors.cli.terminal import one_line, require_terminal
+from kiln_mcp.doors.cli.terminal_output import one_line, require_terminal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import Refusal

@@ -43,7 +43,7 @@ CAPABILITIES: Final[Mapping[str, str]] = {
     "empty-trash": "Empty the trash.",
     "share-project": "Share a project.",
     "sync-project": "Sync a project.",
-    "decide-question": "Decide a question.",
+    "decide-conflict": "Decide a conflict.",
     "show-history": "Show the history.",
     "undo-change": "Undo a change.",
     "draft-spec": "Draft a spec.",

@@ -16,10 +16,10 @@ import click
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import Door
-from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.doors.cli.daemon_door import DaemonTools
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.calls import Outcome, decline_outcome, job_outcome
+from kiln_mcp.operations.job_control.capability_calls import Outcome, decline_outcome, job_outcome
 from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S
 from kiln_mcp.workbench.capability import AnyCapability, Effect, Runs
 from kiln_mcp.workbench.plain_text import for_terminal

@@ -25,7 +25,7 @@ from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
 from kiln_mcp.workbench.plain_text import for_terminal, render

@@ -8,7 +8,7 @@ import click
 
 from kiln_mcp.jobs import JobState
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.calls import Outcome, job_outcome
+from kiln_mcp.operations.job_control.capability_calls import Outcome, job_outcome
 from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S as LONGEST_LOOK_S
 from kiln_mcp.operations.job_control.service import cancel_job, wait_for_job
 from kiln_mcp.workbench.workspace import Workspace

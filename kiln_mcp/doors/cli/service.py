@@ -92,7 +92,7 @@ def worker(database_url: str | None) -> None:
 
 async def _work(settings: Settings) -> None:
     async with installed_catalogue().open_workspace(settings) as workspace:
-        if workspace.desk is not None:
-            await workspace.desk.runner()
+        if workspace.job_client is not None:
+            await workspace.job_client.runner()
         click.echo("kiln-mcp: Ready: this worker runs jobs until Ctrl-C stops it.", err=True)
         await anyio.sleep_forever()

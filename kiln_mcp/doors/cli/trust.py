@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from kiln_mcp.doors.cli.terminal import one_line, print_note, require_terminal
+from kiln_mcp.doors.cli.terminal_output import one_line, print_note, require_terminal
 from kiln_mcp.projects.records.programs import list_programs
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.folder_trust import Trust

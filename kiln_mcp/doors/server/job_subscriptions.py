@@ -20,7 +20,7 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import PREFIX, job_of, job_uri, no_such_page
 from kiln_mcp.doors.server.task_notifications import Listener, notify, task_ids_of
 from kiln_mcp.jobs import Job, Progress
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 
@@ -157,10 +157,10 @@ async def _read_state(workspace: Workspace, uri: str) -> _PageState:
         WorkbenchError: No job has this id.
         MCPError: It is not the address of a job.
     """
-    desk = desk_of(workspace)
+    job_client = job_client_of(workspace)
     if uri == PREFIX:
-        return _PageState(next((job.id for job in await desk.newest(1)), ""))
-    return _PageState.of(await (await desk.runner()).find(job_of(uri)))
+        return _PageState(next((job.id for job in await job_client.newest(1)), ""))
+    return _PageState.of(await (await job_client.runner()).find(job_of(uri)))
 
 
 def _client(context: Context) -> int:

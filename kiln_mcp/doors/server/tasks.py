@@ -23,7 +23,7 @@ from starlette.requests import Request
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.calls import answer, call, refusal
 from kiln_mcp.doors.server.context import Context
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.pages import JobPage, read_job
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -103,7 +103,7 @@ class JobTasks:
     async def cancel(self, context: Context, params: TaskParams) -> HandlerResult:
         """Cancel the job, as cancel_job does."""
         page = await _find(context, params)
-        runner = await desk_of(context.lifespan_context).runner()
+        runner = await job_client_of(context.lifespan_context).runner()
         await runner.cancel(page.job)
         return {}
 

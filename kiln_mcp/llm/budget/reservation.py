@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from kiln_mcp.llm.answer_schemas import choices_instruction, instruction_for
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.messages import ModelRequest, Usage
 from kiln_mcp.llm.prices import Price
 from kiln_mcp.llm.response_cache.expense import NOTHING, Expense
-from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from kiln_mcp.llm.limits.shared_limits import UNLIMITED
 
 
-class Gate(Protocol):
+class LimitedServer(Protocol):
     """The way to one server."""
 
     @property
@@ -30,18 +30,18 @@ class Gauge:
     """Counts the calls in flight of one job, or of one call at a door."""
 
     def __init__(self) -> None:
-        self._calls: Counter[tuple[Gate, str]] = Counter()
+        self._calls: Counter[tuple[LimitedServer, str]] = Counter()
 
     @contextmanager
-    def call(self, gate: Gate, model: str) -> Generator[None]:
+    def call(self, rate_limiter: LimitedServer, model: str) -> Generator[None]:
         """Count a call while it is in flight."""
-        self._calls[gate, model] += 1
+        self._calls[rate_limiter, model] += 1
         try:
             yield
         finally:
-            self._calls[gate, model] -= 1
-            if not self._calls[gate, model]:
-                del self._calls[gate, model]
+            self._calls[rate_limiter, model] -= 1
+            if not self._calls[rate_limiter, model]:
+                del self._calls[rate_limiter, model]
 
     @property
     def in_flight(self) -> int:
@@ -51,10 +51,10 @@ class Gauge:
     @property
     def width(self) -> int:
         """How many calls the servers allow at once now: those that are asked just now."""
-        widths: Counter[Gate] = Counter()
-        for gate, model in self._calls:
-            widths[gate] += gate.width(model)
-        return sum(min(width, gate.concurrency) for gate, width in widths.items())
+        widths: Counter[LimitedServer] = Counter()
+        for rate_limiter, model in self._calls:
+            widths[rate_limiter] += rate_limiter.width(model)
+        return sum(min(width, rate_limiter.concurrency) for rate_limiter, width in widths.items())
 
     @property
     def sentence(self) -> str:
@@ -62,6 +62,12 @@ class Gauge:
         if not self._calls:
             return ""
         own, width = self.in_flight, self.width
-        other_calls = sum(gate.in_flight for gate in {gate for gate, _ in self._calls}) - own
+        other_calls = (
+            sum(
+                rate_limiter.in_flight
+                for rate_limiter in {rate_limiter for rate_limiter, _ in self._calls}
+            )
+            - own
+        )
         rest = f", and {other_calls} of other jobs" if other_calls > 0 else ""
         return f"{own}{f' of {width}' if width < UNLIMITED else ''} calls in flight{rest}."

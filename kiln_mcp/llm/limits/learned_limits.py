@@ -7,10 +7,10 @@ TCP: a refusal for being too fast takes a third away, success gives it back.
 import time
 from typing import Final
 
-from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S, WaitPolicy
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
 from kiln_mcp.llm.limits.fair_limiter import FairLimiter
 from kiln_mcp.llm.limits.shared_limits import SharedLearnedLimits
+from kiln_mcp.llm.limits.wait_policy import LONGEST_ASKED_S, WaitPolicy
 
 DECREASE: Final = 2 / 3
 PAUSE_S: Final = 1.0

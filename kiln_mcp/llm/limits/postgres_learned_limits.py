@@ -1,7 +1,7 @@
 """The limits that all workers of a database have learned of a model: concurrency and pauses.
 
 There is one row for each model. A worker that is refused for being too fast narrows it for all, as
-a gate does for one process (`gate.py`). Every exchange of slots reads it.
+a rate limiter does for one process. Every exchange of slots reads it.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Final, LiteralString
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S
+from kiln_mcp.llm.limits.wait_policy import LONGEST_ASKED_S
 
 READ_EVERY_S: Final = 0.25
 

@@ -1,4 +1,4 @@
-"""The gate of a model's server: every request passes its rate limiter and its circuit breaker.
+"""The rate limiter of a model's server, with its circuit breaker: every request passes it.
 
 Configured limits hold for a server. Learned limits hold for one model, so others of its server
 continue.
@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import (
     ModelError,
     ServerDown,
@@ -22,6 +21,7 @@ from kiln_mcp.llm.limits.fair_limiter import FairLimiter
 from kiln_mcp.llm.limits.learned_limits import DECREASE, PAUSE_S, LearnedLimits
 from kiln_mcp.llm.limits.shared_limits import ServerLimits, SharedLimit, SharedLimits
 from kiln_mcp.llm.limits.token_bucket import TokenBucket
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import ModelRequest, Usage
 
 BYTES_PER_TOKEN: Final = 4
@@ -148,7 +148,7 @@ class RateLimiter:
             await wait_policy.wait_for_rate(wait)
 
     def _full(self, request: ModelRequest) -> str:
-        """Return a model's full name: a gate is a server's, or a single model's."""
+        """Return a model's full name: a rate limiter is a server's, or a single model's."""
         name = self._name
         return name if name.endswith(request.model) else f"{name}/{request.model}"
 
@@ -183,20 +183,20 @@ class RateLimiter:
 
 
 class Pass:
-    """One request that passes the gate; `usage` is set when its answer is there."""
+    """One request that passes a rate limiter; `usage` is set when its answer is there."""
 
     def __init__(self) -> None:
         self.usage = Usage()
 
 
 class RateLimiters:
-    """Makes the gates of a process, which may share the limits with other processes."""
+    """Makes the rate limiters of a process, which may share the limits with other processes."""
 
     def __init__(self, shared: SharedLimits | None = None) -> None:
         self._shared = shared
 
-    def gate(self, name: str, limits: ServerLimits, key: str | None = None) -> RateLimiter:
-        """Return a new gate.
+    def make(self, name: str, limits: ServerLimits, key: str | None = None) -> RateLimiter:
+        """Return a new rate limiter.
 
         Args:
             name: The server's name here.

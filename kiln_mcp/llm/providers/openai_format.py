@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Final, cast
 
+from kiln_mcp.llm.answer_schemas import choices_instruction, instruction_for
 from kiln_mcp.llm.errors import ServerFailure
 from kiln_mcp.llm.messages import (
     Alternative,
@@ -20,7 +21,6 @@ from kiln_mcp.llm.messages import (
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
 from kiln_mcp.llm.providers.reasoning_marks import split_reasoning
-from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 from storage.text.characters import repair_surrogates
 
 CONTINUE: Final = (

@@ -41,7 +41,7 @@ class ServerModel:
     """All models of one configured server.
 
     Attributes:
-        gate: The way to it, shared by its models: the limits that are set are the server's.
+        rate_limiter: The way to it, shared by its models: the limits that are set are the server's.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ServerModel:
         settings: ServerSettings,
         environment: Mapping[str, str],
         timeout_s: float,
-        gates: RateLimiters,
+        rate_limiters: RateLimiters,
         dialects: Dialects,
     ) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class ServerModel:
         limits = ServerLimits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
-        self.gate = gates.gate(settings.name, limits, shared_name(self.address))
+        self.rate_limiter = rate_limiters.make(settings.name, limits, shared_name(self.address))
 
     @property
     def concurrency(self) -> int:

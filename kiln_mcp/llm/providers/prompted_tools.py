@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.llm.answer_schemas import embedded, read_json
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of, stream_from
 from kiln_mcp.llm.messages import (
     JsonSchema,
@@ -16,7 +17,6 @@ from kiln_mcp.llm.messages import (
     Tool,
     ToolCall,
 )
-from kiln_mcp.llm.schemas import embedded, read_json
 
 _TOOL: Final = "tool"
 _ARGUMENTS: Final = "arguments"

@@ -18,10 +18,10 @@ import anyio
 import anyio.to_thread
 
 from kiln_mcp.errors import database_sentence
+from kiln_mcp.llm.answer_schemas import fit
 from kiln_mcp.llm.errors import DatabaseFailure, UnknownOrder
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import request_key
-from kiln_mcp.llm.schemas import fit
 from storage.sqlite_files import open_shared
 
 HOST: Final = "host"

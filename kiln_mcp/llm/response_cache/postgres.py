@@ -9,7 +9,7 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.postgres import PostgresLink, T, Transaction
+from kiln_mcp.llm.postgres_connection import PostgresLink, T, Transaction
 from kiln_mcp.llm.response_cache.cache import (
     CacheEntry,
     Key,

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.jobs import Job, JobEvent
 from kiln_mcp.operations.job_control.answers import JobReport, job_report
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.workbench.capability import Result
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -52,7 +52,7 @@ async def read_job(workspace: Workspace, job_id: str) -> JobPage:
     Raises:
         Refusal: No job has this id.
     """
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     job = await runner.find(job_id)
     engine, name = workspace.engine, f"jobs/{job_id}"
     entries, open_usage = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
@@ -62,5 +62,5 @@ async def read_job(workspace: Workspace, job_id: str) -> JobPage:
 
 async def newest_jobs(workspace: Workspace, limit: int) -> list[JobPage]:
     """Return the newest jobs, newest first, without their costs, events and results."""
-    jobs = await desk_of(workspace).newest(limit)
+    jobs = await job_client_of(workspace).newest(limit)
     return [_page(job, job_report(job, (), with_result=False), []) for job in jobs]

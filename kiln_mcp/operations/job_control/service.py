@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_step, usage_of
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import report_of
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
-from kiln_mcp.operations.job_control.reports import report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -39,7 +39,7 @@ async def wait_for_job(
     ] = LONGEST_WAIT_S,
 ) -> JobReport:
     """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     return await report_of(workspace, await runner.wait(job, seconds, workspace.report))
 
 
@@ -53,7 +53,7 @@ async def cancel_job(
     ] = False,
 ) -> JobReport:
     """Stop a job: cancel it at once, or pause it. Its results are kept; resume_job continues."""
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     await (runner.pause(job) if pause else runner.cancel(job))
     return await report_of(workspace, await runner.wait(job, 5))
 
@@ -72,7 +72,7 @@ async def resume_job(
     What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
     new limits allow beyond the old ones needs approval.
     """
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     record = await runner.find(job)
     new_limit = (limit or NO_LIMIT).override(record.limit)
     report = await report_of(workspace, record)
@@ -97,5 +97,5 @@ async def list_jobs(
     count: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
-    jobs = await desk_of(workspace).newest(count)
+    jobs = await job_client_of(workspace).newest(count)
     return JobList(jobs=[await report_of(workspace, job, with_result=False) for job in jobs])

@@ -12,7 +12,12 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.projects.exchange.bad_rows import BadRowList
 from kiln_mcp.projects.exchange.destinations import outside
-from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.project_references import (
+    NameProblem,
+    ProjectReference,
+    TaskReference,
+    task_of,
+)
 from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -7,7 +7,8 @@ import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.records.kinds import (
+from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.projects.records.record_kinds import (
     Kind,
     RecordKind,
     RecordToDelete,
@@ -15,17 +16,16 @@ from kiln_mcp.projects.records.kinds import (
     find_record,
     type_name_of,
 )
-from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.bulk_changes import BATCH
+from storage.collaboration.record_changes import as_text, noun
+from storage.collaboration.sync import HistoryEntry, Sharing
 from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
-from storage.references import Surroundings, surroundings
-from storage.sharing.record_changes import as_text, noun
-from storage.sharing.sync import HistoryEntry, Sharing
+from storage.record_references import Surroundings, surroundings
 from storage.text.excerpts import excerpt
 from storage.text.kind_words import kind_word
 

@@ -7,8 +7,13 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.projects.records.kinds import RecordKind, RecordReference, find_record, type_name_of
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.projects.records.record_kinds import (
+    RecordKind,
+    RecordReference,
+    find_record,
+    type_name_of,
+)
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
 from kiln_mcp.workbench.workspace import Workspace

@@ -1,20 +1,26 @@
 """Capabilities: find and read runs, rate, tag and repair them."""
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
-from kiln_mcp.projects.runs.ratings import (
+from kiln_mcp.datasets.rating_criteria import (
     STARS,
-    aspect_named,
-    aspects,
+    RatingCriterion,
+    criteria,
     overall_rating,
     ratings_by_name,
     value_of,
     with_rating,
+)
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    task_of,
+    task_of_run,
 )
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
@@ -26,8 +32,9 @@ from storage import (
     TaskRun,
 )
 from storage.bulk_changes import BATCH, amend_all, paths_of
-from storage.errors import InvalidValue
+from storage.errors import InvalidValue, NextStep, Refusal
 from storage.index.queries import RunQuery
+from storage.records.names import folded_name
 from storage.text.excerpts import excerpt
 
 _SHOWN_CHARACTERS = 160
@@ -202,14 +209,14 @@ async def rate_run(
     store = await workspace.open_project(project)
     record = await store.get(TaskRun, run)
     task = await task_of_run(store, record)
-    known_aspects = aspects(task, await store.children(task, Eval))
+    criteria_by_name = criteria(task, await store.children(task, Eval))
     ratings = [] if stars is None else [(STARS, float(stars) or None)]
     for name, answer in (scores or {}).items():
-        aspect = aspect_named(name, known_aspects)
-        ratings.append((aspect, None if answer is None else value_of(aspect, answer)))
+        criterion = _criterion_named(name, criteria_by_name)
+        ratings.append((criterion, None if answer is None else value_of(criterion, answer)))
     async with store.transaction() as change:
-        for aspect, value in ratings:
-            change.amend(record, partial(with_rating, aspect=aspect, value=value))
+        for criterion, value in ratings:
+            change.amend(record, partial(with_rating, criterion=criterion, value=value))
     return await read_run(workspace, project, run)
 
 
@@ -286,3 +293,30 @@ def _summary(run: TaskRun) -> RunSummary:
 
 def _short(text: str) -> str:
     return excerpt(" ".join(text.split()), _SHOWN_CHARACTERS)
+
+
+def _criterion_named(name: str, candidates: Mapping[str, RatingCriterion]) -> RatingCriterion:
+    """Return what is rated under a name, whatever the case of its letters.
+
+    Raises:
+        Refusal: Nothing is.
+    """
+    if name in candidates:
+        return candidates[name]
+    lookup_name = folded_name(name)
+    for candidate in candidates:
+        if folded_name(candidate) == lookup_name:
+            return candidates[candidate]
+    if not candidates:
+        raise Refusal(
+            "The task has no eval yet, so nothing is rated as '{name}'. Give `stars` for an "
+            "overall rating, or create an eval with that score.",
+            name=name,
+            next=[NextStep(tool="create_evaluator", reason="create the eval and its scores")],
+        )
+    raise Refusal(
+        "No eval or requirement of the task has a score '{name}'. Nothing was rated. Choose "
+        "one of: {names}.",
+        name=name,
+        names=list(candidates),
+    )

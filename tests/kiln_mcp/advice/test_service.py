@@ -11,8 +11,8 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job
 from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.job_records import MOST_RECOVERIES
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace

@@ -17,10 +17,10 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import Reply, elicitation_callback
 from agent.conversation import Conversation
+from agent.mcp_tools import Toolbox, ToolResult
 from agent.model import ChatModel
-from agent.tools import Toolbox, ToolResult
+from agent.tool_approval import Reply, elicitation_callback
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server

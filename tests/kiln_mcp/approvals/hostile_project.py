@@ -8,7 +8,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.judging.answers import LabellingBatch
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
-from storage.sharing.sync import Sharing
+from storage.collaboration.sync import Sharing
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld, ids_below, records_below
 from tests.kiln_mcp.approvals.obedient import JsonObject
 
@@ -160,7 +160,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "empty_trash": [project],
         "share_project": [{**project, "address": world.address}],
         "sync_project": [project],
-        "decide_question": [{**project, "question": "x", "choice": 1}],
+        "decide_conflict": [{**project, "conflict": "x", "choice": 1}],
         "show_history": [project],
         "undo_change": [{**project, "change": "unsynced"}],
         "draft_spec": [{**support, "wish": "Be polite.", "model": "paid/m"}],
@@ -194,7 +194,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "next_items_to_label": [{**project, "eval": "Right"}],
         "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
         "measure_agreement": [{**project, "eval": "Right"}],
-        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "budget": 16}],
+        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
         "wait_for_job": [{"job": "x", "seconds": 0}],
         "cancel_job": [{"job": "x"}],
         "resume_job": [{"job": "x", "limit": {"cost_usd": 1000}}],

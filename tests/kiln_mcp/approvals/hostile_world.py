@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import ApprovalState
-from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.settings import Settings
 from tests.kiln_mcp.approvals.obedient import Instruction, JsonObject, read_corpus
 

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.approvals.approval import Allowance, ApprovalState, Consumption, Door, ProposedCall
+from kiln_mcp.approvals.approval import (
+    ApprovalState,
+    Consumption,
+    DailySpending,
+    Door,
+    ProposedCall,
+)
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy
-from kiln_mcp.approvals.store import ApprovalStore
 
 POLICY = Policy(daily_allowance_usd=1.0, daily_allowance_calls=100)
 CALL = ProposedCall("run_eval", {"eval": "e1"}, Plan("Judge.", calls=30, highest_cost_usd=0.3))
@@ -85,7 +91,7 @@ def test_what_an_act_really_took_replaces_its_reservation(store: ApprovalStore) 
     first = draw(store)
     assert first is not None
     store.settle(first, 0.05, 12)
-    assert store.spent_today() == Allowance(0.05, 12)
+    assert store.spent_today() == DailySpending(0.05, 12)
     store.settle(first, 0.9, 90)  # more than was planned counts in full
     assert draw(store) is None
 
@@ -93,7 +99,7 @@ def test_what_an_act_really_took_replaces_its_reservation(store: ApprovalStore) 
 def test_settling_an_approval_of_another_door_changes_no_allowance(store: ApprovalStore) -> None:
     approval = store.record(CALL, Door.ELICITATION)
     store.settle(approval.id, 5.0, 500)
-    assert store.spent_today() == Allowance(0.0, 0)
+    assert store.spent_today() == DailySpending(0.0, 0)
 
 
 def test_a_reservation_that_nobody_settled_counts_until_the_local_day_ends(

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from kiln_mcp.approvals.approval import Door as PersonsDoor
-from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from tests.kiln_mcp.approvals.hostile_doors import DOORS, DoorOf, drive, mcp_door
 from tests.kiln_mcp.approvals.hostile_project import fill, working_arguments

@@ -16,9 +16,9 @@ from mcp.client.context import ClientRequestContext
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.approval import Door
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.next_steps import command_line

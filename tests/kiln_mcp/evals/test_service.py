@@ -263,8 +263,8 @@ async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
     await bench.config("only", "double it")
     with pytest.raises(NothingToEvaluate, match=r"no item fits 'tag::eval_right'"):
         await bench.run()
-    with pytest.raises(NothingToEvaluate, match=r"no split 'val'"):
-        await bench.run(items={"split": "val"})
+    with pytest.raises(NothingToEvaluate, match=r"no part 'val'"):
+        await bench.run(items={"part": "val"})
 
 
 async def test_the_items_of_an_eval_are_shown_the_worst_first(bench: Bench) -> None:

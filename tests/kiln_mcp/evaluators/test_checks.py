@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.evaluators.values import as_set, as_text
+from kiln_mcp.evaluators.value_extraction import as_set, as_text
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     ArgMatch,
     Contains,
@@ -46,8 +46,8 @@ RIGHT = Eval(
 async def run_check(check: EvaluatorProperties, of: Case) -> Evaluation | Skipped:
     record = EvalConfig(name="check", config_type="v2", properties=check)
     task = Task(name="Answer", instruction="Answer.")
-    setting = Setting(cast("Engine", None), RIGHT, task, "test")
-    return await evaluator_of(record).evaluate(of, setting)
+    context = EvaluationContext(cast("Engine", None), RIGHT, task, "test")
+    return await evaluator_of(record).evaluate(of, context)
 
 
 async def passed(check: EvaluatorProperties, of: Case) -> bool:

@@ -26,7 +26,7 @@ from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
 from storage.errors import Refusal
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.pool import shared_pool
 
 HOSTILE = "^(?=a)(a+)+$"
@@ -106,7 +106,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path) -> AsyncGenerator[Bench]:
+async def open_echo_bench(folder: Path) -> AsyncGenerator[Bench]:
     asked: list[str] = []
 
     def echo(request: ModelRequest) -> str:
@@ -125,7 +125,7 @@ async def open_bench(folder: Path) -> AsyncGenerator[Bench]:
 
 
 async def test_a_pattern_that_hangs_fails_its_item_and_scores_the_others(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("aaa", ENDLESS, "aa", "b")
         await bench.evaluator(type="pattern_match", pattern=HOSTILE)
@@ -137,7 +137,7 @@ async def test_a_pattern_that_hangs_fails_its_item_and_scores_the_others(tmp_pat
 
 
 async def test_an_answer_that_is_nested_without_end_fails_its_item_alone(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items('{"x": "yes"}', "[" * 3000, '{"x": "no"}')
         await bench.evaluator(
@@ -149,7 +149,7 @@ async def test_an_answer_that_is_nested_without_end_fails_its_item_alone(tmp_pat
 
 
 async def test_an_expression_that_takes_all_memory_fails_in_a_sentence(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("a", "b")
         await bench.evaluator(
@@ -172,7 +172,7 @@ async def test_an_expression_that_takes_all_memory_fails_in_a_sentence(tmp_path:
 async def test_logic_that_is_not_valid_makes_no_evaluator(
     tmp_path: Path, evaluator: dict[str, JsonValue]
 ) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         with pytest.raises(EvalError, match=r"cannot be used"):
             await bench.evaluator(**evaluator)
@@ -190,14 +190,14 @@ async def test_logic_that_is_not_valid_makes_no_evaluator(
 async def test_a_schema_with_a_reference_to_nothing_is_refused_when_the_task_is_made(
     tmp_path: Path, properties: JsonValue, reason: str
 ) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         with pytest.raises(Refusal, match=reason):
             await bench.task(output_schema={"type": "object", "properties": properties})
         assert await bench.store.children(bench.store.project, Task) == []
 
 
 async def test_a_schema_that_recurs_is_taken_and_its_items_are_checked(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task(output_schema=NODE)
         (task,) = await bench.store.children(bench.store.project, Task)
         kept = json.loads(task.output_json_schema or "")
@@ -208,7 +208,7 @@ async def test_a_schema_that_recurs_is_taken_and_its_items_are_checked(tmp_path:
 
 
 async def test_a_schema_whose_pattern_hangs_refuses_the_value_in_time(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         text: JsonValue = {"type": "string", "pattern": HOSTILE}
         await bench.task(output_schema={"type": "object", "properties": {"a": text}})
         await bench.items("good", output={"a": "aaa"})
@@ -219,7 +219,7 @@ async def test_a_schema_whose_pattern_hangs_refuses_the_value_in_time(tmp_path: 
 async def test_a_bad_schema_that_is_on_disk_is_named_by_each_call_that_needs_it(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task(output_schema=OBJECT)
         await bench.items("a", "b", output={"a": "x"})
         await bench.evaluator(type="exact_match", expected_value="x")
@@ -240,7 +240,7 @@ LENGTH = "def score(output, task_input):\n    return 1 if len(output) > 2 else 0
 
 
 async def test_code_of_a_folder_that_is_not_trusted_is_never_run(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("aaa", "a")
         marked = tmp_path / "ran"
@@ -254,7 +254,7 @@ async def test_code_of_a_folder_that_is_not_trusted_is_never_run(tmp_path: Path)
 async def test_code_is_saved_only_after_a_person_has_read_it_even_in_a_trusted_folder(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         bench.workspace.trust.grant(bench.store.folder)
         bench.workspace = replace(bench.workspace, person=None)
@@ -265,7 +265,7 @@ async def test_code_is_saved_only_after_a_person_has_read_it_even_in_a_trusted_f
 
 
 async def test_code_of_a_trusted_folder_scores_each_item(tmp_path: Path) -> None:
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("aaa", "a")
         await bench.evaluator(type="code_eval", code=LENGTH)
@@ -284,7 +284,7 @@ async def test_code_that_breaks_or_hangs_fails_its_item_alone(tmp_path: Path) ->
         "import time\ndef score(output):\n    if output == 'slow':\n        time.sleep(60)\n"
         "    return 1 / len(output.strip('b'))"
     )
-    async with open_bench(tmp_path) as bench:
+    async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("a", "slow", "b")
         await bench.evaluator(type="code_eval", code=code, timeout_seconds=1)

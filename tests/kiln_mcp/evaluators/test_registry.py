@@ -5,24 +5,31 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
 
 import pytest
 
+from kiln_mcp.evaluators import kinds as kinds_room
 from kiln_mcp.evaluators.checks import Check, CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
     Score,
-    Setting,
     Skipped,
 )
-from kiln_mcp.evaluators.registry import EvaluatorExtension, make_evaluator, with_extensions
+from kiln_mcp.evaluators.registry import (
+    EvaluatorExtension,
+    discover_kinds,
+    make_evaluator,
+    with_extensions,
+)
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import Eval, EvalConfig, EvalOutputScore, Task
 
 EXTENSION = '''
@@ -83,7 +90,9 @@ EVAL = Eval(
     output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
     eval_set_filter_id="tag::test",
 )
-SETTING = Setting(cast("Engine", None), EVAL, Task(name="Answer", instruction="Answer."), "test")
+CONTEXT = EvaluationContext(
+    cast("Engine", None), EVAL, Task(name="Answer", instruction="Answer."), "test"
+)
 
 
 @dataclass
@@ -107,16 +116,33 @@ async def test_a_kind_of_an_extension_is_stored_and_scores_outputs() -> None:
     assert record.name == "acme word count"
     evaluator = kinds.open(record)
     assert (evaluator.model, evaluator.calls_per_item) == (None, 0)
-    short = await evaluator.evaluate(Case("x", "two words"), SETTING)
-    long = await evaluator.evaluate(Case("x", "now three words"), SETTING)
+    short = await evaluator.evaluate(Case("x", "two words"), CONTEXT)
+    long = await evaluator.evaluate(Case("x", "now three words"), CONTEXT)
     assert short == Evaluation({"right": Score(1.0)}, "2 words")
     assert long == Evaluation({"right": Score(0.0)}, "3 words")
+
+
+def test_a_kind_is_added_by_its_module_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "room_of_kinds"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "word_count.py").write_text(EXTENSION, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    kinds = discover_kinds(import_module("room_of_kinds"))
+    assert [(name, kind.name) for name, kind in kinds.items()] == [("acme.word_count",) * 2]
+
+
+def test_every_module_of_the_room_offers_a_kind() -> None:
+    modules = {file.stem for file in Path(kinds_room.__path__[0]).glob("[!_]*.py")}
+    assert len(with_extensions([]).by_name) == len(modules) >= 9
 
 
 async def test_an_evaluator_whose_extension_is_not_installed_refuses_to_score() -> None:
     record = await make_evaluator("Short", WordCount(type="acme.word_count", most=2), "any")
     with pytest.raises(EvalError, match=r"'Short' is of kind acme\.word_count.*Install"):
-        await with_extensions([]).open(record).evaluate(Case("x", "y"), SETTING)
+        await with_extensions([]).open(record).evaluate(Case("x", "y"), CONTEXT)
 
 
 def test_feedback_is_kept_beside_the_verdict_by_score() -> None:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.value_comparison import compare_values
 from kiln_mcp.llm import Engine
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ComparisonRules, Eval, EvalConfig, EvalOutputScore, ExactMatch, SetCheck, Task
 from storage.records.evaluator import EvaluatorProperties
 
@@ -63,9 +63,9 @@ async def scores(
         eval_set_filter_id="tag::test",
     )
     task = Task(name="Read", instruction="Read it.", output_json_schema=json.dumps(ADDRESS))
-    setting = Setting(cast("Engine", None), eval_record, task, "test")
+    context = EvaluationContext(cast("Engine", None), eval_record, task, "test")
     case = Case("in", output, reference={"reference_answer": reference})
-    evaluation = await evaluator_of(record).evaluate(case, setting)
+    evaluation = await evaluator_of(record).evaluate(case, context)
     assert isinstance(evaluation, Evaluation)
     return evaluation.values
 

@@ -82,7 +82,7 @@ def without_prompt(config: RunConfig) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def open_bench(
+async def open_search_bench(
     folder: Path,
     answer: Callable[[ModelRequest], str],
     parts: dict[str, range] = PARTS,
@@ -132,8 +132,8 @@ async def open_bench(
 
 
 async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
-        answer = await bench.evolve(budget=100, seed=1)
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(max_calls=100, seed=1)
         assert answer.gain_shown
         row = answer.comparison[0]
         assert (row.first, row.second, row.n) == (0.0, 1.0, 60)
@@ -151,12 +151,12 @@ async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: P
 
 async def test_the_search_takes_the_same_path_whatever_the_width(tmp_path: Path) -> None:
     paths: list[list[JsonValue]] = []
-    async with open_bench(tmp_path, by_turn) as bench:
+    async with open_search_bench(tmp_path, by_turn) as bench:
         for width in (1, 16):
             settings = EngineSettings(default_model="embedded", hosted_concurrency=width)
             async with Engine(settings, models={"small": ScriptedModel(by_turn)}) as engine:
                 own = replace(bench, workspace=replace(bench.workspace, engine=engine))
-                answer = await own.evolve(budget=60, seed=1)
+                answer = await own.evolve(max_calls=60, seed=1)
             text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
             entries = [json.loads(line) for line in text.splitlines()]
             paths.append([entry | {"at": ""} for entry in entries if entry["event"] == "race"])
@@ -167,11 +167,11 @@ async def test_the_search_takes_the_same_path_whatever_the_width(tmp_path: Path)
 async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_trace(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
         attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
-        first = await attempt.evolve(budget=100, seed=1)
+        first = await attempt.evolve(max_calls=100, seed=1)
         lines = await anyio.Path(first.trace).read_text(encoding="utf-8")
-        again = await attempt.evolve(budget=100, seed=1)
+        again = await attempt.evolve(max_calls=100, seed=1)
         assert (again.winner, again.prompt_id, again.trace) == (
             first.winner,
             first.prompt_id,
@@ -184,8 +184,8 @@ async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_t
 
 
 async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, constant) as bench:
-        answer = await bench.evolve(budget=60)
+    async with open_search_bench(tmp_path, constant) as bench:
+        answer = await bench.evolve(max_calls=60)
         assert answer.verdict.startswith("No gain could be shown: keep your prompt.")
         assert (answer.gain_shown, answer.winner, answer.comparison) == (False, None, [])
         assert answer.winner_prompt == answer.start_prompt
@@ -193,16 +193,16 @@ async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path
 
 
 async def test_no_held_out_input_is_asked_or_shown_during_the_search(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, constant) as bench:
-        await bench.evolve(budget=60)
+    async with open_search_bench(tmp_path, constant) as bench:
+        await bench.evolve(max_calls=60)
         asked = {message.content for one in bench.model.requests for message in one.messages}
         assert not asked & {str(number) for number in PARTS["test"]}
         assert asked & {str(number) for number in PARTS["val"]}
 
 
 async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
-        answer = await bench.evolve(budget=100, seed=1)
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(max_calls=100, seed=1)
         text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         events = [line["event"] for line in lines]
@@ -213,9 +213,9 @@ async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
 
 
 async def test_the_same_seed_finds_the_same_prompt(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
-        first = await bench.evolve(budget=100, seed=4)
-        second = await bench.evolve(budget=100, seed=4)
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        first = await bench.evolve(max_calls=100, seed=4)
+        second = await bench.evolve(max_calls=100, seed=4)
         assert first.winner_prompt == second.winner_prompt
         assert first.winner != second.winner
 
@@ -225,29 +225,29 @@ async def test_the_same_seed_finds_the_same_prompt_in_a_project_with_other_ids(
 ) -> None:
     prompts: list[str] = []
     for place in ("one", "two"):
-        async with open_bench(tmp_path / place, by_demonstrations) as bench:
-            prompts.append((await bench.evolve(budget=100, seed=4)).winner_prompt)
+        async with open_search_bench(tmp_path / place, by_demonstrations) as bench:
+            prompts.append((await bench.evolve(max_calls=100, seed=4)).winner_prompt)
     assert prompts[0] == prompts[1]
 
 
 async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
-        answer = await bench.evolve(budget=120, seed=0, reflect_with="editor")
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(max_calls=120, seed=0, reflect_with="editor")
         assert answer.gain_shown
         assert "double it" in answer.winner_prompt
         assert "it is not doubled" in {race.change for race in answer.race_wins}
 
 
 async def test_edits_that_cannot_be_used_do_not_end_the_search(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, constant, editor=edits_of_no_block) as bench:
-        answer = await bench.evolve(budget=90, reflect_with="editor")
+    async with open_search_bench(tmp_path, constant, editor=edits_of_no_block) as bench:
+        answer = await bench.evolve(max_calls=90, reflect_with="editor")
         assert (answer.winner, answer.race_wins) == (None, [])
         assert answer.search_calls <= 90
 
 
 async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations_before_test) as bench:
-        answer = await bench.evolve(budget=100, seed=1)
+    async with open_search_bench(tmp_path, by_demonstrations_before_test) as bench:
+        answer = await bench.evolve(max_calls=100, seed=1)
         assert answer.winner
         assert not answer.gain_shown
         assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
@@ -255,7 +255,7 @@ async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path
 
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, by_demonstrations) as bench:
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
         with pytest.raises(MissingApproval, match=r"60 held-out items"):
             await bench.evolve(reflect_with="fireworks_ai/some-model")
         assert bench.model.requests == []
@@ -264,10 +264,12 @@ async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: 
 async def test_missing_and_overlapping_parts_are_refused_with_the_next_step(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path / "a", constant, {**PARTS, "val": range(0)}) as bench:
+    async with open_search_bench(tmp_path / "a", constant, {**PARTS, "val": range(0)}) as bench:
         with pytest.raises(Refusal, match=r"no val items.*split_data"):
             await bench.evolve()
-    async with open_bench(tmp_path / "b", constant, {**PARTS, "test": range(5, 70)}) as bench:
+    async with open_search_bench(
+        tmp_path / "b", constant, {**PARTS, "test": range(5, 70)}
+    ) as bench:
         with pytest.raises(Refusal, match="7 inputs are in both train and test"):
             await bench.evolve()
 
@@ -278,7 +280,7 @@ async def test_a_model_that_cannot_be_reached_ends_the_search_with_its_own_sente
     def down(request: ModelRequest) -> str:
         raise RejectedRequest(request.model, "it is closed today.")
 
-    async with open_bench(tmp_path, down) as bench:
+    async with open_search_bench(tmp_path, down) as bench:
         with pytest.raises(RejectedRequest, match="closed today"):
-            await bench.evolve(budget=60)
+            await bench.evolve(max_calls=60)
         assert await bench.store.children(bench.task, Prompt) == []

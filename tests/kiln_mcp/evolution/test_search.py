@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
-from kiln_mcp.evolution.call_budget import CallBudget
+from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.operators import (
-    MOST,
+    MOST_DEMONSTRATIONS,
     CandidateProposal,
     Operator,
     Pool,
@@ -19,7 +19,7 @@ from kiln_mcp.evolution.operators import (
     propose,
 )
 from kiln_mcp.evolution.race import Standing, standing
-from kiln_mcp.evolution.search import Ground, Race, SearchResult, Trial, evolve
+from kiln_mcp.evolution.search import Race, SearchInputs, SearchResult, Trial, evolve
 
 START = Candidate(split_blocks("Do it."))
 POOL = Pool(
@@ -58,11 +58,11 @@ def by_good_demonstrations(candidate: Candidate, item: str) -> float:
 
 
 async def search(
-    function: Callable[[Candidate, str], float], budget: int, seed: int, calls_each: int = 1
+    function: Callable[[Candidate, str], float], max_calls: int, seed: int, calls_each: int = 1
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
-    ground = Ground(POOL, ITEMS, scorer, races)
-    found = await evolve(START, ground, CallBudget(budget), seed)
+    inputs = SearchInputs(POOL, ITEMS, scorer, races)
+    found = await evolve(START, inputs, CallQuota(max_calls), seed)
     return found, scorer, races
 
 
@@ -85,9 +85,9 @@ async def test_a_candidate_that_is_no_better_does_not_replace_the_start() -> Non
 
 @given(st.integers(0, 300), st.integers(0, 1000), st.integers(1, 3))
 @settings(max_examples=settings().max_examples * 2 // 5)
-async def test_no_call_is_made_beyond_the_budget(budget: int, seed: int, each: int) -> None:
-    found, scorer, _ = await search(by_good_demonstrations, budget, seed, each)
-    assert scorer.asked == found.calls <= budget
+async def test_no_call_is_made_beyond_the_budget(max_calls: int, seed: int, each: int) -> None:
+    found, scorer, _ = await search(by_good_demonstrations, max_calls, seed, each)
+    assert scorer.asked == found.calls <= max_calls
 
 
 async def test_the_same_seed_takes_the_same_path() -> None:
@@ -107,8 +107,8 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
             return CandidateProposal(Operator.REFLECT, edited, "it was wrong")
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
-    ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
-    found = await evolve(START, ground, CallBudget(60), 0)
+    inputs = SearchInputs(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
+    found = await evolve(START, inputs, CallQuota(60), 0)
     assert found.best == edited
     assert found.calls <= 60
 
@@ -146,6 +146,6 @@ def test_a_proposal_shows_known_items_once_and_not_too_many(seed: int, early: bo
     best = START
     for _ in range(10):
         best = propose(draw, best, POOL, early=early).candidate
-        assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST
+        assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST_DEMONSTRATIONS
         assert set(best.demonstrations) <= set(POOL.topics)
         assert best.instruction in POOL.instructions

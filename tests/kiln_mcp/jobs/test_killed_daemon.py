@@ -191,7 +191,7 @@ async def agree(
 
 
 @asynccontextmanager
-async def open_bench(
+async def open_daemon_bench(
     folder: Path, server: CountingServer, items: int, **more_calls: str
 ) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"
@@ -229,7 +229,7 @@ async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_ag
 ) -> None:
     items, seed = 2000, random.randrange(10**6)
     chance = random.Random(seed)
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         job = await bench.start()
 
         async def kill_at_random() -> None:
@@ -259,7 +259,7 @@ async def test_a_command_and_a_client_that_want_the_same_at_once_pay_for_it_once
     tmp_path: Path, counting: CountingServer
 ) -> None:
     items = 200
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         with anyio.fail_after(120):
             async with await bench.command(*COMMAND, "--json") as command:
                 await counting.until_asked(20)
@@ -278,7 +278,7 @@ async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
     tmp_path: Path, counting: CountingServer
 ) -> None:
     items = 1500
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         with anyio.fail_after(120):
             async with await bench.command(*COMMAND) as command:
                 sentence = ""
@@ -307,7 +307,7 @@ async def test_a_wish_to_stop_is_kept_when_the_daemon_is_killed_right_after_it(
     tmp_path: Path, counting: CountingServer, pause: bool, state: str
 ) -> None:
     items = 300
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         job = await bench.start()
         with anyio.fail_after(120):
             await counting.until_asked(100)
@@ -333,7 +333,7 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
     tmp_path: Path, counting: CountingServer
 ) -> None:
     items, limit = 300, 200
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         job = await bench.start(calls=limit)
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
@@ -360,7 +360,7 @@ async def test_a_clock_that_is_set_changes_nothing_but_the_times_that_are_shown(
     tmp_path: Path, counting: CountingServer, clock: SettableClock
 ) -> None:
     items = 600
-    async with open_bench(tmp_path, counting, items, **clock.environment) as bench:
+    async with open_daemon_bench(tmp_path, counting, items, **clock.environment) as bench:
         job = await bench.start(seconds=100)
 
         async def set_the_clock() -> None:
@@ -387,7 +387,7 @@ async def test_a_time_limit_is_true_though_the_clock_goes_back(
 ) -> None:
     items = 400
     counting.latency_s = 0.5
-    async with open_bench(tmp_path, counting, items, **clock.environment) as bench:
+    async with open_daemon_bench(tmp_path, counting, items, **clock.environment) as bench:
         started = anyio.current_time()
         job = await bench.start(seconds=4)
         with anyio.fail_after(60):
@@ -406,7 +406,7 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
 ) -> None:
     items, seed = 1000, random.randrange(10**6)
     chance = random.Random(seed)
-    async with open_bench(tmp_path, counting, items) as bench:
+    async with open_daemon_bench(tmp_path, counting, items) as bench:
         job = await bench.start()
         moments = sorted(chance.sample(range(50, items - 150), 6))
         with anyio.fail_after(200):
@@ -436,7 +436,7 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
     tmp_path: Path, counting: CountingServer
 ) -> None:
     counting.latency_s = 2.0
-    async with open_bench(tmp_path, counting, items=120) as bench:
+    async with open_daemon_bench(tmp_path, counting, items=120) as bench:
         environment = {**os.environ, "KILN_MCP_HOME": str(bench.home), "PYTHONPATH": str(ROOT)}
 
         async def command(*arguments: str) -> Mapping[str, Any]:

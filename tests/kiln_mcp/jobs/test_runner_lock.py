@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 
 Result = dict[str, str]

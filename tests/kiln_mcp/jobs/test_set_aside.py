@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kiln_mcp.jobs import Job, JobDesk, JobSettings, JobState, Progress, ReportProgress
+from kiln_mcp.jobs import Job, JobClient, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.job_records import MOST_RECOVERIES
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
-from kiln_mcp.jobs.records import MOST_RECOVERIES
-from kiln_mcp.jobs.runner import JobRunner
 
 
 @pytest.fixture
@@ -86,15 +86,15 @@ async def test_only_a_person_takes_it_up_again(table: JobTable, tmp_path: Path) 
         return {"scored": 1}
 
     settings = JobSettings(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    desk = JobDesk(settings, work)
-    assert [job.id for job in await desk.jobs_set_aside()] == ["a1"]
+    job_client = JobClient(settings, work)
+    assert [job.id for job in await job_client.jobs_set_aside()] == ["a1"]
     async with JobRunner(settings, work) as jobs:
         waiting_job = await jobs.wait("a1", 5)
         assert (waiting_job.state, begins) == (JobState.SET_ASIDE, [])
         await jobs.resume("a1")
         final = await jobs.wait("a1", 10)
     assert (final.state, begins, final.recoveries) == (JobState.DONE, ["a1"], 0)
-    assert await desk.jobs_set_aside() == []
+    assert await job_client.jobs_set_aside() == []
 
 
 def test_a_database_of_before_gets_the_count(tmp_path: Path) -> None:

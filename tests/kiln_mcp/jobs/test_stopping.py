@@ -11,15 +11,15 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.policy import Policy, write_policy
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
-from kiln_mcp.operations.job_control.calls import Outcome, call_capability
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.workspace import Workspace
@@ -77,7 +77,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(
+async def open_stopping_bench(
     folder: Path,
     server: CountingServer,
     evaluator: dict[str, JsonValue],
@@ -127,7 +127,7 @@ async def test_where_a_limit_stops_a_job_all_that_was_paid_for_is_saved_and_coun
     tmp_path: Path, counting: CountingServer, calls: int
 ) -> None:
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start(JobLimit(calls=calls))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.calls, report.done) == ("stopped", calls, calls)
@@ -144,7 +144,7 @@ async def test_a_paused_job_has_saved_and_counted_every_answer(
 ) -> None:
     counting.latency_s = 0.1
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start()
             await counting.until_asked(10)
             paused_job = await service.cancel_job(bench.workspace, job, pause=True)
@@ -160,7 +160,7 @@ async def test_at_the_end_of_its_time_a_job_hears_the_answers_that_are_on_their_
 ) -> None:
     counting.latency_s = 0.4
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start(JobLimit(seconds=0.6))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.lost_calls) == ("stopped", None)
@@ -172,7 +172,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
 ) -> None:
     counting.latency_s = 600.0
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK, awaited_s=0.1) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK, awaited_s=0.1) as bench:
             job = await bench.start(JobLimit(seconds=1.0))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.done, report.lost_calls) == ("stopped", 0, 8)
@@ -180,7 +180,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
                 report.error or ""
             )
             assert len(counting.questions) == 8
-            record = await (await desk_of(bench.workspace).runner()).find(job)
+            record = await (await job_client_of(bench.workspace).runner()).find(job)
             usage = usage_of(record, report)
             assert (usage["calls"], usage["tokens"]) == (8, report.lost_tokens)
             assert report.lost_tokens
@@ -194,7 +194,7 @@ async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time
     tmp_path: Path, counting: CountingServer
 ) -> None:
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK, model="host") as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK, model="host") as bench:
             job = await bench.start(JobLimit(seconds=1.0))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.calls, report.lost_calls) == ("stopped", 0, None)
@@ -204,7 +204,7 @@ async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time
 
 async def test_what_failed_is_not_said_to_be_done(tmp_path: Path, counting: CountingServer) -> None:
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, JUDGE) as bench:
+        async with open_stopping_bench(tmp_path, counting, JUDGE) as bench:
             job = await bench.start()
             failed = await service.wait_for_job(bench.workspace, job)
             assert failed.state == "failed"
@@ -226,7 +226,7 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
         return str((await call_capability(approval_only, item, call_arguments)).data["plan"])
 
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             first = await plan_text(JobLimit(tokens=6000))
             assert "Score 40 items for 1 run config of" in first
             assert "About 40 model calls, at most about $0.0720." in first
@@ -245,7 +245,7 @@ async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
     tmp_path: Path, counting: CountingServer
 ) -> None:
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             home = bench.workspace.settings.home
             write_policy(home, Policy(5.0, 1000))
             approvals = ApprovalStore(home)
@@ -275,7 +275,7 @@ async def test_more_for_an_approved_job_waits_for_the_person_again(
     tmp_path: Path, counting: CountingServer
 ) -> None:
     with anyio.fail_after(60):
-        async with open_bench(tmp_path, counting, CHECK) as bench:
+        async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start(JobLimit(calls=7))
             await service.wait_for_job(bench.workspace, job)
             approvals = ApprovalStore(bench.workspace.settings.home)

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +60,7 @@ async def main():
     engine = EngineSettings(servers=(server,), environment={})
     settings = Settings(home=folder / name, engine=engine, shared_database_url=url)
     async with Catalogue((ask,)).open_workspace(settings) as workspace:
-        await workspace.desk.runner()
+        await workspace.job_client.runner()
         (folder / f"ready-{name}").touch()
         await asyncio.sleep(600)
 

@@ -12,12 +12,12 @@ from pydantic import JsonValue
 
 from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.approvals.errors import MissingApproval
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, with_rating
 from kiln_mcp.evals import service as evals
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import ModelRequest
-from kiln_mcp.projects.runs.ratings import Aspect, with_rating
 from storage import (
     Eval,
     EvalConfig,
@@ -33,7 +33,7 @@ from storage import (
 )
 from storage.errors import Refusal, WorkbenchError
 
-ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
+CRITERION = RatingCriterion("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
 
 
@@ -100,7 +100,7 @@ async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
     assert batch.scores == ["right: pass, fail"]
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
     assert (saved.certificate, saved.development, saved.labelled_items) == (40, 0, 40)
-    report = await bench.measure(ledger="certificate")
+    report = await bench.measure(purpose="certificate")
     row = report.rows[0]
     assert (row.n, row.agreement, row.true_fail_rate) == (40, 1.0, 1.0)
     assert row.beats_constant
@@ -137,7 +137,7 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
         assert label.stratum is not None
         stratum = draws[0].strata[label.stratum]
         assert label.probability == pytest.approx(len(stratum.drawn) / stratum.open)
-        assert (label.rater, label.ledger) == ("ann", "certificate")
+        assert (label.rater, label.purpose) == ("ann", "certificate")
 
 
 async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) -> None:
@@ -146,8 +146,8 @@ async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) ->
     picked = {run.id: person(run.output.output) for run in runs[:4]}
     saved = await bench.label(picked)
     assert (saved.certificate, saved.development) == (0, 4)
-    with pytest.raises(Refusal, match=r"certificate ledger"):
-        await bench.measure(ledger="certificate")
+    with pytest.raises(Refusal, match=r"purpose is .certificate"):
+        await bench.measure(purpose="certificate")
     report = await bench.measure()
     assert any("not drawn at random" in warning for warning in report.warnings)
 
@@ -269,7 +269,7 @@ async def test_a_damaged_line_of_a_ledger_costs_itself_alone_and_is_named(
         file.write_bytes(damage + b"\n" + file.read_bytes())
     batch = await bench.batch(6)
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
-    report = await bench.measure(ledger="certificate")
+    report = await bench.measure(purpose="certificate")
     assert (saved.labelled_items, report.labelled_items) == (12, 12)
     for warnings in (batch.warnings, saved.warnings, report.warnings):
         assert any(one.startswith("Line 1 of kiln_mcp_labels.jsonl") for one in warnings)
@@ -438,8 +438,8 @@ async def test_labels_that_an_assistant_passes_on_stay_out_of_the_certificate(
     assert saved.labelled_items == 0
     assert "kiln-mcp approve ap-" in str(saved.message)
     assert [step.tool for step in saved.next] == ["label_items"]
-    with pytest.raises(Refusal, match=r"certificate ledger"):
-        await bench.measure(ledger="certificate")
+    with pytest.raises(Refusal, match=r"purpose is .certificate"):
+        await bench.measure(purpose="certificate")
     report = await bench.measure()
     assert any(warning.startswith("10 labels of drawn items") for warning in report.warnings)
     again = await bench.batch(20)
@@ -454,7 +454,7 @@ async def test_a_batch_counts_for_the_certificate_once_the_person_has_confirmed_
     await passed_on(bench, batch)
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
     assert (saved.certificate, saved.unconfirmed_labels, saved.labelled_items) == (10, 0, 10)
-    report = await bench.measure(ledger="certificate")
+    report = await bench.measure(purpose="certificate")
     assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
     assert not any("passed on" in warning for warning in report.warnings)
 
@@ -468,8 +468,8 @@ async def test_an_assistant_cannot_change_what_a_person_confirmed(bench: Bench) 
     await assistant.label(wrong)
     run = await bench.store.get(TaskRun, batch.items[0].item, parent=bench.task)
     value = 0.0 if person(batch.items[0].output) == "pass" else 1.0
-    await bench.store.save(with_rating(run, ASPECT, value))  # as any program may
-    report = await bench.measure(ledger="certificate")
+    await bench.store.save(with_rating(run, CRITERION, value))  # as any program may
+    report = await bench.measure(purpose="certificate")
     assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
     assert any("1 ratings differ" in warning for warning in report.warnings)
 
@@ -508,8 +508,8 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
     file = bench.store.side_folder(eval_record) / "kiln_mcp_labels.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
-    with pytest.raises(Refusal, match=r"certificate ledger"):
-        await bench.measure(ledger="certificate")
+    with pytest.raises(Refusal, match=r"purpose is .certificate"):
+        await bench.measure(purpose="certificate")
 
 
 async def test_items_that_a_judge_cannot_judge_are_counted_and_left_out(bench: Bench) -> None:

@@ -13,32 +13,32 @@ pools = st.dictionaries(
 
 @given(pools, st.integers(1, 60), st.integers(0, 99), st.data())
 def test_a_draw_takes_as_many_unlabelled_items_as_were_asked_for_or_are_left(
-    pool: dict[str, list[str]], count: int, seed: int, data: st.DataObject
+    golden_set: dict[str, list[str]], count: int, seed: int, data: st.DataObject
 ) -> None:
-    everything = [item for items in pool.values() for item in items]
+    everything = [item for items in golden_set.values() for item in items]
     labelled = frozenset(data.draw(st.lists(st.sampled_from(everything))))
-    drawn = draw_strata(pool, labelled, count, seed)
+    drawn = draw_strata(golden_set, labelled, count, seed)
     items = [item for stratum in drawn.values() for item in stratum.drawn]
     assert len(items) == len(set(items)) == min(count, len(set(everything) - labelled))
     assert not labelled & set(items)
     for name, stratum in drawn.items():
-        assert set(stratum.drawn) <= set(pool[name])
-        assert stratum.size == len(pool[name])
-    assert draw_strata(pool, labelled, count, seed) == drawn
+        assert set(stratum.drawn) <= set(golden_set[name])
+        assert stratum.size == len(golden_set[name])
+    assert draw_strata(golden_set, labelled, count, seed) == drawn
 
 
 def test_a_rare_verdict_is_drawn_more_often_than_its_share() -> None:
-    pool = {"pass": [f"p{n}" for n in range(95)], "fail": [f"f{n}" for n in range(5)]}
-    drawn = draw_strata(pool, frozenset(), 10, seed=1)
+    golden_set = {"pass": [f"p{n}" for n in range(95)], "fail": [f"f{n}" for n in range(5)]}
+    drawn = draw_strata(golden_set, frozenset(), 10, seed=1)
     assert len(drawn["fail"].drawn) >= 3
 
 
 def test_every_item_of_a_stratum_is_drawn_equally_often() -> None:
-    pool = {"pass": [str(n) for n in range(10)]}
+    golden_set = {"pass": [str(n) for n in range(10)]}
     draw = random.Random(3)
-    counts = dict.fromkeys(pool["pass"], 0)
+    counts = dict.fromkeys(golden_set["pass"], 0)
     for _ in range(2000):
-        for item in draw_strata(pool, frozenset(), 3, draw.randrange(10**6))["pass"].drawn:
+        for item in draw_strata(golden_set, frozenset(), 3, draw.randrange(10**6))["pass"].drawn:
             counts[item] += 1
     assert all(500 < count < 700 for count in counts.values())
 

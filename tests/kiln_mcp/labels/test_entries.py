@@ -2,7 +2,7 @@
 
 import pytest
 
-from golden_sets import RIGHT, STARS, draw_of, item, pool_of
+from golden_sets import RIGHT, STARS, draw_of, golden_set_of, item
 from kiln_mcp.labels.entries import (
     ItemLabel,
     ledger_entries,
@@ -17,23 +17,23 @@ RUNS = [item(str(number)) for number in range(25)]
 
 
 def test_a_drawn_item_takes_stratum_and_probability_of_its_newest_draw() -> None:
-    pool = pool_of(RUNS, draws=[draw_of("d1", "1"), draw_of("d2", "1", "2")])
-    (entry,) = ledger_entries(pool, [ItemLabel(item="1", label="pass")], "ann")
-    assert (entry.ledger, entry.draw, entry.stratum) == ("certificate", "d2", "right 1")
+    golden_set = golden_set_of(RUNS, draws=[draw_of("d1", "1"), draw_of("d2", "1", "2")])
+    (entry,) = ledger_entries(golden_set, [ItemLabel(item="1", label="pass")], "ann")
+    assert (entry.purpose, entry.draw, entry.stratum) == ("certificate", "d2", "right 1")
     assert entry.probability == pytest.approx(2 / 10)
 
 
 def test_a_draw_from_an_empty_stratum_has_no_probability() -> None:
     draw = draw_of("d1")
     empty = DrawnStratum.model_construct(size=1, open=0, drawn=("1",))
-    pool = pool_of(RUNS, draws=[draw.model_copy(update={"strata": {"right 1": empty}})])
-    (entry,) = ledger_entries(pool, [ItemLabel(item="1", label="fail")], "ann")
+    golden_set = golden_set_of(RUNS, draws=[draw.model_copy(update={"strata": {"right 1": empty}})])
+    (entry,) = ledger_entries(golden_set, [ItemLabel(item="1", label="fail")], "ann")
     assert entry.probability is None
 
 
 def test_an_item_picked_by_hand_is_for_development() -> None:
-    (entry,) = ledger_entries(pool_of(RUNS), [ItemLabel(item="1", label=" PASS ")], "ann")
-    assert (entry.ledger, entry.draw, entry.probability, entry.value) == (
+    (entry,) = ledger_entries(golden_set_of(RUNS), [ItemLabel(item="1", label=" PASS ")], "ann")
+    assert (entry.purpose, entry.draw, entry.probability, entry.value) == (
         "development",
         None,
         None,
@@ -53,32 +53,32 @@ def test_an_item_picked_by_hand_is_for_development() -> None:
 def test_a_label_that_does_not_fit_is_refused_with_the_valid_values(
     label: ItemLabel, sentence: str
 ) -> None:
-    pool = pool_of(RUNS, scores=(RIGHT, STARS))
+    golden_set = golden_set_of(RUNS, scores=(RIGHT, STARS))
     with pytest.raises(Refusal, match=rf"No label was saved.*{sentence}"):
-        ledger_entries(pool, [label, ItemLabel(item="2", label="pass", score="Right")], "ann")
+        ledger_entries(golden_set, [label, ItemLabel(item="2", label="pass", score="Right")], "ann")
 
 
 def test_two_different_labels_of_one_item_are_refused() -> None:
     labels = [ItemLabel(item="1", label="pass"), ItemLabel(item="1", label="fail")]
     with pytest.raises(Refusal, match=r"1 has two different labels"):
-        ledger_entries(pool_of(RUNS), labels, "ann")
-    assert len(ledger_entries(pool_of(RUNS), [labels[0], labels[0]], "ann")) == 1
+        ledger_entries(golden_set_of(RUNS), labels, "ann")
+    assert len(ledger_entries(golden_set_of(RUNS), [labels[0], labels[0]], "ann")) == 1
 
 
 def test_confirmation_marks_labels_of_draws_alone() -> None:
-    pool = pool_of(RUNS, draws=[draw_of("d1", "1")])
+    golden_set = golden_set_of(RUNS, draws=[draw_of("d1", "1")])
     labels = [ItemLabel(item="1", label="pass"), ItemLabel(item="2", label="pass")]
-    entries = ledger_entries(pool, labels, "ann")
+    entries = ledger_entries(golden_set, labels, "ann")
     assert [entry.certifies for entry in with_confirmation(entries)] == [True, False]
-    assert [entry.ledger for entry in without_confirmation(entries)] == ["development"] * 2
+    assert [entry.purpose for entry in without_confirmation(entries)] == ["development"] * 2
 
 
 def test_a_plan_shows_the_first_labels_and_counts_the_others() -> None:
-    pool = pool_of(RUNS, scores=(RIGHT, STARS))
+    golden_set = golden_set_of(RUNS, scores=(RIGHT, STARS))
     labels = [ItemLabel(item=run.id, label="4", score="tone") for run in RUNS]
     labels += [ItemLabel(item="1", label="fail", score="right")]
     outputs = {run.id: f"output {run.id}" for run in RUNS}
-    plan = plan_of_labels(pool, ledger_entries(pool, labels, "ann"), "ann", outputs)
+    plan = plan_of_labels(golden_set, ledger_entries(golden_set, labels, "ann"), "ann", outputs)
     assert plan.text.startswith("Record 25 4, 1 fail as labels that 'ann' gave in 'Right'. ")
     assert "'output 0' (tone): 4; " in plan.text
     assert "… and 6 more" in plan.text

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from golden_sets import RIGHT, draw_of, label_of
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import (
     DRAWS,
     LABELS,
@@ -18,7 +19,6 @@ from kiln_mcp.labels.ledger import (
     read_draws,
     read_labels,
 )
-from kiln_mcp.labels.values import label_text
 from storage import Eval, Project, ProjectStore, Task
 
 

@@ -20,11 +20,11 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
-from kiln_mcp.llm.limits.postgres import PostgresLimits
+from kiln_mcp.llm.limits.postgres_limits import PostgresLimits
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
@@ -41,7 +41,7 @@ def worker(url: str, model: Model) -> Engine:
 
 
 @asynccontextmanager
-async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[RateLimiters]]:
+async def rate_limiters(url: str, count: int = WORKERS) -> AsyncGenerator[list[RateLimiters]]:
     async with AsyncExitStack() as stack:
         made = [RateLimiters(PostgresLimits(url)) for _ in range(count)]
         for one in made:
@@ -118,16 +118,16 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
     allowed, each = ServerLimits(concurrency=4), 150
     running = most = 0
 
-    async with gates(postgres) as several:
+    async with rate_limiters(postgres) as several:
 
-        async def ask(gate_of: RateLimiters) -> None:
-            gate = gate_of.gate("m", allowed)
+        async def ask(limiters: RateLimiters) -> None:
+            rate_limiter = limiters.make("m", allowed)
             left = iter(range(each))
 
             async def one() -> None:
                 nonlocal running, most
                 for _ in left:
-                    async with gate.request(request("?")):
+                    async with rate_limiter.request(request("?")):
                         running += 1
                         most = max(most, running)
                         await anyio.sleep(0.02)
@@ -149,29 +149,29 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
 
 async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) -> None:
     allowed = ServerLimits(concurrency=2)
-    async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
-        gate = busy.gate("m", allowed)
+    async with rate_limiters(postgres, 2) as (busy, late), anyio.create_task_group() as group:
+        rate_limiter = busy.make("m", allowed)
 
         async def keep_busy() -> None:
             while True:
-                async with gate.request(request("?")):
+                async with rate_limiter.request(request("?")):
                     await anyio.sleep(0.01)
 
         for _ in range(6):
             group.start_soon(keep_busy)
         await anyio.sleep(0.3)
         with anyio.fail_after(20):
-            async with late.gate("m", allowed).request(request("?")):
+            async with late.make("m", allowed).request(request("?")):
                 pass
         group.cancel_scope.cancel()
 
 
 async def test_the_slots_of_a_worker_that_is_gone_are_free_at_once(postgres: str) -> None:
     allowed = ServerLimits(concurrency=1)
-    async with gates(postgres, 2) as (gone, other), anyio.create_task_group() as group:
+    async with rate_limiters(postgres, 2) as (gone, other), anyio.create_task_group() as group:
 
         async def hold() -> None:
-            async with gone.gate("m", allowed).request(request("?")):
+            async with gone.make("m", allowed).request(request("?")):
                 held.set()
                 await anyio.sleep_forever()
 
@@ -180,7 +180,7 @@ async def test_the_slots_of_a_worker_that_is_gone_are_free_at_once(postgres: str
         with anyio.fail_after(10):
             await held.wait()
             await anyio.to_thread.run_sync(end_sessions, postgres)
-            async with other.gate("m", allowed).request(request("?")):
+            async with other.make("m", allowed).request(request("?")):
                 pass
         group.cancel_scope.cancel()
 
@@ -196,14 +196,14 @@ def end_sessions(url: str) -> None:
 
 async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str) -> None:
     allowed = ServerLimits(concurrency=50, requests_per_minute=1200)  # 20 a second, 100 at once
-    async with gates(postgres, 2) as several:
+    async with rate_limiters(postgres, 2) as several:
         started = time.monotonic()
         async with anyio.create_task_group() as group:
             for one in several:
-                gate = one.gate("m", allowed)
+                rate_limiter = one.make("m", allowed)
 
-                async def ask(gate=gate) -> None:  # pyright: ignore[reportMissingParameterType]
-                    async with gate.request(request("?")):
+                async def ask(rate_limiter=rate_limiter) -> None:  # pyright: ignore[reportMissingParameterType]
+                    async with rate_limiter.request(request("?")):
                         pass
 
                 for _ in range(60):
@@ -219,10 +219,10 @@ async def test_an_unreachable_database_is_named_without_its_password() -> None:
     assert "secret" not in str(raised.value)
 
 
-async def refuse(gate: RateLimiter, wait_s: float) -> None:
+async def refuse(rate_limiter: RateLimiter, wait_s: float) -> None:
     """Have a request refused for being too fast."""
     with pytest.raises(TooManyRequests):
-        async with gate.request(request("?")):
+        async with rate_limiter.request(request("?")):
             raise TooManyRequests("m", "slow down", wait_s)
 
 
@@ -245,8 +245,8 @@ async def all_hear(url: str, count: int) -> None:
 async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: str) -> None:
     allowed = ServerLimits(concurrency=12)
     running = most = 0
-    async with gates(postgres) as several:
-        first, *others = (one.gate("m", allowed) for one in several)
+    async with rate_limiters(postgres) as several:
+        first, *others = (one.make("m", allowed) for one in several)
         for _ in range(3):
             await refuse(first, 0.01)
         await all_hear(postgres, 3)
@@ -254,18 +254,18 @@ async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: s
             pass
         assert first.width("m") == others[0].width("m") == 3  # 12 · (2/3)³ = 3.6
 
-        async def ask(gate: RateLimiter) -> None:
+        async def ask(rate_limiter: RateLimiter) -> None:
             nonlocal running, most
-            async with gate.request(request("?")):
+            async with rate_limiter.request(request("?")):
                 running += 1
                 most = max(most, running)
                 await anyio.sleep(0.05)
                 running -= 1
 
         async with anyio.create_task_group() as group:
-            for gate in (first, *others):
+            for rate_limiter in (first, *others):
                 for _ in range(6):
-                    group.start_soon(ask, gate)
+                    group.start_soon(ask, rate_limiter)
         assert 3 <= most <= 6  # successes widen it again, by one a round
         for _ in range(200):  # success gives all workers back what one gained
             await ask(first)
@@ -284,11 +284,11 @@ async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgr
         said.set()
 
     allowed = ServerLimits(concurrency=12)
-    async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
-        await refuse(one.gate("m", allowed), 45.0)
+    async with rate_limiters(postgres, 2) as (one, other), anyio.create_task_group() as group:
+        await refuse(one.make("m", allowed), 45.0)
 
         async def ask() -> None:
-            async with other.gate("m", allowed).request(
+            async with other.make("m", allowed).request(
                 request("?"), WaitPolicy("p/m", listener=hear)
             ):
                 raise AssertionError("it did not wait")
@@ -306,23 +306,23 @@ async def test_a_model_that_pauses_and_is_narrowed_keeps_no_other_of_its_server_
 ) -> None:
     allowed = ServerLimits(concurrency=2)
     other_model = replace(request("?"), model="other")
-    async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
+    async with rate_limiters(postgres, 2) as (one, other), anyio.create_task_group() as group:
         for _ in range(3):
-            await refuse(one.gate("p", allowed), 45.0)
+            await refuse(one.make("p", allowed), 45.0)
         await all_hear(postgres, 3)
-        gate = other.gate("p", allowed)
+        rate_limiter = other.make("p", allowed)
 
         async def ask() -> None:
-            async with gate.request(request("?")):
+            async with rate_limiter.request(request("?")):
                 raise AssertionError("it did not wait")
 
         for _ in range(4):
             group.start_soon(ask)
         with anyio.fail_after(20):
             for _ in range(6):
-                async with gate.request(other_model):
+                async with rate_limiter.request(other_model):
                     pass
-        assert (gate.width("m"), gate.width("other")) == (1, 2)
+        assert (rate_limiter.width("m"), rate_limiter.width("other")) == (1, 2)
         group.cancel_scope.cancel()
 
 
@@ -330,16 +330,16 @@ async def test_a_narrowed_model_has_its_turn_while_another_keeps_the_server_busy
     postgres: str,
 ) -> None:
     allowed = ServerLimits(concurrency=4)
-    async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
-        narrow = late.gate("p", allowed)
+    async with rate_limiters(postgres, 2) as (busy, late), anyio.create_task_group() as group:
+        narrow = late.make("p", allowed)
         for _ in range(4):
             await refuse(narrow, 0.01)
         await all_hear(postgres, 4)
-        gate = busy.gate("p", allowed)
+        rate_limiter = busy.make("p", allowed)
 
         async def keep_busy() -> None:
             while True:
-                async with gate.request(replace(request("?"), model="other")):
+                async with rate_limiter.request(replace(request("?"), model="other")):
                     await anyio.sleep(0.01)
 
         for _ in range(8):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kiln_mcp.llm.answer_schemas import read_value
 from kiln_mcp.llm.json_pieces import json_pieces
-from kiln_mcp.llm.schemas import read_value
 
 VERDICT: dict[str, Any] = {
     "type": "object",

@@ -7,10 +7,10 @@ import anyio
 
 from kiln_mcp.llm import Budget, BudgetLimit, Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm import ServerSettings as Server
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.engine import ITEMS_A_CALL
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.workbench.progress import Relay
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -43,14 +43,14 @@ async def test_the_width_follows_what_a_refusal_for_being_too_fast_teaches(
 
 
 async def test_jobs_that_ask_one_server_have_equally_many_calls_in_flight() -> None:
-    gate = RateLimiter("p", ServerLimits(concurrency=4))
+    rate_limiter = RateLimiter("p", ServerLimits(concurrency=4))
     in_flight: Counter[str] = Counter()
     ends: list[anyio.Event] = []
     async with Engine(EngineSettings(environment={})) as engine:
         first, second = [await engine.budget(f"jobs/{job}", BudgetLimit()) for job in "ab"]
 
     async def ask(budget: Budget) -> None:
-        async with gate.request(question(), WaitPolicy("p/tiny", budget)):
+        async with rate_limiter.request(question(), WaitPolicy("p/tiny", budget)):
             in_flight[budget.name] += 1
             ends.append(end := anyio.Event())
             await end.wait()

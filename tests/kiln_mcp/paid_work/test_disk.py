@@ -54,7 +54,7 @@ async def generate(workspace: Workspace, project: str) -> object:
 
 
 async def evolve(workspace: Workspace, project: str) -> object:
-    return await evolve_prompt(workspace, project, "Right", "one", budget=32)
+    return await evolve_prompt(workspace, project, "Right", "one", max_calls=32)
 
 
 async def draw(workspace: Workspace, project: str) -> object:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.projects.records.kinds import Kind
+from kiln_mcp.projects.records.record_kinds import Kind
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage.errors import (
@@ -191,7 +191,7 @@ MISSING = {
     "read_run": ({"run": "none"}, "run", "import_runs"),
     "find_runs": ({"task": "none"}, "task", "describe_project"),
     "put_back": ({"key": "none"}, "deleted record", "describe_project"),
-    "decide_question": ({"question": "none", "choice": 1}, "question", "describe_project"),
+    "decide_conflict": ({"conflict": "none", "choice": 1}, "conflict", "describe_project"),
 }
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from kiln_mcp.spec_texts.kinds import SpecKind
 from kiln_mcp.spec_texts.lint import Gap, Rule, find_gaps
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 
 CHECKABLE = {
     "core_requirement": "The output is one JSON object.",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, properties_of
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind, properties_of
 from kiln_mcp.specs.drafts import choose_kind, draft_by_rules, short_name
 from storage.records.names import check_name
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.spec_texts.kinds import SpecKind
 from kiln_mcp.spec_texts.lint import Gap, Rule, find_gaps
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.drafts import draft_by_rules
 from kiln_mcp.specs.refinement import PersonAnswer, incorporate
 from storage import NO_EXAMPLES

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.items import GivenItem
+from kiln_mcp.synthesis.new_items import GivenItem
 from kiln_mcp.synthesis.report import FILE, DataReport
 from kiln_mcp.synthesis.service import Shares, add_items, split_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace

@@ -12,7 +12,7 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.items import GivenItem
+from kiln_mcp.synthesis.new_items import GivenItem
 from kiln_mcp.synthesis.service import add_items, split_data
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split

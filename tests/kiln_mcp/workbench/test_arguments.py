@@ -24,12 +24,12 @@ FOREIGN = re.compile(
             "create_evaluator",
             "evaluator",
             {"type": "exact"},
-            "'evaluator.type' is wrong: it has to be one of: llm_judge, exact_match, "
-            "pattern_match, contains, set_check, tool_call_check, step_count_check, code_eval. "
+            "'evaluator.type' is wrong: it has to be one of: code_eval, contains, "
+            "exact_match, llm_judge, pattern_match, set_check, step_count_check, tool_call_check. "
             "Did you mean 'exact_match'? (given: 'exact').",
         ),
         ("create_evaluator", "evaluator", {}, "'evaluator.type' is missing. It has to be one of: "),
-        ("create_evaluator", "evaluator", "x", "an object with a 'type', which is one of: llm_"),
+        ("create_evaluator", "evaluator", "x", "an object with a 'type', which is one of: code_"),
         (
             "create_evaluator",
             "evaluator",

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import Change, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.collaboration.three_way_merge import merge_lines, merge_reports
 from storage.commits.side_files import is_report, whole_lines, with_lines
 from storage.errors import StaleRevision
-from storage.sharing.three_way_merge import merge_lines, merge_reports
 
 _NAME = "kiln_mcp_labels.jsonl"
 _ROOT = Path(__file__).parents[3]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskOutputRating, TaskRun
+from storage.collaboration.sync import Sharing
 from storage.git.attributes import FILE
-from storage.sharing.sync import Sharing
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.projects.records.kinds import find_record
+from kiln_mcp.projects.records.record_kinds import find_record
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
 from storage.index.keeper import IndexKeeper

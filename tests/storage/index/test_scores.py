@@ -62,13 +62,13 @@ async def test_the_score_table_and_what_is_scored_agree_with_the_results(tmp_pat
                 parent=judges[1],
             )
         scored = {
-            (cell.judge, cell.run_config_id): cell.items
+            (cell.evaluator, cell.run_config_id): cell.items
             for cell in await store.score_counts(measured)
         }
         assert scored == {key: len(runs) for key, runs in results.items()}
         table = await store.score_table(measured)
-        assert {(c.judge, c.run_config_id) for c in table} == {key for key in results if key[1]}
+        assert {(c.evaluator, c.run_config_id) for c in table} == {key for key in results if key[1]}
         for cell in table:
-            values = [run.scores[cell.key] for run in results[cell.judge, cell.run_config_id]]
+            values = [run.scores[cell.key] for run in results[cell.evaluator, cell.run_config_id]]
             assert cell.items == len(values)
             assert cell.mean == pytest.approx(fmean(values))

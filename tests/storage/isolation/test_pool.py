@@ -11,7 +11,7 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import WorkerPool
 

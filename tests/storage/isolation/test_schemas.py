@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from pydantic import JsonValue
 
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.pool import WorkerPool
 from storage.isolation.schemas import find_schema_fault, is_quick, problem_with, schema_fault
 

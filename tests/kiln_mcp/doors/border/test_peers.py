@@ -16,7 +16,7 @@ from kiln_mcp.doors.border.peers import is_own_peer
 from kiln_mcp.doors.border.socket_file import LONGEST_PATH, SOCKET_FILE, listen_at_home
 from kiln_mcp.doors.bridge import Bridge, Daemon
 from kiln_mcp.doors.bridge.discovery import DaemonUnreachable
-from kiln_mcp.doors.bridge.exchange import Address
+from kiln_mcp.doors.bridge.http_client import Address
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no Unix sockets")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from kiln_mcp.doors.bridge import Bridge, Daemon
-from kiln_mcp.doors.bridge.exchange import Address
+from kiln_mcp.doors.bridge.http_client import Address
 from kiln_mcp.doors.bridge.transport import MOST_DAEMONS
 
 READS: Final = "wait_for_job"

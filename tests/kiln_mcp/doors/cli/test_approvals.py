@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kiln_mcp.approvals.approval import ApprovalState, Consumption, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.approvals import (
     answer_requests,

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import ApprovalState, Door
-from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.failures import run_guarded

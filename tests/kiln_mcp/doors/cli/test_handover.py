@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from kiln_mcp.approvals.approval import Approval, ApprovalState, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.handover import Handover, may_be_handed_over
 from kiln_mcp.evals.service import compare_run_configs, run_eval

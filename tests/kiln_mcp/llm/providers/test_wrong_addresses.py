@@ -83,30 +83,32 @@ async def test_a_servers_words_end_as_a_sentence(loopback: Loopback) -> None:
             await engine.complete(asked(), asker="test")
 
 
-async def fail(gate: RateLimiter, model: str, error: Exception) -> None:
+async def fail(rate_limiter: RateLimiter, model: str, error: Exception) -> None:
     with pytest.raises(type(error)):
-        async with gate.request(ModelRequest(model, ())):
+        async with rate_limiter.request(ModelRequest(model, ())):
             raise error
 
 
 async def test_a_model_whose_connections_break_does_not_block_the_others() -> None:
-    gate = RateLimiter("loop", ServerLimits())
-    await fail(gate, "bad", ServerFailure("loop/bad", "boom"))
+    rate_limiter = RateLimiter("loop", ServerLimits())
+    await fail(rate_limiter, "bad", ServerFailure("loop/bad", "boom"))
     for _ in range(FAILURES_TO_OPEN):
-        await fail(gate, "bad", ServerDown("loop/bad", "it was closed.", is_unanswered=True))
+        await fail(
+            rate_limiter, "bad", ServerDown("loop/bad", "it was closed.", is_unanswered=True)
+        )
     with pytest.raises(ModelError, match=r"'loop/bad' failed several times .* reason: boom. "):
-        async with gate.request(ModelRequest("bad", ())):
+        async with rate_limiter.request(ModelRequest("bad", ())):
             pass
-    async with gate.request(ModelRequest("good", ())):
+    async with rate_limiter.request(ModelRequest("good", ())):
         await anyio.lowlevel.checkpoint()
 
 
 async def test_a_server_that_cannot_be_reached_is_asked_for_none_of_its_models() -> None:
-    gate = RateLimiter("loop", ServerLimits())
+    rate_limiter = RateLimiter("loop", ServerLimits())
     for number in range(FAILURES_TO_OPEN):
-        await fail(gate, f"m{number}", ServerDown("loop/m", "nothing listens there."))
+        await fail(rate_limiter, f"m{number}", ServerDown("loop/m", "nothing listens there."))
     with pytest.raises(
         ModelError, match=r"'loop' failed several .* reason: nothing listens there. "
     ):
-        async with gate.request(ModelRequest("other", ())):
+        async with rate_limiter.request(ModelRequest("other", ())):
             pass

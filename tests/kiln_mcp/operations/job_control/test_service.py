@@ -22,8 +22,8 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
-from kiln_mcp.operations.job_control.calls import call_capability
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.capability_calls import call_capability
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.work_orders import service as work_orders_service
 from kiln_mcp.operations.work_orders.answers import OrderVerdicts
 from kiln_mcp.operations.work_orders.service import OrderAnswer
@@ -193,7 +193,7 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
         await service.cancel_job(workspace, job)
         [listing] = (await service.list_jobs(workspace)).jobs
         assert (listing.state, listing.calls, listing.lost_calls) == ("cancelled", 1, None)
-        record = await (await desk_of(workspace).runner()).find(job)
+        record = await (await job_client_of(workspace).runner()).find(job)
         assert usage_of(record, listing)["calls"] == 1
         assert usage_of(record, listing)["tokens"] == listing.tokens
 

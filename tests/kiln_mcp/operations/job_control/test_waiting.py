@@ -11,7 +11,7 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.operations.job_control import service
-from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

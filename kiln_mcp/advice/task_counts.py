@@ -1,0 +1,61 @@
+"""Take the inventory of a task from the store's index, without reading its runs."""
+
+from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
+from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
+from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
+from kiln_mcp.evaluators.registry import evaluator_of
+from storage import (
+    Eval,
+    EvalConfig,
+    ProjectStore,
+    Task,
+)
+from storage.format.filters import is_filter
+
+
+async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
+    """Count the records of a task and of each of its evals."""
+    counts = await store.counts(task)
+    evals = [await _eval(store, task, record) for record in await store.children(task, Eval)]
+    return TaskInventory(
+        name=task.name,
+        runs=counts.get("task_run", 0),
+        specs=counts.get("spec", 0),
+        run_configs=counts.get("task_run_config", 0),
+        prompts=counts.get("prompt", 0),
+        evals=tuple(evals),
+    )
+
+
+async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
+    evaluators = await store.children(record, EvalConfig)
+    asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
+    cells = await store.score_counts(record)
+    of_configs = [cell for cell in cells if cell.run_config_id]
+    golden = await golden_items(store, task, record)
+    criteria = [criterion_of(score, task) for score in record.output_scores]
+    ratings = [
+        tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
+        for item in golden
+    ]
+    complete = [rating for rating in ratings if None not in rating]
+    return EvalInventory(
+        name=record.name,
+        evaluators=len(evaluators),
+        test_items=await count_items(store, task, record, "test"),
+        golden_items=len(golden),
+        rated_items=len(complete),
+        one_sided=len(complete) > 1 and len(set(complete)) == 1,
+        results=sum(cell.items for cell in of_configs),
+        result_run_configs=len({cell.run_config_id for cell in of_configs}),
+        model_judges=len(asking),
+        unknown_filter=_unknown_filter(record),
+        is_calibrated=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
+    )
+
+
+def _unknown_filter(record: Eval) -> str | None:
+    test, golden = record.part("test"), record.eval_configs_filter_id
+    if test is not None and not is_known_filter(test):
+        return test.filter_id
+    return golden if golden is not None and not is_filter(golden) else None

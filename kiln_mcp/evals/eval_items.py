@@ -1,0 +1,123 @@
+"""The items of an eval: what is run, judged, and compared with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from kiln_mcp.datasets.items import PartFilter, items_in
+from kiln_mcp.datasets.topics import topic_of
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.run_configs.item_templates import Case
+from storage import (
+    EvalInput,
+    EvalInputSplit,
+    EvalItemSource,
+    ProjectStore,
+    Task,
+    TaskRun,
+    is_high_quality,
+)
+
+FROM_ASSISTANT = "host"
+"""The provider of outputs that the connected assistant gave as right."""
+
+
+ItemKind = Literal["task_run", "eval_input"]
+"""The kind of record that an item is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReference:
+    """One item of an eval whose record is not read: its id, its kind and its file."""
+
+    id: str
+    kind: ItemKind
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an eval.
+
+    Attributes:
+        id: The record's id.
+        kind: Which kind of record it is.
+        task_input: The input to run.
+        reference: What the output may be compared with, by key.
+        topic: Its topic; None if it has none.
+    """
+
+    id: str
+    kind: ItemKind
+    task_input: str
+    reference: Mapping[str, JsonValue] | None = None
+    topic: str | None = None
+
+    @property
+    def source(self) -> EvalItemSource:
+        """Return the mark that runs made for this item carry."""
+        return EvalItemSource(source_type=self.kind, source_id=self.id)
+
+
+async def items_of(store: ProjectStore, task: Task, part: PartFilter | None) -> list[ItemReference]:
+    """Return the items of one part of an eval's data, oldest first; none for no part.
+
+    Raises:
+        InvalidQuery: The format knows no such filter.
+    """
+    if part is None:
+        return []
+    kind: ItemKind = "eval_input" if isinstance(part, EvalInputSplit) else "task_run"
+    rows = await items_in(store, task, part)
+    return [ItemReference(row.id, kind, row.path) for row in rows]
+
+
+async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -> list[Item]:
+    """Return the items of references, less those whose record cannot be read."""
+    items: dict[str, Item] = {}
+    for kind, record_kind in (("task_run", TaskRun), ("eval_input", EvalInput)):
+        paths = [reference.path for reference in references if reference.kind == kind]
+        records = await store.read_all(record_kind, paths) if paths else {}
+        items.update({path: item_of(record) for path, record in records.items()})
+    return [items[reference.path] for reference in references if reference.path in items]
+
+
+def case_of(item: Item, output: TaskRun) -> Case:
+    """Return an item with the output that was made for it, as an evaluator sees them."""
+    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
+
+
+def stored_case(run: TaskRun) -> Case:
+    """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
+    return Case(run.input, run.output.output, trace_of(run))
+
+
+def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
+    """Return a run's conversation; None if none was kept."""
+    if run.trace is None:
+        return None
+    return tuple(message.model_dump(mode="json") for message in run.trace)
+
+
+def item_of(record: TaskRun | EvalInput) -> Item:
+    """Return the item that a record is.
+
+    The output of a task run is the reference of its item, under `reference_answer`, if it is known
+    to be right: given by a person, a file or the assistant, repaired, or rated high. What a run
+    config answered and nobody checked is none: it would be compared with itself.
+    """
+    if isinstance(record, TaskRun):
+        reference = {REFERENCE_KEY: record.best_output} if _is_known_right(record) else None
+        return Item(record.id, "task_run", record.input, reference, topic_of(record))
+    data = record.data
+    opening = data.user_message if data.type == "single_turn" else data.first_message
+    return Item(record.id, "eval_input", opening.text if opening else "", record.reference)
+
+
+def _is_known_right(run: TaskRun) -> bool:
+    source = run.output.source
+    if is_high_quality(run) or source is None or source.type != "synthetic":
+        return True
+    return source.properties.get("model_provider") == FROM_ASSISTANT

@@ -1,0 +1,1 @@
+"""The built-in kinds of evaluators: one module each, with a `KIND`. The registry discovers them."""

@@ -1,0 +1,60 @@
+"""The output contains a text, or does not."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evaluators.checks import Check, CheckResult
+from kiln_mcp.evaluators.evaluator import (
+    EvaluatorDefinition,
+    EvaluatorKind,
+    Skipped,
+    properties_of,
+)
+from kiln_mcp.evaluators.text_comparison import normal_text, quote
+from kiln_mcp.evaluators.value_extraction import (
+    ValuePair,
+    as_text,
+    check_value_expression,
+    value_pair,
+)
+from kiln_mcp.run_configs.item_templates import Case
+from storage import ComparisonRules, Contains, EvalConfig
+
+_RULES: Final = ComparisonRules()
+
+
+class ContainsCheck(Contains, EvaluatorDefinition):
+    """The output contains a text, or does not."""
+
+    async def check_logic(self) -> None:
+        """Refuse an expression that is not valid."""
+        await check_value_expression(self.value_expression)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainsEvaluator(Check):
+    """Searches a text in the value."""
+
+    properties: Contains
+
+    async def check(self, case: Case) -> CheckResult | Skipped:
+        """Search one output."""
+        settings = self.properties
+        pair = await value_pair(settings, settings.substring, case)
+        if not isinstance(pair, ValuePair):
+            return pair
+        actual, expected = (
+            normal_text(as_text(value), _RULES, is_case_sensitive=settings.case_sensitive)
+            for value in (pair.actual, pair.expected)
+        )
+        return CheckResult(
+            (expected in actual) == (settings.mode == "must_contain"),
+            f"{quote(as_text(pair.actual))} against {quote(as_text(pair.expected))}",
+        )
+
+
+def _open(record: EvalConfig) -> ContainsEvaluator:
+    return ContainsEvaluator(properties_of(record, Contains))
+
+
+KIND = EvaluatorKind("contains", _open, ContainsCheck)

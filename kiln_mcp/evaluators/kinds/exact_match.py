@@ -1,0 +1,83 @@
+"""The output equals a value, or the item's reference."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evaluators.checks import CheckResult
+from kiln_mcp.evaluators.evaluator import (
+    Evaluation,
+    EvaluationContext,
+    EvaluatorDefinition,
+    EvaluatorKind,
+    Skipped,
+    as_scores,
+    properties_of,
+)
+from kiln_mcp.evaluators.field_scores import scores_of
+from kiln_mcp.evaluators.scales import binary_scores
+from kiln_mcp.evaluators.value_comparison import compare_values, field_paths
+from kiln_mcp.evaluators.value_extraction import check_value_expression, value_pair
+from kiln_mcp.run_configs.item_templates import Case
+from kiln_mcp.run_configs.task_runs import output_schema
+from storage import ComparisonRules, EvalConfig, ExactMatch, Task
+
+_USUAL_RULES: Final = ComparisonRules()
+MOST_FIELD_SCORES: Final = 12
+"""A new eval of an output with more fields scores the whole output alone, unless it is told to."""
+
+
+class ExactMatchCheck(ExactMatch, EvaluatorDefinition):
+    """The output equals expected_value, or the item's reference under reference_key.
+
+    JSON is compared by value, field by field: a score that has a field's name is that field's own.
+    """
+
+    def field_names(self, task: Task) -> list[str]:
+        """Return the outermost fields of the task's output, if whole outputs are compared."""
+        if self.value_expression or self.reference_key is None:
+            return []
+        names = [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
+        return names if 1 < len(names) <= MOST_FIELD_SCORES else []
+
+    async def check_logic(self) -> None:
+        """Refuse an expression that is not valid."""
+        await check_value_expression(self.value_expression)
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMatchEvaluator:
+    """Compares by value, and scores each field that the eval names."""
+
+    properties: ExactMatch
+    model: str | None = None
+    calls_per_item: int = 0
+
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
+        """Compare one output."""
+        settings = self.properties
+        output_scores = context.eval_record.output_scores
+        pair = await value_pair(settings, settings.expected_value, case)
+        if isinstance(pair, Skipped):
+            return pair
+        if isinstance(pair, CheckResult):
+            return Evaluation(
+                as_scores(binary_scores(output_scores, passed=False)),
+                pair.detail,
+                is_unread=pair.is_unread,
+            )
+        schema = None if settings.value_expression else output_schema(context.task)
+        comparison = compare_values(
+            pair.actual,
+            pair.expected,
+            settings.comparison or _USUAL_RULES,
+            schema,
+            is_case_sensitive=settings.case_sensitive,
+        )
+        return Evaluation(scores_of(comparison, output_scores, schema), comparison.detail)
+
+
+def _open(record: EvalConfig) -> ExactMatchEvaluator:
+    return ExactMatchEvaluator(properties_of(record, ExactMatch))
+
+
+KIND = EvaluatorKind("exact_match", _open, ExactMatchCheck)

@@ -1,0 +1,126 @@
+"""A model that judges with a template: how it is defined, what it asks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import Field, JsonValue
+
+from kiln_mcp.evaluators.evaluator import (
+    Evaluation,
+    EvaluationContext,
+    EvaluatorDefinition,
+    EvaluatorKind,
+    Skipped,
+    missing_reference,
+    properties_of,
+)
+from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
+from kiln_mcp.llm import Message
+from kiln_mcp.run_configs.errors import ExtractionFailed
+from kiln_mcp.run_configs.item_templates import Case, check_template, render_template
+from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model
+from kiln_mcp.workbench.prompt_templates import load_prompt
+from storage import EvalConfig, LlmJudge
+
+REFERENCE_KEY: Final = "reference_answer"
+"""The key under which an item's stored output is its reference."""
+
+
+class ModelJudge(EvaluatorDefinition):
+    """A model that judges by steps, which say in words what passes and what fails."""
+
+    type: Literal["llm_judge"]
+    steps: list[str] = Field(min_length=1, description="What to check, one step each.")
+    model: str | None = Field(default=None, description="The judging model.")
+    with_reference: bool = Field(
+        default=False, description="Whether to show the item's stored output as the right answer."
+    )
+    weighted: bool = Field(
+        default=False, description="G-Eval: weigh scores by logprobs; few models offer them."
+    )
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the evaluator asks a model."""
+        return True
+
+    @property
+    def requested_model(self) -> str | None:
+        """The model to ask; None for the default model."""
+        return self.model
+
+    @property
+    def template(self) -> str:
+        """The template of the judge's prompt."""
+        name = "llm_judge_reference" if self.with_reference else "llm_judge"
+        return load_prompt("evaluators", name).text
+
+    async def check_logic(self) -> None:
+        """Refuse a template that is not valid."""
+        await check_template(self.template)
+
+    def properties(self, model: str) -> Mapping[str, JsonValue]:
+        """Return the record's properties."""
+        model_pair = stored_model(model)
+        return LlmJudge(
+            model_name=model_pair.name,
+            model_provider=model_pair.provider,
+            prompt_template=self.template,
+            reference_keys=(REFERENCE_KEY,) if self.with_reference else (),
+            judge_instructions=tuple(self.steps),
+            g_eval=self.weighted,
+        ).model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class LlmJudgeEvaluator:
+    """Renders the template with each output and asks the model.
+
+    Attributes:
+        properties: Of its record.
+        judge: How the model is asked.
+    """
+
+    properties: LlmJudge
+    judge: JudgeModel
+
+    @property
+    def model(self) -> str | None:
+        """The engine's name of the model."""
+        return self.judge.name
+
+    @property
+    def calls_per_item(self) -> int:
+        """The model calls for one item."""
+        return self.judge.calls_per_item
+
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
+        """Ask the model about one output."""
+        skipped = missing_reference(self.properties.reference_keys, case)
+        if skipped:
+            return skipped
+        system = self.properties.system_prompt or load_prompt("evaluators", "judge_system").render(
+            task_instruction=context.task.instruction
+        )
+        steps = numbered_list(self.properties.judge_instructions or ())
+        try:
+            text = await render_template(self.properties.prompt_template, case, steps)
+        except ExtractionFailed as failure:
+            return Skipped("extraction_failed", str(failure))
+        return await ask_verdict(
+            self.judge, (Message("system", system), Message("user", text)), context
+        )
+
+
+def _open(record: EvalConfig) -> LlmJudgeEvaluator:
+    settings = properties_of(record, LlmJudge)
+    judge = JudgeModel(
+        engine_model(StoredModel(settings.model_name, settings.model_provider)),
+        settings.g_eval,
+        (settings.thinking_instruction or None) if settings.g_eval else None,
+    )
+    return LlmJudgeEvaluator(settings, judge)
+
+
+KIND = EvaluatorKind("llm_judge", _open, ModelJudge)

@@ -1,0 +1,80 @@
+"""The output's items compare with a set."""
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from kiln_mcp.evaluators.checks import CheckResult
+from kiln_mcp.evaluators.evaluator import (
+    Evaluation,
+    EvaluationContext,
+    EvaluatorDefinition,
+    EvaluatorKind,
+    Score,
+    Skipped,
+    properties_of,
+)
+from kiln_mcp.evaluators.field_scores import share_score
+from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
+from kiln_mcp.evaluators.value_extraction import as_set, check_value_expression, value_pair
+from kiln_mcp.run_configs.item_templates import Case
+from storage import EvalConfig, EvalOutputScore, SetCheck
+
+
+class SetEqualityCheck(SetCheck, EvaluatorDefinition):
+    """The output's items compare with a set; scores `precision`, `recall` and `f1` measure them."""
+
+    async def check_logic(self) -> None:
+        """Refuse an expression that is not valid."""
+        await check_value_expression(self.value_expression)
+
+
+@dataclass(frozen=True, slots=True)
+class SetEvaluator:
+    """Compares the value's items with a set, without order and repetitions."""
+
+    properties: SetCheck
+    model: str | None = None
+    calls_per_item: int = 0
+
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
+        """Compare one output."""
+        settings = self.properties
+        literal: JsonValue = list(settings.expected_set) if settings.expected_set else []
+        pair = await value_pair(settings, literal, case)
+        if isinstance(pair, Skipped):
+            return pair
+        if isinstance(pair, CheckResult):
+            actual_set, expected_set = frozenset[str](), as_set(literal)
+            passed, detail = False, pair.detail
+        else:
+            actual_set, expected_set = as_set(pair.actual), as_set(pair.expected)
+            passed = {
+                "subset": actual_set <= expected_set,
+                "superset": actual_set >= expected_set,
+                "equal": actual_set == expected_set,
+            }[settings.mode]
+            detail = f"{sorted(actual_set)} as {settings.mode} of {sorted(expected_set)}"
+        shared = len(actual_set & expected_set)
+        counts = ListCounts(shared, len(actual_set) - shared, len(expected_set) - shared)
+        return Evaluation(
+            {
+                score.json_key: _score(score, counts, passed=passed)
+                for score in context.eval_record.output_scores
+            },
+            detail,
+        )
+
+
+def _score(score: EvalOutputScore, counts: ListCounts, *, passed: bool) -> Score:
+    measure = score.json_key.rpartition("_")[2]
+    if measure in MEASURES:
+        return share_score(score, counts.measure(measure))
+    return share_score(score, float(passed))
+
+
+def _open(record: EvalConfig) -> SetEvaluator:
+    return SetEvaluator(properties_of(record, SetCheck))
+
+
+KIND = EvaluatorKind("set_check", _open, SetEqualityCheck)

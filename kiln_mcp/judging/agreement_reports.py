@@ -1,0 +1,136 @@
+"""Report how far an eval's judges, and its raters, agree."""
+
+from collections.abc import Mapping, Sequence
+
+from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
+from kiln_mcp.judging.judge_agreement import describe, measure
+from kiln_mcp.labels.golden_set import GoldenSet
+from kiln_mcp.labels.ledger import latest
+from kiln_mcp.statistics import (
+    Interval,
+    cohens_kappa,
+    kappa_interval,
+    percent_agreement,
+    wilson_interval,
+)
+from storage import EvalOutputScore
+from storage.errors import NextStep, Refusal
+from storage.index.results import STORED, RatedItem
+
+
+async def agreement_rows(
+    golden_set: GoldenSet,
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
+    judges: Sequence[Measurement],
+    seed: int,
+) -> list[tuple[AgreementRow, str]]:
+    """Return each judge's row with what it means in words, the best κ first."""
+    rows: list[tuple[AgreementRow, str]] = []
+    for judge in judges:
+        for score in golden_set.scores:
+            verdicts = await judge.scores(STORED, score.json_key)
+            pairs = golden_set.pairs(runs_by_score[score.json_key], score, verdicts)
+            if pairs:
+                agreement = measure(pairs, score.type, golden_set.stratum_sizes(score), seed)
+                key = score.json_key
+                row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
+                rows.append((row, describe(agreement, score.type)))
+    return sorted(rows, key=_rank)
+
+
+def _rank(row: tuple[AgreementRow, str]) -> tuple[str, float, str]:
+    return row[0].score, -(row[0].kappa or 0.0), row[0].evaluator
+
+
+def conclusions(rows: Sequence[tuple[AgreementRow, str]]) -> list[str]:
+    """Return a sentence for each row, with the score if there are several."""
+    several = len({row.score for row, _ in rows}) > 1
+    return [
+        f"{row.evaluator}{f' on {row.score}' if several else ''}: {words}" for row, words in rows
+    ]
+
+
+def next_steps(rows: Sequence[tuple[AgreementRow, str]], task_eval: TaskEval) -> list[NextStep]:
+    """Return the call for judges that beat the constant answer, or those that make better ones."""
+    if any(row.beats_constant for row, _ in rows):
+        return [
+            NextStep(
+                tool="run_eval",
+                reason="measure run configs with a judge that beats the constant answer",
+                arguments={"eval": task_eval.name},
+            )
+        ]
+    return [
+        NextStep(
+            tool="next_items_to_label",
+            reason="label more items",
+            arguments={"eval": task_eval.name},
+        ),
+        NextStep(
+            tool="create_evaluator",
+            reason="create a sharper judge, or a check that asks no model",
+            arguments={"eval": task_eval.name},
+        ),
+    ]
+
+
+def nothing_measured(
+    task_eval: TaskEval, judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
+) -> Refusal:
+    """Return the refusal of a measurement in which no item has both a label and a verdict."""
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if failures:
+        return Refusal(
+            "No labelled item of '{name}' could be judged: {reason} Mend this, then measure again.",
+            name=task_eval.name,
+            reason=failures[0].reason,
+        )
+    if any(judge.evaluator.model for judge in judges):
+        return Refusal(
+            "No labelled item of '{name}' has what its judges need, such as a reference.",
+            name=task_eval.name,
+            next=[
+                NextStep(tool="create_evaluator", reason="create a judge that needs no reference")
+            ],
+        )
+    return Refusal(
+        "The evaluators of '{name}' ask no model and compare outputs with references. Golden items "
+        "have no references, so labels add nothing. Rely on the evaluators' definition.",
+        name=task_eval.name,
+        next=[
+            NextStep(tool="run_eval", reason="measure run configs"),
+            NextStep(tool="evolve_prompt", reason="search for a better prompt"),
+        ],
+    )
+
+
+def human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
+    """Return the agreement of the two raters with the most shared items; None for one rater."""
+    shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for raters in latest(golden_set.labels, score.json_key).values():
+        names = sorted(raters)
+        for place, name in enumerate(names):
+            for other in names[place + 1 :]:
+                pair = raters[name].value, raters[other].value
+                shared.setdefault((name, other), []).append(pair)
+    if not shared:
+        return None
+    names, pairs = max(shared.items(), key=lambda entry: len(entry[1]))
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    interval = wilson_interval(sum(a == b for a, b in pairs), len(pairs))
+    around = kappa_interval(first, second, seed=seed)
+    ends = around if isinstance(around, Interval) else None
+    return Ceiling(
+        score=score.json_key,
+        raters=list(names),
+        n=len(pairs),
+        agreement=round(percent_agreement(first, second), 4),
+        low=round(interval.low, 4),
+        high=round(interval.high, 4),
+        kappa=round_if_known(cohens_kappa(first, second)),
+        kappa_low=round(ends.low, 4) if ends else None,
+        kappa_high=round(ends.high, 4) if ends else None,
+    )

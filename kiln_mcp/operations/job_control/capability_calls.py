@@ -1,0 +1,270 @@
+"""Call a capability through a door: propose, decide, then carry out or follow a job.
+
+Every door but Python's uses `call_capability`, so that an approval, a job and their answers are the
+same through all of them. A call that a person declined or has not approved yet is an ordinary
+outcome; only failures are raised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Literal
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+from pydantic import BaseModel, Field, JsonValue
+
+from kiln_mcp.approvals.approval_store import ApprovalStore
+from kiln_mcp.approvals.decision import Consent, PendingApproval, PendingQuestion, Rejection
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.jobs import ApprovedPlan, Job
+from kiln_mcp.llm import BudgetLimit
+from kiln_mcp.operations.job_control.answers import JobReport
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import questions_of, report_of
+from kiln_mcp.operations.job_control.plans import plan_with_limit
+from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
+from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
+from kiln_mcp.workbench.plain_text import plain
+from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep, Refusal
+
+NOT_DONE: Final = "Nothing has been done."
+
+_ACTIVE: Final = "This job is under way already, so no second one was started."
+
+OutcomeStatus = Literal["done", "declined", "needs_approval", "asking", "job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a call that did not fail.
+
+    Attributes:
+        status: `done`: `data` is the result. `declined`, `needs_approval`: nothing was done, or
+            only what needs no approval. `asking`: the client puts the question and repeats the
+            call. `job`: a job does it and has not ended as done.
+        data: The answer to the caller.
+        job: The job's id; empty if there is none.
+    """
+
+    status: OutcomeStatus
+    data: dict[str, JsonValue]
+    job: str = ""
+
+
+class ApprovalNotice(Result):
+    """The answer to a call that was not carried out, because no person approved it."""
+
+    status: Literal["declined", "needs_approval"]
+    plan: str
+    approval_id: str | None = None
+    message: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call that is to be decided.
+
+    Attributes:
+        item: The capability.
+        arguments: Its arguments, the project as a folder.
+        options: How to make the call.
+        proposal: What would be done.
+    """
+
+    item: AnyCapability
+    arguments: JsonObject
+    options: CallOptions
+    proposal: Proposal[BaseModel]
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it becomes a job: long work with at least one model call."""
+        return self.item.runs is Runs.AS_JOB and self.proposal.plan.calls > 0
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that a person sees: that of the proposal, with the limit of the job."""
+        plan = self.proposal.plan
+        return plan_with_limit(plan, self.options.limit.as_budget()) if self.is_job else plan
+
+    @property
+    def bound_arguments(self) -> JsonObject:
+        """The arguments that an approval is bound to, with the job's limit."""
+        limit = self.options.limit
+        if not self.is_job or limit == NO_LIMIT:
+            return self.arguments
+        return {**self.arguments, "limit": limit.model_dump(exclude_none=True)}
+
+
+async def call_capability(
+    workspace: Workspace,
+    item: AnyCapability,
+    arguments: Mapping[str, JsonValue],
+    *,
+    wait_s: float | None = None,
+    as_job: bool = True,
+) -> Outcome:
+    """Call a capability for the caller at a door.
+
+    Args:
+        workspace: With the door's way to reach the person, if it has one.
+        item: The capability.
+        arguments: The arguments as they arrived, with the options.
+        wait_s: How long to wait for a job; None for the caller's own option.
+        as_job: Whether long work may be a job; else this process does it while the caller waits.
+
+    Raises:
+        WorkbenchError: The call failed, or its job did.
+    """
+    values, options = await _arguments(workspace, item, arguments)
+    account = f"calls/{uuid4().hex}"
+    if item.effect is Effect.SPENDS and (item.runs is Runs.AT_ONCE or not as_job):
+        budget = await workspace.engine.budget(account, BudgetLimit())
+        workspace = replace(workspace, engine=workspace.engine.within(budget))
+    request = _Request(item, values, options, await item.propose(workspace, values))
+    seconds = options.wait_s if wait_s is None else wait_s
+    as_job = as_job and request.is_job
+    if as_job and (same := await _active_job(workspace, request)) is not None:
+        return _outcome_of_active(await _follow(workspace, same.id, seconds, same.plan))
+    call = item.call(request.plan, request.bound_arguments)
+    match await workspace.decide(call, item.effect, options.approval_id):
+        case PendingQuestion():
+            return Outcome("asking", {})
+        case Rejection():
+            return decline_outcome(request.plan.text)
+        case PendingApproval() as waiting:
+            return await _waiting_outcome(request, waiting)
+        case Consent(approval_id) if as_job:
+            job = await _begin(workspace, request, approval_id)
+            return await _follow(workspace, job, seconds, request.plan.text)
+        case Consent(approval_id):
+            try:
+                return Outcome("done", plain(await request.proposal.carry_out()))
+            finally:
+                if approval_id:
+                    with anyio.CancelScope(shield=True):
+                        await workspace.settle(approval_id, account)
+
+
+async def _arguments(
+    workspace: Workspace, item: AnyCapability, arguments: Mapping[str, JsonValue]
+) -> tuple[JsonObject, CallOptions]:
+    """Return arguments and options; an approval's id alone stands for the call it belongs to."""
+    values, options = item.separate_options(arguments)
+    approval_id = options.approval_id
+    if approval_id is not None and not values:
+        store = ApprovalStore(workspace.settings.home)
+        approval = await anyio.to_thread.run_sync(partial(store.find, approval_id))
+        if approval is None or approval.call.tool != item.name:
+            raise Refusal(
+                "There is no approval '{id}' for {tool}. Call {tool} with its arguments to get the "
+                "plan and the approval's id.",
+                id=approval_id,
+                tool=item.name,
+            )
+        values, call_options = item.separate_options(approval.call.arguments)
+        options = options.model_copy(update={"limit": call_options.limit})
+    project = values.get("project")
+    if item.proposes and isinstance(project, str):
+        # A name may mean another folder by the time that the person has answered.
+        values = {**values, "project": str(await workspace.project_folder(project))}
+    return values, options
+
+
+async def _active_job(workspace: Workspace, request: _Request) -> Job | None:
+    runner = await job_client_of(workspace).runner()
+    limit, model = request.options.limit.as_budget(), workspace.settings.default_model
+    return await runner.find_active(request.item.name, request.arguments, limit, model)
+
+
+async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> str:
+    runner = await job_client_of(workspace).runner()
+    job = await runner.start(
+        request.item.name,
+        request.arguments,
+        request.options.limit.as_budget(),
+        workspace.settings.default_model,
+        ApprovedPlan(request.proposal.plan, approval_id),
+    )
+    return job.id
+
+
+async def _follow(workspace: Workspace, job_id: str, wait_s: float, plan: str) -> Outcome:
+    """Wait for a job, but no longer once its questions wait for the caller itself."""
+    runner = await job_client_of(workspace).runner()
+
+    async def asks_the_caller() -> bool:
+        return await questions_of(workspace, job_id) > 0
+
+    job = await runner.wait(job_id, wait_s, workspace.report, asks_the_caller)
+    report = await report_of(workspace, job)
+    return job_outcome(report.model_copy(update={"plan": plan or None}))
+
+
+def _outcome_of_active(outcome: Outcome) -> Outcome:
+    """Return the outcome of a job that another call started, with a message that says so."""
+    if outcome.status != "job":
+        return outcome
+    return replace(outcome, data={**outcome.data, "message": _ACTIVE})
+
+
+def job_outcome(report: JobReport) -> Outcome:
+    """Return a job as the outcome of the call that started it.
+
+    Raises:
+        Refusal: It failed.
+    """
+    if report.state == "done":
+        return Outcome("done", dict(report.result or {}), report.job)
+    if report.state == "failed":
+        raise Refusal(
+            "The job {job} is {state}. {reason}",
+            job=report.job,
+            state=report.state,
+            reason=report.error or "",
+            next=report.next,
+        )
+    at_rest = {"stopped", "cancelled", "paused"}
+    status = report.state if report.state in at_rest else "running"
+    return Outcome("job", {"status": status, **plain(report)}, report.job)
+
+
+def decline_outcome(plan: str) -> Outcome:
+    """Return the outcome of a call whose plan the person declined."""
+    answer = ApprovalNotice(
+        status="declined",
+        plan=plan,
+        message=f"The person declined. {NOT_DONE} Repeat the call only if they ask for it.",
+    )
+    return Outcome("declined", plain(answer))
+
+
+async def _waiting_outcome(request: _Request, waiting: PendingApproval) -> Outcome:
+    answer = ApprovalNotice(
+        status="needs_approval",
+        plan=request.plan.text,
+        approval_id=waiting.approval_id,
+        message=(
+            f"{waiting.reason} {NOT_DONE} Show the plan to the person, who approves it in a "
+            f"terminal with: kiln-mcp approve {waiting.approval_id}."
+        ),
+        next=[
+            NextStep(
+                tool=request.item.name,
+                reason="then carry it out; the same arguments may stand beside the approval",
+                arguments={"approval_id": waiting.approval_id},
+            )
+        ],
+    )
+    if request.proposal.before_approval is None:
+        return Outcome("needs_approval", plain(answer))
+    done = plain(await request.proposal.before_approval(waiting.approval_id))
+    notice = plain(answer)
+    return Outcome(
+        "needs_approval",
+        {**{name: notice[name] for name in notice if name not in {"message", "next"}}, **done},
+    )

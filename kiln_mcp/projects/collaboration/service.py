@@ -1,0 +1,164 @@
+"""Capabilities: work on a project with others."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
+from storage import ProjectStore, RecordProblem
+from storage.collaboration.conflicts import Conflict
+from storage.collaboration.sync import Sharing
+from storage.errors import NextStep
+from storage.git.safety import check_address
+
+_MOST_NAMES = 10
+
+
+class Shared(Result):
+    """A project that has a history."""
+
+    folder: str
+    next: list[NextStep]
+
+
+class OpenConflict(Result):
+    """Something that people must decide: one field, two values."""
+
+    id: str
+    question: str
+    choices: list[str]
+
+
+class SyncReport(Result):
+    """What a sync did."""
+
+    saved: str | None = Field(description="What was done here since the last sync.")
+    incoming: str | None = Field(description="What others did.")
+    is_sent: bool | None = Field(
+        description="Whether all is with the others; none if there are none."
+    )
+    waiting: int | None = Field(description="How many changes are not with the others yet.")
+    offline: str | None = Field(description="Why the others could not be reached, if so.")
+    notice: str | None = Field(description="Where the history is kept, if not with the others.")
+    signature: str | None = Field(description="How changes are signed where git knows no name.")
+    conflicts: list[OpenConflict]
+    unreadable: list[str] = Field(
+        description="Records that cannot be used, here and with the others; undo_change mends them."
+    )
+    unshared_files: list[str] = Field(
+        description="Files in the folder that are no part of the project and were not sent."
+    )
+
+
+class DecisionReport(Result):
+    """What is still to be decided."""
+
+    still_open: int
+    next: list[NextStep]
+
+
+def open_conflicts(conflicts: Sequence[Conflict]) -> list[OpenConflict]:
+    """Return conflicts as the doors show them."""
+    return [
+        OpenConflict(
+            id=conflict.id,
+            question=conflict.text,
+            choices=[f"{at}: {option}" for at, option in enumerate(conflict.options, start=1)],
+        )
+        for conflict in conflicts
+    ]
+
+
+def faults_said(faults: Sequence[RecordProblem], limit: int = _MOST_NAMES) -> list[str]:
+    """Return the first faults, each file's once, and how many more there are."""
+    sentences = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
+    return _first([sentences[path] for path in sorted(sentences)], limit)
+
+
+def _first(names: Sequence[str], limit: int = _MOST_NAMES) -> list[str]:
+    rest_count = len(names) - limit
+    return [*names[:limit], f"… and {rest_count} more"] if rest_count > 0 else list(names)
+
+
+@capability(effect=Effect.WRITES, title="Share a project", sends_out=True)
+async def share_project(
+    workspace: Workspace,
+    project: ProjectReference,
+    address: Annotated[
+        str | None,
+        Field(description="Address of a git repository, without password; none for history only."),
+    ] = None,
+) -> Proposal[Shared]:
+    """Begin a project's history and say where others find it. Then call sync_project."""
+    store = await workspace.open_project(project)
+    if address is not None:
+        check_address(address)
+    plan = Plan(f"Share the project {store.project.name!r}.", destination=address or "")
+
+    async def share() -> Shared:
+        await Sharing(store).share(address)
+        return Shared(
+            folder=str(store.folder),
+            next=[NextStep(tool="sync_project", reason="save the history and send it")],
+        )
+
+    return Proposal(plan, share)
+
+
+@capability(effect=Effect.WRITES, title="Sync a project", sends_out=True)
+async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[SyncReport]:
+    """Save the history of what was done here, bring in what others did, and send it all.
+
+    Changes of different fields never clash. Two values of one field become a conflict: ask the
+    person its question and call decide_conflict. Without a connection the work stays here until
+    the next sync.
+    """
+    store = await workspace.open_project(project)
+    destination = ", ".join(await Sharing(store).destinations())
+    summary = f"Sync the project {store.project.name!r}: send changes and bring in others'."
+    return Proposal(Plan(summary, destination=destination), partial(_sync, store))
+
+
+async def _sync(store: ProjectStore) -> SyncReport:
+    report = await Sharing(store).sync()
+    return SyncReport(
+        saved=report.outgoing or None,
+        incoming=report.incoming or None,
+        is_sent=report.is_sent if report.is_shared else None,
+        waiting=report.unsent_count or None,
+        offline=report.offline_reason or None,
+        notice=report.notice or None,
+        signature=report.signature_note or None,
+        conflicts=open_conflicts(report.conflicts),
+        unreadable=faults_said(await store.unreadable()),
+        unshared_files=_first(report.untracked_files),
+    )
+
+
+@capability(effect=Effect.WRITES, title="Decide a conflict")
+async def decide_conflict(
+    workspace: Workspace,
+    project: ProjectReference,
+    conflict: Annotated[str, Field(description="The conflict's id, from sync_project.")],
+    choice: Annotated[
+        int, Field(ge=1, le=3, description="1 for the first of its choices, and so on.")
+    ],
+) -> DecisionReport:
+    """Decide between two people's values of one field, as the person wants it."""
+    store = await workspace.open_project(project)
+    sharing = Sharing(store)
+    await sharing.decide(conflict, choice - 1)
+    open_count = len(await sharing.conflicts())
+    return DecisionReport(
+        still_open=open_count,
+        next=[
+            NextStep(tool="decide_conflict", reason="decide the next one")
+            if open_count
+            else NextStep(tool="sync_project", reason="tell the others what was decided")
+        ],
+    )
