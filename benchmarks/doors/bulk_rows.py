@@ -1,5 +1,6 @@
 """Rows: many records at once."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -91,16 +92,35 @@ def changes(rows: int) -> Figures:
         place.run("import-runs", *of_project(place), "--file", str(table))
         hub = place.folder / "hub.git"
         subprocess.run([*GIT, "init", "-q", "--bare", "-b", "main", str(hub)], check=True)
-        place.run("share-project", *of_project(place), "--address", str(hub), "--yes")
-        place.run("sync-project", *of_project(place), "--yes")
+        asyncio.run(sync(place, hub))
         ids = [folder.name.partition(" ")[0] for folder in place.project.glob("tasks/*/runs/*")]
         runs = [part for run in ids for part in ("--runs", run)]
         figures = named(place.measured("tag-runs", *of_project(place), *runs, "--add", "b"), "tag")
         figures |= {"git_alone_wall_s": git_alone(place)}
-        figures |= named(place.measured("sync-project", *of_project(place), "--yes"), "sync")
+        figures |= named(asyncio.run(sync(place)), "sync")
         records = [part for run in ids for part in ("--records", run)]
         delete = ["delete-records", *of_project(place), "--kind", "run", *records, "--yes"]
         return {**figures, **named(place.measured(*delete), "delete")}
+
+
+async def sync(place: Door, hub: Path | None = None) -> Figures:
+    """Sync in this process: at the doors a person approves what is sent.
+
+    Args:
+        place: The project.
+        hub: The shared repository, the first time.
+    """
+    from storage import ProjectStore
+    from storage.collaboration.sync import Sharing
+
+    async with await ProjectStore.open(place.project, home=place.home) as store:
+        sharing = Sharing(store)
+        if hub is not None:
+            await sharing.share(str(hub))
+        began, before = time.perf_counter(), os.times()
+        await sharing.sync()
+        wall, after = time.perf_counter() - began, os.times()
+    return {"wall_s": wall, "cpu_s": sum(after[:4]) - sum(before[:4])}
 
 
 def git_alone(place: Door) -> float:
