@@ -42,13 +42,18 @@ search: .venv/.tested-with
 
 setup: .venv/.tested-with
 
-.venv/.ready: pyproject.toml kiln_mcp/llm/models.txt
+# What a set-up does; the packages beside our own are resolved once.
+define set_up
 	$(PYTHON) -m venv .venv
-	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e .
+	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e "$(strip $(1))"
 	$(RUN)/python -m compileall -q kiln_mcp storage agent
 	$(RUN)/kiln-mcp models pull
-	@touch $@
+	@touch .venv/.ready
+endef
 
-.venv/.tested-with: .venv/.ready
-	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e ".[dev]"
+.venv/.ready: pyproject.toml kiln_mcp/llm/models.txt
+	$(call set_up, .)
+
+.venv/.tested-with: pyproject.toml kiln_mcp/llm/models.txt
+	$(call set_up, .[dev])
 	@touch $@

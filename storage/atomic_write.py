@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
@@ -89,7 +89,11 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     return Path(fresh)
 
 
-def write_all_aside(files: Sequence[tuple[File, bytes]], place: Path) -> list[str]:
+def write_all_aside(
+    files: Sequence[tuple[File, bytes]],
+    place: Path,
+    make_parent: Callable[[str], None] | None = None,
+) -> list[str]:
     """Write the new contents of several files aside, down to the disk, and return where.
 
     The disk is waited for once for many files together, where it can.
@@ -97,19 +101,26 @@ def write_all_aside(files: Sequence[tuple[File, bytes]], place: Path) -> list[st
     Args:
         files: Each file with what it is to hold.
         place: A folder of the same disk that is there.
+        make_parent: Makes the folder of a file; None for the usual way, which follows links.
 
     Raises:
         WriteError: The disk refused; nothing was changed, and no temporary file stays.
     """
+    make = make_parent or make_folder
     fresh: list[str] = []
     try:
         if len(files) >= _MANY and can_flush(place):
             with disk_errors(place), flush_when_done(place):
                 for path, content in files:
+                    make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
                     _close(_write_one(path, content, place, fresh))
         else:
             for begin in range(0, len(files), _FLUSHED_TOGETHER):
-                _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
+                part = files[begin : begin + _FLUSHED_TOGETHER]
+                with disk_errors(part[0][0]):
+                    for path, _ in part:
+                        make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
+                _write_together(part, place, fresh)
     except BaseException:
         remove_files(fresh)
         raise
@@ -135,9 +146,8 @@ def _write_together(files: Sequence[tuple[File, bytes]], place: Path, fresh: lis
 
 
 def _write_one(path: File, content: bytes, place: Path, fresh: list[str]) -> int:
-    """Write a file's content aside and make the folder that it goes to; return it open."""
+    """Write a file's content aside; return it open."""
     try:
-        make_folder(os.path.dirname(path))  # noqa: PTH120 - thousands of times
         file, descriptor = _create_aside(path, place)
         fresh.append(file)
         try:
@@ -181,18 +191,6 @@ def make_folder(folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
 
 
-def replace_file(fresh: File, path: File) -> None:
-    """Let what was written aside be the file; its folder is not flushed yet.
-
-    Raises:
-        WriteError: The disk refused.
-    """
-    try:
-        os.replace(fresh, path)  # noqa: PTH105 - thousands of times
-    except OSError as error:
-        raise _write_error(path, error) from error
-
-
 def flush_folders(folders: Iterable[File]) -> None:
     """Make the names in several folders survive a power cut, where the system can.
 
@@ -229,7 +227,8 @@ def move_into_place(fresh: Path, path: Path) -> None:
         WriteError: The disk refused; nothing was changed.
     """
     try:
-        replace_file(fresh, path)
+        with disk_errors(path):
+            fresh.replace(path)
     except BaseException:
         remove_files([fresh])
         raise
@@ -274,19 +273,11 @@ def move_atomically(source: Path, target: Path) -> None:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
-    move_folder(source, target)
-    flush_folders([target.parent, source.parent])
-
-
-def move_folder(source: Path, target: Path) -> None:
-    """Move a folder within one file system; its parent folders are not flushed yet.
-
-    Raises:
-        WriteError: The disk refused; nothing was changed.
-    """
     with disk_errors(target):
-        make_folder(str(target.parent))
+        target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
+        flush_folder(target.parent)
+        flush_folder(source.parent)
 
 
 def flush_folder(folder: Path) -> None:

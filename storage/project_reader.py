@@ -17,6 +17,7 @@ from storage.commits.side_files import (
     whole_lines,
 )
 from storage.commits.trash import list_unwritten
+from storage.conflict_copies import ConflictCopy, copies_below, folder_copy
 from storage.errors import (
     CorruptRecord,
     RecordNotFound,
@@ -370,11 +371,19 @@ class ProjectReader:
             problems[path] = RecordProblem(path, _FOREIGN)
         return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
+    async def copies(self) -> list[ConflictCopy]:
+        """Return what cloud drives left beside records: it is neither read nor counted."""
+        pairs = await self._index.ask(lambda index: index.copies())
+        folders = [folder_copy(*pair) for pair in pairs]
+        paths = [copy.path for copy in folders]
+        files = await anyio.to_thread.run_sync(copies_below, self.folder, paths)
+        return sorted([*folders, *files], key=lambda copy: copy.path)
+
     async def duplicates(self) -> list[RecordProblem]:
-        """Return the records whose id another one has, such as copies made in a file manager.
+        """Return the records whose id another one has that lies elsewhere, below another parent.
 
         An id means the record with the shortest path; all are listed and counted. Of a copied
-        folder only the topmost record is returned.
+        folder only the topmost record is returned. Copies beside their record are `copies`.
         """
         problems: list[RecordProblem] = []
         for first, *copies in await self._index.ask(lambda index: index.duplicates()):

@@ -13,6 +13,7 @@ from storage.errors import (
     system_reason,
 )
 from storage.files import LINK, read_plain
+from storage.format.copies import NO_IDS, copy_order
 from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.format.record_text import read_record
 from storage.records import Project, Record
@@ -76,7 +77,7 @@ class RecordFiles:
         self.problems: dict[str, RecordProblem] = {}
 
     def children(self, parent: Record, kind: type[R]) -> list[R]:
-        """Return the records of a kind below a parent, the oldest first."""
+        """Return the records of a kind below a parent, the oldest first, and no conflict copy."""
         place = place_of(kind)
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
@@ -86,7 +87,7 @@ class RecordFiles:
             for path in self._files_below(folder, place.file_name)
             if (record := self.read(kind, self._folder / path)) is not None
         ]
-        return sorted(records, key=lambda record: (record.created_at, record.id))
+        return sorted(_originals(records), key=lambda record: (record.created_at, record.id))
 
     def _files_below(self, folder: Path, name: str) -> list[str]:
         """Return the files of a name in a folder's folders, within the project, sorted."""
@@ -161,3 +162,13 @@ class RecordFiles:
         """Return the records of files, less those that cannot be used."""
         read = (self._read(kind, path) for path in paths)
         return tuple(record for record in read if record is not None)
+
+
+def _originals(records: list[R]) -> list[R]:
+    """Return the records without those whose id one beside them has, which are copies."""
+    firsts: dict[str, R] = {}
+    for record in records:
+        first = firsts.setdefault(record.id, record)
+        if copy_order(record.saved.path, record.id) < copy_order(first.saved.path, record.id):
+            firsts[record.id] = record
+    return [record for record in records if record.id in NO_IDS or record is firsts[record.id]]

@@ -63,6 +63,17 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that its owner alone may enter, if there is none, and those above it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if not folder.is_dir():
+        make_private_folder(folder.parent)  # pathlib would give it the rights of the umask
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def make_private(path: Path) -> None:
     """Make a file that its owner alone may read, if there is none, and the folders above it.
 
@@ -72,6 +83,6 @@ def make_private(path: Path) -> None:
     Raises:
         OSError: A folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

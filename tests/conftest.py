@@ -56,8 +56,8 @@ settings.load_profile("same")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: tests also wait, for processes and clocks."""
-    return (os.cpu_count() or 1) + 1
+    """Return two workers more than there are cores: tests also wait, for processes and clocks."""
+    return (os.cpu_count() or 1) + 2
 
 
 def _embedded_model_is_there() -> bool:

@@ -8,6 +8,7 @@ from pydantic import Field
 from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
+from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
 from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
@@ -15,6 +16,7 @@ from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.collaboration.sync import Sharing
+from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep
 
 MOST_NAMES: Final = 10
@@ -61,7 +63,10 @@ class ProjectDescription(Result):
         description="Files that cannot be used, with the reason. All else works without them."
     )
     duplicate_ids: list[str] = Field(
-        description="Records whose id another one has, such as copies made in a file manager."
+        description="Records whose id another one elsewhere has; both are counted."
+    )
+    copies: list[str] = Field(
+        description="Conflict copies of cloud drives. They are neither read nor counted."
     )
     conflicts: list[OpenConflict] = Field(
         description="Two people's values of one key, which wait for the person's decision."
@@ -78,7 +83,7 @@ async def describe_project(
     workspace: Workspace,
     project: ProjectReference,
     most_faults: Annotated[
-        int, Field(ge=1, description="The most unreadable files and duplicate ids to list.")
+        int, Field(ge=1, description="The most unreadable files, duplicate ids and copies to list.")
     ] = MOST_NAMES,
 ) -> ProjectDescription:
     """Describe what a project holds, its weaknesses, and the best next steps.
@@ -94,6 +99,7 @@ async def describe_project(
             side_faults += await store.damaged_side_files(record)
     task_fault = None if tasks else await unreadable_task(store)
     jobs = await jobs_set_aside(workspace, store)
+    copies = await store.copies()
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
@@ -102,11 +108,21 @@ async def describe_project(
         tasks=tasks,
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
         duplicate_ids=faults_said(await store.duplicates(), most_faults),
+        copies=copies_said(copies, most_faults),
         jobs_set_aside=[f"{job.id} ({job.capability}): {job.error}" for job in jobs],
         conflicts=open_conflicts(await Sharing(store).conflicts()),
         message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
-        next=[*([] if tasks or task_fault else [_CREATE_TASK]), *map(_resume, jobs)],
+        next=[
+            *([] if tasks or task_fault else [_CREATE_TASK]),
+            *map(_resume, jobs),
+            *map(_settle, copies[:1]),
+        ],
     )
+
+
+def _settle(copy: ConflictCopy) -> NextStep:
+    reason = "merge or discard the conflict copy, as the person wants it"
+    return NextStep(tool="settle_copy", reason=reason, arguments={"path": copy.path})
 
 
 def _resume(job: Job) -> NextStep:

@@ -10,7 +10,7 @@ import itertools
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.datasets.minhash import MinHashes
@@ -55,16 +55,29 @@ def near_duplicates(sets: ShingleSets, threshold: float = NEAR) -> Iterator[tupl
                 yield first, second
 
 
-def groups_of_sets(sets: ShingleSets, threshold: float = NEAR) -> list[int]:
+def _ignore(_: int) -> None:
+    """Take a count of pairs that nobody asked for."""
+
+
+def groups_of_sets(
+    sets: ShingleSets, threshold: float = NEAR, on_comparisons: Callable[[int], None] = _ignore
+) -> list[int]:
     """Return a group for each set: sets that are alike are in one, also by way of others.
 
     The group's name is the place of one of its sets. Always the same for the same sets.
+
+    Args:
+        sets: The sets.
+        threshold: The least similarity of two that are alike.
+        on_comparisons: Called with the number of pairs before they are compared.
     """
-    if _comparisons(sets, threshold) <= max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
+    comparisons = _comparisons(sets, threshold)
+    if comparisons <= max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
+        on_comparisons(comparisons)
         union = _Union(len(sets))
         union.join(near_duplicates(sets, threshold))
         return union.roots()
-    return _groups_of_neighbours(sets, threshold)
+    return _groups_of_neighbours(sets, threshold, on_comparisons)
 
 
 def duplicate_count(sets: ShingleSets) -> int:
@@ -136,7 +149,9 @@ def _sharing_few(sets: ShingleSets, threshold: float) -> Iterator[tuple["Places"
         yield owners[ends], owners[ends + distance]
 
 
-def _groups_of_neighbours(sets: ShingleSets, threshold: float) -> list[int]:
+def _groups_of_neighbours(
+    sets: ShingleSets, threshold: float, on_comparisons: Callable[[int], None]
+) -> list[int]:
     """Return a group for each set, of comparing neighbours by MinHash alone."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
@@ -146,6 +161,7 @@ def _groups_of_neighbours(sets: ShingleSets, threshold: float) -> list[int]:
     for firsts, seconds in itertools.chain(_sharing_few(sets, threshold), hashes.neighbours()):
         is_open = roots[firsts] != roots[seconds]
         firsts, seconds = firsts[is_open], seconds[is_open]
+        on_comparisons(firsts.size)
         for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
             part = slice(begin, begin + _VERIFIED_TOGETHER)
             first, second = firsts[part], seconds[part]

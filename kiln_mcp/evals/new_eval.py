@@ -1,6 +1,8 @@
 """The record of a new eval, and the plan of adding an evaluator to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
@@ -13,8 +15,10 @@ from storage import (
 )
 from storage.records.evaluation import score_key
 
+NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
-def make_eval(name: str, definition: NewEval, field_names: Sequence[str] = ()) -> Eval:
+
+def make_eval(name: str, definition: NewEval, field_names: Mapping[str, str] = NO_FIELDS) -> Eval:
     """Return an eval; without filters its items are the runs with a tag made from its name.
 
     `with_items` chooses the filters that the definition lacks.
@@ -22,7 +26,8 @@ def make_eval(name: str, definition: NewEval, field_names: Sequence[str] = ()) -
     Args:
         name: What to call it.
         definition: Its scores and filters.
-        field_names: Fields of the output; without scores each gets one, beside the whole output's.
+        field_names: Fields of the output by the names of their scores; without scores each gets
+            one, beside the whole output's.
     """
     slug = tag_of(name)
     scores = definition.scores or _usual_scores(name, field_names)
@@ -44,16 +49,17 @@ def make_eval(name: str, definition: NewEval, field_names: Sequence[str] = ()) -
     )
 
 
-def _usual_scores(name: str, field_names: Sequence[str]) -> list[ScoreDefinition]:
-    """Return a score for the whole output, and one for each field that a score can be named by."""
-    output_score = ScoreDefinition(name=name[:LONGEST_SCORE_NAME].strip())
-    scores = {score_key(output_score.name): output_score}
-    for field in field_names:
-        key = score_key(field)
-        if key and len(field) <= LONGEST_SCORE_NAME:
-            instruction = f"The field {field} agrees with the reference."
-            scores.setdefault(key, ScoreDefinition(name=field, instruction=instruction))
-    return list(scores.values())
+def _usual_scores(name: str, field_names: Mapping[str, str]) -> list[ScoreDefinition]:
+    """Return a score for the whole output, and one for each field of it."""
+    taken_keys = set(map(score_key, field_names))
+    whole_name = name[:LONGEST_SCORE_NAME].strip()
+    if score_key(whole_name) in taken_keys:
+        whole_name = "Whole output"
+    fields = [
+        ScoreDefinition(name=score, instruction=f"The field {field} agrees with the reference.")
+        for score, field in field_names.items()
+    ]
+    return [ScoreDefinition(name=whole_name), *fields]
 
 
 def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:

@@ -9,7 +9,7 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
-from kiln_mcp.llm import AnswerState
+from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval
 from storage.errors import NextStep
 
@@ -92,6 +92,12 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
     )
 
 
+HOST_IS_NOT_BLIND: Final = (
+    "The judge is the connected assistant, which is not blind: its context may hold the spec, the "
+    "labels and earlier results. Judge in a fresh conversation, or with another model."
+)
+
+
 def run_warnings(
     measurement: Measurement, outcome: RunOutcome, items: int, *, is_calibrated: bool
 ) -> list[str]:
@@ -123,6 +129,8 @@ def run_warnings(
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing."
         )
+    if measurement.evaluator.model == HOST:
+        warnings.append(HOST_IS_NOT_BLIND)
     return warnings
 
 

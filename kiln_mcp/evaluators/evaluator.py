@@ -150,10 +150,10 @@ class EvaluatorDefinition(BaseModel):
         """Code that will run on this machine, which a person approves first; "" if none."""
         return ""
 
-    def field_names(self, task: Task) -> list[str]:
-        """Return the fields of the task's output that get a score of their own in a new eval."""
+    def field_names(self, task: Task) -> Mapping[str, str]:
+        """Return the fields of the task's output that get a score in a new eval, by its name."""
         del task
-        return []
+        return {}
 
     async def check_logic(self) -> None:
         """Refuse patterns, expressions, templates or code that cannot be used.

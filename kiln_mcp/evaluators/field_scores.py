@@ -6,22 +6,42 @@ inner object. `<field>_precision`, `<field>_recall` and `<field>_f1` measure the
 other score is the whole value's.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.evaluator import Score
+from kiln_mcp.evaluators.item_matches import MEASURES, ListCounts
 from kiln_mcp.evaluators.scales import scale_value
-from kiln_mcp.evaluators.value_comparison import (
-    MEASURES,
-    FieldResult,
-    ListCounts,
-    Path,
-    ValueComparison,
-    field_paths,
-)
+from kiln_mcp.evaluators.schema_parts import Path, field_paths
+from kiln_mcp.evaluators.value_comparison import FieldResult, ValueComparison
 from storage import EvalOutputScore
 from storage.records.evaluation import score_key
+
+LONGEST_NAME: Final = 32
+"""Characters of the name of a score."""
+_UNNAMEABLE: Final = re.compile(r"[\\/?%*:|\"<>.,;=\s]")
+"""What no name of a score has."""
+
+
+def score_names(fields: Sequence[str]) -> dict[str, str]:
+    """Return outermost fields by the names of their scores, which are short and have keys.
+
+    A field without letters of a key, such as one in Japanese, gets a name made from its own.
+    """
+    names: dict[str, str] = {}
+    keys: set[str] = set()
+    for field in fields:
+        name = " ".join(_UNNAMEABLE.sub(" ", field).split()).strip("_ ")
+        key = score_key(name)
+        if not key.strip("_") or key in keys or len(name) > LONGEST_NAME or key in MEASURES:
+            name = f"Field {blake2b(field.encode(), digest_size=3).hexdigest()}"
+        keys.add(score_key(name))
+        names[name] = field
+    return names
 
 
 def scores_of(
@@ -82,7 +102,12 @@ def _counts_of_whole(comparison: ValueComparison) -> ListCounts:
 
 def _by_key(results: Mapping[Path, FieldResult]) -> dict[str, FieldResult]:
     """Return results by the keys that name them; a last name that two fields share names none."""
-    results_by_key = {score_key("_".join(path)): result for path, result in results.items()}
+    results_by_key = {
+        score_key(name): results[field,]
+        for name, field in score_names([path[0] for path in results if len(path) == 1]).items()
+    }
+    for path, result in results.items():
+        results_by_key.setdefault(score_key("_".join(path)), result)
     names = [score_key(path[-1]) for path in results]
     for path, result in results.items():
         name = score_key(path[-1])

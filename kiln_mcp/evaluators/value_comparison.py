@@ -6,63 +6,34 @@ at their ends and in one Unicode form, unless the rules say otherwise.
 """
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Final, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.schema_types import allows_type, as_typed
-from kiln_mcp.evaluators.text_comparison import is_same_text, json_text, quote
-from storage.records.evaluator import ComparisonRules
-from storage.text.schema_references import resolve_reference
-
-Path = tuple[str, ...]
+from kiln_mcp.evaluators.item_matches import ListCounts, count_matches
+from kiln_mcp.evaluators.schema_parts import (
+    ANY_SCHEMA,
+    Path,
+    Schema,
+    as_typed,
+    branch_of,
+    field_paths,
+    items_of,
+    part_of,
+)
+from kiln_mcp.evaluators.text_comparison import difference, is_same_text, json_text, normal_text
+from storage.records.evaluator import ComparisonRules, FieldRules
 
 _SECONDS_A_DAY: Final = 86_400
 _SHOWN_DIFFERENCES: Final = 5
-_ANY_SCHEMA: Final[Mapping[str, JsonValue]] = {}
-_DEEPEST_FIELD: Final = 3
-_MOST_PAIRS: Final = 1_000_000
-"""Pairs of list items that are compared one by one; a longer list is compared as it is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListCounts:
-    """How the items of a list agree, order aside.
-
-    Attributes:
-        matches: Items that both lists have.
-        extra: Items that the output alone has.
-        missing: Items that the expected list alone has.
-    """
-
-    matches: int
-    extra: int
-    missing: int
-
-    def measure(self, name: str) -> float:
-        """Return `precision`, `recall` or `f1`, from 0 to 1; two empty lists agree.
-
-        Source:
-            van Rijsbergen (1979), Information Retrieval, chapter 7.
-        """
-        output_count = self.matches + self.extra
-        expected_count = self.matches + self.missing
-        if not output_count and not expected_count:
-            return 1.0
-        match name:
-            case "precision":
-                return self.matches / output_count if output_count else 0.0
-            case "recall":
-                return self.matches / expected_count if expected_count else 0.0
-            case _:
-                return 2 * self.matches / (output_count + expected_count)
-
-
-MEASURES: Final = ("precision", "recall", "f1")
+_MOST_STEPS: Final = 200_000
+"""Values of one output that are compared, those of lists in pairs."""
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ].*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +89,7 @@ def compare_values(
     actual: JsonValue,
     expected: JsonValue,
     rules: ComparisonRules,
-    schema: Mapping[str, JsonValue] | None = None,
+    schema: Schema | None = None,
     *,
     is_case_sensitive: bool = True,
 ) -> ValueComparison:
@@ -131,52 +102,45 @@ def compare_values(
         schema: The schema of both, where there is one: it tells dates, sets and numbers in text.
         is_case_sensitive: Whether capital and small letters differ.
     """
-    expected_value = _structure(expected, is_json=bool(schema))
+    expected_value = structure(expected, is_json=bool(schema))
     if isinstance(expected_value, str):
         actual_text = actual if isinstance(actual, str) else json.dumps(actual, ensure_ascii=False)
         same = is_same_text(actual_text, expected_value, rules, is_case_sensitive=is_case_sensitive)
-        detail = "" if same else _difference(actual_text, expected_value)
-        return ValueComparison(FieldResult(same, detail))
-    actual_value = _structure(actual, is_json=True)
-    comparer = _Comparer(rules, schema or _ANY_SCHEMA, is_case_sensitive=is_case_sensitive)
+        detail = "" if same else difference(actual_text, expected_value)
+        return _as_whole(FieldResult(same, detail), schema)
+    actual_value = structure(actual, is_json=True)
+    comparer = _Comparer(rules, schema or ANY_SCHEMA, is_case_sensitive=is_case_sensitive)
     try:
-        total = comparer.compare(actual_value, expected_value, schema or _ANY_SCHEMA)
-    except RecursionError:
-        same = json_text(actual) == json_text(expected)
-        return ValueComparison(FieldResult(same, "" if same else "nested too deeply to compare"))
+        total = comparer.compare(actual_value, expected_value, schema or ANY_SCHEMA, ())
+    except (RecursionError, _TooMuch):
+        same = json_text(actual_value) == json_text(expected_value)
+        return _as_whole(FieldResult(same, "" if same else "too large to compare"), schema)
+    if not isinstance(expected_value, dict):
+        return _as_whole(total, schema)
+    if not isinstance(actual_value, dict):
+        return ValueComparison(total, _all_different(comparer.fields, schema))
     return ValueComparison(total, comparer.fields)
 
 
-def field_paths(schema: Mapping[str, JsonValue] | None) -> list[Path]:
-    """Return the paths of an object schema's fields, outer ones first; empty for any other."""
-    return _paths(schema, schema, ()) if schema else []
+def _as_whole(total: FieldResult, schema: Schema | None) -> ValueComparison:
+    """Return a comparison of values that were not compared field by field."""
+    part = replace(total, detail="", counts=None)
+    return ValueComparison(total, dict.fromkeys(field_paths(schema), part))
 
 
-def _paths(
-    schema: Mapping[str, JsonValue], root: Mapping[str, JsonValue], path: Path
-) -> list[Path]:
-    properties = _target(schema, root).get("properties")
-    if not isinstance(properties, dict) or len(path) >= _DEEPEST_FIELD:
-        return []
-    own_paths = [(*path, name) for name in properties]
-    inner = [
-        inner_path
-        for name, part in properties.items()
-        if isinstance(part, dict)
-        for inner_path in _paths(part, root, (*path, name))
-    ]
-    return own_paths + inner
+def _all_different(
+    fields: Mapping[Path, FieldResult], schema: Schema | None
+) -> dict[Path, FieldResult]:
+    """Return the fields of an output that is no object: none agrees, also none that is null."""
+    no_field = FieldResult(is_equal=False, is_in_output=False, is_expected=False)
+    results = dict.fromkeys(field_paths(schema), no_field) | dict(fields)
+    return {
+        path: replace(part, is_equal=False, detail="the output is no object")
+        for path, part in results.items()
+    }
 
 
-def _target(
-    schema: Mapping[str, JsonValue], root: Mapping[str, JsonValue]
-) -> Mapping[str, JsonValue]:
-    """Return what a schema's local `$ref` names; a reference that leads nowhere allows anything."""
-    target = resolve_reference(root, dict(schema))
-    return _ANY_SCHEMA if target is None else target
-
-
-def _structure(value: JsonValue, *, is_json: bool) -> JsonValue:
+def structure(value: JsonValue, *, is_json: bool) -> JsonValue:
     """Return the JSON value that a text holds; if it need not be JSON, an object or list alone."""
     if not isinstance(value, str):
         return value
@@ -193,34 +157,42 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON value")
 
 
-class _Comparer:
-    """Compares values and notes each field of an object by its path."""
+class _TooMuch(Exception):
+    """More values are to be compared than one output may take."""
 
-    def __init__(
-        self, rules: ComparisonRules, root: Mapping[str, JsonValue], *, is_case_sensitive: bool
-    ) -> None:
+
+class _Comparer:
+    """Compares values and notes each field of an object by its path.
+
+    A brief one stops at the first difference and does not say which it is.
+
+    The items of a list have the path of the list, so that rules for `lines.sum` hold in each line.
+    """
+
+    def __init__(self, rules: ComparisonRules, root: Schema, *, is_case_sensitive: bool) -> None:
         self._rules = rules
+        self._rules_by_field = {part.field: part for part in rules.fields}
         self._root = root
         self._is_case_sensitive = is_case_sensitive
+        self._is_brief = False
+        self._steps = count(1)
         self.fields: dict[Path, FieldResult] = {}
 
     def compare(
-        self,
-        actual: JsonValue,
-        expected: JsonValue,
-        schema: Mapping[str, JsonValue],
-        path: Path = (),
+        self, actual: JsonValue, expected: JsonValue, schema: Schema, path: Path
     ) -> FieldResult:
         """Compare two values, and all fields below them."""
-        schema = self._branch(schema, expected)
+        if next(self._steps) > _MOST_STEPS:
+            raise _TooMuch
+        schema = branch_of(schema, self._root, actual if expected is None else expected)
         actual, expected = as_typed(actual, schema), as_typed(expected, schema)
         if isinstance(expected, dict):
             result = self._compare_objects(actual, expected, schema, path)
         elif isinstance(expected, list):
-            result = self._compare_lists(actual, expected, schema)
+            result = self._compare_lists(actual, expected, schema, path)
         else:
-            same = self._is_same_scalar(actual, expected, schema)
-            result = FieldResult(same, "" if same else _difference(actual, expected))
+            same = self._is_same_scalar(actual, expected, schema, path)
+            result = FieldResult(same, "" if same else self._say(actual, expected))
         if path:
             self.fields[path] = replace(
                 result, is_in_output=actual is not None, is_expected=expected is not None
@@ -228,11 +200,7 @@ class _Comparer:
         return result
 
     def _compare_objects(
-        self,
-        actual: JsonValue,
-        expected: Mapping[str, JsonValue],
-        schema: Mapping[str, JsonValue],
-        path: Path,
+        self, actual: JsonValue, expected: Mapping[str, JsonValue], schema: Schema, path: Path
     ) -> FieldResult:
         members = actual if isinstance(actual, dict) else {}
         are_equal = isinstance(actual, dict)
@@ -240,94 +208,164 @@ class _Comparer:
             place = (*path, name)
             if ".".join(place) in self._rules.ignored_fields:
                 continue
-            part = _part(schema, name)
+            part = part_of(schema, name)
             result = self.compare(members.get(name), expected.get(name), part, place)
             are_equal = are_equal and result.is_equal
-        return FieldResult(are_equal, "" if are_equal else _difference(actual, dict(expected)))
+            if self._is_brief and not are_equal:
+                break
+        return FieldResult(are_equal, "" if are_equal else self._say(actual, dict(expected)))
 
     def _compare_lists(
-        self, actual: JsonValue, expected: Sequence[JsonValue], schema: Mapping[str, JsonValue]
+        self, actual: JsonValue, expected: Sequence[JsonValue], schema: Schema, path: Path
     ) -> FieldResult:
         items = actual if isinstance(actual, list) else []
-        part = schema.get("items")
-        item_schema = part if isinstance(part, dict) else _ANY_SCHEMA
-        counts = self._count(items, expected, item_schema)
-        is_set = schema.get("uniqueItems") is True or self._rules.list_order == "any"
-        if is_set:
+        part = items_of(schema)
+        own = self._rules_by_field.get(".".join(path))
+        if own is not None and own.item_key is not None:
+            counts = self._compare_by_key(items, expected, part, (path, own.item_key))
             same = counts.extra == counts.missing == 0
         else:
-            same = len(items) == len(expected) and all(
-                self._is_same(item, other, item_schema)
-                for item, other in zip(items, expected, strict=True)
-            )
+            counts = self._count(items, expected, part, path)
+            if schema.get("uniqueItems") is True or self._rules_at(path).list_order == "any":
+                same = counts.extra == counts.missing == 0
+            else:
+                same = len(items) == len(expected) and all(
+                    self._is_same(item, other, part, path)
+                    for item, other in zip(items, expected, strict=True)
+                )
         same = same and isinstance(actual, list)
-        detail = "" if same else _difference(actual, list(expected))
-        return FieldResult(same, detail, counts)
+        return FieldResult(same, "" if same else self._say(actual, list(expected)), counts)
+
+    def _compare_by_key(
+        self,
+        actual: Sequence[JsonValue],
+        expected: Sequence[JsonValue],
+        schema: Schema,
+        place: tuple[Path, str],
+    ) -> ListCounts:
+        """Compare the objects of two lists that have the same value under a key.
+
+        The fields of the objects are noted with the counts of their pairs. An object without a
+        partner counts for each of its fields.
+        """
+        path, key = place
+        results: dict[Path, list[FieldResult]] = {}
+        matches = extra = missing = 0
+        for item, partner in self._pairs(actual, expected, key):
+            inner = self._inner()
+            result = inner.compare(
+                {} if item is None else item, {} if partner is None else partner, schema, path
+            )
+            is_pair = item is not None and partner is not None
+            matches += is_pair and result.is_equal
+            extra += item is not None and not (is_pair and result.is_equal)
+            missing += partner is not None and not (is_pair and result.is_equal)
+            for place_in_item, part in inner.fields.items():
+                if len(place_in_item) > len(path):
+                    results.setdefault(place_in_item, []).append(part)
+        self.fields |= {at: _summary(parts) for at, parts in results.items()}
+        return ListCounts(matches, extra, missing)
+
+    def _pairs(
+        self, actual: Sequence[JsonValue], expected: Sequence[JsonValue], key: str
+    ) -> Iterator[tuple[JsonValue, JsonValue]]:
+        """Yield the items that have the same value under a key; None for a missing partner."""
+        waiting: dict[str, list[JsonValue]] = {}
+        for item in expected:
+            waiting.setdefault(self._normal_key(_member(item, key), ()), []).append(item)
+        for item in actual:
+            partners = waiting.get(self._normal_key(_member(item, key), ()), [])
+            yield item, partners.pop(0) if partners else None
+        for partners in waiting.values():
+            for item in partners:
+                yield None, item
 
     def _count(
         self,
         actual: Sequence[JsonValue],
         expected: Sequence[JsonValue],
-        schema: Mapping[str, JsonValue],
+        schema: Schema,
+        path: Path,
     ) -> ListCounts:
         """Count the items of both lists: those that are written alike, then those that compare."""
-        keys, expected_keys = _json_keys(actual), _json_keys(expected)
-        alike = Counter(keys) & Counter(expected_keys)
-        matches = alike.total()
-        actual_places = _without(keys, alike)
-        expected_places = _without(expected_keys, alike)
-        if len(actual_places) * len(expected_places) <= _MOST_PAIRS:
-            for index in actual_places:
-                place = next(
-                    (
-                        other
-                        for other in expected_places
-                        if self._is_same(actual[index], expected[other], schema)
-                    ),
-                    None,
-                )
-                if place is not None:
-                    expected_places.remove(place)
-                    matches += 1
-        return ListCounts(matches, len(actual) - matches, len(expected) - matches)
+        keys = [self._normal_key(item, path) for item in actual]
+        expected_keys = [self._normal_key(item, path) for item in expected]
+        return count_matches(
+            keys,
+            expected_keys,
+            lambda place, other: self._is_same(actual[place], expected[other], schema, path),
+        )
 
-    def _is_same(
-        self, actual: JsonValue, expected: JsonValue, schema: Mapping[str, JsonValue]
-    ) -> bool:
+    def _normal_key(self, item: JsonValue, path: Path) -> str:
+        """Return a text that is the same for items that are one by every rule."""
+        if isinstance(item, float) and item.is_integer():
+            item = int(item)
+        if isinstance(item, str):
+            rules = self._rules_at(path)
+            item = normal_text(item, rules, is_case_sensitive=self._is_case_sensitive)
+        return json.dumps(item, ensure_ascii=False, sort_keys=True)
+
+    def _is_same(self, actual: JsonValue, expected: JsonValue, schema: Schema, path: Path) -> bool:
         """Return whether two values inside a list are one; their fields are not noted."""
+        inner = self._inner()
+        inner._is_brief = True
+        return inner.compare(actual, expected, schema, path).is_equal
+
+    def _say(self, actual: JsonValue, expected: JsonValue) -> str:
+        return "" if self._is_brief else difference(actual, expected)
+
+    def _inner(self) -> "_Comparer":
         inner = _Comparer(self._rules, self._root, is_case_sensitive=self._is_case_sensitive)
-        return inner.compare(actual, expected, schema).is_equal
+        inner._steps = self._steps
+        return inner
 
     def _is_same_scalar(
-        self, actual: JsonValue, expected: JsonValue, schema: Mapping[str, JsonValue]
+        self, actual: JsonValue, expected: JsonValue, schema: Schema, path: Path
     ) -> bool:
+        rules = self._rules_at(path)
         if isinstance(actual, bool) or isinstance(expected, bool) or expected is None:
             return actual is expected
         if isinstance(expected, int | float):
-            return isinstance(actual, int | float) and _is_close(actual, expected, self._rules)
+            return isinstance(actual, int | float) and _is_close(actual, expected, rules)
         if not isinstance(actual, str) or not isinstance(expected, str):
             return False
-        if schema.get("format") in {"date", "date-time"} or self._rules.date_tolerance_days:
+        if schema.get("format") in {"date", "date-time"} or rules.date_tolerance_days:
             moments = _moment(actual), _moment(expected)
             if moments[0] is not None and moments[1] is not None:
                 distance = abs((moments[0] - moments[1]).total_seconds())
-                return distance <= self._rules.date_tolerance_days * _SECONDS_A_DAY
-        return is_same_text(
-            actual, expected, self._rules, is_case_sensitive=self._is_case_sensitive
-        )
+                return distance <= rules.date_tolerance_days * _SECONDS_A_DAY
+        return is_same_text(actual, expected, rules, is_case_sensitive=self._is_case_sensitive)
 
-    def _branch(self, schema: Mapping[str, JsonValue], value: JsonValue) -> Mapping[str, JsonValue]:
-        """Return the branch of a choice of schemas that a value takes by its type."""
-        schema = _target(schema, self._root)
-        for word in ("anyOf", "oneOf"):
-            choices = schema.get(word)
-            if isinstance(choices, list):
-                branches = [
-                    _target(choice, self._root) for choice in choices if isinstance(choice, dict)
-                ]
-                suitable = [branch for branch in branches if allows_type(branch, value)]
-                return next(iter(suitable or branches), _ANY_SCHEMA)
-        return schema
+    def _rules_at(self, path: Path) -> ComparisonRules:
+        """Return the rules of a field: its own, where it has some."""
+        own = self._rules_by_field.get(".".join(path)) if self._rules_by_field else None
+        return self._rules if own is None else _with_own(self._rules, own)
+
+
+def _with_own(rules: ComparisonRules, own: FieldRules) -> ComparisonRules:
+    values = own.model_dump(exclude={"field", "item_key"}, exclude_none=True)
+    return rules.model_copy(update=values)
+
+
+def _summary(parts: Sequence[FieldResult]) -> FieldResult:
+    """Return how one field agrees in all objects of a list."""
+    different = [part for part in parts if not part.is_equal]
+    counts = ListCounts(
+        sum(part.is_equal and not part.is_absent for part in parts),
+        sum(part.is_in_output for part in different),
+        sum(part.is_expected for part in different),
+    )
+    return FieldResult(
+        not different,
+        different[0].detail if different else "",
+        counts,
+        any(part.is_in_output for part in parts),
+        any(part.is_expected for part in parts),
+    )
+
+
+def _member(item: JsonValue, key: str) -> JsonValue:
+    return item.get(key) if isinstance(item, dict) else None
 
 
 def _is_close(actual: float, expected: float, rules: ComparisonRules) -> bool:
@@ -343,34 +381,12 @@ def _is_close(actual: float, expected: float, rules: ComparisonRules) -> bool:
 
 
 def _moment(text: str) -> datetime | None:
+    """Return the moment of an ISO 8601 date or time; without a zone it is one of UTC."""
+    word = text.strip()
+    if not _DATE.fullmatch(word):
+        return None
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(word.upper())
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _part(schema: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
-    properties = schema.get("properties")
-    part = properties.get(name) if isinstance(properties, dict) else None
-    return part if isinstance(part, dict) else _ANY_SCHEMA
-
-
-def _json_keys(items: Sequence[JsonValue]) -> list[str]:
-    return [json.dumps(item, ensure_ascii=False, sort_keys=True) for item in items]
-
-
-def _without(keys: Sequence[str], alike: Counter[str]) -> list[int]:
-    """Return the places of the keys that remain once the alike ones are taken, each as often."""
-    remaining = Counter(alike)
-    places: list[int] = []
-    for index, key in enumerate(keys):
-        if remaining[key]:
-            remaining[key] -= 1
-        else:
-            places.append(index)
-    return places
-
-
-def _difference(actual: JsonValue, expected: JsonValue) -> str:
-    return f"{quote(json_text(actual))} against {quote(json_text(expected))}"

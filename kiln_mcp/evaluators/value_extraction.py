@@ -129,6 +129,8 @@ def as_set(value: object) -> frozenset[str]:
 
 def _item_text(item: object) -> str:
     """Return an item as text in which equal items look the same."""
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
     return normal_text(json_text(cast("JsonValue", item)), _USUAL_RULES)
 
 

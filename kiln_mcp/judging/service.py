@@ -12,6 +12,7 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
 from kiln_mcp.evals.runner import carry_out
+from kiln_mcp.evals.sentences import HOST_IS_NOT_BLIND
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
@@ -38,6 +39,7 @@ from kiln_mcp.labels.entries import (
     without_confirmation,
 )
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
+from kiln_mcp.llm import HOST
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -178,6 +180,7 @@ async def measure_agreement(
             warnings=[
                 *failure_warnings(outcomes),
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
+                *([HOST_IS_NOT_BLIND] if any(j.evaluator.model == HOST for j in judges) else []),
             ],
             next=merge_steps(
                 next_steps(results, task_eval),

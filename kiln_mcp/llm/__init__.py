@@ -36,14 +36,16 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
+from kiln_mcp.llm.providers.order_batches import MARKER, OrderBatch, WorkOrder
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from kiln_mcp.llm.providers.work_orders import HOST, WorkOrder, WorkOrders
+from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.response_cache.cache import Spending
 from kiln_mcp.llm.response_cache.expense import Expense
 
 __all__ = [
     "EMBEDDED",
     "HOST",
+    "MARKER",
     "Alternative",
     "AnswerRestart",
     "AnswerState",
@@ -62,6 +64,7 @@ __all__ = [
     "ModelAnswer",
     "ModelError",
     "ModelRequest",
+    "OrderBatch",
     "ReasoningDelta",
     "Role",
     "ServerSettings",

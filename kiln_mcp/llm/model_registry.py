@@ -41,6 +41,8 @@ from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 
 NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
+HOST_CONCURRENCY: Final = 100
+"""Work orders of one job at a time: more than fit into one answer, so that batches are full."""
 
 
 class ModelRegistry:
@@ -157,6 +159,8 @@ class ModelRegistry:
         """Return the width of a model that is of no configured server."""
         if model == EMBEDDED:
             return self._embedded.concurrency
+        if model == HOST:
+            return HOST_CONCURRENCY
         route = self._routes.get(model)
         if route is None or self.is_free(model):
             return self._settings.hosted_concurrency

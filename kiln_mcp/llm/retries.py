@@ -1,6 +1,7 @@
 """Send a request: within its budget, through its rate limiter, with retries."""
 
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count
@@ -16,8 +17,12 @@ from kiln_mcp.llm.limits.rate_limiter import RateLimiter
 from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
+from kiln_mcp.llm.response_cache.cache import CacheEntry
 
 LONGEST_WAIT_S: Final = 30.0
+
+Keep = Callable[[ModelAnswer], Awaitable[CacheEntry]]
+"""Keeps an answer where a kill of this process does not reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,20 @@ class RetryPolicy:
         self._random = random.Random()
 
     async def send(
-        self, route: Route, request: ModelRequest, reservation: Reservation, wait_policy: WaitPolicy
-    ) -> ModelAnswer:
-        """Return a model's answer.
+        self,
+        route: Route,
+        request: ModelRequest,
+        reservation: Reservation,
+        wait_policy: WaitPolicy,
+        keep: Keep,
+    ) -> CacheEntry:
+        """Return a model's answer as it is kept.
+
+        The call holds its turn at the server until its answer is kept. So no more answers can be
+        lost with this process than calls may be in flight.
 
         Raises:
-            ModelError: Its last attempt failed.
+            ModelError: Its last attempt failed, or its answer could not be kept.
             BudgetSpent: The budget ends before the next attempt.
         """
         request = replace(request, model=route.name)
@@ -72,7 +85,7 @@ class RetryPolicy:
                     answer = await route.model.complete(request)
                     passing.usage = answer.usage
                     reservation.pay(answer.usage)
-                    return answer
+                    return await keep(answer)
             except NotSent:
                 await reservation.renew()
             except Unavailable as error:

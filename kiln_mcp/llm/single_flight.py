@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 
@@ -85,8 +86,8 @@ class SingleFlight:
                 return turn.entry
             await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
-                answer = await self._retries.send(route, request, reservation, call.wait_policy)
-                return await self._remember(turn.key, request, call, answer, reservation)
+                keep = partial(self._remember, turn.key, request, call, reservation)
+                return await self._retries.send(route, request, reservation, call.wait_policy, keep)
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call
@@ -107,7 +108,7 @@ class SingleFlight:
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
-                        yield await self._remember(turn.key, request, call, part, reservation)
+                        yield await self._remember(turn.key, request, call, reservation, part)
                     else:
                         yield part
 
@@ -130,8 +131,8 @@ class SingleFlight:
         key: Key,
         request: ModelRequest,
         call: Call,
-        answer: ModelAnswer,
         reservation: Reservation,
+        answer: ModelAnswer,
     ) -> CacheEntry:
         value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for

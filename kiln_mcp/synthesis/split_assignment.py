@@ -20,6 +20,9 @@ from storage.errors import NextStep, Refusal
 _BATCH: Final = 1000
 """Items whose tags change in one transaction."""
 
+Batch = Sequence[tuple[TaskRun, str | None]]
+"""Items with their parts, of one transaction; None takes an item out of its part."""
+
 
 @dataclass(frozen=True, slots=True)
 class DealRequest:
@@ -102,7 +105,7 @@ async def save_deal(
         deal: Their parts.
     """
     tags = part_tags(deal.record.name)
-    *batches, last = assignment_batches(zip(runs, deal.parts, deal.groups, strict=True), tags)
+    *batches, last = deal_batches(zip(runs, deal.parts, deal.groups, strict=True), tags)
     for batch in batches:
         async with store.transaction() as change:
             await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
@@ -138,7 +141,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
 
 def assignment_batches(
     assignments: Iterable[tuple[TaskRun, str, str]], tags: Mapping[str, str]
-) -> list[Sequence[tuple[TaskRun, str]]]:
+) -> list[Batch]:
     """Return the items whose tags change with their parts, for transactions of about a thousand.
 
     A group is in one transaction if it has no more than that. So a process that is killed leaves
@@ -148,11 +151,11 @@ def assignment_batches(
         assignments: Each item, its part and its group.
         tags: The tag of each part.
     """
-    by_group: dict[str, list[tuple[TaskRun, str]]] = defaultdict(list)
+    by_group: dict[str, list[tuple[TaskRun, str | None]]] = defaultdict(list)
     for run, part, group in assignments:
         if with_part_tag(run, part, tags) is not run:
             by_group[group].append((run, part))
-    batches: list[list[tuple[TaskRun, str]]] = [[]]
+    batches: list[list[tuple[TaskRun, str | None]]] = [[]]
     for members in by_group.values():
         for begin in range(0, len(members), _BATCH):
             some = members[begin : begin + _BATCH]
@@ -162,16 +165,32 @@ def assignment_batches(
     return list(batches)
 
 
-def assign_parts(
-    change: Change, assignments: Iterable[tuple[TaskRun, str]], tags: Mapping[str, str]
-) -> None:
+def deal_batches(
+    assignments: Iterable[tuple[TaskRun, str, str]], tags: Mapping[str, str]
+) -> list[Batch]:
+    """Return the changes of a deal, a transaction each; the last one may be empty.
+
+    If there are several, items of an earlier deal are taken out of their parts before the first
+    one gets a new part. So a process that is killed leaves items without a part, which the next
+    deal completes, and never parts of two deals.
+    """
+    batches = assignment_batches(assignments, tags)
+    if len(batches) == 1:
+        return batches
+    removals = [[(run, None) for run, _ in batch if part_of(run, tags)] for batch in batches]
+    return [*filter(None, removals), *batches]
+
+
+def assign_parts(change: Change, assignments: Batch, tags: Mapping[str, str]) -> None:
     """Note the tags of items' parts. Blocks: call it in a thread."""
     for run, part in assignments:
         change.amend(run, partial(with_part_tag, part=part, tags=tags))
 
 
-def with_part_tag(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:
-    """Return a run with the tag of one part of a split and of no other."""
+def with_part_tag(run: TaskRun, part: str | None, tags: Mapping[str, str]) -> TaskRun:
+    """Return a run with the tag of one part of a split and of no other; None for no part."""
+    if part is None:
+        return run.replace(tags=tuple(tag for tag in run.tags if tag not in tags.values()))
     other_tags = [tag for tag in run.tags if tag not in tags.values()]
     is_dealt = tags[part] in run.tags and len(other_tags) + 1 == len(run.tags)
     return run if is_dealt else run.replace(tags=(*other_tags, tags[part]))
@@ -182,7 +201,7 @@ def grouping_keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None
     return [topic_of(run) if by_topic else None for run in runs]
 
 
-def part_of(run: TaskRun, tags: dict[str, str]) -> str | None:
+def part_of(run: TaskRun, tags: Mapping[str, str]) -> str | None:
     """Return the part of a split that a run is in, None if it is in none."""
     return next((part for part, tag in tags.items() if tag in run.tags), None)
 

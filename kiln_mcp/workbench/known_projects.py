@@ -43,6 +43,7 @@ class KnownProject(BaseModel):
         name: Its name when it was last opened.
         folder: Its folder.
         keeps_name: Whether the person chose it among the projects of its name.
+        id: The project's id, by which it is known again in another folder; "" in older lists.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
@@ -50,6 +51,7 @@ class KnownProject(BaseModel):
     name: str
     folder: Path
     keeps_name: bool = False
+    id: str = ""
 
     @property
     def exists(self) -> bool:
@@ -119,7 +121,8 @@ class KnownProjects:
         """Return the folder that a reference means.
 
         Raises:
-            UnknownProject: No project has this name or path, or its folder does not exist.
+            UnknownProject: No project has this name or path, or its folder does not exist: also if
+                the person chose it among others of its name.
             AmbiguousProject: Two projects have this name.
         """
         if looks_like_path(reference.text):
@@ -127,8 +130,10 @@ class KnownProjects:
         namesakes = [p for p in self.projects() if _same_name(p.name, reference.text)]
         existing = [project for project in namesakes if project.exists]
         below = reference.path
-        if owners := [project for project in existing if project.keeps_name]:
-            existing, below = owners[-1:], None
+        if owners := [project for project in namesakes if project.keeps_name]:
+            if existing and owners[-1] not in existing:
+                raise _missing_choice(reference.text, owners[-1].folder, existing)
+            existing, below = [owner for owner in owners[-1:] if owner.exists], None
         folders = [project.folder for project in existing]
         if below is not None and _holds_project(below) and below not in _with_targets(folders):
             folders.append(below)
@@ -170,20 +175,26 @@ class KnownProjects:
     def remember(self, store: ProjectStore) -> None:
         """Keep the project's folder and name for the next time.
 
+        A project that was moved takes the place that it had in the list.
+
         Raises:
             OSError: The disk refused.
         """
-        name, folder = store.project.name, store.folder
-        if looks_like_path(name) or any(
-            (project.name, project.folder) == (name, folder) for project in self.projects()
+        own = KnownProject(name=store.project.name, folder=store.folder, id=store.project.id)
+        if looks_like_path(own.name) or any(
+            project.model_copy(update={"keeps_name": False}) == own for project in self.projects()
         ):
             return
 
         def add(projects: Sequence[KnownProject]) -> Sequence[KnownProject]:
-            own = KnownProject(name=name, folder=folder)
-            if any(project.folder == folder for project in projects):  # it was renamed
-                return [own if project.folder == folder else project for project in projects]
-            return [*projects, own]
+            former = next((p for p in projects if p.folder == own.folder), None) or next(
+                (p for p in projects if p.id == own.id and not p.exists), None
+            )
+            if former is None:
+                return [*projects, own]
+            keeps_name = former.keeps_name and _same_name(former.name, own.name)
+            present = own.model_copy(update={"keeps_name": keeps_name})
+            return [present if project is former else project for project in projects]
 
         self._write(add)
 
@@ -293,6 +304,21 @@ def _missing(reference: str, folder: Path) -> UnknownProject:
         reference=reference,
         folder=folder,
         next=[NextStep(tool="import_project", reason="bring it back from an export")],
+    )
+
+
+def _missing_choice(
+    reference: str, folder: Path, namesakes: Sequence[KnownProject]
+) -> UnknownProject:
+    return UnknownProject(
+        "The project '{reference}' that the person chose is not there any more: its folder was "
+        "{folder}. Another project of this name is in {others}, and is not meant. If it was moved, "
+        "give the path of its new folder; for the other one give its path. For the name to mean "
+        "another one from now on, the person runs in a terminal: kiln-mcp projects --keep-name "
+        "FOLDER",
+        reference=reference,
+        folder=folder,
+        others=" and ".join(excerpt(project.folder) for project in namesakes),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import anyio
 import anyio.from_thread
@@ -27,7 +27,7 @@ from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import read_policy
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobClient, JsonObject
-from kiln_mcp.llm import Engine
+from kiln_mcp.llm import Engine, Message
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.folder_trust import Trust
@@ -46,6 +46,14 @@ LONGEST_PAUSE_S: Final = 1.0
 """The pause between two tries to claim work grows from the first to the second."""
 BYTES_A_CALL: Final = 16_384
 """The room that an answer takes on a disk: its cached row and the files of its result."""
+
+
+class Sampler(Protocol):
+    """The model of a client that lets servers ask it."""
+
+    async def sample(self, messages: tuple[Message, ...]) -> str | None:
+        """Return the model's answer; None if the client or its person declined."""
+        ...
 
 
 CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
@@ -67,6 +75,7 @@ class Workspace:
         projects: The projects that this person has opened.
         report: Where progress goes.
         person: How this call's person is reached; None if its door cannot ask.
+        sampler: The model of the client that calls; None if servers cannot ask it.
         job_client: Submits jobs and asks about them.
         client: The id of the client that calls, the same for all its calls; empty if unknown.
         caller: The name of the caller for people: the client's own name, or the door.
@@ -79,6 +88,7 @@ class Workspace:
     projects: KnownProjects
     report: ProgressReport = report_nothing
     person: Person | None = None
+    sampler: Sampler | None = None
     job_client: JobClient | None = None
     client: str = ""
     caller: str = "Python"

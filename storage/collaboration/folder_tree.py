@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.atomic_write import UNFINISHED
+from storage.collaboration.line_ends import keep_line_ends, put_entries
+from storage.conflict_copies import copied_paths
 from storage.git.errors import GitError
 from storage.git.git import Git
 from storage.git.safety import fault_of, unshared_files
@@ -62,12 +64,13 @@ def folder_tree(git: Git, head: str | None, theirs: str | None = None) -> str:
         git.run(*addition, action="save the history", extra=index, stdin=new_paths)
         lines = git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
         paths = {path for _, path in map(_mode_and_path, lines)}
-        if unchanged_lines := [line for line in filter_lines if _mode_and_path(line)[1] in paths]:
-            restoration = ("update-index", "-z", "--index-info")
-            git.run(*restoration, extra=index, stdin=nul_list(unchanged_lines))
+        entries = [_entry(line) for line in filter_lines if _mode_and_path(line)[1] in paths]
+        put_entries(git, entries, index)
         if unsafe := [path for mode, path in map(_mode_and_path, lines) if fault_of(path, mode)]:
             removal = ("update-index", "-z", "--force-remove", "--stdin")
             git.run(*removal, extra=index, stdin=nul_list(unsafe))
+        if head is not None:
+            keep_line_ends(git, head, index)
         return git.text("write-tree", extra=index)
 
 
@@ -87,7 +90,7 @@ def _filter_lines(git: Git, index: Mapping[str, str]) -> list[str]:
 
 
 def _new_parts(git: Git, index: Mapping[str, str], theirs: str | None) -> list[str]:
-    """Return the new files that are part of the project; no other file is read."""
+    """Return the new files that are part of the project, and copies of none; few are read."""
     options = ("-z", "--exclude-standard", "--", ".", ":(exclude,glob)**/.*.new")
     paths = git.lines("ls-files", "-o", *options, extra=index)
     new = [path for path in paths if not path.endswith("/")]  # a nested repository
@@ -99,6 +102,7 @@ def _new_parts(git: Git, index: Mapping[str, str], theirs: str | None) -> list[s
         their_paths = git.lines("ls-tree", "-r", "-z", "--name-only", theirs, "--", ".")
         still_foreign = set(unshared_files([*index_paths, *new, *their_paths]))
         foreign -= set(their_paths) - still_foreign
+    foreign |= copied_paths(git.folder, new, index_paths)
     return [path for path in new if path not in foreign]
 
 
@@ -116,6 +120,13 @@ def _remove_unfinished_files(git: Git) -> None:
 def nul_list(paths: Sequence[str]) -> bytes:
     """Return paths as git reads them with -z: each one ends with NUL."""
     return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+
+
+def _entry(line: str) -> tuple[str, str, str]:
+    """Return the mode, the object's id and the path in a line of git's index."""
+    head, _, path = line.partition("\t")
+    mode, name, _ = head.split(" ")
+    return mode, name, path
 
 
 def _mode_and_path(line: str) -> tuple[str, str]:

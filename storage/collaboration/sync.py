@@ -133,6 +133,14 @@ class Sharing:
             untracked_files=await anyio.to_thread.run_sync(self._branch.untracked_files),
         )
 
+    async def save_history(self) -> None:
+        """Save the history of what was done here; nothing if there is no usable history."""
+        try:
+            await self._check()
+            await self._store.run_exclusive(self._branch.save)
+        except WorkbenchError as error:
+            _log.info("The history is not saved: %s", error)
+
     async def conflicts(self) -> list[Conflict]:
         """Return the open conflicts, with the authors of their values if known."""
         return await anyio.to_thread.run_sync(self._conflicts)

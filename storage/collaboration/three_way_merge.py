@@ -139,8 +139,12 @@ def _object(content: bytes) -> dict[str, JsonValue] | None:
 
 
 def _lines(text: str) -> list[str]:
-    """Split a text at line feeds only, because JSON may hold other line separators."""
-    return text.removesuffix("\n").split("\n") if text else []
+    """Split a text at line feeds only, because JSON may hold other line separators.
+
+    A line of Windows is the same as one of another system.
+    """
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _time_of(line: str) -> datetime | None:

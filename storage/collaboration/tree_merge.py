@@ -1,16 +1,13 @@
 """Merge two commits file by file, and each record key by key. No file on disk changes."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from storage.collaboration.conflict_files import (
-    ConflictFile,
     deletion_conflict_file,
     field_conflict_file,
-    version_conflict_file,
 )
 from storage.collaboration.decisions import (
     Decisions,
@@ -19,31 +16,11 @@ from storage.collaboration.decisions import (
     read_decisions,
     records_to_keep,
 )
-from storage.collaboration.record_changes import Document, document_of
-from storage.collaboration.three_way_merge import (
-    ABSENT,
-    FieldConflict,
-    join_units,
-    merge_lines,
-    merge_objects,
-    merge_reports,
-)
-from storage.commits.side_files import is_report
-from storage.errors import UnreadableRecord
-from storage.format.layout import place_named
-from storage.format.record_text import read_record, revision_of
+from storage.collaboration.file_merge import FileMerges, Versions, merge_file
 from storage.git.errors import GitError
 from storage.git.git import EMPTY_TREE, FileChange, Git
-from storage.text.json_text import patch_json, same
 
 _FILE_MODE = "100644"
-
-
-@dataclass(frozen=True, slots=True)
-class _Versions:
-    base: bytes | None
-    ours: bytes | None
-    theirs: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +34,6 @@ class _Restorations:
 
     records: frozenset[str]
     files: frozenset[str]
-
-
-@dataclass(slots=True)
-class _Result:
-    """The result of a merge.
-
-    Attributes:
-        files: Files to put into our tree; None to remove one.
-        conflicts: The files of the conflicts that begin.
-    """
-
-    files: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
-    conflicts: list[ConflictFile] = field(default_factory=list[ConflictFile])
 
 
 def merge_commits(
@@ -89,10 +53,10 @@ def merge_commits(
     our_changes = {change.path: change for change in git.changes(base, ours)}
     their_changes = {change.path: change for change in git.changes(base, theirs)}
     decisions = read_decisions(git, prefix, base, our_changes, their_changes)
-    result = _Result()
+    result = FileMerges()
     paths = sorted(our_changes.keys() & their_changes)
     for path, versions in zip(paths, _versions(git, paths, base, ours, theirs), strict=True):
-        _merge_file(path, prefix, versions, result)
+        merge_file(path, prefix, versions, result)
     our_paths = [*_paths_of(our_changes), *records_to_keep(prefix, decisions.ours, our_changes)]
     their_paths = [
         *_paths_of(their_changes),
@@ -115,7 +79,7 @@ def merge_commits(
 
 
 def _reopen(
-    git: Git, prefix: str, commits: tuple[str, str, str], decisions: Decisions, result: _Result
+    git: Git, prefix: str, commits: tuple[str, str, str], decisions: Decisions, result: FileMerges
 ) -> None:
     """Open the conflicts again that were decided in two ways."""
     subjects = {conflict.subject for conflict in result.conflicts}
@@ -126,7 +90,7 @@ def _reopen(
         (versions,) = _versions(git, [prefix + path], *commits)
         has_both = versions.ours is not None and versions.theirs is not None
         if has_both and (path,) not in subjects:
-            _merge_file(prefix + path, prefix, versions, result)
+            merge_file(prefix + path, prefix, versions, result)
 
 
 def _paths_of(changes: Mapping[str, FileChange]) -> list[str]:
@@ -162,84 +126,9 @@ def _folders(path: str) -> list[str]:
     return [str(folder) for folder in reversed(PurePosixPath(path).parents)]
 
 
-def _versions(git: Git, paths: list[str], base: str, ours: str, theirs: str) -> list[_Versions]:
+def _versions(git: Git, paths: list[str], base: str, ours: str, theirs: str) -> list[Versions]:
     sides = [git.blobs([f"{side}:{path}" for path in paths]) for side in (base, ours, theirs)]
-    return [_Versions(*versions) for versions in zip(*sides, strict=True)]
-
-
-def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
-    ours, theirs = versions.ours, versions.theirs
-    if ours == theirs:
-        return
-    if ours is None or theirs is None:
-        result.files[path] = theirs if ours is None else ours
-    elif path.endswith(".kiln"):
-        try:
-            _merge_record(path, prefix, versions, result)
-        except ValueError:  # a number that JSON cannot hold, or a lone surrogate, on both sides
-            _keep_both(path, prefix, ours, theirs, result)
-    elif path.endswith(".jsonl"):
-        texts = [_text(side) for side in (versions.base, ours, theirs)]
-        result.files[path] = merge_lines(*texts).encode("utf-8", "surrogateescape")
-    elif is_report(path) and (merged := merge_reports(ours, theirs)) is not None:
-        result.files[path] = merged
-    else:
-        _keep_both(path, prefix, ours, theirs, result)
-
-
-def _keep_both(path: str, prefix: str, ours: bytes, theirs: bytes, result: _Result) -> None:
-    result.files[path] = theirs
-    other = _other_version(path, ours)
-    result.files[other] = ours
-    if path.startswith(prefix):
-        inside = path.removeprefix(prefix)
-        result.conflicts.append(version_conflict_file(inside, other.removeprefix(prefix)))
-
-
-def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
-    ours, theirs = document_of(versions.ours), document_of(versions.theirs)
-    if not ours or not theirs:
-        result.files[path] = versions.theirs if theirs else versions.ours
-        return
-    base = document_of(versions.base) or {}
-    merged, conflicts = merge_objects(base, ours, theirs)
-    if not _is_valid(path, merged) and _is_valid(path, theirs):
-        merged, conflicts = theirs, _all_differences(base, ours, theirs)
-    inside = path.removeprefix(prefix)
-    files = [field_conflict_file(inside, conflict) for conflict in conflicts]
-    text = patch_json(_text(versions.theirs), theirs, merged, _text(versions.ours))
-    result.files[path] = text.encode()
-    result.conflicts += files
-
-
-def _all_differences(base: Document, ours: Document, theirs: Document) -> list[FieldConflict]:
-    keys = [key for key in ours if key not in theirs or not same(ours[key], theirs[key])]
-    conflicts = [
-        FieldConflict((key,), base.get(key, ABSENT), ours[key], theirs.get(key, ABSENT))
-        for key in keys
-    ]
-    return join_units(conflicts, ours, theirs)
-
-
-def _is_valid(path: str, document: Document) -> bool:
-    place = place_named(PurePosixPath(path).name)
-    if place is None:
-        return True
-    try:
-        read_record(place.record, json.dumps(document).encode(), path)
-    except UnreadableRecord:
-        return False
-    return True
-
-
-def _text(content: bytes | None) -> str:
-    return (content or b"").decode("utf-8", "surrogateescape")
-
-
-def _other_version(path: str, content: bytes) -> str:
-    name = PurePosixPath(path)
-    mark = revision_of(content)[:6]
-    return str(name.with_name(f"{name.stem} (other version {mark}){name.suffix}"))
+    return [Versions(*versions) for versions in zip(*sides, strict=True)]
 
 
 def _write_tree(git: Git, start: str, files: dict[str, bytes | None]) -> str:

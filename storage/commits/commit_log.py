@@ -21,24 +21,34 @@ from uuid import uuid4
 from storage.atomic_write import (
     disk_errors,
     flush_folders,
-    move_folder,
     read_only,
     remove_empty_folders,
     remove_files,
-    replace_file,
     write_atomically,
 )
-from storage.border import LinkCheck, Reach, check_links
+from storage.border import PENDING, LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.pending_changes import Pending, was_changed_since
+from storage.commits.placement import (
+    move_all_into_place,
+    remove_file,
+    write_into_place,
+)
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
-from storage.errors import ProjectBusy, StaleRevision, UnsafePath, WriteError
+from storage.errors import (
+    ProjectBusy,
+    StaleRevision,
+    UnsafePath,
+    WriteError,
+)
 from storage.files import read_plain
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
+from storage.open_folders import OpenFolders
 from storage.refusals import already_deleted
+from storage.sqlite_files import make_private_folder
 
 __all__ = ["CommitLog", "FileEdit", "Move"]
 
@@ -59,7 +69,7 @@ class CommitLog:
         self._project = project
         self._pending = Pending(project, state)
         with disk_errors(state):
-            state.mkdir(parents=True, exist_ok=True)
+            make_private_folder(state)
         self._lock = ProjectLock(project, state / "lock", longest_wait_s)
 
     def recover(self) -> int:
@@ -169,8 +179,9 @@ class CommitLog:
             else:
                 self._refuse(steps[0], error)
             return
-        for step in steps:
-            self._put_in_place(step)
+        with OpenFolders(self._project) as folders:
+            for step in steps:
+                self._put_in_place(step, folders)
         self._flush([step for step in steps if step.error is None])
 
     def _flush(self, steps: Sequence[Step]) -> None:
@@ -190,10 +201,10 @@ class CommitLog:
         folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
         return {f"{self._project}/{folder}" for folder in folders}
 
-    def _put_in_place(self, step: Step) -> None:
+    def _put_in_place(self, step: Step, folders: OpenFolders) -> None:
         try:
             for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                replace_file(file, f"{self._project}/{edit.path}")
+                folders.move(f"{PENDING}/{os.path.basename(file)}", edit.path)  # noqa: PTH119
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending)
@@ -290,6 +301,7 @@ class CommitLog:
         Nobody was told that the change was made. So what others wrote meanwhile stays, and the
         unwritten contents of the change are kept in the trash.
         """
+        self._pending.prepare()
         contents = [self._content_of(edit.path) for edit in change.edits]
         missing = self._missing(change.edits)
         is_to_do = [
@@ -313,7 +325,7 @@ class CommitLog:
         else:
             for edit, to_do in zip(change.edits, is_to_do, strict=True):
                 if to_do:
-                    write_atomically(self._project / edit.path, edit.content)
+                    write_into_place(self._project, edit.path, edit.content)
             self._move(change)
         if any(is_foreign) or is_moved_since:
             self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
@@ -377,18 +389,7 @@ class CommitLog:
         self._move_all([move for move in change.moves if self._is_to_move(move)])
 
     def _move_all(self, moves: Sequence[Move]) -> None:
-        """Move folders, and wait until the disk has their names: once for all if it can."""
-        waiting: set[Path] = set()
-        above: set[Path] = set()
-        for move in moves:
-            source, target = self._project / move.source, self._project / move.target
-            if source in above:  # this move takes away what waits to be flushed
-                flush_folders(waiting)
-                waiting, above = set(), set()
-            move_folder(source, target)
-            waiting |= {source.parent, target.parent}
-            above.update(source.parents, target.parents)
-        flush_folders(waiting)
+        move_all_into_place(self._project, [(move.source, move.target) for move in moves])
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
@@ -399,10 +400,10 @@ class CommitLog:
             if self._content_of(edit.path) != edit.content:
                 continue
             if edit.expected is None:
-                path.unlink()
+                remove_file(self._project, edit.path)
                 remove_empty_folders(path.parent, self._project)
             elif was is not None:
-                write_atomically(path, was)
+                write_into_place(self._project, edit.path, was)
 
 
 def _revision(content: bytes | None) -> str | None:

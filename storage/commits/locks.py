@@ -55,7 +55,7 @@ class ProjectLock:
     def __init__(self, project: Path, file: Path, longest_wait_s: float = LONGEST_WAIT_S) -> None:
         self._project = project
         self._longest_wait_s = longest_wait_s
-        self._file = FileLock(file)
+        self._file = FileLock(file, mode=0o600)
         self._threads = _thread_lock(file)
 
     @contextmanager

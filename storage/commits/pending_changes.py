@@ -23,12 +23,14 @@ from storage.atomic_write import (
     write_atomically,
 )
 from storage.border import FOREIGN, PENDING, check_links, has_links
+from storage.commits.placement import parent_maker
 from storage.commits.seal import JournalSeal
 from storage.commits.steps import Step
 from storage.commits.trash import keep_out_of_git
 from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
 from storage.files import read_plain
+from storage.open_folders import OpenFolders
 
 _LONGEST_STEM: Final = 80
 _NO_JOURNAL: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EFBIG})
@@ -85,7 +87,9 @@ class Pending:
             for step in steps
             for edit in step.pending.edits
         ]
-        fresh = iter(write_all_aside(files, self._folder))
+        with OpenFolders(self._project) as folders:
+            make_parent = parent_maker(self._project, folders)
+            fresh = iter(write_all_aside(files, self._folder, make_parent))
         for step in steps:
             step.fresh = tuple(islice(fresh, len(step.pending.edits)))
         for step in steps:

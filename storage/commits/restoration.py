@@ -10,9 +10,11 @@ from storage.commits.trash import (
     TrashEntry,
     find_by_folder,
     find_trash_entry,
+    reach_of,
     remove_for_good,
 )
 from storage.errors import Refusal
+from storage.format.copies import KIND
 from storage.format.layout import place_named, place_of
 from storage.text.kind_words import kind_word
 
@@ -32,7 +34,8 @@ def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
     entry = find_trash_entry(project, key)
     _check_parents(project, entry)
     target = project / entry.folder
-    if (target / f"{entry.kind}.kiln").exists():
+    is_file = entry.kind == KIND and os.path.lexists(target)
+    if is_file or (target / f"{entry.kind}.kiln").exists():
         raise Refusal(
             "{record} was not restored, because it exists again: somebody else kept it or restored "
             "it. To have the version in the trash, delete it and restore that one. Nothing has "
@@ -44,7 +47,7 @@ def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
     leftover_place = PurePosixPath(FOLDER, _UNDONE, entry.key)
     if _fits(project, content, target, moves):
         moves.append(Move(str(PurePosixPath(FOLDER, entry.key)), str(leftover_place)))
-    log.commit([], moves)
+    log.commit([], moves, reach=reach_of(entry.kind))
     remove_for_good(project, str(leftover_place))
     return entry
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from storage.atomic_write import write_atomically
-from storage.border import TRASH, check_links, check_path, has_links
+from storage.border import TRASH, Reach, check_links, check_path, has_links
 from storage.errors import RecordNotFound, UnsafePath
 from storage.files import read_plain
+from storage.format.copies import KIND
 from storage.records.record import login_name, new_id
 
 FOLDER = TRASH
@@ -101,12 +102,17 @@ def _read_note(note: Path) -> TrashEntry | None:
         texts = [str(data[key]) for key in ("kind", "label", "folder", "deleted_by")]
         when = datetime.fromisoformat(str(data["deleted_at"])).astimezone(UTC)
         kind, label, folder, who = texts
-        check_path(folder)
+        check_path(folder, reach_of(kind))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError, UnsafePath):
         return None
     if not _KIND.fullmatch(kind):
         return None
     return TrashEntry(note.parent.name, kind, label, folder, when, who)
+
+
+def reach_of(kind: str) -> Reach:
+    """Return where records of a kind may lie; a copied file may lie beside project.kiln too."""
+    return Reach.SHARED if kind == KIND else Reach.RECORDS
 
 
 def find_trash_entry(project: Path, key: str) -> TrashEntry:

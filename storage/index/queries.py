@@ -111,6 +111,10 @@ class IndexReader:
         rows = await self.rows(sql.BY_IDS, {"kind": kind, "ids": json.dumps(ids)})
         return dict(cast("list[tuple[str, str]]", rows))
 
+    async def copies(self) -> list[tuple[str, str]]:
+        """Return the record files of copied folders, each with the file of its record."""
+        return cast("list[tuple[str, str]]", await self.rows(sql.COPIES, {}))
+
     async def duplicates(self) -> list[tuple[str, ...]]:
         """Return the groups of files that share an id; the id means the first one of each."""
         rows = cast("list[tuple[str, str, str]]", await self.rows(sql.DUPLICATES, {}))

@@ -26,6 +26,7 @@ from storage.format.layout import (
 )
 from storage.format.record_text import parse_record
 from storage.index import sql
+from storage.index.conflict_copies import ConflictCopies
 from storage.index.rows import (
     SLOTS,
     first_row,
@@ -87,6 +88,7 @@ class IndexBuilder:
         self.skipped_files: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         """Of the tasks and judges, by their files."""
+        self._copies = ConflictCopies(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,6 +101,7 @@ class IndexBuilder:
             listener: Told after each part of much work how many records were read so far.
         """
         self.skipped_files = {}
+        self._copies.reload()
         return self._take_in(self._differences(), listener)
 
     def note(
@@ -120,6 +123,8 @@ class IndexBuilder:
                 record_file = find(self._project, path)
                 if record_file is not None:
                     self._store(record_file, records.get(path))
+            self._copies.settle()
+        self._take_in_former_copies()
         folders = dict.fromkeys(map(_record_folder, moved_paths))
         self._take_in(chain.from_iterable(map(self._differences_in, folders)))
 
@@ -147,6 +152,7 @@ class IndexBuilder:
         except BaseException:
             self._connection.execute("ROLLBACK")
             self._numbers.clear()
+            self._copies.reload()
             raise
         self._connection.execute("COMMIT")
 
@@ -206,7 +212,7 @@ class IndexBuilder:
             for path in by_path:
                 yield _MissingRecord(path, parent, kind)
         for path, _, _, below in part:
-            if below:
+            if below and path not in self._copies.copies:
                 yield from self._below(path, place)
 
     # ------------------------------------------------------------ what is kept
@@ -226,9 +232,29 @@ class IndexBuilder:
                         changed += 1
                     else:
                         removals += self._forget_all(difference)
+                self._copies.settle()
             if listener is not None and len(batch) == _BATCH:
                 listener(changed)
+        if changed or removals:
+            self._take_in_former_copies()
+            self._forget_below_copies()
         return RefreshResult(changed, removals)
+
+    def _take_in_former_copies(self) -> None:
+        """Index the copies whose record went away: each is a record now, with all below it."""
+        for path in self._copies.former():
+            record_file = find(self._project, path)
+            if record_file is not None:
+                below = self._below(path, place_of(kind_named(record_file.kind)))
+                self._take_in(chain([record_file], below))
+
+    def _forget_below_copies(self) -> None:
+        """Forget what was indexed below a copy before it was known to be one."""
+        copies = self._connection.execute(sql.COPIES).fetchall()
+        rows = [row for path, _ in copies for row in self._rows_below(path)]
+        if rows:
+            with self._transaction():
+                self._forget(rows)
 
     def _forget_all(self, missing: _MissingRecord) -> int:
         """Forget a record and all below it; return how many these are."""
@@ -242,6 +268,7 @@ class IndexBuilder:
         return [row for (row,) in self._connection.execute(sql.ROWS_BELOW, {"path": path})]
 
     def _forget(self, rows: list[int]) -> None:
+        self._copies.note_removal(rows)
         for statement in sql.FORGET:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
@@ -262,6 +289,8 @@ class IndexBuilder:
             self._forget(rows)
         if not state.below and children_of(kind_named(record_file.kind)):
             self._forget(self._rows_below(state.path))
+        if record is not None:
+            self._copies.note(record_file.parent, record_file.kind, record.id)
         self._connection.execute(
             sql.ADD_RECORD,
             {

@@ -33,13 +33,15 @@ CREATE TABLE IF NOT EXISTS records (
     changed_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     below INTEGER NOT NULL CHECK (below IN (0, 1)),
-    problem TEXT
+    problem TEXT,
+    copy_of TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS records_by_parent
     ON records (parent, kind, path, changed_ns, size, below);
 CREATE INDEX IF NOT EXISTS records_by_id ON records (kind, id);
 CREATE INDEX IF NOT EXISTS records_by_kind ON records (kind);
 CREATE INDEX IF NOT EXISTS records_with_problems ON records (path) WHERE problem IS NOT NULL;
+CREATE INDEX IF NOT EXISTS copies ON records (path) WHERE copy_of IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS parents (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
 
@@ -126,9 +128,19 @@ WITH RECURSIVE under (row, path) AS (
 )
 SELECT row FROM under
 """
+SIBLINGS: Final[LiteralString] = """
+SELECT row, path, copy_of FROM records WHERE kind = :kind AND id = :id AND parent = :parent
+"""
+COPIES: Final[LiteralString] = """
+SELECT path, copy_of FROM records WHERE copy_of IS NOT NULL ORDER BY path
+"""
+SET_APART: Final[LiteralString] = """
+UPDATE records SET copy_of = :copy_of, problem = 'a conflict copy' WHERE row = :row
+"""
+KEY_OF: Final[LiteralString] = "SELECT path, parent, kind, id FROM records WHERE row = :row"
 LAST_ROW: Final[LiteralString] = "SELECT max(row) FROM records WHERE row >= :first AND row < :end"
 
-FORGET: Final[tuple[LiteralString, ...]] = (
+FORGET_VALUES: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM texts WHERE rowid = :row",
     "DELETE FROM facets WHERE row = :row",
     "DELETE FROM ratings WHERE row = :row",
@@ -136,8 +148,9 @@ FORGET: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM scores WHERE row = :row",
     "DELETE FROM results WHERE row = :row",
     "DELETE FROM runs WHERE row = :row",
-    "DELETE FROM records WHERE row = :row",
 )
+REMOVE: Final[LiteralString] = "DELETE FROM records WHERE row = :row"
+FORGET: Final[tuple[LiteralString, ...]] = (*FORGET_VALUES, REMOVE)
 ADD_RECORD: Final[LiteralString] = """
 INSERT INTO records (
     row, path, parent, kind, id, name, folded, created_us, changed_ns, size, below, problem
@@ -168,7 +181,8 @@ ADD_TEXT: Final[LiteralString] = (
 # Asking.
 
 PROBLEMS: Final[LiteralString] = """
-SELECT path, problem FROM records WHERE problem IS NOT NULL ORDER BY path
+SELECT path, problem FROM records
+WHERE problem IS NOT NULL AND copy_of IS NULL ORDER BY path
 """
 COUNTS: Final[LiteralString] = """
 SELECT kind, count(*) FROM records WHERE parent = :parent AND problem IS NULL GROUP BY kind
@@ -185,9 +199,9 @@ ORDER BY length(path) DESC, path DESC
 DUPLICATES: Final[LiteralString] = """
 SELECT kind, id, path FROM records
 WHERE (kind, id) IN (
-    SELECT kind, id FROM records GROUP BY kind, id
+    SELECT kind, id FROM records WHERE copy_of IS NULL GROUP BY kind, id
     HAVING count(*) > 1 AND id NOT IN ('', '000000000000')
-)
+) AND copy_of IS NULL
 ORDER BY kind, id, length(path), path
 """
 """Records that cannot be read, or say no id, are kept under these two."""

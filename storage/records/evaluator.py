@@ -37,6 +37,26 @@ class LlmJudge(Part):
     judge_instructions: tuple[str, ...] | None = None
 
 
+class FieldRules(Part):
+    """The rules of one field, where they differ from those of the whole output.
+
+    Attributes:
+        field: Its path with dots; `lines.sum` is a field of each object in the list `lines`.
+        text: As in ComparisonRules; null as for the whole output, like the next five.
+        item_key: For a list of objects: the field by whose value two objects are compared. Their
+            order does not count then.
+    """
+
+    field: Text
+    text: Literal["exact", "trimmed", "normalised", "similar"] | None = None
+    similarity: float | None = Field(default=None, ge=0, le=1)
+    number_tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    relative_tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    date_tolerance_days: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    list_order: Literal["same", "any"] | None = None
+    item_key: Text | None = None
+
+
 class ComparisonRules(Part):
     """When two values are one. Kiln does not know these rules: it compares text as it is.
 
@@ -50,6 +70,7 @@ class ComparisonRules(Part):
         date_tolerance_days: The most days that two dates differ.
         list_order: Whether the order of a list counts.
         ignored_fields: Fields that do not count, by their paths with dots.
+        fields: The rules of single fields.
     """
 
     text: Literal["exact", "trimmed", "normalised", "similar"] = "trimmed"
@@ -59,6 +80,7 @@ class ComparisonRules(Part):
     date_tolerance_days: float = Field(default=0, ge=0, allow_inf_nan=False)
     list_order: Literal["same", "any"] = "same"
     ignored_fields: tuple[str, ...] = ()
+    fields: tuple[FieldRules, ...] = ()
 
 
 class ExactMatch(Part):

@@ -120,7 +120,7 @@ def write_json(value: JsonValue) -> str:
 
 
 def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") -> str:
-    """Return the text with the difference between two values applied.
+    """Return the text with the difference between two values applied, its line ends kept.
 
     Args:
         text: Valid JSON.
@@ -140,7 +140,14 @@ def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") 
     root, end = _parse(text, start)
     donor = _donor(donor_text) if donor_text else None
     changed = _patch(root, old, new, _Style("", _unit_of(root)), donor)
-    return text[:start] + _render(changed) + text[end:]
+    return _with_line_ends_of(text, text[:start] + _render(changed) + text[end:])
+
+
+def _with_line_ends_of(text: str, result: str) -> str:
+    """Return a result with line ends of Windows if all of the text's are; strings have none."""
+    if "\r\n" not in text or text.count("\n") != text.count("\r\n"):
+        return result
+    return result.replace("\r\n", "\n").replace("\n", "\r\n")
 
 
 def same(first: JsonValue, second: JsonValue) -> bool:

@@ -26,6 +26,7 @@ from tests.hostile_corpus.changes import apply_change
 from tests.hostile_corpus.inputs import HostileInput, JsonObject, fill, read_inputs
 from tests.hostile_corpus.model_server import hostile_models
 from tests.hostile_corpus.world import World
+from work_orders import take_orders
 
 BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 FORBIDDEN: Final = re.compile(
@@ -310,11 +311,8 @@ async def _answer_orders(siege: Siege, client: Client, job: str, answer: JsonVal
     with anyio.move_on_after(CALL_WITHIN_S) as scope:
         is_open = True
         while is_open:
-            taken = await client.call_tool("take_work_orders", {"count": 20})
-            content: Mapping[str, Any] = taken.structured_content or {}
-            answers: list[JsonObject] = [
-                {"id": order["id"], "answer": answer} for order in content.get("orders", [])
-            ]
+            orders = await take_orders(client)
+            answers: list[JsonObject] = [{"id": order.id, "answer": answer} for order in orders]
             if answers:
                 came += len(answers)
                 await _call(siege, client, "answer_work_orders", {"answers": [*answers]})

@@ -512,3 +512,19 @@ def test_a_log_without_a_home_of_its_own_still_takes_nothing_from_a_stranger(
 ) -> None:
     project.pending("evil.json", _journal([FileEdit("project.kiln", b"x", None)], []))
     assert CommitLog(project.folder, tmp_path / "state").recover() == 0
+
+
+async def test_what_is_kept_in_the_home_is_its_persons_alone_whatever_the_umask(
+    tmp_path: Path,
+) -> None:
+    umask = os.umask(0)
+    try:
+        project, home = Project(name="P"), tmp_path / "home" / "of" / "ann"
+        async with await ProjectStore.create(tmp_path / "p", project, home=home) as store:
+            await store.save(Task(name="T", instruction="Answer."), parent=store.project)
+    finally:
+        os.umask(umask)
+    paths = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
+    assert {path.name: path.stat().st_mode & 0o077 for path in paths} == dict.fromkeys(
+        (path.name for path in paths), 0
+    )

@@ -52,6 +52,9 @@ class _OwnDaemon:
 def main() -> int:
     """Run the bridge without a command, else the command line."""
     if len(sys.argv) > 1 or sys.stdin.isatty():
+        from kiln_mcp.doors.interrupts import end_at_interrupt
+
+        end_at_interrupt()
         from kiln_mcp.doors.cli import main as command_line
 
         command_line(_OwnDaemon())

@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import click
 
+from kiln_mcp.doors.interrupts import INTERRUPTED, STOPPED
+
 FAILED = 1
 USAGE = 2
 NOT_APPROVED = 3
 SERVED_ALREADY = 75
 """Another daemon serves the home: EX_TEMPFAIL; the bridge uses the same code."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -33,9 +32,7 @@ def _explain(error: BaseException) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else FAILED
         case KeyboardInterrupt() | click.Abort():
-            return _say(
-                "Stopped. Finished work is saved; run the command again to continue.", INTERRUPTED
-            )
+            return _say(STOPPED, INTERRUPTED)
         case click.exceptions.Exit():
             return error.exit_code
         case click.ClickException():

@@ -5,12 +5,13 @@ this process instead, so that each refusal is said in the words of the command l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 import click
 from pydantic import JsonValue
@@ -18,6 +19,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.doors.cli.daemon_door import DaemonTools
+from kiln_mcp.doors.interrupts import Interrupts, ask_with_interrupts
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.capability_calls import Outcome, decline_outcome, job_outcome
 from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S
@@ -27,6 +29,15 @@ from kiln_mcp.workbench.workspace import Workspace
 
 _OWN_SETTINGS: Final = frozenset({"KILN_MCP_ITEM_SECONDS", "KILN_MCP_ITEM_MB", "KILN_MCP_GGUF"})
 """Settings of a process that are not sent with a call; with one of them, nothing is handed over."""
+
+_ANSWER_WITHIN_S: Final = 10.0
+"""How long after Ctrl-C the daemon may take to say whether it has begun a job."""
+
+
+def confirm_plan(plan: str) -> bool:
+    """Return whether the person at the terminal agrees to a plan."""
+    question = f"{for_terminal(plan)} Go ahead?"
+    return ask_with_interrupts(partial(click.confirm, question, err=True))
 
 
 def may_be_handed_over(item: AnyCapability, environment: Mapping[str, str]) -> bool:
@@ -44,11 +55,13 @@ class Handover:
         tools: The daemon's.
         agrees: Whether the person at the terminal agrees to the plan by an option of the command;
             None if nobody is there.
+        interrupts: The presses of Ctrl-C. A call that may begin a job has time to say so.
     """
 
     workspace: Workspace
     tools: DaemonTools
     agrees: bool | None
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     async def call(self, item: AnyCapability, arguments: Mapping[str, JsonValue]) -> Outcome | None:
         """Make a call; None if this process must make it, because the daemon refused or ended."""
@@ -56,11 +69,13 @@ class Handover:
         if isinstance(project := values.get("project"), str):
             values["project"] = str(await self.workspace.project_folder(project))
         while True:
-            data = await self._ask(item.name, values)
-            if data is None:
+            with self.interrupts.scope(_ANSWER_WITHIN_S) as scope:
+                data = await self._ask(item.name, values)
+            if scope.cancelled_caught or data is None:
                 return None
             if data.get("status") != "needs_approval" or self.agrees is None:
                 return _outcome_in(data)
+            await anyio.lowlevel.checkpoint_if_cancelled()
             plan, approval_id = str(data.get("plan")), str(data.get("approval_id"))
             if not await self._approve(plan, approval_id):
                 return decline_outcome(plan)
@@ -71,10 +86,13 @@ class Handover:
         data = await self._ask("wait_for_job", {"job": job, "seconds": min(wait_s, LONGEST_WAIT_S)})
         return None if data is None else JobReport.model_validate(data)
 
+    async def pause(self, job: str) -> bool:
+        """Pause a job; return False if the daemon refused or ended."""
+        return await self._ask("cancel_job", {"job": job, "pause": True}) is not None
+
     async def _approve(self, plan: str, approval_id: str) -> bool:
         """Put a plan to the person at the terminal, and record the answer."""
-        question = f"{for_terminal(plan)} Go ahead?"
-        agrees = self.agrees or click.confirm(question, err=True)
+        agrees = self.agrees or confirm_plan(plan)
         store = ApprovalStore(self.workspace.settings.home)
         answer = store.approve if agrees else store.decline
         await anyio.to_thread.run_sync(partial(answer, approval_id, Door.TERMINAL))

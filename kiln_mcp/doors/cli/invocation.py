@@ -19,9 +19,10 @@ from kiln_mcp.approvals.plan import LONGEST_CODE
 from kiln_mcp.catalogue import open_own_workspace
 from kiln_mcp.doors.cli.daemon_door import DaemonDoor, NoDaemon
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
-from kiln_mcp.doors.cli.handover import Handover, may_be_handed_over
-from kiln_mcp.doors.cli.job import follow_job
+from kiln_mcp.doors.cli.handover import Handover, confirm_plan, may_be_handed_over
+from kiln_mcp.doors.cli.job import CommandJob
 from kiln_mcp.doors.cli.next_steps import command_line
+from kiln_mcp.doors.interrupts import Interrupts
 from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.answers import JobReport
@@ -60,8 +61,7 @@ class TerminalPerson:
         """Ask the person about the plan; the command waits for the answer."""
         if len(call.plan.code) > LONGEST_CODE:
             click.echo(for_terminal(f"All of the code:\n{call.plan.code}\n"), err=True)
-        text = f"{for_terminal(call.plan.text)} Go ahead?"
-        return Reply.ACCEPT if self.agrees or click.confirm(text, err=True) else Reply.DECLINE
+        return Reply.ACCEPT if self.agrees or confirm_plan(call.plan.text) else Reply.DECLINE
 
 
 def call(
@@ -78,7 +78,11 @@ def call(
     }
     daemon: DaemonDoor = click.get_current_context().obj or NoDaemon()
     person = TerminalPerson(yes) if sys.stdin.isatty() else None
-    outcome = anyio.run(_invoke, item, arguments, daemon, person)
+    interrupts = Interrupts()
+    with interrupts.cancel_scopes():
+        outcome = anyio.run(_invoke_until, interrupts, item, arguments, daemon, person)
+    if outcome is None:
+        raise KeyboardInterrupt
     is_carried_out = outcome.status not in {"declined", "needs_approval"}
     if is_carried_out or as_json or outcome.data.keys() - _NOTICE:
         data = outcome.data
@@ -105,7 +109,28 @@ def _notice(item: AnyCapability, outcome: Outcome) -> str:
     )
 
 
+async def _invoke_until(
+    interrupts: Interrupts,
+    item: AnyCapability,
+    arguments: Mapping[str, JsonValue],
+    daemon: DaemonDoor,
+    person: TerminalPerson | None,
+) -> Outcome | None:
+    """Invoke a capability; None if Ctrl-C was pressed, and then its job is paused."""
+    job = CommandJob(interrupts)
+    with interrupts.scope() as scope:
+        outcome = await _invoke(job, item, arguments, daemon, person)
+    if not scope.cancelled_caught:
+        return outcome
+    if job.id:
+        submitter = replace(Settings.from_environment(os.environ), does_jobs=False)
+        async with open_own_workspace(submitter) as workspace:
+            await job.pause(workspace)
+    return None
+
+
 async def _invoke(
+    job: CommandJob,
     item: AnyCapability,
     arguments: Mapping[str, JsonValue],
     daemon: DaemonDoor,
@@ -121,47 +146,49 @@ async def _invoke(
     async with open_own_workspace(submitter) as workspace:
         own = replace(workspace, person=person, caller="the command line")
         if is_local and may_be_handed_over(item, os.environ):
-            outcome = await _hand_over(own, item, arguments, daemon)
+            outcome = await _hand_over(own, job, item, arguments, daemon)
             if outcome is not None:
                 return outcome
         outcome = await _call(own, item, arguments, as_job=is_local)
+        job.id = outcome.job
         if outcome.status != "job" or item.name in _JOB_COMMANDS or await _find(daemon) is None:
-            return await _end_of(workspace, outcome, arguments)
+            return await _end_of(workspace, job, outcome, arguments)
     # No other process runs the job, so this command does.
     async with open_own_workspace(settings) as workspace:
-        return await _end_of(workspace, outcome, arguments)
+        return await _end_of(workspace, job, outcome, arguments)
 
 
 async def _hand_over(
     workspace: Workspace,
+    job: CommandJob,
     item: AnyCapability,
     arguments: Mapping[str, JsonValue],
     daemon: DaemonDoor,
 ) -> Outcome | None:
     """Let a running daemon make a call to its end; None if this process must make it."""
-    tools = await anyio.to_thread.run_sync(daemon.running_tools)
+    tools = await anyio.to_thread.run_sync(daemon.running_tools, abandon_on_cancel=True)
     if tools is None:
         return None
     person = workspace.person
     agrees = person.agrees if isinstance(person, TerminalPerson) else None
     own = workspace.with_progress(_show_progress)
-    handover = Handover(own, tools, agrees)
+    handover = Handover(own, tools, agrees, job.interrupts)
     outcome = await _watch_orders(own, handover.call(item, arguments))
     if outcome is None or outcome.status != "job":
         return outcome
+    job.id, job.pause_in_daemon = outcome.job, handover.pause
 
-    async def look(job: str, wait_s: float) -> JobReport | None:
-        report = await handover.follow(job, wait_s)
+    async def look(wait_s: float) -> JobReport | None:
+        report = await handover.follow(job.id, wait_s)
         if report is None:
             await _find(daemon)  # the job continues in another one
         return report
 
-    follow = follow_job(own, outcome.job, _longest_wait(arguments), look)
-    return await _watch_orders(own, follow)
+    return await _watch_orders(own, job.follow(own, _longest_wait(arguments), look))
 
 
 async def _find(daemon: DaemonDoor) -> str | None:
-    problem = await anyio.to_thread.run_sync(daemon.find)
+    problem = await anyio.to_thread.run_sync(daemon.find, abandon_on_cancel=True)
     if problem is not None:
         click.echo(f"kiln-mcp: {problem} {_RUNS_HERE}", err=True)
     return problem
@@ -178,12 +205,12 @@ async def _call(
 
 
 async def _end_of(
-    workspace: Workspace, outcome: Outcome, arguments: Mapping[str, JsonValue]
+    workspace: Workspace, job: CommandJob, outcome: Outcome, arguments: Mapping[str, JsonValue]
 ) -> Outcome:
     if outcome.status != "job":
         return outcome
     own = workspace.with_progress(_show_progress)
-    return await _watch_orders(own, follow_job(own, outcome.job, _longest_wait(arguments)))
+    return await _watch_orders(own, job.follow(own, _longest_wait(arguments)))
 
 
 def _longest_wait(arguments: Mapping[str, JsonValue]) -> float | None:
@@ -202,6 +229,10 @@ async def _watch_orders(workspace: Workspace, work: Awaitable[T]) -> T:
             group.cancel_scope.cancel()
     except BaseExceptionGroup as error:
         raise unwrap(error) from error
+    except anyio.get_cancelled_exc_class():
+        if not outcomes:
+            raise
+        # The caller must learn of a job that began; its next wait is cancelled, too.
     return outcomes[0]
 
 
@@ -218,8 +249,8 @@ async def _announce_orders(workspace: Workspace) -> None:
             break
     waits = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
     click.echo(
-        f"kiln-mcp: {waits} for the model 'host', which is you or a connected assistant. Take it "
-        "in another shell with kiln-mcp take-work-orders, and answer with kiln-mcp "
+        f"kiln-mcp: {waits} for the model 'host', which is a connected assistant: tell it to "
+        "answer the work orders. You can answer yourself in another shell with kiln-mcp "
         "answer-work-orders.",
         err=True,
     )

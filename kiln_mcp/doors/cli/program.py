@@ -18,6 +18,7 @@ from kiln_mcp import __version__
 from kiln_mcp.doors.border.extensions import may_be_installed
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
 from kiln_mcp.doors.cli.failures import run_guarded
+from kiln_mcp.doors.interrupts import end_in_time, raise_interrupts
 from kiln_mcp.garbage import no_collection
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ MODULES: Final[Mapping[str, str]] = {
     "allow": "kiln_mcp.doors.cli.approvals",
     "approve": "kiln_mcp.doors.cli.approvals",
     "demo": "kiln_mcp.doors.cli.demo",
+    "doctor": "kiln_mcp.doors.cli.clients",
+    "install": "kiln_mcp.doors.cli.clients",
     "models": "kiln_mcp.doors.cli.models",
     "projects": "kiln_mcp.doors.cli.projects",
     "serve": "kiln_mcp.doors.cli.service",
     "trust": "kiln_mcp.doors.cli.trust",
+    "uninstall": "kiln_mcp.doors.cli.clients",
     "worker": "kiln_mcp.doors.cli.service",
 }
 """The module of each command that is no capability; its name is the attribute of the module."""
@@ -93,6 +97,7 @@ def _load_capability(name: str) -> click.Command:
 def load_other(name: str) -> click.Command:
     """Import a command that is no capability."""
     command = getattr(import_module(MODULES[name]), name)
+    raise_interrupts()
     assert isinstance(command, click.Command)
     return command
 
@@ -116,6 +121,7 @@ def cli(context: click.Context) -> None:
     Without a command, serves MCP over standard input and output for an assistant.
     """
     if context.invoked_subcommand is None:
+        raise_interrupts()
         serve_over_stdio()
 
 
@@ -133,4 +139,6 @@ def main(daemon: "DaemonDoor | None" = None) -> None:
         daemon: Finds, starts and asks the daemon; None for none.
     """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
-    sys.exit(run_guarded(lambda: cli.main(standalone_mode=False, obj=daemon)))
+    code = run_guarded(lambda: cli.main(standalone_mode=False, obj=daemon))
+    end_in_time(code)
+    sys.exit(code)

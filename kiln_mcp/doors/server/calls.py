@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from starlette.requests import Request
 
 from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.server.client_model import sampler_of
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.elicitation import PersonLater, person_of
 from kiln_mcp.errors import disk_sentence, unwrap
@@ -88,9 +89,14 @@ async def call(
     """
     person = person_of(context, params)
     name = _caller_of(context)
-    workspace = replace(_workspace_of(context), person=person, caller=name, assistant=name)
+    workspace = replace(
+        _workspace_of(context),
+        person=person,
+        sampler=sampler_of(context),
+        caller=name,
+        assistant=name,
+    )
     try:
-        await workspace.engine.orders.renew(workspace.client)
         item = catalogue.find(params.name)
         outcome = await call_capability(workspace, item, params.arguments or {}, wait_s=wait_s)
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer

@@ -47,6 +47,8 @@ class ContainsEvaluator(Check):
             normal_text(as_text(value), _RULES, is_case_sensitive=settings.case_sensitive)
             for value in (pair.actual, pair.expected)
         )
+        if not expected:
+            return Skipped("missing_reference_key", "The text to search is empty: all contain it.")
         return CheckResult(
             (expected in actual) == (settings.mode == "must_contain"),
             f"{quote(as_text(pair.actual))} against {quote(as_text(pair.expected))}",

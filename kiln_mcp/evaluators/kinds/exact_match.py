@@ -1,5 +1,6 @@
 """The output equals a value, or the item's reference."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +14,11 @@ from kiln_mcp.evaluators.evaluator import (
     as_scores,
     properties_of,
 )
-from kiln_mcp.evaluators.field_scores import scores_of
+from kiln_mcp.evaluators.field_scores import score_names, scores_of
 from kiln_mcp.evaluators.scales import binary_scores
-from kiln_mcp.evaluators.value_comparison import compare_values, field_paths
+from kiln_mcp.evaluators.schema_parts import field_paths, is_object_schema
+from kiln_mcp.evaluators.text_comparison import json_text, quote
+from kiln_mcp.evaluators.value_comparison import compare_values, structure
 from kiln_mcp.evaluators.value_extraction import check_value_expression, value_pair
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.task_runs import output_schema
@@ -32,12 +35,12 @@ class ExactMatchCheck(ExactMatch, EvaluatorDefinition):
     JSON is compared by value, field by field: a score that has a field's name is that field's own.
     """
 
-    def field_names(self, task: Task) -> list[str]:
+    def field_names(self, task: Task) -> Mapping[str, str]:
         """Return the outermost fields of the task's output, if whole outputs are compared."""
         if self.value_expression or self.reference_key is None:
-            return []
+            return {}
         names = [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
-        return names if 1 < len(names) <= MOST_FIELD_SCORES else []
+        return score_names(names) if 1 < len(names) <= MOST_FIELD_SCORES else {}
 
     async def check_logic(self) -> None:
         """Refuse an expression that is not valid."""
@@ -66,6 +69,15 @@ class ExactMatchEvaluator:
                 is_unread=pair.is_unread,
             )
         schema = None if settings.value_expression else output_schema(context.task)
+        if is_object_schema(schema) and not isinstance(
+            structure(pair.expected, is_json=True), dict
+        ):
+            return Skipped(
+                "incompatible_input_shape",
+                f"The task's output is an object, and the reference is not: "
+                f"{quote(json_text(pair.expected))}. Give the item an object as its reference, or "
+                "the evaluator an expression that takes one field.",
+            )
         comparison = compare_values(
             pair.actual,
             pair.expected,

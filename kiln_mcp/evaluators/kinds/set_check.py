@@ -15,7 +15,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.field_scores import share_score
-from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
+from kiln_mcp.evaluators.item_matches import MEASURES, ListCounts
 from kiln_mcp.evaluators.value_extraction import as_set, check_value_expression, value_pair
 from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck
@@ -63,6 +63,7 @@ class SetEvaluator:
                 for score in context.eval_record.output_scores
             },
             detail,
+            is_unread=isinstance(pair, CheckResult) and pair.is_unread,
         )
 
 

@@ -33,7 +33,7 @@ class HostModel:
         """Add the request to the queue and wait for the assistant.
 
         Raises:
-            ModelError: No assistant answered in time.
+            ModelError: No assistant answered in time, or no answer could be used.
         """
         started = time.perf_counter()
         order_id = await self._orders.add(replace(request, seed=None), self._asker)

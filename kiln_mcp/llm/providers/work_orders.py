@@ -9,8 +9,8 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, LiteralString, TypeVar
 
@@ -19,18 +19,23 @@ import anyio.to_thread
 
 from kiln_mcp.errors import database_sentence
 from kiln_mcp.llm.answer_schemas import fit
-from kiln_mcp.llm.errors import DatabaseFailure, UnknownOrder
-from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.errors import BadAnswer, DatabaseFailure, UnknownOrder
+from kiln_mcp.llm.messages import Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.providers.order_batches import OrderBatch, WorkOrder, batches_of, within_size
 from kiln_mcp.llm.response_cache.cache import request_key
 from storage.sqlite_files import open_shared
 
 HOST: Final = "host"
-LEASE_S: Final = 90.0
-"""The lease: seconds that an order is kept for its taker after the last heartbeat."""
+LEASE_S: Final = 300.0
+"""The lease: seconds from the taking for which an order is kept from other clients."""
 RENEW_EVERY_S: Final = 5.0
 WAITER_LEASE_S: Final = 15.0
 """Seconds that an order is handed out after the last sign that a process waits for it."""
 LONGEST_KEPT_S: Final = 30 * 86_400.0
+MOST_ATTEMPTS: Final = 3
+"""The answers to one order that are looked at; if none can be used, the item fails."""
+MOST_ORDERS: Final = 500
+"""The orders of which a client takes as many as fit into one answer."""
 POLL_S: Final = 0.5
 LONGEST_CANCEL_S: Final = 2.0
 
@@ -46,6 +51,8 @@ CREATE TABLE IF NOT EXISTS work_orders (
     waited_for_until REAL NOT NULL,
     asker TEXT NOT NULL DEFAULT '',
     answer TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    problem TEXT,
     UNIQUE (request_hash, sample)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
@@ -54,6 +61,8 @@ _COLUMNS: Final[LiteralString] = "SELECT name FROM pragma_table_info('work_order
 _ADD_COLUMNS: Final[Mapping[str, LiteralString]] = {
     "taken_by": "ALTER TABLE work_orders ADD COLUMN taken_by TEXT NOT NULL DEFAULT ''",
     "asker": "ALTER TABLE work_orders ADD COLUMN asker TEXT NOT NULL DEFAULT ''",
+    "attempts": "ALTER TABLE work_orders ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
+    "problem": "ALTER TABLE work_orders ADD COLUMN problem TEXT",
 }
 _FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
 _ADD: Final[LiteralString] = """
@@ -63,25 +72,36 @@ ON CONFLICT (request_hash, sample)
 DO UPDATE SET waited_for_until = excluded.waited_for_until, asker = excluded.asker
 RETURNING id
 """
-_TAKE: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id IN (
-    SELECT id FROM work_orders
-    WHERE answer IS NULL AND leased_until < :now AND waited_for_until >= :now
-    ORDER BY put_at, id LIMIT :most
-) RETURNING id, body
+_TAKEABLE: Final[LiteralString] = """
+    answer IS NULL AND waited_for_until >= :now AND asker GLOB :asker
+    AND (leased_until < :now OR taken_by = :taker)
 """
-_RENEW: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = :until
-WHERE taken_by = :taker AND answer IS NULL AND leased_until >= :now
+"""A client is handed its own orders again: the answer that held them may never have arrived."""
+_LIST_TAKEABLE: Final[LiteralString] = f"""
+SELECT id, body, asker FROM work_orders WHERE {_TAKEABLE}
+ORDER BY leased_until < :now, put_at, id LIMIT :most
+"""  # noqa: S608 - of constants
+_COUNT_TAKEABLE: Final[LiteralString] = f"""
+SELECT count(*) FROM work_orders WHERE {_TAKEABLE}
+"""  # noqa: S608 - of constants
+_LEASE: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id = :id
 """
 _GIVE_BACK: Final[LiteralString] = """
 UPDATE work_orders SET leased_until = 0, taken_by = '' WHERE taken_by = :taker AND answer IS NULL
 """
-_BODY: Final[LiteralString] = "SELECT body FROM work_orders WHERE id = :id AND answer IS NULL"
-_ANSWER: Final[LiteralString] = """
-UPDATE work_orders SET answer = :answer WHERE id = :id AND answer IS NULL
+_BODY: Final[LiteralString] = """
+SELECT body, asker FROM work_orders WHERE id = :id AND answer IS NULL
 """
-_READ: Final[LiteralString] = "SELECT answer FROM work_orders WHERE id = :id"
+_ANSWER: Final[LiteralString] = """
+UPDATE work_orders SET answer = :answer, problem = NULL WHERE id = :id AND answer IS NULL
+"""
+_REFUSE: Final[LiteralString] = """
+UPDATE work_orders SET
+    attempts = attempts + 1, answer = iif(attempts + 1 < :most, NULL, :answer), problem = :problem
+WHERE id = :id AND answer IS NULL RETURNING attempts
+"""
+_READ: Final[LiteralString] = "SELECT answer, problem FROM work_orders WHERE id = :id"
 _STILL_WAITED_FOR: Final[LiteralString] = """
 UPDATE work_orders SET waited_for_until = :until WHERE id = :id
 """
@@ -94,21 +114,15 @@ WHERE answer IS NULL AND waited_for_until >= :now AND asker GLOB :asker
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkOrder:
-    """A request for the assistant.
-
-    Attributes:
-        id: Handed back with the answer.
-        messages: The conversation to answer.
-        schema: The JSON schema that the answer must fit; None for free text.
-        choices: The texts of which the answer must be one; empty for free text.
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    schema: JsonSchema | None
-    choices: tuple[str, ...]
+@contextmanager
+def _transaction(sql: sqlite3.Connection) -> Generator[None]:
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        sql.execute("ROLLBACK")
+        raise
+    sql.execute("COMMIT")
 
 
 def _body(request: ModelRequest) -> str:
@@ -116,11 +130,10 @@ def _body(request: ModelRequest) -> str:
     return json.dumps([messages, request.schema, request.choices], ensure_ascii=False)
 
 
-def _order(order_id: str, body: str) -> WorkOrder:
-    messages, schema, choices = json.loads(body)
-    return WorkOrder(
-        order_id, tuple(Message(role, text) for role, text in messages), schema, tuple(choices)
-    )
+def _order(order_id: str, body: str, asker: str) -> WorkOrder:
+    texts, schema, choices = json.loads(body)
+    messages = tuple(Message(role, text) for role, text in texts)
+    return WorkOrder(order_id, messages, schema, tuple(choices), asker)
 
 
 class WorkOrders:
@@ -138,7 +151,7 @@ class WorkOrders:
         self._connection: sqlite3.Connection | None = None
         self._using = asyncio.Lock()
         self._answer_event = anyio.Event()
-        self._renewal_times: dict[str, float] = {}
+        self._takers: set[str] = set()
 
     async def _run(self, statements: Callable[[sqlite3.Connection], T]) -> T:
         def work() -> T:
@@ -186,62 +199,99 @@ class WorkOrders:
         return await self._run(lambda sql: str(sql.execute(_ADD, row).fetchone()[0]))
 
     async def take(
-        self, limit: int, taker: str = "", lease_s: float = LEASE_S
-    ) -> tuple[WorkOrder, ...]:
-        """Take the oldest open orders; those not answered in time go to the next taker.
+        self, size: int = 1, taker: str = "", asker: str = "*", lease_s: float = LEASE_S
+    ) -> tuple[OrderBatch, ...]:
+        """Take the oldest open orders, those that the client has already first.
 
         Args:
-            limit: The most orders to take.
-            taker: The client that takes them. They are kept while it gives heartbeats, and given
-                back when it disconnects. Empty if it is not known.
-            lease_s: How long they are kept without a heartbeat.
+            size: The most characters of all orders together; one order is taken in any case.
+            taker: The client that takes them. They are kept from others until the lease is over
+                or the client disconnects. Empty if it is not known; nothing is kept then.
+            asker: Whose orders; may hold `*` as in file names.
+            lease_s: How long they are kept.
         """
         now_s = self._clock()
-        row = {"now": now_s, "until": now_s + lease_s, "most": limit, "taker": taker}
-        rows = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
-        if rows and taker:
-            self._renewal_times[taker] = now_s
-        return tuple(_order(order_id, body) for order_id, body in rows)
+        row: dict[str, str | float] = {
+            "now": now_s,
+            "until": now_s + lease_s,
+            "taker": taker,
+            "asker": asker,
+            "most": MOST_ORDERS,
+        }
 
-    async def renew(self, taker: str) -> None:
-        """Extend the lease of a client's orders after a heartbeat."""
-        now_s = self._clock()
-        if taker not in self._renewal_times or now_s - self._renewal_times[taker] < RENEW_EVERY_S:
-            return
-        self._renewal_times[taker] = now_s
-        row = {"taker": taker, "now": now_s, "until": now_s + LEASE_S}
-        await self._run(lambda sql: sql.execute(_RENEW, row))
+        def work(sql: sqlite3.Connection) -> tuple[OrderBatch, ...]:
+            with _transaction(sql):
+                orders = [_order(*record) for record in sql.execute(_LIST_TAKEABLE, row)]
+                batches = within_size(batches_of(orders), size)
+                ids = [order_id for batch in batches for order_id, _ in batch.items]
+                sql.executemany(_LEASE, [{**row, "id": order_id} for order_id in ids])
+            return batches
+
+        batches = await self._run(work)
+        if batches and taker:
+            self._takers.add(taker)
+        return batches
+
+    async def takeable_count(self, taker: str = "", asker: str = "*") -> int:
+        """Return how many orders a client could take now; `asker` may hold `*`."""
+        row: dict[str, str | float] = {"now": self._clock(), "taker": taker, "asker": asker}
+        return int(await self._run(lambda sql: sql.execute(_COUNT_TAKEABLE, row).fetchone()[0]))
 
     async def give_back(self, taker: str) -> None:
         """Put a client's unanswered orders back on the queue, because it has disconnected."""
-        if self._renewal_times.pop(taker, None) is not None:
+        if taker in self._takers:
+            self._takers.remove(taker)
             await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
 
-    async def answer(self, order_id: str, text: str) -> str | None:
-        """Answer an order; return why the answer cannot be used, None if it is accepted.
+    async def find(self, order_id: str) -> WorkOrder:
+        """Return an open order.
 
         Raises:
             UnknownOrder: No open order has this id.
         """
-        row = {"id": order_id, "answer": text}
+        row = {"id": order_id}
         record: Sequence[str] | None = await self._run(
             lambda sql: sql.execute(_BODY, row).fetchone()
         )
         if record is None:
             raise UnknownOrder(order_id)
-        order = _order(order_id, record[0])
+        return _order(order_id, record[0], record[1])
+
+    async def answer(self, order_id: str, text: str) -> str | None:
+        """Answer an order; return why the answer cannot be used, None if it is accepted.
+
+        An order whose answers cannot be used is open again, until `MOST_ATTEMPTS` have failed.
+
+        Raises:
+            UnknownOrder: No open order has this id.
+        """
+        order = await self.find(order_id)
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
         _, problem = await fit(ModelAnswer(text), request)
         if problem is None and not text.strip():
             problem = "the answer is empty"
         if problem is None:
+            row = {"id": order_id, "answer": text}
             await self._run(lambda sql: sql.execute(_ANSWER, row))
-            self._answer_event.set()
-            self._answer_event = anyio.Event()
-        return problem
+        elif await self._refuse(order_id, text, problem) < MOST_ATTEMPTS:
+            return problem
+        self._answer_event.set()
+        self._answer_event = anyio.Event()
+        return None if problem is None else f"{problem}; the last attempt: the item has failed"
+
+    async def _refuse(self, order_id: str, text: str, problem: str) -> int:
+        """Record an answer that cannot be used; return how many there were."""
+        row = {"id": order_id, "answer": text, "problem": problem, "most": MOST_ATTEMPTS}
+        record: Sequence[int] | None = await self._run(
+            lambda sql: sql.execute(_REFUSE, row).fetchone()
+        )
+        return MOST_ATTEMPTS if record is None else record[0]
 
     async def wait_for(self, order_id: str) -> str:
         """Wait for the answer to an order, then remove the order.
+
+        Raises:
+            BadAnswer: No answer of the assistant could be used.
 
         An order that no process waits for is not handed out. If a client has it already, its answer
         is kept for the next process that asks the same.
@@ -254,6 +304,8 @@ class WorkOrders:
                 record = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
                 if record is not None and record[0] is not None:
                     await self._run(lambda sql: sql.execute(_FORGET, row))
+                    if record[1] is not None:
+                        raise BadAnswer(HOST, record[1], MOST_ATTEMPTS)
                     return str(record[0])
                 if not 0 <= self._clock() - said_at < RENEW_EVERY_S:
                     said_at = self._clock()

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Expense, Spending, Usage
 from kiln_mcp.operations.job_control.limit_texts import amounts, sufficient_limit
+from kiln_mcp.operations.work_orders.answers import Batch
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 
@@ -38,6 +39,9 @@ class JobReport(Result):
     plan: str | None = None
     result: dict[str, JsonValue] | None = None
     error: str | None = None
+    orders: list[Batch] = Field(
+        default=[], description="Work orders for you as the model `host`; answer each."
+    )
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 

@@ -5,7 +5,8 @@ same through all of them. A call that a person declined or has not approved yet 
 outcome; only failures are raised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
@@ -22,7 +23,7 @@ from kiln_mcp.jobs import ApprovedPlan, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
-from kiln_mcp.operations.job_control.job_reports import questions_of, report_of
+from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.plans import plan_with_limit
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
@@ -139,8 +140,11 @@ async def call_capability(
         case PendingApproval() as waiting:
             return await _waiting_outcome(request, waiting)
         case Consent(approval_id) if as_job:
-            job = await _begin(workspace, request, approval_id)
-            return await _follow(workspace, job, seconds, request.plan.text)
+            # A caller who is cancelled meanwhile must learn of the job, or nobody pauses it.
+            with _shield():
+                job = await _begin(workspace, request, approval_id)
+            with _shield() if seconds <= 0 else nullcontext():
+                return await _follow(workspace, job, seconds, request.plan.text)
         case Consent(approval_id):
             try:
                 return Outcome("done", plain(await request.proposal.carry_out()))
@@ -148,6 +152,12 @@ async def call_capability(
                 if approval_id:
                     with anyio.CancelScope(shield=True):
                         await workspace.settle(approval_id, account)
+
+
+@contextmanager
+def _shield() -> Generator[None]:
+    with anyio.CancelScope(shield=True):
+        yield
 
 
 async def _arguments(
@@ -195,13 +205,7 @@ async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> s
 
 async def _follow(workspace: Workspace, job_id: str, wait_s: float, plan: str) -> Outcome:
     """Wait for a job, but no longer once its questions wait for the caller itself."""
-    runner = await job_client_of(workspace).runner()
-
-    async def asks_the_caller() -> bool:
-        return await questions_of(workspace, job_id) > 0
-
-    job = await runner.wait(job_id, wait_s, workspace.report, asks_the_caller)
-    report = await report_of(workspace, job)
+    report = await report_with_orders(workspace, await wait_with_orders(workspace, job_id, wait_s))
     return job_outcome(report.model_copy(update={"plan": plan or None}))
 
 

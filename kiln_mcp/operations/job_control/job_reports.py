@@ -1,7 +1,16 @@
 """Report a job: its state, its costs, and its next steps."""
 
+import anyio
+
 from kiln_mcp.jobs import Job
 from kiln_mcp.operations.job_control.answers import JobReport, job_report
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.work_orders.batches import (
+    gather_orders,
+    has_orders,
+    take_batches,
+)
+from kiln_mcp.operations.work_orders.order_sampler import OrderSampler
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import NextStep
 
@@ -14,11 +23,60 @@ async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True)
     waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
     if waiting:
         questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
-        take = NextStep(tool="take_work_orders", reason=f"{questions} for you; answer them")
-        report = report.model_copy(update={"next": [take, *report.next]})
+        step = NextStep(tool="answer_work_orders", reason=f"{questions} for you; answer them")
+        report = report.model_copy(update={"next": [step, *report.next]})
     return report
+
+
+async def report_with_orders(workspace: Workspace, job: Job) -> JobReport:
+    """Return the report of a job, with its first work orders if an assistant calls."""
+    report = await report_of(workspace, job)
+    if job.state.at_rest or not workspace.assistant:
+        return report
+    asker = _asker_of(job.id)
+    await gather_orders(workspace, asker)
+    batches = await take_batches(workspace, asker)
+    if not batches:
+        return report
+    step = NextStep(tool="answer_work_orders", reason="answer the orders above; the next ones come")
+    return report.model_copy(update={"orders": batches, "next": [step]})
+
+
+async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> Job:
+    """Wait for a job, but no longer once its questions wait for the client that calls.
+
+    A client that lets servers ask its model is asked them meanwhile.
+
+    Args:
+        workspace: Of the client.
+        job_id: The job.
+        wait_s: The longest wait.
+
+    Raises:
+        RecordNotFound: No job has this id.
+    """
+    runner = await job_client_of(workspace).runner()
+    asker, sampler = _asker_of(job_id), workspace.sampler
+    if sampler is None:
+        return await runner.wait(
+            job_id, wait_s, workspace.report, lambda: has_orders(workspace, asker)
+        )
+    sampling = OrderSampler(workspace, sampler, asker)
+
+    async def client_declined() -> bool:
+        return sampling.has_stopped
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(sampling.run)
+        await runner.wait(job_id, wait_s, workspace.report, client_declined)
+        group.cancel_scope.cancel()
+    return await runner.find(job_id)
 
 
 async def questions_of(workspace: Workspace, job_id: str) -> int:
     """Return how many questions of a job wait for the model `host`."""
-    return await workspace.engine.orders.open_count(f"jobs/{job_id}/*")
+    return await workspace.engine.orders.open_count(_asker_of(job_id))
+
+
+def _asker_of(job_id: str) -> str:
+    return f"jobs/{job_id}/*"

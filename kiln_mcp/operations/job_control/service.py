@@ -6,7 +6,11 @@ from pydantic import AfterValidator, Field
 
 from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_step, usage_of
 from kiln_mcp.operations.job_control.job_client import job_client_of
-from kiln_mcp.operations.job_control.job_reports import report_of
+from kiln_mcp.operations.job_control.job_reports import (
+    report_of,
+    report_with_orders,
+    wait_with_orders,
+)
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
@@ -38,9 +42,11 @@ async def wait_for_job(
         float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait; 30 at most.")
     ] = LONGEST_WAIT_S,
 ) -> JobReport:
-    """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
-    runner = await job_client_of(workspace).runner()
-    return await report_of(workspace, await runner.wait(job, seconds, workspace.report))
+    """Wait until a job has ended or the time is over; say how far it is and what it has spent.
+
+    Work orders that wait for you, the model `host`, end the wait and come with the answer.
+    """
+    return await report_with_orders(workspace, await wait_with_orders(workspace, job, seconds))
 
 
 @capability(effect=Effect.WRITES, title="Cancel or pause a job")

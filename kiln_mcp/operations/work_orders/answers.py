@@ -1,9 +1,9 @@
-"""What the capabilities about work orders answer."""
+"""Work orders as the assistant sees them."""
 
 from pydantic import Field, JsonValue
 
+from kiln_mcp.llm import MARKER
 from kiln_mcp.workbench.capability import Result
-from storage.errors import NextStep
 
 
 class OrderMessage(Result):
@@ -13,33 +13,26 @@ class OrderMessage(Result):
     content: str
 
 
-class Order(Result):
-    """A work order: answer its messages, and nothing else."""
+class OrderItem(Result):
+    """One order of a batch."""
 
     id: str
+    content: str | None = Field(
+        default=None, description=f"The text that stands for {MARKER}; left out: there is none."
+    )
+
+
+class Batch(Result):
+    """Work orders that share their messages; answer each item on its own."""
+
     messages: list[OrderMessage]
     answer_schema: dict[str, JsonValue] | None = None
     choices: list[str] | None = None
+    items: list[OrderItem]
 
 
-class OrderList(Result):
-    """Work orders for the assistant."""
-
-    orders: list[Order]
-    still_waiting: int
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
-
-
-class OrderVerdict(Result):
-    """What became of an answer."""
+class OrderProblem(Result):
+    """An answer that cannot be used, and why."""
 
     id: str
-    accepted: bool
-    problem: str | None = None
-
-
-class OrderVerdicts(Result):
-    """What became of the answers."""
-
-    answers: list[OrderVerdict]
-    still_waiting: int
+    problem: str

@@ -1,55 +1,30 @@
-"""Capabilities: take and answer work orders."""
+"""Capability: answer the work orders of the model `host`, and take the next ones."""
 
 import json
 from typing import Annotated
 
+import anyio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from kiln_mcp.jobs import Job
 from kiln_mcp.llm.errors import UnknownOrder
-from kiln_mcp.operations.work_orders.answers import (
-    Order,
-    OrderList,
-    OrderMessage,
-    OrderVerdict,
-    OrderVerdicts,
+from kiln_mcp.operations.job_control.answers import JobReport
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import report_of
+from kiln_mcp.operations.work_orders.answers import Batch, OrderProblem
+from kiln_mcp.operations.work_orders.batches import (
+    MOST_TOKENS,
+    gather_orders,
+    take_batches,
+    takeable_count,
 )
-from kiln_mcp.workbench.capability import Effect, capability
+from kiln_mcp.workbench.call_options import USUAL_WAIT_S
+from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import NextStep
 
-
-@capability(effect=Effect.WRITES, title="Take work orders")
-async def take_work_orders(
-    workspace: Workspace,
-    count: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
-) -> OrderList:
-    """Take questions that wait for the model `host`, which is you; answer each on its own.
-
-    An order's messages are a task for you as a model. Answer them without any other context, with
-    JSON that fits answer_schema if there is one. Orders go back on the queue when you are
-    disconnected, or have called no tool for 90 seconds.
-    """
-    orders = await workspace.engine.orders.take(count, workspace.client)
-    waiting = await workspace.engine.orders.open_count()
-    return OrderList(
-        orders=[
-            Order(
-                id=order.id,
-                messages=[OrderMessage(role=m.role, content=m.content) for m in order.messages],
-                answer_schema=None if order.schema is None else dict(order.schema),
-                choices=list(order.choices) or None,
-            )
-            for order in orders
-        ],
-        still_waiting=waiting,
-        next=[
-            NextStep(tool="answer_work_orders", reason="hand your answers in")
-            if orders
-            else NextStep(
-                tool="take_work_orders", reason="look again while a job with the model host runs"
-            )
-        ],
-    )
+LONGEST_WAIT_S = 60.0
+SHOW_AGAIN_S = 5.0
 
 
 def _as_text(answer: object) -> object:
@@ -66,22 +41,112 @@ class OrderAnswer(BaseModel):
     answer: Annotated[
         str,
         BeforeValidator(_as_text),
-        Field(description="The answer as text; JSON if the order has a schema."),
+        Field(description="The answer as text; JSON if the batch has an answer_schema."),
     ]
+
+
+class WorkOrderTurn(Result):
+    """What became of the answers, the next orders, and the jobs that have ended."""
+
+    accepted: int
+    problems: list[OrderProblem] = Field(
+        default=[],
+        description="Answers that cannot be used; correct them, up to 3 attempts an order.",
+    )
+    orders: list[Batch] = Field(default=[], description="The next orders to answer.")
+    still_waiting: int = Field(default=0, description="Further orders, beside those above.")
+    jobs: list[JobReport] = Field(default=[], description="The jobs, with results at their end.")
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @capability(effect=Effect.WRITES, title="Answer work orders")
 async def answer_work_orders(
     workspace: Workspace,
-    answers: Annotated[list[OrderAnswer], Field(description="Your answers.", min_length=1)],
-) -> OrderVerdicts:
-    """Hand in answers to work orders; one that does not fit its schema comes back with why."""
-    orders = workspace.engine.orders
-    verdicts: list[OrderVerdict] = []
+    answers: Annotated[
+        list[OrderAnswer],
+        Field(description="Your answers, each with its order's id; empty: only take orders."),
+    ] = [],  # noqa: B006 - pydantic copies defaults
+    most_tokens: Annotated[
+        int, Field(ge=500, le=100_000, description="About how many tokens of orders to take.")
+    ] = MOST_TOKENS,
+    wait_s: Annotated[
+        float,
+        Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait for the next orders."),
+    ] = USUAL_WAIT_S,
+) -> WorkOrderTurn:
+    """Answer what waits for you as the model `host`; get the next questions, or the job's result.
+
+    A batch has messages and items: for each item, put its content in place of the marker
+    {{item}} of the messages, and answer that alone, without any other context, as JSON where there
+    is an answer_schema. Repeat until no orders come back. Call it without answers to take orders,
+    or to see again those that you have taken.
+    """
+    accepted, problems, askers = 0, list[OrderProblem](), dict[str, None]()
     for item in answers:
         try:
-            problem = await orders.answer(item.id, item.answer)
+            order = await workspace.engine.orders.find(item.id)
+            problem = await workspace.engine.orders.answer(item.id, item.answer)
         except UnknownOrder as error:  # the other answers still count
-            problem = str(error)
-        verdicts.append(OrderVerdict(id=item.id, accepted=problem is None, problem=problem))
-    return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())
+            problems.append(OrderProblem(id=item.id, problem=str(error)))
+            continue
+        askers[order.asker] = None
+        accepted += problem is None
+        if problem is not None:
+            problems.append(OrderProblem(id=item.id, problem=problem))
+    jobs = await _wait_for_orders(workspace, _jobs_of(askers), wait_s)
+    batches = await take_batches(workspace, most_tokens=most_tokens)
+    order_count = sum(len(batch.items) for batch in batches)
+    reports = [await report_of(workspace, job) for job in jobs if job.state.at_rest or not batches]
+    return WorkOrderTurn(
+        accepted=accepted,
+        problems=problems,
+        orders=batches,
+        still_waiting=max(0, await takeable_count(workspace) - order_count),
+        jobs=[report.model_copy(update={"next": []}) for report in reports],
+        next=_next_steps(batches, reports),
+    )
+
+
+def _jobs_of(askers: dict[str, None]) -> list[str]:
+    """Return the ids of the jobs among some askers, which are paths."""
+    parts = [asker.split("/") for asker in askers]
+    return list(dict.fromkeys(part[1] for part in parts if part[0] == "jobs" and len(part) > 1))
+
+
+async def _wait_for_orders(workspace: Workspace, job_ids: list[str], wait_s: float) -> list[Job]:
+    """Wait until the client can take orders, or all jobs are at rest; return the jobs.
+
+    Without jobs, all that are not at rest are waited for.
+    """
+    job_client = job_client_of(workspace)
+    if not job_ids:
+        job_ids = [job.id for job in await job_client.newest() if not job.state.at_rest]
+    shown_at = anyio.current_time()
+    with anyio.move_on_after(wait_s):
+        while not await takeable_count(workspace):
+            if all(job.state.at_rest for job in await _find_all(workspace, job_ids)):
+                break
+            if anyio.current_time() - shown_at >= SHOW_AGAIN_S:
+                shown_at = anyio.current_time()
+                await workspace.report(0, None, "No new work orders yet; the job goes on.")
+            await anyio.sleep(workspace.settings.poll_s)
+        await gather_orders(workspace)
+    return await _find_all(workspace, job_ids)
+
+
+async def _find_all(workspace: Workspace, job_ids: list[str]) -> list[Job]:
+    """Return jobs by their ids; without ids, nothing is opened."""
+    if not job_ids:
+        return []
+    runner = await job_client_of(workspace).runner()
+    return [await runner.find(job_id) for job_id in job_ids]
+
+
+def _next_steps(batches: list[Batch], reports: list[JobReport]) -> list[NextStep]:
+    if batches:
+        return [NextStep(tool="answer_work_orders", reason="answer the orders above")]
+    steps = [step for report in reports for step in report.next]
+    if any(report.state in {"waiting", "running"} for report in reports):
+        repeat = NextStep(tool="answer_work_orders", reason="ask again: the job still works")
+        return [repeat, *steps]
+    return steps

@@ -7,12 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
 from storage.collaboration.conflicts import Conflict
 from storage.collaboration.sync import Sharing
+from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep
 from storage.git.safety import check_address
 
@@ -50,9 +52,19 @@ class SyncReport(Result):
     unreadable: list[str] = Field(
         description="Records that cannot be used, here and with the others; undo_change mends them."
     )
+    copies: list[str] = Field(
+        description="Conflict copies of cloud drives. They were not sent; settle_copy settles them."
+    )
     unshared_files: list[str] = Field(
         description="Files in the folder that are no part of the project and were not sent."
     )
+
+
+def _without_copies(paths: Sequence[str], copies: Sequence[ConflictCopy]) -> list[str]:
+    """Return the files that are no copies and lie in none."""
+    folders = tuple(f"{copy.path}/" for copy in copies)
+    files = {copy.path for copy in copies}
+    return [path for path in paths if path not in files and not path.startswith(folders)]
 
 
 class DecisionReport(Result):
@@ -126,6 +138,7 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
 
 async def _sync(store: ProjectStore) -> SyncReport:
     report = await Sharing(store).sync()
+    copies = await store.copies()
     return SyncReport(
         saved=report.outgoing or None,
         incoming=report.incoming or None,
@@ -136,7 +149,8 @@ async def _sync(store: ProjectStore) -> SyncReport:
         signature=report.signature_note or None,
         conflicts=open_conflicts(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
-        unshared_files=_first(report.untracked_files),
+        copies=copies_said(copies, _MOST_NAMES),
+        unshared_files=_first(_without_copies(report.untracked_files, copies)),
     )
 
 

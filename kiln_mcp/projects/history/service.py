@@ -1,6 +1,6 @@
 """Capabilities: show who changed what, undo changes, delete to the trash and restore."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import anyio.to_thread
@@ -26,7 +26,7 @@ from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.record_references import Surroundings, surroundings
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt, excerpts
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -173,7 +173,7 @@ async def delete_records(
     store = await workspace.open_project(project)
     targets_by_path = {target.path: target for target in await find_all(store, kind, records)}
     around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
-    warning = _surroundings_text(around)
+    warning = _surroundings_text(around) + await _copies_text(store, targets_by_path)
     count = len(targets_by_path)
     plan = Plan(
         f"Put {count} {noun(type_name_of(kind), count)} into the trash{warning}. "
@@ -257,6 +257,19 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
         if path is None:
             raise
         return path
+
+
+async def _copies_text(store: ProjectStore, paths: Collection[str]) -> str:
+    """Return a sentence about conflict copies that take the place of records; "" for none."""
+    folders = [
+        copy.path for copy in await store.copies() if copy.is_folder and copy.record in paths
+    ]
+    if not folders:
+        return ""
+    return (
+        f". Conflict copies take their place then, unless settle_copy settles them first: "
+        f"{excerpts(folders)}"
+    )
 
 
 async def _surroundings(

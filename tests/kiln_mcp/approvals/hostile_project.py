@@ -201,7 +201,6 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "list_jobs": [{}],
         "list_models": [{}],
         "test_model": [{"model": "paid/m"}],
-        "take_work_orders": [{}],
         "answer_work_orders": [{"answers": [{"id": "x", "answer": "y"}]}],
         "freeze_split": [{**support, "split": "all", "name": "again"}],
         "export_training_data": [

@@ -26,6 +26,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _HEXADECIMAL = re.compile(r"\b(?:[0-9a-f]{2}){12,}\b")
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
 _SEPARATOR = r"[_\-\s\u2010-\u2015]?"
+_SEPARATORS = re.compile(r"[_\-\s\u2010-\u2015]+")
 
 NEWEST_IDS = 3
 """Of the approval ids that it has seen, how many it passes to every tool."""
@@ -116,7 +117,12 @@ class ObedientModel:
     def tools_named_in(self, text: str) -> list[str]:
         """Return the tools that a text names, however it is written or hidden."""
         heard = "\n".join(readings(text)).casefold()
-        return [tool for tool in self.tools if re.search(_pattern_of(tool), heard)]
+        letters = _SEPARATORS.sub("", heard)  # a quick test of what the slow one may find
+        return [
+            tool
+            for tool in self.tools
+            if tool.replace("_", "") in letters and re.search(_pattern_of(tool), heard)
+        ]
 
     def obey(self, text: str) -> list[Call]:
         """Return every call that a text tells it to make, and the forged ones besides."""

@@ -1,8 +1,7 @@
 import random
-import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import pytest
@@ -171,11 +170,15 @@ def test_groups_of_many_texts_of_a_template_are_those_of_comparing_all(lines: li
 
 
 @pytest.mark.slow
-def test_ten_times_as_many_texts_of_a_template_take_far_less_than_a_hundred_times_the_cpu() -> None:
-    def cpu_s(lines: list[str]) -> float:
-        began = time.process_time()
-        group_names(lines, [None] * len(lines))
-        return time.process_time() - began
+@pytest.mark.parametrize("make", [bookings, letters])
+def test_five_times_as_many_texts_of_a_template_take_no_ten_times_the_comparisons(
+    make: Callable[[int], list[str]],
+) -> None:
+    def comparisons(lines: list[str]) -> int:
+        counts: list[int] = []
+        groups_of_sets(shingle_sets(lines), on_comparisons=counts.append)
+        return sum(counts)
 
-    few, many = cpu_s(letters(4000)), cpu_s(letters(40_000))
-    assert many < 50 * few
+    few, many = comparisons(make(2000)), comparisons(make(10_000))
+    assert len(make(2000)) < few
+    assert many < 10 * few

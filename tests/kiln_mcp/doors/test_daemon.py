@@ -227,7 +227,7 @@ async def test_the_work_orders_of_a_client_that_has_gone_are_there_for_the_next(
             group.start_soon(HostModel(orders).complete, asked)
             for _ in range(2):
                 async with Client(stdio(home), mode=era) as client:
-                    answer = await client.call_tool("take_work_orders", {})
+                    answer = await client.call_tool("answer_work_orders", {})
                     taken.append(str(answer.structured_content))
             group.cancel_scope.cancel()
     await orders.close()

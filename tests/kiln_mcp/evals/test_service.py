@@ -127,6 +127,31 @@ async def test_two_runs_at_once_share_the_items_and_score_none_twice(bench: Benc
     assert row.results == 6
 
 
+async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
+    bench: Bench,
+) -> None:
+    await add_items(bench, range(2))
+    await bench.evaluator(type="llm_judge", steps=["Is it doubled?"], model="host")
+    await bench.config("only", "double it")
+    orders = bench.workspace.engine.orders
+
+    async def judge() -> None:
+        while True:
+            for batch in await orders.take(1000):
+                for order_id, _ in batch.items:
+                    await orders.answer(order_id, '{"reasoning": "It is.", "right": "pass"}')
+            await anyio.sleep(0.01)
+
+    reports: list[EvalRunReport] = []
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(judge)
+            reports.append(await bench.run())
+            group.cancel_scope.cancel()
+    assert reports[0].newly_scored == 2
+    assert any("not blind" in warning for warning in reports[0].warnings)
+
+
 async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) -> None:
     await add_items(bench, range(5))
     await bench.evaluator(**EXACT)

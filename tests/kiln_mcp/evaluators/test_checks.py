@@ -156,6 +156,11 @@ async def test_contains_can_also_mean_must_not_contain() -> None:
     assert await passed(Contains(reference_key="reference_answer"), case("It is Paris.", REFERENCE))
 
 
+async def test_an_empty_reference_which_every_output_contains_is_skipped() -> None:
+    check = Contains(reference_key="reference_answer")
+    assert isinstance(await run_check(check, case("Paris", {"reference_answer": " "})), Skipped)
+
+
 @pytest.mark.parametrize(
     ("mode", "output", "expected"),
     [

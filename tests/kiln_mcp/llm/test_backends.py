@@ -211,6 +211,21 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
         assert time.monotonic() - started >= 0.9
 
 
+async def test_no_request_waits_longer_than_the_rate_of_all_workers_asks_for(postgres: str) -> None:
+    allowed = ServerLimits(concurrency=50, requests_per_minute=1200)  # 20 a second, 100 at once
+    async with AsyncExitStack() as stack:
+        workers = [PostgresLimits(postgres) for _ in range(2)]
+        for limits in workers:
+            stack.push_async_callback(limits.close)
+        shared = [limits.of("m", allowed) for limits in workers]
+        started = time.monotonic()
+        waits_s = [await limit.take(0) for _ in range(60) for limit in shared]
+        elapsed_s = time.monotonic() - started
+    assert 1 - elapsed_s <= waits_s[-1] <= 1  # 20 are too many, less those of the time between
+    assert max(waits_s) <= 1
+    assert set(waits_s[:100]) == {0}
+
+
 async def test_an_unreachable_database_is_named_without_its_password() -> None:
     url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
     async with worker(url, ScriptedModel([])) as engine:

@@ -72,8 +72,9 @@ async def opened(kind: str, loopback: Loopback) -> AsyncGenerator[tuple[Engine, 
 
     async def fulfil(engine: Engine) -> None:
         for _ in range(1000):
-            for order in await engine.orders.take(1):
-                await engine.orders.answer(order.id, "hello there")
+            for batch in await engine.orders.take():
+                [(order_id, _)] = batch.items
+                await engine.orders.answer(order_id, "hello there")
                 return
             await anyio.sleep(0.005)
 

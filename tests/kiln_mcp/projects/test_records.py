@@ -113,10 +113,11 @@ async def test_broken_records_and_copies_made_by_hand_are_named_with_the_next_st
     (store.folder / other.saved.path).write_text("{", encoding="utf-8")
     await store.refresh()
     told = await _call(workspace, "describe_project", project="P")
-    (broken,), (copy,) = _texts(told["unreadable"]), _texts(told["duplicate_ids"])
+    (broken,), (copy,) = _texts(told["unreadable"]), _texts(told["copies"])
     assert broken.startswith(f"{other.saved.path}: it is no JSON")
-    assert f"{run.id} - Copy/task_run.kiln: it has the same id as {run.saved.path}" in copy
-    assert "Move one of the two folders" in copy
+    assert f"{run.id} - Copy: a conflict copy of the folder of the run, " in copy
+    assert "neither read nor counted" in copy
+    assert "settle_copy" in str(told["next"])
 
 
 def _texts(value: JsonValue) -> list[str]:

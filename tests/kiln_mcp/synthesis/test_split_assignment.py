@@ -1,4 +1,8 @@
-from kiln_mcp.synthesis.split_assignment import assignment_batches
+from kiln_mcp.synthesis.split_assignment import (
+    assignment_batches,
+    deal_batches,
+    with_part_tag,
+)
 from storage import TaskOutput, TaskRun
 
 TAGS = {"train": "train_s", "test": "test_s"}
@@ -25,3 +29,23 @@ def test_a_group_is_dealt_in_one_transaction_and_items_that_stay_are_not_written
 
 def test_a_split_that_changes_nothing_is_one_empty_batch() -> None:
     assert assignment_batches([(_run(1, "test_s"), "test", "g")], TAGS) == [[]]
+
+
+def test_a_redeal_that_is_killed_leaves_no_old_part_beside_a_new_one() -> None:
+    runs = {run.id: run for run in (_run(number, "train_s", "own") for number in range(2200))}
+    stay = [run.id for run in runs.values()][:100]
+    parts = {name: "train" if name in stay else "test" for name in runs}
+    states = list[set[tuple[str, ...]]]()
+    for batch in deal_batches([(run, parts[run.id], run.id) for run in runs.values()], TAGS):
+        assert len(batch) <= 1000
+        for run, part in batch:
+            runs[run.id] = with_part_tag(runs[run.id], part, TAGS)
+        states.append({run.tags for run in runs.values() if run.id not in stay})
+    old, new, none = ("train_s", "own"), ("own", "test_s"), ("own",)
+    assert states == [{old, none}, {old, none}, {none}, {none, new}, {none, new}, {new}]
+    assert {runs[name].tags for name in stay} == {old}
+
+
+def test_a_redeal_of_few_items_is_one_transaction() -> None:
+    assignments = [(_run(number, "train_s"), "test", "g") for number in range(9)]
+    assert [len(batch) for batch in deal_batches(assignments, TAGS)] == [9]

@@ -138,3 +138,20 @@ def test_processes_that_open_projects_at_once_lose_no_entry(tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(remember, range(24)))
     assert len(KnownProjects(listing).projects()) == 24
+
+
+async def test_the_name_of_a_chosen_project_that_moved_never_means_its_namesake(
+    tmp_path: Path,
+) -> None:
+    mine, other = await created(tmp_path / "mine", "P"), await created(tmp_path / "other", "P")
+    async with project(tmp_path / "home") as workspace:
+        for folder in (mine, other):
+            await workspace.open_project(str(folder))
+        workspace.projects.keep_name(mine)
+    await anyio.Path(mine).rename(tmp_path / "moved")
+    async with project(tmp_path / "home") as workspace:
+        with pytest.raises(UnknownProject, match=r"that the person chose.*/other, and is not"):
+            await workspace.open_project("P")
+        await workspace.open_project(str(tmp_path / "moved"))
+        assert (await workspace.open_project("P")).folder == tmp_path / "moved"
+        assert [one.folder for one in workspace.projects.projects()] == [tmp_path / "moved", other]

@@ -145,3 +145,68 @@ async def test_a_sync_that_is_killed_at_any_moment_loses_nothing_and_the_next_on
             assert _files(ana) == _files(tmp_path / "ben")
             assert Git(ana).text("status", "--porcelain", "--", ".", ":!**/.*.new") == ""
             Git(ana).run("fsck", "--no-dangling", "--connectivity-only")
+
+
+_SETTLER = """
+import asyncio, sys
+from pathlib import Path
+from storage import ProjectStore
+from storage.collaboration.copy_settlement import CopyChoice, settle, settlement
+
+async def work(folder, home):
+    async with await ProjectStore.open(Path(folder), home=Path(home)) as store:
+        print("ready", flush=True)
+        for number, copy in enumerate(await store.copies()):
+            choice = list(CopyChoice)[number % 2]
+            await settle(store, settlement(store.folder, copy, choice))
+
+asyncio.run(work(*sys.argv[1:]))
+"""
+
+
+def _copies_of(folder: Path) -> None:
+    """Put a copy with a tag of its own beside each run: of its file, or of its folder."""
+    for number, file in enumerate(sorted(folder.rglob("task_run.kiln"))):
+        text = file.read_text("utf-8").replace('"tags": []', '"tags": ["late"]')
+        if number % 2:
+            file.with_name("task_run (1).kiln").write_text(text, "utf-8")
+        else:
+            other = file.parent.with_name(f"{file.parent.name}-LAPTOP") / file.name
+            other.parent.mkdir()
+            other.write_text(text, "utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_settlement_of_copies_that_is_killed_at_any_moment_halves_none(
+    tmp_path: Path,
+) -> None:
+    folder, home, chance = tmp_path / "ana", tmp_path / "h1", random.Random(7)
+    async with await ProjectStore.create(folder, Project(name="P"), home=home) as store:
+        task = await store.save(Task(name="T", instruction="x"), parent=store.project)
+        for number in range(12):
+            run = TaskRun(input=str(number), output=TaskOutput(output="o"))
+            await store.save(run, parent=task)
+    _copies_of(folder)
+    remaining, rounds = 12, 0
+    while remaining:
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _SETTLER, str(folder), str(home)), stdout=subprocess.PIPE
+        )
+        assert worker.stdout is not None
+        async with asyncio.timeout(30):
+            await worker.stdout.readline()
+            await asyncio.sleep(chance.uniform(0, 0.4))  # the kill falls anywhere
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
+        rounds += 1
+        async with await ProjectStore.open(folder, home=home) as store:
+            (task,) = await store.children(store.project, Task)
+            runs = await store.children(task, TaskRun)
+            assert sorted(int(run.input) for run in runs) == list(range(12))
+            assert await store.unreadable() == []
+            settled_count = sum(run.tags == ("late",) for run in runs)
+            remaining = len(await store.copies())
+            assert settled_count + remaining == 12
+    assert rounds > 1

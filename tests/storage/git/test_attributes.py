@@ -65,3 +65,28 @@ async def test_rules_of_a_persons_own_stay(tmp_path: Path) -> None:
     (folder / FILE).write_text("*.kiln -text\n", "utf-8")
     await make_project(folder, tmp_path / "h1", tmp_path / "hub.git")
     assert (folder / FILE).read_text("utf-8") == "*.kiln -text\n"
+
+
+@pytest.mark.parametrize("has_rules", [True, False])
+async def test_a_history_with_line_ends_of_windows_keeps_them_and_a_rating_changes_its_lines(
+    tmp_path: Path, has_rules: bool
+) -> None:
+    folder, hub, clone = (tmp_path / name for name in ("ana", "hub.git", "ben"))
+    await make_project(folder, tmp_path / "h1", hub)
+    if not has_rules:
+        git(folder, "rm", "-q", FILE)
+    for file in list(folder.rglob("*.kiln")):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+        path = file.relative_to(folder).as_posix()
+        name = git(folder, "hash-object", "-w", "--no-filters", str(file)).strip()
+        git(folder, "update-index", "--cacheinfo", f"100644,{name},{path}")
+    git(folder, "-c", "user.name=a", "-c", "user.email=a@a", "commit", "-qm", "Windows")
+    git(folder, "push", "-q", "origin", "main")
+    git(tmp_path, "clone", "-q", "-c", "core.autocrlf=false", str(hub), str(clone))
+    await rate_a_run(clone, tmp_path / "h2")
+    (subject, _, numbers) = git(hub, "show", "--format=%s", "--numstat", "main").splitlines()
+    assert subject == "Rate 1 run"
+    added, removed, path = numbers.split("\t")
+    assert (int(added) < 15, int(removed) <= 1) == (True, True)
+    assert "\n" not in (clone / path).read_bytes().decode().replace("\r\n", "")
+    assert has_rules or git(clone, "status", "--short") == ""

@@ -89,8 +89,11 @@ async def test_names_that_sort_otherwise_than_their_paths_are_told_apart(
     await store.refresh()
     await store.refresh()
     folder = store.side_folder(run)
-    for name in ("a", "a b", "a-b", "ab", "é", "a!"):
-        shutil.copytree(folder, folder.with_name(name))
+    text = (folder / "task_run.kiln").read_text("utf-8")
+    for number, name in enumerate(("a", "a b", "a-b", "ab", "é", "a!")):
+        folder.with_name(name).mkdir()
+        file = folder.with_name(name) / "task_run.kiln"
+        file.write_text(text.replace(run.id, f"{number:012}1"[-12:]), "utf-8")
     assert (await store.refresh()).changed == 6
     assert (await store.refresh()).changed == 0
     assert (await store.counts(task))["task_run"] == 7
@@ -99,23 +102,28 @@ async def test_names_that_sort_otherwise_than_their_paths_are_told_apart(
 async def test_of_thousands_of_runs_exactly_those_that_differ_are_told(
     store: ProjectStore, task: Task
 ) -> None:
-    first = store.side_folder(await _run(store, task))
-    content = (first / "task_run.kiln").read_bytes()
+    run = await _run(store, task)
+    first = store.side_folder(run)
+    text = (first / "task_run.kiln").read_text("utf-8")
     shutil.rmtree(first)
+
+    def content(name: str) -> bytes:
+        return text.replace(run.id, f"{int(name, 16) + 1:012}").encode()
+
     folders = [first.with_name(f"{number:04}") for number in range(2100)]
     for folder in folders:
         folder.mkdir()
-        (folder / "task_run.kiln").write_bytes(content)
+        (folder / "task_run.kiln").write_bytes(content(folder.name))
     await store.refresh()
     assert await store.counts(task) == {"task_run": 2100}
     assert await store.refresh() == RefreshResult(changed=0, removed=0)
     for number in (0, 998, 999, 1000, 2099):
         shutil.rmtree(folders[number])
     for number in (1, 1001, 2098):
-        (folders[number] / "task_run.kiln").write_bytes(content + b" ")
+        (folders[number] / "task_run.kiln").write_bytes(content(folders[number].name) + b" ")
     for name in ("", "1000a", "3000"):
         folders[5].with_name(f"0{name}").mkdir()
-        (folders[5].with_name(f"0{name}") / "task_run.kiln").write_bytes(content)
+        (folders[5].with_name(f"0{name}") / "task_run.kiln").write_bytes(content(f"f0{name}"))
     assert await store.refresh() == RefreshResult(changed=6, removed=5)
     assert await store.refresh() == RefreshResult(changed=0, removed=0)
     assert await store.counts(task) == {"task_run": 2098}

@@ -23,7 +23,7 @@ from mcp.client.extension import (
 from mcp.client.subscriptions import ResourceUpdated
 
 from kiln_mcp.doors.bridge import Daemon, Exchange
-from kiln_mcp.operations.work_orders.answers import Order, OrderList
+from work_orders import Order, take_orders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -70,18 +70,16 @@ async def long_call(client: Client, folder: Path) -> dict[str, Any]:
 async def until_ordered(client: Client) -> Order:
     """Wait until an order lies there for the assistant, and take it."""
     while True:
-        taken = await client.call_tool("take_work_orders", {})
-        orders = OrderList.model_validate({"orders": [], **(taken.structured_content or {})}).orders
-        if orders:
+        if orders := await take_orders(client):
             return orders[0]
         await anyio.sleep(0.05)
 
 
 async def answer(client: Client, order: Order) -> None:
-    said = json.dumps(least(order.answer_schema)) if order.answer_schema else "Refunds."
+    said = json.dumps(least(order.schema)) if order.schema else "Refunds."
     given = {"answers": [{"id": order.id, "answer": said}]}
-    handed = await client.call_tool("answer_work_orders", given)
-    assert (handed.structured_content or {})["answers"][0]["accepted"], handed
+    handed = await client.call_tool("answer_work_orders", {**given, "wait_s": 0})
+    assert (handed.structured_content or {})["accepted"] == 1, handed
 
 
 async def answer_all(client: Client) -> None:

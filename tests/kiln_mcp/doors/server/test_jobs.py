@@ -16,6 +16,7 @@ from mcp.client.extension import (
     NotificationBinding,
     ResultClaim,
 )
+from mcp.client.session import SamplingFnT
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
@@ -24,13 +25,14 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
+from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.operations.job_control.answers import JobList
 from kiln_mcp.operations.job_control.pages import JobPage
-from kiln_mcp.operations.work_orders.answers import Order, OrderList
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import Refusal
+from work_orders import answer_until_done, orders_in, take_orders
 
 Era = Literal["auto", "legacy"]
 ERAS = ("auto", "legacy")
@@ -62,7 +64,27 @@ async def ask_questions(
     return Proposal(Plan("Ask some questions.", calls=count, highest_cost_usd=cost), ask)
 
 
-CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
+@capability(effect=Effect.SPENDS, title="Ask all questions at once", runs=Runs.AS_JOB)
+async def ask_at_once(
+    workspace: Workspace, count: Annotated[int, Field(description="How many.")]
+) -> Proposal[Sum]:
+    """Ask the host questions that do not depend on each other."""
+
+    async def ask() -> Sum:
+        answers: list[int] = []
+
+        async def ask_one(number: int) -> None:
+            text = f"{'A rule of the house. ' * 20}\nWhat is {number}?"
+            request = ModelRequest("host", (Message("user", text),), max_tokens=10)
+            answers.append(int((await workspace.engine.complete(request, asker="at-once")).text))
+
+        await for_each(range(count), ask_one, workspace.engine.width(["host"]))
+        return Sum(total=sum(answers))
+
+    return Proposal(Plan("Ask some questions.", calls=count), ask)
+
+
+CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions, ask_at_once))
 
 
 @asynccontextmanager
@@ -73,6 +95,7 @@ async def connected(
     answer: types.ElicitResult | None = None,
     extensions: Sequence[ClientExtension] = (),
     hear: Callable[[object], None] | None = None,
+    sample: SamplingFnT | None = None,
 ) -> AsyncGenerator[Client]:
     async def respond(
         context: ClientRequestContext, params: types.ElicitRequestParams
@@ -94,26 +117,20 @@ async def connected(
             server,
             mode=era,
             elicitation_callback=respond if answer is not None else None,
+            sampling_callback=sample,
             extensions=list(extensions),
             message_handler=take,
         ) as client:
             yield client
 
 
-async def taken(client: Client) -> list[Order]:
-    """Take the work orders that wait."""
-    answer = await client.call_tool("take_work_orders", {})
-    assert answer.structured_content is not None
-    return OrderList.model_validate({"orders": [], **answer.structured_content}).orders
-
-
 async def assist(client: Client, most: int) -> None:
     """Be the assistant that answers so many work orders."""
     answered = 0
     while answered < most:
-        for order in await taken(client):
-            given = {"id": order.id, "answer": order.messages[0].content}
-            await client.call_tool("answer_work_orders", {"answers": [given]})
+        for order in await take_orders(client):
+            given = {"id": order.id, "answer": order.text}
+            await client.call_tool("answer_work_orders", {"answers": [given], "wait_s": 0})
             answered += 1
         await anyio.sleep(0.02)
 
@@ -164,7 +181,7 @@ async def test_a_jobs_page_says_its_limits_and_time_and_a_withdrawn_order_costs_
         assert started.structured_content is not None
         job: str = started.structured_content["job"]
         await assist(client, 1)
-        while not await taken(client):
+        while not await take_orders(client):
             pass
         await client.call_tool("cancel_job", {"job": job})
         page, text = await page_of(client, job)
@@ -481,11 +498,97 @@ async def test_a_call_whose_job_asks_the_caller_itself_does_not_wait_for_it(tmp_
         data = answer.structured_content
         assert data is not None
         assert (data["status"], data["capability"]) == ("running", "ask_questions")
-        assert data["next"][0]["tool"] == "take_work_orders"
-        await assist(client, 1)
-        ended = await client.call_tool("wait_for_job", {"job": data["job"]})
+        [order] = orders_in(data)
+        given = [{"id": order.id, "answer": order.text}]
+        ended = await client.call_tool("answer_work_orders", {"answers": given})
     assert ended.structured_content is not None
-    assert ended.structured_content["result"] == {"total": 0}
+    assert ended.structured_content["jobs"][0]["result"] == {"total": 0}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_questions_that_do_not_depend_on_each_other_take_one_call_for_all_answers(
+    tmp_path: Path, era: Era
+) -> None:
+    async with connected(tmp_path, era) as client:
+        started = await client.call_tool("ask_at_once", {"count": 60})
+        assert started.structured_content is not None
+        [batch] = started.structured_content["orders"]
+        assert batch["messages"][0]["content"].count("A rule of the house.") == 20
+        assert {len(item["content"]) for item in batch["items"]} <= {10, 11}
+        last, calls = await answer_until_done(
+            client, started.structured_content, lambda order: order.text.split("What is ")[1][:-1]
+        )
+    [job] = last["jobs"]
+    assert (calls, job["result"]) == (1, {"total": sum(range(60))})
+
+
+async def test_more_orders_than_the_limit_holds_come_with_the_answer_to_the_first(
+    tmp_path: Path,
+) -> None:
+    async with connected(tmp_path, "auto") as client:
+        started = await client.call_tool("ask_at_once", {"count": 60, "wait_s": 0})
+        assert started.structured_content is not None
+        taking: dict[str, Any] = {"answers": [], "most_tokens": 500}
+        first = (await client.call_tool("answer_work_orders", taking)).structured_content
+        assert first is not None
+        again = (await client.call_tool("answer_work_orders", taking)).structured_content
+        assert again is not None
+        orders = orders_in(first)
+        assert 1 < len(orders) < 60
+        assert (first["still_waiting"], again["orders"]) == (60 - len(orders), first["orders"])
+        answers = [{"id": order.id, "answer": "1"} for order in orders]
+        following = (
+            await client.call_tool("answer_work_orders", {**taking, "answers": answers})
+        ).structured_content
+        assert following is not None
+        ids = {order.id for order in orders}
+        assert ids.isdisjoint(order.id for order in orders_in(following))
+        assert following["accepted"] == len(orders)
+
+
+async def test_an_answer_that_does_not_fit_comes_back_with_its_order(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto") as client:
+        started = await client.call_tool("ask_questions", {"count": 1})
+        [order] = orders_in(started.structured_content)
+        given = [{"id": order.id, "answer": " "}, {"id": "other", "answer": "1"}]
+        turn = await client.call_tool("answer_work_orders", {"answers": given})
+        data = turn.structured_content
+    assert data is not None
+    assert [problem["id"] for problem in data["problems"]] == [order.id, "other"]
+    assert orders_in(data) == [order]
+
+
+async def test_a_client_whose_model_may_be_asked_gets_the_result_of_one_call(
+    tmp_path: Path,
+) -> None:
+    questions: list[str] = []
+
+    async def sample(
+        context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult:
+        [message] = params.messages
+        assert isinstance(message.content, types.TextContent)
+        questions.append(message.content.text)
+        text = types.TextContent(type="text", text="2")
+        return types.CreateMessageResult(role="assistant", content=text, model="its own")
+
+    async with connected(tmp_path, "legacy", sample=sample) as client:
+        answer = await client.call_tool("ask_at_once", {"count": 20})
+    assert answer.structured_content == {"total": 40}
+    assert len(set(questions)) == len(questions) == 20
+
+
+async def test_orders_go_to_the_tools_once_the_person_declined_a_request_to_the_model(
+    tmp_path: Path,
+) -> None:
+    async def decline(
+        context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.ErrorData:
+        return types.ErrorData(code=-1, message="The person declined.")
+
+    async with connected(tmp_path, "legacy", sample=decline) as client:
+        answer = await client.call_tool("ask_at_once", {"count": 5})
+        assert len(orders_in(answer.structured_content)) == 5
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/list", "tasks/result"])

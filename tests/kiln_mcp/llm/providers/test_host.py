@@ -6,21 +6,27 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
-from kiln_mcp.llm.errors import UnknownOrder
+from kiln_mcp.llm.errors import BadAnswer, UnknownOrder
 from kiln_mcp.llm.model_probe import try_model
 from kiln_mcp.llm.providers.host import HostModel
-from kiln_mcp.llm.providers.work_orders import WorkOrder, WorkOrders
+from kiln_mcp.llm.providers.order_batches import OrderBatch
+from kiln_mcp.llm.providers.work_orders import LEASE_S, WorkOrders
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 REQUEST = ModelRequest("host", (Message("user", "How old?"),), schema=AGE)
 
 
-async def first_order(orders: WorkOrders, taker: str = "") -> WorkOrder:
+async def first_order(orders: WorkOrders, taker: str = "") -> OrderBatch:
     for _ in range(1000):
-        if taken := await orders.take(1, taker):
+        if taken := await orders.take(taker=taker):
             return taken[0]
         await anyio.sleep(0.005)
     raise AssertionError("no order came")
+
+
+def id_of(batch: OrderBatch) -> str:
+    [(order_id, _)] = batch.items
+    return order_id
 
 
 async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason() -> None:
@@ -35,25 +41,47 @@ async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason
                 group.start_soon(ask)
                 await anyio.wait_all_tasks_blocked()
                 order = await first_order(engine.orders)
-                assert (order.messages, order.schema) == (REQUEST.messages, AGE)
-                problem = await engine.orders.answer(order.id, '{"age": "five"}')
+                assert (order.frame, order.schema) == (REQUEST.messages, AGE)
+                problem = await engine.orders.answer(id_of(order), '{"age": "five"}')
                 assert problem is not None
                 assert "not of type 'integer'" in problem
-                assert await engine.orders.answer(order.id, '{"age": 5}') is None
+                assert await engine.orders.answer(id_of(order), '{"age": 5}') is None
                 with pytest.raises(UnknownOrder, match="Take the work orders"):
-                    await engine.orders.answer(order.id, '{"age": 6}')
+                    await engine.orders.answer(id_of(order), '{"age": 6}')
     assert answers == [{"age": 5}]
+
+
+async def test_an_item_fails_after_three_answers_that_cannot_be_used() -> None:
+    orders = WorkOrders(None)
+    failures: list[BadAnswer] = []
+
+    async def ask() -> None:
+        try:
+            await HostModel(orders).complete(REQUEST)
+        except BadAnswer as error:
+            failures.append(error)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            for _ in range(3):
+                order = await first_order(orders)
+                problem = await orders.answer(id_of(order), "five")
+                assert problem is not None
+    assert [failure.state for failure in failures] == ["unreadable"]
+    assert await orders.open_count() == 0
+    await orders.close()
 
 
 async def test_an_order_is_taken_by_one_until_its_lease_is_over() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     await orders.add(REQUEST)
-    assert len(await orders.take(5, lease_s=60)) == 1
-    assert await orders.take(5) == ()
+    assert len(await orders.take(taker="first", lease_s=60)) == 1
+    assert await orders.take(taker="second") == ()
     now += 61
     await orders.add(REQUEST)  # somebody still waits for it
-    assert len(await orders.take(5)) == 1
+    assert len(await orders.take(taker="second")) == 1
     await orders.close()
 
 
@@ -77,7 +105,7 @@ async def test_an_order_survives_the_process_that_waited_for_it(tmp_path: Path) 
         group.cancel_scope.cancel()
     await before.close()
     assert order is not None
-    assert await assistant.answer(order.id, '{"age": 5}') is None
+    assert await assistant.answer(id_of(order), '{"age": 5}') is None
     with anyio.fail_after(5):
         assert (await HostModel(after).complete(REQUEST)).text == '{"age": 5}'
     await assistant.close()
@@ -89,7 +117,7 @@ async def test_an_order_without_a_waiting_process_is_not_handed_out() -> None:
     orders = WorkOrders(None, clock=lambda: now)
     await orders.add(REQUEST)
     now += 3600
-    assert await orders.take(5) == ()
+    assert await orders.take() == ()
     await orders.close()
 
 
@@ -103,7 +131,7 @@ async def test_an_order_is_not_handed_out_once_its_asker_has_gone(tmp_path: Path
         assert await assistant.open_count() == 1
         group.cancel_scope.cancel()
     assert await assistant.open_count() == 0
-    assert await assistant.take(5) == ()
+    assert await assistant.take() == ()
     await asking.close()
     await assistant.close()
 
@@ -113,36 +141,42 @@ async def test_the_order_of_a_killed_asker_is_not_handed_out_for_long() -> None:
     orders = WorkOrders(None, clock=lambda: now)
     await orders.add(REQUEST)
     now += 16
-    assert await orders.take(5) == ()
+    assert await orders.take() == ()
     await orders.close()
 
 
 async def test_the_orders_of_a_client_are_open_again_when_it_disconnects() -> None:
     orders = WorkOrders(None)
     await orders.add(REQUEST)
-    [order] = await orders.take(5, "first")
+    [order] = await orders.take(taker="first")
     await orders.give_back("second")
-    assert await orders.take(5, "third") == ()
+    assert await orders.take(taker="third") == ()
     await orders.give_back("first")
-    assert await orders.take(5, "third") == (order,)
+    assert await orders.take(taker="third") == (order,)
     await orders.close()
 
 
-async def test_an_order_is_leased_as_long_as_its_taker_gives_heartbeats() -> None:
+async def test_an_order_is_handed_out_again_to_its_taker_and_to_others_after_the_lease() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     order_id = await orders.add(REQUEST)
-    await orders.take(5, "slow")
-    for _ in range(5):
-        now += 60
-        await orders.renew("slow")
-        assert await orders.add(REQUEST) == order_id  # somebody still waits for it
-        assert await orders.take(5, "other") == ()
-    now += 91
+    first_batch = await orders.take(taker="slow")
+    now += LEASE_S / 2
+    assert await orders.add(REQUEST) == order_id  # somebody still waits for it
+    assert await orders.take(taker="other") == ()
+    assert await orders.takeable_count("other") == 0
+    assert await orders.take(taker="slow") == first_batch  # the first answer may have been lost
+    now += LEASE_S + 1
     await orders.add(REQUEST)
-    assert len(await orders.take(5, "other")) == 1
-    await orders.renew("slow")
+    assert await orders.take(taker="other") == first_batch
     assert await orders.answer(order_id, '{"age": 5}') is None  # the first answer counts
+    await orders.close()
+
+
+async def test_a_client_that_is_not_known_is_handed_its_orders_again() -> None:
+    orders = WorkOrders(None)
+    await orders.add(REQUEST)
+    assert await orders.take() == await orders.take() != ()
     await orders.close()
 
 
@@ -154,7 +188,7 @@ async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> 
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE work_orders DROP COLUMN taken_by")
     after = WorkOrders(path)
-    assert len(await after.take(5, "one")) == 1
+    assert len(await after.take(taker="one")) == 1
     await after.close()
 
 
@@ -174,10 +208,10 @@ async def test_a_trial_asks_anew_though_an_answer_to_an_earlier_order_is_there(
             stale = await first_order(engine.orders)
             group.cancel_scope.cancel()
         assert stale is not None
-        assert await engine.orders.answer(stale.id, "old") is None
+        assert await engine.orders.answer(id_of(stale), "old") is None
         with anyio.fail_after(10):
             async with anyio.create_task_group() as group:
                 group.start_soon(ask)
                 order = await first_order(engine.orders)
-                assert await engine.orders.answer(order.id, "new") is None
+                assert await engine.orders.answer(id_of(order), "new") is None
     assert answers == ["new"]

@@ -16,8 +16,8 @@ from kiln_mcp.llm import (
     ToolCall,
     find_embedded_model,
 )
+from kiln_mcp.llm.providers.order_batches import OrderBatch
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
-from kiln_mcp.llm.providers.work_orders import WorkOrder
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Tells the weather of a city.", CITY)
@@ -83,17 +83,17 @@ async def test_the_connected_assistant_calls_a_tool_by_its_work_order() -> None:
         async def ask() -> None:
             answers.append(await engine.complete(request, asker="test"))
 
-        taken: tuple[WorkOrder, ...] = ()
+        taken: tuple[OrderBatch, ...] = ()
         with anyio.fail_after(10):
             async with anyio.create_task_group() as group:
                 group.start_soon(ask)
                 while not taken:
                     await anyio.sleep(0.005)
-                    taken = await engine.orders.take(1)
-                [order] = taken
-                assert await engine.orders.answer(order.id, '{"tool": "nothing"}') is not None
+                    taken = await engine.orders.take()
+                [(order_id, _)] = taken[0].items
+                assert await engine.orders.answer(order_id, '{"tool": "nothing"}') is not None
                 said = '{"tool": "weather", "arguments": {"city": "Bergen"}}'
-                assert await engine.orders.answer(order.id, said) is None
+                assert await engine.orders.answer(order_id, said) is None
         again = await engine.complete(request, asker="test")
     assert [answer.tool_calls for answer in (*answers, again)] == [(CALL,), (CALL,)]
     assert again.is_cached

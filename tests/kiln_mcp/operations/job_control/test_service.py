@@ -24,14 +24,13 @@ from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
 from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.operations.job_control.job_client import job_client_of
-from kiln_mcp.operations.work_orders import service as work_orders_service
-from kiln_mcp.operations.work_orders.answers import OrderVerdicts
-from kiln_mcp.operations.work_orders.service import OrderAnswer
+from kiln_mcp.operations.work_orders.service import OrderAnswer, answer_work_orders
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import Refusal
+from work_orders import Order, orders_in
 
 
 class Sum(Result):
@@ -95,16 +94,20 @@ def settings(home: Path) -> Settings:
     return Settings(home=home, engine=engine)
 
 
+async def waiting_orders(workspace: Workspace) -> list[Order]:
+    turn = await answer_work_orders(workspace, [], wait_s=0)
+    return orders_in(turn.model_dump(exclude_none=True))
+
+
 async def answer_all(workspace: Workspace, minimum: int) -> int:
     """Be the assistant until so many orders are answered."""
     answers = 0
     for _ in range(1000):
-        orders = (await work_orders_service.take_work_orders(workspace, 20)).orders
-        for order in orders:
-            number = order.messages[0].content.removeprefix("What is ").removesuffix("?")
+        for order in await waiting_orders(workspace):
+            number = order.text.removeprefix("What is ").removesuffix("?")
             answer = OrderAnswer(id=order.id, answer=number)
-            verdicts = await work_orders_service.answer_work_orders(workspace, [answer])
-            answers += sum(verdict.accepted for verdict in verdicts.answers)
+            turn = await answer_work_orders(workspace, [answer], wait_s=0)
+            answers += turn.accepted
         if answers >= minimum:
             return answers
         await anyio.sleep(0.01)
@@ -140,17 +143,12 @@ async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         with anyio.fail_after(10):
-            while not (orders := (await work_orders_service.take_work_orders(workspace, 5)).orders):
+            while not (orders := await waiting_orders(workspace)):
                 await anyio.lowlevel.checkpoint()
         call_arguments: list[JsonValue] = [{"id": "none", "answer": {"a": 1}}]
         call_arguments.append({"id": orders[0].id, "answer": 7})
-        verdict_data = await work_orders_service.answer_work_orders.invoke(
-            workspace, {"answers": call_arguments}
-        )
-        accepted = [
-            verdict.accepted for verdict in OrderVerdicts.model_validate(verdict_data).answers
-        ]
-        assert accepted == [False, True]
+        turn = await answer_work_orders.invoke(workspace, {"answers": call_arguments})
+        assert (turn.accepted, [problem.id for problem in turn.problems]) == (1, ["none"])
         final = await service.wait_for_job(workspace, job)
     assert final.result == {"total": 7}
 
@@ -188,7 +186,7 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
                 break
             await anyio.sleep(0.01)
         waiting = await service.wait_for_job(workspace, job, 0)
-        assert [step.tool for step in waiting.next] == ["take_work_orders", "wait_for_job"]
+        assert [step.tool for step in waiting.next] == ["answer_work_orders", "wait_for_job"]
         assert waiting.next[0].reason.startswith("1 question waits for you")
         await service.cancel_job(workspace, job)
         [listing] = (await service.list_jobs(workspace)).jobs
@@ -321,7 +319,7 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
         assert questions[0].state in {"pausing", "paused"}  # it is waited for, but not for ever
         paused_job = await service.wait_for_job(workspace, job)
         assert (paused_job.state, paused_job.calls) == ("paused", 2)
-        assert (await work_orders_service.take_work_orders(workspace, 5)).orders == []
+        assert await waiting_orders(workspace) == []
         await service.resume_job(workspace, job)
         await answer_all(workspace, 1)
         final = await service.wait_for_job(workspace, job)

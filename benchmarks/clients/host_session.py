@@ -1,0 +1,177 @@
+"""A whole session in which the connected assistant is its own model: calls and tokens.
+
+The assistant is a script that answers every order by its schema. It drafts a spec, makes inputs,
+answers them as the task, and judges the answers, all as the model `host`. Counted are the calls of
+tools and the tokens (cl100k) of their answers and of its own arguments.
+
+    python benchmarks/clients/host_session.py
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "fakes"))
+from work_orders import Order, orders_in  # noqa: E402
+
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
+
+DRAFT = {
+    "kind": "desired_behaviour",
+    "name": "No unfounded refunds",
+    "fields": [
+        {"field": "desired_behaviour_description", "text": "The reply promises no refund."},
+        {"field": "correct_behaviour_examples", "text": "We are looking into your order."},
+        {"field": "incorrect_behaviour_examples", "text": "Your money is on its way."},
+    ],
+    "assumptions": [],
+    "omissions": [],
+}
+
+
+def token_count(text: str) -> int:
+    """Return the tokens of a text; the vocabulary comes with litellm."""
+    import tiktoken
+
+    return len(tiktoken.get_encoding("cl100k_base").encode(text, disallowed_special=()))
+
+
+def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object:
+    """Return a value that fits a schema, as a diligent assistant might write it."""
+    if {"kind", "fields"} <= set(schema.get("properties", {})):
+        return DRAFT
+    if "enum" in schema:
+        return schema["enum"][hash(order.text) % len(schema["enum"])]
+    kind: str | None = schema.get("type")
+    if "anyOf" in schema:
+        return value_for(schema["anyOf"][0], order, path)
+    if kind == "object":
+        fields = schema.get("properties", {})
+        return {name: value_for(field, order, name) for name, field in fields.items()}
+    if kind == "array":
+        count = max(schema.get("minItems", 1), min(4, schema.get("maxItems", 4)))
+        return [value_for(schema.get("items", {}), order, f"{path} {n}") for n in range(count)]
+    if kind in {"integer", "number"}:
+        return schema.get("minimum", 1)
+    if kind == "boolean":
+        return True
+    key = abs(hash((order.id, path))) % 10**9
+    text = f"Where is my parcel number {key}? It is {key % 97} days late, and I want {path} back."
+    return text[: schema.get("maxLength", 200)]
+
+
+class Session:
+    """A client that counts what it sends and reads."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.calls: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
+
+    async def call(self, tool: str, **arguments: object) -> Mapping[str, Any]:
+        """Call a tool; end with its sentence if it fails."""
+        answer = await self.client.call_tool(tool, dict(arguments))
+        text = "".join(getattr(block, "text", "") for block in answer.content)
+        if answer.is_error:
+            raise SystemExit(f"{tool}: {text}")
+        self.calls[tool] += 1
+        shown = json.dumps(answer.structured_content, ensure_ascii=False)
+        self.tokens[tool] += token_count(json.dumps(arguments)) + token_count(shown)
+        return answer.structured_content or {}
+
+    async def as_host(self, tool: str, **arguments: object) -> Mapping[str, Any]:
+        """Call a tool and answer its orders as the model, until its result is there."""
+        answer = await self.call(tool, **arguments)
+        while orders := orders_in(answer):
+            replies = [
+                {
+                    "id": order.id,
+                    "answer": json.dumps(value_for(order.schema, order))
+                    if order.schema
+                    else f"Dear customer, parcel {order.id} is on its way.",
+                }
+                for order in orders
+            ]
+            answer = await self.call("answer_work_orders", answers=replies)
+            for problem in answer.get("problems", []):
+                print(problem, file=sys.stderr)
+        for job in answer.get("jobs", []):
+            if job["state"] == "done":
+                return job.get("result", {})
+            raise SystemExit(f"{tool}: the job is {job['state']}: {job.get('error')}")
+        return answer
+
+
+async def run(folder: Path, count: int) -> None:
+    """Go from a wish to the score table, and print what it took."""
+    environment = {**os.environ, "KILN_MCP_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+    server = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
+    started = time.perf_counter()
+    async with Client(server) as client:
+        session = Session(client)
+        project = str(folder / "support")
+        await session.call("create_project", name="Support", folder=project)
+        await session.call(
+            "create_task", project=project, name="Reply", instruction="Answer customers politely."
+        )
+        await session.as_host(
+            "draft_spec",
+            project=project,
+            wish="It never promises a refund that the policy does not allow.",
+            model="host",
+            save=True,
+        )
+        await session.call(
+            "create_run_config", project=project, run_config={"name": "As host", "model": "host"}
+        )
+        made = await session.as_host(
+            "generate_data", project=project, request={"count": count}, model="host"
+        )
+        await session.call("split_data", project=project, name="refunds")
+        steps = ["Is a refund promised?", "Does the policy allow it?"]
+        await session.call(
+            "create_evaluator",
+            project=project,
+            eval="refunds",
+            evaluator={"type": "llm_judge", "steps": steps, "model": "host"},
+        )
+        measured = await session.as_host(
+            "run_eval", project=project, eval="refunds", items={"split": "test"}
+        )
+        await session.call("describe_eval", project=project, eval="refunds")
+    items = made.get("made", made.get("count", "?"))
+    print(f"{count} inputs asked for ({items} made), {time.perf_counter() - started:.1f} s in all")
+    print(f"{'tool':24}{'calls':>7}{'tokens':>9}")
+    for tool, calls in session.calls.most_common():
+        print(f"{tool:24}{calls:7}{session.tokens[tool]:9}")
+    print(f"{'all':24}{session.calls.total():7}{session.tokens.total():9}")
+    print(json.dumps(measured)[:300])
+
+
+def main() -> None:
+    """Read the arguments and run the session in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=40)
+    arguments = parser.parse_args()
+    import litellm
+
+    vocabulary = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
+    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(vocabulary))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(Path(folder), arguments.count))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    main()

@@ -1,0 +1,187 @@
+"""Look at all that a session needs: the home, the daemon, models, keys, and programs beside."""
+
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from kiln_mcp import __version__
+from kiln_mcp.doors.border.provider_variables import GROUPS
+from kiln_mcp.doors.clients.client_files import client_files
+from kiln_mcp.doors.clients.handshake import shake_hands
+from kiln_mcp.doors.clients.registration import is_registered, own_launch
+from kiln_mcp.llm import EMBEDDED, HOST, Engine, find_embedded_model
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.settings import Settings
+from storage.atomic_write import check_room
+from storage.errors import WorkbenchError
+
+_ROOM_BYTES: Final = 200 * 2**20
+_PROGRAM_S: Final = 10.0
+_CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+class Health(StrEnum):
+    """How a part is."""
+
+    GOOD = "ok"
+    OPTIONAL = "not there"
+    """Something works less; all else works."""
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part, as it was found.
+
+    Attributes:
+        part: The part's name.
+        health: How it is.
+        text: What was seen.
+        remedy: What to do; empty if nothing.
+    """
+
+    part: str
+    health: Health
+    text: str
+    remedy: str = ""
+
+
+async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Return what was seen of each part; nothing is changed but the daemon's start."""
+    findings = [
+        Finding("program", Health.GOOD, f"kiln-mcp {__version__} on Python {_python()}"),
+        await anyio.to_thread.run_sync(examine_home, settings.home),
+        await _examine_daemon(),
+        await _examine_default_model(settings),
+        *examine_keys(environment),
+        examine_embedded(settings),
+    ]
+    programs: tuple[Callable[[], Finding], ...] = (examine_git, examine_chromium, examine_postgres)
+    findings += [await anyio.to_thread.run_sync(program) for program in programs]
+    files = client_files(Path.home(), environment, sys.platform)
+    names = [file.title for file in files.values() if is_registered(file)]
+    if names:
+        findings.append(Finding("clients", Health.GOOD, f"registered in {', '.join(names)}"))
+    else:
+        remedy = f"kiln-mcp install CLIENT, with one of: {', '.join(files)}"
+        findings.append(Finding("clients", Health.OPTIONAL, "registered in none", remedy))
+    return findings
+
+
+def examine_home(home: Path) -> Finding:
+    """Look at the folder of this person: private, writable, with room."""
+    try:
+        check_room(home, _ROOM_BYTES)
+        mode = home.stat().st_mode
+    except FileNotFoundError:
+        return Finding("home", Health.GOOD, f"{home} (made at the first use)")
+    except (OSError, WorkbenchError) as error:
+        remedy = "make room, or name another folder in KILN_MCP_HOME"
+        return Finding("home", Health.BROKEN, str(error), remedy)
+    if not os.access(home, os.W_OK):
+        remedy = f"make {home} writable for you, or name another folder in KILN_MCP_HOME"
+        return Finding("home", Health.BROKEN, f"{home} cannot be written", remedy)
+    if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
+        return Finding("home", Health.BROKEN, f"{home} is open to others", f"chmod 700 {home}")
+    return Finding("home", Health.GOOD, str(home))
+
+
+async def _examine_daemon() -> Finding:
+    """Start the server as a client does."""
+    try:
+        handshake = await shake_hands(own_launch())
+    except WorkbenchError as error:
+        remedy = "run kiln-mcp serve in a terminal: it prints why it cannot start"
+        return Finding("server", Health.BROKEN, str(error), remedy)
+    text = f"{handshake.tools} tools after {handshake.seconds:.2f} s, version {handshake.version}"
+    return Finding("server", Health.GOOD, text)
+
+
+async def _examine_default_model(settings: Settings) -> Finding:
+    name = settings.default_model
+    remedy = "set KILN_MCP_MODEL to a model that is ready, or mend what is said here"
+    if name == HOST:
+        return Finding("default model", Health.GOOD, "host: the connected assistant")
+    if name == EMBEDDED:
+        return Finding("default model", Health.GOOD, "embedded: small; see README, Models")
+    try:
+        async with Engine(settings.engine) as engine:
+            await engine.check_ready({name: 1})
+    except ModelError as error:
+        return Finding("default model", Health.BROKEN, str(error), remedy)
+    return Finding("default model", Health.GOOD, name)
+
+
+def examine_keys(environment: Mapping[str, str]) -> list[Finding]:
+    """Name the providers whose keys are set; the values are never shown."""
+    names = sorted(
+        name
+        for name in GROUPS
+        if name.endswith(("_KEY", "_TOKEN")) and environment.get(name, "").strip()
+    )
+    if names:
+        return [Finding("keys", Health.GOOD, f"set here: {', '.join(names)}")]
+    remedy = "set OPENAI_API_KEY, ANTHROPIC_API_KEY or another, or keep it in the keyring"
+    return [Finding("keys", Health.OPTIONAL, "none is set in this environment", remedy)]
+
+
+def examine_embedded(settings: Settings) -> Finding:
+    """Look for the embedded model's file."""
+    path = settings.engine.embedded.path or find_embedded_model()
+    if path is None or not path.exists():
+        return Finding(
+            "embedded model", Health.OPTIONAL, "its file is not there", "kiln-mcp models pull"
+        )
+    return Finding("embedded model", Health.GOOD, f"{path.name}, {path.stat().st_size >> 20} MiB")
+
+
+def examine_git() -> Finding:
+    """Look for git, which shares projects and keeps their history."""
+    version = _version_of("git")
+    if version is None:
+        return Finding("git", Health.OPTIONAL, "not found", "install git to share projects")
+    return Finding("git", Health.GOOD, version)
+
+
+def examine_chromium() -> Finding:
+    """Look for a browser that makes pictures of pages."""
+    name = next((name for name in _CHROMIUM if shutil.which(name)), None)
+    if name is None:
+        remedy = "install Chromium to make pictures and PDF of reports"
+        return Finding("Chromium", Health.OPTIONAL, "not found", remedy)
+    return Finding("Chromium", Health.GOOD, _version_of(name) or name)
+
+
+def examine_postgres() -> Finding:
+    """Look for the driver of Postgres, which shares jobs between machines."""
+    if importlib.util.find_spec("psycopg") is None:
+        remedy = 'pip install "kiln-mcp-server[postgres]" to share jobs between machines'
+        return Finding("Postgres", Health.OPTIONAL, "its driver is not installed", remedy)
+    return Finding("Postgres", Health.GOOD, "its driver is installed")
+
+
+def _version_of(program: str) -> str | None:
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        run = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=_PROGRAM_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run.stdout.strip().splitlines()[0] if run.stdout.strip() else None
+
+
+def _python() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
