@@ -49,6 +49,11 @@ class RunOutcome:
     hidden_tokens: int = 0
 
     @property
+    def has_verdict(self) -> bool:
+        """Whether there is any new verdict, be it a score or the reason why there is none."""
+        return bool(self.new_verdicts or self.skipped or self.abstentions)
+
+    @property
     def failures_by_state(self) -> Mapping[AnswerState, int]:
         """The failures because of an answer that could not be used, by its state."""
         return Counter(failure.state for failure in self.failures if failure.state is not None)
@@ -95,8 +100,10 @@ class Tally:
         """Count what others have done of some requests since these were planned."""
         outputs = sum(request.output is None for request in requests)
         outputs -= sum(request.output is None for request in remaining_requests)
-        self.existing += len(requests) - len(remaining_requests)
-        self.done += len(requests) - len(remaining_requests) + outputs * self.is_judged_by_model
+        verdicts = sum(len(request.verdicts) for request in requests)
+        verdicts -= sum(len(request.verdicts) for request in remaining_requests)
+        self.existing += verdicts
+        self.done += verdicts + outputs * self.is_judged_by_model
 
     @property
     def says(self) -> str:

@@ -14,11 +14,14 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, weighted_scores
 from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.llm.reasoning_models import reasons
 from storage.text.excerpts import excerpt
 
 TOP_LOGPROBS: Final = 10
 LONGEST_VERDICT: Final = 1200
 LONGEST_THOUGHT: Final = 900
+LONGEST_WITH_REASONING: Final = 8192
+"""Of models that reason before they answer, whose reasoning counts."""
 USABLE_THOUGHT: Final[tuple[AnswerState, ...]] = ("complete", "truncated")
 """The states of thoughts before a verdict; the verdict itself must be complete."""
 THINK_FIRST: Final = "Go through the steps now and write down what you find. No verdict yet."
@@ -34,11 +37,19 @@ class JudgeModel:
         name: The engine's name of the model.
         is_weighted: Whether scores are weighted by the model's own probabilities (G-Eval).
         thinking: What to think about in a call of its own before the verdict; None for one call.
+        max_tokens: The longest answer, reasoning included; None for what its model usually needs.
     """
 
     name: str
     is_weighted: bool
     thinking: str | None
+    max_tokens: int | None = None
+
+    def longest(self, usual: int) -> int:
+        """Return the longest answer to ask for; `usual` is enough without reasoning."""
+        if self.max_tokens is not None:
+            return self.max_tokens
+        return LONGEST_WITH_REASONING if reasons(self.name) else usual
 
     @property
     def calls_per_item(self) -> int:
@@ -57,12 +68,19 @@ async def ask_verdict(
     """
     engine, asker = context.engine, context.asker
     scores = context.eval_record.output_scores
-    request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
+    request = ModelRequest(
+        model=judge.name,
+        messages=prompt,
+        max_tokens=judge.longest(LONGEST_VERDICT),
+        sample=context.verdict_number,
+    )
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
         first = await engine.complete(
-            replace(request, max_tokens=LONGEST_THOUGHT), asker=asker, accept=USABLE_THOUGHT
+            replace(request, max_tokens=judge.longest(LONGEST_THOUGHT)),
+            asker=asker,
+            accept=USABLE_THOUGHT,
         )
         reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(

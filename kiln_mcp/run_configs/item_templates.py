@@ -6,13 +6,20 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed, unusable_template
+from kiln_mcp.run_configs.errors import (
+    EvalError,
+    ExtractionFailed,
+    constant_logic,
+    unusable_template,
+)
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
 from storage.text.excerpts import excerpt
 
 _LONGEST_QUOTE: Final = 80
 _MOST_REMEMBERED: Final = 256
+_NAMES: Final = frozenset({"final_message", "task_input", "trace", "reference_data"})
+"""What of an item templates and expressions can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,15 @@ class Case:
 
 
 async def check_expression(expression: str) -> None:
-    """Refuse an expression that is not valid Jinja.
+    """Refuse an expression that is not valid Jinja, or takes nothing from the item.
 
     Raises:
-        EvalError: Its syntax is wrong, or it cannot be compiled within the limits.
+        EvalError: Its syntax is wrong, it cannot be compiled within the limits, or it is constant.
     """
-    await _names_in(expression)
+    if _NAMES.isdisjoint(await _names_in(expression)):
+        raise constant_logic(
+            "expression", expression, f"it names none of {', '.join(sorted(_NAMES))}"
+        )
 
 
 async def extract(expression: str | None, case: Case) -> JsonValue:

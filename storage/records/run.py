@@ -1,6 +1,6 @@
 """Runs of a task: inputs, outputs, where they came from and what people said of them."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -14,6 +14,10 @@ _SOURCE_PROPERTIES: dict[str, tuple[str, ...]] = {
     "file_import": ("file_name",),
     "tool_call": (),
 }
+LARGEST_NUMBER: Final = 2**31 - 1
+"""Of samples and verdicts; a file may hold any."""
+SAMPLE: Final = "sample"
+"""The property of an output's source that says which of several outputs of its item it is."""
 _ONLY_FOR = {
     "prompt_id": "synthetic",
     "prompt_builder_name": "synthetic",
@@ -119,6 +123,13 @@ class TaskRun(Record):
         if self.repaired_output and self.repaired_output.rating:
             raise ValueError("a repaired output has no rating")
         return self
+
+    @property
+    def sample(self) -> int:
+        """Which of the outputs of its item and run config this is; 0 for the first."""
+        source = self.output.source
+        value = source.properties.get(SAMPLE, 0) if source else 0
+        return value if type(value) is int and 0 <= value <= LARGEST_NUMBER else 0
 
     @property
     def best_output(self) -> str:

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 import anyio
 import mcp_types as types
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel.server import Server
 
 from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.lines import arguments_in
 from kiln_mcp.doors.server.calls import as_tool
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import JobPages
@@ -71,7 +74,17 @@ def build_server(
         on_subscriptions_listen=watch.listen,
     )
     JobTasks(catalogue).install(server)
+    server.middleware.append(_read_arguments)
     return server
+
+
+async def _read_arguments(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a tool call that come as one JSON text."""
+    params = ctx.params or {}
+    if ctx.method != "tools/call" or not isinstance(params.get("arguments"), str):
+        return await call_next(ctx)
+    arguments = arguments_in(params["arguments"])
+    return await call_next(replace(ctx, params={**params, "arguments": arguments}))
 
 
 def _no_headers(tool: str) -> None:

@@ -39,6 +39,13 @@ class ModelJudge(EvaluatorDefinition):
     weighted: bool = Field(
         default=False, description="G-Eval: weigh scores by logprobs; few models offer them."
     )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_000_000,
+        description="The longest verdict in tokens, reasoning included; left out: 1200, or 8192 "
+        "for models known to reason. One that is cut off is no score.",
+    )
 
     @property
     def asks_model(self) -> bool:
@@ -70,6 +77,7 @@ class ModelJudge(EvaluatorDefinition):
             reference_keys=(REFERENCE_KEY,) if self.with_reference else (),
             judge_instructions=tuple(self.steps),
             g_eval=self.weighted,
+            max_tokens=self.max_tokens,
         ).model_dump(mode="json")
 
 
@@ -119,6 +127,7 @@ def _open(record: EvalConfig) -> LlmJudgeEvaluator:
         engine_model(StoredModel(settings.model_name, settings.model_provider)),
         settings.g_eval,
         (settings.thinking_instruction or None) if settings.g_eval else None,
+        settings.max_tokens,
     )
     return LlmJudgeEvaluator(settings, judge)
 

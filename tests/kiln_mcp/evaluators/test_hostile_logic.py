@@ -153,7 +153,9 @@ async def test_an_expression_that_takes_all_memory_fails_in_a_sentence(tmp_path:
         await bench.task()
         await bench.items("a", "b")
         await bench.evaluator(
-            type="exact_match", expected_value="x", value_expression="'a'|center(3000000000)"
+            type="exact_match",
+            expected_value="x",
+            value_expression="final_message|center(3000000000)",
         )
         with pytest.raises(EvalError, match="needed more than 512 MB on this item"):
             await bench.run()
