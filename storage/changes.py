@@ -207,6 +207,15 @@ class Change:
         self._note(edit)
         return SaveOutcome.SAVED
 
+    def has_record(self, record: Record, parent: Record) -> bool:
+        """Return whether a new record's file is there already, whatever it holds."""
+        return os.path.lexists(f"{self.folder}/{_new_path(record, parent)}")
+
+    def at_new_place(self, new: NewRecord[R], parent: Record) -> R:
+        """Return a new record as it will be, to save others below it."""
+        origin = Origin(_new_path(new.record, parent), revision_of(new.content))
+        return new.record.at(origin)
+
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
         """Append lines to a file beside a record; lines that others append meanwhile stay.
 

@@ -57,7 +57,7 @@ def bulk(rows: int, pandas: Path | None) -> Figures:
     """Import a table, index it from nothing, and split it by near-duplicates."""
     with door() as place:
         table = table_of(place, rows)
-        imported = place.measured("import-runs", *of_project(place), "--file", str(table))
+        imported = place.measured("add-data", *of_project(place), "--file", str(table))
         figures = {**named(imported, "import"), "import_daemon_mib": place.daemon_peak_mib()}
         if pandas is not None:
             figures |= named(with_pandas(pandas, table, place.folder / "files"), "pandas")
@@ -89,7 +89,7 @@ def changes(rows: int) -> Figures:
     """Tag all runs of a shared project, sync that, and delete them."""
     with door() as place:
         table = table_of(place, rows)
-        place.run("import-runs", *of_project(place), "--file", str(table))
+        place.run("add-data", *of_project(place), "--file", str(table))
         hub = place.folder / "hub.git"
         subprocess.run([*GIT, "init", "-q", "--bare", "-b", "main", str(hub)], check=True)
         asyncio.run(sync(place, hub))

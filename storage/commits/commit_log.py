@@ -10,7 +10,7 @@ while nothing is changed. If it refuses later, the old contents are restored.
 
 import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -386,15 +386,16 @@ class CommitLog:
         return self._is_there(move.source) and not self._is_there(move.target)
 
     def _move(self, change: PendingChange) -> None:
-        self._move_all([move for move in change.moves if self._is_to_move(move)])
+        self._move_all(change.moves)
 
-    def _move_all(self, moves: Sequence[Move]) -> None:
-        move_all_into_place(self._project, [(move.source, move.target) for move in moves])
+    def _move_all(self, moves: Iterable[Move]) -> None:
+        """Make the moves that were not made; one may free the place for the next."""
+        to_make = ((move.source, move.target) for move in moves if self._is_to_move(move))
+        move_all_into_place(self._project, to_make)
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
-        ways_back = [Move(move.target, move.source) for move in reversed(change.moves)]
-        self._move_all([move for move in ways_back if self._is_to_move(move)])
+        self._move_all(Move(move.target, move.source) for move in reversed(change.moves))
         for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:

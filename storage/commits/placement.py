@@ -1,7 +1,8 @@
 """Put files and folders of a project in their places, down to the disk, and through no link."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from storage.atomic_write import disk_errors, flush_folders, remove_files, write_all_aside
@@ -22,34 +23,31 @@ def move_into_place(project: Path, source: str, target: str) -> None:
             folders.flush(path.rpartition("/")[0])
 
 
-def move_all_into_place(project: Path, moves: Sequence[tuple[str, str]]) -> None:
-    """Move folders within the project, in order; wait for the disk once for many.
+def move_all_into_place(project: Path, moves: Iterable[tuple[str, str]]) -> None:
+    """Move folders within the project, one after the other; wait for the disk once for many.
 
     Args:
         project: The project's folder.
-        moves: The source and the target of each.
+        moves: The source and the target of each; read one at a time, when those before are made.
 
     Raises:
         UnsafePath: A link leads to one of them.
         WriteError: The disk refused; moves before it are made.
     """
-    part: list[tuple[str, str]] = []
+    waiting: set[str] = set()
     above: set[str] = set()
-    for move in moves:
-        if move[0] in above:  # it takes away a folder whose names are not on the disk yet
-            _move_part(project, part)
-            part, above = [], set()
-        part.append(move)
-        above.update(folder for path in move for folder in folders_above(path))
-    _move_part(project, part)
-
-
-def _move_part(project: Path, moves: Sequence[tuple[str, str]]) -> None:
-    with OpenFolders(project) as folders:
+    with ExitStack() as stack:
+        folders = stack.enter_context(OpenFolders(project))
         for source, target in moves:
+            if source in above:  # it takes away a folder that is open, or waits to be flushed
+                flush_folders(waiting)
+                waiting, above = set(), set()
+                stack.close()
+                folders = stack.enter_context(OpenFolders(project))
             folders.move(source, target)
-    paths = (path for move in moves for path in move)
-    flush_folders({f"{project}/{path}".rpartition("/")[0] for path in paths})
+            waiting |= {f"{project}/{path}".rpartition("/")[0] for path in (source, target)}
+            above.update(folder for path in (source, target) for folder in folders_above(path))
+    flush_folders(waiting)
 
 
 def folders_above(path: str) -> Iterator[str]:

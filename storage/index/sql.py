@@ -333,6 +333,16 @@ WHERE parent = :parent AND kind = 'eval_input' AND problem IS NULL
 ORDER BY created_us, id
 """
 
+ITEM_TEXTS: Final[LiteralString] = """
+SELECT runs.row, records.path, texts.input, texts.output,
+    EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'source:synthetic')
+    AND NOT EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'high')
+FROM runs CROSS JOIN texts ON texts.rowid = runs.row CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.row > :after AND runs.item_id IS NULL
+ORDER BY runs.row LIMIT :limit
+"""
+"""The last column tells whether a model wrote the output, and nobody rated it high."""
+
 # Task runs: one of these sources, conditions, one of these orders.
 
 COUNT: Final[LiteralString] = "SELECT count(*) FROM (SELECT 1"
