@@ -126,7 +126,8 @@ async def sync(place: Door, hub: Path | None = None) -> Figures:
 def git_alone(place: Door) -> float:
     """Add and commit the same changes in a copy of the project; return the seconds."""
     copy = place.folder / "copy"
-    shutil.copytree(place.project, copy, symlinks=True)
+    passing = shutil.ignore_patterns(".trash", "index.lock")  # the daemon may write there
+    shutil.copytree(place.project, copy, symlinks=True, ignore=passing)
     began = time.perf_counter()
     subprocess.run([*GIT, "add", "-A"], cwd=copy, check=True)
     subprocess.run([*GIT, "commit", "-q", "-m", "Tag"], cwd=copy, check=True, timeout=600)

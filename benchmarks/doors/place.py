@@ -76,7 +76,11 @@ class Door:
         pid = self.daemon()
         if pid is None:
             return 0.0
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        except FileNotFoundError:  # it has just ended
+            return 0.0
+        fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def daemon_peak_mib(self) -> int:
