@@ -1,20 +1,30 @@
 """The MCP server with its tools, resources and tasks."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
 import anyio
 import mcp_types as types
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.server import Server
 
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.calls import as_tool
+from kiln_mcp.doors.server.completions import Completions
 from kiln_mcp.doors.server.context import Context
-from kiln_mcp.doors.server.job_resources import JobPages
 from kiln_mcp.doors.server.job_subscriptions import JobWatch
+from kiln_mcp.doors.server.prompts import get_prompt, list_prompts
+from kiln_mcp.doors.server.resources import Pages
 from kiln_mcp.doors.server.tasks import JobTasks
 from kiln_mcp.workbench.workspace import Workspace
+
+CACHE_HINTS: Final[Mapping[CacheableMethod, CacheHint]] = dict.fromkeys(
+    ("server/discover", "tools/list", "prompts/list", "resources/templates/list"),
+    CacheHint(ttl_ms=5 * 60_000, scope="public"),
+)
+"""What is the same for all clients until the daemon of another version starts."""
 
 _INSTRUCTIONS = """\
 A workbench that measures an AI feature and makes it better. Everything is kept in a project \
@@ -41,7 +51,7 @@ def build_server(
         workspace: Opened once for the server's life, closed at its end.
         catalogue: The capabilities.
     """
-    pages, watch = JobPages(catalogue), JobWatch()
+    pages, watch = Pages(catalogue), JobWatch()
 
     @asynccontextmanager
     async def lifespan(_: Server[Workspace]) -> AsyncGenerator[Workspace]:
@@ -69,6 +79,10 @@ def build_server(
         on_subscribe_resource=watch.subscribe,
         on_unsubscribe_resource=watch.unsubscribe,
         on_subscriptions_listen=watch.listen,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+        on_completion=Completions(catalogue).complete,
+        cache_hints=CACHE_HINTS,
     )
     JobTasks(catalogue).install(server)
     return server

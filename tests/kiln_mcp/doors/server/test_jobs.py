@@ -158,12 +158,12 @@ async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, 
         await assist(client, 2)
         await client.call_tool("wait_for_job", {"job": job})
         (listed,) = (await client.list_resources()).resources
-        (template,) = (await client.list_resource_templates()).resource_templates
+        templates = (await client.list_resource_templates()).resource_templates
         page, text = await page_of(client, job)
     assert str(listed.uri) == f"kiln://jobs/{job}"
     assert listed.name == f"Ask some questions ({job})"
     assert (listed.title or "").startswith("Ask some questions: done 2 of 2, started 20")
-    assert template.uri_template == "kiln://jobs/{job}"
+    assert "kiln://jobs/{job}" in {template.uri_template for template in templates}
     assert (page.state, page.done, page.total) == ("done", 2, 2)
     assert (page.result, page.arguments) == ({"total": 1}, {"count": 2})
     assert [event.text for event in page.events] == ["Created.", "Begun.", "Done."]
