@@ -51,7 +51,11 @@ class TaskCreated(Result):
     next: list[NextStep]
 
 
-@capability(effect=Effect.WRITES, title="Create a project")
+@capability(
+    effect=Effect.WRITES,
+    title="Create a project",
+    search_hint="start something new, set up a workspace, begin testing my AI feature",
+)
 async def create_project(
     workspace: Workspace,
     name: Annotated[str, Field(description="What to call the project.")],
@@ -85,7 +89,11 @@ async def create_project(
     )
 
 
-@capability(effect=Effect.WRITES, title="Create a task")
+@capability(
+    effect=Effect.WRITES,
+    title="Create a task",
+    search_hint="add a prompt or feature to test, system prompt, input and output format",
+)
 async def create_task(
     workspace: Workspace,
     project: ProjectReference,

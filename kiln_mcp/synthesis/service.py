@@ -73,7 +73,11 @@ class Shares(BaseModel):
         return usual_shares
 
 
-@capability(effect=Effect.WRITES, title="Add items")
+@capability(
+    effect=Effect.WRITES,
+    title="Add items",
+    search_hint="load or upload test cases, examples, dataset, ground truth, Q&A pairs",
+)
 async def add_items(
     workspace: Workspace,
     project: ProjectReference,
@@ -123,7 +127,12 @@ async def add_items(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Generate data", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Generate data",
+    runs=Runs.AS_JOB,
+    search_hint="make up, create or synthesise test cases, edge cases, more examples",
+)
 async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -216,7 +225,11 @@ async def _generate(
     )
 
 
-@capability(effect=Effect.WRITES, title="Split the data")
+@capability(
+    effect=Effect.WRITES,
+    title="Split the data",
+    search_hint="divide into training, validation and held-out sets, no leaks or overlap",
+)
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,

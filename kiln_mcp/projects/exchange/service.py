@@ -74,7 +74,12 @@ class ExportReport(Result):
     runs: int
 
 
-@capability(effect=Effect.WRITES, title="Import a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Import a project",
+    sends_out=True,
+    search_hint="open, clone, copy or restore a project from a folder, zip or git repository",
+)
 async def import_project(
     workspace: Workspace,
     source: Annotated[
@@ -113,7 +118,12 @@ async def import_project(
     return Proposal(plan, bring_in)
 
 
-@capability(effect=Effect.WRITES, title="Export a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Export a project",
+    sends_out=True,
+    search_hint="back up, zip, archive or send a whole project",
+)
 async def export_project(
     workspace: Workspace,
     project: ProjectReference,
@@ -143,7 +153,11 @@ async def export_project(
     return Proposal(plan, pack)
 
 
-@capability(effect=Effect.WRITES, title="Import runs")
+@capability(
+    effect=Effect.WRITES,
+    title="Import runs",
+    search_hint="load or upload a CSV, spreadsheet, logs, production traces, past conversations",
+)
 async def import_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -199,7 +213,12 @@ async def _open_table(file: Path) -> AsyncGenerator[TableSource]:
         yield source
 
 
-@capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Export runs",
+    sends_out=True,
+    search_hint="download or save outputs to a CSV, Excel or JSON file",
+)
 async def export_runs(
     workspace: Workspace,
     project: ProjectReference,

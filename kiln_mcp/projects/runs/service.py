@@ -101,7 +101,11 @@ class RunsChanged(Result):
     changed: int
 
 
-@capability(effect=Effect.READS, title="Find runs")
+@capability(
+    effect=Effect.READS,
+    title="Find runs",
+    search_hint="search outputs, logs, examples, traces, answers; bad ratings, tagged, recent",
+)
 async def find_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -149,7 +153,11 @@ async def find_runs(
     )
 
 
-@capability(effect=Effect.READS, title="Read a run")
+@capability(
+    effect=Effect.READS,
+    title="Read a run",
+    search_hint="open one output in full, show the whole answer or trace",
+)
 async def read_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -183,7 +191,11 @@ async def read_run(
     )
 
 
-@capability(effect=Effect.WRITES, title="Rate a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Rate a run",
+    search_hint="give stars, thumbs up or down, grade or score one answer, feedback",
+)
 async def rate_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -217,7 +229,11 @@ async def rate_run(
     return await read_run(workspace, project, run)
 
 
-@capability(effect=Effect.WRITES, title="Tag runs")
+@capability(
+    effect=Effect.WRITES,
+    title="Tag runs",
+    search_hint="label, mark, group or categorise examples",
+)
 async def tag_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -256,7 +272,11 @@ async def tag_runs(
     return RunsChanged(changed=changed)
 
 
-@capability(effect=Effect.WRITES, title="Repair a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Repair a run",
+    search_hint="fix, correct or rewrite a wrong answer, say what it should have been",
+)
 async def repair_run(
     workspace: Workspace,
     project: ProjectReference,

@@ -1,5 +1,7 @@
 """What assistants expect beside tools: prompts, completions and pages, through a real client."""
 
+import importlib
+import importlib.util
 import json
 import re
 from collections.abc import AsyncGenerator
@@ -221,3 +223,34 @@ async def test_lists_that_never_change_may_be_cached_by_clients(tmp_path: Path) 
         jobs = await client.list_resources()
     assert {(item.ttl_ms, item.cache_scope) for item in lists} == {(300_000, "public")}
     assert (jobs.ttl_ms, jobs.cache_scope) == (0, "private")
+
+
+async def test_the_entry_tools_are_loaded_at_once_and_all_are_found_by_users_words(
+    tmp_path: Path,
+) -> None:
+    async with connected(tmp_path) as client:
+        tools = (await client.list_tools()).tools
+    hints = {tool.name: tool.meta or {} for tool in tools}
+    loaded = {name for name, meta in hints.items() if meta.get("anthropic/alwaysLoad") is True}
+    assert loaded == {"describe_project", "draft_spec", "run_eval"}
+    words = {name: str(meta["anthropic/searchHint"]) for name, meta in hints.items()}
+    assert "undelete" in words["put_back"]
+    assert len(set(words.values())) == len(words)
+    assert max(map(len, words.values())) <= 120
+
+
+async def test_the_instructions_are_short_and_name_only_tools_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(tmp_path, "legacy") as client:
+        text = client.instructions or ""
+    package = importlib.util.find_spec("litellm")
+    assert package is not None
+    assert package.origin is not None
+    tokenizers = Path(package.origin).parent / "litellm_core_utils" / "tokenizers"
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tokenizers))
+    encoding = importlib.import_module("tiktoken").get_encoding("cl100k_base")
+    assert len(encoding.encode(text)) <= 300
+    words = set(re.findall(r"[a-z]+(?:_[a-z]+)+", text))
+    assert words <= NAMES | {"needs_approval"}
+    assert {"wait_for_job", "answer_work_orders", "describe_project"} <= words
