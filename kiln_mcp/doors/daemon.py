@@ -36,7 +36,7 @@ from kiln_mcp.doors.border.log_limit import LogLimit
 from kiln_mcp.doors.border.origins import LOCAL_ORIGINS
 from kiln_mcp.doors.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.doors.guard import LOCAL_NAMES, Activity, Entrance, Guard
-from kiln_mcp.doors.server import build_server
+from kiln_mcp.doors.server import ServerExtension, build_server
 from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.home import prepare_home
 from kiln_mcp.settings import Settings
@@ -51,10 +51,14 @@ _log = logging.getLogger(__name__)
 
 
 def build_app(
-    workspace: Workspace, catalogue: Catalogue, entrance: Entrance, activity: Activity
+    workspace: Workspace,
+    catalogue: Catalogue,
+    entrance: Entrance,
+    activity: Activity,
+    extensions: Sequence[ServerExtension] = (),
 ) -> Guard:
     """Return the daemon's web application: MCP at /mcp, behind the guard."""
-    app = build_server(nullcontext(workspace), catalogue).streamable_http_app(
+    app = build_server(nullcontext(workspace), catalogue, extensions).streamable_http_app(
         max_request_body_size=LARGEST_BODY,
         transport_security=TransportSecuritySettings(
             enable_dns_rebinding_protection=True,
@@ -72,6 +76,7 @@ async def serve(
     port: int = 0,
     token_file: Path | None = None,
     idle_s: float = IDLE_S,
+    extensions: Sequence[ServerExtension] = (),
 ) -> None:
     """Serve this home until it is asked to stop, or is idle without unfinished jobs.
 
@@ -81,6 +86,7 @@ async def serve(
         port: The port on 127.0.0.1; 0 for the one of the last start, or any free one.
         token_file: The file with the token; None for the token of the last start.
         idle_s: Seconds without a request after which the daemon ends.
+        extensions: More that its server should answer.
 
     Raises:
         AlreadyServing: Another daemon serves this home.
@@ -97,13 +103,17 @@ async def serve(
         token = "" if token_file is None else await anyio.to_thread.run_sync(read_token, token_file)
         # Each client has a folder of its own, so a relative path has no meaning here.
         async with catalogue.open_workspace(replace(settings, started_in=None)) as workspace:
-            await _serve(workspace, catalogue, Credentials(port, token), idle_s)
+            await _serve(workspace, catalogue, Credentials(port, token), idle_s, extensions)
     finally:
         lock.release()
 
 
 async def _serve(
-    workspace: Workspace, catalogue: Catalogue, request: Credentials, idle_s: float
+    workspace: Workspace,
+    catalogue: Catalogue,
+    request: Credentials,
+    idle_s: float,
+    extensions: Sequence[ServerExtension],
 ) -> None:
     settings = workspace.settings
     home, log = settings.home, LogLimit(settings.home / "daemon.log")
@@ -116,7 +126,7 @@ async def _serve(
     entrance = Entrance(credentials.token, variables)
     allow_files()
     server = Server(
-        _web_settings(build_app(workspace, catalogue, entrance, activity)),
+        _web_settings(build_app(workspace, catalogue, entrance, activity, extensions)),
         listeners,
         Connections(limits_by_files()),
     )
