@@ -80,3 +80,14 @@ async def test_everything_passes_but_what_is_deprecated_or_optional(
     total = re.search(r"Total: (\d+) passed", report)
     assert total is not None
     assert int(total[1]) >= LEAST_CHECKS[version]
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(("scenario", "least"), [("enumeration", 30), ("manifest", 5)])
+async def test_the_skills_extension_passes(tmp_path: Path, scenario: str, least: int) -> None:
+    code, report = await report_of_suite(tmp_path, "--scenario", f"sep-2640-skills-{scenario}")
+    passed = re.search(r"Passed: (\d+)/\d+, 0 failed, 0 warnings", report)
+    assert code == 0, report[-8_000:]
+    assert passed is not None, report[-8_000:]
+    assert int(passed[1]) >= least
+    assert "SKIPPED" not in report

@@ -17,6 +17,7 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_subscriptions import JobWatch
 from kiln_mcp.doors.server.prompts import get_prompt, list_prompts
 from kiln_mcp.doors.server.resources import Pages
+from kiln_mcp.doors.server.skills import install_skills
 from kiln_mcp.doors.server.tasks import JobTasks
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -92,7 +93,7 @@ def build_server(
         on_completion=Completions(catalogue).complete,
         cache_hints=CACHE_HINTS,
     )
-    for install in (JobTasks(catalogue).install, *extensions):
+    for install in (JobTasks(catalogue).install, install_skills, *extensions):
         install(server)
     return server
 

@@ -1,4 +1,4 @@
-"""Resources: pages of projects, specs, evals and jobs, as JSON and as text.
+"""Resources: pages of projects, specs, evals and jobs, as JSON and as text; and skills.
 
 Whatever a page shows is the answer of a capability that only reads.
 """
@@ -17,6 +17,8 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import PREFIX as JOBS
 from kiln_mcp.doors.server.job_resources import JobPages, no_such_page
+from kiln_mcp.doors.server.skills import SCHEME as SKILLS
+from kiln_mcp.doors.server.skills import read_skill, skill_resources
 from kiln_mcp.workbench.plain_text import render
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -97,10 +99,11 @@ class Pages:
     async def list(
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        """List the pages of the projects that were opened, the newest first, and of new jobs."""
+        """List the pages of known projects, of the newest jobs, and the skills."""
         workspace = context.lifespan_context
         projects = await anyio.to_thread.run_sync(_project_resources, workspace)
-        return types.ListResourcesResult(resources=[*projects, *await self._jobs.list(workspace)])
+        jobs = await self._jobs.list(workspace)
+        return types.ListResourcesResult(resources=[*projects, *jobs, *skill_resources()])
 
     async def list_templates(
         self, context: Context, params: types.PaginatedRequestParams | None
@@ -123,12 +126,14 @@ class Pages:
     async def read(
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        """Return a page twice: as JSON, and as text for people.
+        """Return a page twice, as JSON and as text for people; a skill once, as Markdown.
 
         Raises:
             MCPError: There is no such page.
         """
         uri, workspace = str(params.uri), context.lifespan_context
+        if uri.startswith(SKILLS):
+            return read_skill(uri)
         try:
             if uri.startswith(JOBS):
                 data = await self._jobs.read(workspace, uri)

@@ -12,11 +12,13 @@ from typing import Literal
 import anyio
 import mcp_types as types
 import pytest
+from click.testing import CliRunner
 from mcp import Client, MCPError
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.doors.server.workflows import load_workflows
+from kiln_mcp.doors.server.workflows import load_skills, load_workflows
 from kiln_mcp.doors.server.workflows.workflow import parse_workflow
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.lifecycle import open_workspace
@@ -254,3 +256,26 @@ async def test_the_instructions_are_short_and_name_only_tools_that_exist(
     words = set(re.findall(r"[a-z]+(?:_[a-z]+)+", text))
     assert words <= NAMES | {"needs_approval"}
     assert {"wait_for_job", "answer_work_orders", "describe_project"} <= words
+
+
+async def test_a_skill_is_a_workflow_that_names_skills(tmp_path: Path) -> None:
+    uri = "skill://kiln-build-spec/SKILL.md"
+    async with connected(tmp_path) as client:
+        listed = {resource.uri: resource for resource in (await client.list_resources()).resources}
+        text = text_of_page(await client.read_resource(uri))
+        with pytest.raises(MCPError, match=r"The skills are: skill://kiln-build-spec/SKILL\.md"):
+            await client.read_resource("skill://kiln-other/SKILL.md")
+    assert listed[uri].mime_type == "text/markdown"
+    assert listed[uri].size == len(text.encode())
+    assert text.startswith('---\nname: "kiln-build-spec"\ndescription: ')
+    assert "`kiln-check-judge`" in text
+    assert "`draft_spec`" in text
+
+
+def test_the_skill_folder_holds_what_the_server_serves(tmp_path: Path) -> None:
+    for _ in range(2):  # what is there is written again
+        done = CliRunner().invoke(cli, ["skills", str(tmp_path / "skills")], catch_exceptions=False)
+        assert done.exit_code == 0
+    files = {file.parent.name: file.read_bytes() for file in tmp_path.rglob("SKILL.md")}
+    assert files == {skill.name: skill.content for skill in load_skills()}
+    assert len(files) == len(load_workflows())
