@@ -26,7 +26,7 @@ from storage.format.layout import SCORER_FILE, folder_of, place_of
 from storage.format.record_text import parse_record, read_record, revision_of
 from storage.format.validation import Ancestors
 from storage.index.rows import name_of
-from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
+from storage.records import CodeEval, EvalConfig, EvalRun, Origin, Record, Task, TaskRun
 from storage.records.names import display_label, folder_name
 from storage.refusals import already_deleted, invalid_record
 from storage.text.json_text import patch_json, write_json
@@ -131,7 +131,8 @@ class Change:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        self._note(FileEdit(path, content, expected, below))
+        is_whole = expected is None and isinstance(record, TaskRun | EvalRun)
+        self._note(FileEdit(path, content, expected, below, record=record if is_whole else None))
         if expected is None:
             self._note_code(record, path)
         self.files += files_to_copy(record, path)
@@ -200,6 +201,15 @@ class Change:
         edit = FileEdit(path, new.content, None, parent.saved.path, lambda _: None, new.record)
         self._note(edit)
         return SaveOutcome.SAVED
+
+    def has_record(self, record: Record, parent: Record) -> bool:
+        """Return whether a new record's file is there already, whatever it holds."""
+        return os.path.lexists(f"{self.folder}/{_new_path(record, parent)}")
+
+    def at_new_place(self, new: NewRecord[R], parent: Record) -> R:
+        """Return a new record as it will be, to save others below it."""
+        origin = Origin(_new_path(new.record, parent), revision_of(new.content))
+        return new.record.at(origin)
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
         """Append lines to a file beside a record; lines that others append meanwhile stay.

@@ -167,7 +167,9 @@ def warm(place: Door) -> None:
 
 
 def run_eval(concurrency: int) -> Figures:
-    """1,000 stored outputs, an LLM judge; then the same judge again, from the response cache."""
+    """1,000 stored outputs and an LLM judge: the first job of a daemon that was just started; the
+    same judge again, from the response cache; then another judge, by the daemon that is warm.
+    """
     with door(concurrency=concurrency) as place:
         project(place, 1000, verdicts=False)
         warm(place)
@@ -177,7 +179,14 @@ def run_eval(concurrency: int) -> Figures:
         place.ask_server("forget")
         cached = place.measured(*eval_call(place, "same judge", "A"))
         assert place.ask_server("report")["calls"] == 0
+        other = place.measured(*eval_call(place, "other judge", "A"))
+        warm_report = place.ask_server("report")
+        assert warm_report["calls"] == 1000, warm_report
         return {
+            **bare_engine(concurrency),
+            "warm_calls_span_s": warm_report["span_s"],
+            "warm_wall_s": other["wall_s"],
+            "warm_cpu_ms_an_item": other["cpu_s"],
             "calls_span_s": report["span_s"],
             "most_in_flight": report["most_open"],
             "wall_s": paid["wall_s"],
@@ -185,6 +194,18 @@ def run_eval(concurrency: int) -> Figures:
             "daemon_mib": place.daemon_peak_mib(),
             "from_cache_wall_s": cached["wall_s"],
             "from_cache_cpu_ms_an_item": cached["cpu_s"],
+        }
+
+
+def bare_engine(concurrency: int) -> Figures:
+    """The same number of calls through the engine alone, which no door can undercut."""
+    with door(concurrency=concurrency, answer='{"score": "pass"}') as place:
+        call = [sys.executable, str(ENGINE / "ours.py"), str(place.port), "1000", str(concurrency)]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+        figures = json.loads(done.stdout)
+        return {
+            "engine_wall_s": figures["wall_s"],
+            "engine_cpu_ms_a_call": figures["cpu_ms_a_call"],
         }
 
 
@@ -293,7 +314,7 @@ def project_with_rows(place: Door, rows: int, text: Callable[[int], str]) -> tup
     call = ["--project", str(place.project), "--name", "T", "--instruction", "Answer."]
     place.run("create-task", *call)
     warm(place)
-    took = place.measured("import-runs", "--project", str(place.project), "--file", str(table))
+    took = place.measured("add-data", "--project", str(place.project), "--file", str(table))
     return table, took
 
 

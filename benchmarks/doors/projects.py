@@ -120,6 +120,8 @@ async def measured_project(folder: Path, home: Path, items: int, *, verdicts: bo
         check = await evaluator(store, measured, "check", CHECK)
         await evaluator(store, measured, "judge", judge_properties("judge"))
         await evaluator(store, measured, "same judge", judge_properties("judge"))
+        other = judge_properties("judge", "Look for thanks.")
+        await evaluator(store, measured, "other judge", other)
         await store.save(measured.replace(current_config_id=check.id))
         for name, fails in (("A", 3), ("B", 5)):
             config = await run_config(store, task, name)

@@ -48,13 +48,33 @@ def parse_message(line: bytes) -> Body:
         raise MessageError(LONE_SURROGATE, INVALID_PARAMS, request_id if can_answer else None)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
         raise MessageError("The id of a message must be a whole number or a text.")
-    if not isinstance(part_of(message, "params").get("arguments", {}), dict | None):
+    params = part_of(message, "params")
+    if "arguments" in params:
+        params["arguments"] = arguments_in(params["arguments"])
+    if not isinstance(params.get("arguments", {}), dict | None):
         sentence = "The arguments of a call must be a JSON object, which may be empty: {}."
         raise MessageError(sentence, INVALID_PARAMS, message.get("id"))
     fault = _fault_of(message)
     if fault is not None:
         raise MessageError(fault, request_id=message.get("id"))
     return message
+
+
+def arguments_in(value: object) -> object:
+    """Return the arguments of a call; some clients write them as one JSON text.
+
+    What is no text, or no JSON text of an object, is returned as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return {}
+    try:
+        arguments: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    is_taken = isinstance(arguments, dict | None) and _is_whole(cast("Body | None", arguments))
+    return cast("object", arguments) if is_taken else value
 
 
 def _is_whole(value: object) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from kiln_mcp.evals.comparison import PairedDifference
+from kiln_mcp.evals.repeat_summaries import RepeatLine
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.llm import AnswerState
 from kiln_mcp.statistics import CannotTell, Interval
@@ -58,6 +59,54 @@ class ScoreRow(Result):
         )
 
 
+class RepeatRow(Result):
+    """What several outputs of an item, or verdicts of an output, say of one score.
+
+    Rates are of items, with the ends of their 95 % intervals; the variance is of single verdicts.
+    """
+
+    run_config: str
+    score: str
+    outputs: int = Field(description="The most outputs of an item; the rates are of so many.")
+    verdicts: int = Field(description="The most verdicts of an output.")
+    pass_all: float | None = Field(default=None, description="Items whose outputs all pass.")
+    pass_all_low: float | None = None
+    pass_all_high: float | None = None
+    pass_any: float | None = Field(default=None, description="Items of which one output passes.")
+    pass_any_low: float | None = None
+    pass_any_high: float | None = None
+    n: int | None = Field(default=None, description="Items with so many outputs.")
+    variance: float | None = None
+    variance_of_items: float | None = None
+    variance_of_sampling: float | None = None
+    variance_of_judge: float | None = None
+    says: str
+
+    @classmethod
+    def of(cls, line: RepeatLine) -> "RepeatRow":
+        """Return the row of a line, rounded for reading."""
+        low, high = ends(line.pass_all.interval) if line.pass_all else (None, None)
+        any_low, any_high = ends(line.pass_any.interval) if line.pass_any else (None, None)
+        return cls(
+            run_config=line.run_config,
+            score=line.score,
+            outputs=line.outputs,
+            verdicts=line.verdicts,
+            pass_all=_round(line.pass_all.mean if line.pass_all else None, 4),
+            pass_all_low=low,
+            pass_all_high=high,
+            pass_any=_round(line.pass_any.mean if line.pass_any else None, 4),
+            pass_any_low=any_low,
+            pass_any_high=any_high,
+            n=line.pass_all.count if line.pass_all else None,
+            variance=_value_or_none(line.variance.total),
+            variance_of_items=_value_or_none(line.variance.item),
+            variance_of_sampling=_value_or_none(line.variance.sampling),
+            variance_of_judge=_value_or_none(line.variance.judge),
+            says=line.says,
+        )
+
+
 class FailedItem(Result):
     """An item that could not be scored."""
 
@@ -89,6 +138,7 @@ class EvalRunReport(Result):
     )
     failures: list[FailedItem] = Field(description="The first five.")
     table: list[ScoreRow]
+    repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
     warnings: list[str]
     next: list[NextStep]
 
@@ -176,6 +226,8 @@ class ShownItem(Result):
     input: str
     expected: str | None
     output: str
+    outputs: int | None = Field(default=None, description="Outputs of the item; the worst is here.")
+    outputs_right: int | None = Field(default=None, description="Those with the best scores.")
     scores: dict[str, float]
     why: str | None
 
@@ -186,6 +238,7 @@ class EvalReport(Result):
     evals: list[EvalSummary]
     evaluators: list[EvaluatorSummary]
     table: list[ScoreRow]
+    repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
     items: list[ShownItem] = Field(default=[], description="The worst first.")
     items_found: int | None = Field(default=None, description="How many fit, shown or not.")
     next: list[NextStep]
@@ -201,6 +254,10 @@ def ends(interval: Interval | CannotTell) -> tuple[float | None, float | None]:
 def first_failures(failures: Sequence[FailedItem], count: int = 5) -> list[FailedItem]:
     """Return the first few failures."""
     return list(failures[:count])
+
+
+def _value_or_none(value: float | CannotTell) -> float | None:
+    return None if isinstance(value, CannotTell) else round(value, 6)
 
 
 def _round(value: float | None, digits: int) -> float | None:

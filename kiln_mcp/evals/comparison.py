@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from kiln_mcp.evals.item_scores import Outputs, mean_of
 from kiln_mcp.statistics import (
     CannotTell,
     Interval,
     PairedCounts,
     bootstrap_mean_interval,
+    clustered_rate_interval,
     mcnemar_exact,
     paired_newcombe_interval,
     wilcoxon_signed_rank,
@@ -81,6 +83,24 @@ def mean_score(values: Sequence[float], seed: int = 0) -> MeanScore:
     else:
         interval = bootstrap_mean_interval(values, seed=seed)
     return MeanScore(fmean(values), interval, len(values))
+
+
+def mean_of_items(items: Sequence[Outputs], seed: int = 0) -> MeanScore:
+    """Return the mean of items' scores; each counts once, with the mean of its outputs.
+
+    Args:
+        items: For each item its outputs, for each output its verdicts.
+        seed: Of the bootstrap of scores that are not pass or fail.
+
+    Raises:
+        ValueError: There is no item.
+    """
+    means = [mean_of(outputs) for outputs in items]
+    values = {value for outputs in items for verdicts in outputs for value in verdicts}
+    if not means or BINARY.issuperset(means) or not BINARY.issuperset(values):
+        return mean_score(means, seed)
+    interval = clustered_rate_interval(means, sum(map(len, items)))
+    return MeanScore(fmean(means), interval, len(means))
 
 
 def paired_difference(

@@ -45,6 +45,19 @@ def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = (
     )
 
 
+def not_compared(first: str, second: str, first_count: int, second_count: int) -> Refusal:
+    """Return the refusal to compare two run configs that share no scored item."""
+    return Refusal(
+        "'{first}' and '{second}' cannot be compared: no item was scored for both "
+        "({first_count} and {second_count} scored items).",
+        first=first,
+        second=second,
+        first_count=first_count,
+        second_count=second_count,
+        next=[NextStep(tool="run_eval", reason="score both run configs first")],
+    )
+
+
 def no_score(reasons: Sequence[str]) -> EvalError:
     """Return the error of a run in which no item could be scored, with the commonest reasons."""
     # Sentences that differ only in their numbers are the same reason.

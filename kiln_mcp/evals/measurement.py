@@ -5,9 +5,11 @@ What is there already comes from the index; no record of an item, output or verd
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.eval_items import ItemReference
+from kiln_mcp.evals.item_scores import first_verdicts, item_means
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.system_prompts import shows_examples
@@ -24,11 +26,14 @@ from storage import (
 )
 from storage.index.results import (
     STORED,
+    OutputKey,
     RecordRow,
-    judged_items,
+    Verdict,
+    VerdictKey,
+    judged_outputs,
     judged_run_configs,
     outputs_of_evals,
-    scores_by_item,
+    verdicts,
 )
 
 
@@ -58,10 +63,10 @@ class Measurement:
         """Return the keys of the eval's scores."""
         return [score.json_key for score in self.eval_record.output_scores]
 
-    async def judged_items(self, run_config_id: str) -> frozenset[str]:
-        """Return the items that the evaluator has a result of, scored or skipped."""
+    async def judged_outputs(self, run_config_id: str) -> frozenset[VerdictKey]:
+        """Return the verdicts that the evaluator has given, scored or skipped."""
         path = self.evaluator_record.saved.path
-        return await self.store.ask(lambda index: judged_items(index, path, run_config_id))
+        return await self.store.ask(lambda index: judged_outputs(index, path, run_config_id))
 
     async def judged_run_configs(self) -> frozenset[str]:
         """Return the ids of the run configs that the evaluator has results of."""
@@ -74,37 +79,77 @@ class Measurement:
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
 
     async def scores(self, run_config_id: str, key: str) -> dict[str, float]:
-        """Return one score of a run config, or of stored outputs, by item; the oldest counts."""
-        path = self.evaluator_record.saved.path
-        return await self.store.ask(lambda index: scores_by_item(index, path, run_config_id, key))
+        """Return one score by item: the mean of its outputs, or the verdict of a stored output.
 
-    async def outputs(self, run_config_id: str) -> dict[str, RecordRow]:
-        """Return the outputs that evals made with a run config, by item."""
+        A score for which there was nothing to compare in any output has no values.
+        """
+        by_verdict = await self.verdicts(run_config_id, key)
+        return first_verdicts(by_verdict) if run_config_id == STORED else item_means(by_verdict)
+
+    async def verdicts(self, run_config_id: str, key: str) -> dict[VerdictKey, Verdict]:
+        """Return one score of a run config, or of stored outputs, in each verdict."""
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: verdicts(index, path, run_config_id, key))
+
+    async def outputs(self, run_config_id: str) -> dict[OutputKey, RecordRow]:
+        """Return the outputs that evals made with a run config."""
         path = self.task.saved.path
         return await self.store.ask(lambda index: outputs_of_evals(index, path, run_config_id))
 
 
 @dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often an item is run and judged.
+
+    Attributes:
+        outputs: Outputs of an item.
+        verdicts: Verdicts of an output.
+    """
+
+    outputs: int = 1
+    verdicts: int = 1
+
+
+ONCE: Final = Repeats()
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictRequest:
-    """One verdict to be made: of an output of a run config, or of a stored run as it is.
+    """Verdicts to be made of an output of a run config, or of a stored run as it is.
 
     Attributes:
         item: The item.
         run_config: What makes the output; None for a stored run.
         resolved_config: The run config, resolved.
         output: The run that holds the output; None if it is to be made.
+        sample: Which of the outputs of the item.
+        verdicts: Which verdicts of the output.
     """
 
     item: ItemReference
     run_config: TaskRunConfig | None
     resolved_config: ResolvedRunConfig | None
     output: RecordRow | None
+    sample: int = 0
+    verdicts: tuple[int, ...] = (0,)
+
+    @property
+    def output_key(self) -> OutputKey:
+        """Which output of the item."""
+        return OutputKey(self.item.id, self.sample)
+
+    def without(self, done: frozenset[VerdictKey]) -> "VerdictRequest":
+        """Return this request without the verdicts that are there."""
+        item, sample = self.output_key
+        verdicts = tuple(n for n in self.verdicts if (item, sample, n) not in done)
+        return replace(self, verdicts=verdicts)
 
     def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
         """Return what is claimed so that nobody else makes this verdict, or its output, too."""
-        item, config = self.item.id, self.run_config.id if self.run_config else "as stored"
-        verdict = f"verdict {evaluator_record.id} {item} {config}"
-        return (verdict,) if self.output else (f"output {item} {config}", verdict)
+        config = self.run_config.id if self.run_config else "as stored"
+        output = f"{self.item.id} {config}{f' {self.sample}' if self.sample else ''}"
+        verdict = f"verdict {evaluator_record.id} {output}"
+        return (verdict,) if self.output else (f"output {output}", verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +159,18 @@ class VerdictPlan:
     Attributes:
         requests: The verdicts to be made.
         existing: Verdicts that are there already.
+        repeats: How often each item is run and judged.
     """
 
     measurement: Measurement
     requests: tuple[VerdictRequest, ...]
     existing: int
+    repeats: Repeats = ONCE
+
+    @property
+    def verdicts(self) -> int:
+        """Return how many verdicts must be made."""
+        return sum(len(request.verdicts) for request in self.requests)
 
     @property
     def generations(self) -> int:
@@ -128,7 +180,7 @@ class VerdictPlan:
     @property
     def steps(self) -> int:
         """Return how much there is to do, as progress counts it."""
-        return len(self.requests) + (self.generations if self.measurement.evaluator.model else 0)
+        return self.verdicts + (self.generations if self.measurement.evaluator.model else 0)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
@@ -136,7 +188,7 @@ class VerdictPlan:
         calls: dict[str, int] = {}
         evaluator = self.measurement.evaluator
         if evaluator.model:
-            calls[evaluator.model] = len(self.requests) * evaluator.calls_per_item
+            calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
         for request in self.requests:
             if request.output is None and request.resolved_config is not None:
                 calls_per_output = 2 if request.resolved_config.thinking else 1
@@ -173,8 +225,9 @@ async def plan_run(
     run_configs: Sequence[TaskRunConfig],
     items: Sequence[ItemReference],
     seed: int = 0,
+    repeats: Repeats = ONCE,
 ) -> VerdictPlan:
-    """Return what is left to do for run configs over items.
+    """Return what is left to do for run configs over items: each item once, then again.
 
     Raises:
         Refusal: A run config does not run here.
@@ -185,23 +238,30 @@ async def plan_run(
         resolved_config = resolve(
             measurement.task, config, sources.prompts, sources.examples, seed=seed
         )
-        done = await measurement.judged_items(config.id)
-        open_items = [item for item in items if item.id not in done]
-        outputs = await measurement.outputs(config.id) if open_items else {}
+        done = await measurement.judged_outputs(config.id)
+        numbers = tuple(range(repeats.verdicts))
+        planned_requests = (
+            VerdictRequest(item, config, resolved_config, None, sample, numbers).without(done)
+            for sample in range(repeats.outputs)
+            for item in items
+        )
+        open_requests = [request for request in planned_requests if request.verdicts]
+        outputs = await measurement.outputs(config.id) if open_requests else {}
         requests += [
-            VerdictRequest(item, config, resolved_config, outputs.get(item.id))
-            for item in open_items
+            replace(request, output=outputs.get(request.output_key)) for request in open_requests
         ]
-    return VerdictPlan(measurement, tuple(requests), len(items) * len(run_configs) - len(requests))
+    all_verdicts = len(items) * len(run_configs) * repeats.outputs * repeats.verdicts
+    plan = VerdictPlan(measurement, tuple(requests), 0, repeats)
+    return replace(plan, existing=all_verdicts - plan.verdicts)
 
 
 async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
     """Return what is left to do to judge stored outputs as they are."""
-    done = await measurement.judged_items(STORED)
+    done = await measurement.judged_outputs(STORED)
     requests = tuple(
         VerdictRequest(ItemReference(run.id, "task_run", run.path), None, None, run)
         for run in runs
-        if run.id not in done
+        if (run.id, 0, 0) not in done
     )
     return VerdictPlan(measurement, requests, len(runs) - len(requests))
 
@@ -219,14 +279,15 @@ async def remaining_requests_of(
     if not is_complete:
         await store.look_at(measurement.task, TaskRun)
     config_ids = {request.run_config.id if request.run_config else STORED for request in requests}
-    done = {config: await measurement.judged_items(config) for config in config_ids}
+    done = {config: await measurement.judged_outputs(config) for config in config_ids}
     outputs = {
         config: {} if is_complete else await measurement.outputs(config) for config in config_ids
     }
     remaining_requests: list[VerdictRequest] = []
     for request in requests:
-        item, config = request.item.id, request.run_config.id if request.run_config else STORED
-        if item not in done[config]:
-            output = request.output or outputs[config].get(item)
-            remaining_requests.append(replace(request, output=output))
+        config = request.run_config.id if request.run_config else STORED
+        remaining = request.without(done[config])
+        if remaining.verdicts:
+            output = request.output or outputs[config].get(request.output_key)
+            remaining_requests.append(replace(remaining, output=output))
     return remaining_requests

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from kiln_mcp.evals.measurement import VerdictRequest
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
@@ -49,6 +50,11 @@ class RunOutcome:
     hidden_tokens: int = 0
 
     @property
+    def has_verdict(self) -> bool:
+        """Whether there is any new verdict, be it a score or the reason why there is none."""
+        return bool(self.new_verdicts or self.skipped or self.abstentions)
+
+    @property
     def failures_by_state(self) -> Mapping[AnswerState, int]:
         """The failures because of an answer that could not be used, by its state."""
         return Counter(failure.state for failure in self.failures if failure.state is not None)
@@ -73,6 +79,13 @@ class Tally:
     has_read_value: bool = False
     failures: list[Failure] = field(default_factory=list[Failure])
 
+    def take_unusable(self, item_id: str, state: str) -> None:
+        """Count a stored answer that is not scored, because it is not complete."""
+        self.done += 1
+        reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
+        states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
+        self.failures.append(Failure(item_id, "stored output", reason, states.get(state)))
+
     def take_output(self, hidden_tokens: int) -> None:
         """Count a new output."""
         self.new_outputs += 1
@@ -95,8 +108,10 @@ class Tally:
         """Count what others have done of some requests since these were planned."""
         outputs = sum(request.output is None for request in requests)
         outputs -= sum(request.output is None for request in remaining_requests)
-        self.existing += len(requests) - len(remaining_requests)
-        self.done += len(requests) - len(remaining_requests) + outputs * self.is_judged_by_model
+        verdicts = sum(len(request.verdicts) for request in requests)
+        verdicts -= sum(len(request.verdicts) for request in remaining_requests)
+        self.existing += verdicts
+        self.done += verdicts + outputs * self.is_judged_by_model
 
     @property
     def says(self) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.eval_items import Item, case_of, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
@@ -22,8 +22,10 @@ from kiln_mcp.evals.measurement import (
     remaining_requests_of,
 )
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
-from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.request_records import EarlierOutput, RequestRecords
 from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
+from kiln_mcp.evals.trials_on_references import fault_on_references
+from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
@@ -37,6 +39,7 @@ from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import EvalRun, TaskRun
+from storage.records.evaluation import SAMPLE_KEY, VERDICT_KEY
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 CLAIMED_AT_ONCE: Final = 1024
@@ -54,14 +57,18 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     evaluator = measurement.evaluator
+    context = _context(workspace, measurement)
     tally = Tally(work.steps, evaluator.model is not None, existing=work.existing)
     run = _Run(
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
-        context=_context(workspace, measurement),
+        context=context,
         tally=tally,
         width=_width(workspace, work),
+        fault=""
+        if work.existing
+        else await fault_on_references(measurement, context, work.requests),
     )
     waiting: Sequence[VerdictRequest] = work.requests
     pause_s = FIRST_PAUSE_S
@@ -120,7 +127,8 @@ class _Run:
         context: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
-        held_verdicts: Fails of outputs in which the evaluator found no value, before it found one.
+        fault: Why the evaluator must be wrong if it fails every output; "" if nothing says so.
+        held_verdicts: Fails that count only if the evaluator does not fail every output.
     """
 
     workspace: Workspace
@@ -129,7 +137,14 @@ class _Run:
     context: EvaluationContext
     tally: Tally
     width: Width
+    fault: str = ""
     held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
+
+    def is_doubtful(self, verdict: "_Verdict") -> bool:
+        """Return whether a verdict says more of the evaluator, if all are like it."""
+        value = verdict.value
+        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.context)
+        return verdict.is_unread or (bool(self.fault) and is_fail)
 
     async def report(self) -> None:
         """Report how far the run is."""
@@ -144,6 +159,17 @@ class _Verdict:
     item: Item
     output: TaskRun
     value: Evaluation | Skipped
+    number: int = 0
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The evaluator's words, and which verdict it is of which output."""
+        texts = self.value.texts if isinstance(self.value, Evaluation) else {}
+        if self.request.sample:
+            texts[SAMPLE_KEY] = str(self.request.sample)
+        if self.number:
+            texts[VERDICT_KEY] = str(self.number)
+        return texts
 
     @property
     def is_unread(self) -> bool:
@@ -173,7 +199,7 @@ async def _carry_out_claimed(run: _Run, requests: Sequence[VerdictRequest]) -> l
 
 async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
     store = run.measurement.store
-    records = RequestRecords(store, requests)
+    records = RequestRecords(store, requests, run.evaluator)
     async with record_writer(store, run.report) as writer:
 
         async def do(number: int) -> None:
@@ -201,38 +227,53 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
         elif isinstance(verdict.value, Evaluation):
             config = verdict.request.run_config
             name = config.name if config else "stored output"
-            reason = (
-                f"{verdict.value.verdict} The evaluator finds no value in any of {len(verdicts)} "
-                "outputs, so it gives no score. Correct its value_expression."
-            )
+            if verdict.is_unread:
+                reason = (
+                    f"The evaluator finds no value in any of {len(verdicts)} outputs, so it gives "
+                    "no score. Correct its value_expression."
+                )
+            else:
+                reason = f"The evaluator fails all {len(verdicts)} outputs. {run.fault}"
+            reason = f"{verdict.value.verdict} {reason}"
             tally.done += 1
             tally.failures.append(Failure(verdict.item.id, name, reason))
 
 
 def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
     measurement = run.measurement
-    record = _eval_run(measurement, verdict.request, verdict.item, verdict.output, verdict.value)
+    record = _eval_run(measurement, verdict)
     writer.add(record, measurement.evaluator_record, partial(run.tally.take_verdict, verdict.value))
 
 
 async def _do(
-    run: _Run, request: VerdictRequest, records: tuple[Item, TaskRun | None], writer: RecordWriter
+    run: _Run,
+    request: VerdictRequest,
+    records: tuple[Item, EarlierOutput | None],
+    writer: RecordWriter,
 ) -> None:
     """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
-    item, output = records
-    if output is None:
+    item, earlier_output = records
+    if earlier_output is not None:
+        output, case = earlier_output.run, earlier_output.case
+        if request.run_config is None and not output.is_usable:
+            tally.take_unusable(item.id, output.answer_state)
+            return
+    else:
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
-    # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-    with anyio.CancelScope(shield=run.evaluator.model is None):
-        case = case_of(item, output) if request.run_config else stored_case(output)
-        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.context))
-        if verdict.is_unread and not tally.has_read_value:
-            run.held_verdicts.append(verdict)
-            return
-        tally.has_read_value |= isinstance(verdict.value, Evaluation)
-        _save_verdict(run, verdict, writer)
+        case = case_of(item, output)
+    for number in request.verdicts:
+        # Where the judge asks no model, an output that is paid for gets its verdict in any case.
+        with anyio.CancelScope(shield=run.evaluator.model is None):
+            context = replace(run.context, verdict_number=number) if number else run.context
+            value = await run.evaluator.evaluate(case, context)
+            verdict = _Verdict(request, item, output, value, number)
+            if not tally.has_read_value and run.is_doubtful(verdict):
+                run.held_verdicts.append(verdict)
+                continue
+            tally.has_read_value |= isinstance(verdict.value, Evaluation)
+            _save_verdict(run, verdict, writer)
 
 
 async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
@@ -240,22 +281,18 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
     if request.resolved_config is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
-    production = await produce(
-        run.workspace.engine, request.resolved_config, item.task_input, asker
-    )
-    output = to_task_run(production, item.task_input, request.run_config, request.resolved_config)
+    resolved_config = request.resolved_config
+    if request.sample:
+        resolved_config = replace(resolved_config, sample=request.sample)
+    production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
+    output = to_task_run(production, item.task_input, request.run_config, resolved_config)
     return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
-def _eval_run(
-    measurement: Measurement,
-    request: VerdictRequest,
-    item: Item,
-    output: TaskRun,
-    verdict: Evaluation | Skipped,
-) -> EvalRun:
-    skipped = verdict if isinstance(verdict, Skipped) else None
-    evaluation = None if isinstance(verdict, Skipped) else verdict
+def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:
+    request, item, output = verdict.request, verdict.item, verdict.output
+    skipped = verdict.value if isinstance(verdict.value, Skipped) else None
+    evaluation = None if isinstance(verdict.value, Skipped) else verdict.value
     by_input = item.kind == "eval_input"
     older = measurement.evaluator_record.config_type != "v2"
     usage = evaluation.usage if evaluation else None
@@ -269,7 +306,7 @@ def _eval_run(
         input=item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
-        intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),
+        intermediate_outputs=verdict.texts or None,
         scores=evaluation.values if evaluation else {},
         eval_usage=stored_usage(usage, evaluation.latency_s) if evaluation and usage else None,
         skipped_reason=skipped.reason if skipped else None,
@@ -294,6 +331,8 @@ async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
         },
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
+        "outputs_an_item": work.repeats.outputs,
+        "verdicts_an_output": work.repeats.verdicts,
         "scored": outcome.new_verdicts,
         "kept": outcome.existing,
         "generated": outcome.new_outputs,

@@ -1,18 +1,19 @@
 """Warnings, refusals and next steps of the capabilities of this room."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
-from kiln_mcp.evals.answers import ComparisonRow
+from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
-from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
-from storage import Eval
-from storage.errors import NextStep
+from storage import Eval, TaskRunConfig
+from storage.errors import NextStep, Refusal
 
+FEWEST_OF_ONE_KIND: Final = 3
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -32,7 +33,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
-            NextStep(tool="add_items", reason=reason),
+            NextStep(tool="add_data", reason=reason),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
         ]
     if is_judge:
@@ -48,7 +49,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
 
 
 def after_run(
-    measurement: Measurement, lines: Sequence[ScoreLine], *, is_calibrated: bool
+    measurement: Measurement, lines: Sequence[ScoreRow], *, is_calibrated: bool
 ) -> list[NextStep]:
     """Return the next steps after a run of an eval."""
     eval_name = measurement.eval_record.name
@@ -85,7 +86,7 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
-            NextStep(tool="add_items", reason="add items with that tag in `tags`"),
+            NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
         ],
@@ -96,6 +97,75 @@ HOST_IS_NOT_BLIND: Final = (
     "The judge is the connected assistant, which is not blind: its context may hold the spec, the "
     "labels and earlier results. Judge in a fresh conversation, or with another model."
 )
+
+
+def uniform_warnings(
+    measurement: Measurement, outcome: RunOutcome, rows: Sequence[ScoreRow]
+) -> list[str]:
+    """Return the warning of a check that failed every output, which it may be right to do."""
+    scores = binary_scores(measurement.eval_record.output_scores, passed=False)
+    count = max((row.n for row in rows), default=0)
+    is_judged = measurement.evaluator.model is not None
+    if is_judged or count < FEWEST_OF_ONE_KIND or not outcome.new_verdicts:
+        return []
+    if any(row.mean != scores[row.score] for row in rows):
+        return []
+    return [
+        f"Every output of {count} items failed. If that is not what you expect, read some and "
+        "check the evaluator."
+    ]
+
+
+def plan_sentence(
+    measurement: Measurement, configs: Sequence[TaskRunConfig], items: int, repeats: Repeats
+) -> str:
+    """Return what a run of an eval will do, for its plan."""
+    ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
+    times = [
+        f"{repeats.outputs} outputs an item" if repeats.outputs > 1 else "",
+        f"{repeats.verdicts} verdicts an output" if repeats.verdicts > 1 else "",
+    ]
+    suffix = "".join(f", {part}" for part in times if part)
+    return f"Score {items} items for {ways} of {measurement.task.name!r}{suffix}."
+
+
+def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:
+    """Refuse several verdicts of a check, which gives an output the same one each time.
+
+    Raises:
+        Refusal: The evaluator asks no model.
+    """
+    if judge_repeats > 1 and measurement.evaluator.model is None:
+        raise Refusal(
+            "The evaluator '{name}' asks no model: it gives an output the same verdict each time. "
+            "Leave judge_repeats out; repeats makes several outputs an item.",
+            name=measurement.evaluator_record.name,
+        )
+
+
+def repeat_warnings(work: VerdictPlan) -> list[str]:
+    """Return what to know about outputs that were made several times."""
+    temperatures = {
+        request.run_config.name: request.resolved_config.temperature
+        for request in work.requests
+        if request.run_config and request.resolved_config
+    }
+    certain = [name for name, temperature in temperatures.items() if temperature == 0]
+    if work.repeats.outputs < 2 or not certain:
+        return []
+    return [
+        f"The temperature of {', '.join(certain)} is 0: its outputs of one item differ only as far "
+        "as its model is not exact."
+    ]
+
+
+def empty_score_warnings(keys: Iterable[str]) -> list[str]:
+    """Return the warnings of scores that had nothing to compare in any output."""
+    return [
+        f"The score {key!r} is left out: no reference has anything for it, so it says the same of "
+        "every output. Add it to the references, or leave it out of the eval."
+        for key in keys
+    ]
 
 
 def run_warnings(

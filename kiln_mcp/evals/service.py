@@ -1,6 +1,6 @@
 """Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -13,13 +13,10 @@ from kiln_mcp.evals.answers import (
     EvalSummary,
     EvaluatorCreated,
     EvaluatorSummary,
-    FailedItem,
-    ScoreRow,
-    first_failures,
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import no_score
+from kiln_mcp.evals.errors import no_score, not_compared
 from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
@@ -29,20 +26,22 @@ from kiln_mcp.evals.lookups import (
     find_run_configs,
     load_measurement,
 )
-from kiln_mcp.evals.measurement import Measurement, plan_run
+from kiln_mcp.evals.measurement import Measurement, Repeats, plan_run
 from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
-from kiln_mcp.evals.part_filters import with_items
+from kiln_mcp.evals.part_filters import with_eval_inputs, with_items
+from kiln_mcp.evals.run_reports import ScoreTable, run_report, score_table
 from kiln_mcp.evals.runner import carry_out, ready
+from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.sentences import (
     after_comparison,
     after_evaluator,
-    after_run,
+    check_judge_repeats,
     comparison_warnings,
+    empty_score_warnings,
     filter_of_test,
     no_items,
-    run_warnings,
+    plan_sentence,
 )
-from kiln_mcp.evals.summaries import score_lines
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
@@ -63,6 +62,7 @@ EvaluatorReference = Annotated[
     str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
 ]
 ALL_ITEMS = ItemChoice()
+MOST_REPEATS: Final = 100
 
 
 @capability(
@@ -171,11 +171,19 @@ async def run_eval(
     items: Annotated[
         ItemChoice, Field(description="Which items; left out: all of the part 'test'.")
     ] = ALL_ITEMS,
+    repeats: Annotated[
+        int, Field(ge=1, le=MOST_REPEATS, description="Outputs of each item, for how sure it is.")
+    ] = 1,
+    judge_repeats: Annotated[
+        int,
+        Field(ge=1, le=MOST_REPEATS, description="Verdicts of each output, for a judge's noise."),
+    ] = 1,
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
     What is scored already is kept, so a run that was stopped continues where it was. Compare two
-    run configs with compare_run_configs, which is sharper than two intervals side by side.
+    run configs with compare_run_configs, which is sharper than two intervals side by side. With
+    repeats: how many items pass all their outputs, how many one, and where variance comes from.
     """
     store = await workspace.open_project(project)
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
@@ -184,44 +192,18 @@ async def run_eval(
     chosen_items = (await _items_of_part(measurement, items.part))[: items.limit]
     if not chosen_items:
         raise no_items(measurement.eval_record, items.part)
-    work = await plan_run(measurement, configs, chosen_items, seed=items.seed)
-    ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
-    summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
+    check_judge_repeats(measurement, judge_repeats)
+    times = Repeats(repeats, judge_repeats)
+    work = await plan_run(measurement, configs, chosen_items, seed=items.seed, repeats=times)
+    summary = plan_sentence(measurement, configs, len(chosen_items), times)
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)
-        if work.requests and len(outcome.failures) == len(work.requests):
+        if outcome.failures and not outcome.has_verdict:
             raise no_score([failure.reason for failure in outcome.failures])
-        lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
-        is_calibrated = await measurement.is_calibrated()
-        return EvalRunReport(
-            eval=measurement.eval_record.name,
-            evaluator=measurement.evaluator_record.name,
-            part=items.part,
-            items=len(chosen_items),
-            newly_scored=outcome.new_verdicts,
-            already_scored=outcome.existing,
-            outputs_made=outcome.new_outputs,
-            skipped=outcome.skipped,
-            abstentions=outcome.abstentions,
-            failed=len(outcome.failures),
-            failed_by_state=dict(outcome.failures_by_state),
-            failures=first_failures(
-                [
-                    FailedItem(
-                        item=f.item_id, run_config=f.run_config, reason=f.reason, state=f.state
-                    )
-                    for f in outcome.failures
-                ]
-            ),
-            table=[ScoreRow.of(line) for line in lines],
-            warnings=run_warnings(
-                measurement, outcome, len(chosen_items), is_calibrated=is_calibrated
-            ),
-            next=after_run(measurement, lines, is_calibrated=is_calibrated),
-        )
+        return await run_report(work, outcome, configs, chosen_items, items.part)
 
     return Proposal(plan, score)
 
@@ -241,7 +223,8 @@ async def compare_run_configs(
 ) -> Comparison:
     """Say whether one run config is better than another, item by item, with a 95 % interval.
 
-    Says "cannot tell" where the items do not decide. Both must have been run by run_eval.
+    Says "cannot tell" where the items do not decide. Both must have been run by run_eval. An item
+    with several outputs counts once, with their mean.
     """
     store = await workspace.open_project(project)
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
@@ -249,21 +232,14 @@ async def compare_run_configs(
     items = {item.id for item in await _items_of_part(measurement, "test")}
     rows: list[ComparisonRow] = []
     exclusions = 0
+    configs = (first_config, second_config)
+    outputs = await read_scored_outputs(measurement, configs)
     for key in measurement.score_keys:
-        of_one, of_two = [
-            {i: s for i, s in (await measurement.scores(c.id, key)).items() if i in items}
-            for c in (first_config, second_config)
-        ]
+        if key in outputs.empty:
+            continue
+        of_one, of_two = [outputs.means(config.id, key, items) for config in configs]
         if not of_one.keys() & of_two.keys():
-            raise Refusal(
-                "'{first}' and '{second}' cannot be compared: no item was scored for both "
-                "({first_count} and {second_count} scored items).",
-                first=first_config.name,
-                second=second_config.name,
-                first_count=len(of_one),
-                second_count=len(of_two),
-                next=[NextStep(tool="run_eval", reason="score both run configs first")],
-            )
+            raise not_compared(first_config.name, second_config.name, len(of_one), len(of_two))
         exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
         difference = paired_difference(of_one, of_two)
         rows.append(
@@ -278,7 +254,10 @@ async def compare_run_configs(
         second=second_config.name,
         rows=rows,
         exclusions=exclusions,
-        warnings=comparison_warnings(measurement, rows, exclusions),
+        warnings=[
+            *comparison_warnings(measurement, rows, exclusions),
+            *empty_score_warnings(outputs.empty),
+        ],
         next=after_comparison(measurement),
     )
 
@@ -318,12 +297,14 @@ async def describe_eval(
     task_eval = await find_eval(store, eval)
     evaluators = await store.children(task_eval.eval_record, EvalConfig)
     view = await _look(store, task_eval, evaluator, show) if show else None
+    table = await _table(store, task_eval, evaluator) if evaluators else ScoreTable()
     return EvalReport(
         evals=[await _summary(store, task_eval)],
         evaluators=[
             await _evaluator(store, task_eval.eval_record, record) for record in evaluators
         ],
-        table=await _table(store, task_eval, evaluator) if evaluators else [],
+        table=table.rows,
+        repeats=table.repeats,
         items=view.items if view else [],
         items_found=view.total if view else None,
         next=[]
@@ -337,7 +318,8 @@ async def _new(
 ) -> TaskEval:
     owner = await task_of(store, definition.task)
     complete = with_items(name, definition, await store.tags(owner))
-    return TaskEval(owner, make_eval(name, complete, evaluator.field_names(owner)))
+    record = make_eval(name, complete, evaluator.field_names(owner))
+    return TaskEval(owner, await with_eval_inputs(store, owner, record))
 
 
 async def _look(
@@ -352,19 +334,18 @@ async def _look(
     return await look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
 
 
-async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> list[ScoreRow]:
+async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> ScoreTable:
     measurement = await load_measurement(store, task_eval, evaluator)
     config_ids = await measurement.judged_run_configs()
     if not config_ids:
-        return []
+        return ScoreTable()
     configs = [
         config
         for config in await find_run_configs(store, measurement.task, [])
         if config.id in config_ids
     ]
     items = [item.id for item in await _items_of_part(measurement, "test")]
-    lines = await score_lines(measurement, configs, items)
-    return [ScoreRow.of(line) for line in lines]
+    return await score_table(measurement, configs, items)
 
 
 async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:

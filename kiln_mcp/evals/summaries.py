@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kiln_mcp.evals.comparison import mean_score
+from kiln_mcp.evals.comparison import mean_of_items
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.scored_outputs import ScoredOutputs
 from kiln_mcp.statistics import CannotTell, Interval
 from storage import TaskRunConfig
 from storage.index.results import UsageMeans, usage_means
@@ -36,11 +37,20 @@ class ScoreLine:
 
 
 async def score_lines(
-    measurement: Measurement, run_configs: Sequence[TaskRunConfig], items: Sequence[str]
+    measurement: Measurement,
+    run_configs: Sequence[TaskRunConfig],
+    items: Sequence[str],
+    outputs: ScoredOutputs,
 ) -> list[ScoreLine]:
     """Return the score table of run configs over items, the best first.
 
     Run configs without any score are left out.
+
+    Args:
+        measurement: The eval.
+        run_configs: The run configs.
+        items: The items.
+        outputs: The scores of the outputs.
     """
     path = measurement.evaluator_record.saved.path
     usages = await measurement.store.ask(lambda index: usage_means(index, path))
@@ -48,19 +58,18 @@ async def score_lines(
     for config in run_configs:
         usage = usages.get(config.id)
         for score in measurement.score_keys:
-            by_item = await measurement.scores(config.id, score)
-            values = [by_item[item] for item in items if item in by_item]
-            if not values:
+            item_outputs = outputs.of(config.id, score, items)
+            if not item_outputs:
                 continue
-            mean = mean_score(values)
+            mean = mean_of_items(item_outputs)
             lines.append(
                 ScoreLine(
                     run_config=config.name,
                     score=score,
                     mean=mean.mean,
                     interval=mean.interval,
-                    count=len(values),
-                    exclusions=len(items) - len(values),
+                    count=len(item_outputs),
+                    exclusions=len(items) - len(item_outputs),
                     cost_usd=_cost(usage),
                     latency_s=_seconds(usage),
                 )

@@ -16,6 +16,8 @@ from storage.index.results import ResultRow, results
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 600
+NO_SCORE: Final = 2.0
+"""The worth of an output without a score, which comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +49,65 @@ async def look_at(
     """
     by_id = {item.id: item for item in items}
     names = {config.id: config.name for config in configs}
-    path = measurement.evaluator_record.saved.path
-    rows: list[tuple[float, str, ResultRow]] = []
-    pairs: set[tuple[str, str]] = set()
-    for result in await measurement.store.ask(lambda index: results(index, path)):
-        pair = result.item_id, result.run_config_id
-        if result.item_id not in by_id or result.run_config_id not in names or pair in pairs:
-            continue
-        pairs.add(pair)
-        worth = _worth(measurement, result.scores)
-        if failures and (worth is None or worth >= 1):
-            continue
-        rows.append((2.0 if worth is None else worth, result.item_id, result))
-    rows.sort(key=lambda row: row[:2])
+    rows = [
+        row
+        for row in await _rows(measurement)
+        if row.item_id in by_id
+        and row.worst.run_config_id in names
+        and not (failures and row.worth >= 1)
+    ]
+    rows.sort(key=lambda row: (row.worth, row.item_id))
     views = [
-        await _view_of(measurement.store, by_id[item], names[result.run_config_id], result)
-        for _, item, result in rows[:limit]
+        await _view_of(measurement.store, by_id[row.item_id], names[row.worst.run_config_id], row)
+        for row in rows[:limit]
     ]
     return ItemsPage([view for view in views if view], len(rows))
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An item's outputs of a run config.
+
+    Attributes:
+        worst: The result of the worst output.
+        worth: Its mean score from 0 to 1; NO_SCORE if there is none.
+        outputs: How many there are.
+        right: How many have the best score throughout.
+    """
+
+    worst: ResultRow
+    worth: float
+    outputs: int
+    right: int
+
+    @property
+    def item_id(self) -> str:
+        """The item."""
+        return self.worst.item_id
+
+
+async def _rows(measurement: Measurement) -> list[_Row]:
+    """Return a row for each item of each run config; the first verdict of an output counts."""
+    path = measurement.evaluator_record.saved.path
+    firsts: dict[tuple[str, str], dict[int, tuple[float, ResultRow]]] = {}
+    for result in await measurement.store.ask(lambda index: results(index, path)):
+        outputs = firsts.setdefault((result.item_id, result.run_config_id), {})
+        if result.sample not in outputs:
+            worth = _worth(measurement, result.scores)
+            outputs[result.sample] = NO_SCORE if worth is None else worth, result
+    rows: list[_Row] = []
+    for outputs in firsts.values():
+        worth, worst = min(outputs.values(), key=lambda output: output[0])
+        right = sum(1 <= output[0] < NO_SCORE for output in outputs.values())
+        rows.append(_Row(worst, worth, len(outputs), right))
+    return rows
+
+
 async def _view_of(
-    store: ProjectStore, reference: ItemReference, run_config: str, result: ResultRow
+    store: ProjectStore, reference: ItemReference, run_config: str, row: _Row
 ) -> ShownItem | None:
     """Return an item as it is shown; None if its records are gone since the index was asked."""
+    result = row.worst
     verdicts = await store.read_all(EvalRun, [result.path])
     items = await read_items(store, [reference])
     if not verdicts or not items:
@@ -80,7 +117,10 @@ async def _view_of(
     if result.output_id:
         with suppress(RecordNotFound, UnreadableRecord):
             output = (await store.get(TaskRun, result.output_id, look=False)).output.output
-    return _view(items[0], run_config, output, verdict)
+    view = _view(items[0], run_config, output, verdict)
+    if row.outputs == 1:
+        return view
+    return view.model_copy(update={"outputs": row.outputs, "outputs_right": row.right})
 
 
 def _worth(measurement: Measurement, scores: Mapping[str, float]) -> float | None:

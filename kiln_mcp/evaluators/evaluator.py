@@ -1,8 +1,8 @@
 """Evaluators as values: what one is asked, what it answers, and what a kind of them is."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -11,6 +11,7 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
+from storage.records.evaluation import EMPTY_SCORES_KEY
 from storage.records.record import Part
 
 PropertiesT = TypeVar("PropertiesT", bound=Part)
@@ -25,20 +26,30 @@ class EvaluationContext:
         eval_record: The eval; its output_scores are what an evaluation must hold.
         task: The eval's task.
         asker: The purpose of model calls, as the cost account shows it.
+        verdict_number: Which of several independent verdicts of the same output is asked for.
     """
 
     engine: Engine
     eval_record: Eval
     task: Task
     asker: str
+    verdict_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A value on the scale of its score, with the reason for this score if there is one."""
+    """A value on the scale of its score.
+
+    Attributes:
+        value: The value.
+        feedback: The reason for this score; "" if there is none.
+        is_empty: Whether there was nothing to compare. If it is so for every output, the score says
+            nothing of the outputs.
+    """
 
     value: float
     feedback: str = ""
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,9 @@ class Evaluation:
     def texts(self) -> dict[str, str]:
         """Return the verdict and the feedback as Kiln stores intermediate outputs."""
         texts = {"chain_of_thought": self.verdict} if self.verdict else {}
+        empty = [key for key, score in self.scores.items() if score.is_empty]
+        if empty:
+            texts[EMPTY_SCORES_KEY] = " ".join(empty)
         feedback = {
             f"{key}_feedback": score.feedback
             for key, score in self.scores.items()
@@ -118,6 +132,18 @@ class Evaluator(Protocol):
         Raises:
             EvalError: The evaluator's own logic cannot be used, or its answer holds no score.
             ModelError: Its model gave no usable answer.
+        """
+        ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """An evaluator that prepares many cases together, which costs less than one at a time."""
+
+    async def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Prepare cases that `evaluate` may get soon, as the same objects.
+
+        What cannot be prepared fails when it is evaluated.
         """
         ...
 
@@ -197,12 +223,14 @@ class EvaluatorKind:
         open: Makes the evaluator from its record.
         definition: The arguments that make a new one; None if no new one can be made.
         load: Reads what lies in files beside the record, before the evaluator runs.
+        is_tried: Whether it is tried on right answers before a run, all of which it must not fail.
     """
 
     name: str
     open: Callable[[EvalConfig], Evaluator]
     definition: type[EvaluatorDefinition] | None = None
     load: Loader = keep_record
+    is_tried: bool = False
 
 
 def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:

@@ -8,6 +8,7 @@ other score is the whole value's.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -56,14 +57,24 @@ def scores_of(
         output_scores: The scores that the eval gives.
         schema: The schema of both: a field that it names and neither value has counts as equal.
     """
-    results = dict.fromkeys(field_paths(schema), FieldResult(is_equal=True)) | dict(
-        comparison.fields
-    )
+    results = dict.fromkeys(
+        field_paths(schema), FieldResult(is_equal=True, is_in_output=False, is_expected=False)
+    ) | dict(comparison.fields)
     by_key = _by_key(results)
     return {
-        score.json_key: share_score(score, *_value_of(score.json_key, comparison, by_key))
+        score.json_key: replace(
+            share_score(score, *_value_of(score.json_key, comparison, by_key)),
+            is_empty=_is_empty(score.json_key, by_key),
+        )
         for score in output_scores
     }
+
+
+def _is_empty(key: str, by_key: Mapping[str, FieldResult]) -> bool:
+    """Return whether a score is of a field that the expected value lacks."""
+    name, _, measure = key.rpartition("_")
+    result = by_key.get(key) or (by_key.get(name) if measure in MEASURES else None)
+    return result is not None and not result.is_expected
 
 
 def _value_of(

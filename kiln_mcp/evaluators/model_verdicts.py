@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from kiln_mcp.evaluators.evaluator import (
@@ -14,11 +15,16 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, weighted_scores
 from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.llm.reasoning_models import reasons
+from storage import EvalOutputScore
+from storage.isolation.fixed_schema import FixedSchema
 from storage.text.excerpts import excerpt
 
 TOP_LOGPROBS: Final = 10
 LONGEST_VERDICT: Final = 1200
 LONGEST_THOUGHT: Final = 900
+LONGEST_WITH_REASONING: Final = 8192
+"""Of models that reason before they answer, whose reasoning counts."""
 USABLE_THOUGHT: Final[tuple[AnswerState, ...]] = ("complete", "truncated")
 """The states of thoughts before a verdict; the verdict itself must be complete."""
 THINK_FIRST: Final = "Go through the steps now and write down what you find. No verdict yet."
@@ -34,11 +40,19 @@ class JudgeModel:
         name: The engine's name of the model.
         is_weighted: Whether scores are weighted by the model's own probabilities (G-Eval).
         thinking: What to think about in a call of its own before the verdict; None for one call.
+        max_tokens: The longest answer, reasoning included; None for what its model usually needs.
     """
 
     name: str
     is_weighted: bool
     thinking: str | None
+    max_tokens: int | None = None
+
+    def longest(self, usual: int) -> int:
+        """Return the longest answer to ask for; `usual` is enough without reasoning."""
+        if self.max_tokens is not None:
+            return self.max_tokens
+        return LONGEST_WITH_REASONING if reasons(self.name) else usual
 
     @property
     def calls_per_item(self) -> int:
@@ -57,12 +71,19 @@ async def ask_verdict(
     """
     engine, asker = context.engine, context.asker
     scores = context.eval_record.output_scores
-    request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
+    request = ModelRequest(
+        model=judge.name,
+        messages=prompt,
+        max_tokens=judge.longest(LONGEST_VERDICT),
+        sample=context.verdict_number,
+    )
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
         first = await engine.complete(
-            replace(request, max_tokens=LONGEST_THOUGHT), asker=asker, accept=USABLE_THOUGHT
+            replace(request, max_tokens=judge.longest(LONGEST_THOUGHT)),
+            asker=asker,
+            accept=USABLE_THOUGHT,
         )
         reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(
@@ -70,7 +91,7 @@ async def ask_verdict(
         )
     request = replace(
         request,
-        schema=answer_schema(scores, reasoning=not judge.is_weighted),
+        schema=_schema_of(scores, reasoning=not judge.is_weighted),
         top_logprobs=TOP_LOGPROBS if judge.is_weighted else 0,
     )
     answer = await engine.complete(request, asker=asker)
@@ -89,6 +110,12 @@ async def ask_verdict(
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
     )
+
+
+@lru_cache(maxsize=64)
+def _schema_of(scores: tuple[EvalOutputScore, ...], *, reasoning: bool) -> FixedSchema:
+    """Return the schema of a judge's answer, made once for an eval."""
+    return answer_schema(scores, reasoning=reasoning)
 
 
 def numbered_list(steps: Sequence[str]) -> str:

@@ -155,6 +155,12 @@ def evaluator_of(record: EvalConfig) -> Evaluator:
     return installed_kinds().open(record)
 
 
+def is_tried(record: EvalConfig) -> bool:
+    """Return whether a record's evaluator is tried on right answers before a run."""
+    kind = installed_kinds().by_name.get(kind_name(record))
+    return kind is not None and kind.is_tried
+
+
 async def load_evaluator(
     workspace: Workspace, store: ProjectStore, record: EvalConfig
 ) -> EvalConfig:

@@ -11,14 +11,22 @@ from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.errors import unusable_pattern
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
 from kiln_mcp.evaluators.text_comparison import json_text, normal_text
-from kiln_mcp.run_configs.errors import ExtractionFailed
-from kiln_mcp.run_configs.item_templates import Case, check_expression, extract, mentions, value_of
+from kiln_mcp.run_configs.errors import ExtractionFailed, constant_logic
+from kiln_mcp.run_configs.item_templates import (
+    Case,
+    check_expression,
+    extract,
+    mentions,
+    value_of,
+)
 from storage import ComparisonRules, Contains, ExactMatch, SetCheck
 from storage.isolation.outcomes import Invalid
-from storage.isolation.patterns import check_pattern, find_pattern
+from storage.isolation.patterns import check_pattern, find_constant, find_pattern
 from storage.isolation.pool import shared_pool
 
 _USUAL_RULES: Final = ComparisonRules()
+_MOST_REMEMBERED: Final = 256
+_accepted_patterns: Final[set[str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ async def extract_value(
     expression: str | None, case: Case
 ) -> ExtractedValue | CheckResult | Skipped:
     """Return the value to compare; an output without one fails, a case without trace is skipped."""
+    if expression:
+        await check_expression(expression)
     if case.trace is None and await mentions(expression, "trace"):
         return Skipped("missing_trace", "The expression needs the trace, and none was kept.")
     try:
@@ -89,6 +99,26 @@ async def check_patterns(patterns: Sequence[str]) -> None:
         fault = await check_pattern(shared_pool(), pattern)
         if fault is not None:
             raise unusable_pattern(pattern, fault.reason)
+
+
+async def check_search(pattern: str) -> None:
+    """Refuse a pattern that is found in no text, or in every text.
+
+    Raises:
+        EvalError: It is no regular expression, or gives the same answer in every text.
+    """
+    if pattern in _accepted_patterns:
+        return
+    answer = await find_constant(shared_pool(), pattern)
+    if answer == "never":
+        raise constant_logic("pattern", pattern, "no text can match it")
+    if answer == "always":
+        raise constant_logic("pattern", pattern, "every text matches it, the empty one too")
+    if isinstance(answer, Invalid):
+        raise unusable_pattern(pattern, answer.reason)
+    if len(_accepted_patterns) >= _MOST_REMEMBERED:
+        _accepted_patterns.clear()
+    _accepted_patterns.add(pattern)
 
 
 async def is_match(pattern: str, text: str) -> bool:

@@ -36,6 +36,11 @@ class EvolutionReport(Result):
     race_wins: list[RaceWon]
     max_calls: int
     search_calls: int
+    failures_by_reason: dict[str, int] = Field(
+        default={},
+        description="Runs of the search without a score, by reason; they count for none.",
+    )
+    warnings: list[str] = Field(default=[], description="What to know about the result.")
     held_out_calls: int
     seed: int
     trace: str = Field(description="Every decision, as JSON lines.")

@@ -4,11 +4,13 @@ Edits name the block that they touch, so a proposal is small, can be told apart 
 the prompt, and cannot damage what it does not name.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 SEPARATOR: Final = "\n\n"
+_PLACEHOLDER: Final = re.compile(r"\{\{ *[A-Za-z_][\w.]* *\}\}|(?<!\{)\{[A-Za-z_]\w*\}(?!\})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class BlockEdit:
     block: str | None
     text: str = ""
     reason: str = ""
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """Return what is to be filled in in a text: `{{name}}` or `{name}`, as it stands there."""
+    return frozenset(match.group().replace(" ", "") for match in _PLACEHOLDER.finditer(text))
 
 
 def split_blocks(text: str) -> tuple[Block, ...]:

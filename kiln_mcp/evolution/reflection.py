@@ -101,10 +101,12 @@ class ModelReflector:
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
         attempts = await self._trials.attempts([(best, item) for item in looked_at])
-        failures = [attempt for attempt in attempts if attempt.score < 1]
+        # An attempt without a score shows nothing of what the instruction lacks.
+        scores = [(attempt, attempt.score) for attempt in attempts if attempt.score is not None]
+        failures = [attempt for attempt, score in scores if score < 1]
         if not failures:
             return None
-        edits = await self._ask(best, failures, [a for a in attempts if a.score >= 1][:1])
+        edits = await self._ask(best, failures, [a for a, score in scores if score >= 1][:1])
         try:
             instruction = apply_edits(best.instruction, edits)
         except ValueError:

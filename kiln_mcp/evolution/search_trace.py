@@ -54,6 +54,8 @@ class FileTrace:
                 "items": race.items,
                 "wins": race.wins,
                 "losses": race.losses,
+                "failures": race.failures,
+                "best_failures": race.best_failures,
                 "evidence": race.evidence,
                 "calls": race.calls,
                 "prompt": self._prompt(race.proposal.candidate),

@@ -1,6 +1,6 @@
 """Capability: search for a better prompt and say, on held-out items, whether it is better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final
@@ -11,6 +11,7 @@ from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
 from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
+from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
@@ -27,6 +28,7 @@ from kiln_mcp.evolution.search_context import (
     prepare,
 )
 from kiln_mcp.evolution.trials import ValidationScorer
+from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
@@ -57,10 +59,13 @@ class _HeldOut:
     keys: Sequence[str]
     differences: Sequence[PairedDifference]
     calls: int
+    failures: Sequence[Failure]
 
     @property
     def gain_shown(self) -> bool:
         """Whether the first score's interval is above 0 and no other one is below."""
+        if not self.differences:
+            return False
         intervals = [interval.interval for interval in self.differences]
         if any(isinstance(interval, Interval) and interval.high < 0 for interval in intervals):
             return False
@@ -110,16 +115,27 @@ async def evolve_prompt(
 
 
 async def _evolve(search_context: SearchContext) -> EvolutionReport:
-    result = await _search(search_context)
+    result, failures_by_reason = await _search(search_context)
     better = result.best.key != search_context.start.key
     saved = await _save(search_context, result) if better else None
     held_out = await _measure(search_context, saved) if saved else None
-    answer = _answer(search_context, result, saved, held_out)
+    answer = _answer(search_context, result, saved, held_out).model_copy(
+        update={
+            "failures_by_reason": dict(failures_by_reason),
+            "warnings": search_warnings(
+                result,
+                failures_by_reason,
+                held_out.failures if held_out else (),
+                search_context.start,
+            ),
+        }
+    )
     await search_context.trace.write("result", answer.model_dump(mode="json"))
     return answer
 
 
-async def _search(search_context: SearchContext) -> SearchResult:
+async def _search(search_context: SearchContext) -> tuple[SearchResult, Mapping[str, int]]:
+    """Search; return what was found, and why runs of candidates have no score."""
     request, trials = search_context.request, search_context.trials
     await search_context.trace.write(
         "start",
@@ -155,7 +171,8 @@ async def _search(search_context: SearchContext) -> SearchResult:
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, inputs, CallQuota(request.max_calls), request.seed)
+    quota = CallQuota(request.max_calls)
+    return await evolve(search_context.start, inputs, quota, request.seed), trials.failures
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
@@ -204,11 +221,11 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     )
     configs = [search_context.first, saved.config]
     work = await plan_run(eval_context, configs, search_context.parts.test)
-    await carry_out(search_context.workspace, work)
+    outcome = await carry_out(search_context.workspace, work)
     items = {item.id for item in search_context.parts.test}
-    keys = eval_context.score_keys
+    keys: list[str] = []
     differences: list[PairedDifference] = []
-    for key in keys:
+    for key in eval_context.score_keys:
         first, second = [
             {
                 item: score
@@ -217,8 +234,11 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
             }
             for config in configs
         ]
-        differences.append(paired_difference(first, second, seed=search_context.request.seed))
-    return _HeldOut(keys, differences, sum(work.calls_by_model.values()))
+        if first.keys() & second.keys():
+            keys.append(key)
+            differences.append(paired_difference(first, second, seed=search_context.request.seed))
+    calls = sum(work.calls_by_model.values())
+    return _HeldOut(keys, differences, calls, outcome.failures)
 
 
 def _answer(
@@ -271,6 +291,8 @@ def _answer(
 def _verdict(held_out: _HeldOut | None, names: tuple[str, str]) -> str:
     if held_out is None:
         return f"{KEEP} Nothing beat {names[0]} on the validation items."
+    if not held_out.differences:
+        return f"{KEEP} No held-out item was scored for both {names[0]} and {names[1]}."
     sentence = in_words(held_out.differences[0], *names)
     if held_out.gain_shown:
         return sentence
@@ -283,7 +305,7 @@ def _next_steps(*, gain_shown: bool) -> list[NextStep]:
             NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
         ]
     return [
-        NextStep(tool="add_items", reason="add items, of which demonstrations are made"),
+        NextStep(tool="add_data", reason="add items, of which demonstrations are made"),
         NextStep(
             tool="evolve_prompt",
             reason="raise max_calls, or name a capable model in reflect_with",

@@ -1,6 +1,7 @@
 """Run candidates on items: what the search and the reflecting model see of an eval."""
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -36,13 +37,13 @@ class Attempt:
     Attributes:
         item: The item.
         output: The model's output; "" if there is none.
-        score: From 0 to 1.
-        remark: What the evaluator said, or why there is no output.
+        score: From 0 to 1; None if the output cannot be had or judged, which says nothing of it.
+        remark: What the evaluator said, or why there is no score.
     """
 
     item: Item
     output: str
-    score: float
+    score: float | None
     remark: str
 
 
@@ -92,6 +93,7 @@ class Trials:
 
     Attributes:
         calls_each: Model calls that one item takes, its judge included.
+        failures: Attempts without a score, by the state of the answer or the reason.
     """
 
     def __init__(
@@ -110,10 +112,11 @@ class Trials:
         self._evaluator = evaluator = eval_context.evaluator
         models = [resolved_config.model, *([evaluator.model] if evaluator.model else [])]
         self._width = engine.width(models)
+        self.failures: Counter[str] = Counter()
         self.calls_each = (2 if resolved_config.thinking else 1) + evaluator.calls_per_item
 
     async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
-        """Run a candidate on one item; an output that cannot be had or judged scores 0."""
+        """Run a candidate on one item; an output that cannot be had or judged has no score."""
         resolved_config = self._demonstrations.with_candidate(self._resolved_config, candidate)
         eval_context = self._eval_context
         try:
@@ -124,9 +127,11 @@ class Trials:
             )
             verdict = await self._evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError) as error:
-            return Attempt(item, "", 0.0, str(error))
+            self.failures[_reason_of(error)] += 1
+            return Attempt(item, "", None, str(error))
         if isinstance(verdict, Skipped):
-            return Attempt(item, output.output, 0.0, verdict.detail or verdict.reason)
+            self.failures[verdict.reason] += 1
+            return Attempt(item, output.output, None, verdict.detail or verdict.reason)
         kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
         score = fmean(to_unit_scale(value, kinds[key]) for key, value in verdict.values.items())
         return Attempt(item, output.output, score, verdict.verdict)
@@ -163,6 +168,16 @@ class Trials:
         return [attempts[place] for place in range(len(trials))]
 
 
+def _reason_of(error: BadAnswer | ContextOverflow | EvalError) -> str:
+    match error:
+        case BadAnswer():
+            return error.state
+        case ContextOverflow():
+            return "too_long"
+        case _:
+            return "evaluator"
+
+
 class ValidationScorer:
     """Scores candidates on validation items for the search, and says how far it is.
 
@@ -180,8 +195,8 @@ class ValidationScorer:
         self._done = 0
         self.calls_each = trials.calls_each
 
-    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
-        """Return a score from 0 to 1 for every trial, in their order."""
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float | None]:
+        """Return a score from 0 to 1 for every trial, in their order; None if there is none."""
         selection = [(candidate, self._items[item]) for candidate, item in trials]
         attempts = await self._trials.attempts(selection, self._count)
         return [attempt.score for attempt in attempts]

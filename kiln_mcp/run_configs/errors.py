@@ -26,6 +26,20 @@ def unusable_template(text: str, reason: str) -> EvalError:
     )
 
 
+def constant_logic(kind: str, logic: str, reason: str) -> EvalError:
+    """Return the error of an evaluator's logic that says the same of every output.
+
+    Args:
+        kind: What the logic is, as a noun: "pattern".
+        logic: Its text.
+        reason: Why, as a clause.
+    """
+    return EvalError(
+        f"The {kind} {excerpt(logic, 80)!r} says the same of every output, because {reason}. Give "
+        "one that depends on the output, in a new evaluator."
+    )
+
+
 def unsupported_run_config(name: str, reason: str) -> Refusal:
     """Return the refusal of a run config that does not run here."""
     return Refusal(

@@ -1,18 +1,25 @@
 """Jinja templates and expressions over an item; worker processes compile and compute them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed, unusable_template
+from kiln_mcp.run_configs.errors import (
+    EvalError,
+    ExtractionFailed,
+    constant_logic,
+    unusable_template,
+)
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
 from storage.text.excerpts import excerpt
 
 _LONGEST_QUOTE: Final = 80
 _MOST_REMEMBERED: Final = 256
+_NAMES: Final = frozenset({"final_message", "task_input", "trace", "reference_data"})
+"""What of an item templates and expressions can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,15 @@ class Case:
 
 
 async def check_expression(expression: str) -> None:
-    """Refuse an expression that is not valid Jinja.
+    """Refuse an expression that is not valid Jinja, or takes nothing from the item.
 
     Raises:
-        EvalError: Its syntax is wrong, or it cannot be compiled within the limits.
+        EvalError: Its syntax is wrong, it cannot be compiled within the limits, or it is constant.
     """
-    await _names_in(expression)
+    if _NAMES.isdisjoint(await _names_in(expression)):
+        raise constant_logic(
+            "expression", expression, f"it names none of {', '.join(sorted(_NAMES))}"
+        )
 
 
 async def extract(expression: str | None, case: Case) -> JsonValue:
@@ -90,15 +100,29 @@ async def render_template(template: str, case: Case, instructions: str = "") -> 
         ExtractionFailed: The template needs something that this case does not have.
         EvalError: It passed a limit of time or memory on this case.
     """
-    arguments: dict[str, JsonValue] = {
-        "template": template,
-        "names": _names(case),
-        "instructions": instructions,
-    }
+    arguments = _arguments(template, case, instructions)
     outcome = await shared_pool().ask("template", template, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
         raise ExtractionFailed(f"The template {_quote(template)} {outcome.reason}.")
     return str(value_of(outcome, "template", template))
+
+
+async def render_ahead(
+    template: str, cases: Sequence[Case], instructions: str = ""
+) -> list[str | None]:
+    """Return the prompts of several cases, made by one call of a worker.
+
+    Returns:
+        For each case its prompt; None if `render_template` is to make it, or say why not.
+    """
+    arguments = [_arguments(template, case, instructions) for case in cases]
+    outcomes = await shared_pool().ask_some("template", template, arguments)
+    prompts = [str(item.value) if isinstance(item, Value) else None for item in outcomes]
+    return prompts + [None] * (len(cases) - len(prompts))
+
+
+def _arguments(template: str, case: Case, instructions: str) -> dict[str, JsonValue]:
+    return {"template": template, "names": _names(case), "instructions": instructions}
 
 
 def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:

@@ -26,6 +26,7 @@ from storage import (
     TraceMessage,
     Usage,
 )
+from storage.records.run import SAMPLE
 
 ADAPTER = "kiln_mcp"
 LONGEST_ANSWER = 1024
@@ -48,6 +49,7 @@ class ResolvedRunConfig:
         input_template: A Jinja template that the input passes through; None for none.
         seed: Makes sampling repeatable where the model offers it.
         longest_answer: In tokens.
+        sample: Which of several outputs of the same input this makes; 0 for the first.
     """
 
     model: str
@@ -59,10 +61,11 @@ class ResolvedRunConfig:
     input_template: str | None = None
     seed: int = 0
     longest_answer: int = LONGEST_ANSWER
+    sample: int = 0
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits that differ where any of it differs."""
+        """12 hexadecimal digits that differ where any of it but the sample differs."""
         turns = [[example.task_input, example.output] for example in self.examples]
         parts = [self.model, self.prompt, turns, self.thinking, self.schema, self.temperature]
         parts += [self.input_template, self.seed]
@@ -211,6 +214,7 @@ def to_task_run(
             "seed": resolved_config.seed,
             "setup_fingerprint": resolved_config.fingerprint,
             "answer_state": "complete",
+            **({SAMPLE: resolved_config.sample} if resolved_config.sample else {}),
         },
         run_config_id=run_config.id,
         run_config=properties,
@@ -247,6 +251,7 @@ async def _request(resolved_config: ResolvedRunConfig, task_input: str) -> Model
         temperature=resolved_config.temperature,
         max_tokens=resolved_config.longest_answer,
         seed=resolved_config.seed,
+        sample=resolved_config.sample,
     )
 
 

@@ -28,7 +28,9 @@ from kiln_mcp.statistics.proportions import (
     post_stratified_interval,
     wilson_interval,
 )
+from kiln_mcp.statistics.repeats import clustered_rate_interval, pass_all_rate, pass_any_rate
 from kiln_mcp.statistics.significance import holm, mcnemar_exact, sign_test, wilcoxon_signed_rank
+from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
 __all__ = [
     "CannotTell",
@@ -38,8 +40,10 @@ __all__ = [
     "LabelStratum",
     "PairedCounts",
     "Stratum",
+    "VarianceComponents",
     "best_constant_answer",
     "bootstrap_mean_interval",
+    "clustered_rate_interval",
     "cohens_kappa",
     "holm",
     "jeffreys_interval",
@@ -50,6 +54,8 @@ __all__ = [
     "mean_squared_error",
     "newcombe_interval",
     "paired_newcombe_interval",
+    "pass_all_rate",
+    "pass_any_rate",
     "pearson",
     "percent_agreement",
     "post_stratified_difference",
@@ -59,6 +65,7 @@ __all__ = [
     "spearman",
     "stratified_kappa",
     "stratified_kappa_interval",
+    "variance_components",
     "wilcoxon_signed_rank",
     "wilson_interval",
 ]

@@ -36,17 +36,25 @@ def wilson_interval(successes: int, total: int, level: float = 0.95) -> Interval
         Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference.
     """
     _check_counts(successes, total)
-    check_level(level)
     if total == 0:
         message = "A proportion needs at least one item."
         raise ValueError(message)
+    return score_interval(successes / total, total, level)
+
+
+def score_interval(share: float, total: float, level: float = 0.95) -> Interval:
+    """Return Wilson's score interval of a share of so many items, which may be no whole number.
+
+    Raises:
+        ValueError: The level lies outside (0, 1).
+    """
+    check_level(level)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    share = successes / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     half /= 1 + z * z / total
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == total else min(1.0, centre + half)
+    low = 0.0 if share == 0 else max(0.0, centre - half)
+    high = 1.0 if share == 1 else min(1.0, centre + half)
     return Interval(low, high, level)
 
 

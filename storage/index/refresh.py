@@ -35,6 +35,7 @@ from storage.index.rows import (
     name_of,
     result_row,
     run_row,
+    score_rows,
     value_rows,
 )
 from storage.index.scan import (
@@ -310,7 +311,7 @@ class IndexBuilder:
         elif isinstance(record, EvalRun):
             evaluator = self._number_of(record_file.parent)
             self._connection.execute(sql.ADD_RESULT, result_row(record, evaluator, row))
-            self._connection.executemany(sql.ADD_SCORE, value_rows(record.scores, row))
+            self._connection.executemany(sql.ADD_SCORE, score_rows(record, row))
         elif isinstance(record, EvalInput):
             self._connection.executemany(sql.ADD_INPUT_TAG, [(row, tag) for tag in record.tags])
 
@@ -326,6 +327,7 @@ class IndexBuilder:
                 "rated_us": run_row_values.rated_us,
                 "item_id": run_row_values.item_id,
                 "run_config_id": run_row_values.run_config_id,
+                "sample": run_row_values.sample,
                 "cost": run_row_values.cost,
                 "latency_ms": run_row_values.latency_ms,
             },

@@ -1,9 +1,11 @@
 """Query what evals need: items, results, outputs and ratings, as columns of the index.
 
-No file is read and no record is made. Of several results of an item the oldest counts.
+No file is read and no record is made. An item may have several outputs of a run config, which have
+sample numbers, and an output several verdicts of one evaluator. Of several results of one verdict
+the oldest counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -23,6 +25,24 @@ class RecordRow(NamedTuple):
     path: str
 
 
+class ItemText(NamedTuple):
+    """The texts of an item.
+
+    Attributes:
+        row: Its place in the order of time.
+        path: Its file.
+        input: Its input.
+        output: Its repaired output, or its output.
+        is_unchecked: Whether a model wrote the output, and nobody rated it high.
+    """
+
+    row: int
+    path: str
+    input: str
+    output: str
+    is_unchecked: bool
+
+
 class ResultRow(NamedTuple):
     """A result of an evaluator.
 
@@ -31,6 +51,7 @@ class ResultRow(NamedTuple):
         item_id: The item.
         run_config_id: The run config; "" for a stored output.
         output_id: The run that holds the output; "" if the result holds it itself.
+        sample: Which of the outputs of the item it judges.
         scores: By their keys.
     """
 
@@ -38,7 +59,35 @@ class ResultRow(NamedTuple):
     item_id: str
     run_config_id: str
     output_id: str
+    sample: int
     scores: Mapping[str, float]
+
+
+class OutputKey(NamedTuple):
+    """An output of a run config: its item, and which of the outputs of this item it is."""
+
+    item_id: str
+    sample: int = 0
+
+
+class VerdictKey(NamedTuple):
+    """A verdict of an output: its item, the output, and which of its verdicts it is."""
+
+    item_id: str
+    sample: int = 0
+    verdict: int = 0
+
+
+class Verdict(NamedTuple):
+    """One score in one verdict of an output.
+
+    Attributes:
+        value: On the scale of the score.
+        is_empty: Whether there was nothing to compare.
+    """
+
+    value: float
+    is_empty: bool
 
 
 class RatedItem(NamedTuple):
@@ -91,6 +140,25 @@ async def items(index: IndexReader, task: str, query: RunQuery) -> list[RecordRo
     return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
 
 
+async def item_texts(index: IndexReader, task: str, after: int, limit: int) -> list[ItemText]:
+    """Return the texts of some items of a task, those that no eval made, the oldest first.
+
+    Args:
+        index: The index.
+        task: The task's file.
+        after: The last row of the page before; -1 for the first page.
+        limit: How many.
+    """
+    values: dict[str, SqlValue] = {
+        "task": await index.number_of(task), "after": after, "limit": limit
+    }  # fmt: skip
+    rows = cast("list[tuple[int, str, str, str, int]]", await index.rows(sql.ITEM_TEXTS, values))
+    return [
+        ItemText(row, path, question, output, bool(is_unchecked))
+        for row, path, question, output, is_unchecked in rows
+    ]
+
+
 async def input_items(index: IndexReader, task: str, tag: str | None) -> list[RecordRow]:
     """Return the eval inputs of a task, the oldest first; only those with a tag if it is given."""
     values: dict[str, SqlValue] = {"parent": task, "tag": tag}
@@ -135,22 +203,24 @@ async def rated_items(
 
 async def outputs_of_evals(
     index: IndexReader, task: str, run_config_id: str
-) -> dict[str, RecordRow]:
-    """Return the outputs that evals made with a run config, by item; the newest of each."""
+) -> dict[OutputKey, RecordRow]:
+    """Return the outputs that evals made with a run config; the newest of each sample."""
     number = await index.number_of(task)
     values: dict[str, SqlValue] = {"task": number, "run_config_id": run_config_id}
-    rows = cast("list[tuple[str, str, str]]", await index.rows(sql.OUTPUTS_OF_EVALS, values))
-    return {item: RecordRow(run_id, path) for item, run_id, path in rows}
+    rows = cast("list[tuple[str, int, str, str]]", await index.rows(sql.OUTPUTS_OF_EVALS, values))
+    return {OutputKey(item, sample): RecordRow(run_id, path) for item, sample, run_id, path in rows}
 
 
-async def judged_items(index: IndexReader, evaluator: str, run_config_id: str) -> frozenset[str]:
-    """Return the items that an evaluator has a result of, scored or skipped."""
+async def judged_outputs(
+    index: IndexReader, evaluator: str, run_config_id: str
+) -> frozenset[VerdictKey]:
+    """Return the verdicts that an evaluator has given, scored or skipped."""
     values: dict[str, SqlValue] = {
         "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
     }
-    rows = await index.rows(sql.JUDGED_ITEMS, values)
-    return frozenset(cast("str", item) for (item,) in rows)
+    rows = cast("list[tuple[str, int, int]]", await index.rows(sql.JUDGED_OUTPUTS, values))
+    return frozenset(map(VerdictKey._make, rows))
 
 
 async def judged_run_configs(index: IndexReader, evaluator: str) -> frozenset[str]:
@@ -160,22 +230,29 @@ async def judged_run_configs(index: IndexReader, evaluator: str) -> frozenset[st
     return frozenset(cast("str", config) for (config,) in rows)
 
 
-async def scores_by_item(
+async def verdicts(
     index: IndexReader, evaluator: str, run_config_id: str, key: str
-) -> dict[str, float]:
-    """Return one score of a run config by item, less the items that were skipped."""
+) -> dict[VerdictKey, Verdict]:
+    """Return one score of a run config in each verdict, less those that were skipped."""
     values: dict[str, SqlValue] = {
         "evaluator": await index.number_of(evaluator),
         "run_config_id": run_config_id,
         "key": key,
     }
-    rows = cast("list[tuple[str, float]]", await index.rows(sql.SCORES_BY_ITEM, values))
-    scores = dict(rows)
+    rows = await index.rows(sql.SCORES, values)
+    scores = _verdicts_in(rows)
     if len(scores) < len(rows):
-        scores = dict(
-            cast("list[tuple[str, float]]", await index.rows(sql.SCORES_NEWEST_FIRST, values))
-        )
+        scores = _verdicts_in(await index.rows(sql.SCORES_NEWEST_FIRST, values))
     return scores
+
+
+def _verdicts_in(rows: Sequence[object]) -> dict[VerdictKey, Verdict]:
+    return {
+        VerdictKey(item, sample, verdict): Verdict(value, bool(is_empty))
+        for item, sample, verdict, value, is_empty in cast(
+            "Sequence[tuple[str, int, int, float, int]]", rows
+        )
+    }
 
 
 async def results(index: IndexReader, evaluator: str) -> list[ResultRow]:
@@ -185,10 +262,12 @@ async def results(index: IndexReader, evaluator: str) -> list[ResultRow]:
     rows_of_scores = await index.rows(sql.ALL_SCORES, values)
     for row, key, value in cast("list[tuple[int, str, float]]", rows_of_scores):
         scores.setdefault(row, {})[key] = value
-    rows = cast("list[tuple[int, str, str, str, str]]", await index.rows(sql.ALL_RESULTS, values))
+    rows = cast(
+        "list[tuple[int, str, str, str, str, int]]", await index.rows(sql.ALL_RESULTS, values)
+    )
     return [
-        ResultRow(path, item, config, output, scores.get(row, {}))
-        for row, path, item, config, output in rows
+        ResultRow(path, item, config, output, sample, scores.get(row, {}))
+        for row, path, item, config, output, sample in rows
     ]
 
 

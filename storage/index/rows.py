@@ -34,6 +34,7 @@ class RunRow:
         ratings: Its other ratings, by requirement or score.
         item_id: The item that an eval made it for.
         run_config_id: The run config that made its output.
+        sample: Which of the outputs of that item it is.
         cost: Of its output, in US dollars.
         latency_ms: Of its output, in milliseconds.
         facets: What it is or has, each as one word such as "tag:golden".
@@ -45,6 +46,7 @@ class RunRow:
     ratings: Mapping[str, float]
     item_id: str | None
     run_config_id: str | None
+    sample: int
     cost: float | None
     latency_ms: float | None
     facets: tuple[str, ...]
@@ -99,6 +101,7 @@ def run_row(run: TaskRun) -> RunRow:
         ratings={key: own.value for key, own in requirement_ratings.items()},
         item_id=run.eval_source.source_id if run.eval_source else None,
         run_config_id=source.run_config_id if source else None,
+        sample=run.sample,
         cost=cost,
         latency_ms=latency_ms,
         facets=tuple(dict.fromkeys(facets)),
@@ -128,10 +131,18 @@ def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
         "run_config_id": run.task_run_config_id or "",
         "item_id": run.dataset_id or run.eval_input_id or "",
         "output_id": run.scored_run_id or "",
+        "sample": run.sample,
+        "verdict": run.verdict_number,
         "is_skipped": bool(run.skipped_reason),
         "cost": cost,
         "latency_ms": latency_ms,
     }
+
+
+def score_rows(run: EvalRun, row: int) -> list[tuple[int, str, float, bool]]:
+    """Return the scores of an eval run as rows, with whether there was nothing to compare."""
+    empty = run.empty_scores
+    return [(row, key, value, key in empty) for _, key, value in value_rows(run.scores, row)]
 
 
 def value_rows(values: Mapping[str, float], row: int) -> list[tuple[int, str, float]]:

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS runs (
     rated_us INTEGER,
     item_id TEXT,
     run_config_id TEXT,
+    sample INTEGER NOT NULL,
     cost REAL,
     latency_ms REAL
 ) STRICT;
@@ -87,22 +88,26 @@ CREATE TABLE IF NOT EXISTS results (
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
     output_id TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    verdict INTEGER NOT NULL,
     is_skipped INTEGER NOT NULL CHECK (is_skipped IN (0, 1)),
     cost REAL,
     latency_ms REAL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS results_by_evaluator ON results (evaluator, run_config_id, item_id);
+CREATE INDEX IF NOT EXISTS results_by_evaluator
+    ON results (evaluator, run_config_id, item_id, sample, verdict);
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
     key TEXT NOT NULL,
     value REAL NOT NULL,
+    is_empty INTEGER NOT NULL CHECK (is_empty IN (0, 1)),
     PRIMARY KEY (row, key)
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 """
 
 # Building.
@@ -162,18 +167,24 @@ INSERT INTO records (
 ADD_PARENT: Final[LiteralString] = "INSERT OR IGNORE INTO parents (path) VALUES (:path)"
 NUMBER_OF: Final[LiteralString] = "SELECT number FROM parents WHERE path = :path"
 ADD_RUN: Final[LiteralString] = """
-INSERT INTO runs (row, task, rating, rated_us, item_id, run_config_id, cost, latency_ms)
-VALUES (:row, :task, :rating, :rated_us, :item_id, :run_config_id, :cost, :latency_ms)
+INSERT INTO runs (row, task, rating, rated_us, item_id, run_config_id, sample, cost, latency_ms)
+VALUES (:row, :task, :rating, :rated_us, :item_id, :run_config_id, :sample, :cost, :latency_ms)
 """
 ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES (?, ?, ?)"
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
-    (row, evaluator, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
-VALUES (:row, :evaluator, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
+    (row, evaluator, run_config_id, item_id, output_id, sample, verdict, is_skipped, cost,
+    latency_ms)
+VALUES (
+    :row, :evaluator, :run_config_id, :item_id, :output_id, :sample, :verdict, :is_skipped, :cost,
+    :latency_ms
+)
 """
 ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
-ADD_SCORE: Final[LiteralString] = "INSERT INTO scores (row, key, value) VALUES (?, ?, ?)"
+ADD_SCORE: Final[LiteralString] = (
+    "INSERT INTO scores (row, key, value, is_empty) VALUES (?, ?, ?, ?)"
+)
 ADD_TEXT: Final[LiteralString] = (
     "INSERT INTO texts (rowid, input, output, marks) VALUES (?, ?, ?, ?)"
 )
@@ -226,12 +237,17 @@ WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
 GROUP BY facet ORDER BY count(*) DESC, facet
 """
 SCORE_TABLE: Final[LiteralString] = """
-SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
-FROM parents CROSS JOIN results ON results.evaluator = parents.number
-    CROSS JOIN scores ON scores.row = results.row
-WHERE parents.path GLOB :judges AND run_config_id <> ''
-GROUP BY evaluator, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
+WITH items AS (
+    SELECT parents.path, run_config_id, key, avg(value) AS mean
+    FROM parents CROSS JOIN results ON results.evaluator = parents.number
+        CROSS JOIN scores ON scores.row = results.row
+    WHERE parents.path GLOB :judges AND run_config_id <> ''
+    GROUP BY evaluator, run_config_id, key, item_id
+)
+SELECT path, run_config_id, key, count(*), avg(mean) FROM items
+GROUP BY path, run_config_id, key ORDER BY path, key, avg(mean) DESC
 """
+"""Each item counts once, with the mean of its outputs."""
 SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
 FROM parents CROSS JOIN results ON results.evaluator = parents.number
@@ -241,29 +257,31 @@ GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 
 # Results of one evaluator.
 
-JUDGED_ITEMS: Final[LiteralString] = """
-SELECT DISTINCT item_id FROM results WHERE evaluator = :evaluator AND run_config_id = :run_config_id
+JUDGED_OUTPUTS: Final[LiteralString] = """
+SELECT item_id, sample, verdict FROM results
+WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
 SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
-SCORES_BY_ITEM: Final[LiteralString] = """
-SELECT results.item_id, scores.value
+SCORES: Final[LiteralString] = """
+SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 """
 SCORES_NEWEST_FIRST: Final[LiteralString] = """
-SELECT results.item_id, scores.value
+SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
-"""The oldest result of an item is its last one."""
+"""Of several results of one verdict the oldest is the last one."""
 ALL_RESULTS: Final[LiteralString] = """
-SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id
+SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id,
+    results.sample
 FROM results CROSS JOIN records ON records.row = results.row
 WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
@@ -276,22 +294,24 @@ USAGE_MEANS: Final[LiteralString] = """
 SELECT run_config_id, count(*), count(cost), avg(cost), count(latency_ms), avg(latency_ms)
 FROM (
     SELECT results.run_config_id, results.cost, results.latency_ms
-    FROM results WHERE evaluator = :evaluator AND output_id = ''
+    FROM results WHERE evaluator = :evaluator AND output_id = '' AND verdict = 0
     UNION ALL
     SELECT results.run_config_id, runs.cost, runs.latency_ms
-    FROM results LEFT JOIN runs ON runs.row = (
+    FROM (
+        SELECT DISTINCT run_config_id, output_id FROM results
+        WHERE evaluator = :evaluator AND output_id <> ''
+    ) AS results LEFT JOIN runs ON runs.row = (
         SELECT records.row FROM records
         WHERE records.kind = 'task_run' AND records.id = results.output_id
             AND records.problem IS NULL
         ORDER BY length(records.path), records.path LIMIT 1
     )
-    WHERE evaluator = :evaluator AND output_id <> ''
 )
 GROUP BY run_config_id
 """
 """Of the outputs of each run config; older results hold them, newer ones name the output."""
 OUTPUTS_OF_EVALS: Final[LiteralString] = """
-SELECT runs.item_id, records.id, records.path
+SELECT runs.item_id, runs.sample, records.id, records.path
 FROM runs CROSS JOIN records ON records.row = runs.row
 WHERE runs.task = :task AND runs.run_config_id = :run_config_id AND runs.item_id IS NOT NULL
 ORDER BY records.created_us, records.id
@@ -307,6 +327,16 @@ WHERE parent = :parent AND kind = 'eval_input' AND problem IS NULL
     AND EXISTS (SELECT 1 FROM input_tags WHERE input_tags.row = records.row AND tag = :tag)
 ORDER BY created_us, id
 """
+
+ITEM_TEXTS: Final[LiteralString] = """
+SELECT runs.row, records.path, texts.input, texts.output,
+    EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'source:synthetic')
+    AND NOT EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'high')
+FROM runs CROSS JOIN texts ON texts.rowid = runs.row CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.row > :after AND runs.item_id IS NULL
+ORDER BY runs.row LIMIT :limit
+"""
+"""The last column tells whether a model wrote the output, and nobody rated it high."""
 
 # Task runs: one of these sources, conditions, one of these orders.
 

@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from storage.isolation.constant_patterns import Constant, constant_answer
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.translation import translate
 from storage.isolation.worker_tasks import Reply
@@ -90,6 +91,14 @@ async def check_pattern(pool: "WorkerPool", pattern: str) -> Invalid | Failed | 
     return None if isinstance(outcome, Value) else outcome
 
 
+async def find_constant(pool: "WorkerPool", pattern: str) -> Constant | Invalid | Failed | None:
+    """Return the answer that a pattern gives in every text; None if it depends on the text."""
+    outcome = await pool.ask("check_pattern", pattern, {"pattern": pattern})
+    if not isinstance(outcome, Value):
+        return outcome
+    return "never" if outcome.value == "never" else "always" if outcome.value else None
+
+
 def _answer(outcome: Outcome) -> bool | Invalid | Failed:
     return bool(outcome.value) if isinstance(outcome, Value) else outcome
 
@@ -103,9 +112,9 @@ def run_match(pattern: str, text: str) -> Reply:
 
 
 def run_check_pattern(pattern: str) -> Reply:
-    """Run in a worker: compile a pattern."""
+    """Run in a worker: compile a pattern; return the answer that it gives in every text."""
     try:
         re.compile(pattern)
+        return {"value": constant_answer(pattern)}
     except re.error as error:
         return {"invalid": str(error)}
-    return {"value": None}

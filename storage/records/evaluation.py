@@ -3,14 +3,19 @@
 import re
 from functools import lru_cache
 from math import isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, JsonValue, field_validator, model_validator
 
 from storage.records.ratings import RATING_RANGES, RatingType
 from storage.records.record import Name, Part, Record, ShortName
-from storage.records.run import Usage, check_tags
+from storage.records.run import LARGEST_NUMBER, Usage, check_tags
 from storage.records.task import Priority
+
+SAMPLE_KEY: Final = "kiln_mcp_sample"
+VERDICT_KEY: Final = "kiln_mcp_verdict"
+EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
+"""Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
 
 EvalStatus = Literal["active", "future", "deprecated", "archived"]
 
@@ -142,6 +147,26 @@ class EvalRun(Record):
     skipped_reason: str | None = None
     skipped_detail: str | None = None
     model_type: Literal["eval_run"] = "eval_run"
+
+    @property
+    def sample(self) -> int:
+        """Which of the outputs of its item and run config was judged; 0 for the first."""
+        return self._number(SAMPLE_KEY)
+
+    @property
+    def verdict_number(self) -> int:
+        """Which of the verdicts of this output it is; 0 for the first."""
+        return self._number(VERDICT_KEY)
+
+    @property
+    def empty_scores(self) -> frozenset[str]:
+        """The keys of scores for which there was nothing to compare."""
+        return frozenset((self.intermediate_outputs or {}).get(EMPTY_SCORES_KEY, "").split())
+
+    def _number(self, key: str) -> int:
+        text = (self.intermediate_outputs or {}).get(key, "")
+        is_number = text.isascii() and text.isdecimal() and len(text) <= 10
+        return min(int(text), LARGEST_NUMBER) if is_number else 0
 
     @model_validator(mode="after")
     def _rules(self) -> "EvalRun":

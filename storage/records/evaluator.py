@@ -1,7 +1,7 @@
 """Evaluators (eval configs): the two older kinds of judges, and the eight kinds of newer files."""
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     Discriminator,
@@ -24,7 +24,12 @@ class StepsJudge(Part):
 
 
 class LlmJudge(Part):
-    """A model with a template; `g_eval` weighs scores by the model's own probabilities."""
+    """A model with a template; `g_eval` weighs scores by the model's own probabilities.
+
+    Attributes:
+        max_tokens: The longest verdict, reasoning included; null for the usual one. Kiln does not
+            know it.
+    """
 
     type: Literal["llm_judge"] = "llm_judge"
     model_name: str
@@ -35,6 +40,12 @@ class LlmJudge(Part):
     thinking_instruction: str | None = None
     g_eval: bool = False
     judge_instructions: tuple[str, ...] | None = None
+    max_tokens: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_usual_length(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write no key that Kiln does not know, unless it says something."""
+        return _without_null(handler(self), "max_tokens")
 
 
 class FieldRules(Part):
@@ -98,14 +109,9 @@ class ExactMatch(Part):
     comparison: ComparisonRules | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_usual_rules(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, JsonValue]:
+    def _leave_out_usual_rules(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write no key that Kiln does not know, unless it says something."""
-        fields: dict[str, JsonValue] = handler(self)
-        if fields.get("comparison") is None:
-            fields.pop("comparison", None)
-        return fields
+        return _without_null(handler(self), "comparison")
 
     @model_validator(mode="after")
     def _check_source(self) -> "ExactMatch":
@@ -218,6 +224,10 @@ class ExtensionProperties(Part):
 def is_extension_type(name: str) -> bool:
     """Return whether a type is an extension's: `<vendor>.<kind>`, which Kiln's own never are."""
     return bool(_EXTENSION_TYPE.fullmatch(name))
+
+
+def _without_null(fields: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != key or value is not None}
 
 
 def _exactly_one(**values: object) -> None:

@@ -1,6 +1,6 @@
 """Runs of a task: inputs, outputs, where they came from and what people said of them."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -14,12 +14,20 @@ _SOURCE_PROPERTIES: dict[str, tuple[str, ...]] = {
     "file_import": ("file_name",),
     "tool_call": (),
 }
+LARGEST_NUMBER: Final = 2**31 - 1
+"""Of samples and verdicts; a file may hold any."""
+SAMPLE: Final = "sample"
+"""The property of an output's source that says which of several outputs of its item it is."""
 _ONLY_FOR = {
     "prompt_id": "synthetic",
     "prompt_builder_name": "synthetic",
     "created_by": "human",
     "file_name": "file_import",
 }
+
+
+COMPLETE: Final = "complete"
+"""The state of an answer that was neither truncated nor refused nor empty."""
 
 
 class DataSource(Part):
@@ -121,9 +129,27 @@ class TaskRun(Record):
         return self
 
     @property
+    def sample(self) -> int:
+        """Which of the outputs of its item and run config this is; 0 for the first."""
+        source = self.output.source
+        value = source.properties.get(SAMPLE, 0) if source else 0
+        return value if type(value) is int and 0 <= value <= LARGEST_NUMBER else 0
+
+    @property
     def best_output(self) -> str:
         """The repaired output where there is one, otherwise the output."""
         return (self.repaired_output or self.output).output
+
+    @property
+    def answer_state(self) -> str:
+        """The state of a model's answer; complete for all that no model answered."""
+        properties = self.output.source.properties if self.output.source else {}
+        return str(properties.get("answer_state", COMPLETE))
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether its best output is whole: a person repaired it, or no answer was cut short."""
+        return self.repaired_output is not None or self.answer_state == COMPLETE
 
 
 def check_tags(tags: tuple[str, ...]) -> None:

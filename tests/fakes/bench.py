@@ -91,6 +91,16 @@ class Bench:
         )
         return str(made.model_dump()["id"])
 
+    async def config_of(self, task: str, name: str) -> None:
+        """Make a run config of another task."""
+        run_config: dict[str, JsonValue] = {"name": name, "prompt": name}
+        arguments: dict[str, JsonValue] = {
+            "project": self.folder,
+            "task": task,
+            "run_config": run_config,
+        }
+        await run_configs.create_run_config.invoke(self.workspace, arguments)
+
     async def evaluator(self, **evaluator: object) -> EvaluatorCreated:
         return await self.evaluator_of("Right", evaluator, None)
 

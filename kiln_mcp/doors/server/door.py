@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
 import anyio
 import mcp_types as types
 from mcp.server.caching import CacheableMethod, CacheHint
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel.server import Server
 
 from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.lines import arguments_in
 from kiln_mcp.doors.server.calls import as_tool
 from kiln_mcp.doors.server.completions import Completions
 from kiln_mcp.doors.server.context import Context
@@ -30,7 +33,7 @@ CACHE_HINTS: Final[Mapping[CacheableMethod, CacheHint]] = dict.fromkeys(
 _INSTRUCTIONS = """\
 A workbench that measures an AI feature and makes it better. Everything is kept in a project \
 folder in Kiln's format. Begin with describe_project, which names the next step, or with \
-create_project and create_task. The loop: draft_spec, find_spec_gaps, refine_spec; add_items or \
+create_project and create_task. The loop: draft_spec, find_spec_gaps, refine_spec; add_data or \
 generate_data, split_data; create_evaluator, label_items, measure_agreement; create_run_config, \
 run_eval, compare_run_configs; evolve_prompt; export_training_data. The prompts of this server \
 are these workflows step by step.
@@ -95,7 +98,17 @@ def build_server(
     )
     for install in (JobTasks(catalogue).install, install_skills, *extensions):
         install(server)
+    server.middleware.append(_read_arguments)
     return server
+
+
+async def _read_arguments(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a tool call that come as one JSON text."""
+    params = ctx.params or {}
+    if ctx.method != "tools/call" or not isinstance(params.get("arguments"), str):
+        return await call_next(ctx)
+    arguments = arguments_in(params["arguments"])
+    return await call_next(replace(ctx, params={**params, "arguments": arguments}))
 
 
 def _no_headers(tool: str) -> None:

@@ -17,6 +17,7 @@ from kiln_mcp.evaluators.value_extraction import (
     check_value_expression,
     value_pair,
 )
+from kiln_mcp.run_configs.errors import constant_logic
 from kiln_mcp.run_configs.item_templates import Case
 from storage import ComparisonRules, Contains, EvalConfig
 
@@ -27,8 +28,9 @@ class ContainsCheck(Contains, EvaluatorDefinition):
     """The output contains a text, or does not."""
 
     async def check_logic(self) -> None:
-        """Refuse an expression that is not valid."""
+        """Refuse an expression that is not valid, and a text that every output contains."""
         await check_value_expression(self.value_expression)
+        _refuse_empty(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class ContainsEvaluator(Check):
     async def check(self, case: Case) -> CheckResult | Skipped:
         """Search one output."""
         settings = self.properties
+        _refuse_empty(settings)
         pair = await value_pair(settings, settings.substring, case)
         if not isinstance(pair, ValuePair):
             return pair
@@ -55,8 +58,13 @@ class ContainsEvaluator(Check):
         )
 
 
+def _refuse_empty(settings: Contains) -> None:
+    if settings.substring is not None and not normal_text(settings.substring, _RULES):
+        raise constant_logic("text", settings.substring, "every output contains an empty text")
+
+
 def _open(record: EvalConfig) -> ContainsEvaluator:
     return ContainsEvaluator(properties_of(record, Contains))
 
 
-KIND = EvaluatorKind("contains", _open, ContainsCheck)
+KIND = EvaluatorKind("contains", _open, ContainsCheck, is_tried=True)

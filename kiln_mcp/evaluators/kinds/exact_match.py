@@ -92,4 +92,4 @@ def _open(record: EvalConfig) -> ExactMatchEvaluator:
     return ExactMatchEvaluator(properties_of(record, ExactMatch))
 
 
-KIND = EvaluatorKind("exact_match", _open, ExactMatchCheck)
+KIND = EvaluatorKind("exact_match", _open, ExactMatchCheck, is_tried=True)

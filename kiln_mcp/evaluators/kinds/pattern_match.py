@@ -13,7 +13,7 @@ from kiln_mcp.evaluators.text_comparison import quote
 from kiln_mcp.evaluators.value_extraction import (
     ExtractedValue,
     as_text,
-    check_patterns,
+    check_search,
     check_value_expression,
     extract_value,
     is_match,
@@ -28,7 +28,7 @@ class PatternCheck(PatternMatch, EvaluatorDefinition):
     async def check_logic(self) -> None:
         """Refuse an expression or a pattern that is not valid."""
         await check_value_expression(self.value_expression)
-        await check_patterns([self.pattern])
+        await check_search(self.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class PatternEvaluator(Check):
         if not isinstance(extraction, ExtractedValue):
             return extraction
         pattern, text = self.properties.pattern, as_text(extraction.value)
+        await check_search(pattern)
         matches = await is_match(pattern, text)
         return CheckResult(
             matches == (self.properties.mode == "must_match"),
@@ -54,4 +55,4 @@ def _open(record: EvalConfig) -> PatternEvaluator:
     return PatternEvaluator(properties_of(record, PatternMatch))
 
 
-KIND = EvaluatorKind("pattern_match", _open, PatternCheck)
+KIND = EvaluatorKind("pattern_match", _open, PatternCheck, is_tried=True)

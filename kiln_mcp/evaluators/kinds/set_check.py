@@ -17,6 +17,7 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.field_scores import share_score
 from kiln_mcp.evaluators.item_matches import MEASURES, ListCounts
 from kiln_mcp.evaluators.value_extraction import as_set, check_value_expression, value_pair
+from kiln_mcp.run_configs.errors import constant_logic
 from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck
 
@@ -25,8 +26,9 @@ class SetEqualityCheck(SetCheck, EvaluatorDefinition):
     """The output's items compare with a set; scores `precision`, `recall` and `f1` measure them."""
 
     async def check_logic(self) -> None:
-        """Refuse an expression that is not valid."""
+        """Refuse an expression that is not valid, and a set that every output holds."""
         await check_value_expression(self.value_expression)
+        _refuse_empty(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class SetEvaluator:
     async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Compare one output."""
         settings = self.properties
+        _refuse_empty(settings)
         literal: JsonValue = list(settings.expected_set) if settings.expected_set else []
         pair = await value_pair(settings, literal, case)
         if isinstance(pair, Skipped):
@@ -67,6 +70,11 @@ class SetEvaluator:
         )
 
 
+def _refuse_empty(settings: SetCheck) -> None:
+    if settings.mode == "superset" and settings.expected_set == ():
+        raise constant_logic("set", "[]", "every output is a superset of an empty set")
+
+
 def _score(score: EvalOutputScore, counts: ListCounts, *, passed: bool) -> Score:
     measure = score.json_key.rpartition("_")[2]
     if measure in MEASURES:
@@ -78,4 +86,4 @@ def _open(record: EvalConfig) -> SetEvaluator:
     return SetEvaluator(properties_of(record, SetCheck))
 
 
-KIND = EvaluatorKind("set_check", _open, SetEqualityCheck)
+KIND = EvaluatorKind("set_check", _open, SetEqualityCheck, is_tried=True)

@@ -1,11 +1,11 @@
 """The dialects of models, learned from refusals and kept in the home with their date."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -21,6 +21,7 @@ from kiln_mcp.llm.errors import (
 from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
+from storage.isolation.fixed_schema import sorted_text
 from storage.sqlite_files import open_shared
 
 _MOST_SCHEMAS: Final = 1024
@@ -34,6 +35,15 @@ CREATE TABLE IF NOT EXISTS dialects (
     learned_at REAL NOT NULL,
     PRIMARY KEY (server, model, feature)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused_schemas (
+    server TEXT NOT NULL,
+    model TEXT NOT NULL,
+    schema_hash BLOB NOT NULL,
+    json_mode TEXT NOT NULL,
+    sentence TEXT NOT NULL,
+    learned_at REAL NOT NULL,
+    PRIMARY KEY (server, model, schema_hash)
+) STRICT, WITHOUT ROWID;
 """
 _READ: Final[LiteralString] = """
 SELECT feature, value, sentence, learned_at FROM dialects
@@ -44,6 +54,27 @@ INSERT OR REPLACE INTO dialects (server, model, feature, value, sentence, learne
 VALUES (:server, :model, :feature, :value, :sentence, :learned_at)
 """
 _FORGET: Final[LiteralString] = "DELETE FROM dialects WHERE server = :server AND model = :model"
+_READ_SCHEMA: Final[LiteralString] = """
+SELECT json_mode FROM refused_schemas
+WHERE server = :server AND model = :model AND schema_hash = :schema_hash
+"""
+_LEARN_SCHEMA: Final[LiteralString] = """
+INSERT OR REPLACE INTO refused_schemas
+    (server, model, schema_hash, json_mode, sentence, learned_at)
+VALUES (:server, :model, :schema_hash, :json_mode, :sentence, :learned_at)
+"""
+_COUNT_SCHEMAS: Final[LiteralString] = """
+SELECT count(*) FROM refused_schemas WHERE server = :server AND model = :model
+"""
+_FORGET_OLDEST_SCHEMAS: Final[LiteralString] = """
+DELETE FROM refused_schemas WHERE (server, model, schema_hash) IN (
+    SELECT server, model, schema_hash FROM refused_schemas
+    ORDER BY learned_at DESC LIMIT -1 OFFSET :kept
+)
+"""
+_FORGET_SCHEMAS: Final[LiteralString] = """
+DELETE FROM refused_schemas WHERE server = :server AND model = :model
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +135,6 @@ class Dialects:
         self._path = path
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
-        self._schemas: dict[tuple[str, str, str], str] = {}
 
     def of_server(self, server: str, default: Dialect = STANDARD) -> "ServerDialects":
         """Return the dialects of one server's models.
@@ -135,21 +165,34 @@ class Dialects:
     def forget(self, server: str, model: str) -> None:
         """Forget what was learned of a model."""
         self._run(_FORGET, server=server, model=model)
-        self._schemas = {
-            key: mode for key, mode in self._schemas.items() if key[:2] != (server, model)
-        }
+        self._run(_FORGET_SCHEMAS, server=server, model=model)
 
-    def schema_mode(self, server: str, model: str, schema: str) -> str | None:
+    def refused_schemas(self, server: str, model: str) -> int:
+        """Return how many schemas a model has refused, which it is asked for otherwise."""
+        [(count,)] = self._run(_COUNT_SCHEMAS, server=server, model=model)
+        return int(count)
+
+    def schema_mode(self, server: str, model: str, schema: bytes) -> str | None:
         """Return the JSON mode for a schema that the model refused; None if it did not."""
-        return self._schemas.get((server, model, schema))
+        rows = self._run(_READ_SCHEMA, server=server, model=model, schema_hash=schema)
+        return str(rows[0][0]) if rows else None
 
-    def learn_schema_mode(self, server: str, model: str, schema: str, mode: str) -> None:
-        """Remember, in this process, the JSON mode for a schema that the model refuses."""
-        if len(self._schemas) >= _MOST_SCHEMAS:
-            self._schemas.clear()
-        self._schemas[server, model, schema] = mode
+    def learn_schema_mode(
+        self, server: str, model: str, schema: bytes, lesson: Lesson, sentence: str
+    ) -> None:
+        """Keep the JSON mode for a schema that the model refuses; the oldest give way."""
+        self._run(
+            _LEARN_SCHEMA,
+            server=server,
+            model=model,
+            schema_hash=schema,
+            json_mode=lesson.value,
+            sentence=sentence,
+            learned_at=self._clock(),
+        )
+        self._run(_FORGET_OLDEST_SCHEMAS, kept=_MOST_SCHEMAS)
 
-    def _run(self, statement: LiteralString, **values: str | float) -> list[Any]:
+    def _run(self, statement: LiteralString, **values: str | float | bytes) -> list[Any]:
         try:
             if self._connection is None:
                 self._connection = self._open(self._path)
@@ -194,14 +237,29 @@ class ServerDialects:
     def of_request(self, request: ModelRequest) -> Dialect:
         """Return how a model is asked for this request, whose schema it may have refused."""
         dialect = self.of(request.model)
-        mode = self._dialects.schema_mode(self._server, request.model, _schema_text(request))
-        if mode is None or dialect.json_mode == "words":
+        if request.schema is None or dialect.json_mode == "words":
+            return dialect
+        mode = self._dialects.schema_mode(self._server, request.model, _schema_hash(request))
+        if mode is None:
             return dialect
         return dialect.adopt({"json_mode": mode})
 
     def facts(self, model: str) -> list[LearnedFact]:
         """Return what was learned of a model."""
         return self._dialects.facts(self._server, model)
+
+    def lessons(self, model: str) -> tuple[str, ...]:
+        """Return what was learned of a model, as sentences."""
+        lessons = [*map(str, self.facts(model))]
+        count = self._dialects.refused_schemas(self._server, model)
+        if count:
+            schemas = (
+                "1 schema that it refused is"
+                if count == 1
+                else f"{count} schemas that it refused are"
+            )
+            lessons.append(f"json mode: {schemas} asked for otherwise")
+        return tuple(lessons)
 
     def forget(self, model: str) -> None:
         """Forget what was learned of a model."""
@@ -226,8 +284,8 @@ class ServerDialects:
             return True
         model = request.model
         if lesson.is_about_schema:
-            schema = _schema_text(request)
-            self._dialects.learn_schema_mode(self._server, model, schema, lesson.value)
+            schema = _schema_hash(request)
+            self._dialects.learn_schema_mode(self._server, model, schema, lesson, one_line(words))
         else:
             self._dialects.learn(self._server, model, lesson, one_line(words))
         return True
@@ -240,8 +298,9 @@ class ServerDialects:
         return RejectedRequest(request.model, f"it gives no logprobs. {' '.join(words)}")
 
 
-def _schema_text(request: ModelRequest) -> str:
-    return "" if request.schema is None else json.dumps(request.schema, sort_keys=True)
+def _schema_hash(request: ModelRequest) -> bytes:
+    text = "null" if request.schema is None else sorted_text(request.schema)
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def _words_of(error: ModelError) -> str:

@@ -107,7 +107,7 @@ class HostedModel:
 
     def lessons(self, model: str) -> tuple[str, ...]:
         """Return what was learned of a model's dialect, as sentences."""
-        return tuple(map(str, self._dialects(model).facts(model)))
+        return self._dialects(model).lessons(model)
 
     def forget(self, model: str) -> None:
         """Forget what was learned of a model's dialect, and what it has shown."""

@@ -133,7 +133,7 @@ class ServerModel:
 
     def lessons(self, model: str) -> tuple[str, ...]:
         """Return what was learned of a model's dialect, as sentences."""
-        return tuple(map(str, self._dialects.facts(model)))
+        return self._dialects.lessons(model)
 
     def forget(self, model: str) -> None:
         """Forget what was learned of a model's dialect, and what it has shown."""

@@ -39,6 +39,8 @@ _CHANNEL: Final = re.compile(
 _STARTS: Final = (*(opening for opening, _ in PAIRS), *_HARMONY, _BARE_HARMONY)
 _CLOSINGS: Final = tuple(closing for _, closing in PAIRS)
 _LATE: Final = re.compile("|".join(map(re.escape, _CLOSINGS)))
+_ANY_MARK: Final = re.compile(r"[<◁]|\[/?THINK\]")
+"""Found in every text with a mark of `PAIRS` or with special tokens of harmony."""
 _AROUND: Final = ("\n", "{", "[")
 _QUOTES: Final = (" ", "`", '"', "'")
 
@@ -171,6 +173,8 @@ def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
         content: The whole text.
         reasoning: What the server gave as reasoning by itself; it goes first.
     """
+    if not (_ANY_MARK.search(content) or content.lstrip().startswith(_BARE_HARMONY)):
+        return content.lstrip() if reasoning else content, reasoning.strip()
     splitter = ReasoningSplitter()
     if reasoning:
         splitter.follow_reasoning()

@@ -100,9 +100,7 @@ async def _find(store: ProjectStore, reference: str) -> ConflictCopy:
 def _next(outcome: Settlement, copies: Sequence[ConflictCopy]) -> list[NextStep]:
     steps: list[NextStep] = []
     if outcome.conflicts:
-        steps.append(
-            NextStep(tool="describe_project", reason="see the conflicts; decide_conflict decides")
-        )
+        steps.append(NextStep(tool="describe_project", reason="see the conflicts, to decide them"))
     if copies:
         steps.append(
             NextStep(

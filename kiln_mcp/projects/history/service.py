@@ -282,7 +282,7 @@ async def _copies_text(store: ProjectStore, paths: Collection[str]) -> str:
     if not folders:
         return ""
     return (
-        f". Conflict copies take their place then, unless settle_copy settles them first: "
+        f". Conflict copies take their place then, unless they are settled first: "
         f"{excerpts(folders)}"
     )
 

@@ -93,6 +93,10 @@ class RunDetails(Result):
     created_by: str
     model: str | None
     cost_usd: float | None
+    output_source: dict[str, str | float] = Field(
+        description="Where the output came from: trace, session, state of the answer, feedback of "
+        "users and more."
+    )
 
 
 class RunsChanged(Result):
@@ -188,7 +192,12 @@ async def read_run(
         created_by=record.created_by,
         model=str(model) if model is not None else None,
         cost_usd=record.usage.cost if record.usage else None,
+        output_source={key: _short_value(value, longest) for key, value in source.items()},
     )
+
+
+def _short_value(value: str | float, longest: int) -> str | float:
+    return cut(value, longest) if isinstance(value, str) else value
 
 
 @capability(

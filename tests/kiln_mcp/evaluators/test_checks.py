@@ -122,7 +122,7 @@ async def test_an_expression_with_wrong_syntax_is_the_evaluators_fault() -> None
     ],
 )
 async def test_an_expression_can_neither_reach_out_nor_use_up_memory(expression: str) -> None:
-    check = ExactMatch(value_expression=expression, expected_value="x")
+    check = ExactMatch(value_expression=f"({expression}) ~ final_message", expected_value="x")
     assert not await passed(check, case("x"))
 
 

@@ -84,7 +84,7 @@ class Bench:
     async def items(self, *inputs: str, output: JsonValue = "x") -> None:
         items: list[JsonValue] = [{"input": text, "output": output} for text in inputs]
         given: dict[str, JsonValue] = {"project": self.folder, "items": items, "tags": ["test"]}
-        await synthesis.add_items.invoke(self.workspace, given)
+        await synthesis.add_data.invoke(self.workspace, given)
 
     async def evaluator(self, **evaluator: JsonValue) -> None:
         given: dict[str, JsonValue] = {
@@ -153,7 +153,9 @@ async def test_an_expression_that_takes_all_memory_fails_in_a_sentence(tmp_path:
         await bench.task()
         await bench.items("a", "b")
         await bench.evaluator(
-            type="exact_match", expected_value="x", value_expression="'a'|center(3000000000)"
+            type="exact_match",
+            expected_value="x",
+            value_expression="final_message|center(3000000000)",
         )
         with pytest.raises(EvalError, match="needed more than 512 MB on this item"):
             await bench.run()

@@ -14,7 +14,7 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.settings import Settings
@@ -84,9 +84,10 @@ def without_prompt(config: RunConfig) -> dict[str, object]:
 @asynccontextmanager
 async def open_search_bench(
     folder: Path,
-    answer: Callable[[ModelRequest], str],
+    answer: Callable[[ModelRequest], str | ModelAnswer],
     parts: dict[str, range] = PARTS,
     editor: Callable[[ModelRequest], str] = edits,
+    prompt: str | None = None,
 ) -> AsyncGenerator[Bench]:
     settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
     task_model = ScriptedModel(answer)
@@ -124,8 +125,9 @@ async def open_search_bench(
                 },
             },
         )
+        start: dict[str, JsonValue] = {"name": "start", "model": "small", "prompt": prompt}
         await run_configs_service.create_run_config.invoke(
-            workspace, {"project": project, "run_config": {"name": "start", "model": "small"}}
+            workspace, {"project": project, "run_config": start}
         )
         yield Bench(workspace, store, task, task_model)
         await known.close()
@@ -251,7 +253,7 @@ async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path
         assert answer.winner
         assert not answer.gain_shown
         assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
-        assert [step.tool for step in answer.next] == ["add_items", "evolve_prompt"]
+        assert [step.tool for step in answer.next] == ["add_data", "evolve_prompt"]
 
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
@@ -284,3 +286,53 @@ async def test_a_model_that_cannot_be_reached_ends_the_search_with_its_own_sente
         with pytest.raises(RejectedRequest, match="closed today"):
             await bench.evolve(max_calls=60)
         assert await bench.store.children(bench.task, Prompt) == []
+
+
+async def test_answers_that_are_not_complete_are_no_zeros_of_the_start(tmp_path: Path) -> None:
+    def answer(request: ModelRequest) -> str | ModelAnswer:
+        number = int(request.messages[-1].content)
+        if len(request.messages) < 8 and number % 2 == 0:
+            return ModelAnswer("", finish="refused")
+        return json.dumps({"n": number * 2})
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        report = await bench.evolve(max_calls=100, seed=1)
+        assert report.failures_by_reason["refused"] > 0
+        assert (report.winner, report.race_wins, report.gain_shown) == (None, [], False)
+        assert any("count for no candidate, and against none" in said for said in report.warnings)
+        text = await anyio.Path(report.trace).read_text(encoding="utf-8")
+        races = [json.loads(line) for line in text.splitlines() if '"event": "race"' in line]
+        assert any(race["best_failures"] for race in races)
+
+
+async def test_held_out_items_without_an_answer_are_counted_apart(tmp_path: Path) -> None:
+    def answer(request: ModelRequest) -> str | ModelAnswer:
+        is_held_out = int(request.messages[-1].content) >= TEST_START
+        return ModelAnswer("", finish="refused") if is_held_out else by_demonstrations(request)
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        report = await bench.evolve(max_calls=100, seed=1)
+        assert report.winner
+        assert "No held-out item was scored for both" in report.verdict
+        assert not report.gain_shown
+        assert any("60 held-out items of start could not be" in said for said in report.warnings)
+
+
+async def test_a_winner_keeps_the_placeholders_of_the_start(tmp_path: Path) -> None:
+    edit = {
+        "operation": "replace",
+        "block": "b1",
+        "text": "double it. Sehr geehrte {unknown_var}",
+        "reason": "it is not doubled",
+    }
+
+    def editor(_: ModelRequest) -> str:
+        return json.dumps({"failure": "numbers stay as they are", "edits": [edit]})
+
+    parts = {**PARTS, "train": range(8)}
+    prompt = "Answer. Fill {{name}} in."
+    async with open_search_bench(tmp_path, by_demonstrations, parts, editor, prompt) as bench:
+        report = await bench.evolve(max_calls=120, seed=0, reflect_with="editor")
+        assert "unknown_var" not in report.winner_prompt
+        assert "{{name}}" in report.winner_prompt
+        assert any("set aside: they lost placeholders" in said for said in report.warnings)

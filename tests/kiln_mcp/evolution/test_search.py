@@ -33,11 +33,11 @@ ITEMS = tuple(f"v{n}" for n in range(24))
 class FunctionScorer:
     """Scores by a function of candidate and item; counts what was asked."""
 
-    function: Callable[[Candidate, str], float]
+    function: Callable[[Candidate, str], float | None]
     calls_each: int = 1
     asked: int = 0
 
-    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float | None]:
         self.asked += len(trials) * self.calls_each
         return [self.function(candidate, item) for candidate, item in trials]
 
@@ -58,7 +58,10 @@ def by_good_demonstrations(candidate: Candidate, item: str) -> float:
 
 
 async def search(
-    function: Callable[[Candidate, str], float], max_calls: int, seed: int, calls_each: int = 1
+    function: Callable[[Candidate, str], float | None],
+    max_calls: int,
+    seed: int,
+    calls_each: int = 1,
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
     inputs = SearchInputs(POOL, ITEMS, scorer, races)
@@ -149,3 +152,73 @@ def test_a_proposal_shows_known_items_once_and_not_too_many(seed: int, early: bo
         assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST_DEMONSTRATIONS
         assert set(best.demonstrations) <= set(POOL.topics)
         assert best.instruction in POOL.instructions
+
+
+async def test_items_without_a_score_are_no_zeros_of_a_candidate() -> None:
+    def function(candidate: Candidate, item: str) -> float | None:
+        if candidate.key == START.key and ITEMS.index(item) % 2:
+            return None
+        return 0.5
+
+    _, _, races = await search(function, 200, 1)
+    assert races.kept
+    assert all(race.wins == race.losses == 0 for race in races.kept)
+    assert all(race.standing is not Standing.WON for race in races.kept)
+    assert max(race.best_failures for race in races.kept) > max(r.failures for r in races.kept) == 0
+
+
+async def test_a_candidate_that_gives_up_on_hard_items_does_not_win_by_the_easy_ones() -> None:
+    def function(candidate: Candidate, item: str) -> float | None:
+        if candidate.key == START.key:
+            return 0.0
+        return 1.0 if ITEMS.index(item) % 2 else None
+
+    found, _, races = await search(function, 300, 1)
+    assert found.best == START
+    assert {race.standing for race in races.kept} <= {Standing.LOST, Standing.OPEN}
+
+
+async def test_what_was_not_scored_once_is_not_asked_for_again_in_the_next_race() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def function(candidate: Candidate, item: str) -> float | None:
+        asked.append((f"{candidate.key}", item))
+        return None
+
+    await search(function, 300, 1)
+    assert len(asked) == len(set(asked))
+
+
+async def test_a_proposal_that_loses_a_placeholder_is_set_aside() -> None:
+    start = Candidate(split_blocks("Answer.\n\nFill {{ name }} in."))
+    texts = ["Answer.\n\nFill {unknown_var} in.", "Answer.", "Answer in a word.\n\nUse {{name}}."]
+
+    @dataclass
+    class Edits:
+        calls_each: int = 1
+
+        async def propose(self, best: Candidate) -> CandidateProposal | None:
+            text = texts.pop(0) if texts else best.text
+            return CandidateProposal(Operator.REFLECT, Candidate(split_blocks(text)), "shorter")
+
+    scorer = FunctionScorer(lambda candidate, _: float("word" in candidate.text))
+    pool = Pool(POOL.topics, [start.instruction, split_blocks(f"{start.text}\n\nWell.")])
+    inputs = SearchInputs(pool, ITEMS, scorer, Races(), Edits())
+    found = await evolve(start, inputs, CallQuota(400), 0)
+    assert found.best.text == "Answer in a word.\n\nUse {{name}}."
+    assert found.set_aside >= 2
+
+
+async def test_a_search_ends_where_no_race_can_begin_any_more() -> None:
+    @dataclass
+    class Dear:
+        calls_each: int = 30
+
+        async def propose(self, best: Candidate) -> CandidateProposal | None:
+            return CandidateProposal(Operator.REFLECT, Candidate(split_blocks("{odd}")), "odd")
+
+    scorer = FunctionScorer(by_good_demonstrations)
+    races = Races()
+    await evolve(START, SearchInputs(POOL, ITEMS, scorer, races, Dear()), CallQuota(45), 0)
+    assert scorer.asked == 0
+    assert races.kept == []

@@ -1,12 +1,12 @@
 import anyio
 import pytest
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 
 from kiln_mcp.llm import Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.budget.reservation import Reservation
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
+from kiln_mcp.llm.limits.wait_policy import WaitPolicy
 from kiln_mcp.llm.response_cache.cache import CacheEntry
 from kiln_mcp.llm.retries import RetryPolicy, Route
 from scripted_model import ScriptedModel
@@ -15,7 +15,7 @@ REQUEST = ModelRequest("m", (Message("user", "?"),))
 
 
 def route_to(model: ScriptedModel, at_once: int) -> Route:
-    return Route(model, "m", "m", RateLimiters().gate("m", ServerLimits(at_once)))
+    return Route(model, "m", "m", RateLimiters().make("m", ServerLimits(at_once)))
 
 
 async def test_a_call_holds_its_turn_until_its_answer_is_kept() -> None:
@@ -49,4 +49,4 @@ async def test_an_answer_that_cannot_be_kept_is_not_asked_for_again() -> None:
 
     with pytest.raises(DatabaseFailure):
         await RetryPolicy(3, 0).send(route, REQUEST, Reservation(), WaitPolicy("m"), keep)
-    assert (len(model.requests), route.gate.in_flight) == (1, 0)
+    assert (len(model.requests), route.rate_limiter.in_flight) == (1, 0)

@@ -36,13 +36,13 @@ from storage.index.results import (
     STORED,
     input_items,
     items,
-    judged_items,
+    judged_outputs,
     judged_run_configs,
     outputs_of_evals,
     rated_items,
     results,
-    scores_by_item,
     usage_means,
+    verdicts,
 )
 
 _MADE: dict[str, str | int | float] = {
@@ -51,6 +51,12 @@ _MADE: dict[str, str | int | float] = {
     "adapter_name": "a",
 }
 _KEYS = ("right", "kind")
+_NUMBERS = (
+    None,
+    {"kiln_mcp_sample": "1"},
+    {"kiln_mcp_verdict": "2", "kiln_mcp_empty_scores": "kind other"},
+    {"kiln_mcp_sample": "-1", "kiln_mcp_verdict": "²"},
+)
 _CONFIGS = ("c1", "c2", "c3")
 _FILTERS = ("all", "tag::golden", "tag::test", "high_rating", "multi_filter::tag::a&tag::golden")
 
@@ -83,7 +89,8 @@ class _World:
 
     def output(self, run: TaskRun, config: str) -> TaskRun:
         chance = self.random
-        source = DataSource(type="synthetic", properties=_MADE, run_config_id=config)
+        sample = chance.choice([{}, {"sample": 1}, {"sample": "of a colleague"}])
+        source = DataSource(type="synthetic", properties={**_MADE, **sample}, run_config_id=config)
         return TaskRun(
             input=run.input,
             output=TaskOutput(output="made", source=source),
@@ -104,6 +111,7 @@ class _World:
             input=None if output else run.input,
             output=None if output else "made",
             task_run_usage=None if output else _usage(chance),
+            intermediate_outputs=chance.choice(_NUMBERS),
             scores={} if is_skipped and chance.random() < 0.5 else scores,
             skipped_reason="no_reference" if is_skipped else None,
             created_at=_moment(chance),
@@ -204,8 +212,8 @@ async def _check(world: _World) -> None:
         outputs = await store.ask(
             lambda index, config=config: outputs_of_evals(index, path, config)
         )
-        assert {item: row.id for item, row in outputs.items()} == {
-            run.eval_source.source_id: run.id
+        assert {key: row.id for key, row in outputs.items()} == {
+            (run.eval_source.source_id, run.sample): run.id
             for run in runs
             if run.eval_source and run.output.source and run.output.source.run_config_id == config
         }
@@ -223,31 +231,34 @@ def _rating_of(run: TaskRun) -> tuple[object, ...]:
 
 
 async def _check_judge(store: ProjectStore, judge: EvalConfig, by_id: dict[str, TaskRun]) -> None:
-    verdicts = await store.children(judge, EvalRun)
+    records = await store.children(judge, EvalRun)
     path = judge.saved.path
-    configs = {verdict.task_run_config_id or STORED for verdict in verdicts}
+    configs = {verdict.task_run_config_id or STORED for verdict in records}
     assert await store.ask(lambda index: judged_run_configs(index, path)) == configs
     rows = await store.ask(lambda index: results(index, path))
-    assert [(row.path, row.item_id, row.output_id, row.scores) for row in rows] == [
-        (v.saved.path, v.dataset_id, v.scored_run_id or "", v.scores) for v in verdicts
+    assert [(row.path, row.item_id, row.output_id, row.sample, row.scores) for row in rows] == [
+        (v.saved.path, v.dataset_id, v.scored_run_id or "", v.sample, v.scores) for v in records
     ]
     means = await store.ask(lambda index: usage_means(index, path))
     for config in configs:
-        own = [v for v in verdicts if (v.task_run_config_id or STORED) == config]
-        done = await store.ask(lambda index, config=config: judged_items(index, path, config))
-        assert done == {verdict.dataset_id for verdict in own}
+        own = [v for v in records if (v.task_run_config_id or STORED) == config]
+        done = await store.ask(lambda index, config=config: judged_outputs(index, path, config))
+        assert done == {(v.dataset_id, v.sample, v.verdict_number) for v in own}
         for key in _KEYS:
-            expected: dict[str | None, float] = {}
-            for verdict in own:
-                if not verdict.skipped_reason and key in verdict.scores:
-                    expected.setdefault(verdict.dataset_id, verdict.scores[key])
-            by_item = await store.ask(
-                lambda index, config=config, key=key: scores_by_item(index, path, config, key)
+            expected: dict[tuple[str | None, int, int], tuple[float, bool]] = {}
+            for v in own:
+                if not v.skipped_reason and key in v.scores:
+                    place = v.dataset_id, v.sample, v.verdict_number
+                    expected.setdefault(place, (v.scores[key], key in v.empty_scores))
+            scores = await store.ask(
+                lambda index, config=config, key=key: verdicts(index, path, config, key)
             )
-            assert by_item == expected
-        usages = [_usage_of(verdict, by_id) for verdict in own]
+            assert scores == expected
+        outputs = {v.scored_run_id: v for v in own if v.scored_run_id}
+        inline = [v for v in own if not v.scored_run_id and not v.verdict_number]
+        usages = [_usage_of(verdict, by_id) for verdict in [*outputs.values(), *inline]]
         costs = [usage.cost for usage in usages if usage and usage.cost is not None]
-        assert means[config].results == len(own)
+        assert means[config].results == len(usages)
         assert means[config].cost_count == len(costs)
         assert means[config].cost == (pytest.approx(fmean(costs)) if costs else None)
 
@@ -303,6 +314,6 @@ async def test_a_score_that_is_not_a_number_does_not_break_the_index(world: _Wor
     text = json.dumps({**data, "scores": {"right": float("nan")}, "task_run_usage": usage})
     await file.write_text(text)
     await store.refresh()
-    done = await store.ask(lambda index: judged_items(index, judge.saved.path, "c9"))
-    scores = await store.ask(lambda index: scores_by_item(index, judge.saved.path, "c9", "right"))
-    assert (done, scores) == ({run.id}, {})
+    done = await store.ask(lambda index: judged_outputs(index, judge.saved.path, "c9"))
+    scores = await store.ask(lambda index: verdicts(index, judge.saved.path, "c9", "right"))
+    assert ({key.item_id for key in done}, scores) == ({run.id}, {})

@@ -130,6 +130,17 @@ GARBAGE: Final = {
         -32602,
         7,
     ),
+    "a text that is no object": (
+        b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":"[1]"}}',
+        -32602,
+        7,
+    ),
+    "a text with a lone surrogate": (
+        b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":'
+        b'{"name":"list_jobs","arguments":"{\\"a\\":\\"\\\\ud800\\"}"}}',
+        -32602,
+        7,
+    ),
     "a lone surrogate": (
         b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":'
         b'{"name":"list_jobs","arguments":{"a":"\\ud800"}}}',
@@ -139,6 +150,15 @@ GARBAGE: Final = {
     "a lone surrogate for an id": (b'{"jsonrpc":"2.0","id":"\\udc00","method":"a"}', -32602, None),
     "a list of params": (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":[1]}', -32600, 7),
 }
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_arguments_that_come_as_one_json_text_are_taken(one_home: Path, era: str) -> None:
+    with raw_client(one_home, era) as client:
+        for number, text in enumerate(['{"count": 1}', "{}", "", "null"]):
+            params = {"name": "list_jobs", "arguments": text}
+            answer = client.ask(client.request(number, "tools/call", params))
+            assert not answer["result"].get("isError"), (text, answer)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -102,3 +102,10 @@ def test_garbage_is_refused_in_a_sentence(tmp_path: Path, era: str) -> None:
     _, *heard = sorted(answers(tmp_path, era, ping, *GARBAGE), key=lambda one: one.get("id") != 1)
     told = [(answer["error"]["code"], answer["id"]) for answer in heard]
     assert told == list(GARBAGE.values())
+
+
+@pytest.mark.parametrize("era", ["legacy", "auto"])
+def test_arguments_that_come_as_one_json_text_are_taken(tmp_path: Path, era: str) -> None:
+    call = {"name": "list_jobs", "arguments": '{"count": 1}'}
+    [answer] = answers(tmp_path, era, request(era, 1, "tools/call", call))
+    assert not answer["result"].get("isError")

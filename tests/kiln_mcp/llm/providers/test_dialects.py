@@ -113,6 +113,35 @@ async def test_what_was_learned_is_kept_in_the_home_with_its_date_until_a_test(
     assert "max_tokens" in loopback.bodies[3]
 
 
+async def test_a_refused_schema_is_kept_in_the_home_until_a_test(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    settings = EngineSettings(
+        environment={},
+        servers=(ServerSettings("local", loopback.address),),
+        dialects=tmp_path / "home" / "dialects.sqlite",
+    )
+    loopback.text = '{"age": 5}'
+    loopback.fail(400, "Invalid schema for response_format: 'age' is not permitted.")
+    other = {**AGE, "properties": {"age": {"type": "number"}}}
+    for number in range(2):
+        async with Engine(settings) as engine:
+            for schema in (AGE, other):
+                message = Message("user", f"How old is {number}?")
+                request = ModelRequest("local/tiny", (message,), schema=schema)
+                assert (await engine.complete(request, asker="test")).value == {"age": 5}
+    forms = [body["response_format"]["type"] for body in loopback.bodies]
+    assert forms == ["json_schema", "json_object", "json_schema", "json_object", "json_schema"]
+    async with Engine(settings) as engine:
+        [lesson] = (await engine.describe("local/tiny")).lessons
+        assert lesson == "json mode: 1 schema that it refused is asked for otherwise"
+        await try_model(engine, "local/tiny", "test")
+        assert (await engine.describe("local/tiny")).lessons == ()
+        request = ModelRequest("local/tiny", (Message("user", "How old now?"),), schema=AGE)
+        await engine.complete(request, asker="test")
+    assert loopback.bodies[-1]["response_format"]["type"] == "json_schema"
+
+
 async def test_a_file_of_dialects_that_cannot_be_used_stops_nothing(
     loopback: Loopback, tmp_path: Path
 ) -> None:
