@@ -27,11 +27,12 @@ import os
 from functools import partial
 import anyio
 from conformance_fixtures import install
+from conformance_tasks import with_tasks
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.daemon import serve
 from kiln_mcp.settings import Settings
 settings = Settings.from_environment(os.environ)
-anyio.run(partial(serve, settings, installed_catalogue(), extensions=(install,)))
+anyio.run(partial(serve, settings, with_tasks(installed_catalogue()), extensions=(install,)))
 """
 LEAST_CHECKS: Final = {"2025-06-18": 54, "2025-11-25": 79, "2026-07-28": 150}
 """Fewer mean that scenarios were skipped."""
@@ -91,3 +92,26 @@ async def test_the_skills_extension_passes(tmp_path: Path, scenario: str, least:
     assert passed is not None, report[-8_000:]
     assert int(passed[1]) >= least
     assert "SKIPPED" not in report
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(
+    ("scenario", "checks"),
+    [
+        ("lifecycle", 9), ("capability-negotiation", 5), ("wire-fields", 4),
+        ("request-state-removal", 3), ("request-headers", 5), ("dispatch-and-envelope", 9),
+        ("required-task-error", 3),
+    ],
+)  # fmt: skip
+async def test_the_tasks_extension_passes_but_for_what_is_optional(
+    tmp_path: Path, scenario: str, checks: int
+) -> None:
+    name = f"tasks-{scenario}"
+    code, report = await report_of_suite(
+        tmp_path, "--scenario", name, "--expected-failures", str(EXPECTED_FAILURES)
+    )
+    assert code == 0, report[-8_000:]
+    passed = re.search(r"Passed: (\d+)/(\d+)", report)
+    assert passed is not None, report[-8_000:]
+    assert int(passed[2]) == checks
+    assert int(passed[1]) >= checks - (scenario == "lifecycle")

@@ -17,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 
 from kiln_mcp.doors.server.context import Context
+from kiln_mcp.doors.server.tasks import require_task_support
 from kiln_mcp.workbench.workspace import Workspace
 
 Outcome = types.CallToolResult | types.InputRequiredResult
@@ -93,6 +94,11 @@ def page(uri: str, words: str, mime: str = "text/plain") -> types.EmbeddedResour
 @tool("test_simple_text")
 async def simple_text(context: Context, params: types.CallToolRequestParams) -> Outcome:
     return result(text("This is a simple text response for testing."))
+
+
+@tool("greet", texts(name="Whom to greet."))
+async def greet(context: Context, params: types.CallToolRequestParams) -> Outcome:
+    return result(text(f"Hello, {(params.arguments or {}).get('name')}!"))
 
 
 @tool("test_image_content")
@@ -445,6 +451,8 @@ class Fixtures:
         return own.model_copy(update={"tools": [*own.tools, *tools]})
 
     async def tools_call(self, context: Context, params: types.CallToolRequestParams) -> Any:
+        if params.name == "failing_job":  # the scenario wants a tool that always needs a task
+            require_task_support(context)
         if params.name not in TOOLS:
             return await self._own["tools/call"](context, params)
         function, _ = TOOLS[params.name]
