@@ -25,7 +25,7 @@ from kiln_mcp.llm.word_values import (
 
 _LINE: Final = re.compile(
     r"[\s*_#>|`\"'-]*(?:\d{1,2}[.)]\s+)?(?:the |my )?([A-Za-z][\w -]{0,60}?)[\s*_`\"']*"
-    r"(?:[:=|]|\s(?:is|[-–—])\s)(.*)",
+    r"(?:[:=|]|\s(?:is|[-\u2013\u2014])\s)(.*)",
     re.IGNORECASE,
 )
 _REASONS: Final = frozenset(

@@ -1,6 +1,6 @@
 """Single values in words: a choice, a number, yes or no, as people and models write them.
 
-A value may stand between marks (`**4**`, `<score>4</score>`, `\\boxed{4}`), and in a text of its
+A value may stand between marks (`**4**`, `<score>4</score>`, `[[4]]`), and in a text of its
 own with a comment behind it ("PASS: it fits", "4 (good)") that names no other value.
 """
 
@@ -18,13 +18,13 @@ class Absent:
 
 
 ABSENT: Final = Absent()
-MARKUP: Final = " \t\r\n*_`'\".!|“”‘’«»✅✓✔❌✗✘\ufe0f"
+MARKUP: Final = " \t\r\n*_`'\".!|“”\u2018\u2019«»✅✓✔❌✗✘\ufe0f"
 _WRAPPERS: Final = (
     re.compile(r"<(\w{1,20})>(?P<inner>[^<>]*)</\1>"),
     re.compile(r"\$?\\boxed\{(?:\\text\{)?(?P<inner>[^{}]*)\}{1,2}\$?"),
     re.compile(r"\[\[(?P<inner>[^\[\]]*)\]\]"),
 )
-_COMMENT: Final = re.compile(r"\s*[:;(|]|\s*[,.]\s|\s+[-–—]|[–—]|\s+because\b")
+_COMMENT: Final = re.compile(r"\s*[:;(|]|\s*[,.]\s|\s+-|\s*[\u2013\u2014]|\s+because\b")
 _NUMBER: Final = re.compile(
     r"([-+]?\d{1,15}(?:\.\d{1,15})?)(?:\s*(?:/|out of)\s*(\d{1,6}))?(?:\s*(?:stars?|points?))?",
     re.IGNORECASE,
