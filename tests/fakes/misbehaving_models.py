@@ -213,6 +213,16 @@ DIALECTS = [
         **JSON,
     ),
     Misbehaviour(
+        "words-alternate-prose",
+        (
+            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            Refusal(no_alternation, "Conversation roles must alternate user/assistant/…"),
+        ),
+        message={"content": "It depends on the city."},
+        asks={"schema": VERDICT},
+        state="unreadable",
+    ),
+    Misbehaviour(
         "words-system-first",
         (
             Refusal(has_format(*FORMATS), "response_format is not supported"),
@@ -406,6 +416,12 @@ VALUES = [
         asks={"schema": VERDICT},
     ),
     judges("string-number", '"4"', {"quality": 4}, asks={"schema": QUALITY}),
+    judges(
+        "abstains",
+        '{"quality": null}',
+        {"quality": None},
+        asks={"schema": {"type": "object", "properties": {"quality": {"type": ["null"]}}}},
+    ),
     judges("label-number", "Quality: 4", {"quality": 4}, asks={"schema": QUALITY}),
     judges("key-case", '{"Quality": 4}', {"quality": 4}, asks={"schema": QUALITY}),
     judges("one-element", '[{"quality": 4}]', {"quality": 4}, asks={"schema": QUALITY}),
