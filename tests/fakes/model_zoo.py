@@ -90,5 +90,7 @@ async def open_zoo() -> AsyncGenerator[Zoo]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     [(_, port)] = [address[:2] for address in runner.addresses]
     server.address = f"http://127.0.0.1:{port}/v1"
-    yield server
-    await runner.cleanup()
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
