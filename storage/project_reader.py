@@ -153,8 +153,7 @@ class ProjectReader:
 
     async def read_all(self, kind: type[R], paths: Iterable[str]) -> dict[str, R]:
         """Return the records of files by their paths, less those that cannot be used."""
-        records = await anyio.to_thread.run_sync(self._files.read_all, kind, paths)
-        return {record.saved.path: record for record in records}
+        return await anyio.to_thread.run_sync(self._files.read_all, kind, paths)
 
     async def get(
         self,
@@ -302,7 +301,7 @@ class ProjectReader:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
         paths = await self._index.ask(run_paths)
-        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
+        runs = tuple((await self.read_all(TaskRun, paths)).values())
         return sorted(runs, key=lambda run: (run.created_at, run.id))
 
     async def count_runs(self, task: Task, query: RunQuery) -> int:
@@ -327,7 +326,7 @@ class ProjectReader:
         page = await self._index.ask(
             lambda index: index.run_page(parent, query, order, limit, cursor)
         )
-        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
+        runs = tuple((await self.read_all(TaskRun, page.paths)).values())
         return Page(runs, page.total, page.total_is_exact, page.next_cursor)
 
     async def page_of(
@@ -346,7 +345,7 @@ class ProjectReader:
         """
         name, part = kind.type_name(), folded_name(text)
         page = await self._index.ask(lambda index: index.page_of(name, part, limit, cursor))
-        records = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
+        records = tuple((await self.read_all(kind, page.paths)).values())
         return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
     async def score_counts(self, eval_record: Eval) -> list[ScoreCount]:

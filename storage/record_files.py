@@ -118,7 +118,8 @@ class RecordFiles:
     def _read(self, kind: type[R], path: str) -> R | None:
         file = f"{self._folder}/{path}"
         try:
-            if Path(file.rpartition("/")[0]).is_symlink() and os.path.lexists(file):
+            is_linked = os.path.islink(file.rpartition("/")[0])  # noqa: PTH114 - thousands of times
+            if is_linked and os.path.lexists(file):
                 self.problems[path] = RecordProblem(path, LINK)
                 return None
             record = read_record(kind, read_plain(file), path)
@@ -158,10 +159,10 @@ class RecordFiles:
                 self._is_linked(file)
         return dict(self.problems)
 
-    def read_all(self, kind: type[R], paths: Iterable[str]) -> tuple[R, ...]:
-        """Return the records of files, less those that cannot be used."""
-        read = (self._read(kind, path) for path in paths)
-        return tuple(record for record in read if record is not None)
+    def read_all(self, kind: type[R], paths: Iterable[str]) -> dict[str, R]:
+        """Return the records of files by their paths, less those that cannot be used."""
+        records = ((path, self._read(kind, path)) for path in paths)
+        return {path: record for path, record in records if record is not None}
 
 
 def _originals(records: list[R]) -> list[R]:

@@ -33,7 +33,7 @@ from storage.format.validation import Ancestors
 from storage.git.attributes import write_attributes
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
-from storage.records import Project, Record
+from storage.records import EvalRun, Project, Record, TaskRun
 from storage.records.record import login_name
 
 R = TypeVar("R", bound=Record)
@@ -136,6 +136,42 @@ class ProjectStore(ProjectReader):
         """
         async with self.transaction(is_patient=is_patient) as change:
             return change.save(record, parent)
+
+    async def save_each(
+        self, records: Sequence[tuple[TaskRun | EvalRun, Record]], *, is_patient: bool = False
+    ) -> list[Exception | None]:
+        """Save new records below their parents, each whole or not at all.
+
+        They take one hop to a thread, and no task each, unlike as many calls of `save`.
+
+        Args:
+            records: Each record with its parent.
+            is_patient: Whether to wait for other writers for as long as it takes, because the
+                records are paid for.
+
+        Returns:
+            For each record None, or the error that refused it; see `save`.
+        """
+        changes = await anyio.to_thread.run_sync(self._changes, records)
+        requests = [change for change in changes if isinstance(change, ChangeRequest)]
+        errors = iter(await self._queue.commit_each(requests, is_patient=is_patient))
+        return [next(errors) if isinstance(item, ChangeRequest) else item for item in changes]
+
+    def _changes(
+        self, records: Sequence[tuple[TaskRun | EvalRun, Record]]
+    ) -> list[ChangeRequest | Exception]:
+        """Return the change that saves each record, or the error that refuses it. Blocks."""
+        changes: list[ChangeRequest | Exception] = []
+        for record, parent in records:
+            change = Change(self.folder, self._ancestors)
+            try:
+                change.save(record, parent)
+                change.check()
+            except Exception as error:  # noqa: BLE001 - it is returned for this record
+                changes.append(error)
+            else:
+                changes.append(ChangeRequest(change.edits))
+        return changes
 
     async def delete(self, record: Record) -> TrashEntry:
         """Put a record into the trash, with all below it.

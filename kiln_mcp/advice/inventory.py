@@ -105,7 +105,7 @@ def next_steps(task: TaskInventory) -> list[NextStep]:
         ]
     if not any(inventory.test_items for inventory in with_evaluators):
         return [
-            NextStep(tool="add_items", reason="bring items of your own for the evals"),
+            NextStep(tool="add_data", reason="bring items of your own for the evals"),
             NextStep(tool="generate_data", reason="or generate them"),
             NextStep(tool="split_data", reason="then deal them into parts"),
         ]

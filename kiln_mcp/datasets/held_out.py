@@ -26,4 +26,4 @@ async def runs_to_show(store: ProjectStore, task: Task) -> list[TaskRun]:
     """
     good = await store.runs(task, RunQuery("high_rating", is_from_eval=False))
     is_measured = is_measured_filter(await store.children(task, Eval))
-    return [run for run in good if not is_measured(run)]
+    return [run for run in good if run.is_usable and not is_measured(run)]

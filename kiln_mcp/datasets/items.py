@@ -1,14 +1,25 @@
 """The items of a dataset, and those of one part of an eval's data."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from storage import EvalInputSplit, ProjectStore, Task, TaskRun, TaskRunSplit
+from storage import (
+    EvalInputSplit,
+    ProjectStore,
+    Task,
+    TaskRun,
+    TaskRunSplit,
+    is_high_quality,
+)
 from storage.format.filters import input_tag
 from storage.index.queries import RunQuery
 from storage.index.results import RecordRow, input_items, items
 
 PartFilter = TaskRunSplit | EvalInputSplit
 """One part of an eval's data."""
+
+FROM_ASSISTANT: Final = "host"
+"""The provider of outputs that the connected assistant gave as right."""
 
 
 def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
@@ -30,3 +41,16 @@ async def items_in(store: ProjectStore, task: Task, part: PartFilter) -> list[Re
         return await store.ask(lambda index: input_items(index, path, tag))
     query = RunQuery(part.filter_id, is_from_eval=False)
     return await store.ask(lambda index: items(index, path, query))
+
+
+def is_known_right(run: TaskRun) -> bool:
+    """Return whether a run's output is right: from a person, a file or the assistant, or rated so.
+
+    What a model answered and nobody checked is not, nor is an answer that is not complete.
+    """
+    source = run.output.source
+    if not run.is_usable:
+        return False
+    if is_high_quality(run) or source is None or source.type != "synthetic":
+        return True
+    return source.properties.get("model_provider") == FROM_ASSISTANT

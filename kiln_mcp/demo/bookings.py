@@ -59,7 +59,7 @@ class Booking:
 
     @property
     def item(self) -> dict[str, JsonValue]:
-        """The booking as `add_items` takes it."""
+        """The booking as `add_data` takes it."""
         right: dict[str, JsonValue] = {
             "name": self.name,
             "day": self.day,

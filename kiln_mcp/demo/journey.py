@@ -21,7 +21,7 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.service import ProjectCreated, TaskCreated
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.specs.service import SpecDraft
-from kiln_mcp.synthesis.answers import AddedItems, DataSplit
+from kiln_mcp.synthesis.answers import AddedData, DataSplit
 from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -146,7 +146,7 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
             first=START,
             second=search.winner,
         )
-    return Journey(items.items, split, first, search, comparison)
+    return Journey(items.items or 0, split, first, search, comparison)
 
 
 async def _set_up(client: Client, project: str, teller: Teller) -> str:
@@ -174,13 +174,13 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
 
 async def _data(
     client: Client, project: str, teller: Teller, seed: int
-) -> tuple[AddedItems, DataSplit]:
+) -> tuple[AddedData, DataSplit]:
     teller.begin("A dataset, dealt by form of words")
     # From a file, as a person would bring them: so each record says where it came from.
     file = anyio.Path(project, ITEMS)
     lines = [json.dumps(booking.item, ensure_ascii=False) for booking in make_bookings(seed)]
     await file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    items = await client.call(AddedItems, "add_items", project=project, file=str(file))
+    items = await client.call(AddedData, "add_data", project=project, file=str(file))
     split = await client.call(
         DataSplit,
         "split_data",

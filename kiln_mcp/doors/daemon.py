@@ -35,6 +35,7 @@ from kiln_mcp.doors.border.lent_variables import LentVariables
 from kiln_mcp.doors.border.log_limit import LogLimit
 from kiln_mcp.doors.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.doors.guard import HOST, LOCAL_NAMES, Activity, Entrance, Guard
+from kiln_mcp.doors.preload import Preload
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.home import prepare_home
@@ -115,10 +116,11 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
     async def announce_and_watch() -> None:
         # The sockets listen already: a client that connects too early waits for uvicorn.
         await anyio.to_thread.run_sync(_announce, file, port, path, token)
-        last_problem = ""
+        last_problem, preload = "", Preload()
         while not (activity.idle_for(idle_s) and await _is_idle(workspace)):
             last_problem = await _continue_jobs(workspace, last_problem)
             await anyio.to_thread.run_sync(log.trim)
+            await preload.advance(activity)
             with anyio.move_on_after(min(LOOK_EVERY_S, idle_s)):
                 await activity.stop.wait()
                 break

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.items import PartFilter, items_in
+from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.run_configs.item_templates import Case
@@ -17,12 +17,7 @@ from storage import (
     ProjectStore,
     Task,
     TaskRun,
-    is_high_quality,
 )
-
-FROM_ASSISTANT = "host"
-"""The provider of outputs that the connected assistant gave as right."""
-
 
 ItemKind = Literal["task_run", "eval_input"]
 """The kind of record that an item is."""
@@ -109,15 +104,8 @@ def item_of(record: TaskRun | EvalInput) -> Item:
     config answered and nobody checked is none: it would be compared with itself.
     """
     if isinstance(record, TaskRun):
-        reference = {REFERENCE_KEY: record.best_output} if _is_known_right(record) else None
+        reference = {REFERENCE_KEY: record.best_output} if is_known_right(record) else None
         return Item(record.id, "task_run", record.input, reference, topic_of(record))
     data = record.data
     opening = data.user_message if data.type == "single_turn" else data.first_message
     return Item(record.id, "eval_input", opening.text if opening else "", record.reference)
-
-
-def _is_known_right(run: TaskRun) -> bool:
-    source = run.output.source
-    if is_high_quality(run) or source is None or source.type != "synthetic":
-        return True
-    return source.properties.get("model_provider") == FROM_ASSISTANT

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kiln_mcp.datasets.items import PartFilter, items_in
 from kiln_mcp.datasets.parts import (
     dealt_splits,
     eval_tag,
@@ -13,6 +14,8 @@ from kiln_mcp.datasets.parts import (
 )
 from kiln_mcp.evals.arguments import NewEval
 from kiln_mcp.evals.errors import missing_split
+from storage import Eval, EvalInputSplit, ProjectStore, Task
+from storage.format.filters import is_filter, is_input_filter
 
 
 def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEval:
@@ -50,3 +53,19 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
         train_filter=definition.train_filter or filters.get("train"),
         val_filter=definition.val_filter or filters.get("val"),
     )
+
+
+async def with_eval_inputs(store: ProjectStore, task: Task, record: Eval) -> Eval:
+    """Return a new eval whose parts are inputs alone if only these have a part's filter."""
+    parts = {name: await _items_of_part(store, task, part) for name, part in record.splits.items()}
+    return record if parts == record.splits else record.replace(splits=parts)
+
+
+async def _items_of_part(store: ProjectStore, task: Task, part: PartFilter) -> PartFilter:
+    filter_id = part.filter_id
+    if not is_input_filter(filter_id):
+        return part
+    if is_filter(filter_id) and await items_in(store, task, part):
+        return part
+    inputs = EvalInputSplit(filter_id=filter_id)
+    return inputs if await items_in(store, task, inputs) else part

@@ -101,19 +101,22 @@ class RecordWriter:
         outputs = [entry for entry in entries if isinstance(entry.record, TaskRun)]
         verdicts = [entry for entry in entries if isinstance(entry.record, EvalRun)]
         for part in (outputs, verdicts):
-            async with anyio.create_task_group() as group:
-                for entry in part:
-                    group.start_soon(self._save, entry)
+            if part:
+                await self._save_part(part)
         if entries:
             await self._after_group()
 
-    async def _save(self, entry: _Entry) -> None:
+    async def _save_part(self, entries: list[_Entry]) -> None:
         try:
-            await self._store.save(entry.record, parent=entry.parent, is_patient=True)
+            records = [(entry.record, entry.parent) for entry in entries]
+            errors = await self._store.save_each(records, is_patient=True)
         except Exception as error:  # noqa: BLE001 - it is raised to the run
-            self.error = self.error or error
-        else:
-            entry.when_saved()
+            errors = [error] * len(entries)
+        for entry, error in zip(entries, errors, strict=True):
+            if error is None:
+                entry.when_saved()
+            else:
+                self.error = self.error or error
 
 
 @asynccontextmanager

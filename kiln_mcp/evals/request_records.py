@@ -1,35 +1,57 @@
 """The records of the items and outputs that are at work, read shortly before they are used."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.eval_items import Item, read_items
+from kiln_mcp.evals.eval_items import Item, case_of, read_items, stored_case
 from kiln_mcp.evals.measurement import VerdictRequest
+from kiln_mcp.evaluators.evaluator import Evaluator, LooksAhead
 from kiln_mcp.run_configs.errors import EvalError
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ProjectStore, TaskRun
 
 READ_AT_ONCE: Final = 64
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierOutput:
+    """An output that was made before.
+
+    Attributes:
+        run: The run that holds it.
+        case: The item with it, as the evaluator gets it.
+    """
+
+    run: TaskRun
+    case: Case
+
+
 class RequestRecords:
     """Reads the records of requests, some at once; each is kept until it is taken.
+
+    An evaluator that looks ahead gets the cases that were read.
 
     Args:
         store: The project.
         requests: The requests.
+        evaluator: Scores the outputs.
     """
 
-    def __init__(self, store: ProjectStore, requests: Sequence[VerdictRequest]) -> None:
+    def __init__(
+        self, store: ProjectStore, requests: Sequence[VerdictRequest], evaluator: Evaluator
+    ) -> None:
         self._store = store
         self._requests = requests
+        self._evaluator = evaluator
         self._turn = anyio.Lock()
         self._items: dict[int, Item] = {}
-        self._outputs: dict[int, TaskRun] = {}
+        self._outputs: dict[int, EarlierOutput] = {}
         self._end = 0
 
-    async def take(self, number: int) -> tuple[Item, TaskRun | None]:
+    async def take(self, number: int) -> tuple[Item, EarlierOutput | None]:
         """Return the item of the request of a number, and its output if it was made before.
 
         Raises:
@@ -58,8 +80,13 @@ class RequestRecords:
         for number in numbers:
             if (item := items.get(self._requests[number].item.id)) is not None:
                 self._items[number] = item
-            if (output := outputs.get(paths.get(number, ""))) is not None:
-                self._outputs[number] = output
+            if item is not None and (run := outputs.get(paths.get(number, ""))) is not None:
+                has_config = self._requests[number].run_config is not None
+                case = case_of(item, run) if has_config else stored_case(run)
+                self._outputs[number] = EarlierOutput(run, case)
+        cases = [self._outputs[number].case for number in numbers if number in self._outputs]
+        if cases and isinstance(self._evaluator, LooksAhead):
+            await self._evaluator.look_ahead(cases)
         self._end = numbers.stop
 
 

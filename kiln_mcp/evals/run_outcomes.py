@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from kiln_mcp.evals.measurement import VerdictRequest
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
@@ -77,6 +78,13 @@ class Tally:
     hidden_tokens: int = 0
     has_read_value: bool = False
     failures: list[Failure] = field(default_factory=list[Failure])
+
+    def take_unusable(self, item_id: str, state: str) -> None:
+        """Count a stored answer that is not scored, because it is not complete."""
+        self.done += 1
+        reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
+        states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
+        self.failures.append(Failure(item_id, "stored output", reason, states.get(state)))
 
     def take_output(self, hidden_tokens: int) -> None:
         """Count a new output."""

@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.eval_items import Item, case_of, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
@@ -22,7 +22,7 @@ from kiln_mcp.evals.measurement import (
     remaining_requests_of,
 )
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
-from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.request_records import EarlierOutput, RequestRecords
 from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.trials_on_references import fault_on_references
 from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
@@ -199,7 +199,7 @@ async def _carry_out_claimed(run: _Run, requests: Sequence[VerdictRequest]) -> l
 
 async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
     store = run.measurement.store
-    records = RequestRecords(store, requests)
+    records = RequestRecords(store, requests, run.evaluator)
     async with record_writer(store, run.report) as writer:
 
         async def do(number: int) -> None:
@@ -246,15 +246,23 @@ def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
 
 
 async def _do(
-    run: _Run, request: VerdictRequest, records: tuple[Item, TaskRun | None], writer: RecordWriter
+    run: _Run,
+    request: VerdictRequest,
+    records: tuple[Item, EarlierOutput | None],
+    writer: RecordWriter,
 ) -> None:
     """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
-    item, output = records
-    if output is None:
+    item, earlier_output = records
+    if earlier_output is not None:
+        output, case = earlier_output.run, earlier_output.case
+        if request.run_config is None and not output.is_usable:
+            tally.take_unusable(item.id, output.answer_state)
+            return
+    else:
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
-    case = case_of(item, output) if request.run_config else stored_case(output)
+        case = case_of(item, output)
     for number in request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=run.evaluator.model is None):
@@ -277,8 +285,10 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
     if request.sample:
         resolved_config = replace(resolved_config, sample=request.sample)
     production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, resolved_config)
-    return output.replace(eval_source=item.source), production.usage.hidden_tokens
+    output = to_task_run(
+        production, item.task_input, request.run_config, resolved_config, item.source
+    )
+    return output, production.usage.hidden_tokens
 
 
 def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:

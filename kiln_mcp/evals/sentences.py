@@ -33,7 +33,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
-            NextStep(tool="add_items", reason=reason),
+            NextStep(tool="add_data", reason=reason),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
         ]
     if is_judge:
@@ -86,7 +86,7 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
-            NextStep(tool="add_items", reason="add items with that tag in `tags`"),
+            NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
         ],

@@ -28,7 +28,7 @@ from kiln_mcp.evals.lookups import (
 )
 from kiln_mcp.evals.measurement import Measurement, Repeats, plan_run
 from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
-from kiln_mcp.evals.part_filters import with_items
+from kiln_mcp.evals.part_filters import with_eval_inputs, with_items
 from kiln_mcp.evals.run_reports import ScoreTable, run_report, score_table
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
@@ -300,7 +300,8 @@ async def _new(
 ) -> TaskEval:
     owner = await task_of(store, definition.task)
     complete = with_items(name, definition, await store.tags(owner))
-    return TaskEval(owner, make_eval(name, complete, evaluator.field_names(owner)))
+    record = make_eval(name, complete, evaluator.field_names(owner))
+    return TaskEval(owner, await with_eval_inputs(store, owner, record))
 
 
 async def _look(

@@ -1,8 +1,8 @@
 """Evaluators as values: what one is asked, what it answers, and what a kind of them is."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -132,6 +132,18 @@ class Evaluator(Protocol):
         Raises:
             EvalError: The evaluator's own logic cannot be used, or its answer holds no score.
             ModelError: Its model gave no usable answer.
+        """
+        ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """An evaluator that prepares many cases together, which costs less than one at a time."""
+
+    async def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Prepare cases that `evaluate` may get soon, as the same objects.
+
+        What cannot be prepared fails when it is evaluated.
         """
         ...
 

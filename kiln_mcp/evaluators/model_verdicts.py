@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from kiln_mcp.evaluators.evaluator import (
@@ -15,6 +16,8 @@ from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, wei
 from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.llm.reasoning_models import reasons
+from storage import EvalOutputScore
+from storage.isolation.fixed_schema import FixedSchema
 from storage.text.excerpts import excerpt
 
 TOP_LOGPROBS: Final = 10
@@ -88,7 +91,7 @@ async def ask_verdict(
         )
     request = replace(
         request,
-        schema=answer_schema(scores, reasoning=not judge.is_weighted),
+        schema=_schema_of(scores, reasoning=not judge.is_weighted),
         top_logprobs=TOP_LOGPROBS if judge.is_weighted else 0,
     )
     answer = await engine.complete(request, asker=asker)
@@ -107,6 +110,12 @@ async def ask_verdict(
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
     )
+
+
+@lru_cache(maxsize=64)
+def _schema_of(scores: tuple[EvalOutputScore, ...], *, reasoning: bool) -> FixedSchema:
+    """Return the schema of a judge's answer, made once for an eval."""
+    return answer_schema(scores, reasoning=reasoning)
 
 
 def numbered_list(steps: Sequence[str]) -> str:

@@ -10,13 +10,14 @@ from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.llm import TokenLogprob
 from storage import EvalOutputScore
+from storage.isolation.fixed_schema import FixedSchema
 
 ABSTENTION: Final = "null if it cannot be judged from what is shown."
 MISSING_LOGPROB: Final = -9999.0
 """What some servers give for a token that has no logprob."""
 
 
-def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapping[str, JsonValue]:
+def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> FixedSchema:
     """Return the JSON schema of a judge's answer: one property a score, reasons first.
 
     A score may be null: the judge abstains.
@@ -30,12 +31,12 @@ def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapp
         }
     for score in scores:
         properties[score.json_key] = _score_schema(score)
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return FixedSchema(
+        type="object",
+        properties=properties,
+        required=list(properties),
+        additionalProperties=False,
+    )
 
 
 def abstains(answer: JsonValue, scores: Sequence[EvalOutputScore]) -> bool:

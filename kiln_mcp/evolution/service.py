@@ -300,7 +300,7 @@ def _next_steps(*, gain_shown: bool) -> list[NextStep]:
             NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
         ]
     return [
-        NextStep(tool="add_items", reason="add items, of which demonstrations are made"),
+        NextStep(tool="add_data", reason="add items, of which demonstrations are made"),
         NextStep(
             tool="evolve_prompt",
             reason="raise max_calls, or name a capable model in reflect_with",

@@ -15,6 +15,7 @@ from kiln_mcp.llm.lenient_values import (
 )
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.word_values import kinds_of
+from storage.isolation.fixed_schema import ordered_text
 from storage.text.json_schema import check_schema, find_problem
 
 MOST_READ: Final = 12
@@ -27,7 +28,7 @@ def instruction_for(schema: JsonSchema) -> str:
     """Return the sentence that asks for JSON, for models without a schema mode."""
     return (
         "Answer with one JSON value and nothing else: no explanation, no code fence. It must fit "
-        f"this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+        f"this JSON schema:\n{ordered_text(schema)}"
     )
 
 
@@ -130,7 +131,7 @@ async def check_usable(request: ModelRequest) -> None:
     """
     if request.schema is None:
         return
-    text = json.dumps(request.schema)
+    text = ordered_text(request.schema)
     if text in _usable_schemas:
         return
     try:

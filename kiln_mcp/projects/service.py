@@ -1,18 +1,25 @@
 """Capabilities: make projects and tasks, and say what is there."""
 
+from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 from pydantic import Field, JsonValue
 
 from kiln_mcp.jobs import Job
-from kiln_mcp.projects.project_references import NameProblem, ProjectReference
+from kiln_mcp.projects.project_references import (
+    NameProblem,
+    ProjectReference,
+    TaskReference,
+    task_of,
+)
+from kiln_mcp.projects.schema_changes import MISFIT_TAG, checked_items, tag_misfits
 from kiln_mcp.projects.task_schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore, Task
-from storage.errors import NextStep, Refusal, WorkbenchError
+from storage.errors import InvalidValue, NextStep, Refusal, WorkbenchError
 from storage.records.names import folded_name
 
 TaskName = Annotated[str, Field(description="What to call the task.")]
@@ -33,6 +40,11 @@ OutputSchema = Annotated[
 ]
 
 
+Part = Literal["input", "output"]
+
+_MOST_NAMED = 20
+
+
 class ProjectCreated(Result):
     """A new project."""
 
@@ -49,6 +61,18 @@ class TaskCreated(Result):
     task: str
     id: str
     next: list[NextStep]
+
+
+class TaskChanged(Result):
+    """What became of a change to a task."""
+
+    task: str
+    is_changed: bool
+    checked_items: int = Field(description="Items that were checked against the new schemas.")
+    misfit_count: int = Field(description="Items that do not fit them.")
+    misfits: list[str] = Field(description="The first of these, with the reason.")
+    message: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @capability(effect=Effect.WRITES, title="Create a project")
@@ -117,6 +141,114 @@ async def create_task(
         id=saved.id,
         next=[NextStep(tool="draft_spec", reason="say in one sentence what a good answer is")],
     )
+
+
+@capability(effect=Effect.WRITES, title="Change a task")
+async def change_task(
+    workspace: Workspace,
+    project: ProjectReference,
+    task: TaskReference = None,
+    instruction: Annotated[str | None, Field(min_length=1, description="The new one.")] = None,
+    output_schema: Annotated[
+        dict[str, JsonValue] | None, Field(description="The new JSON Schema of an output.")
+    ] = None,
+    input_schema: Annotated[
+        dict[str, JsonValue] | None, Field(description="The new JSON Schema of an input.")
+    ] = None,
+    plain_text: Annotated[
+        list[Part] | None, Field(description="What has no schema from now on.")
+    ] = None,
+    misfits: Annotated[
+        Literal["refuse", "tag"],
+        Field(
+            description="What to do if items do not fit: name them and change nothing, or change "
+            "the task and tag them with does_not_fit_schema."
+        ),
+    ] = "refuse",
+) -> TaskChanged:
+    """Change a task's instruction or the schemas of its inputs and outputs.
+
+    Items that do not fit the new schemas are named before anything is changed.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    schemas: dict[Part, dict[str, JsonValue] | None] = {
+        "output": output_schema,
+        "input": input_schema,
+    }
+    changes: dict[str, str | None] = {} if instruction is None else {"instruction": instruction}
+    for part, schema in schemas.items():
+        is_plain = part in (plain_text or ())
+        if is_plain and schema is not None:
+            raise InvalidValue(
+                "Nothing was changed: {part} is in `plain_text` and has a schema as well. Give one "
+                "of both.",
+                part=part,
+            )
+        if is_plain or schema is not None:
+            changes[f"{part}_json_schema"] = await schema_text(part, schema)
+    if not changes:
+        raise InvalidValue(
+            "Nothing was changed. Give a new `instruction`, `output_schema` or `input_schema`, or "
+            "name a part in `plain_text`."
+        )
+    return await _change_task(workspace, store, owner, changes, tags_misfits=misfits == "tag")
+
+
+async def _change_task(
+    workspace: Workspace,
+    store: ProjectStore,
+    task: Task,
+    changes: dict[str, str | None],
+    *,
+    tags_misfits: bool,
+) -> TaskChanged:
+    """Check the items, change the task, and tag the items that do not fit."""
+    changed = task.replace(**changes)
+    names: list[str] = []
+    item_count = misfit_count = 0
+    async with aclosing(checked_items(store, task, changed)) as batches:
+        async for batch in batches:
+            item_count += batch.count
+            misfit_count += len(batch.faults)
+            names += [str(fault) for fault in batch.faults[: _MOST_NAMED - len(names)]]
+            await workspace.report(item_count, None, f"{item_count} items checked")
+    is_changed = tags_misfits or misfit_count == 0
+    if is_changed:
+        await store.save(changed)
+        if misfit_count:
+            await tag_misfits(store, changed)
+    return TaskChanged(
+        task=task.name,
+        is_changed=is_changed,
+        checked_items=item_count,
+        misfit_count=misfit_count,
+        misfits=names,
+        message=_change_message(misfit_count, is_changed=is_changed),
+        next=_steps_after_change(store, misfit_count, is_changed=is_changed),
+    )
+
+
+def _change_message(misfit_count: int, *, is_changed: bool) -> str:
+    if not is_changed:
+        return (
+            f"Nothing was changed: {misfit_count} items do not fit the new schemas. Repair or "
+            "delete them, or call again with misfits=tag to keep them under a tag."
+        )
+    tag_note = f" {misfit_count} items have the tag {MISFIT_TAG}." if misfit_count else ""
+    return f"The task was changed. Results of earlier outputs stay as they were.{tag_note}"
+
+
+def _steps_after_change(
+    store: ProjectStore, misfit_count: int, *, is_changed: bool
+) -> list[NextStep]:
+    if not misfit_count:
+        return []
+    project = str(store.folder)
+    if is_changed:
+        arguments: dict[str, JsonValue] = {"project": project, "filter": f"tag::{MISFIT_TAG}"}
+        return [NextStep(tool="find_runs", reason="see them", arguments=arguments)]
+    return [NextStep(tool="repair_run", reason="give a run an output that fits")]
 
 
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:

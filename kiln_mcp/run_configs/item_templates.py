@@ -1,6 +1,6 @@
 """Jinja templates and expressions over an item; worker processes compile and compute them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,15 +100,29 @@ async def render_template(template: str, case: Case, instructions: str = "") -> 
         ExtractionFailed: The template needs something that this case does not have.
         EvalError: It passed a limit of time or memory on this case.
     """
-    arguments: dict[str, JsonValue] = {
-        "template": template,
-        "names": _names(case),
-        "instructions": instructions,
-    }
+    arguments = _arguments(template, case, instructions)
     outcome = await shared_pool().ask("template", template, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
         raise ExtractionFailed(f"The template {_quote(template)} {outcome.reason}.")
     return str(value_of(outcome, "template", template))
+
+
+async def render_ahead(
+    template: str, cases: Sequence[Case], instructions: str = ""
+) -> list[str | None]:
+    """Return the prompts of several cases, made by one call of a worker.
+
+    Returns:
+        For each case its prompt; None if `render_template` is to make it, or say why not.
+    """
+    arguments = [_arguments(template, case, instructions) for case in cases]
+    outcomes = await shared_pool().ask_some("template", template, arguments)
+    prompts = [str(item.value) if isinstance(item, Value) else None for item in outcomes]
+    return prompts + [None] * (len(cases) - len(prompts))
+
+
+def _arguments(template: str, case: Case, instructions: str) -> dict[str, JsonValue]:
+    return {"template": template, "names": _names(case), "instructions": instructions}
 
 
 def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:

@@ -1,19 +1,57 @@
 """What the capabilities of this room answer."""
 
-from pydantic import Field
+from collections.abc import Mapping
+
+from pydantic import Field, JsonValue
 
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 
 
-class AddedItems(Result):
-    """Items that were saved."""
+class ItemExample(Result):
+    """An item as it would be saved."""
+
+    input: str
+    output: str | None = None
+    is_answer: bool = Field(default=False, description="A model's answer, not a right output.")
+    tags: list[str] = Field(default=[])
+
+
+class ContradictedInput(Result):
+    """An input with several right outputs, by the row of each or `dataset`."""
+
+    input: str
+    outputs: dict[str, str]
+
+
+class AddedData(Result):
+    """What came of a table, or would come of it."""
 
     new_items: int
-    duplicates: int = Field(description="Given inputs that were there already, left out.")
-    near_duplicates: int = Field(description="Items with nearly the input of one before them.")
-    items: int = Field(description="Items of the task in all.")
-    report: str
+    already_there: int = Field(description="Rows whose item was there, or came before in the file.")
+    without_output: int = Field(description="Inputs alone, without a right output.")
+    bad_rows: list[str]
+    bad_row_count: int
+    all_bad_rows: str | None = Field(
+        description="The file that names them all, one a line, if not all are named here."
+    )
+    contradicted_rows: int = Field(description="Rows left out, since their input has others.")
+    contradictions: list[ContradictedInput] = Field(description="To be decided; the first 20.")
+    shape: str | None = Field(description="The shape that was recognised.")
+    encoding: str | None = Field(description="Guessed from the bytes; check a few items.")
+    columns_not_used: list[str]
+    near_duplicates: int | None = Field(
+        default=None, description="Items with nearly the input of one before them."
+    )
+    items: int | None = Field(default=None, description="Items of the task in all.")
+    report: str | None = None
+    is_preview: bool = False
+    is_guess: bool = Field(
+        default=False, description="Whether the mapping is a guess: give one to add the file."
+    )
+    columns: list[str] = Field(default=[])
+    mapping: Mapping[str, JsonValue] | None = None
+    first_items: list[ItemExample] = Field(default=[])
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 

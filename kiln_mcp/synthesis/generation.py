@@ -28,7 +28,7 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.new_items import ItemOrigin, as_stored_text
+from kiln_mcp.synthesis.new_items import as_stored_text, source_of
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import (
@@ -238,7 +238,7 @@ async def inputs_of_assistant(scene: Scene, values: Sequence[JsonValue]) -> Inpu
         for position, value in enumerate(values, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in scene.existing]
-    source = ItemOrigin("assistant").source(None)
+    source = source_of("assistant")
     return Inputs(
         task_inputs=tuple(TaskInput(text, source, _tags(scene)) for text in fresh),
         cells=(None,) * len(fresh),

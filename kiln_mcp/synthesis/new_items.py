@@ -1,114 +1,111 @@
-"""Items as people and files give them, and the runs that they become."""
+"""Items as people, assistants and files give them, and where they come from."""
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.run_configs.task_runs import ADAPTER
-from storage import DataSource, Task, TaskOutput, TaskRun
+from storage import DataSource
 from storage.errors import Refusal
+from storage.exchange import ColumnMapping
+from storage.exchange.columns import read_json
 from storage.records.record import login_name
 from storage.text.json_schema import find_problem
 
 Author = Literal["person", "assistant"]
 
 
-class GivenItem(BaseModel):
-    """One item: an input with the output that is right for it."""
+class DataItem(BaseModel):
+    """One item: an input, with the output that is right for it if there is one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     input: JsonValue = Field(description="Text, or JSON that fits the task's input schema.")
-    output: JsonValue = Field(description="The right output: text, or JSON that fits the schema.")
+    output: JsonValue = Field(
+        default=None,
+        description="The right output: text, or JSON that fits the schema. Left out: an input "
+        "alone.",
+    )
     topic: str | None = Field(
         default=None, description="Topic or template; items that share it stay in one split part."
     )
     tags: list[str] = Field(default=[], description="Extra tags, without spaces.")
 
 
-_ITEMS: Final = TypeAdapter(list[GivenItem])
+class DataMapping(BaseModel):
+    """Which columns of a file hold what."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-@dataclass(frozen=True, slots=True)
-class ItemOrigin:
-    """Who or what items come from: a file, or else a person or their assistant."""
-
-    author: Author
-    file_name: str | None = None
-
-    def source(self, topic: str | None) -> DataSource:
-        """Return the source as Kiln's files hold it."""
-        extra: dict[str, str | int | float] = {TOPIC: topic} if topic else {}
-        if self.file_name is not None:
-            return DataSource(type="file_import", properties={"file_name": self.file_name, **extra})
-        if self.author == "person":
-            return DataSource(type="human", properties={"created_by": login_name(), **extra})
-        assistant = {"model_name": "host", "model_provider": "host", "adapter_name": ADAPTER}
-        return DataSource(type="synthetic", properties={**assistant, **extra})
-
-
-def unreadable_items(path: str, reason: str) -> Refusal:
-    """Return the refusal of a file that holds no items."""
-    return Refusal(
-        "The items in {path} cannot be read: {reason}. Give a .csv file with columns input and "
-        "output (topic and tags if you like), or a .json list or .jsonl file of such objects.",
-        path=path,
-        reason=reason,
+    input: str | None = Field(
+        default=None,
+        description="A column, a path such as messages.0.content, or a template such as "
+        "'{{context}} {{question}}'. Left out: as it is recognised.",
     )
+    output: str | None = Field(default=None, description="Left out: inputs alone.")
+    output_fields: dict[str, str] | None = Field(
+        default=None,
+        description="Instead of output: the column of each field of a structured output.",
+    )
+    tags: str | None = None
+    topic: str | None = None
+    rating: str | None = Field(
+        default=None, description="A column, or the name of a trace's user feedback."
+    )
+    model: str | None = Field(default=None, description="Which model wrote the output.")
+    reasoning: str | None = None
+
+    def columns(self) -> ColumnMapping:
+        """Return the mapping as the reader takes it."""
+        columns = {"rating": self.rating, "model": self.model, "reasoning": self.reasoning}
+        return ColumnMapping(
+            self.input or "",
+            self.output or self.output_fields,
+            self.tags,
+            self.topic,
+            {name: place for name, place in columns.items() if place},
+        )
+
+
+def mapping_data(mapping: ColumnMapping | None) -> Mapping[str, JsonValue] | None:
+    """Return a mapping as the argument that gives it; None for none."""
+    if mapping is None:
+        return None
+    output = mapping.output
+    parts: dict[str, JsonValue] = {
+        "input": mapping.input if isinstance(mapping.input, str) else dict(mapping.input),
+        "output": output if isinstance(output, str) else None,
+        "output_fields": dict(output) if isinstance(output, Mapping) else None,
+        "tags": mapping.tags,
+        "topic": mapping.topic,
+        **{
+            name: place
+            for name, place in mapping.columns.items()
+            if name in DataMapping.model_fields
+        },
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def source_of(author: Author, file_name: str | None = None) -> DataSource:
+    """Return where items come from, as Kiln's files hold it: a file, a person or the assistant."""
+    if file_name is not None:
+        return DataSource(type="file_import", properties={"file_name": file_name})
+    if author == "person":
+        return DataSource(type="human", properties={"created_by": login_name()})
+    assistant = {"model_name": "host", "model_provider": "host", "adapter_name": ADAPTER}
+    return DataSource(type="synthetic", properties=dict(assistant))
 
 
 def _misfit(position: int, reason: str) -> Refusal:
     return Refusal(
-        "Item {position} cannot be used: {reason}. No item was saved: correct it and add all "
+        "Item {position} cannot be used: {reason}. No item was saved: correct it and give all "
         "of them again.",
         position=position,
         reason=reason,
     )
-
-
-def read_items(path: Path, content: str) -> list[GivenItem]:
-    """Return the items of a .csv, .json or .jsonl file.
-
-    Raises:
-        Refusal: It is none of these, or an item lacks its input or output.
-    """
-    try:
-        match path.suffix.casefold():
-            case ".csv":
-                rows: list[JsonValue] = [
-                    _from_row(row) for row in csv.DictReader(io.StringIO(content))
-                ]
-            case ".jsonl":
-                rows = [json.loads(line) for line in content.splitlines() if line.strip()]
-            case ".json":
-                rows = json.loads(content)
-            case other:
-                raise unreadable_items(
-                    str(path), f"{other} is not known" if other else "its name has no suffix"
-                )
-        return _ITEMS.validate_python(rows)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise unreadable_items(str(path), f"{place}: {fault['msg']}") from error
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise unreadable_items(str(path), str(error)) from error
-
-
-def _from_row(row: Mapping[str, str | None]) -> JsonValue:
-    """Return a CSV row as an item; empty cells count as left out, tags are split at commas."""
-    cells: dict[str, JsonValue] = {
-        name: row[name] for name in ("input", "output", "topic") if row.get(name)
-    }
-    tags = [tag.strip() for tag in (row.get("tags") or "").split(",") if tag.strip()]
-    return {**cells, "tags": list[JsonValue](tags)}
 
 
 async def as_stored_text(
@@ -119,53 +116,25 @@ async def as_stored_text(
     Raises:
         Refusal: It does not fit the schema, or is empty.
     """
-    if schema_text is None:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if not text.strip():
-            raise _misfit(position, f"its {part} is empty")
-        return text
-    document = value
-    if isinstance(value, str):
-        try:
-            document = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise _misfit(position, f"its {part} is not JSON ({error})") from error
     try:
-        problem = await find_problem(document, json.loads(schema_text))
+        if schema_text is None:
+            text = value if isinstance(value, str) else _json_text(value)
+            if not text.strip():
+                raise _misfit(position, f"its {part} is empty")
+            return text
+        document = read_json(value) if isinstance(value, str) else value
+        text = _json_text(document)
+    except ValueError as error:
+        raise _misfit(position, f"its {part} is not JSON ({error})") from error
+    try:
+        problem = await find_problem(json.loads(text), json.loads(schema_text))
     except (ValueError, RecursionError) as error:
         fault = f"its {part} cannot be checked against the task's schema: {error}"
         raise _misfit(position, fault) from error
     if problem is not None:
         raise _misfit(position, f"its {part} does not fit the task's schema: {problem}")
-    return json.dumps(document, ensure_ascii=False)
+    return text
 
 
-async def runs_of(
-    task: Task, items: Sequence[GivenItem], origin: ItemOrigin, tags: Sequence[str]
-) -> list[TaskRun]:
-    """Return the runs that given items become.
-
-    Raises:
-        Refusal: An item does not fit the task.
-    """
-    runs: list[TaskRun] = []
-    for position, item in enumerate(items, 1):
-        source = origin.source(item.topic)
-        text = await as_stored_text(item.input, task.input_json_schema, position, "input")
-        try:
-            runs.append(
-                TaskRun(
-                    input=text,
-                    input_source=source,
-                    output=TaskOutput(
-                        output=await as_stored_text(
-                            item.output, task.output_json_schema, position, "output"
-                        ),
-                        source=origin.source(None),
-                    ),
-                    tags=tuple(dict.fromkeys([*tags, *item.tags])),
-                )
-            )
-        except ValidationError as error:
-            raise _misfit(position, error.errors(include_url=False)[0]["msg"]) from error
-    return runs
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,7 +1,6 @@
-"""Capabilities: add items, generate data, split it."""
+"""Capabilities: add data, generate it, split it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import anyio
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
-from kiln_mcp.synthesis.answers import AddedItems, DataSplit, GeneratedData, PartSize
+from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
 from kiln_mcp.synthesis.generation import (
     DataWish,
     Scene,
@@ -21,22 +20,16 @@ from kiln_mcp.synthesis.generation import (
     plan_generation,
     set_scene,
 )
-from kiln_mcp.synthesis.new_items import (
-    Author,
-    GivenItem,
-    ItemOrigin,
-    read_items,
-    runs_of,
-    unreadable_items,
-)
+from kiln_mcp.synthesis.ingestion import DataRequest, add_table
+from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import DealRequest, deal_runs, deal_warnings, save_deal
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
-from storage.errors import InvalidValue, NextStep, Refusal, system_reason
-from storage.files import read_ordinary
+from storage.errors import InvalidValue, NextStep, Refusal
+from storage.exchange import Contradictions, TableOptions
 
 _BATCH: Final = 1000
 """Runs that are saved in one transaction."""
@@ -73,54 +66,65 @@ class Shares(BaseModel):
         return usual_shares
 
 
-@capability(effect=Effect.WRITES, title="Add items")
-async def add_items(
+@capability(effect=Effect.WRITES, title="Add data")
+async def add_data(
     workspace: Workspace,
     project: ProjectReference,
     task: TaskReference = None,
-    items: Annotated[
-        list[GivenItem] | None, Field(description="Inputs with their right outputs.")
-    ] = None,
     file: Annotated[
         str | None,
-        Field(description="Instead of items: a .csv, .json or .jsonl file with input and output."),
+        Field(description="A table: .csv, .tsv, .xlsx, .json, .jsonl or .parquet."),
     ] = None,
+    items: Annotated[list[DataItem] | None, Field(description="Instead of a file.")] = None,
+    mapping: Annotated[
+        DataMapping | None,
+        Field(description="Which columns hold what, if the file is not of a usual shape."),
+    ] = None,
+    preview: Annotated[
+        bool, Field(description="Save nothing: show columns, mapping and what would come of it.")
+    ] = False,
+    outputs: Annotated[
+        Literal["right", "answers"] | None,
+        Field(
+            description="right: outputs are references. answers: what a model said, right or "
+            "wrong. Left out: right, unless the file names a model."
+        ),
+    ] = None,
+    contradictions: Annotated[
+        Literal["leave_out", "first", "all"],
+        Field(description="What to do with an input that has several right outputs."),
+    ] = "leave_out",
     author: Annotated[
-        Author, Field(description="Who wrote the items: a person, or you, the assistant.")
+        Author, Field(description="Who wrote `items`: a person, or you, the assistant.")
     ] = "assistant",
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
-) -> AddedItems:
-    """Add inputs with their right outputs to a task's dataset, up to 1,000 all or none.
+    encoding: Annotated[
+        str | None, Field(description="Of the file, such as windows-1252, if it is read wrongly.")
+    ] = None,
+    sheet: Annotated[
+        str | None, Field(description="Of a spreadsheet; left out: the first one.")
+    ] = None,
+) -> AddedData:
+    """Add inputs, with right outputs if there are any, or what a model answered, from a file.
 
-    Nothing is added if an item does not fit. More than 1,000 go in by the thousand: the same call
-    again, after one that was cut off, adds the rest. The outputs are the reference that evaluators
-    compare with. Inputs that are there already are left out. Then call split_data.
+    Knows the shapes of OpenAI, Inspect, promptfoo, Langfuse, LangSmith, Alpaca, ShareGPT, SQuAD and
+    Hugging Face, exported runs, and traces of production: OpenTelemetry, Langfuse, LangSmith,
+    OpenAI. Bad rows are named, the rest goes in. The same data again adds nothing. An input with
+    several right outputs is listed to be decided. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    new_items = list(items or [])
-    origin = ItemOrigin(author)
-    if file is not None:
-        path = workspace.place(file)
-        new_items += await _read(path)
-        origin = ItemOrigin(author, path.name)
-    if not new_items:
-        raise unreadable_items(file or "the call", "there is no item")
-    synthetic = ["synthetic"] if file is None and author == "assistant" else []
-    runs = await runs_of(owner, new_items, origin, [*synthetic, *(tags or [])])
-    existing = {run.input for run in data_set(await store.children(owner, TaskRun))}
-    fresh = list({run.input: run for run in reversed(runs) if run.input not in existing}.values())[
-        ::-1
-    ]
-    report = await save_runs(store, owner, fresh)
-    return AddedItems(
-        new_items=len(fresh),
-        duplicates=len(runs) - len(fresh),
-        near_duplicates=report.near_duplicates,
-        items=report.items,
-        report=FILE,
-        next=[_deal_next(project)],
+    request = DataRequest(
+        file,
+        items or (),
+        mapping,
+        outputs,
+        Contradictions(contradictions),
+        author,
+        tags or (),
+        TableOptions(encoding, sheet),
     )
+    return await add_table(workspace, store, owner, request, preview=preview)
 
 
 @capability(effect=Effect.SPENDS, title="Generate data", runs=Runs.AS_JOB)
@@ -147,7 +151,7 @@ async def generate_data(
 
     Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
     The outputs are what the task really gives: right or wrong, they are no reference. For items
-    with right answers use add_items.
+    with right answers use add_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -291,7 +295,7 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
         "No usable item was made, and nothing was saved.{reason} Try other examples or another "
         "model.",
         reason=f" The first failure: {failures[0]}" if failures else "",
-        next=[NextStep(tool="add_items", reason="add your own items instead")],
+        next=[NextStep(tool="add_data", reason="add your own items instead")],
     )
 
 
@@ -319,11 +323,3 @@ async def save_runs(
 def _save_below(change: Change, runs: Sequence[TaskRun], task: Task) -> None:
     for run in runs:
         change.save(run, parent=task)
-
-
-async def _read(path: Path) -> list[GivenItem]:
-    try:
-        content = (await anyio.to_thread.run_sync(read_ordinary, path)).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable_items(str(path), system_reason(error)) from error
-    return await anyio.to_thread.run_sync(read_items, path, content)

@@ -133,7 +133,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
         "`items`.",
         name=name,
         next=[
-            NextStep(tool="add_items", reason="add your own items"),
+            NextStep(tool="add_data", reason="add your own items"),
             NextStep(tool="generate_data", reason="let a model make some"),
         ],
     )

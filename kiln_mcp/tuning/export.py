@@ -47,12 +47,14 @@ class PartLines:
         held_out_items: Items that an eval measures on.
         without_thinking: Items that lack the reasoning that the recipe wants.
         unreviewed_examples: Lines whose output a model gave and nobody rated or repaired.
+        unusable_items: Items whose answer is truncated, refused or empty.
     """
 
     lines: tuple[str, ...]
     held_out_items: int
     without_thinking: int
     unreviewed_examples: int
+    unusable_items: int = 0
 
 
 def _misfit(shape: ExportFormat, reason: str, advice: str) -> Refusal:
@@ -94,25 +96,31 @@ def lines_of(
         Refusal: An output is not what the format needs.
     """
     lines: list[str] = []
-    held_out_count = without_thinking = unreviewed_count = 0
+    held_out_count = without_thinking = unreviewed_count = unusable_count = 0
     for run in runs:
         thoughts = run.intermediate_outputs or {}
         reasoning = thoughts.get("reasoning") or thoughts.get("chain_of_thought") or ""
         if is_measured(run):
             held_out_count += 1
+        elif not run.is_usable:
+            unusable_count += 1
         elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
             without_thinking += 1
         else:
             lines.append(_line(run, reasoning, recipe))
             unreviewed_count += _is_unreviewed(run)
-    return PartLines(tuple(lines), held_out_count, without_thinking, unreviewed_count)
+    return PartLines(
+        tuple(lines), held_out_count, without_thinking, unreviewed_count, unusable_count
+    )
 
 
 def _is_unreviewed(run: TaskRun) -> bool:
-    """Whether a run config gave the output and no person rated or repaired it."""
+    """Whether a run config or a program gave the output, and no person rated or repaired it."""
     source = run.output.source
     is_generated = (
-        source is not None and source.type == "synthetic" and source.run_config_id is not None
+        source is not None
+        and source.type == "synthetic"
+        and (source.run_config_id is not None or "answer_state" in source.properties)
     )
     return is_generated and run.output.rating is None and run.repaired_output is None
 

@@ -73,6 +73,9 @@ class ExportedFile(Result):
         description="Examples whose output a run config gave and nobody rated or repaired: what is "
         "learnt from them includes its mistakes."
     )
+    unusable_items: int = Field(
+        description="Items whose answer was truncated, refused or empty, left out."
+    )
     deleted_items: int = Field(description="Items of the frozen split that were deleted since.")
 
 
@@ -223,6 +226,7 @@ class PartFile:
             held_out_items=self.lines.held_out_items,
             without_thinking=self.lines.without_thinking,
             unreviewed_examples=self.lines.unreviewed_examples,
+            unusable_items=self.lines.unusable_items,
             deleted_items=self.deleted_items,
         )
 
@@ -301,13 +305,15 @@ def _lines(
     if not part_lines.lines:
         raise Refusal(
             "Nothing of the part '{part}' can be exported: {held_out} items are measured on by "
-            "evals, {unreasoned} have no reasoning, {total} are there in all. Add items to that "
-            "part, or choose a format without reasoning.",
+            "evals, {unreasoned} have no reasoning, the answer of {unusable} is not complete, "
+            "{total} are there in all. Add items to that part, or choose a format without "
+            "reasoning.",
             part=part,
             held_out=part_lines.held_out_items,
             unreasoned=part_lines.without_thinking,
+            unusable=part_lines.unusable_items,
             total=len(runs),
-            next=[NextStep(tool="add_items", reason="add items with outputs to that part")],
+            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
         )
     return part_lines
 

@@ -22,7 +22,7 @@ _LISTS: Final[Mapping[str, NextStep]] = {
 _ANY_KIND: Final = NextStep(tool="find_records", reason="list them with their names and ids")
 _SOURCES: Final[Mapping[str, NextStep]] = {
     "task": NextStep(tool="create_task", reason="create one"),
-    "run": NextStep(tool="import_runs", reason="bring in runs"),
+    "run": NextStep(tool="add_data", reason="bring in runs"),
     "run_config": NextStep(tool="create_run_config", reason="create one"),
     "spec": NextStep(tool="draft_spec", reason="draft one from a sentence"),
     "eval": NextStep(tool="create_evaluator", reason="create one with its first evaluator"),

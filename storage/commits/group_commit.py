@@ -61,19 +61,31 @@ class GroupCommit:
             ProjectBusy: Another process has been writing for too long.
             WriteError: The disk refused; nothing was changed.
         """
-        entry = _Entry(change, is_patient)
-        self._entries.append(entry)
+        (error,) = await self.commit_each([change], is_patient=is_patient)
+        if error is not None:
+            raise error
+
+    async def commit_each(
+        self, changes: Sequence[ChangeRequest], *, is_patient: bool = False
+    ) -> list[Exception | None]:
+        """Make several changes, each whole or not at all; see `commit`.
+
+        Returns:
+            For each change None, or the error that refused it.
+        """
+        entries = [_Entry(change, is_patient) for change in changes]
+        self._entries += entries
         try:
-            while not entry.is_done:
+            while not all(entry.is_done for entry in entries):
                 async with self._turn:
-                    if not entry.is_done:
+                    if not all(entry.is_done for entry in entries):
                         with anyio.CancelScope(shield=True):
                             await self._write_group()
         finally:
-            if entry in self._entries:
-                self._entries.remove(entry)
-        if entry.error is not None:
-            raise entry.error
+            unwritten = {entry for entry in entries if not entry.is_done}
+            if unwritten:
+                self._entries = [entry for entry in self._entries if entry not in unwritten]
+        return [entry.error for entry in entries]
 
     async def _write_group(self) -> None:
         """Write what waits."""

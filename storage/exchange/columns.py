@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NoReturn, cast
@@ -59,8 +59,7 @@ class BadRow:
     """A row that cannot be imported.
 
     Attributes:
-        number: Its place in the table: the line of a JSONL file; in CSV the row as spreadsheets
-            count, where the header is 1; in parquet the row, the first being 1.
+        number: Its place in the table: the line of a text file, or the row; see `TableSource.unit`.
         reason: What is wrong with it.
     """
 
@@ -94,54 +93,51 @@ def row_of(run: TaskRun) -> Row:
     }
 
 
-def run_of(row: Row, file_name: str, run_id: str, tags: Sequence[str] = ()) -> TaskRun:
+@dataclass(frozen=True, slots=True)
+class RunSources:
+    """Where a run's input and output come from."""
+
+    input: DataSource
+    output: DataSource
+
+
+def run_of(row: Row, run_id: str, sources: RunSources) -> TaskRun:
     """Return the run that a row stands for.
 
     Args:
-        row: Its values; those of other columns are not looked at.
-        file_name: The table's, which becomes the run's source.
+        row: Its values: the columns, and `usage`; those of other names are not looked at.
         run_id: The run's id; that of the row is not looked at.
-        tags: Tags for the run, besides its own.
+        sources: Where input and output come from.
 
     Raises:
         ValueError: Something is wrong with the row; the text says what.
     """
     for column in NEEDED:
-        if column not in row:
-            keys = ", ".join(str(key) for key in row) or "none"
-            raise ValueError(f"it has no {column} (its keys: {keys})")
         if _text(row, column) is None:
             raise ValueError(f"its {column} is empty")
-    try:
-        return _run(row, file_name, run_id, tags)
-    except ValidationError as error:
-        raise ValueError(_fault_of_row(error)) from error
-
-
-def _run(row: Row, file_name: str, run_id: str, tags: Sequence[str]) -> TaskRun:
-    source = _source(file_name)
-    output_source = _source(file_name, _text(row, "model"))
     repair, reasoning = _text(row, "repaired"), _text(row, "reasoning")
-    output = {"output": _text(row, "output"), "source": output_source, "rating": _rating(row)}
+    output = {"output": _text(row, "output"), "source": sources.output, "rating": _rating(row)}
     optional = {
         "created_at": _value(row, "created_at"),
         "created_by": _text(row, "created_by"),
         "intermediate_outputs": {"reasoning": reasoning} if reasoning else None,
-        "repaired_output": TaskOutput(output=repair, source=source) if repair else None,
+        "repaired_output": TaskOutput(output=repair, source=sources.input) if repair else None,
         "repair_instructions": _text(row, "repair_instructions"),
-        "usage": _usage(row),
+        "usage": row.get("usage") or _usage(row),
         "trace": _json(row, "trace"),
     }
-    return TaskRun.model_validate(
-        {
-            "id": run_id,
-            "input": _text(row, "input"),
-            "input_source": source,
-            "output": output,
-            "tags": (*dict.fromkeys((*_tags(row), *tags)),) if tags else _tags(row),
-            **{key: value for key, value in optional.items() if value is not None},
-        }
-    )
+    data: dict[str, object] = {
+        "id": run_id,
+        "input": _text(row, "input"),
+        "input_source": sources.input,
+        "output": output,
+        "tags": _tags(row),
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+    try:
+        return TaskRun.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(_fault_of_row(error)) from error
 
 
 def _fault_of_row(error: ValidationError) -> str:
@@ -157,11 +153,6 @@ def _fault_of_row(error: ValidationError) -> str:
         f": {excerpt(repr(value), _LONGEST_SHOWN)}" if isinstance(value, str | int | float) else ""
     )
     return f"its {columns[0] if columns else where} cannot be used: {message}{value_text}"
-
-
-def _source(file_name: str, model: str | None = None) -> DataSource:
-    model_name = {"model_name": model} if model else {}
-    return DataSource(type="file_import", properties={"file_name": file_name, **model_name})
 
 
 def _rating(row: Row) -> Mapping[str, object] | None:
@@ -242,11 +233,11 @@ def read_json(text: str) -> object:
     """Return the value of JSON text.
 
     Raises:
-        ValueError: It is none, or is nested too deep, or holds NaN, which JSON does not know, or
-            a key twice.
+        ValueError: It is none, or is nested too deep, or holds a number that JSON does not know or
+            that no reader can hold, or a key twice.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_key_once)
+        return JSON_DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
@@ -262,6 +253,19 @@ def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {excerpt(text, _LONGEST_SHOWN)} is too large")
+    return number
+
+
+JSON_DECODER: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_each_key_once
+)
+"""Reads JSON that any other reader takes as well."""
 
 
 def _as_json(value: object) -> object:

@@ -9,7 +9,6 @@ import csv
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 _FITTING_TO_ONE: Final = 9
@@ -34,6 +33,7 @@ class CsvLines:
 
     Attributes:
         lines: With their ends; the first has the names of the columns.
+        places: What comes before each line, and before the end, in bytes.
         delimiter: The sign between cells.
         width: How many columns there are.
         least_cells: How many cells a row needs to be of any use.
@@ -41,48 +41,47 @@ class CsvLines:
     """
 
     lines: Sequence[str]
+    places: Sequence[int]
     delimiter: str
     width: int
     least_cells: int
     lines_before: int
 
-    def rows(self) -> Iterator[Sequence[str] | str]:
-        """Return each row's cells, or what is wrong with it."""
-        lengths = list(accumulate(map(len, self.lines), initial=0))
-        rest = _READ_AGAIN * lengths[-1]
+    def rows(self) -> Iterator[tuple[int, Sequence[str] | str]]:
+        """Return each row's first line in the file and its cells, or what is wrong with it."""
+        rest = _READ_AGAIN * self.places[-1]
         start: int | None = 0
         while start is not None:
-            astray = yield from self._until_astray(start, lengths, rest)
+            astray = yield from self._until_astray(start, rest)
             start, rest = astray or (None, 0)
 
     def _until_astray(
-        self, start: int, lengths: Sequence[int], rest: int
-    ) -> Generator[Sequence[str] | str, None, tuple[int, int] | None]:
+        self, start: int, rest: int
+    ) -> Generator[tuple[int, Sequence[str] | str], None, tuple[int, int] | None]:
         """Return rows from a line on, and at last where to begin again; None at the end.
 
         Args:
             start: The line.
-            lengths: How many characters come before each line.
-            rest: How many characters may be read again; what is left of them is returned.
+            rest: How many bytes may be read again; what is left of them is returned.
         """
         for row in self._parse(start, len(self.lines)):
             is_long = row.end > row.first + 1
             is_usable = self.least_cells <= len(row.cells) <= self.width
-            length = lengths[row.end] - lengths[row.first]
+            length = self.places[row.end] - self.places[row.first]
+            number = self.lines_before + row.first + 1
             if is_long and not is_usable and length <= rest:
                 rest -= length
                 if self._swallows_rows(row):
-                    yield "it is no CSV (a quote in it is not closed)"
+                    yield number, "it is no CSV (a quote in it is not closed)"
                     return row.first + 1, rest
             if row.fault is None:
-                yield row.cells
+                yield number, row.cells
             elif is_long:
-                line_range = (
-                    f"lines {self.lines_before + row.first + 1} to {self.lines_before + row.end}"
-                )
-                yield f"it is no CSV ({row.fault}); {line_range} of the file could not be read"
+                line_range = f"lines {number} to {self.lines_before + row.end}"
+                fault = f"it is no CSV ({row.fault}); {line_range} of the file could not be read"
+                yield number, fault
             else:
-                yield f"it is no CSV ({row.fault})"
+                yield number, f"it is no CSV ({row.fault})"
         return None
 
     def _swallows_rows(self, row: _Row) -> bool:

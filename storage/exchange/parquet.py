@@ -11,7 +11,9 @@ from types import ModuleType
 from typing import IO, Final, cast
 
 from storage.errors import Refusal
-from storage.exchange.columns import COLUMNS, NEEDED, Kind, Row
+from storage.exchange.columns import COLUMNS, Kind, Row
+from storage.exchange.csv_tables import unique_names
+from storage.exchange.limits import MOST_COLUMNS
 from storage.exchange.refusals import unusable_table
 
 _ROWS = 2000
@@ -79,38 +81,26 @@ def _as_columns(row: Row) -> Row:
     }
 
 
-def parquet_rows(content: bytes) -> Iterator[tuple[int, Row | str]]:
+def parquet_rows(file: IO[bytes]) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, the first being 1.
 
     Raises:
         Refusal: The library is not installed.
-        Refusal: It is no parquet, or has no column input or output.
+        Refusal: It is no parquet that can be read.
     """
     arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     try:
-        file = parquet.ParquetFile(arrow.BufferReader(content))
-        columns = cast("list[str]", file.schema_arrow.names)
-        _check(columns)
+        table = parquet.ParquetFile(arrow.PythonFile(file, mode="r"))
+        names = unique_names([name.strip() for name in table.schema_arrow.names])
+        if len(names) > MOST_COLUMNS:
+            raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
         number = 0
-        for batch in file.iter_batches(_ROWS):
+        for batch in table.iter_batches(_ROWS):
             for row in _plain(arrow, batch):
                 number += 1
-                yield number, {key.strip().casefold(): value for key, value in row.items()}
+                yield number, dict(zip(names, row.values(), strict=True))
     except (arrow.ArrowException, OSError) as error:
         raise unusable_table(f"it is no parquet that can be read ({error})") from error
-
-
-def _check(columns: Sequence[str]) -> None:
-    names = [name.strip().casefold() for name in columns]
-    missing = [column for column in NEEDED if column not in names]
-    if missing:
-        first_columns = ", ".join(columns[:10])
-        raise unusable_table(
-            f"the table has no column {' and no column '.join(missing)}, but {first_columns}"
-        )
-    twice = [name for name in COLUMNS if names.count(name) > 1]
-    if twice:
-        raise unusable_table(f"the table has the column {twice[0]} more than once")
 
 
 def _plain(arrow: ModuleType, batch: ModuleType) -> list[dict[str, object]]:

@@ -29,17 +29,28 @@ def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | N
     for part, text, schema in _parts(run, task):
         if schema is None or previous_texts.get(part) == text:
             continue
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            return f"its {part} is not the JSON that the task asks for ({error})"
-        try:
-            problem = problem_with(value, json.loads(schema))
-        except (ValueError, RecursionError) as error:
-            return f"its {part} cannot be checked against the task's schema: {error}"
-        if problem is not None:
-            return f"its {part} does not fit the task's schema: {problem}"
+        fault = _part_misfit(part, text, schema)
+        if fault is not None:
+            return fault
     return None
+
+
+def input_misfit(text: str, task: Task) -> str | None:
+    """Return why an input without an output does not fit its task; None if it fits."""
+    schema = task.input_json_schema if task.turn_mode == "single_turn" else None
+    return None if schema is None else _part_misfit("input", text, schema)
+
+
+def _part_misfit(part: str, text: str, schema: str) -> str | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return f"its {part} is not the JSON that the task asks for ({error})"
+    try:
+        problem = problem_with(value, json.loads(schema))
+    except (ValueError, RecursionError) as error:
+        return f"its {part} cannot be checked against the task's schema: {error}"
+    return None if problem is None else f"its {part} does not fit the task's schema: {problem}"
 
 
 class Ancestors:

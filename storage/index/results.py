@@ -25,6 +25,24 @@ class RecordRow(NamedTuple):
     path: str
 
 
+class ItemText(NamedTuple):
+    """The texts of an item.
+
+    Attributes:
+        row: Its place in the order of time.
+        path: Its file.
+        input: Its input.
+        output: Its repaired output, or its output.
+        is_unchecked: Whether a model wrote the output, and nobody rated it high.
+    """
+
+    row: int
+    path: str
+    input: str
+    output: str
+    is_unchecked: bool
+
+
 class ResultRow(NamedTuple):
     """A result of an evaluator.
 
@@ -120,6 +138,25 @@ async def items(index: IndexReader, task: str, query: RunQuery) -> list[RecordRo
     statement, values = search.text(sql.ITEMS, sql.THEIR_FILES)
     rows = await index.rows(statement + sql.IN_ORDER, values)
     return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
+
+
+async def item_texts(index: IndexReader, task: str, after: int, limit: int) -> list[ItemText]:
+    """Return the texts of some items of a task, those that no eval made, the oldest first.
+
+    Args:
+        index: The index.
+        task: The task's file.
+        after: The last row of the page before; -1 for the first page.
+        limit: How many.
+    """
+    values: dict[str, SqlValue] = {
+        "task": await index.number_of(task), "after": after, "limit": limit
+    }  # fmt: skip
+    rows = cast("list[tuple[int, str, str, str, int]]", await index.rows(sql.ITEM_TEXTS, values))
+    return [
+        ItemText(row, path, question, output, bool(is_unchecked))
+        for row, path, question, output, is_unchecked in rows
+    ]
 
 
 async def input_items(index: IndexReader, task: str, tag: str | None) -> list[RecordRow]:

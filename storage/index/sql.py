@@ -202,6 +202,11 @@ BY_ID: Final[LiteralString] = """
 SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL
 ORDER BY length(path), path
 """
+BY_IDS: Final[LiteralString] = """
+SELECT id, path FROM records
+WHERE kind = :kind AND id IN (SELECT value FROM json_each(:ids)) AND problem IS NULL
+ORDER BY length(path) DESC, path DESC
+"""
 DUPLICATES: Final[LiteralString] = """
 SELECT kind, id, path FROM records
 WHERE (kind, id) IN (
@@ -327,6 +332,16 @@ WHERE parent = :parent AND kind = 'eval_input' AND problem IS NULL
     AND EXISTS (SELECT 1 FROM input_tags WHERE input_tags.row = records.row AND tag = :tag)
 ORDER BY created_us, id
 """
+
+ITEM_TEXTS: Final[LiteralString] = """
+SELECT runs.row, records.path, texts.input, texts.output,
+    EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'source:synthetic')
+    AND NOT EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'high')
+FROM runs CROSS JOIN texts ON texts.rowid = runs.row CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.row > :after AND runs.item_id IS NULL
+ORDER BY runs.row LIMIT :limit
+"""
+"""The last column tells whether a model wrote the output, and nobody rated it high."""
 
 # Task runs: one of these sources, conditions, one of these orders.
 

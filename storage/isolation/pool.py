@@ -86,6 +86,17 @@ class WorkerPool:
         work = partial(self.run, task, logic, arguments, seconds)
         return await anyio.to_thread.run_sync(work, limiter=_limiter(), abandon_on_cancel=True)
 
+    async def ask_some(
+        self, task: str, logic: str, items: Sequence[Mapping[str, JsonValue]]
+    ) -> list[Outcome]:
+        """Run a task for the first of some items without blocking the event loop; see `run_some`.
+
+        Returns:
+            An outcome for each item that was run.
+        """
+        work = partial(self.run_some, task, logic, items)
+        return await anyio.to_thread.run_sync(work, limiter=_limiter(), abandon_on_cancel=True)
+
     async def _run_batch(
         self, task: str, logic: str, entries: Sequence["_Entry"], seconds: float
     ) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import JsonValue
 
+from storage.isolation.fixed_schema import sorted_text
+from storage.isolation.flat_schemas import flat_check
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.patterns import found_at_once
 from storage.isolation.schema_inspection import find_fault, pattern_texts, work_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from storage.isolation.pool import WorkerPool
 
 _LONGEST_MESSAGE: Final = 300
+_TOO_DEEP: Final = "it is nested too deeply"
 _LONGEST_PLAIN: Final = 20_000
 _LONGEST_CHECKED: Final = 5_000
 _MOST_WORK: Final = 1_000_000
@@ -41,7 +44,10 @@ def problem_with(pool: "WorkerPool", value: JsonValue, schema: Mapping[str, Json
     Raises:
         ValueError: The schema itself cannot be used.
     """
-    text, value_text = _texts(schema, value)
+    text = _text(schema)
+    if _is_accepted(text, value):
+        return None
+    value_text = _value_text(value)
     if is_quick(text, len(value_text)):
         with suppress(_NeedsWorker):
             return _problem(text, value)
@@ -57,7 +63,10 @@ async def find_problem(
     Raises:
         ValueError: The schema itself cannot be used.
     """
-    text, value_text = _texts(schema, value)
+    text = _text(schema)
+    if _is_accepted(text, value):
+        return None
+    value_text = _value_text(value)
     if is_quick(text, len(value_text)):
         with suppress(_NeedsWorker):
             return _problem(text, value)
@@ -67,7 +76,7 @@ async def find_problem(
 
 async def find_schema_fault(pool: "WorkerPool", schema: Mapping[str, JsonValue]) -> str | None:
     """Return why a schema cannot be saved; None if it can."""
-    text, _ = _texts(schema, None)
+    text = _text(schema)
     quick = _quick_fault(text)
     if quick is not None:
         return quick or None
@@ -104,16 +113,36 @@ class _NeedsWorker(Exception):
     """A pattern cannot be run on this text in this process."""
 
 
-def _texts(schema: Mapping[str, JsonValue], value: JsonValue) -> tuple[str, str]:
-    """Return schema and value as JSON.
+def _text(schema: Mapping[str, JsonValue]) -> str:
+    """Return a schema as JSON.
 
     Raises:
-        ValueError: One is nested too deeply, or is no JSON.
+        ValueError: It is nested too deeply, or is no JSON.
     """
     try:
-        return json.dumps(schema, sort_keys=True), json.dumps(value)
+        return sorted_text(schema)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(_TOO_DEEP) from error
+
+
+def _value_text(value: JsonValue) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        ValueError: It is nested too deeply.
+    """
+    try:
+        return json.dumps(value)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
+def _is_accepted(schema_text: str, value: JsonValue) -> bool:
+    """Return whether a flat schema accepts a value; False if only jsonschema can tell."""
+    if len(schema_text) > _LONGEST_CHECKED:
+        return False
+    accepts = flat_check(schema_text)
+    return accepts is not None and accepts(value)
 
 
 @lru_cache(maxsize=256)

@@ -26,6 +26,10 @@ _ONLY_FOR = {
 }
 
 
+COMPLETE: Final = "complete"
+"""The state of an answer that was neither truncated nor refused nor empty."""
+
+
 class DataSource(Part):
     """Where an input or output came from.
 
@@ -135,6 +139,17 @@ class TaskRun(Record):
     def best_output(self) -> str:
         """The repaired output where there is one, otherwise the output."""
         return (self.repaired_output or self.output).output
+
+    @property
+    def answer_state(self) -> str:
+        """The state of a model's answer; complete for all that no model answered."""
+        properties = self.output.source.properties if self.output.source else {}
+        return str(properties.get("answer_state", COMPLETE))
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether its best output is whole: a person repaired it, or no answer was cut short."""
+        return self.repaired_output is not None or self.answer_state == COMPLETE
 
 
 def check_tags(tags: tuple[str, ...]) -> None:

@@ -224,7 +224,7 @@ async def _make_project(siege: Siege, client: Client) -> None:
         {"input": text, "output": "x", "tags": ["test", "golden"]}
         for text in ("a" * 40 + "!", '{"x": "yes"}')
     ]
-    await make("add_items", task="T", items=items)
+    await make("add_data", task="T", items=items)
     await make("create_run_config", run_config={"name": "echo", "prompt": "Repeat."})
     new: JsonValue = {"test_filter": "tag::test", "golden_filter": "tag::golden"}
     evaluator: JsonValue = {"type": "exact_match", "reference_key": "reference_answer"}
@@ -294,7 +294,7 @@ async def _give_work_orders(siege: Siege, client: Client) -> None:
         siege.current = f"work_orders: {one.name}"
         siege.inputs += 1
         item: JsonValue = {"input": one.name, "output": "x", "tags": ["test"]}
-        await _call(siege, client, "add_items", {"project": project, "items": [item]})
+        await _call(siege, client, "add_data", {"project": project, "items": [item]})
         started: JsonObject = {"project": project, "eval": "Structured", "run_configs": ["host"]}
         text = await _call(siege, client, "run_eval", {**started, "wait_s": 0})
         job = json.loads(text.splitlines()[-1]).get("job", "")

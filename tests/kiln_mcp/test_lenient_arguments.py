@@ -105,7 +105,7 @@ async def test_many_rows_with_nulls_are_taken(workspace: Workspace) -> None:
         task = {"project": "P", "name": name, "instruction": "Do.", "output_schema": schema}
         await TOOLS.perform(workspace, "create_task", task)
         arguments: dict[str, JsonValue] = {"project": "P", "task": name, "items": items}  # pyright: ignore[reportAssignmentType]
-        report = await TOOLS.perform(workspace, "add_items", arguments)
+        report = await TOOLS.perform(workspace, "add_data", arguments)
         assert "200" in json.dumps(report)
 
 

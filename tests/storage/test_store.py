@@ -219,3 +219,18 @@ async def test_a_new_record_can_be_deleted_in_the_same_transaction(
     assert await store.children(task, TaskRun) == []
     await store.restore(trashed.key)
     assert [run.id for run in await store.children(task, TaskRun)] == [new.id]
+
+
+async def test_of_records_that_are_saved_together_one_that_does_not_fit_is_refused_alone(
+    tmp_path: Path,
+) -> None:
+    schema = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}})
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
+        task = Task(name="T", instruction="Count.", output_json_schema=schema)
+        task = await store.save(task, parent=store.project)
+        outputs = [json.dumps({"n": 1}), json.dumps({"n": "one"}), json.dumps({"n": 2})]
+        runs = [TaskRun(input="x", output=TaskOutput(output=text)) for text in outputs]
+        errors = await store.save_each([(run, task) for run in runs])
+        assert [type(error) for error in errors] == [type(None), StorageError, type(None)]
+        saved = await store.children(task, TaskRun)
+        assert {run.id for run in saved} == {runs[0].id, runs[2].id}

@@ -22,7 +22,7 @@ from kiln_mcp.workbench.workspace import Workspace
 _INSTRUCTIONS = """\
 A workbench that measures an AI feature and makes it better. Everything is kept in a project \
 folder in Kiln's format. The usual order: create_project or open one with describe_project (it \
-also says the best next step); draft_spec, find_spec_gaps, refine_spec; add_items or \
+also says the best next step); draft_spec, find_spec_gaps, refine_spec; add_data or \
 generate_data, split_data; create_evaluator, label_items, measure_agreement; create_run_config, \
 run_eval, compare_run_configs; evolve_prompt; export_training_data. Every number comes with an \
 interval: report both, and say so when a result cannot tell two things apart. What spends money, \

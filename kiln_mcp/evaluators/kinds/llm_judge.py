@@ -1,7 +1,8 @@
 """A model that judges with a template: how it is defined, what it asks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from pydantic import Field, JsonValue
@@ -18,13 +19,20 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
-from kiln_mcp.run_configs.item_templates import Case, check_template, render_template
+from kiln_mcp.run_configs.item_templates import (
+    Case,
+    check_template,
+    render_ahead,
+    render_template,
+)
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import EvalConfig, LlmJudge
 
 REFERENCE_KEY: Final = "reference_answer"
 """The key under which an item's stored output is its reference."""
+MOST_AHEAD: Final = 192
+"""Prompts that are kept when more are made ahead; one that is gone is made again."""
 
 
 class ModelJudge(EvaluatorDefinition):
@@ -88,10 +96,14 @@ class LlmJudgeEvaluator:
     Attributes:
         properties: Of its record.
         judge: How the model is asked.
+        prompts: Prompts that were made ahead, by the identity of their cases.
     """
 
     properties: LlmJudge
     judge: JudgeModel
+    prompts: dict[int, tuple[Case, str]] = field(
+        default_factory=dict[int, tuple[Case, str]], compare=False, repr=False
+    )
 
     @property
     def model(self) -> str | None:
@@ -103,22 +115,45 @@ class LlmJudgeEvaluator:
         """The model calls for one item."""
         return self.judge.calls_per_item
 
+    async def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Make the prompts of some cases in one call of a worker."""
+        template, steps = self.properties.prompt_template, self._steps
+        texts = await render_ahead(template, cases, steps)
+        for key in list(self.prompts)[: max(0, len(self.prompts) - MOST_AHEAD)]:
+            del self.prompts[key]
+        for case, text in zip(cases, texts, strict=True):
+            if text is not None:
+                self.prompts[id(case)] = (case, text)
+
+    @property
+    def _steps(self) -> str:
+        return numbered_list(self.properties.judge_instructions or ())
+
+    async def _prompt(self, case: Case) -> str:
+        """Return the prompt of a case, made ahead or now; raises as `render_template` does."""
+        entry = self.prompts.get(id(case))  # kept: repeats judge a case several times
+        if entry is not None:
+            return entry[1]
+        return await render_template(self.properties.prompt_template, case, self._steps)
+
     async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Ask the model about one output."""
         skipped = missing_reference(self.properties.reference_keys, case)
         if skipped:
             return skipped
-        system = self.properties.system_prompt or load_prompt("evaluators", "judge_system").render(
-            task_instruction=context.task.instruction
-        )
-        steps = numbered_list(self.properties.judge_instructions or ())
+        system = self.properties.system_prompt or _system_prompt(context.task.instruction)
         try:
-            text = await render_template(self.properties.prompt_template, case, steps)
+            text = await self._prompt(case)
         except ExtractionFailed as failure:
             return Skipped("extraction_failed", str(failure))
         return await ask_verdict(
             self.judge, (Message("system", system), Message("user", text)), context
         )
+
+
+@lru_cache(maxsize=16)
+def _system_prompt(instruction: str) -> str:
+    return load_prompt("evaluators", "judge_system").render(task_instruction=instruction)
 
 
 def _open(record: EvalConfig) -> LlmJudgeEvaluator:

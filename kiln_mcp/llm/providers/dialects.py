@@ -1,6 +1,5 @@
 """The dialects of models, learned from refusals and kept in the home with their date."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from kiln_mcp.llm.errors import (
 from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
+from storage.isolation.fixed_schema import sorted_text
 from storage.sqlite_files import open_shared
 
 _MOST_SCHEMAS: Final = 1024
@@ -299,7 +299,7 @@ class ServerDialects:
 
 
 def _schema_hash(request: ModelRequest) -> bytes:
-    text = json.dumps(request.schema, sort_keys=True)
+    text = "null" if request.schema is None else sorted_text(request.schema)
     return blake2b(text.encode(), digest_size=16).digest()
 
 

@@ -55,6 +55,8 @@ _CLOSINGS: Final = tuple(closing for _, closing in PAIRS)
 _LATE_MARKS: Final = (*_CLOSINGS, _FINAL_MARK, _FINAL_CHANNEL)
 _LATE: Final = re.compile("|".join(map(re.escape, _LATE_MARKS)), re.IGNORECASE)
 _MARGIN: Final = re.compile(r"[\s\ufeff]*")
+_ANY_MARK: Final = re.compile(r"[<◁]|\[/?THINK\]|assistantfinal", re.IGNORECASE)
+"""Found in every text with a mark of `PAIRS` or of harmony."""
 _AROUND: Final = ("\n", "{", "[")
 _QUOTES: Final = (" ", "`", '"', "'")
 
@@ -207,6 +209,8 @@ def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
         content: The whole text.
         reasoning: What the server gave as reasoning by itself; it goes first.
     """
+    if not (_ANY_MARK.search(content) or content.lstrip().startswith(_BARE_HARMONY)):
+        return content.lstrip() if reasoning else content, reasoning.strip()
     splitter = ReasoningSplitter()
     if reasoning:
         splitter.follow_reasoning()

@@ -1,16 +1,11 @@
 """Capabilities: bring projects and runs in, and send them out."""
 
-import json
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Annotated
 
 import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.exchange.bad_rows import BadRowList
 from kiln_mcp.projects.exchange.destinations import outside
 from kiln_mcp.projects.project_references import (
     NameProblem,
@@ -22,9 +17,8 @@ from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import exchange
-from storage.errors import NextStep, system_reason
-from storage.exchange import RunTable, TableSource, new_run_table, open_source, save_rows
-from storage.exchange.refusals import unusable_table
+from storage.errors import NextStep
+from storage.exchange import new_run_table
 from storage.git.safety import check_address
 from storage.index.queries import RunQuery
 
@@ -50,21 +44,6 @@ class ProjectExported(Result):
     unpacked_files: list[str] = Field(
         description="What lies in the folder and is not in the archive."
     )
-
-
-class ImportReport(Result):
-    """What came of an import."""
-
-    new_runs: int
-    already_there: int = Field(
-        description="Rows that an earlier import of this table into this task saved."
-    )
-    tags: list[str]
-    bad_rows: list[str]
-    all_bad_rows: str | None = Field(
-        description="The file that names them all, one a line, where not all are named here."
-    )
-    columns_not_used: list[str]
 
 
 class ExportReport(Result):
@@ -143,62 +122,6 @@ async def export_project(
     return Proposal(plan, pack)
 
 
-@capability(effect=Effect.WRITES, title="Import runs")
-async def import_runs(
-    workspace: Workspace,
-    project: ProjectReference,
-    file: Annotated[
-        str, Field(description="Path of a .jsonl, .csv or .parquet file on this machine.")
-    ],
-    task: TaskReference = None,
-    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
-) -> ImportReport:
-    """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
-
-    Also takes the other columns that export_runs writes; each run gets an id of its own. Bad rows
-    are named one by one, beyond 500 in a file, and the good ones are kept. Importing the same table
-    with the same tags again, also after an import that was cut off, adds only what is missing.
-    """
-    store = await workspace.open_project(project)
-    task_record = await task_of(store, task)
-    place = workspace.place(file)
-    purpose = json.dumps([task_record.id, sorted(set(tags or []))])
-    bad = BadRowList(workspace.settings.home / "imports", place.name)
-    new_runs = row_count = repeat_count = 0
-    async with _open_table(place) as source:
-        table = RunTable(source, purpose, tuple(tags or ()))
-        async with aclosing(save_rows(store, task_record, table)) as saved_batches:
-            async for saved in saved_batches:
-                await anyio.to_thread.run_sync(bad.add, saved.bad_rows)
-                new_runs += saved.new_runs
-                repeat_count += saved.repeats
-                row_count += saved.row_count
-                await workspace.report(row_count, None, f"{new_runs} of {row_count} rows imported")
-    return ImportReport(
-        new_runs=new_runs,
-        already_there=repeat_count,
-        tags=list(tags or ()),
-        all_bad_rows=None if bad.file is None else str(bad.file),
-        bad_rows=bad.sentences(),
-        columns_not_used=_first(list(table.unknown_columns), _MOST_NAMED),
-    )
-
-
-@asynccontextmanager
-async def _open_table(file: Path) -> AsyncGenerator[TableSource]:
-    """Open a table that a person names.
-
-    Raises:
-        Refusal: It cannot be read.
-    """
-    with ExitStack() as stack:
-        try:
-            source = await anyio.to_thread.run_sync(stack.enter_context, open_source(file))
-        except OSError as error:
-            raise unusable_table(f"{file}: {system_reason(error)}") from error
-        yield source
-
-
 @capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
 async def export_runs(
     workspace: Workspace,
@@ -207,7 +130,7 @@ async def export_runs(
     task: TaskReference = None,
     filter: Filter = "all",
 ) -> Proposal[ExportReport]:
-    """Write runs of a task to a table that other programs read and import_runs reads back.
+    """Write runs of a task to a table that other programs read and add_data reads back.
 
     In CSV, text that a spreadsheet would run as a formula has a ' before it.
     """

@@ -12,13 +12,14 @@ from kiln_mcp.projects.records.record_kinds import (
     Kind,
     RecordKind,
     RecordToDelete,
+    find_all,
     find_record,
-    find_to_delete,
     type_name_of,
 )
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
+from storage.bulk_changes import BATCH
 from storage.collaboration.record_changes import as_text, noun
 from storage.collaboration.sync import HistoryEntry, Sharing
 from storage.commits.trash import TrashEntry
@@ -30,6 +31,7 @@ from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
 _MOST_FIELDS = 12
+_MOST_SHOWN = 500
 
 OptionalKind = Annotated[
     Kind | None, Field(description="The record's kind; left out, with `record`, for all.")
@@ -89,7 +91,8 @@ class PutBack(Result):
 class Deleted(Result):
     """What went to the trash, and what still points to it."""
 
-    records: list[TrashedRecord]
+    deleted: int
+    records: list[TrashedRecord] = Field(description="The first of them; list_trash has all.")
     referrers: str | None
     next: list[NextStep]
 
@@ -159,16 +162,16 @@ async def delete_records(
     project: ProjectReference,
     kind: RecordKind,
     records: Annotated[
-        list[str], Field(min_length=1, max_length=500, description="Their ids or names.")
+        list[str], Field(min_length=1, max_length=100_000, description="Their ids or names.")
     ],
 ) -> Proposal[Deleted]:
     """Put records of a kind into the trash, with all below them; put_back returns them.
 
+    All of them or none; above a thousand, this holds for each thousand in the order given.
     It asks first if other records lie below them or refer to them.
     """
     store = await workspace.open_project(project)
-    targets = [await find_to_delete(store, kind, name) for name in records]
-    targets_by_path = {target.path: target for target in targets}
+    targets_by_path = {target.path: target for target in await find_all(store, kind, records)}
     around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
     warning = _surroundings_text(around) + await _copies_text(store, targets_by_path)
     count = len(targets_by_path)
@@ -179,10 +182,16 @@ async def delete_records(
     )
 
     async def put_away() -> Deleted:
-        async with store.transaction() as change:
-            records = [target.move_to_trash(change) for target in targets_by_path.values()]
+        targets, entries = list(targets_by_path.values()), list[TrashEntry]()
+        for begin in range(0, count, BATCH):
+            async with store.transaction() as change:
+                batch = targets[begin : begin + BATCH]
+                entries += [target.move_to_trash(change) for target in batch]
+            done = len(entries)
+            await workspace.report(done, count, f"Deleted {done} of {count} records.")
         return Deleted(
-            records=[_trashed_record(record) for record in records],
+            deleted=len(entries),
+            records=[_trashed_record(entry) for entry in entries[:_MOST_SHOWN]],
             referrers=_counts_text(around.referring) or None,
             next=[
                 NextStep(tool="put_back", reason="undo it, by the record's key"),

@@ -1,6 +1,7 @@
 """Capabilities: find and read runs, rate, tag and repair them."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Literal
 
@@ -30,6 +31,7 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
+from storage.bulk_changes import BATCH, amend_all, paths_of
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.index.queries import RunQuery
 from storage.records.names import folded_name
@@ -40,7 +42,8 @@ _LONGEST_TAG = 120
 
 RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
 RunIds = Annotated[
-    list[str], Field(min_length=1, max_length=500, description="The runs' ids, from find_runs.")
+    list[str],
+    Field(min_length=1, max_length=100_000, description="The runs' ids, from find_runs."),
 ]
 Filter = Annotated[
     str,
@@ -93,6 +96,10 @@ class RunDetails(Result):
     created_by: str
     model: str | None
     cost_usd: float | None
+    output_source: dict[str, str | float] = Field(
+        description="Where the output came from: trace, session, state of the answer, feedback of "
+        "users and more."
+    )
 
 
 class RunsChanged(Result):
@@ -180,7 +187,12 @@ async def read_run(
         created_by=record.created_by,
         model=str(model) if model is not None else None,
         cost_usd=record.usage.cost if record.usage else None,
+        output_source={key: _short_value(value, longest) for key, value in source.items()},
     )
+
+
+def _short_value(value: str | float, longest: int) -> str | float:
+    return cut(value, longest) if isinstance(value, str) else value
 
 
 @capability(effect=Effect.WRITES, title="Rate a run")
@@ -225,7 +237,10 @@ async def tag_runs(
     add: Annotated[list[str] | None, Field(description="Tags to add; no spaces in them.")] = None,
     remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
 ) -> RunsChanged:
-    """Add tags to runs or take some away, for all of them or for none."""
+    """Add tags to runs or take some away, for all of them or for none.
+
+    Above a thousand runs, this holds for each thousand in the order given.
+    """
     if not add and not remove:
         raise InvalidValue("No run was tagged. Give tags to `add`, to `remove`, or both.")
     if contradictions := sorted(set(add or []) & set(remove or [])):
@@ -248,11 +263,12 @@ async def tag_runs(
         return run.replace(tags=tuple(dict.fromkeys([*remaining_tags, *(add or [])])))
 
     store = await workspace.open_project(project)
-    changed = 0
-    async with store.transaction() as change:
-        for run_id in dict.fromkeys(runs):
-            run = await store.get(TaskRun, run_id)
-            changed += change.amend(run, retag) is not run
+    paths = await paths_of(store, TaskRun, runs)
+    changed = done = 0
+    async with aclosing(amend_all(store, TaskRun, paths, retag)) as batches:
+        async for count in batches:
+            changed, done = changed + count, min(done + BATCH, len(paths))
+            await workspace.report(done, len(paths), f"Tagged {done} of {len(paths)} runs.")
     return RunsChanged(changed=changed)
 
 

@@ -61,7 +61,7 @@ def test_each_stage_leads_to_the_next_call() -> None:
         return tools(replace(TASK, evals=(replace(SOUND, **changes),)))
 
     assert step(evaluators=0) == ["create_evaluator"]
-    assert step(test_items=0) == ["add_items", "generate_data", "split_data"]
+    assert step(test_items=0) == ["add_data", "generate_data", "split_data"]
     assert step(golden_items=0, rated_items=0, results=0) == ["run_eval"]
     assert step(golden_items=0, rated_items=0) == ["evolve_prompt"]
     assert step() == ["measure_agreement"]

@@ -35,7 +35,7 @@ async def fill(world: HostileWorld) -> None:
         project = str(world.project)
         runs = _runs_of(world)
         spare: JsonValue = [{"input": "To be deleted.", "output": "Yes."}]
-        await use("add_items", project=project, task="Support", items=spare)
+        await use("add_data", project=project, task="Support", items=spare)
         [new] = _runs_of(world) - runs
         await use("delete_records", project=project, kind="run", records=[new])
         labels: list[JsonValue] = [
@@ -78,7 +78,7 @@ async def _write_records(world: HostileWorld, use: Use) -> None:
         }
         for number, text in enumerate(world.texts("input", "document"))
     ]
-    await use("add_items", project=project, task="Support", items=items)
+    await use("add_data", project=project, task="Support", items=items)
     filters: dict[str, JsonValue] = {
         "test_filter": "tag::to_test",
         "train_filter": "tag::to_train",
@@ -146,7 +146,6 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             {**project, "kind": "task", "record": "Support"},
             {**project, "kind": "eval", "record": "Right"},
         ],
-        "import_runs": [{**support, "file": f"{outside}/copy.jsonl"}],
         "export_runs": [
             {**support, "file": f"{outside}/copy.jsonl"},
             {**support, "file": str(world.home / "policy.json")},
@@ -173,7 +172,10 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
                 "answers": [{"question": "How polite?", "answer": "Very."}],
             }
         ],
-        "add_items": [{**support, "items": [{"input": "one", "output": "two"}]}],
+        "add_data": [
+            {**support, "file": f"{outside}/copy.jsonl"},
+            {**support, "items": [{"input": "one", "output": "two"}]},
+        ],
         "generate_data": [{**support, "request": {"count": 5}, "run_config": "Start"}],
         "split_data": [{**support, "name": "all"}],
         "create_run_config": [{**support, "run_config": {"name": "More", "model": "paid/m"}}],

@@ -241,7 +241,7 @@ async def test_annotations_say_what_a_tool_does_and_lists_hold_no_output_schemas
     sending = {"share_project", "sync_project", "import_project"}
     sending |= {"export_project", "export_runs", "export_training_data"}
     assert sending | {"run_eval", "resume_job", "test_model"} <= those("open_world_hint")
-    assert not those("open_world_hint") & {"tag_runs", "label_items", "add_items", "list_models"}
+    assert not those("open_world_hint") & {"tag_runs", "label_items", "add_data", "list_models"}
     assert not [name for name, tool in tools.items() if tool.output_schema is not None]
 
 
@@ -321,7 +321,7 @@ async def test_a_repair_that_an_assistant_passes_on_is_not_the_persons_own(
         await client.call_tool(
             "create_task", {"project": project, "name": "T", "instruction": "Answer."}
         )
-        await client.call_tool("add_items", {"project": project, "items": items})
+        await client.call_tool("add_data", {"project": project, "items": items})
         found = await client.call_tool("find_runs", {"project": project})
         assert found.structured_content is not None
         repair = {"run": found.structured_content["runs"][0]["id"], "output": "c"}

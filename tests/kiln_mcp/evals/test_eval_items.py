@@ -35,3 +35,15 @@ def test_a_run_config_is_never_compared_with_its_own_unchecked_answer() -> None:
 
 def test_an_answer_that_a_person_rated_high_is_a_reference() -> None:
     assert _reference(SOURCES["run config"], rating=5) == {REFERENCE_KEY: "Rome"}
+
+
+def test_an_answer_that_is_not_complete_is_never_a_reference_unless_it_is_repaired() -> None:
+    cut = DataSource(type="synthetic", properties={**MADE, "answer_state": "truncated"})
+    assert _reference(cut, rating=5) is None
+    run = TaskRun(
+        input="x",
+        output=TaskOutput(output="Ro", source=cut),
+        repaired_output=TaskOutput(output="Rome"),
+        repair_instructions="It was cut off.",
+    )
+    assert item_of(run).reference == {REFERENCE_KEY: "Rome"}

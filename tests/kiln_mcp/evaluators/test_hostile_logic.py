@@ -84,7 +84,7 @@ class Bench:
     async def items(self, *inputs: str, output: JsonValue = "x") -> None:
         items: list[JsonValue] = [{"input": text, "output": output} for text in inputs]
         given: dict[str, JsonValue] = {"project": self.folder, "items": items, "tags": ["test"]}
-        await synthesis.add_items.invoke(self.workspace, given)
+        await synthesis.add_data.invoke(self.workspace, given)
 
     async def evaluator(self, **evaluator: JsonValue) -> None:
         given: dict[str, JsonValue] = {

@@ -253,7 +253,7 @@ async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path
         assert answer.winner
         assert not answer.gain_shown
         assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
-        assert [step.tool for step in answer.next] == ["add_items", "evolve_prompt"]
+        assert [step.tool for step in answer.next] == ["add_data", "evolve_prompt"]
 
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from kiln_mcp.judging.answers import LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import ModelRequest
 from storage import (
+    DataSource,
     Eval,
     EvalConfig,
     EvalOutputScore,
@@ -79,6 +80,30 @@ async def add_run(bench: Bench, output: str) -> TaskRun:
 
 def person(output: str) -> str:
     return "fail" if "4" in output else "pass"
+
+
+async def test_a_stored_answer_that_is_not_complete_is_named_and_never_judged(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=8, bad=4)
+    state: dict[str, str | int | float] = {
+        "model_name": "m",
+        "model_provider": "p",
+        "adapter_name": "import",
+        "answer_state": "truncated",
+    }
+    source = DataSource(type="synthetic", properties=state)
+    run = TaskRun(
+        input="animal",
+        output=TaskOutput(output="a half-fini", source=source),
+        tags=("golden_right",),
+    )
+    run = await bench.store.save(run, parent=bench.task)
+    batch = await bench.batch(20)
+    await bench.label({**{item.item: person(item.output) for item in batch.items}, run.id: "fail"})
+    report = await bench.measure()
+    assert (report.rows[0].n, report.failed) == (12, 1)
+    assert not any("half-fini" in str(request.messages) for request in bench.model.asked)
 
 
 async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Task, TaskRun
+from storage import Task
 from storage.errors import Refusal, UnreadableRecord, WorkbenchError
 
 _SCHEMA: JsonValue = {
@@ -24,57 +24,6 @@ _SCHEMA: JsonValue = {
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
     return await installed_catalogue().perform(workspace, tool, arguments)
-
-
-@pytest.mark.parametrize(
-    "ending", ["jsonl", "csv", pytest.param("parquet", marks=pytest.mark.parquet)]
-)
-async def test_runs_that_were_exported_are_imported_with_what_people_said_of_them(
-    ending: str, workspace: Workspace, tmp_path: Path
-) -> None:
-    table = tmp_path / "in.csv"
-    await anyio.Path(table).write_text(
-        "input,output,tags,rating,mine\n=1+1,zwei,a,5,x\n-3,drei,,,x\n", encoding="utf-8"
-    )
-    report = await _call(workspace, "import_runs", project="P", file=str(table), tags=["new"])
-    assert (report["new_runs"], report["columns_not_used"]) == (2, ["mine"])
-    out = tmp_path / f"out.{ending}"
-    exported = await _call(
-        workspace, "export_runs", project="P", file=str(out), filter="high_rating"
-    )
-    assert exported == {"file": str(out), "runs": 1}
-    await _call(workspace, "create_task", project="P", name="Second", instruction="Do it.")
-    await _call(workspace, "import_runs", project="P", task="Second", file=str(out))
-    page = await _call(workspace, "find_runs", project="P", task="Second")
-    assert isinstance(page["runs"], list)
-    run = page["runs"][0]
-    assert isinstance(run, dict)
-    assert (run["input"], run["tags"], run["rating"]) == ("=1+1", ["a", "new"], 5)
-
-
-async def test_a_table_that_is_imported_again_adds_only_what_is_missing(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    """As after an import that was killed; rows that are alike are rows of their own."""
-    table = tmp_path / "in.csv"
-    await anyio.Path(table).write_text("input,output\na,b\na,b\nc,d\n", encoding="utf-8")
-
-    async def bring_in(**more: JsonValue) -> tuple[JsonValue, JsonValue]:
-        report = await _call(workspace, "import_runs", project="P", file=str(table), **more)
-        return report["new_runs"], report["already_there"]
-
-    assert await bring_in() == (3, 0)
-    page = await _call(workspace, "find_runs", project="P", text="c")
-    assert isinstance(page["runs"], list)
-    (run,) = page["runs"]
-    assert isinstance(run, dict)
-    store = await workspace.open_project("P")
-    await store.delete(await store.get(TaskRun, str(run["id"])))
-    assert await bring_in() == (1, 2)
-    assert await bring_in() == (0, 3)
-    assert await bring_in(tags=["other"]) == (3, 0)
-    await _call(workspace, "create_task", project="P", name="Second", instruction="Do it.")
-    assert await bring_in(task="Second") == (3, 0)
 
 
 async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
@@ -95,12 +44,12 @@ async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
         '{"input": "c", "output": {"n": "1"}}\n',
         encoding="utf-8",
     )
-    report = await _call(workspace, "import_runs", project="P", task="S", file=str(table))
-    assert report["new_runs"] == 1
+    report = await _call(workspace, "add_data", project="P", task="S", file=str(table))
+    assert report["new_items"] == 1
     assert isinstance(report["bad_rows"], list)
     first, second = (str(row) for row in report["bad_rows"])
-    assert first.startswith("row 2: its output is not the JSON that the task asks for")
-    assert second.startswith("row 3: its output does not fit the task's schema: '1' is not of type")
+    assert first.startswith("line 2: its output does not fit the task's schema: 'none' is not")
+    assert second.startswith("line 3: its output does not fit the task's schema: '1' is not")
 
 
 async def test_a_table_of_runs_is_not_written_into_the_project(
@@ -164,7 +113,7 @@ def test_the_terminal_shows_what_would_meddle_with_it_and_the_data_keep_it(tmp_p
     for arguments in (
         ["create-project", "--name", "P", "--folder", folder],
         ["create-task", "--project", folder, "--name", "T", "--instruction", "Do."],
-        ["import-runs", "--project", folder, "--file", str(table)],
+        ["add-data", "--project", folder, "--file", str(table)],
         ["find-runs", "--project", folder],
         ["find-runs", "--project", folder, "--json"],
     ):
@@ -179,22 +128,25 @@ async def test_bad_rows_that_are_too_many_for_an_answer_are_all_in_a_file(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     table = anyio.Path(tmp_path / "many.csv")
-    await table.write_text("input,output,rating\na,b,5\n" + "a,b,x\n" * 700, encoding="utf-8")
-    report = await _call(workspace, "import_runs", project="P", file=str(table))
-    assert report["new_runs"] == 1
+    await table.write_text(
+        "input,output,rating\na,b,5\n" + "".join(f"a{n},b,x\n" for n in range(700)),
+        encoding="utf-8",
+    )
+    report = await _call(workspace, "add_data", project="P", file=str(table))
+    assert report["new_items"] == 1
     assert isinstance(report["bad_rows"], list)
     assert report["bad_rows"][-1] == "… and 200 more"
     text = await anyio.Path(str(report["all_bad_rows"])).read_text(encoding="utf-8")
     lines = text.splitlines()
-    assert lines[-1] == "row 702: its rating cannot be used: it is no number: 'x'"
+    assert lines[-1] == "line 702: its rating cannot be used: it is no number: 'x'"
     assert lines[:500] == report["bad_rows"][:500]
     assert len(lines) == 700
     await table.write_text("input,output,rating\na,b,x\n", encoding="utf-8")
-    report = await _call(workspace, "import_runs", project="P", file=str(table))
+    report = await _call(workspace, "add_data", project="P", file=str(table))
     assert "all_bad_rows" not in report
 
 
-@pytest.mark.parametrize("tool", ["import_runs", "add_items", "import_project"])
+@pytest.mark.parametrize("tool", ["add_data", "import_project"])
 @pytest.mark.parametrize(
     ("place", "words"),
     [
@@ -229,5 +181,5 @@ async def test_a_link_to_a_table_is_followed_since_the_person_names_it(
 ) -> None:
     await anyio.Path(tmp_path / "real.csv").write_text("input,output\na,b\n", encoding="utf-8")
     (tmp_path / "link.csv").symlink_to("real.csv")
-    report = await _call(workspace, "import_runs", project="P", file=str(tmp_path / "link.csv"))
-    assert report["new_runs"] == 1
+    report = await _call(workspace, "add_data", project="P", file=str(tmp_path / "link.csv"))
+    assert report["new_items"] == 1

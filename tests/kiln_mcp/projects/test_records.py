@@ -189,7 +189,7 @@ async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspa
 
 MISSING = {
     "describe_eval": ({"eval": "none"}, "eval", "create_evaluator"),
-    "read_run": ({"run": "none"}, "run", "import_runs"),
+    "read_run": ({"run": "none"}, "run", "add_data"),
     "find_runs": ({"task": "none"}, "task", "describe_project"),
     "put_back": ({"key": "none"}, "deleted record", "describe_project"),
     "decide_conflict": ({"conflict": "none", "choice": 1}, "conflict", "describe_project"),

@@ -39,9 +39,9 @@ async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> d
 async def _import(workspace: Workspace, folder: Path) -> list[str]:
     file = anyio.Path(folder) / "table.csv"
     await file.write_text("input,output,tags\none,eins,a\ntwo,,\nthree,drei,b\n", encoding="utf-8")
-    report = await _call(workspace, "import_runs", project="P", file=str(file), tags=["imported"])
-    assert report["new_runs"] == 2
-    assert report["bad_rows"] == ["row 3: its output is empty"]
+    report = await _call(workspace, "add_data", project="P", file=str(file), tags=["imported"])
+    assert report["new_items"] == 2
+    assert report["bad_rows"] == ["line 3: its output is empty, and other rows have one"]
     page = await _call(workspace, "find_runs", project="P", order="oldest")
     runs = page["runs"]
     assert isinstance(runs, list)

@@ -12,8 +12,8 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.new_items import GivenItem
-from kiln_mcp.synthesis.service import add_items, split_data
+from kiln_mcp.synthesis.new_items import DataItem
+from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -31,7 +31,7 @@ from storage import TaskRunSplit as RunSplit
 from storage.errors import Refusal, UnsafePath
 
 ITEMS = [
-    GivenItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
+    DataItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
 ]
 
 
@@ -54,7 +54,7 @@ async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
         project = str(tmp_path / "p")
-        await add_items(workspace, project, items=ITEMS)
+        await add_data(workspace, project, items=ITEMS)
         await split_data(workspace, project, "Right", seed=1)
         yield workspace, project
         await known.close()
@@ -145,6 +145,23 @@ async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
             workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
         )
         assert (made.files[0].examples, made.files[0].unreviewed_examples) == (16, 2)
+
+
+async def test_answers_that_are_not_complete_are_never_exported(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right")
+        store, task = await task_in(workspace, project)
+        train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
+        for run, state in zip(train, ("truncated", "refused", "complete"), strict=False):
+            assert run.output.source is not None
+            properties = {**run.output.source.properties, "answer_state": state}
+            source = run.output.source.replace(properties=properties)
+            rating = TaskOutputRating(value=5)
+            await store.save(run.replace(output=run.output.replace(source=source, rating=rating)))
+        made = await export_training_data(
+            workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
+        )
+        assert (made.files[0].examples, made.files[0].unusable_items) == (14, 2)
 
 
 async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ FOREIGN = re.compile(
         ("run_eval", "wait_s", -1, "'wait_s' is wrong: it has to be from 0 to 300 (given: -1)."),
         ("find_records", "kind", "x", "embedding_config, vector_store_config, reranker_config ("),
         ("find_records", "project", ["x"], "'project' is wrong: it has to be text (given: ['x'])."),
-        ("add_items", "items", "x", "'items' is wrong: it has to be a list of objects (given: 'x'"),
+        ("add_data", "items", "x", "'items' is wrong: it has to be a list of objects (given: 'x'"),
         (
-            "add_items",
+            "add_data",
             "items",
             [{"inptu": "x"}],
             "Unknown argument 'items[0].inptu'. Did you mean 'input'? It takes: input, output, ",

@@ -59,9 +59,9 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
             "least 1 entry (given: []). The argument '--rater' is wrong: it needs at least 1 char",
         ),
         (
-            ("add-items", "--project", "P", "--items", '[{"inptu": "x"}]'),
-            "add-items was not called: The argument '--items[0].input' is missing. The argument "
-            "'--items[0].output' is missing. Unknown argument '--items[0].inptu'. Did you mean",
+            ("add-data", "--project", "P", "--items", '[{"inptu": "x"}]'),
+            "add-data was not called: The argument '--items[0].input' is missing. Unknown "
+            "argument '--items[0].inptu'. Did you mean",
         ),
         (
             ("run-eval", "--project", "P", "--eval", "e", "--wait-s", "-1"),
@@ -73,10 +73,10 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
             "line 1 column 2 (char 1). Give JSON or @FILE.",
         ),
         (
-            ("add-items", "--project", "P", "--items", "@none.json"),
+            ("add-data", "--project", "P", "--items", "@none.json"),
             "--items: the file 'none.json' cannot be read: no such file or directory. Give JSON",
         ),
-        (("add-items", "--project", "P", "--items", "[" * 100_000), "--items is nested too deeply"),
+        (("add-data", "--project", "P", "--items", "[" * 100_000), "--items is nested too deeply"),
     ],
 )
 def test_a_wrong_argument_is_named_as_it_is_typed_and_ends_with_2(

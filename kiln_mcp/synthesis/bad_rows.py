@@ -20,6 +20,7 @@ class BadRowList:
     Attributes:
         folder: Where the file goes that names them all, if they are too many for an answer.
         table: The table's name.
+        unit: What the numbers of its rows count.
         first: The first ones.
         count: How many there are.
         file: The file that names them all; None while there is none.
@@ -27,13 +28,14 @@ class BadRowList:
 
     folder: Path
     table: str
+    unit: str
     first: list[str] = field(default_factory=list[str])
     count: int = 0
     file: Path | None = None
 
     def add(self, rows: Iterable[BadRow]) -> None:
         """Add rows. Blocks."""
-        lines = [f"row {row.number}: {row.reason}" for row in rows]
+        lines = [f"{self.unit} {row.number}: {row.reason}" for row in rows]
         room = MOST_NAMED - len(self.first)
         self.count += len(lines)
         if self.file is None and len(lines) > room:

@@ -1,4 +1,4 @@
-"""Runs that are saved from a table by the thousand."""
+"""Items that are saved from a table by the thousand."""
 
 import json
 import subprocess
@@ -9,21 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from storage import Project, ProjectStore, Task, TaskRun
-from storage.exchange import RunTable, open_source, save_rows
+from storage import Feedback, Project, ProjectStore, Task, TaskRun
+from storage.changes import text_of
+from storage.exchange import open_source, save_items
+from storage.exchange.examples import AnswerRecord, Example
+from storage.exchange.item_records import RecordMaker
+from table_items import item_table, origin_of
 
 _WORKER = """
 import asyncio, sys
 from pathlib import Path
 from storage import ProjectStore, Task
-from storage.exchange import RunTable, open_source, save_rows
+from storage.exchange import open_source, save_items
+from table_items import item_table
 
 async def work(folder, home, table):
     async with await ProjectStore.open(Path(folder), home=Path(home)) as store:
         (task,) = await store.children(store.project, Task)
         with open_source(Path(table)) as source:
-            async for saved in save_rows(store, task, RunTable(source, task.id)):
-                print(saved.new_runs, flush=True)
+            async for saved in save_items(store, task, item_table(source, task)):
+                print(saved.new_items, flush=True)
 
 asyncio.run(work(*sys.argv[1:]))
 """
@@ -49,9 +54,9 @@ async def _save(store: ProjectStore, table: Path) -> tuple[int, int]:
     (task,) = await store.children(store.project, Task)
     new_runs = repeats = 0
     with open_source(table) as source:
-        async with aclosing(save_rows(store, task, RunTable(source, task.id))) as batches:
+        async with aclosing(save_items(store, task, item_table(source, task))) as batches:
             async for saved in batches:
-                new_runs += saved.new_runs
+                new_runs += saved.new_items
                 repeats += saved.repeats
     return new_runs, repeats
 
@@ -64,7 +69,10 @@ async def test_an_import_that_is_killed_leaves_whole_transactions_and_goes_on_wh
     await _new_project(tmp_path)
     command = [sys.executable, "-c", _WORKER]
     command += [str(tmp_path / "p"), str(tmp_path / "home"), str(table)]
-    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2] / "fakes"), "PATH": ""}
+    worker = subprocess.Popen(  # noqa: ASYNC220
+        command, stdout=subprocess.PIPE, text=True, env=paths
+    )
     assert worker.stdout is not None
     first = worker.stdout.readline()
     worker.kill()
@@ -100,8 +108,32 @@ def test_rows_of_a_file_are_read_one_by_one(tmp_path: Path) -> None:
     size = table.stat().st_size
     with open_source(table) as source:
         tracemalloc.start()
-        count = sum(1 for _ in RunTable(source))
+        count = sum(1 for _ in item_table(source, Task(name="T", instruction="I")))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert count == 2000
     assert peak < size / 5
+
+
+async def test_what_people_wrote_of_an_answer_is_saved_below_its_run_once(tmp_path: Path) -> None:
+    await _new_project(tmp_path)
+    example = Example("a", answer="b", record=AnswerRecord("t1", "gpt", feedback=("wrong", "no")))
+    async with await ProjectStore.open(tmp_path / "p", home=tmp_path / "home") as store:
+        (task,) = await store.children(store.project, Task)
+        maker = RecordMaker(task, origin_of("t.jsonl", b""))
+        for _ in range(2):
+            async for _ in save_items(store, task, [(1, maker.item(example, 1))]):
+                pass
+        (run,) = await store.children(task, TaskRun)
+        words = {one.feedback for one in await store.children(run, Feedback)}
+    assert words == {"wrong", "no"}
+    assert run.output.source is not None
+    assert run.output.source.properties["model_name"] == "gpt"
+
+
+def test_a_record_is_spelled_as_all_others_are() -> None:
+    maker = RecordMaker(Task(name="T", instruction="I"), origin_of("t.jsonl", b""))
+    texts = ["a", 'é\x01\x7f\u2028"\\/\n', "\U0001f600"]
+    for example in [*(Example(text, text, tags=("x",)) for text in texts), Example("alone")]:
+        new = maker.item(example, 1).record
+        assert new.content.decode() == text_of(new.record)

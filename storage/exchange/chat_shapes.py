@@ -1,0 +1,178 @@
+"""Shapes whose rows hold messages: OpenAI's files, ShareGPT, and prompts with completions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from storage.exchange.columns import Row
+from storage.exchange.examples import (
+    Example,
+    Message,
+    conversation,
+    fields_of,
+    list_of,
+    messages_of,
+    object_of,
+    tags_of,
+    text_of_value,
+    topic_of,
+)
+
+_TOPICS: Final = ("topic", "category", "subject")
+
+
+class OpenAIChat:
+    """`messages` with roles: fine-tuning files, preference pairs and the requests of a batch."""
+
+    name = "OpenAI chat messages"
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row holds the messages of a request."""
+        return messages_of(_request(row).get("messages")) is not None
+
+    def read(self, row: Row) -> Example:
+        """Return the example of a row.
+
+        Raises:
+            ValueError: It holds no messages that can be read.
+        """
+        fields = fields_of(row)
+        messages = messages_of(_request(row).get("messages"))
+        if messages is None:
+            raise ValueError("it has no list of messages with role and content")
+        example = conversation(messages, _preferred_text(fields.get("preferredoutput")))
+        return _with_labels(example, row)
+
+
+class OpenAIEvals:
+    """`input`, text or messages, with `ideal`: one right answer or several."""
+
+    name = "OpenAI evals samples"
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row has an ideal answer."""
+        return {"input", "ideal"} <= fields_of(row).keys()
+
+    def read(self, row: Row) -> Example:
+        """Return the example of a row; the first ideal answer is the reference.
+
+        Raises:
+            ValueError: It has no input or no ideal answer.
+        """
+        fields = fields_of(row)
+        return example_of(row, fields.get("input"), fields.get("ideal"), has_alternatives=True)
+
+
+class ShareGPT:
+    """`conversations` whose messages have `from` and `value`."""
+
+    name = "ShareGPT conversations"
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row holds a conversation."""
+        fields = fields_of(row)
+        return messages_of(fields.get("conversations", fields.get("conversation"))) is not None
+
+    def read(self, row: Row) -> Example:
+        """Return the example of a row.
+
+        Raises:
+            ValueError: It holds no conversation that can be read.
+        """
+        fields = fields_of(row)
+        messages = messages_of(fields.get("conversations", fields.get("conversation")))
+        if messages is None:
+            raise ValueError("it has no list of conversations with from and value")
+        system = fields.get("system")
+        if system is not None and messages[0]["role"] != "system":
+            messages = ({"role": "system", "content": system}, *messages)
+        return _with_labels(conversation(messages), row)
+
+
+def example_of(
+    row: Row, question: object, answer: object | None, *, has_alternatives: bool = False
+) -> Example:
+    """Return an example whose input may be messages.
+
+    Args:
+        row: What holds its tags and its topic.
+        question: Its input.
+        answer: Its reference; None if there is none.
+        has_alternatives: Whether a list of answers means that each of them is right.
+
+    Raises:
+        ValueError: There is no input.
+    """
+    fields = fields_of(row)
+    return example_of_fields(fields, question, answer, has_alternatives=has_alternatives)
+
+
+def example_of_fields(
+    fields: Row,
+    question: object,
+    answer: object | None,
+    *,
+    has_alternatives: bool = False,
+    columns: Mapping[str, object] | None = None,
+) -> Example:
+    """Return an example whose input may be messages; see `example_of`.
+
+    Args:
+        fields: The row as `fields_of` has it.
+        question: Its input.
+        answer: Its reference; None if there is none.
+        has_alternatives: Whether a list of answers means that each of them is right.
+        columns: Others of our columns.
+
+    Raises:
+        ValueError: There is no input.
+    """
+    if question is None:
+        raise ValueError("its input is empty")
+    answers = list_of(answer) if has_alternatives else None
+    options = answers if answers is not None else ([] if answer is None else [answer])
+    messages = messages_of(question)
+    chat = conversation(messages, options[0] if options else None) if messages else None
+    tags, topic = _labels(fields)
+    return Example(
+        chat.input if chat else question,
+        chat.reference if chat else (options[0] if options else None),
+        tags,
+        topic,
+        chat.messages if chat else (),
+        tuple(options[1:]),
+        columns=columns or {},
+    )
+
+
+def _with_labels(example: Example, row: Row) -> Example:
+    """Return an example with the tags and the topic of its row or of the row's metadata."""
+    tags, topic = _labels(fields_of(row))
+    return replace(example, tags=tags, topic=topic)
+
+
+def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
+    metadata = object_of(fields.get("metadata")) if "metadata" in fields else None
+    sources = (fields, fields_of(metadata)) if metadata else (fields,)
+    tags = next((source["tags"] for source in sources if "tags" in source), None)
+    topics = [source[name] for source in sources for name in _TOPICS if name in source]
+    return () if tags is None else _tags(tags), topic_of(*topics) if topics else None
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    """Return the tags of a column of that name; text without commas has spaces between them."""
+    if isinstance(value, str) and not set(value) & set(",;") and not value.startswith("["):
+        return tags_of(value.split())
+    return tags_of(value)
+
+
+def _request(row: Row) -> dict[str, object]:
+    """Return what holds the messages: the row, a request's body, or a preference's input."""
+    fields = fields_of(row)
+    inner = object_of(fields.get("body")) or object_of(fields.get("input"))
+    return fields if "messages" in fields else fields_of(inner or {})
+
+
+def _preferred_text(value: object) -> object | None:
+    messages: tuple[Message, ...] | None = messages_of(value)
+    return text_of_value(messages[-1]["content"]) if messages else None

@@ -1,0 +1,192 @@
+"""Tables as CSV, with any separator.
+
+A spreadsheet runs a cell that begins with = + - or @ as a formula, no matter who wrote it. So
+in CSV that we write such text gets a ' before it; a table of our own loses it when it is read.
+"""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import IO, Final, TextIO, cast
+
+from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
+from storage.exchange.columns import COLUMNS, Row
+from storage.exchange.csv_lines import CsvLines
+from storage.exchange.file_lines import FileLines
+from storage.exchange.limits import LONGEST_CELL, MOST_COLUMNS
+from storage.exchange.refusals import unusable_table
+
+_END = "\r\n"
+"""The standard's end of a line; with it the writer also quotes text that holds half of one."""
+_DELIMITERS: Final = ",;\t|"
+_NO_DELIMITER: Final = "\x1f"
+"""Of a table with one column."""
+_SAMPLE_LINES: Final = 60
+_UNREAD = re.compile("[\udc80-\udcff]")
+"""What stands in our text for a byte that is no UTF-8."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsheets take wide signs too
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+
+
+def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]:
+    """Return each row with the line that it begins at, or what is wrong with it.
+
+    Args:
+        file: UTF-8 text.
+        begin: The byte that the text begins at.
+
+    Raises:
+        Refusal: The table has too many columns, or one of our own columns twice.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    lines = FileLines(file, begin)
+    first = 0
+    while first < len(lines) and not lines[first].strip():
+        first += 1
+    separator = _SEPARATOR_LINE.match(lines[first]) if first < len(lines) else None
+    first += separator is not None
+    sample = lines[first : first + _SAMPLE_LINES]
+    header, delimiter = _header(sample, separator.group(1) if separator else None)
+    ours = set(COLUMNS) <= set(header)
+    body = FileLines(file, lines.places[first]) if first else lines
+    table = CsvLines(body, body.places, delimiter, len(header), _least_cells(header), first)
+    for number, cells in islice(table.rows(), 1, None):
+        if isinstance(cells, str):
+            yield number, cells
+        elif any(cells[len(header) :]):
+            yield number, "it has more cells than the table has columns"
+        elif any(cells):
+            fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
+            row = dict(zip(header, cells, strict=False))
+            yield number, fault or (_without_escapes(row) if ours else row)
+
+
+def _is_read(text: str) -> bool:
+    """Whether all bytes of a text were UTF-8; much faster than to search it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _byte_fault(text: str) -> str | None:
+    """Return what is wrong with a row's text where bytes of it are no UTF-8."""
+    match = _UNREAD.search(text)
+    return match and byte_fault(ord(match.group()) - 0xDC00)
+
+
+def byte_fault(byte: int) -> str:
+    """Return what is wrong with a row that holds a byte that is no UTF-8."""
+    return (
+        f"it holds a byte that is no UTF-8 (0x{byte:02x}); save the table as UTF-8, or name its "
+        "encoding, such as windows-1252"
+    )
+
+
+def _header(sample: Sequence[str], declaration: str | None) -> tuple[list[str], str]:
+    """Return the columns' names, and the sign between cells.
+
+    A name that is there several times gets a number, and a column without a name gets its place.
+    """
+    delimiter = declaration or _delimiter(sample)
+    names = [_UNREAD.sub("\ufffd", name).strip() for name in _first_row(sample, delimiter)]
+    if len(names) > MOST_COLUMNS:
+        raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
+    twice = [name for name in COLUMNS if [plain_name(own) for own in names].count(name) > 1]
+    if twice:
+        raise unusable_table(f"the table has the column {twice[0]} more than once")
+    return unique_names(names), delimiter
+
+
+def _first_row(sample: Sequence[str], delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(sample, delimiter=delimiter), list[str]())
+    except csv.Error:
+        return []
+
+
+def _delimiter(sample: Sequence[str]) -> str:
+    """Return the sign that makes columns with usual names, or else rows of one width."""
+
+    def fit(delimiter: str) -> tuple[int, float]:
+        try:
+            rows = list(csv.reader(sample, delimiter=delimiter))
+        except csv.Error:
+            rows = [_first_row(sample, delimiter)]
+        width = len(rows[0]) if rows else 0
+        if width < 2:
+            return 0, 0.0
+        names = {plain_name(name) for name in rows[0]}
+        even = sum(len(row) == width for row in rows) / len(rows)
+        return len(names & {*INPUTS, *OUTPUTS, *COLUMNS}), even
+
+    fits = {delimiter: fit(delimiter) for delimiter in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda delimiter: fits[delimiter])
+    return best if fits[best] > (0, 0.0) else _NO_DELIMITER
+
+
+def _least_cells(header: Sequence[str]) -> int:
+    """Return how many cells a row needs to be of any use."""
+    plain = [plain_name(name) for name in header]
+    places = [place for place, name in enumerate(plain) if name in INPUTS or name in OUTPUTS]
+    return 1 + max(places) if places else len(header)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return names of columns with a number after each that was there before."""
+    counts: Counter[str] = Counter()
+    unique: list[str] = []
+    for place, name in enumerate(names, start=1):
+        counts[name] += 1
+        number = f"{name} ({counts[name]})" if counts[name] > 1 else name
+        unique.append(number if name else f"column {place}")
+    return unique
+
+
+def csv_header() -> str:
+    """Return the first line of a table."""
+    return ",".join(COLUMNS) + _END
+
+
+def write_csv(rows: Sequence[Row], out: TextIO) -> None:
+    """Write rows as CSV, where no cell is a formula."""
+    writer = csv.writer(out, lineterminator=_END)
+    writer.writerows([[_cell(row[column]) for column in COLUMNS] for row in rows])
+
+
+def _cell(value: object) -> object:
+    match value:
+        case list() | dict():
+            return _escape_formula(_as_cell(cast("list[object] | dict[str, object]", value)))
+        case str():
+            return _escape_formula(value)
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _as_cell(value: list[object] | Mapping[str, object]) -> str:
+    """Return tags as words where they read back the same, and all else as JSON."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        words = cast("list[str]", value)
+        if not any("," in word or ";" in word or word.startswith("[") for word in words):
+            return " ".join(words)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _escape_formula(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _without_escapes(row: Mapping[str, str]) -> Row:
+    return {key: _unescape_formula(cell) for key, cell in row.items()}
+
+
+def _unescape_formula(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

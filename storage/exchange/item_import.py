@@ -1,0 +1,165 @@
+"""Save the items of a table below a task: checked once, in transactions of a thousand."""
+
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from storage.changes import Change, NewRecord, SaveOutcome, new_text
+from storage.exchange.columns import BadRow
+from storage.exchange.item_records import NewItem, id_from
+from storage.format.validation import input_misfit, misfit
+from storage.records import EvalInput, Feedback, Record, Task, TaskRun
+from storage.store import ProjectStore
+
+BATCH: Final = 1000
+"""Items of one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBatch:
+    """What came of some rows.
+
+    Attributes:
+        new_items: Items that were saved.
+        repeats: Rows that were saved before.
+        bad_rows: Rows that cannot be imported.
+    """
+
+    new_items: int
+    repeats: int
+    bad_rows: tuple[BadRow, ...]
+
+    @property
+    def row_count(self) -> int:
+        """How many rows these are."""
+        return self.new_items + self.repeats + len(self.bad_rows)
+
+
+async def save_items(
+    store: ProjectStore, task: Task, rows: Iterable[tuple[int, NewItem | BadRow]]
+) -> AsyncGenerator[SavedBatch]:
+    """Save items below a task, a thousand in a transaction; yield what came of each thousand.
+
+    A process that is killed leaves whole transactions. The same rows saved again add nothing twice,
+    because their ids are the same.
+
+    Args:
+        store: The project.
+        task: The task.
+        rows: Each row's number, and its item or what is wrong with it. Read in a thread.
+    """
+    batches = _batches(fitting_items(rows, task))
+    batch = await anyio.to_thread.run_sync(next, batches, None)
+    while batch:
+        step = _Step(store, task, batch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(step.save)
+            tasks.start_soon(step.read_ahead, batches)
+        if step.error is not None:
+            raise step.error
+        yield step.saved
+        batch = step.next_batch
+
+
+@dataclass(slots=True)
+class _Step:
+    """One batch that is saved while the next one is read.
+
+    Attributes:
+        store: The project.
+        task: The task.
+        batch: The rows to be saved.
+        saved: What came of them.
+        next_batch: The rows after them; None at the end.
+        error: What went wrong first; the task group would raise it in a group.
+    """
+
+    store: ProjectStore
+    task: Task
+    batch: Sequence[NewItem | BadRow]
+    saved: SavedBatch = field(init=False)
+    next_batch: Sequence[NewItem | BadRow] | None = None
+    error: Exception | None = None
+
+    async def save(self) -> None:
+        items = [row for row in self.batch if isinstance(row, NewItem)]
+        bad_rows = tuple(row for row in self.batch if isinstance(row, BadRow))
+        with self._first_error():
+            async with self.store.transaction() as change:
+                new_items = await anyio.to_thread.run_sync(_save_all, change, items, self.task)
+            self.saved = SavedBatch(new_items, len(items) - new_items, bad_rows)
+
+    async def read_ahead(self, batches: Iterator[Sequence[NewItem | BadRow]]) -> None:
+        with self._first_error():
+            self.next_batch = await anyio.to_thread.run_sync(next, batches, None)
+
+    @contextmanager
+    def _first_error(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is raised when both tasks have ended
+            self.error = self.error or error
+
+
+def fitting_items(
+    rows: Iterable[tuple[int, NewItem | BadRow]], task: Task
+) -> Iterator[NewItem | BadRow]:
+    """Yield each row's item, or what keeps it from being an item of this task."""
+    for number, row in rows:
+        reason = None if isinstance(row, BadRow) else _misfit(row.record.record, task)
+        yield row if reason is None else BadRow(number, reason)
+
+
+def _misfit(record: TaskRun | EvalInput, task: Task) -> str | None:
+    if isinstance(record, TaskRun):
+        return misfit(record, task)
+    message = record.data.user_message if record.data.type == "single_turn" else None
+    return input_misfit(message.text, task) if message else None
+
+
+def _batches(rows: Iterator[NewItem | BadRow]) -> Iterator[list[NewItem | BadRow]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def _save_all(change: Change, items: Iterable[NewItem], task: Task) -> int:
+    """Note items to be saved; return how many were not there."""
+    return sum(_save_item(change, item, task) for item in items)
+
+
+def _save_item(change: Change, item: NewItem, task: Task) -> bool:
+    """Note an item to be saved, or return False where an earlier import did."""
+    record = item.record.record
+    if isinstance(record, EvalInput):
+        return _save_once(change, NewRecord(record, item.record.content), task) is not None
+    if item.original_id and change.has_record(record.replace(id=item.original_id), task):
+        return False
+    saved = _save_once(change, NewRecord(record, item.record.content), task)
+    for number, text in enumerate(item.feedback if saved else ()):
+        key = f"{record.id} feedback {number}".encode()
+        change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), saved)
+    return saved is not None
+
+
+R = TypeVar("R", TaskRun, EvalInput)
+
+
+def _save_once(change: Change, new: NewRecord[R], task: Task) -> Record | None:
+    """Note a record to be saved; None if it is there. An id that another has is followed by one."""
+
+    def is_it(record: R) -> bool:
+        return _input_of(record) == _input_of(new.record)
+
+    while (outcome := change.save_once(new, task, is_it)) is SaveOutcome.TAKEN:
+        other = new.record.replace(id=id_from(new.record.id.encode()))
+        new = NewRecord(other, new_text(other))
+    return change.at_new_place(new, task) if outcome is SaveOutcome.SAVED else None
+
+
+def _input_of(record: TaskRun | EvalInput) -> object:
+    return record.input if isinstance(record, TaskRun) else record.data

@@ -1,0 +1,162 @@
+"""The new items of a table: what is bad, repeated or contradicted is set apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from storage.exchange.columns import BadRow
+from storage.exchange.dataset_shapes import UNANSWERABLE
+from storage.exchange.example_table import ExampleTable
+from storage.exchange.examples import Example, is_empty, text_of_value
+from storage.exchange.item_keys import ItemKeys, Standing, key_of
+from storage.exchange.item_records import NewItem, RecordMaker
+from storage.text.excerpts import excerpt
+
+_MOST_NAMED: Final = 50
+_MOST_REFERENCES: Final = 8
+_LONGEST: Final = 200
+
+
+class Contradictions(Enum):
+    """What is done with items whose input has several references.
+
+    LEAVE_OUT: None of them goes in, so that a person decides.
+    FIRST: The first of them goes in, unless the dataset has one already.
+    ALL: Each goes in as an item of its own.
+    """
+
+    LEAVE_OUT = "leave_out"
+    FIRST = "first"
+    ALL = "all"
+
+
+@dataclass(slots=True)
+class Contradiction:
+    """An input with several references.
+
+    Attributes:
+        input: An excerpt of the input.
+        references: An excerpt of each reference, by where it is: "line 5", "dataset".
+    """
+
+    input: str
+    references: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a first reading of a table tells.
+
+    Attributes:
+        row_count: How many rows it has; 0 if they were not counted.
+        output_count: How many of them have an output.
+        keys: Its inputs and references.
+    """
+
+    row_count: int = 0
+    output_count: int = 0
+    keys: ItemKeys = field(default_factory=ItemKeys)
+
+
+@dataclass(slots=True)
+class ItemTable:
+    """The items of a table in order, once.
+
+    Attributes:
+        examples: The rows as examples.
+        maker: Makes records of them.
+        known_items: The items of the dataset; those of the table are added.
+        rule: What is done with contradictions.
+        survey: What the first reading told.
+        repeats: Rows whose item was there; counted while reading.
+        without_output: Rows with an input alone.
+        contradiction_count: Rows that were left out as contradictions.
+        contradictions: The first inputs with several references.
+    """
+
+    examples: ExampleTable
+    maker: RecordMaker
+    known_items: ItemKeys
+    rule: Contradictions
+    survey: Survey
+    repeats: int = 0
+    without_output: int = 0
+    contradiction_count: int = 0
+    contradictions: dict[int, Contradiction] = field(default_factory=dict[int, Contradiction])
+
+    def __iter__(self) -> Iterator[tuple[int, NewItem | BadRow]]:
+        """Return each row's number, and its new item or what is wrong with it."""
+        for place, (number, example) in enumerate(self.examples, start=1):
+            if isinstance(example, BadRow):
+                yield number, example
+            elif self.survey.output_count and self._lacks_output(example):
+                yield number, BadRow(number, "its output is empty, and other rows have one")
+            elif self.maker.is_answer(example):
+                yield number, self._item(example, place, number)
+            else:
+                keys = keys_of(example, self.maker)
+                if self._goes_in(keys, example, number):
+                    item = self._item(example, place, number)
+                    if isinstance(item, NewItem):
+                        self.known_items.add(*keys)
+                        self.without_output += not keys[1]
+                    yield number, item
+
+    def _lacks_output(self, example: Example) -> bool:
+        is_open_question = UNANSWERABLE in example.tags
+        return is_empty(self.maker.output_of(example)) and not is_open_question
+
+    def _item(self, example: Example, place: int, number: int) -> NewItem | BadRow:
+        try:
+            return self.maker.item(example, place)
+        except (ValueError, RecursionError) as error:
+            return BadRow(number, str(error))
+
+    def _goes_in(self, keys: tuple[int, int], example: Example, number: int) -> bool:
+        """Whether an item is new and not contradicted, or is to go in all the same."""
+        question, answer = keys
+        is_open = question in self.survey.keys.contradicted_inputs
+        standing = self.known_items.standing(question, answer)
+        if standing is Standing.REPEAT and not is_open:
+            self.repeats += 1
+            return False
+        if is_open or standing is Standing.CONTRADICTION:
+            self._note(question, example, number)
+            if self.rule is Contradictions.LEAVE_OUT or standing is Standing.REPEAT:
+                self.contradiction_count += self.rule is Contradictions.LEAVE_OUT
+                return False
+            if standing is Standing.CONTRADICTION and self.rule is Contradictions.FIRST:
+                self.contradiction_count += 1
+                return False
+        return True
+
+    def _note(self, question: int, example: Example, number: int) -> None:
+        if question not in self.contradictions and len(self.contradictions) < _MOST_NAMED:
+            text = excerpt(text_of_value(example.input), _LONGEST)
+            self.contradictions[question] = Contradiction(text)
+        contradiction = self.contradictions.get(question)
+        if contradiction is not None and len(contradiction.references) < _MOST_REFERENCES:
+            output = excerpt(text_of_value(self.maker.output_of(example)), _LONGEST)
+            contradiction.references[f"{self.examples.source.unit} {number}"] = output
+
+
+def keys_of(example: Example, maker: RecordMaker) -> tuple[int, int]:
+    """Return the numbers of an item's input and of its right output."""
+    output = example.columns.get("repaired") or maker.output_of(example)
+    return key_of(example.input), key_of(output)
+
+
+def survey_of(examples: ExampleTable, maker: RecordMaker) -> Survey:
+    """Read a table for the first time; traces hold no references, so these are read once."""
+    survey = Survey()
+    if examples.is_traces and maker.origin.outputs != "right":
+        return survey
+    for _, example in examples:
+        survey.row_count += 1
+        if isinstance(example, BadRow):
+            continue
+        survey.output_count += not is_empty(maker.output_of(example))
+        if not maker.is_answer(example):
+            survey.keys.add(*keys_of(example, maker))
+    return survey

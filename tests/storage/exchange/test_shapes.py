@@ -1,0 +1,134 @@
+"""Rows of well-known shapes are recognised by their keys, and nothing of them is lost."""
+
+import pytest
+
+from storage.exchange.columns import Row
+from storage.exchange.documents import document_rows
+from storage.exchange.shapes import shape_of
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+ASK = {"role": "user", "content": "Where is Oslo?"}
+ANSWER = {"role": "assistant", "content": "In Norway"}
+
+ROWS: list[tuple[str, Row]] = [
+    ("OpenAI chat messages", {"messages": [SYSTEM, ASK, ANSWER]}),
+    ("OpenAI chat messages", {"input": {"messages": [ASK]}, "preferred_output": [ANSWER],
+                              "non_preferred_output": [ASK]}),
+    ("OpenAI evals samples", {"input": [SYSTEM, ASK], "ideal": "In Norway"}),
+    ("ShareGPT conversations", {"conversations": [
+        {"from": "human", "value": "Where is Oslo?"}, {"from": "gpt", "value": "In Norway"}]}),
+    ("Inspect samples", {"input": "Where is Oslo?", "target": "In Norway", "id": 1}),
+    ("promptfoo tests", {"vars": {"question": "Where is Oslo?"},
+                         "assert": [{"type": "latency", "value": 9},
+                                    {"type": "equals", "value": "In Norway"}]}),
+    ("promptfoo table", {"question": "Where is Oslo?", "__expected": "equals: In Norway"}),
+    ("Langfuse dataset items", {"input": {"question": "Where is Oslo?"},
+                                "expectedOutput": {"answer": "In Norway"}, "metadata": None}),
+    ("LangSmith examples", {"inputs": {"question": "Where is Oslo?"},
+                            "outputs": {"answer": "In Norway"}}),
+    ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
+    ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
+    ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS)
+def test_a_row_of_each_shape_gives_its_input_and_its_reference(name: str, row: Row) -> None:
+    shape = shape_of([row])
+    assert shape is not None
+    example = shape.read(row)
+    assert (shape.name, example.input, example.reference) == (name, "Where is Oslo?", "In Norway")
+
+
+@pytest.mark.parametrize("details", ["input", "context"])
+def test_the_instruction_of_alpaca_is_never_lost(details: str) -> None:
+    row = {"instruction": "Translate.", details: "Guten Tag", "output": "Good day"}
+    shape = shape_of([row])
+    assert shape is not None
+    example = shape.read(row)
+    assert (example.input, example.reference) == ("Translate.\n\nGuten Tag", "Good day")
+    assert shape.read({**row, details: ""}).input == "Translate."
+
+
+def test_messages_are_kept_whole_and_a_long_exchange_is_a_transcript() -> None:
+    row = {"messages": [SYSTEM, ASK, ANSWER, {"role": "user", "content": "And Rome?"}]}
+    shape = shape_of([row])
+    assert shape is not None
+    example = shape.read(row)
+    assert example.input == "user: Where is Oslo?\n\nassistant: In Norway\n\nuser: And Rome?"
+    assert example.reference is None
+    assert list(example.messages) == row["messages"]
+
+
+def test_a_squad_document_gives_a_row_for_each_question() -> None:
+    answers = [{"text": "Norway", "answer_start": 0}, {"text": "in Norway", "answer_start": 1}]
+    nothing: list[Row] = []
+    questions = [
+        {"question": "Where?", "answers": answers},
+        {"question": "Why?", "answers": nothing},
+    ]
+    paragraphs = [{"context": "Oslo lies in Norway.", "qas": questions}]
+    rows = document_rows({"version": "2", "data": [{"title": "Oslo", "paragraphs": paragraphs}]})
+    assert rows is not None
+    shape = shape_of(rows)
+    assert shape is not None
+    first, second = map(shape.read, rows)
+    assert first.input == "Oslo lies in Norway.\n\nWhere?"
+    assert (first.reference, first.alternatives, first.topic) == ("Norway", ("in Norway",), "Oslo")
+    assert (second.reference, second.tags) == (None, ("unanswerable",))
+
+
+def test_choices_of_inspect_follow_the_input_with_their_letters() -> None:
+    row = {"input": "Which?", "choices": ["Oslo", "Rome"], "target": "A"}
+    shape = shape_of([row])
+    assert shape is not None
+    assert shape.read(row).input == "Which?\n\nA) Oslo\nB) Rome"
+
+
+@pytest.mark.parametrize("row", [{"prompt": "a", "text": "b"}, {"x": "a", "answer": "b"},
+                                 {"question": "a", "answer": "b", "label": "c"}])  # fmt: skip
+def test_columns_that_can_be_meant_twice_or_not_at_all_are_not_guessed(row: Row) -> None:
+    assert shape_of([row]) is None
+
+
+def test_an_input_alone_has_no_reference() -> None:
+    row = {"question": "Where is Oslo?", "answer": None, "tags": "far away, north"}
+    shape = shape_of([row])
+    assert shape is not None
+    example = shape.read(row)
+    assert (example.reference, example.tags) == (None, ("far_away", "north"))
+
+
+def test_messages_in_a_cell_of_a_spreadsheet_are_read() -> None:
+    row = {"messages": '[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]'}
+    shape = shape_of([row])
+    assert shape is not None
+    assert shape.read(row).input == "Hello"
+
+
+def test_a_picture_in_a_message_is_named_as_what_cannot_be_read() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "x"}}]
+    row = {"messages": [{"role": "user", "content": parts}]}
+    shape = shape_of([row])
+    assert shape is not None
+    with pytest.raises(ValueError, match="image_url"):
+        shape.read(row)
+
+
+def test_a_list_is_one_output_unless_the_shape_lists_alternatives() -> None:
+    for row, reference in (
+        ({"inputs": {"text": "a"}, "outputs": {"cities": ["Oslo", "Rome"]}}, ["Oslo", "Rome"]),
+        ({"input": "a", "output": ["Oslo", "Rome"]}, ["Oslo", "Rome"]),
+        ({"input": "a", "target": ["Oslo", "Rome"]}, "Oslo"),
+        ({"input": "a", "ideal": ["Oslo", "Rome"]}, "Oslo"),
+    ):
+        shape = shape_of([row])
+        assert shape is not None
+        assert shape.read(row).reference == reference
+
+
+def test_tags_of_an_exported_table_are_read_as_they_were_written() -> None:
+    row = {"input": "a", "output": "b", "tags": "x y"}
+    shape = shape_of([row])
+    assert shape is not None
+    assert shape.read(row).tags == ("x", "y")
