@@ -70,7 +70,7 @@ def read_remark(text: str, schema: Schema) -> JsonValue | Absent:
     rest = words[comment.end() :]
     if choices is None:
         return value if not re.search(r"\d", rest) else ABSENT
-    return value if not _other_choices(rest, choices, value) else ABSENT
+    return value if not _names_another(rest, choices, value) else ABSENT
 
 
 def kinds_of(schema: Schema) -> frozenset[str]:
@@ -123,11 +123,11 @@ def _means(words: str, value: JsonValue) -> bool:
             return False
 
 
-def _other_choices(rest: str, choices: Sequence[JsonValue], value: JsonValue | Absent) -> bool:
+def _names_another(rest: str, choices: Sequence[JsonValue], value: JsonValue | Absent) -> bool:
     """Return whether a comment names another choice than the one before it."""
     words = {word.casefold() for word in re.findall(r"\w+", rest)}
-    others = [choice for choice in choices if choice != value and choice is not None]
-    return any(_means(word, choice) for word in words for choice in others)
+    other_choices = [choice for choice in choices if choice != value and choice is not None]
+    return any(_means(word, choice) for word in words for choice in other_choices)
 
 
 def _number(words: str, schema: Schema) -> JsonValue | Absent:

@@ -33,34 +33,34 @@ def as_meant(model: type[BaseModel], arguments: Mapping[str, JsonValue]) -> dict
     stuck: set[Place] = set()
     for _ in range(_MOST_ROUNDS):
         try:
-            checked_values = model.model_validate(values)
+            typed_values = model.model_validate(values)
         except ValidationError as error:
             mended_values = _repair(model, values, error, stuck)
             if mended_values is None:
                 return values
             values = mended_values
         else:
-            return cast("dict[str, JsonValue]", _without_empty(checked_values, values))
+            return cast("dict[str, JsonValue]", _without_empty(typed_values, values))
     return values
 
 
-def _without_empty(checked: object, value: object) -> object:
+def _without_empty(typed_value: object, value: object) -> object:
     """Return a value without the optional texts in it that are empty, at any depth.
 
     Args:
-        checked: The value as its model has it.
+        typed_value: The value as its model has it.
         value: The value as it arrived.
     """
-    if isinstance(checked, BaseModel) and isinstance(value, dict):
-        fields = type(checked).model_fields
+    if isinstance(typed_value, BaseModel) and isinstance(value, dict):
+        fields = type(typed_value).model_fields
         parts = cast("dict[str, object]", value)
         return {
-            name: _without_empty(getattr(checked, name, None), part)
+            name: _without_empty(getattr(typed_value, name, None), part)
             for name, part in parts.items()
             if not (part == "" and _is_optional(fields.get(name)))
         }
-    if isinstance(checked, list | tuple) and isinstance(value, list):
-        pairs = zip(cast("list[object]", checked), cast("list[object]", value), strict=True)
+    if isinstance(typed_value, list | tuple) and isinstance(value, list):
+        pairs = zip(cast("list[object]", typed_value), cast("list[object]", value), strict=True)
         return [_without_empty(first, second) for first, second in pairs]
     return value
 
@@ -84,25 +84,25 @@ def _repair(
         stuck: Places that cannot be mended; those of required arguments are added.
     """
     changed: dict[str, JsonValue] = copy.deepcopy(dict(values))
-    replaced: set[Place] = set()
+    new_structures: set[Place] = set()
     removed: dict[Place, JsonValue] = {}
     for fault in error.errors(include_url=False, include_context=False):
         place = _place_of(values, fault["loc"])
-        if not place or place in stuck | replaced | removed.keys():
+        if not place or place in stuck | new_structures | removed.keys():
             continue
         value = _value_at(values, place)
         parent = _parent_of(changed, place)
         meaning = _structure_of(value, fault["type"])
         if meaning is not None:
             parent[place[-1]] = meaning
-            replaced.add(place)
+            new_structures.add(place)
         elif (value is None or value == "") and isinstance(parent, dict):
             removed[place] = cast("JsonValue", value)
             del parent[place[-1]]
-    for place in removed.keys() & set(_missed(model, changed)):
+    for place in removed.keys() & set(_missing_places(model, changed)):
         _parent_of(changed, place)[place[-1]] = removed.pop(place)
         stuck.add(place)
-    return changed if replaced or removed else None
+    return changed if new_structures or removed else None
 
 
 def _structure_of(value: object, fault: str) -> JsonValue:
@@ -165,7 +165,7 @@ def _parent_of(values: Any, place: Place) -> Any:
     return values
 
 
-def _missed(model: type[BaseModel], values: Mapping[str, JsonValue]) -> Iterator[Place]:
+def _missing_places(model: type[BaseModel], values: Mapping[str, JsonValue]) -> Iterator[Place]:
     """Yield the places of required arguments that are not there."""
     try:
         model.model_validate(dict(values))

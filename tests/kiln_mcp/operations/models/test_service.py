@@ -9,7 +9,6 @@ from kiln_mcp.workbench.lifecycle import open_workspace
 from model_zoo import open_zoo
 from scripted_model import ScriptedModel
 
-FREE = {"input_usd_per_million": 0.0, "output_usd_per_million": 0.0}
 CATALOGUE = installed_catalogue()
 
 
@@ -64,7 +63,11 @@ async def test_what_was_learned_of_a_model_is_listed_with_its_date_until_it_is_t
     async with open_zoo() as zoo:
         engine = EngineSettings(
             environment={},
-            servers=(ServerSettings("zoo", zoo.address, **FREE),),
+            servers=(
+                ServerSettings(
+                    "zoo", zoo.address, input_usd_per_million=0.0, output_usd_per_million=0.0
+                ),
+            ),
             dialects=tmp_path / "dialects.sqlite",
         )
         setup = Settings(home=tmp_path, engine=engine)
