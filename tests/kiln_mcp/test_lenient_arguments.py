@@ -72,9 +72,8 @@ def test_null_and_empty_text_leave_out_what_is_optional_within_arguments(
         expected = meant(item, required_arguments(item) | {name: value})
         for empty in (None, ""):
             more: dict[str, JsonValue] = dict.fromkeys(optional, empty)
-            rows: list[Any] = value if isinstance(value, list) else [value]
-            filled: Any = [row | more for row in rows]
-            filled = filled if isinstance(value, list) else filled[0]
+            is_list = schema.get("type") == "array"
+            filled: Any = [row | more for row in value] if is_list else value | more
             assert meant(item, required_arguments(item) | {name: filled}) == expected
 
 
