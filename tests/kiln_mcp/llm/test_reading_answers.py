@@ -149,6 +149,10 @@ async def test_a_word_is_a_verdict_and_the_prose_its_reason() -> None:
         '{"verdict": "pass", "explanation": "It fits."}',
         '{"right": "pass", "reasoning": ["It", "fits."], "confidence": 0.9}',
         json.dumps({"right": "pass", "reasoning": "It fits. " * 200}),
+        r'{"reasoning": "By \(a\_b\) it fits.", "right": "pass"}',
+        '{"reasoning": "It fits, [1,]", "right": "pass",}',
+        "{'reasoning': 'It\\'s \"right\"', 'right': 'pass'}".replace("\\'", ""),
+        "```python\n{'reasoning': \"It's right\", 'right': 'pass'}\n```",
     ],
 )
 async def test_a_verdict_is_read_as_people_write_it(text: str) -> None:
@@ -231,7 +235,8 @@ async def test_a_scalar_is_read_as_its_schema_means_it(
 
 
 @pytest.mark.parametrize(
-    "number", ["NaN", "Infinity", "-Infinity", "9e999", "-1e400", "nan", "inf", "1" * 1001]
+    "number",
+    ["NaN", "NaN,", "1e999,", "Infinity", "-Infinity", "9e999", "-1e400", "nan", "inf", "1" * 1001],
 )
 async def test_a_number_that_is_not_finite_spoils_its_value(number: str) -> None:
     draft = '{"score": 1}'
