@@ -103,7 +103,11 @@ class TrashEmptied(Result):
     removed: int
 
 
-@capability(effect=Effect.READS, title="Show the history")
+@capability(
+    effect=Effect.READS,
+    title="Show the history",
+    search_hint="who changed what, log, versions, audit, blame",
+)
 async def show_history(
     workspace: Workspace,
     project: ProjectReference,
@@ -125,7 +129,11 @@ async def show_history(
     )
 
 
-@capability(effect=Effect.DESTROYS, title="Undo a change")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Undo a change",
+    search_hint="revert, roll back, go back to an earlier version",
+)
 async def undo_change(
     workspace: Workspace,
     project: ProjectReference,
@@ -156,7 +164,11 @@ async def undo_change(
     return Proposal(plan, undo_it)
 
 
-@capability(effect=Effect.DESTROYS, title="Delete records")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Delete records",
+    search_hint="remove, discard or throw away examples, specs, evals, prompts",
+)
 async def delete_records(
     workspace: Workspace,
     project: ProjectReference,
@@ -202,14 +214,22 @@ async def delete_records(
     return Proposal(plan, put_away)
 
 
-@capability(effect=Effect.READS, title="List the trash")
+@capability(
+    effect=Effect.READS,
+    title="List the trash",
+    search_hint="what was deleted, recycle bin",
+)
 async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
     """Say what was deleted and can be put back."""
     store = await workspace.open_project(project)
     return Trash(records=[_trashed_record(record) for record in await store.trash()])
 
 
-@capability(effect=Effect.WRITES, title="Put back from the trash")
+@capability(
+    effect=Effect.WRITES,
+    title="Put back from the trash",
+    search_hint="undelete, restore or recover something deleted",
+)
 async def put_back(
     workspace: Workspace,
     project: ProjectReference,
@@ -221,7 +241,11 @@ async def put_back(
     return PutBack(put_back=record, remaining=len(await store.trash()))
 
 
-@capability(effect=Effect.DESTROYS, title="Empty the trash")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Empty the trash",
+    search_hint="erase for ever, purge deleted data, privacy",
+)
 async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
     """Remove the records in the trash for good."""
     store = await workspace.open_project(project)

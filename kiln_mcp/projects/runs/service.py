@@ -108,7 +108,11 @@ class RunsChanged(Result):
     changed: int
 
 
-@capability(effect=Effect.READS, title="Find runs")
+@capability(
+    effect=Effect.READS,
+    title="Find runs",
+    search_hint="search outputs, logs, examples, traces, answers; bad ratings, tagged, recent",
+)
 async def find_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -156,7 +160,11 @@ async def find_runs(
     )
 
 
-@capability(effect=Effect.READS, title="Read a run")
+@capability(
+    effect=Effect.READS,
+    title="Read a run",
+    search_hint="open one output in full, show the whole answer or trace",
+)
 async def read_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -195,7 +203,11 @@ def _short_value(value: str | float, longest: int) -> str | float:
     return cut(value, longest) if isinstance(value, str) else value
 
 
-@capability(effect=Effect.WRITES, title="Rate a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Rate a run",
+    search_hint="give stars, thumbs up or down, grade or score one answer, feedback",
+)
 async def rate_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -229,7 +241,11 @@ async def rate_run(
     return await read_run(workspace, project, run)
 
 
-@capability(effect=Effect.WRITES, title="Tag runs")
+@capability(
+    effect=Effect.WRITES,
+    title="Tag runs",
+    search_hint="label, mark, group or categorise examples",
+)
 async def tag_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -272,7 +288,11 @@ async def tag_runs(
     return RunsChanged(changed=changed)
 
 
-@capability(effect=Effect.WRITES, title="Repair a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Repair a run",
+    search_hint="fix, correct or rewrite a wrong answer, say what it should have been",
+)
 async def repair_run(
     workspace: Workspace,
     project: ProjectReference,
