@@ -15,6 +15,8 @@ from storage.text.characters import repair_texts
 MOST_DIGITS: Final = 1000
 _MOST_REPAIRS: Final = 32
 """Broken values of a text that are repaired; each is read to its end."""
+_MOST_FAILURES: Final = 2000
+"""Brackets of a text that begin no value; each costs the time of the text before it."""
 _BRACKET: Final = re.compile(r"[{\[]")
 _UNENDED_STRING: Final = "Unterminated string"
 
@@ -65,12 +67,16 @@ def json_pieces(text: str) -> list[JsonPiece]:
     be read: a part of an answer is no answer.
     """
     pieces: list[JsonPiece] = []
-    place, attempts = 0, 0
+    place, failures = 0, 0
     while (bracket := _BRACKET.search(text, place)) is not None:
+        if failures >= _MOST_FAILURES:
+            fault = f"it has more than {_MOST_FAILURES} brackets that begin no value"
+            return [*pieces, JsonPiece(bracket.start(), len(text), fault=fault)]
         piece = _piece_at(text, bracket.start())
-        if piece.value is None and attempts < _MOST_REPAIRS:
-            attempts += 1
-            piece = _repaired_piece(text, bracket.start()) or piece
+        if piece.value is None:
+            failures += 1
+            if failures <= _MOST_REPAIRS:
+                piece = _repaired_piece(text, bracket.start()) or piece
         place = piece.end
         if piece.fault or piece.value is not None:
             pieces.append(piece)

@@ -295,6 +295,11 @@ def test_all_values_between_prose_are_read(values: list[dict[str, Any]], prose: 
     assert [piece.value for piece in json_pieces(text)] == values
 
 
+async def test_a_text_of_brackets_alone_is_given_up() -> None:
+    _, problem = await read_value("{ " * 100_000, ANY_OBJECT)
+    assert "brackets that begin no value" in str(problem)
+
+
 @given(st.text('{}[]",:1e\\ \n'))
 def test_any_text_is_read_to_its_end(text: str) -> None:
     pieces = json_pieces(text)
