@@ -261,6 +261,18 @@ DIALECTS = [
         longer_than(16),
     ),
     refuses(
+        "small-window",
+        "This model's maximum context length is 512 tokens. However, you requested 1048 tokens (24 "
+        "in the messages, 1024 in the completion).",
+        longer_than(488),
+    ),
+    refuses(
+        "full-window",
+        "This model's maximum context length is 512 tokens. However, you requested 1548 tokens.",
+        lambda _: True,
+        error="longer than the model can read",
+    ),
+    refuses(
         "range",
         "Invalid max_tokens value, the valid range of max_tokens is [1, 16]",
         longer_than(16),

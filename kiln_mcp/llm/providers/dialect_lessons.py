@@ -98,6 +98,11 @@ _LARGEST: Final = _pattern(
     r"\[\d{1,8}, ?|exceeds? .{0,60}?(?:\(|(?:of|is|:) ?))\s{0,8}[`'\"]?(\d{1,8})"
     r"|max\w{0,20}_tokens\D{0,40}\d{1,8} > (\d{1,8})"
 )
+_WINDOW: Final = _pattern(
+    r"context length (?:is|of) (?:only )?(\d{1,8})"
+    r"|tokens`? \+ `?max_new_tokens`? must be <= (\d{1,8})"
+)
+_OVERFLOW: Final = _pattern(r"context (?:length|size|window)|maximum context")
 SENTENCES: Final = (
     _Sentence(
         "json_mode",
@@ -220,6 +225,9 @@ def lesson_of(
         dialect: How it was sent.
         streams: Whether a stream was asked for.
     """
+    window = _WINDOW.search(refusal)
+    if window is not None or _OVERFLOW.search(refusal):
+        return _half_of(window, dialect.longest(request))
     largest = _LARGEST.search(refusal)
     if largest is not None:
         limit = next(filter(None, largest.groups()))
@@ -234,6 +242,16 @@ def lesson_of(
             )
             return Lesson(sentence.feature, value, is_about_schema=is_schema)
     return None
+
+
+def _half_of(window: re.Match[str] | None, longest: int) -> Lesson | None:
+    """Return the lesson to leave half of a context window to the answer, if it was asked for more.
+
+    A request whose prompt alone takes more than half is refused again, and teaches nothing.
+    """
+    size = next(filter(None, window.groups()), "0") if window is not None else "0"
+    half = int(size) // 2
+    return Lesson("most_tokens", str(half)) if 0 < half < longest else None
 
 
 def _value(dialect: Dialect, feature: str, request: ModelRequest) -> str:

@@ -214,7 +214,9 @@ def _error_in(text: str) -> object:
 def _codes(text: str) -> str:
     """Return the words by which programs know an error, such as insufficient_quota."""
     error = _error_in(text)
-    fields = cast("Mapping[str, object]", error) if isinstance(error, Mapping) else {}
+    fields: Mapping[str, object] = {}
+    if isinstance(error, Mapping):
+        fields = cast("Mapping[str, object]", error)
     return " ".join(str(fields.get(name) or "") for name in ("code", "type", "status"))
 
 
@@ -228,7 +230,7 @@ def server_message(text: str) -> str:
     error = _error_in(text)
     if isinstance(error, Mapping):
         error = cast("Mapping[str, object]", error).get("message", cast("object", error))
-    text = str(cast("object", error))
+    text = str(error)
     message = mask_keys(" ".join(_TAG.sub(" ", mask_logins(text)).split()))
     if not message:
         return _NO_REASON

@@ -50,6 +50,7 @@ RIGHT = [
     "default-temperature",
     "positive-temperature",
     "no-stream-usage",
+    "small-window",
 ]
 
 

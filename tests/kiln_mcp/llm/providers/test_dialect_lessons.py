@@ -30,6 +30,14 @@ SENTENCES = {
         "max_completion_tokens is too large: 1024. This model supports at most 900 tokens",
         "The value of max_tokens is out of range: 1024 > 900",
     ],
+    "most_tokens=450": [
+        "This model's maximum context length is 900 tokens. However, you requested 1048 tokens (24 "
+        "in the messages, 1024 in the completion). Please reduce the length.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 1024. This model's maximum context "
+        "length is 900 tokens and your request has 24 input tokens (1024 > 900 - 24).",
+        "`inputs` tokens + `max_new_tokens` must be <= 900. Given: 24 `inputs` tokens and 1024 "
+        "`max_new_tokens`",
+    ],
     "temperature=default": [
         "invalid temperature: only 1 is allowed for this model",
         "`temperature` may only be set to 1 when thinking is enabled.",
@@ -102,6 +110,8 @@ def test_a_refusal_teaches_what_it_says(expected: str, sentence: str) -> None:
     "sentence",
     [
         "The model is overloaded.",
+        "the request exceeds the available context size",
+        "This model's maximum context length is 8192 tokens, your prompt has 9000.",
         "Failed to generate JSON. Please adjust your prompt.",
         "The schema of the database is being changed.",
         "Your system is not supported in this region.",
