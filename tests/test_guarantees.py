@@ -1,18 +1,20 @@
-"""Each promise of docs/guarantees.md names tests that exist."""
+"""Each promise and each input in docs that a test must keep names tests that exist."""
 
 import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 CITATION = re.compile(r"`(tests/[\w/.]+)?(?:::(test_\w+))?`")
 
 
-def promises() -> list[tuple[str, str]]:
-    """Return each row's promise with the cell that says how it is tested."""
-    lines = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8").splitlines()
+def promises(document: str) -> list[tuple[str, str]]:
+    """Return each row's first cell with the last, which says how it is tested."""
+    lines = (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
-    return [(row[0], row[1]) for row in rows if row[0] != "promise"]
+    return [(row[0], row[-1]) for row in rows if row[0] not in {"promise", "input"}]
 
 
 def names_of_tests(file: Path) -> set[str]:
@@ -24,8 +26,9 @@ def names_of_tests(file: Path) -> set[str]:
     }
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
-    for promise, cell in promises():
+@pytest.mark.parametrize("document", ["guarantees.md", "failed-inputs.md"])
+def test_every_promise_names_a_test_that_exists(document: str) -> None:
+    for promise, cell in promises(document):
         file, cited = ROOT, 0
         for path, name in CITATION.findall(cell):
             file = ROOT / path if path else file

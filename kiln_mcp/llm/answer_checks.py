@@ -15,8 +15,11 @@ _LONGEST_QUOTE: Final = 120
 _REFUSAL: Final = re.compile(
     r"(i'?m|i am) (really |very |so )?(sorry|unable|not able|not comfortable)\b"
     r"|(sorry|apologies|unfortunately),? (but )?i (can|am|'m|won)"
-    r"|i (can ?not|can'?t|won'?t|will not|must decline|have to decline|decline)\b"
-    r"|(as an ai|this request (violates|goes against))",
+    r"|(i'?m|i am) afraid (that )?i (can|am|won)|i apologi[sz]e\b"
+    r"|i (can ?not|can'?t|won'?t|will not|decline|(do not|don'?t) feel comfortable)\b"
+    r"|i (must|have to|need to) (respectfully |politely )?decline\b"
+    r"|as an? (ai|(large )?language model)|(this|your) request (violates|goes against)"
+    r"|(es )?tut mir leid|(je suis )?désolée?|lo siento|mi dispiace|(很|非常)?抱歉|对不起|申し訳",
     re.IGNORECASE,
 )
 

@@ -11,10 +11,10 @@ from kiln_mcp.llm.lenient_values import (
     adapt_value,
     is_attempt,
     is_echo,
-    kinds_of,
     values_in_words,
 )
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.word_values import kinds_of
 from storage.isolation.fixed_schema import ordered_text
 from storage.text.excerpts import excerpt_line
 from storage.text.json_schema import check_schema, find_problem
@@ -80,8 +80,9 @@ async def read_value(text: str, schema: JsonSchema) -> tuple[JsonValue, str | No
         if problem is None:
             value, problem = candidate, fault
         if is_attempt(candidate, schema):
-            break
-    return (value, problem) if problem else await _read_words(text, schema)
+            return value, problem
+    words, fault = await _read_words(text, schema)
+    return (value, problem) if problem and fault else (words, fault)
 
 
 async def _read_words(text: str, schema: JsonSchema) -> tuple[JsonValue, str | None]:

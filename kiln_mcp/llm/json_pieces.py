@@ -9,11 +9,14 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.llm.json_repairs import DEEPEST, end_of_value, repairs
 from storage.text.characters import repair_texts
 
-DEEPEST: Final = 100
-"""Levels of nesting: more than any schema needs, fewer than Python can write."""
 MOST_DIGITS: Final = 1000
+_MOST_REPAIRS: Final = 32
+"""Broken values of a text that are repaired; each is read to its end."""
+_MOST_FAILURES: Final = 2000
+"""Brackets of a text that begin no value; each costs the time of the text before it."""
 _BRACKET: Final = re.compile(r"[{\[]")
 _UNENDED_STRING: Final = "Unterminated string"
 
@@ -64,9 +67,16 @@ def json_pieces(text: str) -> list[JsonPiece]:
     be read: a part of an answer is no answer.
     """
     pieces: list[JsonPiece] = []
-    place = 0
+    place, failures = 0, 0
     while (bracket := _BRACKET.search(text, place)) is not None:
+        if failures >= _MOST_FAILURES:
+            fault = f"it has more than {_MOST_FAILURES} brackets that begin no value"
+            return [*pieces, JsonPiece(bracket.start(), len(text), fault=fault)]
         piece = _piece_at(text, bracket.start())
+        if piece.value is None:
+            failures += 1
+            if failures <= _MOST_REPAIRS:
+                piece = _repaired_piece(text, bracket.start()) or piece
         place = piece.end
         if piece.fault or piece.value is not None:
             pieces.append(piece)
@@ -101,11 +111,28 @@ def _piece_at(text: str, start: int) -> JsonPiece:
         return JsonPiece(start, len(text), fault="it is nested too deeply")
     except json.JSONDecodeError as error:
         return _broken_piece(text, start, error)
+    return _piece(start, end, value, numbers)
+
+
+def _piece(start: int, end: int, value: JsonValue, numbers: _Numbers) -> JsonPiece:
     if numbers.fault:
         return JsonPiece(start, end, fault=numbers.fault)
     if _depth_exceeds(value):
         return JsonPiece(start, end, fault=f"it is nested more than {DEEPEST} levels deep")
     return JsonPiece(start, end, repair_texts(value))
+
+
+def _repaired_piece(text: str, start: int) -> JsonPiece | None:
+    """Return what a broken value at a bracket means; None if it cannot be told."""
+    end = end_of_value(text, start)
+    for repaired_text in repairs(text[start:end]) if end is not None else ():
+        numbers = _Numbers()
+        try:
+            value: JsonValue = _decoder(numbers).decode(repaired_text)
+        except (ValueError, RecursionError):
+            continue
+        return _piece(start, end or len(text), value, numbers)
+    return None
 
 
 def _broken_piece(text: str, start: int, error: json.JSONDecodeError) -> JsonPiece:

@@ -5,30 +5,41 @@ the property quality, "Quality: 4" for an object whose other properties are reas
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm.json_pieces import read_scalar
+from kiln_mcp.llm.word_values import (
+    ABSENT,
+    MARKUP,
+    Absent,
+    Schema,
+    kinds_of,
+    plain,
+    read_remark,
+    read_word,
+    takes_any_text,
+)
 
-Schema = Mapping[str, JsonValue]
-
-_MARKUP: Final = " \t\r\n*_`'\".!"
-_NUMBER: Final = re.compile(r"([-+]?\d{1,15}(?:\.\d{1,15})?)(?:\s*(?:/|out of)\s*(\d{1,6}))?")
-_LINE: Final = re.compile(r"[\s*_#>`\"'-]*([A-Za-z][\w -]{0,60}?)[\s*_`\"']*[:=](.*)")
-_YES: Final = {"true": True, "yes": True, "false": False, "no": False}
-_NOTHING: Final = frozenset({"null", "none", "n/a"})
+_LINE: Final = re.compile(
+    r"[\s*_#>|`\"'-]*(?:\d{1,2}[.)]\s+)?(?:the |my )?([A-Za-z][\w -]{0,60}?)[\s*_`\"']*"
+    r"(?:[:=|]|\s(?:is|[-\u2013\u2014])\s)(.*)",
+    re.IGNORECASE,
+)
 _REASONS: Final = frozenset(
     {"reasoning", "reason", "reasons", "rationale", "explanation", "thoughts", "comment"}
 )
-
-
-class _Absent:
-    """No value can be read."""
-
-
-_ABSENT: Final = _Absent()
+_VERDICTS: Final = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "final", "overall", "my")
+    for name in (
+        *("verdict", "score", "rating", "grade", "judgement", "judgment"),
+        *("result", "answer", "decision", "conclusion"),
+    )
+)
+"""Labels of an only value that are not its name."""
 
 
 def adapt_value(value: JsonValue, schema: Schema) -> JsonValue:
@@ -39,12 +50,14 @@ def adapt_value(value: JsonValue, schema: Schema) -> JsonValue:
             return adapt_value(only, schema)
         case dict() if "object" in kinds or "properties" in schema:
             return _adapt_object(value, schema)
+        case dict() if kinds and not takes_any_text(schema):
+            return _only_value(value, schema)
         case list():
             items = _schema(schema.get("items"))
             return [adapt_value(item, items) for item in value]
-        case str() if not _takes_any_text(schema):
-            read = _scalar(value, schema)
-            return value if isinstance(read, _Absent) else read
+        case str() if not takes_any_text(schema):
+            read = read_word(value, schema)
+            return value if isinstance(read, Absent) else read
         case int() if kinds == frozenset({"string"}) and not isinstance(value, bool):
             return str(value)
         case _:
@@ -61,17 +74,9 @@ def values_in_words(text: str, schema: Schema) -> Iterator[JsonValue]:
         if scalar.fault:
             return
         yield scalar.value
-    read = _scalar(_value_of_line(text.strip()), schema)
-    if not isinstance(read, _Absent):
+    read = read_remark(_value_of_line(text.strip()), schema)
+    if not isinstance(read, Absent):
         yield read
-
-
-def kinds_of(schema: Schema) -> frozenset[str]:
-    """Return the JSON types that a schema names; empty if it names none."""
-    kind = schema.get("type")
-    if isinstance(kind, str):
-        return frozenset({kind})
-    return frozenset(str(part) for part in kind) if isinstance(kind, list) else frozenset()
 
 
 def is_attempt(value: JsonValue, schema: Schema) -> bool:
@@ -79,7 +84,7 @@ def is_attempt(value: JsonValue, schema: Schema) -> bool:
     required = schema.get("required")
     if not (isinstance(value, dict) and isinstance(required, list) and required):
         return False
-    return {_plain(str(key)) for key in required} <= {_plain(key) for key in value}
+    return {plain(str(key)) for key in required} <= {plain(key) for key in value}
 
 
 def is_echo(value: JsonValue, schema: Schema) -> bool:
@@ -93,92 +98,122 @@ def _adapt_object(value: dict[str, JsonValue], schema: Schema) -> JsonValue:
     properties = _properties(schema)
     if len(value) == 1 and not value.keys() & properties.keys():
         [(key, inner)] = value.items()
-        if is_attempt(inner, schema) and _plain(key) not in map(_plain, properties):
+        if is_attempt(inner, schema) and plain(key) not in map(plain, properties):
             return adapt_value(inner, schema)
-    names = {_plain(name): name for name in properties}
+    names = {plain(name): name for name in properties}
     is_clear = len(names) == len(properties)
     result: dict[str, JsonValue] = {}
     for key, part in value.items():
-        name = names.get(_plain(key), key) if is_clear and key not in properties else key
+        name = names.get(plain(key), key) if is_clear and key not in properties else key
         if name in result or (name != key and name in value):
             return value
         result[name] = adapt_value(part, _schema(properties.get(name)))
-    return result
+    return _complete_verdict(result, schema)
+
+
+def _complete_verdict(value: dict[str, JsonValue], schema: Schema) -> JsonValue:
+    """Return a verdict with its only value under its name, and with its reasons, if any."""
+    shape = _verdict_shape(schema)
+    if shape is None:
+        return value
+    reasons, closed = shape
+    properties = _properties(schema)
+    result = dict(value)
+    extra = [key for key in value if key not in properties]
+    labels = [key for key in extra if plain(key) in _VERDICTS]
+    if len(closed) == len(labels) == 1 and closed[0] not in value:
+        result[closed[0]] = adapt_value(result.pop(labels[0]), _schema(properties[closed[0]]))
+    labels = [key for key in extra if plain(key) in _REASONS]
+    if len(reasons) == len(labels) == 1 and reasons[0] not in value:
+        result[reasons[0]] = result.pop(labels[0])
+    texts = {name: _reason(result.get(name), _schema(properties.get(name))) for name in reasons}
+    remarks = {key for key in extra if plain(key) not in _VERDICTS} if reasons else set[str]()
+    return {name: part for name, part in result.items() if name not in remarks} | texts
+
+
+def _reason(value: JsonValue, schema: Schema) -> JsonValue:
+    """Return reasons as a text; they carry no value, so that a missing or long one is no fault."""
+    match value:
+        case None:
+            text = ""
+        case str():
+            text = value
+        case list() if all(isinstance(part, str) for part in value):
+            text = "\n".join(map(str, value))
+        case _:
+            return value
+    longest = schema.get("maxLength")
+    return text[:longest] if isinstance(longest, int) else text
+
+
+def _only_value(value: dict[str, JsonValue], schema: Schema) -> JsonValue:
+    """Return the only value in an object beside reasons, such as {"score": 4}."""
+    parts = [part for key, part in value.items() if plain(key) not in _REASONS]
+    if len(parts) != 1 or isinstance(parts[0], dict | list):
+        return value
+    return adapt_value(parts[0], schema)
+
+
+def _verdict_shape(schema: Schema) -> tuple[list[str], list[str]] | None:
+    """Return the names of reasons and of values that a verdict needs; None for other objects."""
+    properties = _properties(schema)
+    names = schema.get("required")
+    required = [str(name) for name in names] if isinstance(names, list) else list(properties)
+    reasons = [name for name in required if takes_any_text(_schema(properties.get(name)))]
+    closed = [name for name in required if name not in reasons]
+    is_verdict = closed and set(reasons) <= _REASONS and set(closed) <= properties.keys()
+    return (reasons, closed) if is_verdict else None
 
 
 def _objects_in_words(text: str, schema: Schema) -> Iterator[JsonValue]:
-    properties = {key: _schema(part) for key, part in _properties(schema).items()}
-    names = schema.get("required")
-    required = [str(name) for name in names] if isinstance(names, list) else list(properties)
-    open_names = [name for name in required if _takes_any_text(properties.get(name, {}))]
-    closed_names = [name for name in required if name not in open_names]
-    if not closed_names or not set(open_names) <= _REASONS:
+    shape = _verdict_shape(schema)
+    if shape is None:
         return
-    lines = [line for line in text.splitlines() if line.strip(_MARKUP)]
-    by_name = {_plain(match[1]): match[2] for match in map(_LINE.fullmatch, lines) if match}
-    texts = {name: by_name[_plain(name)] for name in closed_names if _plain(name) in by_name}
-    if not texts and len(closed_names) == 1 and lines:
-        texts = {closed_names[0]: lines[-1]}
-    values = {name: _scalar(words, properties.get(name, {})) for name, words in texts.items()}
-    read = {name: value for name, value in values.items() if not isinstance(value, _Absent)}
-    if len(read) == len(closed_names):
-        reasons = {name: by_name.get(_plain(name), text).strip() for name in open_names}
+    reason_names, names = shape
+    properties = {key: _schema(part) for key, part in _properties(schema).items()}
+    lines = [line for line in text.splitlines() if line.strip(MARKUP)]
+    by_name = _by_label(lines)
+    if len(names) > 1 and not {plain(name) for name in names} <= by_name.keys():
+        by_name = _by_label(re.split(r"[\n;,]", text))
+    values = {
+        name: read_remark(by_name[plain(name)], properties[name])
+        for name in names
+        if plain(name) in by_name
+    }
+    if not values and len(names) == 1:
+        values = {names[0]: _only_value_in(lines, properties[names[0]])}
+    read = {name: value for name, value in values.items() if not isinstance(value, Absent)}
+    if len(read) == len(names):
+        reasons = {
+            name: _reason(by_name.get(plain(name), text).strip(), properties[name])
+            for name in reason_names
+        }
         yield {**reasons, **read}
+
+
+def _by_label(lines: Sequence[str]) -> dict[str, str]:
+    return {plain(match[1]): match[2] for match in map(_LINE.fullmatch, lines) if match}
+
+
+def _only_value_in(lines: Sequence[str], schema: Schema) -> JsonValue | Absent:
+    """Return the value in lines of which none bears its name: labelled, last, or the only one."""
+    readings: list[JsonValue] = []
+    for line in reversed(lines):
+        match = _LINE.fullmatch(line)
+        is_labelled = match is not None and plain(match[1]) in _VERDICTS
+        value = read_remark(match[2] if match and is_labelled else line, schema)
+        if isinstance(value, Absent):
+            continue
+        if is_labelled or line is lines[-1]:
+            return value
+        readings.append(value)
+    is_one = bool(readings) and all(value == readings[0] for value in readings)
+    return readings[0] if is_one else ABSENT
 
 
 def _value_of_line(text: str) -> str:
     match = _LINE.fullmatch(text)
     return match[2] if match else text
-
-
-def _scalar(text: str, schema: Schema) -> JsonValue | _Absent:
-    """Return the value of a schema that a text means."""
-    words = text.strip(_MARKUP)
-    choices = _choices(schema)
-    if choices is not None:
-        matches = [value for value in choices if _means(words, value)]
-        return matches[0] if len(matches) == 1 else _ABSENT
-    kinds = kinds_of(schema)
-    if "null" in kinds and words.casefold() in _NOTHING:
-        return None
-    if kinds & {"integer", "number"}:
-        return _number(words, schema)
-    if "boolean" in kinds:
-        return _YES.get(words.casefold(), _ABSENT)
-    return text.strip() if "string" in kinds else _ABSENT
-
-
-def _means(words: str, value: JsonValue) -> bool:
-    match value:
-        case None:
-            return words.casefold() in _NOTHING
-        case bool():
-            return words.casefold() == str(value).casefold()
-        case str():
-            return _plain(words) == _plain(value)
-        case int() | float():
-            return _number(words, {"type": "number"}) == value
-        case _:
-            return False
-
-
-def _number(words: str, schema: Schema) -> JsonValue | _Absent:
-    match = _NUMBER.fullmatch(words)
-    if match is None or (match[2] and float(match[2]) != schema.get("maximum")):
-        return _ABSENT
-    value = float(match[1])
-    return int(value) if value.is_integer() else value
-
-
-def _choices(schema: Schema) -> list[JsonValue] | None:
-    if "const" in schema:
-        return [schema["const"]]
-    choices = schema.get("enum")
-    return choices if isinstance(choices, list) else None
-
-
-def _takes_any_text(schema: Schema) -> bool:
-    return "string" in kinds_of(schema) and _choices(schema) is None
 
 
 def _properties(schema: Schema) -> Mapping[str, JsonValue]:
@@ -188,7 +223,3 @@ def _properties(schema: Schema) -> Mapping[str, JsonValue]:
 
 def _schema(value: JsonValue) -> dict[str, JsonValue]:
     return value if isinstance(value, dict) else {}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name).casefold()

@@ -7,7 +7,7 @@ What such a value means is taken only where the value itself is refused.
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 
 from kiln_mcp.workbench.argument_schemas import NAME, VALUE
 
-_MOST_REPAIRS: Final = 50
+_MOST_ROUNDS: Final = 12
+"""Each mends all faults of one validation; more come up only within what was JSON text."""
 _DEEPEST: Final = 20
 
 Place = tuple[int | str, ...]
@@ -28,57 +29,101 @@ def as_meant(model: type[BaseModel], arguments: Mapping[str, JsonValue]) -> dict
         model: The arguments' model.
         arguments: JSON values by argument name.
     """
-    values = {
-        name: value
-        for name, value in arguments.items()
-        if not (value == "" and _may_be_none(model.model_fields.get(name)))
-    }
-    for _ in range(_MOST_REPAIRS):
+    values = dict(arguments)
+    stuck: set[Place] = set()
+    for _ in range(_MOST_ROUNDS):
         try:
-            model.model_validate(values)
+            typed_values = model.model_validate(values)
         except ValidationError as error:
-            mended_values = _repair(model, values, error)
+            mended_values = _repair(model, values, error, stuck)
             if mended_values is None:
                 return values
             values = mended_values
         else:
-            return values
+            return cast("dict[str, JsonValue]", _without_empty(typed_values, values))
     return values
 
 
-def _may_be_none(field: FieldInfo | None) -> bool:
-    return field is not None and not field.is_required() and field.default is None
+def _without_empty(typed_value: object, value: object) -> object:
+    """Return a value without the optional texts in it that are empty, at any depth.
+
+    Args:
+        typed_value: The value as its model has it.
+        value: The value as it arrived.
+    """
+    if isinstance(typed_value, BaseModel) and isinstance(value, dict):
+        fields = type(typed_value).model_fields
+        parts = cast("dict[str, object]", value)
+        return {
+            name: _without_empty(getattr(typed_value, name, None), part)
+            for name, part in parts.items()
+            if not (part == "" and _is_optional(fields.get(name)))
+        }
+    if isinstance(typed_value, list | tuple) and isinstance(value, list):
+        pairs = zip(cast("list[object]", typed_value), cast("list[object]", value), strict=True)
+        return [_without_empty(first, second) for first, second in pairs]
+    return value
+
+
+def _is_optional(field: FieldInfo | None) -> bool:
+    return field is not None and not field.is_required()
 
 
 def _repair(
-    model: type[BaseModel], values: Mapping[str, JsonValue], error: ValidationError
+    model: type[BaseModel],
+    values: Mapping[str, JsonValue],
+    error: ValidationError,
+    stuck: set[Place],
 ) -> dict[str, JsonValue] | None:
-    """Return the values with one fault mended; None if none can be."""
+    """Return the values with their faults mended; None if none can be.
+
+    Args:
+        model: The arguments' model.
+        values: The arguments.
+        error: Their faults.
+        stuck: Places that cannot be mended; those of required arguments are added.
+    """
+    changed: dict[str, JsonValue] = copy.deepcopy(dict(values))
+    new_structures: set[Place] = set()
+    removed: dict[Place, JsonValue] = {}
     for fault in error.errors(include_url=False, include_context=False):
         place = _place_of(values, fault["loc"])
-        if not place:
+        if not place or place in stuck | new_structures | removed.keys():
             continue
         value = _value_at(values, place)
-        if isinstance(value, str) and (structure := _structure_in(value)) is not None:
-            return _with(values, place, structure)
-        is_list = isinstance(value, list) and fault["type"] == "dict_type"
-        if is_list and (entries := _entries_in(cast("list[JsonValue]", value))) is not None:
-            return _with(values, place, entries)
-        if value is None or value == "":
-            rest = _without(values, place)
-            if rest is not None and not _is_missed(model, rest, place):
-                return rest
+        parent = _parent_of(changed, place)
+        meaning = _structure_of(value, fault["type"])
+        if meaning is not None:
+            parent[place[-1]] = meaning
+            new_structures.add(place)
+        elif (value is None or value == "") and isinstance(parent, dict):
+            removed[place] = cast("JsonValue", value)
+            del parent[place[-1]]
+    for place in removed.keys() & set(_missing_places(model, changed)):
+        _parent_of(changed, place)[place[-1]] = removed.pop(place)
+        stuck.add(place)
+    return changed if new_structures or removed else None
+
+
+def _structure_of(value: object, fault: str) -> JsonValue:
+    """Return the list or object that a value means; None if it means none."""
+    if isinstance(value, str):
+        return _structure_in(value)
+    if isinstance(value, list) and fault == "dict_type":
+        return cast("JsonValue", _entries_in(cast("list[JsonValue]", value)))
     return None
 
 
 def _structure_in(text: str) -> JsonValue:
-    """Return the list or object that a text is as JSON, None if it is none."""
-    if text.strip()[:1] not in {"[", "{"}:
+    """Return the list or object that a text is as JSON, also twice so; None if it is none."""
+    if text.strip()[:1] not in {"[", "{", '"'}:
         return None
     try:
         value = cast("JsonValue", json.loads(text))
     except (ValueError, RecursionError):
         return None
+    if isinstance(value, str) and value.strip()[:1] in {"[", "{"}:
+        return _structure_in(value)
     return value if isinstance(value, list | dict) else None
 
 
@@ -114,34 +159,18 @@ def _value_at(values: object, place: Place) -> object:
     return node
 
 
-def _with(values: Mapping[str, JsonValue], place: Place, value: JsonValue) -> dict[str, JsonValue]:
-    changed: Any = copy.deepcopy(dict(values))
-    _parent_of(changed, place)[place[-1]] = value
-    return changed
-
-
-def _without(values: Mapping[str, JsonValue], place: Place) -> dict[str, JsonValue] | None:
-    changed: Any = copy.deepcopy(dict(values))
-    parent = _parent_of(changed, place)
-    if not isinstance(parent, dict):
-        return None
-    del parent[place[-1]]
-    return changed
-
-
 def _parent_of(values: Any, place: Place) -> Any:
     for step in place[:-1]:
         values = values[step]
     return values
 
 
-def _is_missed(model: type[BaseModel], values: Mapping[str, JsonValue], place: Place) -> bool:
-    """Return whether an argument that was left out is required."""
+def _missing_places(model: type[BaseModel], values: Mapping[str, JsonValue]) -> Iterator[Place]:
+    """Yield the places of required arguments that are not there."""
     try:
         model.model_validate(dict(values))
     except ValidationError as error:
-        return any(
-            fault["type"] == "missing" and fault["loc"][-1] == place[-1]
-            for fault in error.errors(include_url=False, include_context=False)
-        )
-    return False
+        for fault in error.errors(include_url=False, include_context=False):
+            if fault["type"] == "missing":
+                *parent, name = fault["loc"]
+                yield (*_place_of(values, parent), name)

@@ -35,10 +35,12 @@ class Refusal:
     condition: Condition
     message: str
     status: int = 400
+    code: str | None = None
 
     @property
     def text(self) -> str:
-        return json.dumps({"error": {"message": self.message, "type": "invalid_request_error"}})
+        error = {"message": self.message, "type": self.code or "invalid_request_error"}
+        return json.dumps({"error": error | ({"code": self.code} if self.code else {})})
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Misbehaviour:
         error: A part of the error's sentence; empty for an answer.
         state: The state of the answer that cannot be used; empty for an answer or another error.
         sends: How many requests come, corrections and dialects included; 0 if it does not matter.
-        ending: How its streams end: `whole`, `early`, `no-done`, or `done-only` without a reason.
+        ending: How its streams end: `whole`, `early`, `torn` within an event, `no-done`, or
+            `done-only` without a reason.
         litellm_differs: Whether litellm changes the answer on its way, so that only errors of ours
             are expected of it.
     """
@@ -111,8 +114,8 @@ def longer_than(limit: int) -> Condition:
 
 
 def refuses(name: str, sentence: str, condition: Condition, **more: Any) -> Misbehaviour:
-    status = more.pop("status", 400)
-    return Misbehaviour(name, (Refusal(condition, sentence, status),), **more)
+    status, code = more.pop("status", 400), more.pop("code", None)
+    return Misbehaviour(name, (Refusal(condition, sentence, status, code),), **more)
 
 
 JSON: Mapping[str, Any] = {
@@ -195,6 +198,30 @@ DIALECTS = [
         system_after_first,
         asks={"repeats": True, "late_system": True},
     ),
+    refuses(
+        "no-late-system",
+        "System role not supported",
+        has_role("system"),
+        asks={"repeats": True, "late_system": True},
+    ),
+    Misbehaviour(
+        "words-alternate",
+        (
+            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            Refusal(no_alternation, "Conversation roles must alternate user/assistant/…"),
+        ),
+        **JSON,
+    ),
+    Misbehaviour(
+        "words-alternate-prose",
+        (
+            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            Refusal(no_alternation, "Conversation roles must alternate user/assistant/…"),
+        ),
+        message={"content": "It depends on the city."},
+        asks={"schema": VERDICT},
+        state="unreadable",
+    ),
     Misbehaviour(
         "words-system-first",
         (
@@ -232,6 +259,18 @@ DIALECTS = [
         "at-most",
         "max_tokens is too large: 1024. This model supports at most 16 completion tokens.",
         longer_than(16),
+    ),
+    refuses(
+        "small-window",
+        "This model's maximum context length is 512 tokens. However, you requested 1048 tokens (24 "
+        "in the messages, 1024 in the completion).",
+        longer_than(488),
+    ),
+    refuses(
+        "full-window",
+        "This model's maximum context length is 512 tokens. However, you requested 1548 tokens.",
+        lambda _: True,
+        error="longer than the model can read",
     ),
     refuses(
         "range",
@@ -389,6 +428,12 @@ VALUES = [
         asks={"schema": VERDICT},
     ),
     judges("string-number", '"4"', {"quality": 4}, asks={"schema": QUALITY}),
+    judges(
+        "abstains",
+        '{"quality": null}',
+        {"quality": None},
+        asks={"schema": {"type": "object", "properties": {"quality": {"type": ["null"]}}}},
+    ),
     judges("label-number", "Quality: 4", {"quality": 4}, asks={"schema": QUALITY}),
     judges("key-case", '{"Quality": 4}', {"quality": 4}, asks={"schema": QUALITY}),
     judges("one-element", '[{"quality": 4}]', {"quality": 4}, asks={"schema": QUALITY}),
@@ -411,6 +456,7 @@ ENDS = [
     says("no-finish", TEXT, finish=None, ending="done-only", litellm_differs=True),
     says("no-done", TEXT, ending="no-done"),
     says("early-end", TEXT, ending="early", error="broke off in the middle"),
+    says("torn-end", TEXT, ending="torn", error="broke off in the middle", litellm_differs=True),
     says(
         "finish-error", TEXT, finish="error", error="broke off in the middle", litellm_differs=True
     ),
@@ -440,6 +486,13 @@ MONEY = [
         usage={"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 1025},
         expects={"text": TEXT, "output_tokens": 1005, "hidden_tokens": 1000},
     ),
+    says(
+        "usage-by-other-names",
+        TEXT,
+        usage={"input_tokens": 20, "output_tokens": 5, "total_tokens": 1025},
+        expects={"text": TEXT, "output_tokens": 1005, "hidden_tokens": 1000},
+        litellm_differs=True,
+    ),
     refuses(
         "no-quota",
         "You exceeded your current quota, please check your plan and billing details.",
@@ -459,6 +512,41 @@ MONEY = [
     refuses(
         "low-credit",
         "Your credit balance is too low to access the API.",
+        lambda _: True,
+        error="no credit left",
+        sends=1,
+    ),
+    refuses(
+        "quota-code",
+        "Request refused.",
+        lambda _: True,
+        status=429,
+        code="insufficient_quota",
+        error="no credit left",
+        sends=1,
+        litellm_differs=True,
+    ),
+    refuses(
+        "quota-in-answer",
+        "Request refused.",
+        lambda _: True,
+        status=200,
+        code="insufficient_quota",
+        error="no credit left",
+        sends=1,
+        litellm_differs=True,
+    ),
+    refuses(
+        "credits-used",
+        "Your team has either used all available credits or reached its monthly spending limit.",
+        lambda _: True,
+        status=429,
+        error="no credit left",
+        sends=1,
+    ),
+    refuses(
+        "budget-of-a-gateway",
+        "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0",
         lambda _: True,
         error="no credit left",
         sends=1,

@@ -37,7 +37,7 @@ def events(model: Misbehaviour) -> Iterator[str]:
             continue
         for start in range(0, len(value), 5):
             yield event({name: value[start : start + 5]})
-    if model.ending == "early":
+    if model.ending in {"early", "torn"}:
         return
     if model.ending != "done-only":
         yield event({}, model.finish)
@@ -74,6 +74,8 @@ class Zoo:
         await stream.prepare(request)
         for event in events(model):
             await stream.write(f"data: {event}\n\n".encode(errors="backslashreplace"))
+        if model.ending == "torn":
+            await stream.write(b'data: {"choices": [{"index": 0, "del')
         return stream
 
 
@@ -88,5 +90,7 @@ async def open_zoo() -> AsyncGenerator[Zoo]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     [(_, port)] = [address[:2] for address in runner.addresses]
     server.address = f"http://127.0.0.1:{port}/v1"
-    yield server
-    await runner.cleanup()
+    try:
+        yield server
+    finally:
+        await runner.cleanup()

@@ -90,7 +90,8 @@ class Dialect:
             instruction: What is added to the first system message, or to the last of the user if
                 there is none.
         """
-        result = _join_first_systems(messages, everywhere=self.turns == "alternate")
+        is_strict = self.turns == "alternate" or self.system_role == "no"
+        result = _join_first_systems(messages, everywhere=is_strict)
         if instruction:
             _add(result, instruction)
         if self.system_role == "no" and result[0].role == "system":

@@ -53,6 +53,7 @@ _REFUSED: Final = (
     r"(?:support|allow|permit|implement|enabl|avail|recogni|expect|know|valid)"
     r"|do(?:es)? ?n[o']t (?:support|accept|allow|exist)|extra (?:input|field|param)|forbidden"
     r"|cannot|can't|must (?:not|be)|only|requires|no endpoints|has no|takes no|disabled|strictly"
+    r"|deprecated|no longer"
 )
 
 
@@ -86,21 +87,29 @@ def _is_any(request: ModelRequest) -> bool:
 _NO_NEXT: Final[Mapping[str, str]] = {"yes": "no"}
 _ABOUT_SCHEMA: Final = _pattern(
     r"invalid (?:json )?schema|schema (?:is |was )?(?:too|invalid|not valid)|in schema|\$ref|"
-    r"additionalproperties|(?:schema|json) (?:keyword|feature)|keyword .{0,40}not|too many states"
+    r"additionalproperties|(?:schema|json) (?:keyword|feature)|keyword .{0,40}not|too many states|"
+    r"schema.{0,80}(?:complex|depth|nesting)"
 )
 _ABOUT_COUNT: Final = r"<=|less than|between|at most|maximum|range|up to"
 """Words of a refusal of too large a number, which does not refuse the parameter."""
 _LARGEST: Final = _pattern(
-    r"(?:max\w{0,20}_tokens|completion tokens|output tokens).{0,200}?"
-    r"(?:at most|less than or equal to|maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|"
-    r"\[\d{1,8}, ?)\s{0,8}[`'\"]?(\d{1,8})"
-    r"|max\w{0,20}_tokens\D{0,20}\d{1,8} > (\d{1,8})"
+    r"(?:max\w{0,20}_tokens|(?:completion|output|maximum) tokens).{0,200}?"
+    r"(?:at most|less than or equal to|maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\u2264|"
+    r"\[\d{1,8}, ?|exceeds? .{0,60}?(?:\(|(?:of|is|:) ?))\s{0,8}[`'\"]?(\d{1,8})"
+    r"|max\w{0,20}_tokens\D{0,40}\d{1,8} > (\d{1,8})"
 )
+_WINDOW: Final = _pattern(
+    r"context length (?:is|of) (?:only )?(\d{1,8})"
+    r"|tokens`? \+ `?max_new_tokens`? must be <= (\d{1,8})"
+)
+_OVERFLOW: Final = _pattern(r"context (?:length|size|window)|maximum context")
 SENTENCES: Final = (
     _Sentence(
         "json_mode",
         _pattern(
-            r"response_?format|json_?schema|json_?object|guided|grammar|structured.?output|json.?mode"
+            r"response_?format|json_?schema|json_?object|guided|grammar|json.?mode|response.?schema|"
+            r"structured.?(?:output|generation)|(?:feature|unsupported).{0,20}schema|"
+            r"schema.{0,80}(?:complex|depth|nesting|states)"
         ),
         {"schema": "object", "object": "words"},
         lambda request: request.schema is not None,
@@ -125,7 +134,9 @@ SENTENCES: Final = (
     ),
     _Sentence(
         "temperature",
-        _pattern(r"temperature.*(?:strictly positive|greater than 0|> ?0|positive)"),
+        _pattern(
+            r"temperature.*(?:strictly positive|greater than 0|> ?0|positive|\(0(?:\.0)?, ?\d)"
+        ),
         {"any": "positive", "positive": "default"},
         _is_any,
     ),
@@ -184,7 +195,7 @@ SENTENCES: Final = (
         _pattern(
             r"system.{0,20}(?:role|message|prompt|instruction)s? ?(?:is|are)? ?"
             r"(?:not|un)|(?:not|n't|un)\w* ?support\w*.{0,30}system|role:? ?['\"`]?system|"
-            r"developer instruction|only user.{0,30}role|unexpected role|"
+            r"developer instruction|only user.{0,30}role|unexpected role|valid role\b.{0,20}user|"
             r"role.{0,40}(?:one of|must be|should be|only).{0,40}user|['\"]system['\"] is not"
         ),
         _NO_NEXT,
@@ -193,7 +204,8 @@ SENTENCES: Final = (
     _Sentence(
         "turns",
         _pattern(
-            r"alternat|system message must|must be (?:at )?the (?:beginning|first)|consecutive"
+            r"alternat|system message must|must be (?:at )?the (?:beginning|first)|consecutive|"
+            r"only the first message.{0,20}system"
         ),
         {"any": "alternate"},
         _is_any,
@@ -213,6 +225,9 @@ def lesson_of(
         dialect: How it was sent.
         streams: Whether a stream was asked for.
     """
+    window = _WINDOW.search(refusal)
+    if window is not None or _OVERFLOW.search(refusal):
+        return _half_of(window, dialect.longest(request))
     largest = _LARGEST.search(refusal)
     if largest is not None:
         limit = next(filter(None, largest.groups()))
@@ -227,6 +242,16 @@ def lesson_of(
             )
             return Lesson(sentence.feature, value, is_about_schema=is_schema)
     return None
+
+
+def _half_of(window: re.Match[str] | None, longest: int) -> Lesson | None:
+    """Return the lesson to leave half of a context window to the answer, if it was asked for more.
+
+    A request whose prompt alone takes more than half is refused again, and teaches nothing.
+    """
+    size = next(filter(None, window.groups()), "0") if window is not None else "0"
+    half = int(size) // 2
+    return Lesson("most_tokens", str(half)) if 0 < half < longest else None
 
 
 def _value(dialect: Dialect, feature: str, request: ModelRequest) -> str:

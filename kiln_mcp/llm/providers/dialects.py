@@ -11,7 +11,6 @@ from typing import Any, Final, LiteralString
 
 from kiln_mcp.llm.abilities import Abilities, Ability
 from kiln_mcp.llm.errors import (
-    ContextOverflow,
     ModelError,
     RejectedRequest,
     ServerFailure,
@@ -308,8 +307,6 @@ def _schema_hash(request: ModelRequest) -> bytes:
 def _words_of(error: ModelError) -> str:
     """Return the server's own words in a refusal; empty if it says nothing of a dialect."""
     match error:
-        case ContextOverflow():
-            return ""
         case RejectedRequest() | ServerFailure() | UnknownModel():
             return error.detail
         case _:

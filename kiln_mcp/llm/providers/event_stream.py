@@ -1,5 +1,6 @@
 """The events of a streamed answer, with a limit on the wait for each."""
 
+import json
 import math
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
@@ -8,13 +9,22 @@ import anyio
 
 from kiln_mcp.llm.providers.reply_bodies import LARGEST_REPLY_BYTES
 from kiln_mcp.llm.providers.sse import EventReader
-from kiln_mcp.llm.providers.stream_assembly import Assembly
+from kiln_mcp.llm.providers.stream_assembly import DONE, Assembly
 
 if TYPE_CHECKING:
     import aiohttp
 
 LONGEST_TAIL_S: Final = 5.0
 """Seconds that the usage may come after the end of an answer that was streamed."""
+
+
+def is_whole(data: str) -> bool:
+    """Return whether an event that a stream's end cut off lacks its empty line alone."""
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return data.strip() == DONE
+    return True
 
 
 async def read_events(
@@ -37,7 +47,7 @@ async def read_events(
                 return
             raise TimeoutError
         size += len(piece)
-        for data in reader.feed(piece) if piece else reader.end():
+        for data in reader.feed(piece) if piece else filter(is_whole, reader.end()):
             yield data
             wait = min(timeout_s, LONGEST_TAIL_S if assembly.finished else math.inf)
             deadline = anyio.current_time() + wait  # comments do not count

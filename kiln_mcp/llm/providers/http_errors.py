@@ -28,8 +28,10 @@ LONGEST_QUOTA_S: Final = 31 * 86_400.0
 """No quota is longer than a month; a longer wait is a mistake of the server's clock or unit."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _NO_CREDIT: Final = re.compile(
-    r"insufficient.{0,3}(?:quota|balance|funds|credits?)|credit balance|no credits?\b|out of credit"
-    r"|exceeded your current quota|billing|payment required|more credits",
+    r"insufficient.{0,9}(?:quota|balance|funds|credits?)|credit balance|no credits?\b|out of credit"
+    r"|balance.{0,20}(?:insufficient|not enough|negative)|used all.{0,20}credits"
+    r"|exceeded.{0,5}current.quota|billing|payment required|more credits"
+    r"|budget.{0,10}exceeded|exceeded.{0,3}budget|spend(?:ing)? limit|arrear|overdue|余额不足",
     re.IGNORECASE,
 )
 _RATE: Final = re.compile(
@@ -53,7 +55,7 @@ def refusal(
     """Return the error for a reply that is not 200; `keys` are the variables of its key."""
     message = server_message(text)
     wait = retry_after(headers)
-    if is_out_of_credit(status, message):
+    if is_out_of_credit(status, f"{_codes(text)} {message}"):
         return out_of_credit(model, message)
     match status:
         case 401 | 403:
@@ -179,8 +181,7 @@ def refusal_in(model: str, reply: Any, mask: Callable[[str], str] = str) -> Mode
     if not error:
         return None
     details = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
-    kinds = (str(details.get(key)) for key in ("code", "status", "type"))
-    status = next((_STATUSES[kind] for kind in kinds if kind in _STATUSES), 500)
+    status = status_of(*(details.get(key) for key in ("code", "status", "type")))
     return refusal(model, status, mask(json.dumps({"error": error})), {})
 
 
@@ -190,22 +191,46 @@ _STATUSES: Final[Mapping[str, int]] = {str(status): status for status in range(4
     "permission_error": 403,
     "not_found_error": 404,
     "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "insufficient_quota": 429,
+    "context_length_exceeded": 400,
 }
+
+
+def _error_in(text: str) -> object:
+    """Return the error in an error reply; the text if it is no JSON."""
+    try:
+        error: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(error, list) and error:
+        error = cast("list[object]", error)[0]
+    if isinstance(error, Mapping):
+        error = cast("Mapping[str, object]", error).get("error", cast("object", error))
+    return cast("object", error)
+
+
+def _codes(text: str) -> str:
+    """Return the words by which programs know an error, such as insufficient_quota."""
+    error = _error_in(text)
+    fields: Mapping[str, object] = {}
+    if isinstance(error, Mapping):
+        fields = cast("Mapping[str, object]", error)
+    return " ".join(str(fields.get(name) or "") for name in ("code", "type", "status"))
+
+
+def status_of(*kinds: object) -> int:
+    """Return the HTTP status that an error's code, status or type means; 500 for unknown ones."""
+    return next((_STATUSES[str(kind)] for kind in kinds if str(kind) in _STATUSES), 500)
 
 
 def server_message(text: str) -> str:
     """Return the message in an error reply, or its text: one sentence without a key."""
-    try:
-        error: object = json.loads(text)
-        if isinstance(error, list) and error:
-            error = cast("list[object]", error)[0]
-        if isinstance(error, Mapping):
-            error = cast("Mapping[str, object]", error).get("error", cast("object", error))
-        if isinstance(error, Mapping):
-            error = cast("Mapping[str, object]", error).get("message", cast("object", error))
-        text = str(cast("object", error))
-    except (ValueError, RecursionError):
-        pass
+    error = _error_in(text)
+    if isinstance(error, Mapping):
+        error = cast("Mapping[str, object]", error).get("message", cast("object", error))
+    text = str(error)
     message = mask_keys(" ".join(_TAG.sub(" ", mask_logins(text)).split()))
     if not message:
         return _NO_REASON

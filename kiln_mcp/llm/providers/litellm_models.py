@@ -34,6 +34,7 @@ from kiln_mcp.llm.providers.http_errors import (
     litellm_message,
     out_of_credit,
     retry_after,
+    status_of,
     timeout,
     unreachable,
     unreadable_answer,
@@ -321,7 +322,9 @@ def translate_error(
     """Return our error for one of litellm's; the most specific class wins."""
     exceptions = litellm.exceptions
     model = destination.model
-    if is_out_of_credit(int(getattr(error, "status_code", None) or 0), message):
+    codes = [getattr(error, name, None) or "" for name in ("status_code", "code", "type")]
+    status = status_of(*codes)
+    if is_out_of_credit(status, f"{codes} {message}"):
         return out_of_credit(model, message)
     match error:
         case exceptions.ContextWindowExceededError():
@@ -339,13 +342,11 @@ def translate_error(
             return UnknownModel(model, ["embedded"])
         case exceptions.BadRequestError() | exceptions.UnprocessableEntityError():
             return RejectedRequest(model, message)
-        case _ if (
-            getattr(error, "status_code", 0) == 403
-        ):  # litellm knows this for some providers only
+        case _ if status == 403:  # litellm knows this for some providers only
             return rejected_key(model, message, key_variables(model))
         case _:
             failure = _connection_failure(litellm, destination, error)
-            is_unanswered = int(getattr(error, "status_code", None) or 0) >= 500
+            is_unanswered = status >= 500 and any(codes)
             wait = _retry_after(error)
             return failure or ServerFailure(model, message, wait, is_unanswered=is_unanswered)
 

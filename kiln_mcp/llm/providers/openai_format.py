@@ -276,12 +276,12 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
     Some servers count reasoning in the total alone, or name more of it than the whole output.
     """
     usage = _object(reply.get("usage"))
-    input_tokens = _tokens(usage.get("prompt_tokens"))
-    output_tokens = _tokens(usage.get("completion_tokens"))
+    input_tokens = _tokens(usage.get("prompt_tokens", usage.get("input_tokens")))
+    output_tokens = _tokens(usage.get("completion_tokens", usage.get("output_tokens")))
     if input_tokens is None or output_tokens is None:
         return Usage(cost_usd=None)
     cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
-    details = _object(usage.get("completion_tokens_details"))
+    details = _object(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
     reasoning = _tokens(details.get("reasoning_tokens")) or 0
     total = _tokens(usage.get("total_tokens")) or 0
     extra_reasoning = reasoning if reasoning > output_tokens else 0

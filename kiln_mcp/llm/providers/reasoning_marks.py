@@ -2,9 +2,10 @@
 
 | dialect | models |
 |---|---|
-| pairs of tags at the beginning (`PAIRS`) | DeepSeek, Qwen, Magistral, Seed, Kimi, Command, … |
+| pairs of tags at the beginning (`PAIRS`), in any case | DeepSeek, Qwen, Magistral, Seed, Kimi, … |
 | a closing tag alone: the template wrote the opening one | DeepSeek, Qwen, GLM |
 | harmony channels, with or without their special tokens | gpt-oss |
+| marks around the answer as well (`_WRAPPERS`) | Command A, Sky-T1 |
 
 Fields of a message that hold reasoning are in `openai_format.REASONING_FIELDS`.
 """
@@ -26,21 +27,36 @@ PAIRS: Final = (
     ("◁think▷", "◁/think▷"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<unused94>thought", "<unused95>"),
 )
+_WRAPPERS: Final = (
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+)
+"""Marks around an answer that follows its reasoning."""
 LATE_MARK: Final = "What came before was the model's reasoning"
-_HARMONY: Final = ("<|channel|>", "<|start|>")
+_MESSAGE: Final = "<|message|>"
+_HARMONY: Final = ("<|channel|>", "<|start|>", _MESSAGE)
 _BARE_HARMONY: Final = "analysis"
 _FINAL_CHANNEL: Final = "assistantfinal"
+_FINAL_MARK: Final = "<|channel|>final<|message|>"
+_HANDOVER: Final = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?$")
 _CHANNEL: Final = re.compile(
     r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
     r"(.*?)(?=<\|end\|>|<\|return\|>|<\|call\|>|<\|start\|>|<\|channel\|>|\Z)",
     re.DOTALL,
 )
-_STARTS: Final = (*(opening for opening, _ in PAIRS), *_HARMONY, _BARE_HARMONY)
+_OPENINGS: Final = tuple(opening for opening, _ in (*PAIRS, *_WRAPPERS))
+_STARTS: Final = (*_OPENINGS, *_HARMONY, _BARE_HARMONY)
 _CLOSINGS: Final = tuple(closing for _, closing in PAIRS)
-_LATE: Final = re.compile("|".join(map(re.escape, _CLOSINGS)))
-_ANY_MARK: Final = re.compile(r"[<◁]|\[/?THINK\]")
-"""Found in every text with a mark of `PAIRS` or with special tokens of harmony."""
+_LATE_MARKS: Final = (*_CLOSINGS, _FINAL_MARK, _FINAL_CHANNEL)
+_LATE: Final = re.compile("|".join(map(re.escape, _LATE_MARKS)), re.IGNORECASE)
+_MARGIN: Final = re.compile(r"[\s\ufeff]*")
+_ANY_MARK: Final = re.compile(r"[<◁]|\[/?THINK\]|assistantfinal", re.IGNORECASE)
+"""Found in every text with a mark of `PAIRS` or of harmony."""
 _AROUND: Final = ("\n", "{", "[")
 _QUOTES: Final = (" ", "`", '"', "'")
 
@@ -61,6 +77,8 @@ class ReasoningSplitter:
         self._place = _Place.BEFORE
         self._buffer = ""
         self._closing = ""
+        self._end_mark = ""  # around the answer
+        self._starts = _STARTS
         self._reasoning = ""
         self._text = ""
 
@@ -79,13 +97,17 @@ class ReasoningSplitter:
         if self._place is _Place.LEADING:
             self._buffer = self._buffer.lstrip()
             self._place = _Place.BEFORE if self._buffer else _Place.LEADING
-        if self._place is _Place.BEFORE:
-            self._begin()
-        if self._place is _Place.THINKING:
-            yield from self._think()
-        if self._place is _Place.AFTER:
-            self._buffer = self._buffer.lstrip()
-            self._place = _Place.TEXT if self._buffer else _Place.AFTER
+        while self._place in {_Place.BEFORE, _Place.THINKING, _Place.AFTER}:
+            place, length = self._place, len(self._buffer)
+            if self._place is _Place.BEFORE:
+                self._begin()
+            if self._place is _Place.THINKING:
+                yield from self._think()
+            if self._place is _Place.AFTER:
+                self._buffer = self._buffer.lstrip()
+                self._place = _Place.BEFORE if self._buffer else _Place.AFTER
+            if (place, length) == (self._place, len(self._buffer)):
+                break
         if self._place is _Place.TEXT:
             yield from self._speak(is_end=False)
 
@@ -100,27 +122,37 @@ class ReasoningSplitter:
         self._buffer = ""
 
     def _begin(self) -> None:
-        started = self._buffer.lstrip()
-        if any(start.startswith(started) and start != started for start in _STARTS):
+        started = self._buffer[_margin(self._buffer) :]
+        start = started.lower()
+        if any(mark.lower().startswith(start) and mark.lower() != start for mark in self._starts):
             return
         for opening, closing in PAIRS:
-            if started.startswith(opening):
+            if start.startswith(opening.lower()):
                 self._place, self._closing = _Place.THINKING, closing
                 self._buffer = started[len(opening) :]
+                self._starts = _OPENINGS
                 return
-        is_harmony = started.startswith(_HARMONY)
-        is_bare = re.match(_BARE_HARMONY + r"[A-Z\"']", started) is not None
-        if started == _BARE_HARMONY:  # the next character tells
+        for opening, closing in _WRAPPERS:
+            if start.startswith(opening.lower()):
+                self._place, self._end_mark = _Place.TEXT, closing
+                self._buffer = started[len(opening) :]
+                return
+        is_first = self._starts is _STARTS
+        is_harmony = is_first and started.startswith(_HARMONY)
+        is_bare = is_first and re.match(_BARE_HARMONY + r"[A-Z\"']", started) is not None
+        if is_first and started == _BARE_HARMONY:  # the next character tells
             return
         self._place = _Place.CHANNELS if is_harmony or is_bare else _Place.TEXT
 
     def _think(self) -> Iterator[Delta]:
-        reasoning, closed, rest = self._buffer.partition(self._closing)
-        if closed:
+        mark = re.search(re.escape(self._closing), self._buffer, re.IGNORECASE)
+        if mark is not None:
+            reasoning = self._buffer[: mark.start()]
             self._place = _Place.AFTER
-            self._buffer = rest
+            self._buffer = self._buffer[mark.end() :]
             yield from self._add_reasoning(reasoning)
             return
+        reasoning = self._buffer
         overlap = _overlap(reasoning, (self._closing,))
         self._buffer = reasoning[len(reasoning) - overlap :]
         yield from self._add_reasoning(reasoning[: len(reasoning) - overlap])
@@ -137,13 +169,15 @@ class ReasoningSplitter:
                 self._buffer = rest
                 continue
             yield AnswerRestart(LATE_MARK)
+            text_before = _without_channel(text_before, mark.group())
             reasoning = "\n".join(filter(None, (self._reasoning, text_before)))
+            self._end_mark = "<|return|>" if mark.group() == _FINAL_MARK else self._end_mark
             self._reasoning = self._text = ""
             yield from self._add_reasoning(reasoning)
             self._buffer = rest.lstrip()
             self._place = _Place.TEXT if self._buffer else _Place.AFTER
         if mark is None and not is_end:
-            overlap = _overlap(self._buffer, _CLOSINGS)
+            overlap = _overlap(self._buffer, (*_LATE_MARKS, self._end_mark))
             text = self._buffer[: len(self._buffer) - overlap]
         else:
             text = self._buffer if mark is None else self._buffer[: mark.start()]
@@ -161,6 +195,8 @@ class ReasoningSplitter:
             yield ReasoningDelta(text)
 
     def _add_text(self, text: str) -> Iterator[Delta]:
+        if self._end_mark:
+            text = text.replace(self._end_mark, "")
         self._text += text
         if text:
             yield TextDelta(text)
@@ -200,19 +236,36 @@ def fold(deltas: Iterable[Delta]) -> tuple[str, str]:
 
 def _is_late_mark(text_before: str, closing: str, rest: str) -> bool:
     """Return whether a closing mark ends reasoning, instead of being quoted in an answer."""
-    opening = next(first for first, second in PAIRS if second == closing)
-    if opening in text_before:
+    if closing == _FINAL_MARK:
+        return True
+    if closing == _FINAL_CHANNEL:
+        return not text_before.strip() or text_before.lstrip().startswith(_BARE_HARMONY)
+    opening = next((first for first, second in PAIRS if second.lower() == closing.lower()), None)
+    if opening is None or opening.lower() in text_before.lower():
         return False
     if text_before.endswith(_QUOTES):
         return False
-    return text_before.endswith("\n") or not rest or rest.startswith(_AROUND)
+    is_before_text = not rest or rest.startswith(_AROUND) or rest[0].isalnum()
+    return text_before.endswith("\n") or is_before_text
+
+
+def _without_channel(text: str, mark: str) -> str:
+    """Return reasoning without the marks that lead from it to the final channel."""
+    if mark == _FINAL_MARK:
+        return _HANDOVER.sub("", text)
+    return text.lstrip().removeprefix(_BARE_HARMONY) if mark == _FINAL_CHANNEL else text
+
+
+def _margin(text: str) -> int:
+    match = _MARGIN.match(text)
+    return match.end() if match else 0
 
 
 def _overlap(text: str, marks: tuple[str, ...]) -> int:
     """Return how many characters at the end of a text may begin one of some marks."""
     longest = max(map(len, marks)) - 1
     for length in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-length:]) for mark in marks):
+        if any(mark.lower().startswith(text[-length:].lower()) for mark in marks):
             return length
     return 0
 
@@ -227,6 +280,9 @@ def _read_channels(content: str) -> tuple[str, str]:
         if not final:
             return "", content
         return reasoning_text.removeprefix(_BARE_HARMONY), text.lstrip()
+    if content.lstrip().startswith(_MESSAGE):
+        channel = "analysis" if _FINAL_MARK in content else "final"
+        content = f"<|channel|>{channel}{content.lstrip()}"
     reasoning: list[str] = []
     texts: list[str] = []
     for channel, message in _CHANNEL.findall(content):

@@ -8,6 +8,7 @@ import pytest
 
 from bench import Agrees, Bench, BenchSetup, open_bench
 from kiln_mcp.llm import ModelRequest, ServerSettings
+from kiln_mcp.run_configs.errors import EvalError
 from misbehaving_models import REASONING
 from model_zoo import Zoo, open_zoo
 from storage import DataSource, Task, TaskOutput, TaskRun
@@ -49,6 +50,7 @@ RIGHT = [
     "default-temperature",
     "positive-temperature",
     "no-stream-usage",
+    "small-window",
 ]
 
 
@@ -90,6 +92,79 @@ async def test_a_judges_last_word_is_its_verdict(server_bench: Bench, model: str
     await server_bench.config("good", "Name it.")
     report = await server_bench.run()
     assert [(row.mean, row.n) for row in report.table] == [(1.0, 2)]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "no-format",
+        "object-only",
+        "no-system-json",
+        "words-system-first",
+        "words-alternate",
+        "words-no-system",
+        "refuses-all",
+    ],
+)
+async def test_a_judge_is_asked_in_the_dialect_of_its_model(
+    server_bench: Bench, model: str
+) -> None:
+    await server_bench.evaluator(**JUDGE, model=f"zoo/{model}")
+    await server_bench.config("good", "Name it.")
+    report = await server_bench.run()
+    assert [(row.mean, row.n) for row in report.table] == [(1.0, 2)]
+
+
+async def test_a_correction_keeps_the_turns_that_a_judges_model_wants(
+    server_bench: Bench, zoo: Zoo
+) -> None:
+    """What is sent back for correction alternates as well, and the item fails in its own words."""
+    await server_bench.evaluator(**JUDGE, model="zoo/words-alternate-prose")
+    await server_bench.config("good", "Name it.")
+    with pytest.raises(EvalError, match="None of 2 outputs could be scored"):
+        await server_bench.run()
+    roles = [message["role"] for message in zoo.bodies[-1]["messages"]]
+    assert roles == ["user", "assistant", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    "model", ["string-number", "label-number", "key-case", "one-element", "float"]
+)
+async def test_a_number_is_a_score_as_people_write_it(server_bench: Bench, model: str) -> None:
+    await rate_quality(server_bench, f"zoo/{model}")
+    report = await server_bench.run(eval="Quality")
+    assert [(row.mean, row.n) for row in report.table] == [(4.0, 2)]
+
+
+async def test_a_judge_that_answers_null_has_abstained(server_bench: Bench) -> None:
+    await rate_quality(server_bench, "zoo/abstains")
+    report = await server_bench.run(eval="Quality")
+    assert (report.newly_scored, report.abstentions, report.failed) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("model", ["out-of-range", "nan", "overflow", "prose"])
+async def test_a_score_that_is_none_fails_its_item(server_bench: Bench, model: str) -> None:
+    await rate_quality(server_bench, f"zoo/{model}")
+    with pytest.raises(EvalError, match="None of 2 outputs could be scored"):
+        await server_bench.run(eval="Quality")
+
+
+async def rate_quality(server_bench: Bench, model: str) -> None:
+    scores = [{"name": "Quality", "type": "five_star"}]
+    new_eval = {"scores": scores, "test_filter": "tag::eval_right"}
+    await server_bench.evaluator_of("Quality", JUDGE | {"model": model}, new_eval)
+    await server_bench.config("good", "Name it.")
+
+
+@pytest.mark.parametrize("model", ["no-quota", "quota-code", "credits-used"])
+async def test_an_account_without_credit_is_told_and_not_asked_again(
+    server_bench: Bench, zoo: Zoo, model: str
+) -> None:
+    await server_bench.evaluator(**EXACT)
+    await server_bench.config("only", "Name it.", f"zoo/{model}")
+    with pytest.raises(EvalError, match="no credit left"):
+        await server_bench.run()
+    assert len(zoo.bodies) <= 2
 
 
 async def test_hidden_tokens_of_reasoning_are_paid_as_output(server_bench: Bench) -> None:

@@ -84,6 +84,12 @@ async def test_an_answer_that_is_not_complete_is_never_served_to_others(
         "I can\u2019t help with this.",
         "Sorry, I won't do that.",
         "As an AI, I do not judge people.",
+        "As a large language model I have no opinion.",
+        "I'm afraid I can't do that.",
+        "I must respectfully decline.",
+        "I apologize, but this is not something to judge.",
+        "Es tut mir leid, das kann ich nicht beurteilen.",
+        "抱歉,我无法回答这个问题。",
     ],
 )
 async def test_a_refusal_in_words_is_not_corrected_as_bad_json(text: str) -> None:

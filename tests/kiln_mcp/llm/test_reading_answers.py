@@ -25,6 +25,15 @@ QUALITY: dict[str, Any] = {
     "required": ["quality"],
     "additionalProperties": False,
 }
+JUDGED: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "reasoning": {"type": "string", "maxLength": 1000},
+        "right": {"type": ["string", "null"], "enum": ["pass", "fail", None]},
+    },
+    "required": ["reasoning", "right"],
+    "additionalProperties": False,
+}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 PASS = {"reasoning": "checked", "right": "pass"}
 FAIL = json.dumps({"reasoning": "draft", "right": "fail"})
@@ -66,6 +75,19 @@ async def test_the_last_value_that_fits_is_the_answer(text: str) -> None:
         '{"Quality": 4}',
         '[{"quality": 4}]',
         '{"quality": 4.0}',
+        '{"score": 4}',
+        '{"quality": {"score": 4, "comment": "clear"}}',
+        "Score: 4",
+        "Quality: 4 (clear and right)",
+        "4 stars",
+        "The quality is 4.",
+        "| quality | 4 |",
+        "<score>4</score>",
+        "$\\boxed{4}$",
+        "[[4]]",
+        "4\n\nIt is clear.",
+        "★★★★☆",
+        "As in [1] and {x}, it is clear.\nQuality: 4",
     ],
 )
 async def test_a_number_that_means_one_value_is_read(text: str) -> None:
@@ -81,6 +103,12 @@ async def test_a_number_that_means_one_value_is_read(text: str) -> None:
         "null",
         "4/10",
         "4 or 5",
+        "4 - 5",
+        "4, or rather 3",
+        "★★★★☆☆",
+        "Clarity: 4\nBrevity: 2",
+        '{"score": 4, "rating": 5}',
+        '{"quality": {"clarity": 4, "brevity": 5}}',
         '{"quality": true}',
         '{"quality": "four"}',
         '{"quality": 9}',
@@ -103,6 +131,91 @@ async def test_a_word_is_a_verdict_and_the_prose_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Verdict: PASS",
+        "Final verdict: **pass**",
+        "The answer is PASS.",
+        "PASS: it matches",
+        "PASS — it matches, which nobody doubts",
+        "passed",
+        "pass ✅",
+        "“Pass”",
+        "PASS\n\nIt matches.",
+        "1. The city fits.\n2. So does the country.\nOverall verdict: pass (both fit)",
+        "<verdict>pass</verdict>",
+        '{"right": "PASS"}',
+        '{"right": "Passed", "reasoning": null}',
+        '{"verdict": "pass", "explanation": "It fits."}',
+        '{"right": "pass", "reasoning": ["It", "fits."], "confidence": 0.9}',
+        json.dumps({"right": "pass", "reasoning": "It fits. " * 200}),
+        r'{"reasoning": "By \(a\_b\) it fits.", "right": "pass"}',
+        '{"reasoning": "It fits, [1,]", "right": "pass",}',
+        "{'reasoning': 'It\\'s \"right\"', 'right': 'pass'}".replace("\\'", ""),
+        "```python\n{'reasoning': \"It's right\", 'right': 'pass'}\n```",
+    ],
+)
+async def test_a_verdict_is_read_as_people_write_it(text: str) -> None:
+    value, problem = await read_value(text, JUDGED)
+    assert problem is None
+    assert isinstance(value, dict)
+    assert value["right"] == "pass"
+    assert len(str(value["reasoning"])) <= 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not pass",
+        "I would not say pass",
+        "PASS, or rather fail",
+        "1. pass\n2. fail\nSo it goes.",
+        "yes",
+        '{"right": true, "reasoning": ""}',
+        '{"right": "pass", "verdict": "fail", "reasoning": ""}',
+        '{"Right": "pass", "RIGHT": "fail", "reasoning": ""}',
+    ],
+)
+async def test_words_that_may_mean_several_verdicts_are_none(text: str) -> None:
+    _, problem = await read_value(text, JUDGED)
+    assert problem is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "N/A",
+        "Not applicable.",
+        "Cannot be judged from this.",
+        '{"right": null}',
+        '{"right": "cannot be judged", "reasoning": ""}',
+    ],
+)
+async def test_a_judge_abstains_in_words_too(text: str) -> None:
+    value, problem = await read_value(text, JUDGED)
+    assert problem is None
+    assert isinstance(value, dict)
+    assert value["right"] is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"city": "Paris", "country": "FR", "more": 1}, {"city": "Paris"}, {"answer": "Paris"}],
+)
+async def test_an_output_that_is_no_verdict_is_not_made_to_fit(answer: dict[str, Any]) -> None:
+    names = ("city", "country")
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": list(names),
+        "additionalProperties": False,
+    }
+    _, problem = await read_value(json.dumps(answer), schema)
+    assert problem is not None
+
+
+@pytest.mark.parametrize(
     ("text", "schema", "value"),
     [
         ("4", {"type": "integer"}, 4),
@@ -122,7 +235,8 @@ async def test_a_scalar_is_read_as_its_schema_means_it(
 
 
 @pytest.mark.parametrize(
-    "number", ["NaN", "Infinity", "-Infinity", "9e999", "-1e400", "nan", "inf", "1" * 1001]
+    "number",
+    ["NaN", "NaN,", "1e999,", "Infinity", "-Infinity", "9e999", "-1e400", "nan", "inf", "1" * 1001],
 )
 async def test_a_number_that_is_not_finite_spoils_its_value(number: str) -> None:
     draft = '{"score": 1}'
@@ -179,6 +293,11 @@ JSON = st.recursive(
 def test_all_values_between_prose_are_read(values: list[dict[str, Any]], prose: str) -> None:
     text = prose.join(["", *(json.dumps(value, ensure_ascii=False) for value in values), ""])
     assert [piece.value for piece in json_pieces(text)] == values
+
+
+async def test_a_text_of_brackets_alone_is_given_up() -> None:
+    _, problem = await read_value("{ " * 100_000, ANY_OBJECT)
+    assert "brackets that begin no value" in str(problem)
 
 
 @given(st.text('{}[]",:1e\\ \n'))

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.workbench.workspace import Workspace
-from storage import ProjectStore, Task
+from storage import ProjectStore, Task, TaskOutput, TaskRun
 from storage.collaboration.sync import Sharing, fetch_project
 
 
@@ -54,3 +54,28 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
     assert [step["tool"] for step in decided["next"] if isinstance(step, dict)] == ["sync_project"]
     (task,) = await store.children(store.project, Task)
     assert task.instruction == "Ours."
+
+
+async def test_a_rating_in_a_clone_by_git_on_windows_changes_one_file_by_its_lines(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    hub, clone = tmp_path / "hub.git", tmp_path / "clone"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    run = await store.save(TaskRun(input="hi", output=TaskOutput(output="hello")), parent=task)
+    await _call(workspace, "share_project", address=str(hub))
+    await _call(workspace, "sync_project")
+    settings = ["-c", "core.autocrlf=true"]
+    subprocess.run(["git", "clone", "-q", *settings, str(hub), str(clone)], check=True)  # noqa: ASYNC221
+    tools = installed_catalogue()
+    rating: dict[str, JsonValue] = {"project": str(clone), "run": run.id, "stars": 4}
+    await tools.perform(workspace, "rate_run", rating)
+    answer = await tools.perform(workspace, "sync_project", {"project": str(clone)})
+    assert answer["is_sent"] is True
+    show = ["git", "show", "--format=", "--numstat", "main"]
+    changes = subprocess.run(show, cwd=hub, check=True, capture_output=True, text=True).stdout  # noqa: ASYNC221
+    [(added, removed, path)] = [line.split("\t") for line in changes.splitlines()]
+    assert path.endswith("task_run.kiln")
+    assert int(added) < 15
+    assert int(removed) <= 1

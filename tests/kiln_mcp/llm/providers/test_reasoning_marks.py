@@ -20,7 +20,18 @@ WITH_MARKS = [
     HARMONY,
     HARMONY.removesuffix("<|return|>"),
     "<|start|>assistant" + HARMONY,
+    HARMONY.removeprefix("<|channel|>analysis"),
+    HARMONY.removeprefix("<|channel|>analysis<|message|>"),
     "analysisIt is Paris.assistantfinalParis",
+    "<THINK>It is Paris.</THINK>Paris",
+    "<Thinking>It is Paris.</thinking>\nParis",
+    "\ufeff<think>It is Paris.</think>Paris",
+    "It is Paris.</think>Paris",
+    "It is Paris.\n</Think>\nParis",
+    "<think>\n</think><think>It is Paris.</think>\nParis",
+    "<|START_THINKING|>It is Paris.<|END_THINKING|><|START_RESPONSE|>Paris<|END_RESPONSE|>",
+    "<|begin_of_thought|>It is Paris.<|end_of_thought|>\n"
+    "<|begin_of_solution|>Paris<|end_of_solution|>",
 ]
 WITHOUT_MARKS = [
     "Paris",
@@ -28,6 +39,9 @@ WITHOUT_MARKS = [
     "analysis",
     "analysis of Paris",
     "analysisParis",
+    "Write analysis, then assistantfinal, then Paris",
+    "Paris<|START_RESPONSE|>",
+    "it is closed by</think>, as ever",
     "Write </think> to close it, and `</think>`\nto quote it",
     "The pair <think>\n</think>\nis written so",
 ]
@@ -46,6 +60,14 @@ def test_a_text_without_reasoning_stays_as_it_is(content: str) -> None:
 @pytest.mark.parametrize("opening", [opening for opening, _ in PAIRS])
 def test_reasoning_that_was_cut_off_is_no_answer(opening: str) -> None:
     assert split_reasoning(f"{opening}so far", "") == ("", "so far")
+
+
+def test_bare_harmony_is_read_whatever_its_first_letter_is() -> None:
+    assert split_reasoning("analysisthe user asksassistantfinalParis", "") == (
+        "Paris",
+        "the user asks",
+    )
+    assert split_reasoning("assistantfinalParis", "") == ("Paris", "")
 
 
 def test_harmony_reasoning_that_was_cut_off_is_no_answer() -> None:
