@@ -35,6 +35,12 @@ OUTPUTS: Final = (
     "summary",
     "highlights",
     "solution",
+    "correctlabel",
+    "correctanswer",
+    "expectedanswer",
+    "referenceanswer",
+    "goldanswer",
+    "gold",
 )
 
 _SIGNS = re.compile(r"[\s_-]+")

@@ -75,6 +75,7 @@ class SQuAD:
             () if answers else (UNANSWERABLE,),
             topic_of(fields.get("title")),
             alternatives=tuple(dict.fromkeys(answer for answer in answers if answer != answers[0])),
+            is_open=not answers,
         )
 
 
@@ -96,8 +97,9 @@ class Inspect:
     name = "Inspect samples"
 
     def fits(self, row: Row) -> bool:
-        """Whether a row has an input and a target."""
-        return {"input", "target"} <= row_keys(row)
+        """Whether a row has an input and a target; a log's messages are what a model said."""
+        is_request = "messages" in (object_of(fields_of(row).get("input")) or {})
+        return {"input", "target"} <= row_keys(row) and not is_request
 
     def read(self, row: Row) -> Example:
         """Return the example of a row; choices follow the input with their letters.
@@ -135,9 +137,10 @@ class Promptfoo:
         variables = object_of(fields.get("vars"))
         if not variables:
             raise ValueError("it has no vars")
-        assertions = (object_of(entry) for entry in list_of(fields.get("assert")) or [])
+        assertions = [object_of(entry) for entry in list_of(fields.get("assert")) or []]
         values = [entry.get("value") for entry in assertions if entry and _is_exact(entry)]
-        return _example_of_payloads(row, variables, next(iter(values), None))
+        example = _example_of_payloads(row, variables, next(iter(values), None))
+        return replace(example, is_open=bool(assertions) and not values)
 
 
 def _is_exact(assertion: Mapping[str, object]) -> bool:
@@ -163,12 +166,13 @@ class PromptfooTable:
         variables = {key: value for key, value in cells.items() if not key.startswith("__")}
         if not variables:
             raise ValueError("it has no variable")
-        expected = (
+        expected = [
             _expected(text_of_value(value))
             for key, value in cells.items()
             if key.casefold().startswith("__expected")
-        )
-        example = Example(_only_value(variables), next(filter(None, expected), None))
+        ]
+        reference = next(filter(None, expected), None)
+        example = Example(_only_value(variables), reference, is_open=None in expected)
         return replace(example, whole_input=variables)
 
 

@@ -53,6 +53,11 @@ def mapping_guess(shape: str | None, columns: Sequence[str]) -> ColumnMapping | 
     )
 
 
+def is_like_output(column: str) -> bool:
+    """Whether a usual name for right outputs is a part of a column's name."""
+    return any(name in plain_name(column) for name in OUTPUTS)
+
+
 def _first(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
     """Return the column with the most usual of some names, or with one as a part of its name."""
     exact = next((columns[name] for name in names if name in columns), None)

@@ -75,12 +75,12 @@ def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:
 
 
 SHAPES: Final[tuple[Shape, ...]] = (
+    Inspect(),
     OpenAIChat(),
     ShareGPT(),
     Instructions(),
     SQuAD(),
     OpenAIEvals(),
-    Inspect(),
     Promptfoo(),
     PromptfooTable(),
     LangSmithExamples(),

@@ -196,7 +196,7 @@ def _unpack(file: IO[bytes], content: IO[bytes], name: str) -> None:
                     raise unusable_table(f"{name} unpacks to more than {_LARGEST:,} bytes")
                 content.write(chunk)
     except (OSError, EOFError, zlib.error) as fault:
-        raise unusable_table(f"{name} cannot be content ({fault})") from fault
+        raise unusable_table(f"{name} cannot be unpacked ({fault})") from fault
 
 
 def _digest(file: IO[bytes]) -> bytes:

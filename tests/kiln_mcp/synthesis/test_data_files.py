@@ -135,3 +135,49 @@ async def test_a_row_that_is_too_long_or_too_deep_costs_itself_alone(
     huge = f"input,output\na,b\n{'x' * (9 << 20)},y\ne,f\n".encode()
     report = await add(workspace, tmp_path, "cells.csv", huge)
     assert (report["new_items"], report["bad_row_count"]) == (1, 1)
+
+
+async def test_a_title_above_the_names_of_the_columns_is_passed_over(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [("Our test cases",), (), ("Topic", "Question", "Answer"), ("geo", "Wo?", "Hier")]
+    await add(workspace, tmp_path, "title.xlsx", workbook(rows, other="Notes")(), sheet="Data")
+    assert await pairs(workspace) == [("Wo?", "Hier")]
+
+
+async def test_a_sheet_without_rows_is_refused_with_the_names_of_the_others(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = workbook([("Read me",)], other="Cases")()
+    with pytest.raises(WorkbenchError, match="'Data' has no row.*name another sheet: Cases"):
+        await add(workspace, tmp_path, "book.xlsx", content, sheet="Data")
+
+
+async def test_a_column_that_may_hold_the_outputs_is_asked_about(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b"question,my_answer_text,number\nWo?,Hier,7\nWer?,Ich,8\n"
+    with pytest.raises(WorkbenchError, match='"output": "my_answer_text"'):
+        await add(workspace, tmp_path, "cases.csv", content)
+    report = await add(workspace, tmp_path, "cases.csv", b"question,number\nWo?,7\n", preview=True)
+    assert report["columns_not_used"] == ["number"]
+
+
+async def test_a_truncated_answer_stays_one_when_a_table_of_ours_is_read(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b"input,output,model,tags\nWo?,Hie,gpt-4o,answer_truncated\n"
+    await add(workspace, tmp_path, "runs.csv", content)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    (run,) = await store.children(task, TaskRun)
+    assert (run.answer_state, run.is_usable) == ("truncated", False)
+
+
+async def test_an_output_that_the_dataset_has_otherwise_leads_to_its_run(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    await add(workspace, tmp_path, "a.csv", b"input,output\nWo?,Hier\n")
+    for more in ({}, {"contradictions": "first"}):
+        report = await add(workspace, tmp_path, "b.csv", b"input,output\nWo?,Dort\n", **more)
+        assert [step["tool"] for step in report["next"]] == ["repair_run", "split_data"]  # pyright: ignore
