@@ -41,6 +41,7 @@ OUTPUTS: Final = (
     "referenceanswer",
     "goldanswer",
     "gold",
+    "chosen",
 )
 
 _SIGNS = re.compile(r"[\s_-]+")

@@ -23,6 +23,9 @@ from storage.exchange.refusals import unusable_table
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
 _DELIMITERS: Final = ",;\t|"
+_MOST_TITLES: Final = 10
+_TITLE = re.compile(r"([^,;\t|\"]*)([,;\t|])\2*\s*")
+"""A line whose cells are empty but for the first."""
 _NO_DELIMITER: Final = "\x1f"
 """Of a table with one column."""
 _SAMPLE_LINES: Final = 60
@@ -49,6 +52,7 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         first += 1
     separator = _SEPARATOR_LINE.match(lines[first]) if first < len(lines) else None
     first += separator is not None
+    first += _title_length(lines[first : first + _MOST_TITLES])
     sample = lines[first : first + _SAMPLE_LINES]
     header, delimiter = _header(sample, separator.group(1) if separator else None)
     ours = set(COLUMNS) <= set(header)
@@ -63,6 +67,15 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
             fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
             yield number, fault or (_without_escapes(row) if ours else row)
+
+
+def _title_length(lines: Sequence[str]) -> int:
+    """Return how many lines are a title above the names of the columns: they fill one cell each."""
+    match = _TITLE.fullmatch(lines[0]) if lines else None
+    if match is None or plain_name(match.group(1)) in INPUTS:
+        return 0
+    is_title = (_TITLE.fullmatch(line) is not None or not line.strip() for line in lines)
+    return next((place for place, fits in enumerate(is_title) if not fits), 0)
 
 
 def _is_read(text: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Final, cast
 
 from storage.exchange.column_names import INPUTS, plain_name
 from storage.exchange.columns import Row
-from storage.exchange.examples import list_of, object_of
+from storage.exchange.examples import list_of, messages_of, object_of
 
 _LISTS: Final = ("data", "tests", "rows", "items", "examples", "samples")
 _FEWEST_COLUMNS: Final = 2
@@ -47,7 +47,8 @@ def column_rows(document: Row) -> list[Row] | None:
     cells = [column for column in columns if column is not None]
     if len(cells) < max(len(columns), _FEWEST_COLUMNS) or len(set(map(len, cells))) > 1:
         return None
-    if len(cells[0]) < _FEWEST_ROWS:
+    is_talk = any(messages_of(column) is not None for column in cells)
+    if len(cells[0]) < _FEWEST_ROWS or is_talk:
         return None
     return [dict(zip(document, row, strict=True)) for row in zip(*cells, strict=True)]
 

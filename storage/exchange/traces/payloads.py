@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from storage.exchange.examples import calls_of, conversation, is_empty, list_of, object_of, text_of_value
+from storage.exchange.examples import (
+    calls_of,
+    conversation,
+    is_empty,
+    list_of,
+    object_of,
+    text_of_value,
+)
 from storage.exchange.traces.messages import chat_messages
 from storage.exchange.traces.spans import Message
 

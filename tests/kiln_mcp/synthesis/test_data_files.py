@@ -143,6 +143,10 @@ async def test_a_title_above_the_names_of_the_columns_is_passed_over(
     rows = [("Our test cases",), (), ("Topic", "Question", "Answer"), ("geo", "Wo?", "Hier")]
     await add(workspace, tmp_path, "title.xlsx", workbook(rows, other="Notes")(), sheet="Data")
     assert await pairs(workspace) == [("Wo?", "Hier")]
+    text = b"Our test cases,,\r\n,,\r\nTopic,Question,Answer\r\ngeo,Wer?,Ich\r\ngeo,Was?\r\n"
+    report = await add(workspace, tmp_path, "title.csv", text)
+    assert await pairs(workspace) == [("Wer?", "Ich"), ("Wo?", "Hier")]
+    assert report["bad_rows"] == ["line 5: its output is empty, and other rows have one"]
 
 
 async def test_a_sheet_without_rows_is_refused_with_the_names_of_the_others(

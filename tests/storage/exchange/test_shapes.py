@@ -30,6 +30,7 @@ ROWS: list[tuple[str, Row]] = [
     ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
     ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
     ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
+    ("usual columns", {"prompt": "Where is Oslo?", "chosen": "In Norway", "rejected": "In Rome"}),
 ]  # fmt: skip
 
 
@@ -193,7 +194,13 @@ def test_a_document_of_columns_has_a_row_for_each_place(document: Row) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [{"input": ["a", "b"], "output": "c"}, {"input": ["a"], "output": ["c"]}, {"a": [1, 2]}]
+    "row",
+    [
+        {"input": ["a", "b"], "output": "c"},
+        {"input": ["a"], "output": ["c"]},
+        {"a": [1, 2]},
+        {"chosen": [ASK, ANSWER], "rejected": [ASK, ANSWER]},
+    ],
 )
 def test_a_row_that_holds_lists_stays_one_row(row: Row) -> None:
     assert column_rows(row) is None
