@@ -208,6 +208,10 @@ class EvaluatorDefinition(BaseModel):
         del task
         return {}
 
+    def check_fields(self, task: Task) -> None:
+        """Refuse settings for fields that the task's output does not have."""
+        del task
+
     async def check_logic(self) -> None:
         """Refuse patterns, expressions, templates or code that cannot be used.
 

@@ -226,7 +226,7 @@ def conversation(messages: Sequence[Message], reference: object | None = None) -
     turns = [message for message in question if message["role"] not in ("system", "developer")]
     if not any(message["role"] == "user" for message in turns):
         raise ValueError("its messages have no message of a user before the last answer")
-    text = _content(turns[0]) if len(turns) == 1 else "\n\n".join(map(_line, turns))
+    text = _content(turns[0]) if len(turns) == 1 else "\n\n".join(map(message_line, turns))
     if not text.strip():
         raise ValueError("the user's message is empty")
     return Example(text, reference, messages=tuple(messages))
@@ -244,7 +244,8 @@ def calls_of(message: Message) -> object | None:
     ] or None
 
 
-def _line(message: Message) -> str:
+def message_line(message: Message) -> str:
+    """Return a message as one text: who says what, and what it calls."""
     calls = message.get("tool_calls")
     content = _content(message)
     if calls:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -153,7 +154,7 @@ async def test_a_sheet_without_rows_is_refused_with_the_names_of_the_others(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     content = workbook([("Read me",)], other="Cases")()
-    with pytest.raises(WorkbenchError, match="'Data' has no row.*name another sheet: Cases"):
+    with pytest.raises(WorkbenchError, match=r"'Data' has no row.*name another sheet: Cases"):
         await add(workspace, tmp_path, "book.xlsx", content, sheet="Data")
 
 
@@ -182,6 +183,8 @@ async def test_an_output_that_the_dataset_has_otherwise_leads_to_its_run(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     await add(workspace, tmp_path, "a.csv", b"input,output\nWo?,Hier\n")
-    for more in ({}, {"contradictions": "first"}):
+    choices: list[dict[str, JsonValue]] = [{}, {"contradictions": "first"}]
+    for more in choices:
         report = await add(workspace, tmp_path, "b.csv", b"input,output\nWo?,Dort\n", **more)
-        assert [step["tool"] for step in report["next"]] == ["repair_run", "split_data"]  # pyright: ignore
+        steps = cast("list[dict[str, str]]", report["next"])
+        assert [step["tool"] for step in steps] == ["repair_run", "split_data"]
