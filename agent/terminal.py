@@ -134,12 +134,15 @@ async def _run_session(options: Options) -> bool:
             name = options.model or "no model yet"
             screen.say(f"Chat {session.chat} with {name}. /help lists the commands.")
             screen.say("" if options.model else HELP)
-        if options.resume:
-            await session.resume(options.resume)
-        try:
-            await session.run()
-        finally:
-            screen.settle()
+        async with anyio.create_task_group() as group:
+            if interactive and options.model:  # while the person types
+                group.start_soon(engine.prepare, options.model)
+            if options.resume:
+                await session.resume(options.resume)
+            try:
+                await session.run()
+            finally:
+                screen.settle()
     return session.failed
 
 

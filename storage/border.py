@@ -25,6 +25,8 @@ FOREIGN: Final = f"{TRASH}/foreign"
 """Journals that no process of this person on this machine began."""
 QUESTIONS: Final = "questions"
 _TOP_FOLDERS: Final = frozenset(place.folder for place in children_of(Project))
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+_GIT_NAMES: Final = frozenset({".git", "git~1"})
 _OWN: Final = frozenset({PENDING, FOREIGN})
 
 
@@ -50,11 +52,13 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         UnsafePath: It leads out, into git's folder, or where no record lies.
     """
     parts = path.split("/")
-    if any(part in {"", ".", ".."} or _is_foul(part) for part in parts):
-        raise UnsafePath(path)
-    if any(map(is_git_name, parts)):
+    for part in parts:
+        if part in _NO_NAMES or _is_foul(part):
+            raise UnsafePath(path)
+    bare_names = [_bare(part) for part in parts]
+    if any(map(_is_git_bare, bare_names)):
         raise UnsafePath(path, "belongs to git")
-    if any(is_trash_name(part) and (place or part != TRASH) for place, part in enumerate(parts)):
+    if TRASH in bare_names[1:] or (bare_names[0] == TRASH != parts[0]):
         raise UnsafePath(path, "belongs to the trash")
     if parts[0] == TRASH:
         if len(parts) == 1 or "/".join(parts[:2]) in _OWN:
@@ -76,8 +80,11 @@ def _is_in_layout(parts: list[str]) -> bool:
 
 def is_git_name(part: str) -> bool:
     """Whether some system takes a name for git's own folder, or for none."""
-    bare = _bare(part)
-    return not bare or bare.partition(":")[0] in {".git", "git~1"}
+    return _is_git_bare(_bare(part))
+
+
+def _is_git_bare(bare: str) -> bool:
+    return not bare or bare.partition(":")[0] in _GIT_NAMES
 
 
 def is_trash_name(part: str) -> bool:

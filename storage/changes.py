@@ -23,10 +23,10 @@ from storage.errors import (
 )
 from storage.files import read_plain
 from storage.format.layout import SCORER_FILE, folder_of, place_of
-from storage.format.record_text import parse_record, read_record, revision_of
+from storage.format.record_text import parse_record, revision_of
 from storage.format.validation import Ancestors
 from storage.index.rows import name_of
-from storage.records import CodeEval, EvalConfig, EvalRun, Origin, Record, Task, TaskRun
+from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
 from storage.records.names import display_label, folder_name
 from storage.refusals import already_deleted, invalid_record
 from storage.text.json_text import patch_json, write_json
@@ -131,8 +131,9 @@ class Change:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        is_whole = expected is None and isinstance(record, TaskRun | EvalRun)
-        self._note(FileEdit(path, content, expected, below, record=record if is_whole else None))
+        # The text of a new record spells it whole; one that is changed keeps what its file had.
+        index_record = record if expected is None else None
+        self._note(FileEdit(path, content, expected, below, record=index_record))
         if expected is None:
             self._note_code(record, path)
         self.files += files_to_copy(record, path)
@@ -169,12 +170,16 @@ class Change:
             content = _encode(
                 changed, lambda: patch_json(current.decode("utf-8"), old_data, new_data)
             )
+            results.append(changed)
             return None if content == current else content
 
+        results: list[R] = []
         earlier_edit = self._edit_of(path)
         current = earlier_edit.content if earlier_edit else self._on_disk(path)
-        content = self._rewrite(path, None, current, rewrite)
-        return record if content is None else read_record(kind, content, path)
+        content = self._rewrite(path, None, current, rewrite, lambda: results[-1])
+        if content is None:
+            return record
+        return results[-1].at(Origin(path, revision_of(content)))
 
     def save_once(
         self, new: NewRecord[R], parent: Record, is_it: Callable[[R], bool]
@@ -251,7 +256,12 @@ class Change:
         self._rewrite(path, below, current, rewrite)
 
     def _rewrite(
-        self, path: str, below: str | None, current: bytes | None, rewrite: Rewrite
+        self,
+        path: str,
+        below: str | None,
+        current: bytes | None,
+        rewrite: Rewrite,
+        index_record: Callable[[], Record | None] = lambda: None,
     ) -> bytes | None:
         """Note an edit that commutes and return the file's new content; None for no change."""
         content = rewrite(current)
@@ -261,7 +271,7 @@ class Change:
         first = earlier_edit.rewrite if earlier_edit else None
         expected = None if current is None else revision_of(current)
         combination = rewrite if first is None else _compose(first, rewrite)
-        self._note(FileEdit(path, content, expected, below, combination))
+        self._note(FileEdit(path, content, expected, below, combination, index_record()))
         return content
 
     def _note_code(self, record: Record, path: str) -> None:
@@ -279,7 +289,9 @@ class Change:
             self.edits.append(edit)
         else:
             rewrite = edit.rewrite if earlier_edit.rewrite else None
-            combination = replace(earlier_edit, content=edit.content, rewrite=rewrite)
+            combination = replace(
+                earlier_edit, content=edit.content, rewrite=rewrite, record=edit.record
+            )
             self.edits[self._places[edit.path]] = combination
 
     def _edit_of(self, path: str) -> FileEdit | None:
@@ -339,7 +351,7 @@ class Change:
 
     def _on_disk(self, path: str) -> bytes:
         try:
-            return read_plain(self.folder / path)
+            return read_plain(f"{self.folder}/{path}")
         except FileNotFoundError as error:
             raise StaleRevision(path, None, None) from error
         except OSError as error:

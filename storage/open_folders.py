@@ -76,7 +76,7 @@ class OpenFolders:
         (source_folder, _, source_name), (target_folder, _, target_name) = (
             path.rpartition("/") for path in (source, target)
         )
-        with disk_errors(self._project / target):
+        with disk_errors(f"{self._project}/{target}"):
             if not _CAN_OPEN:
                 self.make(target_folder)
                 (self._project / source).replace(self._project / target)

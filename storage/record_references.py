@@ -1,6 +1,7 @@
 """Find the records that refer to others, before those are deleted."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ _REFERRERS: Mapping[str, frozenset[str]] = {
     "reranker_config": frozenset({"rag_config"}),
 }
 """Which kinds hold ids of a kind that they cannot do without; where something came from is none."""
+_NUMBER = re.compile(rb"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +63,30 @@ def surroundings(
         folders: Their folders, within the project.
     """
     referrers = _REFERRERS.get(kind, frozenset[str]())
-    starts = tuple(f"{folder}/" for folder in folders)
+    tops = set(folders)
     own = {f"{folder}/{kind}.kiln" for folder in folders}
-    id_bytes = [record_id.encode() for record_id in ids]
+    numbers = {record_id.encode() for record_id in ids if record_id.isdecimal()}
+    words = [record_id.encode() for record_id in ids if not record_id.isdecimal()]
     below: Counter[str] = Counter()
     referring: Counter[str] = Counter()
     for path in _records(project):
         its_kind = PurePosixPath(path).stem
-        if path.startswith(starts):
+        if not tops.isdisjoint(_folders_of(path)):
             below[its_kind] += path not in own
         elif its_kind in referrers:
             with suppress(OSError):  # a pipe, or gone meanwhile
                 content = read_plain(project / path)
-                referring[its_kind] += any(value in content for value in id_bytes)
+                is_named = not numbers.isdisjoint(_NUMBER.findall(content))
+                referring[its_kind] += is_named or any(word in content for word in words)
     return Surroundings(dict(+below), dict(+referring))
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    """Yield the folders of a file, within the project, the innermost first."""
+    end = path.rfind("/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind("/", 0, end)
 
 
 def _records(project: Path) -> Iterator[str]:

@@ -89,6 +89,10 @@ def _inspector_is_there() -> bool:
     return "MCP_INSPECTOR" in os.environ
 
 
+def _conformance_suite_is_there() -> bool:
+    return "MCP_CONFORMANCE" in os.environ
+
+
 def _client_libraries_are_there() -> bool:
     return Path(os.environ.get("CLIENTS_PYTHON", "/nonexistent")).exists()
 
@@ -105,6 +109,10 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "inspector": (
         _inspector_is_there,
         "the MCP Inspector is missing: set MCP_INSPECTOR to the command that starts it",
+    ),
+    "conformance": (
+        _conformance_suite_is_there,
+        "MCP's conformance suite is missing: set MCP_CONFORMANCE to the command that starts it",
     ),
     "clients": (
         _client_libraries_are_there,

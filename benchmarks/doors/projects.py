@@ -71,7 +71,9 @@ async def evaluator(store: ProjectStore, parent: Eval, name: str, properties: ob
     return await store.save(record, parent=parent)
 
 
-async def run_config(store: ProjectStore, task: Task, name: str) -> TaskRunConfig:
+async def run_config(
+    store: ProjectStore, task: Task, name: str, temperature: float = 0.0
+) -> TaskRunConfig:
     record = TaskRunConfig.model_validate(
         {
             "name": name,
@@ -80,7 +82,7 @@ async def run_config(store: ProjectStore, task: Task, name: str) -> TaskRunConfi
                 "model_provider_name": "local",
                 "prompt_id": "simple_prompt_builder",
                 "top_p": 1.0,
-                "temperature": 0.0,
+                "temperature": temperature,
                 "structured_output_mode": "default",
             },
         }
@@ -120,7 +122,7 @@ async def measured_project(folder: Path, home: Path, items: int, *, verdicts: bo
         check = await evaluator(store, measured, "check", CHECK)
         await evaluator(store, measured, "judge", judge_properties("judge"))
         await evaluator(store, measured, "same judge", judge_properties("judge"))
-        other = judge_properties("judge", "Look for thanks.")
+        other = judge_properties("judge", "Look for friendly words.")
         await evaluator(store, measured, "other judge", other)
         await store.save(measured.replace(current_config_id=check.id))
         for name, fails in (("A", 3), ("B", 5)):

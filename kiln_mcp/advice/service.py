@@ -78,7 +78,12 @@ class ProjectDescription(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-@capability(effect=Effect.READS, title="Describe a project")
+@capability(
+    effect=Effect.READS,
+    title="Describe a project",
+    search_hint="status, overview, where are we, what is missing or weak, what should I do next",
+    always_load=True,
+)
 async def describe_project(
     workspace: Workspace,
     project: ProjectReference,

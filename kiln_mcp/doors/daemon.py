@@ -8,7 +8,6 @@ can read. It ends by itself after a time without requests and without unfinished
 import json
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -31,12 +30,14 @@ from kiln_mcp.doors.border.connections import (
     allow_files,
     limits_by_files,
 )
+from kiln_mcp.doors.border.credentials import HOST, Credentials, listen, read_token
 from kiln_mcp.doors.border.lent_variables import LentVariables
 from kiln_mcp.doors.border.log_limit import LogLimit
+from kiln_mcp.doors.border.origins import LOCAL_ORIGINS
 from kiln_mcp.doors.border.socket_file import listen_at_home, remove_socket
-from kiln_mcp.doors.guard import HOST, LOCAL_NAMES, Activity, Entrance, Guard
+from kiln_mcp.doors.guard import LOCAL_NAMES, Activity, Entrance, Guard
 from kiln_mcp.doors.preload import Preload
-from kiln_mcp.doors.server import build_server
+from kiln_mcp.doors.server import ServerExtension, build_server
 from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.home import prepare_home
 from kiln_mcp.settings import Settings
@@ -51,33 +52,46 @@ _log = logging.getLogger(__name__)
 
 
 def build_app(
-    workspace: Workspace, catalogue: Catalogue, entrance: Entrance, activity: Activity
+    workspace: Workspace,
+    catalogue: Catalogue,
+    entrance: Entrance,
+    activity: Activity,
+    extensions: Sequence[ServerExtension] = (),
 ) -> Guard:
     """Return the daemon's web application: MCP at /mcp, behind the guard."""
-    app = build_server(nullcontext(workspace), catalogue).streamable_http_app(
+    app = build_server(nullcontext(workspace), catalogue, extensions).streamable_http_app(
         max_request_body_size=LARGEST_BODY,
         transport_security=TransportSecuritySettings(
             enable_dns_rebinding_protection=True,
             allowed_hosts=[f"{name}:*" for name in LOCAL_NAMES],
-            allowed_origins=sorted(entrance.origins),
+            allowed_origins=[pattern for name in LOCAL_ORIGINS for pattern in (name, f"{name}:*")],
         ),
     )
     return Guard(app, entrance, activity, workspace.engine.orders.give_back)
 
 
 async def serve(
-    settings: Settings, catalogue: Catalogue, *, port: int = 0, idle_s: float = IDLE_S
+    settings: Settings,
+    catalogue: Catalogue,
+    *,
+    port: int = 0,
+    token_file: Path | None = None,
+    idle_s: float = IDLE_S,
+    extensions: Sequence[ServerExtension] = (),
 ) -> None:
     """Serve this home until it is asked to stop, or is idle without unfinished jobs.
 
     Args:
         settings: The person's settings.
         catalogue: The capabilities.
-        port: The port on 127.0.0.1; 0 for any free port.
+        port: The port on 127.0.0.1; 0 for the one of the last start, or any free one.
+        token_file: The file with the token; None for the token of the last start.
         idle_s: Seconds without a request after which the daemon ends.
+        extensions: More that its server should answer.
 
     Raises:
         AlreadyServing: Another daemon serves this home.
+        Refusal: The port is in use, or the file holds no token.
     """
     home = settings.home
     await anyio.to_thread.run_sync(prepare_home, home)
@@ -87,27 +101,33 @@ async def serve(
     except Timeout as error:
         raise AlreadyServing(home) from error
     try:
+        token = "" if token_file is None else await anyio.to_thread.run_sync(read_token, token_file)
         # Each client has a folder of its own, so a relative path has no meaning here.
         async with catalogue.open_workspace(replace(settings, started_in=None)) as workspace:
-            await _serve(workspace, catalogue, port, idle_s)
+            await _serve(workspace, catalogue, Credentials(port, token), idle_s, extensions)
     finally:
         lock.release()
 
 
-async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: float) -> None:
+async def _serve(
+    workspace: Workspace,
+    catalogue: Catalogue,
+    request: Credentials,
+    idle_s: float,
+    extensions: Sequence[ServerExtension],
+) -> None:
     settings = workspace.settings
     home, log = settings.home, LogLimit(settings.home / "daemon.log")
-    listener = socket.create_server((HOST, port), backlog=128)
-    port = listener.getsockname()[1]
+    listener, credentials = await anyio.to_thread.run_sync(listen, home, request)
     unix_socket = await anyio.to_thread.run_sync(listen_at_home, home)
     path = None if unix_socket is None else unix_socket[1]
     listeners = [listener] if unix_socket is None else [listener, unix_socket[0]]
-    token, activity = secrets.token_urlsafe(32), Activity()
+    activity = Activity()
     variables = LentVariables(os.environ, settings.engine.server_file)
-    entrance = Entrance(token, port, variables)
+    entrance = Entrance(credentials.token, variables)
     allow_files()
     server = Server(
-        _web_settings(build_app(workspace, catalogue, entrance, activity)),
+        _web_settings(build_app(workspace, catalogue, entrance, activity, extensions)),
         listeners,
         Connections(limits_by_files()),
     )
@@ -115,7 +135,7 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
 
     async def announce_and_watch() -> None:
         # The sockets listen already: a client that connects too early waits for uvicorn.
-        await anyio.to_thread.run_sync(_announce, file, port, path, token)
+        await anyio.to_thread.run_sync(_announce, file, credentials, path)
         last_problem, preload = "", Preload()
         while not (activity.idle_for(idle_s) and await _is_idle(workspace)):
             last_problem = await _continue_jobs(workspace, last_problem)
@@ -180,11 +200,11 @@ async def _is_idle(workspace: Workspace) -> bool:
     return workspace.job_client is None or await workspace.job_client.count_unfinished() == 0
 
 
-def _announce(file: Path, port: int, path: Path | None, token: str) -> None:
+def _announce(file: Path, credentials: Credentials, path: Path | None) -> None:
     """Write the daemon's address and token to a file that only its person can read, atomically."""
     fresh = file.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    content: dict[str, object] = {"port": port, "token": token}
+    content: dict[str, object] = {"port": credentials.port, "token": credentials.token}
     content |= {"pid": os.getpid(), "version": __version__}
     if path is not None:
         content["socket"] = str(path)
@@ -192,4 +212,4 @@ def _announce(file: Path, port: int, path: Path | None, token: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump(content, stream)
     fresh.replace(file)
-    _log.info("Serving on %s:%s", HOST, port)
+    _log.info("Serving on %s:%s", HOST, credentials.port)

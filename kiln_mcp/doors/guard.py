@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.connections import connection_of
+from kiln_mcp.doors.border.credentials import HOST
 from kiln_mcp.doors.border.lent_variables import LendingError, LentVariables
+from kiln_mcp.doors.border.origins import admitting_page, is_local, preflight_answer
 from kiln_mcp.doors.server.calls import client_of
 
 LARGEST_KEYS: Final = 2**16
 BODY_PIECE_WITHIN_S: Final = 15.0
 """Seconds that a client may be silent in the middle of a request's body."""
-HOST: Final = "127.0.0.1"
 LOCAL_NAMES: Final = frozenset({HOST, "localhost"})
 
 
@@ -64,18 +65,11 @@ class Entrance:
 
     Attributes:
         token: The token that a request must carry.
-        port: The daemon's port; pages of its address may ask it too.
         variables: The variables that clients lend.
     """
 
     token: str = field(repr=False)
-    port: int
     variables: LentVariables
-
-    @property
-    def origins(self) -> frozenset[str]:
-        """The origins of pages that may ask."""
-        return frozenset(f"http://{name}:{self.port}" for name in LOCAL_NAMES)
 
 
 class Guard:
@@ -106,10 +100,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers, scope["method"])
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        send = admitting_page(send, headers)
         connection = connection_of(scope)
         if connection is None:
             await self._answer(scope, receive, send)
@@ -147,12 +143,15 @@ class Guard:
             return
         await JSONResponse({"taken": True})(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> Response | None:
+    def _refusal(self, headers: Headers, method: str) -> Response | None:
+        """Return the answer to a request that does not pass; None if it passes."""
         host = headers.get("host", "").rpartition(":")[0]
         if host not in LOCAL_NAMES:  # a foreign name that resolves to this machine
             return _rejection("Wrong Host.", 421)
-        if not set(headers.getlist("origin")) <= self._entrance.origins:
-            return _rejection("Only pages of the daemon's own address may ask it.", 403)
+        if not is_local(headers.getlist("origin")):
+            return _rejection("Only pages of this machine may ask the daemon.", 403)
+        if preflight := preflight_answer(headers, method):
+            return preflight
         credentials = [value.encode() for value in headers.getlist("authorization")]
         if len(credentials) != 1 or not hmac.compare_digest(credentials[0], self._expected):
             sentence = "The request needs the daemon's token: daemon.json in the home holds it."

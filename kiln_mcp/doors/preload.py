@@ -4,6 +4,7 @@ The first job would wait for them: DBOS, SQLAlchemy and aiohttp take two thirds 
 daemon that just started answers its first calls before.
 """
 
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -20,11 +21,12 @@ MODULES: Final = (
     "sqlalchemy",
     "psycopg",
     "dbos",
-    "kiln_mcp.jobs.runner",
+    "kiln_mcp.jobs.job_runner",
 )
 """In the order of import; each is a short wait for a request that comes meanwhile."""
 QUIET_S: Final = 1.0
 """Seconds without a request before each import."""
+_log = logging.getLogger(__name__)
 
 
 class Preload:
@@ -50,5 +52,8 @@ class Preload:
 
 
 def _import(name: str) -> None:
-    with no_collection():
-        import_module(name)
+    try:
+        with no_collection():
+            import_module(name)
+    except ImportError as error:  # who needs it says so
+        _log.warning("%s could not be imported ahead: %s", name, error)

@@ -285,8 +285,10 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
     if request.sample:
         resolved_config = replace(resolved_config, sample=request.sample)
     production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, resolved_config)
-    return output.replace(eval_source=item.source), production.usage.hidden_tokens
+    output = to_task_run(
+        production, item.task_input, request.run_config, resolved_config, item.source
+    )
+    return output, production.usage.hidden_tokens
 
 
 def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:

@@ -65,7 +65,11 @@ ALL_ITEMS = ItemChoice()
 MOST_REPEATS: Final = 100
 
 
-@capability(effect=Effect.WRITES, title="Create an evaluator")
+@capability(
+    effect=Effect.WRITES,
+    title="Create an evaluator",
+    search_hint="set up a judge, LLM as a judge, scorer, grader, metric, check, regex, assertion",
+)
 async def create_evaluator(
     workspace: Workspace,
     project: ProjectReference,
@@ -150,7 +154,13 @@ async def _save_evaluator(
     return eval_record
 
 
-@capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Run an eval",
+    runs=Runs.AS_JOB,
+    search_hint="test, measure, benchmark, pass rate, accuracy, regression, how good is it",
+    always_load=True,
+)
 async def run_eval(
     workspace: Workspace,
     project: ProjectReference,
@@ -199,7 +209,11 @@ async def run_eval(
     return Proposal(plan, score)
 
 
-@capability(effect=Effect.READS, title="Compare two run configs")
+@capability(
+    effect=Effect.READS,
+    title="Compare two run configs",
+    search_hint="A/B test, which of two models or prompts wins, significant difference",
+)
 async def compare_run_configs(
     workspace: Workspace,
     project: ProjectReference,
@@ -249,7 +263,11 @@ async def compare_run_configs(
     )
 
 
-@capability(effect=Effect.READS, title="Describe evals")
+@capability(
+    effect=Effect.READS,
+    title="Describe evals",
+    search_hint="show scores, results, failures, report, leaderboard, what went wrong",
+)
 async def describe_eval(
     workspace: Workspace,
     project: ProjectReference,

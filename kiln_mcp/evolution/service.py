@@ -72,7 +72,12 @@ class _HeldOut:
         return isinstance(intervals[0], Interval) and intervals[0].low > 0
 
 
-@capability(effect=Effect.SPENDS, title="Search for a better prompt", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Search for a better prompt",
+    runs=Runs.AS_JOB,
+    search_hint="optimise, improve, tune or rewrite my prompt automatically, GEPA, DSPy",
+)
 async def evolve_prompt(
     workspace: Workspace,
     project: ProjectReference,

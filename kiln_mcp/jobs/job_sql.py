@@ -89,7 +89,8 @@ UPDATE kiln_jobs SET
 WHERE id = :id AND attempt = :attempt
 """
 WRITE_HEARTBEAT: Final[LiteralString] = """
-UPDATE kiln_jobs SET changed_at = :now, worked_s = :worked_s
+UPDATE kiln_jobs SET worked_s = :worked_s, changed_at = CASE
+    WHEN state IN ('waiting', 'running', 'cancelling', 'pausing') THEN :now ELSE changed_at END
 WHERE id = :id AND attempt = :attempt
 """
 END_JOB: Final[LiteralString] = """

@@ -49,7 +49,12 @@ from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem, RecordRow
 
 
-@capability(effect=Effect.SPENDS, title="Choose items to label", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Choose items to label",
+    runs=Runs.AS_JOB,
+    search_hint="annotate, review, what should I grade next, human labelling queue",
+)
 async def next_items_to_label(
     workspace: Workspace,
     project: ProjectReference,
@@ -99,7 +104,11 @@ async def next_items_to_label(
     return Proposal(plan, judge_and_draw)
 
 
-@capability(effect=Effect.WRITES, title="Label items")
+@capability(
+    effect=Effect.WRITES,
+    title="Label items",
+    search_hint="save my pass or fail, annotations, human grades, verdicts, ground truth labels",
+)
 async def label_items(
     workspace: Workspace,
     project: ProjectReference,
@@ -126,7 +135,12 @@ async def label_items(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Measure a judge against people's labels", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Measure a judge against people's labels",
+    runs=Runs.AS_JOB,
+    search_hint="can I trust the judge, accuracy, calibrate, align with humans, kappa",
+)
 async def measure_agreement(
     workspace: Workspace,
     project: ProjectReference,

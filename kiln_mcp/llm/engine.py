@@ -104,6 +104,13 @@ class Engine:
         """
         await self._roster.check_ready([model for model, times in calls.items() if times])
 
+    async def prepare(self, model: str) -> None:
+        """Import what the first request to a model needs: seconds, for hosted models.
+
+        Run it beside other work. It contacts nobody, and a name that no model has is no error.
+        """
+        await self._roster.prepare(model)
+
     def price_of(self, model: str, calls: int) -> float | None:
         """Return the cost in US dollars of some calls of usual length; None if not known."""
         price = self._roster.price(model)

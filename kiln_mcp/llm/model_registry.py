@@ -1,6 +1,7 @@
 """The models that can be named: names, routes, prices, and whether they are ready."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -242,6 +243,13 @@ class ModelRegistry:
         if name == HOST:  # each order names its asker
             return replace(route, model=PromptedTools(HostModel(self._orders, asker=asker)))
         return route
+
+    async def prepare(self, name: str) -> None:
+        """Import what the first request to a model needs, if its name is that of a model."""
+        with suppress(ModelError):  # the request itself says what is wrong
+            route = await self.route(name)
+            if route.model is self._hosted_model:
+                await self._hosted_model.prepare()
 
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
         rest = name.partition("/")[2]

@@ -75,7 +75,11 @@ class TaskChanged(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-@capability(effect=Effect.WRITES, title="Create a project")
+@capability(
+    effect=Effect.WRITES,
+    title="Create a project",
+    search_hint="start something new, set up a workspace, begin testing my AI feature",
+)
 async def create_project(
     workspace: Workspace,
     name: Annotated[str, Field(description="What to call the project.")],
@@ -109,7 +113,11 @@ async def create_project(
     )
 
 
-@capability(effect=Effect.WRITES, title="Create a task")
+@capability(
+    effect=Effect.WRITES,
+    title="Create a task",
+    search_hint="add a prompt or feature to test, system prompt, input and output format",
+)
 async def create_task(
     workspace: Workspace,
     project: ProjectReference,
@@ -143,7 +151,11 @@ async def create_task(
     )
 
 
-@capability(effect=Effect.WRITES, title="Change a task")
+@capability(
+    effect=Effect.WRITES,
+    title="Change a task",
+    search_hint="edit the instruction, system prompt or output format of a feature, rename",
+)
 async def change_task(
     workspace: Workspace,
     project: ProjectReference,

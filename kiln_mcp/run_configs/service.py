@@ -38,7 +38,11 @@ def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
     ]
 
 
-@capability(effect=Effect.WRITES, title="Create a run config")
+@capability(
+    effect=Effect.WRITES,
+    title="Create a run config",
+    search_hint="try another model, prompt, temperature, variant; switch to GPT or Claude",
+)
 async def create_run_config(
     workspace: Workspace,
     project: ProjectReference,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from pydantic import JsonValue
@@ -17,6 +18,7 @@ from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.run_configs.system_prompts import Example, prompt_text, split_examples
 from storage import (
     DataSource,
+    EvalItemSource,
     KilnAgentProperties,
     Prompt,
     Task,
@@ -35,7 +37,7 @@ MAX_TOKENS: Final = "max_tokens"
 FINAL_ANSWER = "Now give the final answer alone."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResolvedRunConfig:
     """A run config, resolved: everything that an output depends on but the input.
 
@@ -63,7 +65,7 @@ class ResolvedRunConfig:
     longest_answer: int = LONGEST_ANSWER
     sample: int = 0
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that differ where any of it but the sample differs."""
         turns = [[example.task_input, example.output] for example in self.examples]
@@ -198,8 +200,17 @@ def to_task_run(
     task_input: str,
     run_config: TaskRunConfig,
     resolved_config: ResolvedRunConfig,
+    eval_source: EvalItemSource | None = None,
 ) -> TaskRun:
-    """Return the run to be saved, with its source as Kiln writes it."""
+    """Return the run to be saved, with its source as Kiln writes it.
+
+    Args:
+        output: What the model made.
+        task_input: The input that it was made from.
+        run_config: The run config.
+        resolved_config: The same, resolved.
+        eval_source: The item of an eval that it was made for; None for a run that is an item.
+    """
     properties = agent_properties(run_config)
     source = DataSource(
         type="synthetic",
@@ -225,6 +236,7 @@ def to_task_run(
         intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
         usage=stored_usage(output.usage, output.latency_s),
         trace=tuple(TraceMessage(role=m.role, content=m.content) for m in output.messages),
+        eval_source=eval_source,
     )
 
 

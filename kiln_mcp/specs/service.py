@@ -48,7 +48,13 @@ DraftText = Annotated[
 ]
 
 
-@capability(effect=Effect.SPENDS, title="Draft a spec", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Draft a spec",
+    runs=Runs.AS_JOB,
+    search_hint="write or define what good looks like, requirements, criteria, rubric, rules",
+    always_load=True,
+)
 async def draft_spec(
     workspace: Workspace,
     project: ProjectReference,
@@ -100,7 +106,12 @@ async def draft_spec(
     return Proposal(_plan("Draft a spec.", writer), write_draft)
 
 
-@capability(effect=Effect.SPENDS, title="Find a spec's gaps", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Find a spec's gaps",
+    runs=Runs.AS_JOB,
+    search_hint="what is unclear, ambiguous, missing, contradictory; review requirements",
+)
 async def find_spec_gaps(
     workspace: Workspace,
     project: ProjectReference,
@@ -138,7 +149,12 @@ async def find_spec_gaps(
     return Proposal(_plan("Look for undecided cases in a spec.", writer), look)
 
 
-@capability(effect=Effect.SPENDS, title="Refine a spec", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Refine a spec",
+    runs=Runs.AS_JOB,
+    search_hint="edit, change, improve or save the requirements, rubric or criteria",
+)
 async def refine_spec(
     workspace: Workspace,
     project: ProjectReference,

@@ -20,7 +20,7 @@ from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping, mapping_
 from kiln_mcp.synthesis.report import FILE, write_report
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun
-from storage.errors import InvalidValue, NextStep, system_reason
+from storage.errors import InvalidValue, NextStep, Refusal, system_reason
 from storage.exchange import (
     BadRow,
     ColumnMapping,
@@ -133,6 +133,7 @@ class _Addition:
                 self.repeats += saved.repeats
                 row_count += saved.row_count
                 await self.workspace.report(row_count, total, f"{self.new_items} items added")
+        self._refuse_if_all_bad()
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
         steps = [self._deal_step(project)] if count else []
@@ -158,6 +159,23 @@ class _Addition:
         if references:
             steps.append(_repair_step(project))
         return steps
+
+    def _refuse_if_all_bad(self) -> None:
+        """Refuse a table of which no row can be an item.
+
+        Raises:
+            Refusal: It is one.
+        """
+        table = self.table
+        is_any = self.new_items or self.repeats or table.repeats or table.contradiction_count
+        if self.bad.count and not is_any:
+            rest_count = self.bad.count - _MOST_EXAMPLES
+            raise Refusal(
+                "Nothing was added, since no row can be an item. {rows}{rest}. Correct them, and "
+                "add them again.",
+                rows="; ".join(self.bad.first[:_MOST_EXAMPLES]).rstrip("."),
+                rest=f"; … and {rest_count} more" if rest_count > 0 else "",
+            )
 
     async def preview(self) -> AddedData:
         """Return what would come of the table."""

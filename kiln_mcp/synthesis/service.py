@@ -66,7 +66,11 @@ class Shares(BaseModel):
         return usual_shares
 
 
-@capability(effect=Effect.WRITES, title="Add data")
+@capability(
+    effect=Effect.WRITES,
+    title="Add data",
+    search_hint="load or upload test cases, CSV, spreadsheet, logs, traces, examples, ground truth",
+)
 async def add_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -127,7 +131,12 @@ async def add_data(
     return await add_table(workspace, store, owner, request, preview=preview)
 
 
-@capability(effect=Effect.SPENDS, title="Generate data", runs=Runs.AS_JOB)
+@capability(
+    effect=Effect.SPENDS,
+    title="Generate data",
+    runs=Runs.AS_JOB,
+    search_hint="make up, create or synthesise test cases, edge cases, more examples",
+)
 async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -220,7 +229,11 @@ async def _generate(
     )
 
 
-@capability(effect=Effect.WRITES, title="Split the data")
+@capability(
+    effect=Effect.WRITES,
+    title="Split the data",
+    search_hint="divide into training, validation and held-out sets, no leaks or overlap",
+)
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,

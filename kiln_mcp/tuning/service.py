@@ -88,7 +88,11 @@ class TrainingFiles(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-@capability(effect=Effect.WRITES, title="Freeze a split")
+@capability(
+    effect=Effect.WRITES,
+    title="Freeze a split",
+    search_hint="pin or lock the dataset version, snapshot for fine-tuning or a release",
+)
 async def freeze_split(
     workspace: Workspace,
     project: ProjectReference,
@@ -145,7 +149,12 @@ async def freeze_split(
     )
 
 
-@capability(effect=Effect.WRITES, title="Export training data", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Export training data",
+    sends_out=True,
+    search_hint="fine-tune, download JSONL for OpenAI, training file, SFT, train a small model",
+)
 async def export_training_data(
     workspace: Workspace,
     project: ProjectReference,

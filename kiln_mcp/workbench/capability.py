@@ -13,6 +13,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
@@ -38,6 +39,7 @@ __all__ = [
     "AnyCapability",
     "CallContext",
     "Capability",
+    "Discovery",
     "Effect",
     "JsonObject",
     "Plan",
@@ -46,6 +48,22 @@ __all__ = [
     "Runs",
     "capability",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """How an assistant finds a capability that its client shows only by name at first.
+
+    Attributes:
+        search_hint: Words that users say for it and that its name and help do not have.
+        always_load: Whether it should be shown in full from the beginning.
+    """
+
+    search_hint: str = ""
+    always_load: bool = False
+
+
+UNSEARCHABLE: Final = Discovery()
 
 ContextT = TypeVar("ContextT", bound=CallContext)
 ResultT = TypeVar("ResultT", bound=BaseModel, covariant=True)
@@ -66,6 +84,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         effect: The effect of a call.
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
+        discovery: How assistants find it.
     """
 
     def __init__(
@@ -76,6 +95,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         title: str,
         sends_out: bool = False,
         runs: Runs = Runs.AT_ONCE,
+        discovery: Discovery = UNSEARCHABLE,
     ) -> None:
         self._function = function
         self.name = getattr(function, "__name__", title)
@@ -83,6 +103,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         self.effect = effect
         self.sends_out = sends_out
         self.runs = runs
+        self.discovery = discovery
 
     async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
         """Propose, have the plan approved by the context, and carry it out: Python's door.
@@ -279,11 +300,14 @@ AnyCapability = Capability[typing.Any, ..., BaseModel]
 class CapabilityDecorator:
     """Makes a capability of the function that it decorates."""
 
-    def __init__(self, effect: Effect, title: str, *, sends_out: bool, runs: Runs) -> None:
+    def __init__(
+        self, effect: Effect, title: str, *, sends_out: bool, runs: Runs, discovery: Discovery
+    ) -> None:
         self._effect = effect
         self._title = title
         self._sends_out = sends_out
         self._runs = runs
+        self._discovery = discovery
 
     @overload
     def __call__(
@@ -305,11 +329,18 @@ class CapabilityDecorator:
             title=self._title,
             sends_out=self._sends_out,
             runs=self._runs,
+            discovery=self._discovery,
         )
 
 
 def capability(
-    *, effect: Effect, title: str, sends_out: bool = False, runs: Runs = Runs.AT_ONCE
+    *,
+    effect: Effect,
+    title: str,
+    sends_out: bool = False,
+    runs: Runs = Runs.AT_ONCE,
+    search_hint: str = "",
+    always_load: bool = False,
 ) -> CapabilityDecorator:
     """Make a capability of a typed function.
 
@@ -318,5 +349,8 @@ def capability(
         title: What a person reads, in the imperative: "Draft a spec".
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
+        search_hint: Words that users say for it and that its name and help do not have.
+        always_load: Whether clients should show it in full from the beginning.
     """
-    return CapabilityDecorator(effect, title, sends_out=sends_out, runs=runs)
+    discovery = Discovery(search_hint, always_load)
+    return CapabilityDecorator(effect, title, sends_out=sends_out, runs=runs, discovery=discovery)

@@ -10,7 +10,7 @@ while nothing is changed. If it refuses later, the old contents are restored.
 
 import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from storage.border import PENDING, LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.pending_changes import Pending, was_changed_since
 from storage.commits.placement import (
-    move_into_place,
+    move_all_into_place,
     remove_file,
     write_into_place,
 )
@@ -196,15 +196,15 @@ class CommitLog:
         for step in steps:
             step.settle()
 
-    def _folders(self, step: Step) -> set[Path]:
+    def _folders(self, step: Step) -> set[str]:
         """Return the folders that hold what a change has written."""
         folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
-        return {self._project / folder for folder in folders}
+        return {f"{self._project}/{folder}" for folder in folders}
 
     def _put_in_place(self, step: Step, folders: OpenFolders) -> None:
         try:
             for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                folders.move(f"{PENDING}/{file.name}", edit.path)
+                folders.move(f"{PENDING}/{os.path.basename(file)}", edit.path)  # noqa: PTH119
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending)
@@ -348,7 +348,7 @@ class CommitLog:
     def _content_of(self, path: str) -> bytes | None:
         if not os.path.isfile(f"{self._project}/{path}"):  # noqa: PTH113 - thousands of times
             return None
-        return read_plain(self._project / path)
+        return read_plain(f"{self._project}/{path}")
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""
@@ -379,23 +379,23 @@ class CommitLog:
         return replace(move, target=f"{move.target}.{uuid4().hex[:8]}") if is_taken else move
 
     def _is_there(self, path: str) -> bool:
-        return os.path.lexists(self._project / path)
+        return os.path.lexists(f"{self._project}/{path}")
 
     def _is_to_move(self, move: Move) -> bool:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
     def _move(self, change: PendingChange) -> None:
-        for move in change.moves:
-            if self._is_to_move(move):
-                move_into_place(self._project, move.source, move.target)
+        self._move_all(change.moves)
+
+    def _move_all(self, moves: Iterable[Move]) -> None:
+        """Make the moves that were not made; one may free the place for the next."""
+        to_make = ((move.source, move.target) for move in moves if self._is_to_move(move))
+        move_all_into_place(self._project, to_make)
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
-        for move in reversed(change.moves):
-            back = Move(move.target, move.source)
-            if self._is_to_move(back):
-                move_into_place(self._project, back.source, back.target)
+        self._move_all(Move(move.target, move.source) for move in reversed(change.moves))
         for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:

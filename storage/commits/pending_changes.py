@@ -83,7 +83,7 @@ class Pending:
             WriteError: The disk refused; nothing was changed.
         """
         files = [
-            (self._project / edit.path, edit.content)
+            (f"{self._project}/{edit.path}", edit.content)
             for step in steps
             for edit in step.pending.edits
         ]

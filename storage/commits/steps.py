@@ -47,7 +47,7 @@ class Step:
 
     request: ChangeRequest
     pending: PendingChange = field(default_factory=lambda: PendingChange((), (), ()))
-    fresh: Sequence[Path] = ()
+    fresh: Sequence[str] = ()
     journal: Path | None = None
     error: Exception | None = None
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -105,6 +105,11 @@ class IndexReader:
         """Return the files of the records with an id; the id means the first one."""
         rows = await self.rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
+
+    async def by_ids(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
+        """Return the file that each id means, of those that a record has."""
+        rows = await self.rows(sql.BY_IDS, {"kind": kind, "ids": json.dumps(ids)})
+        return dict(cast("list[tuple[str, str]]", rows))
 
     async def copies(self) -> list[tuple[str, str]]:
         """Return the record files of copied folders, each with the file of its record."""

@@ -126,8 +126,8 @@ class IndexBuilder:
                     self._store(record_file, records.get(path))
             self._copies.settle()
         self._take_in_former_copies()
-        for folder in dict.fromkeys(map(_record_folder, moved_paths)):
-            self._take_in(self._differences_in(folder))
+        folders = dict.fromkeys(map(_record_folder, moved_paths))
+        self._take_in(chain.from_iterable(map(self._differences_in, folders)))
 
     def look_at(self, parent: str, kind: str) -> RefreshResult:
         """Take in the records of a kind below a parent that are new, and forget those gone.
@@ -282,6 +282,7 @@ class IndexBuilder:
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
         record, problem = self._read(record_file, content_and_record)
         created_us = microseconds(record.created_at) if record else 0
+        name = name_of(record) if record else ""
         first = first_row(created_us)
         row = next((row for row in rows if first <= row < first + SLOTS), None)
         row = self._free_row(first) if row is None else row
@@ -297,8 +298,8 @@ class IndexBuilder:
                 **place,
                 "row": row,
                 "id": record.id if record else "",
-                "name": name_of(record) if record else "",
-                "folded": folded_name(name_of(record)) if record else "",
+                "name": name,
+                "folded": folded_name(name) if name else "",
                 "created_us": created_us,
                 "changed_ns": state.changed_ns,
                 "size": state.size,

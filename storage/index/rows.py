@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 from storage.format.filters import is_high_quality, shows_thought
@@ -55,8 +56,15 @@ class RunRow:
 
 def name_of(record: Record) -> str:
     """Return a record's name as people see it; "" if its kind has none."""
-    name = getattr(record, "name", None)
+    # Asking a record for what it lacks costs an error, once for each of thousands.
+    has_name = _has_name(type(record))
+    name = getattr(record, "name", None) if has_name else (record.model_extra or {}).get("name")
     return shown_name(name) if isinstance(name, str) else ""
+
+
+@cache
+def _has_name(kind: type[Record]) -> bool:
+    return "name" in kind.model_fields
 
 
 def microseconds(moment: datetime) -> int:

@@ -202,6 +202,11 @@ BY_ID: Final[LiteralString] = """
 SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL
 ORDER BY length(path), path
 """
+BY_IDS: Final[LiteralString] = """
+SELECT id, path FROM records
+WHERE kind = :kind AND id IN (SELECT value FROM json_each(:ids)) AND problem IS NULL
+ORDER BY length(path) DESC, path DESC
+"""
 DUPLICATES: Final[LiteralString] = """
 SELECT kind, id, path FROM records
 WHERE (kind, id) IN (

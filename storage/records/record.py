@@ -1,11 +1,11 @@
 """What every record and every part of one has in common."""
 
 import getpass
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from secrets import randbelow
 from typing import Annotated, Final, Self, cast
 
 from pydantic import (
@@ -35,12 +35,13 @@ from storage.refusals import invalid_record
 from storage.text.excerpts import excerpt
 
 FORMAT_VERSION = 1
+_IDS: Final = 10**12
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> str:
     """Return a new random id: 12 decimal digits."""
-    return str(uuid.uuid4().int).ljust(12, "0")[:12]
+    return f"{randbelow(_IDS):012}"
 
 
 @lru_cache(maxsize=1)
@@ -173,7 +174,9 @@ class Record(Part):
     @property
     def origin(self) -> Origin | None:
         """Where this was read from or saved to; None for a record that was never saved."""
-        return self._origin
+        # Ten times as fast as pydantic's way to a private attribute, thousands of times.
+        private = self.__pydantic_private__
+        return private["_origin"] if private else self._origin
 
     @property
     def saved(self) -> Origin:
@@ -182,9 +185,9 @@ class Record(Part):
         Raises:
             StorageError: It was never saved.
         """
-        if self._origin is None:
+        if (origin := self.origin) is None:
             raise invalid_record(self.type_name(), "it was never saved to a project")
-        return self._origin
+        return origin
 
     def at(self, origin: Origin | None) -> Self:
         """Return the same record, known to come from somewhere else."""
@@ -198,12 +201,20 @@ class Record(Part):
 
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed, of the same file and revision."""
-        return super().replace(**changes).at(self._origin)
+        copy = super().replace(**changes)
+        if (origin := self.origin) is not None:
+            copy._origin = origin
+        return copy
 
     @classmethod
     def type_name(cls) -> str:
         """Return the kind's name, such as "task_run"."""
-        return str(cls.model_fields["model_type"].default)
+        return _type_name(cls)
+
+
+@cache
+def _type_name(kind: type[Record]) -> str:
+    return str(kind.model_fields["model_type"].default)
 
 
 class NestedRecord(Part):

@@ -6,16 +6,21 @@ as they are in the file.
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as _quote
 from typing import Final
 
 from pydantic import JsonValue
+from pydantic_core import PydanticSerializationError, to_json
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # possessive: it keeps no state for each sign
 _SCALAR = re.compile(r"[^\s,\]}]+")
 
+
+_OTHER_SPELLING = re.compile(rb" (?=[-\dNI])-?(?:[\d.]+e|0\.0000|NaN|Inf)")
+"""A number in indented JSON that pydantic spells otherwise than Python, or that JSON has not."""
 
 _scan: Final = json.JSONDecoder().raw_decode
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -106,6 +111,11 @@ def _spell(value: JsonValue, line: str, unit: str) -> str:
 
 def write_json(value: JsonValue) -> str:
     """Return new JSON text in the format's style: indented by two, nothing escaped."""
+    if isinstance(value, dict | list):
+        with suppress(PydanticSerializationError):  # the other way says what is wrong
+            text = to_json(value, indent=2)
+            if _OTHER_SPELLING.search(text) is None:
+                return text.decode("utf-8")
     return _Style("", "  ").spell(value)
 
 
@@ -124,6 +134,8 @@ def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") 
     """
     if same(old, new):
         return text
+    if not donor_text and text == write_json(old):  # nothing is spelled in its own way
+        return write_json(new)
     start = _space_end(text, 0)
     root, end = _parse(text, start)
     donor = _donor(donor_text) if donor_text else None

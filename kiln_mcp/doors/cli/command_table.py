@@ -19,6 +19,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "models": "Manage models.",
     "projects": "List the opened projects, and assign a name to one of them.",
     "serve": "Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share.",
+    "skills": "Write the workflows as skills into a folder, such as ~/.claude/skills.",
     "trust": "Let a project run its own programs: code evaluators, tool servers.",
     "uninstall": "Remove this server from a client's list of MCP servers; nothing else changes there.",
     "worker": "Run jobs from a shared Postgres database until stopped; start any number of workers.",

@@ -33,6 +33,7 @@ MODULES: Final[Mapping[str, str]] = {
     "models": "kiln_mcp.doors.cli.models",
     "projects": "kiln_mcp.doors.cli.projects",
     "serve": "kiln_mcp.doors.cli.service",
+    "skills": "kiln_mcp.doors.cli.skills",
     "trust": "kiln_mcp.doors.cli.trust",
     "uninstall": "kiln_mcp.doors.cli.clients",
     "worker": "kiln_mcp.doors.cli.service",

@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import anyio
 import click
@@ -57,7 +58,12 @@ def serve_over_stdio() -> None:
     "--port",
     type=click.IntRange(0, 65_535),
     default=0,
-    help="Port on 127.0.0.1; 0: any free port.",
+    help="Port on 127.0.0.1, kept for later starts; 0: the kept one, or any free one.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the token that clients send; written if missing. Left out: a kept token.",
 )
 @click.option(
     "--idle-minutes",
@@ -66,12 +72,12 @@ def serve_over_stdio() -> None:
     show_default=True,
     help="Minutes without a request after which it ends.",
 )
-def serve(port: int, idle_minutes: float) -> None:
+def serve(port: int, token_file: Path | None, idle_minutes: float) -> None:
     """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
     from kiln_mcp.doors.daemon import serve as serve_http
 
     settings = Settings.from_environment(os.environ)
-    run = partial(serve_http, port=port, idle_s=idle_minutes * 60)
+    run = partial(serve_http, port=port, token_file=token_file, idle_s=idle_minutes * 60)
     anyio.run(run, settings, installed_catalogue())
 
 

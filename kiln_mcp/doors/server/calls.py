@@ -21,7 +21,7 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.elicitation import PersonLater, person_of
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
-from kiln_mcp.workbench.capability import AnyCapability, Effect
+from kiln_mcp.workbench.capability import AnyCapability, Discovery, Effect
 from kiln_mcp.workbench.plain_text import render
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -34,6 +34,8 @@ MODEL_HEADER: Final = "kiln-mcp-model"
 CLIENT_HEADER: Final = "kiln-mcp-client"
 """The header with the bridge's id for its client, constant for the life of the bridge."""
 SESSION_HEADER: Final = "mcp-session-id"
+ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
+SEARCH_HINT: Final = "anthropic/searchHint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,18 @@ def as_tool(item: AnyCapability) -> types.Tool:
             destructive_hint=item.effect is Effect.DESTROYS,
             open_world_hint=item.sends_out or item.effect is Effect.SPENDS,
         ),
+        _meta=_hints(item.discovery) or None,
     )
+
+
+def _hints(discovery: Discovery) -> dict[str, str | bool]:
+    """Return the hints for clients that show a model only names at first, and search for more."""
+    hints: dict[str, str | bool] = {}
+    if discovery.always_load:
+        hints[ALWAYS_LOAD] = True
+    if discovery.search_hint:
+        hints[SEARCH_HINT] = discovery.search_hint
+    return hints
 
 
 async def call(

@@ -1,18 +1,17 @@
-"""Resources: a page for each job, as JSON and as text."""
+"""The pages of jobs."""
 
-import json
 from typing import Final
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
+from pydantic import JsonValue
 
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.doors.server.context import Context
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.operations.job_control.pages import JobPage, newest_jobs, read_job
-from kiln_mcp.workbench.plain_text import plain, render
+from kiln_mcp.workbench.plain_text import plain
+from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
-from storage.text.characters import repair_texts
 from storage.text.excerpts import excerpt
 
 PREFIX: Final = "kiln://jobs/"
@@ -36,63 +35,51 @@ def job_of(uri: str) -> str:
     return job
 
 
-def _json(page: JobPage) -> str:
-    return json.dumps(repair_texts(page.model_dump(mode="json")), ensure_ascii=False, indent=2)
-
-
 def no_such_page(uri: str, sentence: str) -> MCPError:
     """Return the protocol's error for a missing resource."""
     return MCPError(types.INVALID_PARAMS, sentence, {"uri": excerpt(uri)})
 
 
 class JobPages:
-    """The resources of jobs."""
+    """The pages of jobs.
+
+    Attributes:
+        template: The template of their addresses.
+    """
+
+    template: Final = types.ResourceTemplate(
+        uri_template=f"{PREFIX}{{job}}",
+        name="job",
+        title="A job",
+        description=(
+            "State, progress, cost, events, partial results and result of a job, by its id."
+        ),
+        mime_type="application/json",
+    )
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    async def list(
-        self, context: Context, params: types.PaginatedRequestParams | None
-    ) -> types.ListResourcesResult:
-        """List the pages of the newest jobs; list_jobs shows older ones."""
+    async def list(self, workspace: Workspace) -> list[types.Resource]:
+        """List the pages of the newest jobs; list_jobs shows older ones.
+
+        Raises:
+            MCPError: The jobs cannot be read.
+        """
         try:
-            pages = await newest_jobs(context.lifespan_context, MOST_LISTED)
+            pages = await newest_jobs(workspace, MOST_LISTED)
         except WorkbenchError as error:
             raise MCPError(types.INTERNAL_ERROR, str(error)) from error
-        return types.ListResourcesResult(resources=[self._resource(page) for page in pages])
+        return [self._resource(page) for page in pages]
 
-    async def list_templates(
-        self, context: Context, params: types.PaginatedRequestParams | None
-    ) -> types.ListResourceTemplatesResult:
-        """Return the template of a job's address."""
-        template = types.ResourceTemplate(
-            uri_template=f"{PREFIX}{{job}}",
-            name="job",
-            title="A job",
-            description=(
-                "State, progress, cost, events, partial results and result of a job, by its id."
-            ),
-            mime_type="application/json",
-        )
-        return types.ListResourceTemplatesResult(resource_templates=[template])
+    async def read(self, workspace: Workspace, uri: str) -> dict[str, JsonValue]:
+        """Return the data of a job's page.
 
-    async def read(
-        self, context: Context, params: types.ReadResourceRequestParams
-    ) -> types.ReadResourceResult:
-        """Return a job's page twice: as JSON, and as text for people."""
-        uri = str(params.uri)
-        try:
-            page = await read_job(context.lifespan_context, job_of(uri))
-        except WorkbenchError as error:
-            raise no_such_page(uri, str(error)) from error
-        return types.ReadResourceResult(
-            contents=[
-                types.TextResourceContents(uri=uri, mime_type="application/json", text=_json(page)),
-                types.TextResourceContents(
-                    uri=uri, mime_type="text/plain", text=render(plain(page))
-                ),
-            ]
-        )
+        Raises:
+            WorkbenchError: No job has this id.
+            MCPError: It is not the address of a job.
+        """
+        return plain(await read_job(workspace, job_of(uri)))
 
     def _resource(self, page: JobPage) -> types.Resource:
         title = self._title(page.capability)

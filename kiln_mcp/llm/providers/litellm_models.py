@@ -132,6 +132,10 @@ class HostedModel:
                 _users.add(self)
             return self._litellm
 
+    async def prepare(self) -> None:
+        """Import litellm, so that the first request does not wait for it."""
+        await self._library()
+
     async def close(self) -> None:
         """Close litellm's connections, which it keeps for ever, once nobody uses it."""
         if self._litellm is None:

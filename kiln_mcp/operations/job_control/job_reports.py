@@ -57,6 +57,8 @@ async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> 
     """
     runner = await job_client_of(workspace).runner()
     asker, sampler = _asker_of(job_id), workspace.sampler
+    if not workspace.assistant:  # its orders are for an assistant to answer
+        return await runner.wait(job_id, wait_s, workspace.report)
     if sampler is None:
         return await runner.wait(
             job_id, wait_s, workspace.report, lambda: has_orders(workspace, asker)

@@ -34,7 +34,11 @@ JobReference = Annotated[
 ]
 
 
-@capability(effect=Effect.READS, title="Wait for a job")
+@capability(
+    effect=Effect.READS,
+    title="Wait for a job",
+    search_hint="progress, is it done, status, result of long or background work, cost so far",
+)
 async def wait_for_job(
     workspace: Workspace,
     job: JobReference,
@@ -49,7 +53,11 @@ async def wait_for_job(
     return await report_with_orders(workspace, await wait_with_orders(workspace, job, seconds))
 
 
-@capability(effect=Effect.WRITES, title="Cancel or pause a job")
+@capability(
+    effect=Effect.WRITES,
+    title="Cancel or pause a job",
+    search_hint="stop, abort, kill or pause what is running",
+)
 async def cancel_job(
     workspace: Workspace,
     job: JobReference,
@@ -64,7 +72,11 @@ async def cancel_job(
     return await report_of(workspace, await runner.wait(job, 5))
 
 
-@capability(effect=Effect.SPENDS, title="Go on with a job")
+@capability(
+    effect=Effect.SPENDS,
+    title="Go on with a job",
+    search_hint="continue, retry or restart after a failure, pause or budget limit",
+)
 async def resume_job(
     workspace: Workspace,
     job: JobReference,
@@ -97,7 +109,11 @@ async def resume_job(
     return Proposal(resume_plan(record, report, new_limit), resume)
 
 
-@capability(effect=Effect.READS, title="List jobs")
+@capability(
+    effect=Effect.READS,
+    title="List jobs",
+    search_hint="what is running, background work, recent runs, queue",
+)
 async def list_jobs(
     workspace: Workspace,
     count: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,

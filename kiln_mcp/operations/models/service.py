@@ -11,7 +11,11 @@ from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
 
 
-@capability(effect=Effect.READS, title="List models")
+@capability(
+    effect=Effect.READS,
+    title="List models",
+    search_hint="which models or providers can I use, API keys, prices, local models, Ollama",
+)
 async def list_models(
     workspace: Workspace,
     models: Annotated[
@@ -32,7 +36,11 @@ async def list_models(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Test a model")
+@capability(
+    effect=Effect.SPENDS,
+    title="Test a model",
+    search_hint="is my API key working, ping, connection check, speed of a model",
+)
 async def test_model(
     workspace: Workspace,
     model: Annotated[str, Field(description="The model's name.")],

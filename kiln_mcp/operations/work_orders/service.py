@@ -59,7 +59,11 @@ class WorkOrderTurn(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-@capability(effect=Effect.WRITES, title="Answer work orders")
+@capability(
+    effect=Effect.WRITES,
+    title="Answer work orders",
+    search_hint="you are the model, host, answer waiting questions yourself without an API key",
+)
 async def answer_work_orders(
     workspace: Workspace,
     answers: Annotated[

@@ -45,7 +45,11 @@ def _description(copy: ConflictCopy) -> str:
     return f"a conflict copy of {subject}, {copy.original}. It is neither read nor counted"
 
 
-@capability(effect=Effect.DESTROYS, title="Settle a conflict copy")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Settle a conflict copy",
+    search_hint="conflicted copy of Dropbox, Google Drive, OneDrive or iCloud",
+)
 async def settle_copy(
     workspace: Workspace,
     project: ProjectReference,

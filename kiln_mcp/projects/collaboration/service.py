@@ -97,7 +97,12 @@ def _first(names: Sequence[str], limit: int = _MOST_NAMES) -> list[str]:
     return [*names[:limit], f"… and {rest_count} more"] if rest_count > 0 else list(names)
 
 
-@capability(effect=Effect.WRITES, title="Share a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Share a project",
+    sends_out=True,
+    search_hint="work with my team, connect to GitHub, git remote, collaborate",
+)
 async def share_project(
     workspace: Workspace,
     project: ProjectReference,
@@ -122,7 +127,12 @@ async def share_project(
     return Proposal(plan, share)
 
 
-@capability(effect=Effect.WRITES, title="Sync a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Sync a project",
+    sends_out=True,
+    search_hint="push, pull, get colleagues' changes, upload to git, merge",
+)
 async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[SyncReport]:
     """Save the history of what was done here, bring in what others did, and send it all.
 
@@ -154,7 +164,11 @@ async def _sync(store: ProjectStore) -> SyncReport:
     )
 
 
-@capability(effect=Effect.WRITES, title="Decide a conflict")
+@capability(
+    effect=Effect.WRITES,
+    title="Decide a conflict",
+    search_hint="resolve a merge conflict, mine or theirs",
+)
 async def decide_conflict(
     workspace: Workspace,
     project: ProjectReference,

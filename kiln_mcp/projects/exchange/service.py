@@ -53,7 +53,12 @@ class ExportReport(Result):
     runs: int
 
 
-@capability(effect=Effect.WRITES, title="Import a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Import a project",
+    sends_out=True,
+    search_hint="open, clone, copy or restore a project from a folder, zip or git repository",
+)
 async def import_project(
     workspace: Workspace,
     source: Annotated[
@@ -92,7 +97,12 @@ async def import_project(
     return Proposal(plan, bring_in)
 
 
-@capability(effect=Effect.WRITES, title="Export a project", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Export a project",
+    sends_out=True,
+    search_hint="back up, zip, archive or send a whole project",
+)
 async def export_project(
     workspace: Workspace,
     project: ProjectReference,
@@ -122,7 +132,12 @@ async def export_project(
     return Proposal(plan, pack)
 
 
-@capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
+@capability(
+    effect=Effect.WRITES,
+    title="Export runs",
+    sends_out=True,
+    search_hint="download or save outputs to a CSV, Excel or JSON file",
+)
 async def export_runs(
     workspace: Workspace,
     project: ProjectReference,

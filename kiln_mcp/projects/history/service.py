@@ -12,13 +12,14 @@ from kiln_mcp.projects.records.record_kinds import (
     Kind,
     RecordKind,
     RecordToDelete,
+    find_all,
     find_record,
-    find_to_delete,
     type_name_of,
 )
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
+from storage.bulk_changes import BATCH
 from storage.collaboration.record_changes import as_text, noun
 from storage.collaboration.sync import HistoryEntry, Sharing
 from storage.commits.trash import TrashEntry
@@ -30,6 +31,7 @@ from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
 _MOST_FIELDS = 12
+_MOST_SHOWN = 500
 
 OptionalKind = Annotated[
     Kind | None, Field(description="The record's kind; left out, with `record`, for all.")
@@ -89,7 +91,8 @@ class PutBack(Result):
 class Deleted(Result):
     """What went to the trash, and what still points to it."""
 
-    records: list[TrashedRecord]
+    deleted: int
+    records: list[TrashedRecord] = Field(description="The first of them; list_trash has all.")
     referrers: str | None
     next: list[NextStep]
 
@@ -100,7 +103,11 @@ class TrashEmptied(Result):
     removed: int
 
 
-@capability(effect=Effect.READS, title="Show the history")
+@capability(
+    effect=Effect.READS,
+    title="Show the history",
+    search_hint="who changed what, log, versions, audit, blame",
+)
 async def show_history(
     workspace: Workspace,
     project: ProjectReference,
@@ -122,7 +129,11 @@ async def show_history(
     )
 
 
-@capability(effect=Effect.DESTROYS, title="Undo a change")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Undo a change",
+    search_hint="revert, roll back, go back to an earlier version",
+)
 async def undo_change(
     workspace: Workspace,
     project: ProjectReference,
@@ -153,22 +164,26 @@ async def undo_change(
     return Proposal(plan, undo_it)
 
 
-@capability(effect=Effect.DESTROYS, title="Delete records")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Delete records",
+    search_hint="remove, discard or throw away examples, specs, evals, prompts",
+)
 async def delete_records(
     workspace: Workspace,
     project: ProjectReference,
     kind: RecordKind,
     records: Annotated[
-        list[str], Field(min_length=1, max_length=500, description="Their ids or names.")
+        list[str], Field(min_length=1, max_length=100_000, description="Their ids or names.")
     ],
 ) -> Proposal[Deleted]:
     """Put records of a kind into the trash, with all below them; put_back returns them.
 
+    All of them or none; above a thousand, this holds for each thousand in the order given.
     It asks first if other records lie below them or refer to them.
     """
     store = await workspace.open_project(project)
-    targets = [await find_to_delete(store, kind, name) for name in records]
-    targets_by_path = {target.path: target for target in targets}
+    targets_by_path = {target.path: target for target in await find_all(store, kind, records)}
     around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
     warning = _surroundings_text(around) + await _copies_text(store, targets_by_path)
     count = len(targets_by_path)
@@ -179,10 +194,16 @@ async def delete_records(
     )
 
     async def put_away() -> Deleted:
-        async with store.transaction() as change:
-            records = [target.move_to_trash(change) for target in targets_by_path.values()]
+        targets, entries = list(targets_by_path.values()), list[TrashEntry]()
+        for begin in range(0, count, BATCH):
+            async with store.transaction() as change:
+                batch = targets[begin : begin + BATCH]
+                entries += [target.move_to_trash(change) for target in batch]
+            done = len(entries)
+            await workspace.report(done, count, f"Deleted {done} of {count} records.")
         return Deleted(
-            records=[_trashed_record(record) for record in records],
+            deleted=len(entries),
+            records=[_trashed_record(entry) for entry in entries[:_MOST_SHOWN]],
             referrers=_counts_text(around.referring) or None,
             next=[
                 NextStep(tool="put_back", reason="undo it, by the record's key"),
@@ -193,14 +214,22 @@ async def delete_records(
     return Proposal(plan, put_away)
 
 
-@capability(effect=Effect.READS, title="List the trash")
+@capability(
+    effect=Effect.READS,
+    title="List the trash",
+    search_hint="what was deleted, recycle bin",
+)
 async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
     """Say what was deleted and can be put back."""
     store = await workspace.open_project(project)
     return Trash(records=[_trashed_record(record) for record in await store.trash()])
 
 
-@capability(effect=Effect.WRITES, title="Put back from the trash")
+@capability(
+    effect=Effect.WRITES,
+    title="Put back from the trash",
+    search_hint="undelete, restore or recover something deleted",
+)
 async def put_back(
     workspace: Workspace,
     project: ProjectReference,
@@ -212,7 +241,11 @@ async def put_back(
     return PutBack(put_back=record, remaining=len(await store.trash()))
 
 
-@capability(effect=Effect.DESTROYS, title="Empty the trash")
+@capability(
+    effect=Effect.DESTROYS,
+    title="Empty the trash",
+    search_hint="erase for ever, purge deleted data, privacy",
+)
 async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
     """Remove the records in the trash for good."""
     store = await workspace.open_project(project)

@@ -1,5 +1,6 @@
 """The kinds of record that people name at the doors, and how one is found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -107,6 +108,23 @@ class RecordToDelete:
     def move_to_trash(self, change: Change) -> TrashEntry:
         """Note it to be put into the trash."""
         return change.delete(self.record) if self.record else change.delete_unread(self.path)
+
+
+async def find_all(
+    store: ProjectStore, kind: Kind, references: Sequence[str]
+) -> list[RecordToDelete]:
+    """Return the records of a kind by their ids or names; see `find_to_delete`."""
+    model = layout.kind_named(type_name_of(kind))
+    ids = [reference.strip() for reference in references]
+    paths = await store.ask(lambda index: index.by_ids(model.type_name(), ids))
+    records = await store.read_all(model, paths.values())
+    by_id = {record.id: record for record in records.values()}
+    return [
+        RecordToDelete(record_id, record.saved.path, record)
+        if (record := by_id.get(record_id)) is not None
+        else await find_to_delete(store, kind, record_id)
+        for record_id in ids
+    ]
 
 
 async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> RecordToDelete:

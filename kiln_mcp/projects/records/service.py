@@ -52,7 +52,11 @@ class RecordDetails(Result):
     below: dict[str, int] = Field(description="How many records of each kind lie below it.")
 
 
-@capability(effect=Effect.READS, title="Find records")
+@capability(
+    effect=Effect.READS,
+    title="Find records",
+    search_hint="list or search specs, evals, prompts, judges, models, documents by name",
+)
 async def find_records(
     workspace: Workspace,
     project: ProjectReference,
@@ -84,7 +88,11 @@ async def find_records(
     )
 
 
-@capability(effect=Effect.READS, title="Read a record")
+@capability(
+    effect=Effect.READS,
+    title="Read a record",
+    search_hint="open or show a spec, prompt, eval or setting in full",
+)
 async def read_record(
     workspace: Workspace,
     project: ProjectReference,

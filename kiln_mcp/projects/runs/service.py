@@ -1,6 +1,7 @@
 """Capabilities: find and read runs, rate, tag and repair them."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Literal
 
@@ -31,6 +32,7 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
+from storage.bulk_changes import BATCH, amend_all, paths_of
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.index.queries import RunQuery
 from storage.records.names import folded_name
@@ -41,7 +43,8 @@ _LONGEST_TAG = 120
 
 RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
 RunIds = Annotated[
-    list[str], Field(min_length=1, max_length=500, description="The runs' ids, from find_runs.")
+    list[str],
+    Field(min_length=1, max_length=100_000, description="The runs' ids, from find_runs."),
 ]
 Filter = Annotated[
     str,
@@ -111,7 +114,11 @@ class RunsChanged(Result):
     changed: int
 
 
-@capability(effect=Effect.READS, title="Find runs")
+@capability(
+    effect=Effect.READS,
+    title="Find runs",
+    search_hint="search outputs, logs, examples, traces, answers; bad ratings, tagged, recent",
+)
 async def find_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -159,7 +166,11 @@ async def find_runs(
     )
 
 
-@capability(effect=Effect.READS, title="Read a run")
+@capability(
+    effect=Effect.READS,
+    title="Read a run",
+    search_hint="open one output in full, show the whole answer or trace",
+)
 async def read_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -201,7 +212,11 @@ def _short_value(value: str | float, longest: int) -> str | float:
     return cut(value, longest) if isinstance(value, str) else value
 
 
-@capability(effect=Effect.WRITES, title="Rate a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Rate a run",
+    search_hint="give stars, thumbs up or down, grade or score one answer, feedback",
+)
 async def rate_run(
     workspace: Workspace,
     project: ProjectReference,
@@ -235,7 +250,11 @@ async def rate_run(
     return await read_run(workspace, project, run)
 
 
-@capability(effect=Effect.WRITES, title="Tag runs")
+@capability(
+    effect=Effect.WRITES,
+    title="Tag runs",
+    search_hint="label, mark, group or categorise examples",
+)
 async def tag_runs(
     workspace: Workspace,
     project: ProjectReference,
@@ -243,7 +262,10 @@ async def tag_runs(
     add: Annotated[list[str] | None, Field(description="Tags to add; no spaces in them.")] = None,
     remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
 ) -> RunsChanged:
-    """Add tags to runs or take some away, for all of them or for none."""
+    """Add tags to runs or take some away, for all of them or for none.
+
+    Above a thousand runs, this holds for each thousand in the order given.
+    """
     if not add and not remove:
         raise InvalidValue("No run was tagged. Give tags to `add`, to `remove`, or both.")
     if contradictions := sorted(set(add or []) & set(remove or [])):
@@ -266,15 +288,20 @@ async def tag_runs(
         return run.replace(tags=tuple(dict.fromkeys([*remaining_tags, *(add or [])])))
 
     store = await workspace.open_project(project)
-    changed = 0
-    async with store.transaction() as change:
-        for run_id in dict.fromkeys(runs):
-            run = await store.get(TaskRun, run_id)
-            changed += change.amend(run, retag) is not run
+    paths = await paths_of(store, TaskRun, runs)
+    changed = done = 0
+    async with aclosing(amend_all(store, TaskRun, paths, retag)) as batches:
+        async for count in batches:
+            changed, done = changed + count, min(done + BATCH, len(paths))
+            await workspace.report(done, len(paths), f"Tagged {done} of {len(paths)} runs.")
     return RunsChanged(changed=changed)
 
 
-@capability(effect=Effect.WRITES, title="Repair a run")
+@capability(
+    effect=Effect.WRITES,
+    title="Repair a run",
+    search_hint="fix, correct or rewrite a wrong answer, say what it should have been",
+)
 async def repair_run(
     workspace: Workspace,
     project: ProjectReference,

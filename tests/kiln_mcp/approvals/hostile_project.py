@@ -44,10 +44,19 @@ async def fill(world: HostileWorld) -> None:
         await use("label_items", project=project, eval="Right", labels=labels, rater="bob")
         batch = await use("next_items_to_label", project=project, eval="Checked", count=5)
     world.runs = tuple(sorted(runs))
+    _copy_as_a_drive_does(world)
     world.ids = ids_below(world.project)
     drawn = LabellingBatch.model_validate(batch).items
     items = [item.item for item in drawn]
     world.tools = working_arguments(world, items)
+
+
+def _copy_as_a_drive_does(world: HostileWorld) -> None:
+    """Leave a conflict copy beside the first run."""
+    run = next(world.project.rglob(f"{world.runs[0]}*/task_run.kiln"))
+    copy = run.with_name("task_run (1).kiln")
+    copy.write_bytes(run.read_bytes())
+    world.copy = copy.relative_to(world.project).as_posix()
 
 
 def _runs_of(world: HostileWorld, tag: str = "") -> set[str]:
@@ -135,6 +144,8 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
     return {
         "create_project": [{"name": "Made", "folder": str(world.root / "made")}],
         "create_task": [{**project, "name": "New", "instruction": "Answer."}],
+        "change_task": [{**support, "instruction": "Answer in verse."}],
+        "settle_copy": [{**project, "path": world.copy, "choice": "discard"}],
         "describe_project": [project],
         "find_runs": [support],
         "read_run": [{**project, "run": run} for run in world.runs],

@@ -93,6 +93,7 @@ class HostileWorld:
         models: The loopback models.
         ids: Of the records that were there at the beginning.
         runs: Of the runs among them.
+        copy: The path of a cloud drive's conflict copy in the project.
         tools: Every tool of the catalogue with arguments that a person's yes would let through.
     """
 
@@ -100,6 +101,7 @@ class HostileWorld:
     models: Models
     ids: frozenset[str] = frozenset()
     runs: tuple[str, ...] = ()
+    copy: str = ""
     tools: dict[str, list[JsonObject]] = field(default_factory=dict[str, list[JsonObject]])
 
     @property

@@ -205,12 +205,31 @@ def test_only_who_knows_the_token_and_is_no_web_page_is_let_in(home: Path) -> No
 
 
 @pytest.mark.slow
+def test_an_http_client_is_configured_once_for_all_starts(home: Path) -> None:
+    there, addresses, pids = Daemon(home), list[tuple[int, str]](), set[int]()
+    for _ in range(2):
+        start_daemon(home)
+        there.find()
+        addresses.append((there.address.port, there.address.token))
+        pids.add(json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"])
+        assert request(there, "POST", "/stop") == 200
+        until = time.monotonic() + 15
+        while (home / "daemon.json").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+    assert len(pids) == 2
+    assert addresses[0] == addresses[1]
+
+
+@pytest.mark.slow
 def test_an_idle_daemon_ends_by_itself(home: Path) -> None:
     program = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
+    token = home / "token"
     command = [sys.executable, "-c", program, "serve", "--idle-minutes", "0.01"]
+    command += ["--token-file", str(token)]
     done = subprocess.run(command, env=environment(home), timeout=60, check=False)
     assert done.returncode == 0
     assert not (home / "daemon.json").exists()
+    assert len(token.read_text(encoding="utf-8").strip()) >= 32
 
 
 @pytest.mark.slow

@@ -237,7 +237,8 @@ async def test_annotations_say_what_a_tool_does_and_lists_hold_no_output_schemas
     def those(hint: str) -> set[str]:
         return {name for name, tool in tools.items() if getattr(tool.annotations, hint)}
 
-    assert those("destructive_hint") == {"delete_records", "empty_trash", "undo_change"}
+    destructive = {"delete_records", "empty_trash", "settle_copy", "undo_change"}
+    assert those("destructive_hint") == destructive
     sending = {"share_project", "sync_project", "import_project"}
     sending |= {"export_project", "export_runs", "export_training_data"}
     assert sending | {"run_eval", "resume_job", "test_model"} <= those("open_world_hint")

@@ -20,6 +20,7 @@ from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task, TaskRun
+from storage.errors import Refusal
 
 Answer = dict[str, JsonValue]
 
@@ -184,9 +185,10 @@ async def test_an_answer_that_was_cut_off_is_never_taken_for_right(
 ) -> None:
     sent = [{"role": "user", "content": "Hi"}]
     row = exports.stored_completion("Half a", "length", messages=sent)
-    answer = await _add(workspace, _write(tmp_path / "a.jsonl", [row]), outputs="right")
-    assert (answer["new_items"], await _runs(workspace)) == (0, [])
-    assert "its answer is truncated, so it is no right output" in str(answer["bad_rows"])
+    file = _write(tmp_path / "a.jsonl", [row])
+    with pytest.raises(Refusal, match="its answer is truncated, so it is no right output"):
+        await _add(workspace, file, outputs="right")
+    assert await _runs(workspace) == []
 
 
 async def test_no_secret_of_an_export_reaches_the_project_or_the_home(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,3 +182,30 @@ async def test_a_run_keeps_its_place_among_those_of_its_moment_when_it_is_change
     await store.save(made[2].replace(tags=("changed",)))
     after = [run.id for run in (await store.page_of_runs(task, RunQuery())).records]
     assert after == before
+
+
+async def test_what_this_process_saved_is_indexed_as_its_files_say(
+    store: ProjectStore, task: Task, tmp_path: Path
+) -> None:
+    await store.counts(task)  # from here on the index is told what is saved
+    await store.save(Task(name="½ of__it / all", instruction="Do."), parent=store.project)
+    async with store.transaction() as change:
+        new = change.save(TaskRun(input="first", output=TaskOutput(output="out")), task)
+        change.save(new.replace(input="second", tags=("a",)))
+        change.save(TaskRun(input="x", output=TaskOutput(output="é"), tags=("b",)), task)
+    await store.refresh()  # the folders of records that were there have new times
+    async with await ProjectStore.open(store.folder, home=tmp_path / "other") as other:
+        await other.counts(task)
+    indexes = [_rows_of_index(tmp_path / home) for home in ("home", "other")]
+    assert indexes[0] == indexes[1]
+    assert len(indexes[0]["records"]) == 5
+
+
+def _rows_of_index(home: Path) -> dict[str, list[str]]:
+    """Return the rows of the only index of a home, by table."""
+    (file,) = home.glob("projects/*/index.sqlite")
+    connection = sqlite3.connect(file)
+    tables = ("records", "runs", "facets", "texts")
+    rows = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
+    connection.close()
+    return rows

@@ -221,9 +221,20 @@ REQUESTS: Final[Mapping[str, tuple[bytes, int]]] = {
     "an empty Host": (request(b"GET /health", b"Host: \r\n"), 421),
     "a foreign Origin": (request(b"GET /health", KNOWN + b"Origin: http://evil.example\r\n"), 403),
     "the Origin null": (request(b"GET /health", KNOWN + b"Origin: null\r\n"), 403),
-    "an Origin of another port": (
-        request(b"GET /health", KNOWN + b"Origin: http://127.0.0.1:1\r\n"),
+    "an Origin of this machine with a user": (
+        request(b"GET /health", KNOWN + b"Origin: http://x@127.0.0.1:1\r\n"),
         403,
+    ),
+    "a preflight of a foreign page": (
+        request(
+            b"OPTIONS /mcp",
+            KNOWN + b"Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n",
+        ),
+        403,
+    ),
+    "an OPTIONS of a local page that is no preflight": (
+        request(b"OPTIONS /mcp", LOCAL + b"Origin: http://localhost:6274\r\n"),
+        401,
     ),
     "an Origin that begins as ours": (
         request(b"GET /health", KNOWN + b"Origin: http://127.0.0.1:PORT.evil.example\r\n"),
@@ -305,11 +316,9 @@ def test_a_refusal_names_the_variables_that_may_not_be_lent(target: Target) -> N
     assert "/secret" not in reply
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_page_of_the_daemons_own_address_is_let_in_with_the_token(
-    target: Target, host: str
-) -> None:
-    origin = b"Origin: http://%b:PORT\r\n" % host.encode()
+@pytest.mark.parametrize("address", ["127.0.0.1:PORT", "localhost:PORT", "localhost:6274"])
+def test_a_page_of_this_machine_is_let_in_with_the_token(target: Target, address: str) -> None:
+    origin = b"Origin: http://%b\r\n" % address.encode()
     health = reply_to(target, [request(b"GET /health", KNOWN + LAST + origin)])
     tools = reply_to(
         target,
@@ -331,6 +340,22 @@ def test_a_page_of_the_daemons_own_address_is_let_in_with_the_token(
     assert health.startswith(b"HTTP/1.1 200 ")
     assert tools.startswith(b"HTTP/1.1 200 ")
     assert b'"tools"' in tools
+
+
+def test_a_browser_may_send_the_token_from_a_local_page_and_read_the_answer(
+    target: Target,
+) -> None:
+    origin = b"Origin: http://localhost:6274\r\n"
+    asks = (
+        b"Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n"
+    )
+    preflight = reply_to(target, [request(b"OPTIONS /mcp", LOCAL + origin + asks)]).lower()
+    answer = reply_to(target, [request(b"GET /health", KNOWN + LAST + origin)]).lower()
+    assert preflight.startswith(b"http/1.1 204 ")
+    assert b"access-control-allow-headers: authorization," in preflight
+    for reply in (preflight, answer):
+        assert b"access-control-allow-origin: http://localhost:6274\r\n" in reply
+    assert b"allow-origin" not in reply_to(target, [request(b"GET /health", KNOWN + LAST)])
 
 
 def test_what_follows_a_refused_request_on_its_connection_is_not_answered(target: Target) -> None:

@@ -150,20 +150,25 @@ async def page_of(client: Client, job: str) -> tuple[JobPage, str]:
     return JobPage.model_validate_json(data.text), text.text
 
 
+async def listed_jobs(client: Client) -> list[types.Resource]:
+    resources = (await client.list_resources()).resources
+    return [resource for resource in resources if resource.uri.startswith("kiln://jobs/")]
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, era: Era) -> None:
     async with connected(tmp_path, era) as client:
-        assert (await client.list_resources()).resources == []
+        assert await listed_jobs(client) == []
         job = await start(client, 2)
         await assist(client, 2)
         await client.call_tool("wait_for_job", {"job": job})
-        (listed,) = (await client.list_resources()).resources
-        (template,) = (await client.list_resource_templates()).resource_templates
+        (listed,) = await listed_jobs(client)
+        templates = (await client.list_resource_templates()).resource_templates
         page, text = await page_of(client, job)
     assert str(listed.uri) == f"kiln://jobs/{job}"
     assert listed.name == f"Ask some questions ({job})"
     assert (listed.title or "").startswith("Ask some questions: done 2 of 2, started 20")
-    assert template.uri_template == "kiln://jobs/{job}"
+    assert "kiln://jobs/{job}" in {template.uri_template for template in templates}
     assert (page.state, page.done, page.total) == ("done", 2, 2)
     assert (page.result, page.arguments) == ({"total": 1}, {"count": 2})
     assert [event.text for event in page.events] == ["Created.", "Begun.", "Done."]
