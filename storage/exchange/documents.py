@@ -76,8 +76,9 @@ def _with_names(row: Row, names: Mapping[str, Sequence[object]]) -> Row:
 
     def value_of(column: str, value: object) -> object:
         classes = names.get(column, ())
-        is_number = isinstance(value, int) and 0 <= value < len(classes)
-        return classes[value] if is_number else value
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(classes):
+            return value
+        return classes[value]
 
     return {column: value_of(column, value) for column, value in row.items()}
 

@@ -76,11 +76,12 @@ def spreadsheet_rows(file: IO[bytes], sheet: str | None = None) -> Iterator[tupl
             if row:
                 count += 1
                 yield number, row
-        others = [name for name in results.sheetnames if name != _sheet(results, sheet).title]
-        if not count and others:
+        title = _sheet(results, sheet).title
+        other_names = [name for name in results.sheetnames if name != title]
+        if not count and other_names:
             raise unusable_table(
-                f"its sheet '{_sheet(results, sheet).title}' has no row below a header; name "
-                f"another sheet: {', '.join(others)}"
+                f"its sheet '{title}' has no row below a header; name another sheet: "
+                f"{', '.join(other_names)}"
             )
 
 
