@@ -11,6 +11,7 @@ _OF_SHAPES: Final[Mapping[str, tuple[str, str | None]]] = {
     "OpenAI evals samples": ("input", "ideal"),
     "ShareGPT conversations": ("conversations", None),
     "Inspect samples": ("input", "target"),
+    "multiple-choice questions": ("question", "answer"),
     "promptfoo tests": ("vars", None),
     "SQuAD questions": ("{{context}}\n\n{{question}}", "answers.text.0"),
     "Langfuse dataset items": ("input", "expectedOutput"),

@@ -12,6 +12,7 @@ from storage.exchange.dataset_shapes import (
     Instructions,
     LangfuseItems,
     LangSmithExamples,
+    MultipleChoice,
     Promptfoo,
     PromptfooTable,
     SQuAD,
@@ -85,6 +86,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     PromptfooTable(),
     LangSmithExamples(),
     LangfuseItems(),
+    MultipleChoice(),
     UsualColumns(),
 )
 """All shapes; of those that fit equally many rows, the first is taken."""

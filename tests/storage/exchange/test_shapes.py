@@ -174,6 +174,20 @@ def test_a_row_whose_check_names_no_output_lacks_none(row: Row) -> None:
     assert (example.reference, example.is_open) == (None, True)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Where is Oslo?", "choices": ["Italy", "Norway"], "answer": 1},
+        {"question": "Where is Oslo?", "answerKey": "B",
+         "choices": {"text": ["Italy", "Norway"], "label": ["A", "B"]}},
+    ],
+)  # fmt: skip
+def test_a_multiple_choice_question_keeps_its_choices(row: Row) -> None:
+    example = example_of_row(row)
+    assert example.input == "Where is Oslo?\n\nA) Italy\nB) Norway"
+    assert example.reference == "B"
+
+
 def test_a_page_of_hugging_face_gives_the_names_of_its_classes() -> None:
     document = {
         "features": [{"name": "label", "type": {"names": ["neg", "pos"], "_type": "ClassLabel"}}],
