@@ -66,7 +66,23 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         elif any(cells):
             fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
+            if _is_quoted(row.get("id", "")):
+                row = {name: _unquoted(cell) for name, cell in row.items()}
             yield number, fault or (_without_escapes(row) if ours else row)
+
+
+def _is_quoted(cell: str) -> bool:
+    """Whether a cell is text of JSON. An id that is one tells that all cells are, as Langfuse's."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def _unquoted(cell: str) -> str:
+    if not _is_quoted(cell):
+        return cell
+    try:
+        return str(json.loads(cell))
+    except ValueError:
+        return cell
 
 
 def _title_length(lines: Sequence[str]) -> int:

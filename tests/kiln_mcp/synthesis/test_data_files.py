@@ -188,3 +188,13 @@ async def test_an_output_that_the_dataset_has_otherwise_leads_to_its_run(
         report = await add(workspace, tmp_path, "b.csv", b"input,output\nWo?,Dort\n", **more)
         steps = cast("list[dict[str, str]]", report["next"])
         assert [step["tool"] for step in steps] == ["repair_run", "split_data"]
+
+
+async def test_cells_of_langfuse_that_are_text_of_json_lose_their_quotes(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b'"id","input","expectedOutput"\n"""i1""","""Wo \\""genau\\""?""","""Hier"""\n'
+    await add(workspace, tmp_path, "items.csv", content)
+    content = b'input,output\n"""Wer?""","""Ich"""\n'
+    await add(workspace, tmp_path, "quotes.csv", content)
+    assert await pairs(workspace) == [('"Wer?"', '"Ich"'), ('Wo "genau"?', "Hier")]
