@@ -255,7 +255,7 @@ def _decision_step(project: str) -> NextStep:
 def _repair_step(project: str) -> NextStep:
     return NextStep(
         tool="repair_run",
-        reason="where the dataset has the wrong output, not the table: find_runs finds the run",
+        reason="where the dataset has the wrong output, not the table: repair its run",
         arguments={"project": project},
     )
 

@@ -67,7 +67,7 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
             fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
             if _is_quoted(row.get("id", "")):
-                row = {name: _unquoted(cell) for name, cell in row.items()}
+                row = {name: _read_text(cell) for name, cell in row.items()}
             yield number, fault or (_without_escapes(row) if ours else row)
 
 
@@ -76,7 +76,7 @@ def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
-def _unquoted(cell: str) -> str:
+def _read_text(cell: str) -> str:
     if not _is_quoted(cell):
         return cell
     try:
