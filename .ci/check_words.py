@@ -1,5 +1,7 @@
 """Check the words of names, docstrings and docs; print each fault and exit with 1 if there is one.
 
+Of tests the sentences are checked, and not the names.
+
 Faults: a name that says how a thing came about instead of what it is, a module named by a
 gerund, a module whose docstring begins with one, a phrase that plain English does not use, and a
 sentence of more than 40 words in a docstring or in the documentation.
@@ -123,17 +125,22 @@ def phrases_in(path: Path, text: str) -> Iterator[str]:
 
 
 def faults_of_module(path: Path) -> Iterator[str]:
-    """Yield what is wrong with the words of a Python file."""
+    """Yield what is wrong with the words of a Python file of the product."""
     if path.stem.endswith("ing"):
         yield f"{path}: the module is named by a gerund; name it by a noun."
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
-    yield from phrases_in(path, source)
-    if _GERUND.match(ast.get_docstring(tree) or ""):
-        yield f"{path}:1: the docstring begins with a gerund; begin with a noun or an imperative."
+    yield from faults_of_texts(path, source, tree)
     for line, name in names_in(tree):
         if says_nothing(name):
             yield f"{path}:{line}: '{name}' does not say what it is; name it by its noun."
+
+
+def faults_of_texts(path: Path, source: str, tree: ast.Module) -> Iterator[str]:
+    """Yield what is wrong with the sentences of a Python file."""
+    yield from phrases_in(path, source)
+    if _GERUND.match(ast.get_docstring(tree) or ""):
+        yield f"{path}:1: the docstring begins with a gerund; begin with a noun or an imperative."
     for line, text in docstrings_in(tree):
         for sentence in long_sentences(text):
             yield f"{path}:{line}: {len(sentence.split())} words in a sentence: {sentence[:70]}…"
@@ -144,6 +151,9 @@ def faults() -> Iterator[str]:
     for package in PACKAGES:
         for path in sorted(Path(package).rglob("*.py")):
             yield from faults_of_module(path)
+    for path in sorted(Path("tests").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        yield from faults_of_texts(path, source, ast.parse(source))
     for pattern in DOCUMENTS:
         for path in sorted(Path().glob(pattern)):
             text = path.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from agent.mcp_tools import ToolResult
 from agent.reader import LineReader
 from agent.tool_approval import Reply
 from kiln_mcp.llm import ToolCall
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt_line
 
 _LONGEST_SUMMARY = 160
 
@@ -63,7 +63,7 @@ class Screen:
         """Show a spinner with the reason for a wait; on a terminal only."""
         if not self.console.is_terminal:
             return
-        status = Text(_shorten(printable(reason)), "dim")
+        status = Text(excerpt_line(printable(reason), _LONGEST_SUMMARY), "dim")
         if isinstance(self._animation, Status):
             self._animation.update(status)
             return
@@ -73,7 +73,7 @@ class Screen:
 
     def show_call(self, call: ToolCall) -> None:
         """Show that a tool is being called."""
-        self.say(f"→ {call.name} {_shorten(call.arguments)}", "cyan")
+        self.say(f"→ {call.name} {excerpt_line(call.arguments, _LONGEST_SUMMARY)}", "cyan")
         self.show_wait(call.name)
 
     async def show_progress(
@@ -87,7 +87,7 @@ class Screen:
         """Show the first line of a result."""
         first, _, _ = result.text.partition("\n")
         mark, style = ("✗", "red") if result.failed else ("✓", "green")
-        self.say(f"{mark} {call.name}: {_shorten(first)}", style)
+        self.say(f"{mark} {call.name}: {excerpt_line(first, _LONGEST_SUMMARY)}", style)
 
     async def agree(self, plan: str) -> Reply:
         """Put a plan to the person: any line but yes declines it, and no line leaves it open."""
@@ -121,7 +121,3 @@ class Screen:
         if self._animation is not None:
             self._animation.stop()
             self._animation = None
-
-
-def _shorten(text: str) -> str:
-    return excerpt(" ".join(text.split()), _LONGEST_SUMMARY)

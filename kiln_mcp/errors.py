@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import cast
 
 from storage.errors import Refusal, WorkbenchError, system_reason
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import LONGEST_REASON, excerpt, excerpt_line
 from storage.text.suggestions import did_you_mean
 
 
@@ -183,7 +183,7 @@ def database_sentence(file: Path, error: Exception | str, loss: str) -> str:
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
         return disk_sentence(OSError(errno.ENOSPC, ""))
     detail = system_reason(error) if isinstance(error, OSError) else str(error)
-    line = " ".join(detail.split())[:300].rstrip(".")
+    line = excerpt_line(detail, LONGEST_REASON).rstrip(".")
     return (
         f"{file} cannot be used: {line}. Check its rights and the disk, or name another home in "
         "KILN_MCP_HOME, then try again."

@@ -53,7 +53,7 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
     """
     parts = path.split("/")
     for part in parts:
-        if part in _NO_NAMES or _is_foul(part):
+        if part in _NO_NAMES or _is_unusable(part):
             raise UnsafePath(path)
     bare_names = [_bare(part) for part in parts]
     if any(map(_is_git_bare, bare_names)):
@@ -67,7 +67,7 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         raise UnsafePath(path, "is no place of a record")
 
 
-def _is_foul(part: str) -> bool:
+def _is_unusable(part: str) -> bool:
     """Whether a name means something else on another system, or is none."""
     return "\0" in part or (os.name == "nt" and not {"\\", ":"}.isdisjoint(part))
 

@@ -26,7 +26,7 @@ from storage.format.layout import SCORER_FILE, folder_of, place_of
 from storage.format.record_text import parse_record, revision_of
 from storage.format.validation import Ancestors
 from storage.index.rows import name_of
-from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
+from storage.records import Origin, Record, Task, TaskRun
 from storage.records.names import display_label, folder_name
 from storage.refusals import already_deleted, invalid_record
 from storage.text.json_text import patch_json, write_json
@@ -276,10 +276,9 @@ class Change:
 
     def _note_code(self, record: Record, path: str) -> None:
         """Note the file of code that a new record has beside it, if it has one."""
-        if isinstance(record, EvalConfig) and isinstance(record.properties, CodeEval):
-            code = record.properties.code
-            if code is not None:
-                self._note(FileEdit(str(folder_of(path) / SCORER_FILE), code.encode("utf-8"), None))
+        if record.program is not None:
+            code = record.program.encode("utf-8")
+            self._note(FileEdit(str(folder_of(path) / SCORER_FILE), code, None))
 
     def _note(self, edit: FileEdit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""

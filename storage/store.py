@@ -24,6 +24,7 @@ from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, FileEdit, Move
 from storage.commits.group_commit import GroupCommit
 from storage.commits.locks import LONGEST_WAIT_S
+from storage.commits.presence import check_presence
 from storage.commits.restoration import restore
 from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
@@ -254,7 +255,7 @@ class ProjectStore(ProjectReader):
 
         def write_files() -> None:
             # What comes before the commit makes folders.
-            self._log.check_presence(change.edits, change.moves)
+            check_presence(self.folder, change.edits, change.moves)
             if change.moves:
                 keep_out_of_git(self.folder)
             with files_beside(self.folder, files):

@@ -15,7 +15,7 @@ class EvalInventory:
         name: Its name.
         evaluators: How many evaluators it has.
         model_judges: How many of them ask a model. Only these are compared with people's labels.
-        is_calibrated: Whether a model judge was compared with people's labels.
+        has_agreement: Whether a model judge was compared with people's labels.
         test_items: Items of its test part.
         golden_items: Items of its golden set, which people rate.
         rated_items: Of the golden items, those with a rating for every score.
@@ -34,7 +34,7 @@ class EvalInventory:
     results: int
     result_run_configs: int
     model_judges: int
-    is_calibrated: bool
+    has_agreement: bool
     unknown_filter: str | None = None
 
 
@@ -137,7 +137,7 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
             arguments={"eval": with_evaluators[0].name},
         )
     for inventory in with_models:
-        if inventory.rated_items and not inventory.is_calibrated:
+        if inventory.rated_items and not inventory.has_agreement:
             return NextStep(
                 tool="measure_agreement",
                 reason="measure whether the judges can be trusted, before you optimise",

@@ -50,7 +50,7 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),
         unknown_filter=_unknown_filter(record),
-        is_calibrated=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
+        has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
     )
 
 

@@ -127,8 +127,8 @@ class ApprovalStore:
         with self._transaction() as sql:
             spent_usd, spent_calls = self._spending(sql)
             if (
-                spent_usd + plan.highest_cost_usd > policy.daily_allowance_usd + _ROUNDING_USD
-                or spent_calls + plan.calls > policy.daily_allowance_calls
+                spent_usd + plan.highest_cost_usd > policy.daily_allowance.usd + _ROUNDING_USD
+                or spent_calls + plan.calls > policy.daily_allowance.calls
             ):
                 return None
             key = self._open_request(sql, call) or self._insert(sql, call)

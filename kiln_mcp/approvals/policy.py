@@ -27,18 +27,29 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
+class DailyAllowance:
+    """What may be spent in a local day without a question; an allowance needs both.
+
+    Attributes:
+        usd: US dollars.
+        calls: Model calls.
+    """
+
+    usd: float = 0.0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The policy of a home; a plan that destroys or sends data is always asked about.
 
     Attributes:
-        daily_allowance_usd: US dollars a local day that may be spent without a question.
-        daily_allowance_calls: Model calls a local day; an allowance needs both.
+        daily_allowance: What may be spent without a question.
         never_without_me: Consequences that are asked about even within the allowance.
         damage: The reason why the strictest policy replaces the file, as a sentence; else empty.
     """
 
-    daily_allowance_usd: float = 0.0
-    daily_allowance_calls: int = 0
+    daily_allowance: DailyAllowance = DailyAllowance()
     never_without_me: frozenset[Consequence] = ALWAYS_ASKED
     damage: str = ""
 
@@ -99,8 +110,7 @@ def read_policy(home: Path) -> Policy:
         fault = error.errors()[0]["msg"]
         return _strictest(file, f"{place}: {fault}" if place else fault)
     return Policy(
-        content.daily_allowance_usd,
-        content.daily_allowance_calls,
+        DailyAllowance(content.daily_allowance_usd, content.daily_allowance_calls),
         content.never_without_me | ALWAYS_ASKED,
     )
 
@@ -112,8 +122,8 @@ def write_policy(home: Path, policy: Policy) -> None:
         WriteError: The disk refused; the former policy holds.
     """
     content = _StoredPolicy(
-        daily_allowance_usd=policy.daily_allowance_usd,
-        daily_allowance_calls=policy.daily_allowance_calls,
+        daily_allowance_usd=policy.daily_allowance.usd,
+        daily_allowance_calls=policy.daily_allowance.calls,
         never_without_me=policy.never_without_me | ALWAYS_ASKED,
     )
     file = policy_file(home)

@@ -39,7 +39,7 @@ from kiln_mcp.doors.guard import LOCAL_NAMES, Activity, Entrance, Guard
 from kiln_mcp.doors.preload import Preload
 from kiln_mcp.doors.server import ServerExtension, build_server
 from kiln_mcp.errors import AlreadyServing
-from kiln_mcp.home import prepare_home
+from kiln_mcp.home import prepare_home, write_private
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -201,15 +201,10 @@ async def _is_idle(workspace: Workspace) -> bool:
 
 
 def _announce(file: Path, credentials: Credentials, path: Path | None) -> None:
-    """Write the daemon's address and token to a file that only its person can read, atomically."""
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
+    """Write the daemon's address and token to a file that only its person can read."""
     content: dict[str, object] = {"port": credentials.port, "token": credentials.token}
     content |= {"pid": os.getpid(), "version": __version__}
     if path is not None:
         content["socket"] = str(path)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-    fresh.replace(file)
+    write_private(file, json.dumps(content).encode())
     _log.info("Serving on %s:%s", HOST, credentials.port)

@@ -73,7 +73,7 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
 
-    async def is_calibrated(self) -> bool:
+    async def has_agreement(self) -> bool:
         """Return whether the evaluator has results of stored outputs."""
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
@@ -255,7 +255,7 @@ async def plan_run(
     return replace(plan, existing=all_verdicts - plan.verdicts)
 
 
-async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
+async def plan_agreement(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
     """Return what is left to do to judge stored outputs as they are."""
     done = await measurement.judged_outputs(STORED)
     requests = tuple(

@@ -1,4 +1,4 @@
-"""The records of the items and outputs that are at work, read shortly before they are used."""
+"""Read the records of items and outputs shortly before they are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -66,7 +66,7 @@ async def run_report(
         part: The name of their part.
     """
     measurement = work.measurement
-    is_calibrated = await measurement.is_calibrated()
+    has_agreement = await measurement.has_agreement()
     table = await score_table(measurement, configs, [item.id for item in items])
     failures = [
         FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason, state=f.state)
@@ -88,10 +88,10 @@ async def run_report(
         table=table.rows,
         repeats=table.repeats,
         warnings=[
-            *run_warnings(measurement, outcome, len(items), is_calibrated=is_calibrated),
+            *run_warnings(measurement, outcome, len(items), has_agreement=has_agreement),
             *repeat_warnings(work),
             *uniform_warnings(measurement, outcome, table.rows),
             *empty_score_warnings(table.empty_scores),
         ],
-        next=after_run(measurement, table.rows, is_calibrated=is_calibrated),
+        next=after_run(measurement, table.rows, has_agreement=has_agreement),
     )

@@ -50,10 +50,9 @@ FEWEST_UNREAD: Final = 3
 async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     """Make the outputs and verdicts, as many at once as the models' servers allow; save each.
 
-    An item that fails does not stop the others. What was done is written to a log beside the
-    evaluator, with fingerprints and seeds. Items are claimed in the project first: those that
-    another call or process is at, from whatever home, are left to it until the others are done,
-    then its results are taken, or what it has not done is done here.
+    An item that fails does not stop the others. A log beside the evaluator records what was done,
+    with fingerprints and seeds. Each item is claimed in the project first. Items that another
+    process has claimed come last: its results are used, and what is missing is done here.
     """
     measurement = await ready(workspace, work.measurement)
     evaluator = measurement.evaluator

@@ -49,7 +49,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
 
 
 def after_run(
-    measurement: Measurement, lines: Sequence[ScoreRow], *, is_calibrated: bool
+    measurement: Measurement, lines: Sequence[ScoreRow], *, has_agreement: bool
 ) -> list[NextStep]:
     """Return the next steps after a run of an eval."""
     eval_name = measurement.eval_record.name
@@ -60,7 +60,7 @@ def after_run(
         step = NextStep(tool="compare_run_configs", reason="test whether one is better")
     else:
         step = NextStep(tool="evolve_prompt", reason="search for a better prompt")
-    if measurement.evaluator.model and not is_calibrated:
+    if measurement.evaluator.model and not has_agreement:
         return [look, step, *_judge_check(eval_name)]
     return [look, step]
 
@@ -169,7 +169,7 @@ def empty_score_warnings(keys: Iterable[str]) -> list[str]:
 
 
 def run_warnings(
-    measurement: Measurement, outcome: RunOutcome, items: int, *, is_calibrated: bool
+    measurement: Measurement, outcome: RunOutcome, items: int, *, has_agreement: bool
 ) -> list[str]:
     """Return what to know about the results of a run."""
     warnings: list[str] = []
@@ -195,7 +195,7 @@ def run_warnings(
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
     if items < WIDE_INTERVAL_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
-    if measurement.evaluator.model and not is_calibrated:
+    if measurement.evaluator.model and not has_agreement:
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing."
         )

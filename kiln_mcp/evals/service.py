@@ -1,4 +1,4 @@
-"""Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
+"""Capabilities: create evaluators, run evals, compare and describe."""
 
 from typing import Annotated, Final
 
@@ -46,7 +46,7 @@ from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
-from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
@@ -122,21 +122,27 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        return EvaluatorCreated(
-            eval=eval_record.name,
-            eval_id=eval_record.id,
-            evaluator=record.name,
-            evaluator_id=record.id,
-            kind=kind_name(record),
-            scores=_keys(eval_record),
-            test_filter=filter_of_test(eval_record),
-            golden_filter=eval_record.eval_configs_filter_id or "",
-            test_items=items,
-            is_current=eval_record.current_config_id == record.id,
-            next=after_evaluator(eval_record, items=items, is_judge=evaluator.asks_model),
-        )
+        return _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+
+
+def _evaluator_created(
+    eval_record: Eval, record: EvalConfig, items: int, *, is_judge: bool
+) -> EvaluatorCreated:
+    return EvaluatorCreated(
+        eval=eval_record.name,
+        eval_id=eval_record.id,
+        evaluator=record.name,
+        evaluator_id=record.id,
+        kind=kind_name(record),
+        scores=_keys(eval_record),
+        test_filter=filter_of_test(eval_record),
+        golden_filter=eval_record.eval_configs_filter_id or "",
+        test_items=items,
+        is_current=eval_record.current_config_id == record.id,
+        next=after_evaluator(eval_record, items=items, is_judge=is_judge),
+    )
 
 
 async def _save_evaluator(
@@ -198,7 +204,7 @@ async def run_eval(
     work = await plan_run(measurement, configs, chosen_items, seed=items.seed, repeats=times)
     summary = plan_sentence(measurement, configs, len(chosen_items), times)
     await workspace.check_ready(store, work.calls_by_model)
-    plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
+    plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)

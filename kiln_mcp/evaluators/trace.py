@@ -13,16 +13,16 @@ MISSING_TRACE: Final = Skipped("missing_trace", "This check needs the trace, and
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
+class TraceCall:
     """A tool call of the model; arguments that cannot be read are empty."""
 
     name: str
     arguments: Mapping[str, JsonValue]
 
 
-def tool_calls(trace: Sequence[Mapping[str, JsonValue]]) -> list[ToolCall]:
+def tool_calls(trace: Sequence[Mapping[str, JsonValue]]) -> list[TraceCall]:
     """Return the tool calls of a conversation in their order."""
-    result: list[ToolCall] = []
+    result: list[TraceCall] = []
     for message in trace:
         calls = message.get("tool_calls")
         if message.get("role") != "assistant" or not isinstance(calls, list):
@@ -34,14 +34,14 @@ def tool_calls(trace: Sequence[Mapping[str, JsonValue]]) -> list[ToolCall]:
     return result
 
 
-def _tool_call(function: Mapping[str, JsonValue]) -> ToolCall:
+def _tool_call(function: Mapping[str, JsonValue]) -> TraceCall:
     arguments: JsonValue = function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = cast("JsonValue", json.loads(arguments))
         except (ValueError, RecursionError):
             arguments = None
-    return ToolCall(
+    return TraceCall(
         name=str(function.get("name", "")),
         arguments=arguments if isinstance(arguments, dict) else {},
     )

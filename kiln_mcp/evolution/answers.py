@@ -43,5 +43,5 @@ class EvolutionReport(Result):
     warnings: list[str] = Field(default=[], description="What to know about the result.")
     held_out_calls: int
     seed: int
-    trace: str = Field(description="Every decision, as JSON lines.")
+    search_log: str = Field(description="Every decision, as JSON lines.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

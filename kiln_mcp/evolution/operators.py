@@ -25,7 +25,7 @@ class Operator(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class SearchSpace:
     """What candidates are made of.
 
     Attributes:
@@ -49,39 +49,41 @@ class CandidateProposal:
 
 
 def draw_demonstrations(
-    draw: random.Random, pool: Pool, count: int, without: Sequence[str] = ()
+    draw: random.Random, space: SearchSpace, count: int, without: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Return so many items, of different topics while there are enough; fewer if there are fewer.
 
     Args:
         draw: The source of chance.
-        pool: What there is.
+        space: What there is.
         count: How many are wanted.
         without: Items, and with them topics, that are taken already.
     """
-    candidates = [item for item in pool.topics if item not in without]
+    candidates = [item for item in space.topics if item not in without]
     draw.shuffle(candidates)
-    topics = {pool.topics[item] for item in without if item in pool.topics}
+    topics = {space.topics[item] for item in without if item in space.topics}
     selection: list[str] = []
     for repeats in (False, True):
         for item in candidates:
             if (
                 len(selection) < count
                 and item not in selection
-                and (repeats or pool.topics[item] not in topics)
+                and (repeats or space.topics[item] not in topics)
             ):
                 selection.append(item)
-                topics.add(pool.topics[item])
+                topics.add(space.topics[item])
     return tuple(selection)
 
 
-def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) -> CandidateProposal:
+def propose(
+    draw: random.Random, best: Candidate, space: SearchSpace, *, early: bool
+) -> CandidateProposal:
     """Return a new candidate; now and then one that was tried before.
 
     Early in the search whole sets of demonstrations are drawn, for they differ most; later the
     best set is changed in one place.
     """
-    operators = _possible(best, pool)
+    operators = _possible(best, space)
     weights = [_WEIGHTS[operator][0 if early else 1] for operator in operators]
     operator = draw.choices(operators, weights)[0]
     demonstrations = list(best.demonstrations)
@@ -89,23 +91,23 @@ def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) ->
         case Operator.FRESH:
             demonstrations = list(
                 draw_demonstrations(
-                    draw, pool, draw.randint(FEWEST_DEMONSTRATIONS, MOST_DEMONSTRATIONS)
+                    draw, space, draw.randint(FEWEST_DEMONSTRATIONS, MOST_DEMONSTRATIONS)
                 )
             )
         case Operator.ADD:
             demonstrations.insert(
                 draw.randint(0, len(demonstrations)),
-                *draw_demonstrations(draw, pool, 1, demonstrations),
+                *draw_demonstrations(draw, space, 1, demonstrations),
             )
         case Operator.REMOVE:
             del demonstrations[draw.randrange(len(demonstrations))]
         case Operator.SWAP:
-            fresh = draw_demonstrations(draw, pool, 1, demonstrations)
+            fresh = draw_demonstrations(draw, space, 1, demonstrations)
             demonstrations[draw.randrange(len(demonstrations))] = fresh[0]
         case Operator.ORDER:
             draw.shuffle(demonstrations)
         case _:
-            alternatives = [text for text in pool.instructions if text != best.instruction]
+            alternatives = [text for text in space.instructions if text != best.instruction]
             return CandidateProposal(operator, replace(best, instruction=draw.choice(alternatives)))
     return CandidateProposal(operator, replace(best, demonstrations=tuple(demonstrations)))
 
@@ -121,16 +123,16 @@ _WEIGHTS: Final[Mapping[Operator, tuple[int, int]]] = {
 """How often each is drawn, early and later."""
 
 
-def _possible(best: Candidate, pool: Pool) -> list[Operator]:
+def _possible(best: Candidate, space: SearchSpace) -> list[Operator]:
     count = len(best.demonstrations)
-    spare = len(set(pool.topics) - set(best.demonstrations))
-    operators = [Operator.FRESH] if pool.topics else []
+    spare = len(set(space.topics) - set(best.demonstrations))
+    operators = [Operator.FRESH] if space.topics else []
     if count and spare:
         operators += (
             [Operator.SWAP] if count >= MOST_DEMONSTRATIONS else [Operator.ADD, Operator.SWAP]
         )
     if count > 1:
         operators += [Operator.REMOVE, Operator.ORDER]
-    if any(text != best.instruction for text in pool.instructions):
+    if any(text != best.instruction for text in space.instructions):
         operators.append(Operator.INSTRUCTION)
     return operators

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kiln_mcp.evals.eval_items import Item
 from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
-from kiln_mcp.evolution.trials import Attempt, Trials
+from kiln_mcp.evolution.trials import TrialResult, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.workbench.prompt_templates import load_prompt
@@ -100,10 +100,10 @@ class ModelReflector:
         demonstrations = set(best.demonstrations)
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
-        attempts = await self._trials.attempts([(best, item) for item in looked_at])
-        # An attempt without a score shows nothing of what the instruction lacks.
-        scores = [(attempt, attempt.score) for attempt in attempts if attempt.score is not None]
-        failures = [attempt for attempt, score in scores if score < 1]
+        results = await self._trials.run_all([(best, item) for item in looked_at])
+        # A result without a score shows nothing of what the instruction lacks.
+        scores = [(result, result.score) for result in results if result.score is not None]
+        failures = [result for result, score in scores if score < 1]
         if not failures:
             return None
         edits = await self._ask(best, failures, [a for a, score in scores if score >= 1][:1])
@@ -118,13 +118,13 @@ class ModelReflector:
         )
 
     async def _ask(
-        self, best: Candidate, failures: Sequence[Attempt], passed: Sequence[Attempt]
+        self, best: Candidate, failures: Sequence[TrialResult], passed: Sequence[TrialResult]
     ) -> list[BlockEdit]:
         parts = load_prompt("evolution", "reflect").messages(
             task_description=self._mirror.goal,
             instruction_blocks=_block_list(best.instruction),
-            failures=_attempt_list(failures),
-            successes=_attempt_list(passed) or "None of those looked at.",
+            failures=_result_list(failures),
+            successes=_result_list(passed) or "None of those looked at.",
             most_edits=MOST_EDITS,
         )
         request = ModelRequest(
@@ -147,13 +147,13 @@ def _block_list(blocks: Sequence[Block]) -> str:
     return "\n\n".join(f"[{block.id}]\n{block.text}" for block in blocks)
 
 
-def _attempt_list(attempts: Sequence[Attempt]) -> str:
+def _result_list(results: Sequence[TrialResult]) -> str:
     return "\n\n".join(
-        f"Input:\n{_cut(attempt.item.task_input)}\n"
-        f"Output:\n{_cut(attempt.output) or 'none'}\n"
-        f"Right output:\n{_cut(str((attempt.item.reference or {}).get('reference_answer', '')))}\n"
-        f"Evaluator: {_cut(attempt.remark)}"
-        for attempt in attempts
+        f"Input:\n{_cut(result.item.task_input)}\n"
+        f"Output:\n{_cut(result.output) or 'none'}\n"
+        f"Right output:\n{_cut(str((result.item.reference or {}).get('reference_answer', '')))}\n"
+        f"Evaluator: {_cut(result.remark)}"
+        for result in results
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from kiln_mcp.evolution.blocks import Candidate, placeholders
 from kiln_mcp.evolution.call_quota import CallQuota
-from kiln_mcp.evolution.operators import CandidateProposal, Operator, Pool, propose
+from kiln_mcp.evolution.operators import CandidateProposal, Operator, SearchSpace, propose
 from kiln_mcp.evolution.race import Standing, evidence, standing
 
 CHUNK: Final = 8
@@ -43,7 +43,7 @@ class Reflector(Protocol):
         ...
 
 
-class Trace(Protocol):
+class SearchLog(Protocol):
     """Keeps every decision."""
 
     async def race(self, race: "Race") -> None:
@@ -106,10 +106,10 @@ class SearchResult:
 class SearchInputs:
     """What a search works with."""
 
-    pool: Pool
+    space: SearchSpace
     items: Sequence[str]
     scorer: Scorer
-    trace: Trace
+    log: SearchLog
     reflector: Reflector | None = None
 
 
@@ -143,7 +143,7 @@ async def evolve(
         repeats = 0
         number += 1
         race = await search.run(number, proposal, best, order)
-        await inputs.trace.race(race)
+        await inputs.log.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
     return SearchResult(best, search.scores_of(best), number, quota.calls_used, set_aside)
@@ -187,11 +187,11 @@ class _Search:
                 revision = await reflector.propose(best)
                 if revision is not None:
                     return revision
-        pool = self._inputs.pool
-        if not pool.topics and len(pool.instructions) < 2:
+        space = self._inputs.space
+        if not space.topics and len(space.instructions) < 2:
             return None
         early = self._quota.calls_used < EARLY * self._quota.limit
-        return propose(draw, best, pool, early=early)
+        return propose(draw, best, space, early=early)
 
     async def run(
         self, number: int, proposal: CandidateProposal, best: Candidate, order: Sequence[str]

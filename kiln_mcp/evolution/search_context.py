@@ -9,11 +9,11 @@ from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
 from kiln_mcp.evolution.blocks import Block, Candidate
-from kiln_mcp.evolution.operators import Pool
-from kiln_mcp.evolution.search_trace import FILE, FileTrace
+from kiln_mcp.evolution.operators import SearchSpace
+from kiln_mcp.evolution.search_log import FILE, FileSearchLog
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompt_templates import load_prompt
@@ -59,7 +59,7 @@ class SearchContext:
     resolved_config: ResolvedRunConfig
     demonstrations: Demonstrations
     start: Candidate
-    trace: FileTrace
+    log: FileSearchLog
     request: SearchRequest
     reflecting: str | None
 
@@ -99,7 +99,9 @@ async def prepare(
         resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
         demonstrations=demonstrations,
         start=begin,
-        trace=FileTrace(eval_context.store, eval_context.eval_record, file, demonstrations.prompt),
+        log=FileSearchLog(
+            eval_context.store, eval_context.eval_record, file, demonstrations.prompt
+        ),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
     )
@@ -123,19 +125,19 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     return calls
 
 
-async def plan_quest(search_context: SearchContext) -> Plan:
+async def plan_search(search_context: SearchContext) -> Plan:
     """Return what a search will do and cost."""
     summary = (
         f"Search for a better prompt than {search_context.first.name!r} with "
         f"{search_context.request.max_calls} calls, "
         f"then measure both on {len(search_context.parts.test)} held-out items."
     )
-    return await plan_of(
+    return await estimate_cost(
         search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
     )
 
 
-def pool_of(search_context: SearchContext) -> Pool:
+def search_space(search_context: SearchContext) -> SearchSpace:
     """Return what candidates are made of: training items, and instructions like the start's."""
     topics_of_items = {item.id: item.topic for item in search_context.parts.train}
     topics = {
@@ -144,7 +146,7 @@ def pool_of(search_context: SearchContext) -> Pool:
     additions = load_prompt("evolution", "additions").text.splitlines()
     start = search_context.start.instruction
     variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
-    return Pool(topics, (start, *variants))
+    return SearchSpace(topics, (start, *variants))
 
 
 async def _parts_of(eval_context: Measurement) -> Parts:

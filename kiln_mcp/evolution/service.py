@@ -23,9 +23,9 @@ from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
     calls_by_model,
-    plan_quest,
-    pool_of,
+    plan_search,
     prepare,
+    search_space,
 )
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.evolution.warnings import search_warnings
@@ -111,7 +111,7 @@ async def evolve_prompt(
         workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with)
     )
     await workspace.check_ready(store, calls_by_model(search_context))
-    return Proposal(await plan_quest(search_context), partial(_evolve, search_context))
+    return Proposal(await plan_search(search_context), partial(_evolve, search_context))
 
 
 async def _evolve(search_context: SearchContext) -> EvolutionReport:
@@ -130,14 +130,14 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
             ),
         }
     )
-    await search_context.trace.write("result", answer.model_dump(mode="json"))
+    await search_context.log.write("result", answer.model_dump(mode="json"))
     return answer
 
 
 async def _search(search_context: SearchContext) -> tuple[SearchResult, Mapping[str, int]]:
     """Search; return what was found, and why runs of candidates have no score."""
     request, trials = search_context.request, search_context.trials
-    await search_context.trace.write(
+    await search_context.log.write(
         "start",
         {
             "run_config": search_context.first.id,
@@ -163,12 +163,12 @@ async def _search(search_context: SearchContext) -> tuple[SearchResult, Mapping[
         )
         reflector = ModelReflector(mirror, trials)
     inputs = SearchInputs(
-        pool=pool_of(search_context),
+        space=search_space(search_context),
         items=tuple(item.id for item in search_context.parts.val),
         scorer=ValidationScorer(
             trials, search_context.parts.val, search_context.workspace.report, request.max_calls
         ),
-        trace=search_context.trace,
+        log=search_context.log,
         reflector=reflector,
     )
     quota = CallQuota(request.max_calls)
@@ -182,7 +182,7 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     text = PromptText(
         search_context.demonstrations.prompt(result.best), search_context.resolved_config.thinking
     )
-    number = search_context.trace.path.stem[-4:]
+    number = search_context.log.path.stem[-4:]
     name = f"{search_context.first.name} evolved {number}"
     properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
@@ -198,7 +198,7 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
         id=prompt_id,
         name=name,
         description="Found by a search for a better prompt, seed "
-        f"{search_context.request.seed}; every decision is in {search_context.trace.path.name} "
+        f"{search_context.request.seed}; every decision is in {search_context.log.path.name} "
         f"beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
@@ -276,14 +276,14 @@ def _answer(
                 better_on=race.wins,
                 worse_on=race.losses,
             )
-            for race in search_context.trace.races
+            for race in search_context.log.races
             if race.standing is Standing.WON
         ],
         max_calls=search_context.request.max_calls,
         search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
-        trace=str(search_context.trace.path),
+        search_log=str(search_context.log.path),
         next=_next_steps(gain_shown=gain_shown),
     )
 

@@ -31,7 +31,7 @@ GIVEN: Final = "given"
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TrialResult:
     """What a candidate made of one item.
 
     Attributes:
@@ -115,7 +115,7 @@ class Trials:
         self.failures: Counter[str] = Counter()
         self.calls_each = (2 if resolved_config.thinking else 1) + evaluator.calls_per_item
 
-    async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
+    async def run(self, candidate: Candidate, item: Item) -> TrialResult:
         """Run a candidate on one item; an output that cannot be had or judged has no score."""
         resolved_config = self._demonstrations.with_candidate(self._resolved_config, candidate)
         eval_context = self._eval_context
@@ -128,17 +128,17 @@ class Trials:
             verdict = await self._evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError) as error:
             self.failures[_reason_of(error)] += 1
-            return Attempt(item, "", None, str(error))
+            return TrialResult(item, "", None, str(error))
         if isinstance(verdict, Skipped):
             self.failures[verdict.reason] += 1
-            return Attempt(item, output.output, None, verdict.detail or verdict.reason)
+            return TrialResult(item, output.output, None, verdict.detail or verdict.reason)
         kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
         score = fmean(to_unit_scale(value, kinds[key]) for key, value in verdict.values.items())
-        return Attempt(item, output.output, score, verdict.verdict)
+        return TrialResult(item, output.output, score, verdict.verdict)
 
-    async def attempts(
+    async def run_all(
         self, trials: Sequence[tuple[Candidate, Item]], tell: Tell | None = None
-    ) -> list[Attempt]:
+    ) -> list[TrialResult]:
         """Run candidates on items, as many at once as the servers allow; answers in their order.
 
         Args:
@@ -148,12 +148,12 @@ class Trials:
         Raises:
             ModelError: The first that no other candidate would avoid: a server is down, …
         """
-        attempts: dict[int, Attempt] = {}
+        results: dict[int, TrialResult] = {}
         failed: list[ModelError] = []
 
         async def run_trial(place: int) -> None:
             try:
-                attempts[place] = await self.attempt(*trials[place])
+                results[place] = await self.run(*trials[place])
             except ModelError as error:
                 failed.append(error)
                 scope.cancel()
@@ -165,7 +165,7 @@ class Trials:
             await for_each(range(len(trials)), run_trial, self._width)
         if failed:
             raise failed[0]
-        return [attempts[place] for place in range(len(trials))]
+        return [results[place] for place in range(len(trials))]
 
 
 def _reason_of(error: BadAnswer | ContextOverflow | EvalError) -> str:
@@ -198,8 +198,8 @@ class ValidationScorer:
     async def score(self, trials: Sequence[Trial]) -> Sequence[float | None]:
         """Return a score from 0 to 1 for every trial, in their order; None if there is none."""
         selection = [(candidate, self._items[item]) for candidate, item in trials]
-        attempts = await self._trials.attempts(selection, self._count)
-        return [attempt.score for attempt in attempts]
+        results = await self._trials.run_all(selection, self._count)
+        return [result.score for result in results]
 
     async def _count(self) -> None:
         self._done += self.calls_each

@@ -12,7 +12,7 @@ from functools import partial
 import anyio
 
 from kiln_mcp.errors import unwrap
-from kiln_mcp.jobs.heartbeats import Stopwatch
+from kiln_mcp.jobs.heartbeats import Heartbeat
 from kiln_mcp.jobs.job_end import end_of
 from kiln_mcp.jobs.job_progress import ProgressWriter
 from kiln_mcp.jobs.job_records import (
@@ -112,34 +112,36 @@ class Attempts:
             self._tasks.pop(job.id, None)
 
     async def _attempt(self, job: Job) -> None:
-        watch = Stopwatch(job.worked_s)
+        heartbeat = Heartbeat(self._table, job)
         writer = ProgressWriter(job.progress, partial(self._write_progress, job))
-        heartbeat = asyncio.create_task(self._beat(job, watch, writer))
+        watch = asyncio.create_task(self._watch(job, heartbeat, writer))
         try:
             async with self._slots:
                 answers = await self._count_answers(job.id)
                 if not await in_thread(self._table.begin, job, answers):
                     return
-                watch.start()
+                heartbeat.start()
                 result = await self._do(job, writer)
-            await self._end(job, watch, End(JobState.DONE, result))
+            await self._end(job, heartbeat, End(JobState.DONE, result))
         except asyncio.CancelledError:
             if self._is_ending:
                 await in_thread(self._table.add_event, job.id, PROCESS_ENDED)
                 raise
             is_pause = await self._stop_request(job) is JobState.PAUSING
-            await self._end(job, watch, End(JobState.PAUSED if is_pause else JobState.CANCELLED))
+            await self._end(
+                job, heartbeat, End(JobState.PAUSED if is_pause else JobState.CANCELLED)
+            )
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
             if not isinstance(unwrap(error), WorkbenchError):
                 _log.exception("The job %s (%s) broke", job.id, job.capability)
-            await self._end(job, watch, end_of(error))
+            await self._end(job, heartbeat, end_of(error))
         finally:
             if pause := self._pauses.pop(job.id, None):
                 pause.cancel()
-            heartbeat.cancel()
+            watch.cancel()
             with suppress(asyncio.CancelledError):
-                await heartbeat
-            await in_thread(self._table.write_heartbeat, job, watch.seconds)
+                await watch
+            await heartbeat.write()
 
     async def _do(self, job: Job, writer: ProgressWriter) -> JsonObject:
         if await self._stop_request(job):  # made to a process that was killed since
@@ -158,20 +160,20 @@ class Attempts:
         stops = {JobState.CANCELLING, JobState.PAUSING}
         return current.state if current is not None and current.state in stops else None
 
-    async def _end(self, job: Job, watch: Stopwatch, end: End) -> None:
+    async def _end(self, job: Job, heartbeat: Heartbeat, end: End) -> None:
         # First the seconds of work: a caller who sees the end may resume the job at once.
-        await in_thread(self._table.write_heartbeat, job, watch.seconds)
+        await heartbeat.write()
         await in_thread(self._table.end, job, end)
 
     async def _write_progress(self, job: Job, progress: Progress) -> None:
         await in_thread(self._table.write_progress, job, progress)
 
-    async def _beat(self, job: Job, watch: Stopwatch, writer: ProgressWriter) -> None:
+    async def _watch(self, job: Job, heartbeat: Heartbeat, writer: ProgressWriter) -> None:
         """Write heartbeats, and look whether another process asks the job to stop or pause."""
         while True:
             await anyio.sleep(self._settings.heartbeat_s)
             await writer.flush()  # the last report before the job fell silent
-            await in_thread(self._table.write_heartbeat, job, watch.seconds)
+            await heartbeat.write()
             current = await in_thread(self._table.find, job.id)
             if (
                 current is None

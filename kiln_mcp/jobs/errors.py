@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
+from storage.text.excerpts import LONGEST_REASON, excerpt_line
 
 
 class JobStoreFailure(WorkbenchError):
@@ -24,7 +25,7 @@ class JobStoreFailure(WorkbenchError):
         if is_file:
             super().__init__(database_sentence(Path(place), error, _LOSS))
             return
-        line = " ".join(str(error).split())[:300].rstrip(".")
+        line = excerpt_line(error, LONGEST_REASON).rstrip(".")
         super().__init__(
             f"The database of jobs at {place} cannot be used: {line}. Check that it runs and that "
             "KILN_MCP_DATABASE_URL or --database-url names it, then try again."

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.jobs.job_records import Job
+from kiln_mcp.jobs.job_table import JobTable
+from kiln_mcp.jobs.threads import in_thread
 
 HEARTBEAT_LOST_S: Final = 10.0
 """Without a heartbeat for so long, a job's process counts as dead."""
@@ -30,25 +32,27 @@ class LostHeartbeats:
         ]
 
 
-class Stopwatch:
-    """How long a job was worked at, all attempts together."""
+class Heartbeat:
+    """The heartbeat of an attempt at a job, with the seconds of work of all attempts."""
 
-    def __init__(self, earlier_s: float) -> None:
+    def __init__(self, table: JobTable, job: Job) -> None:
         """Set up.
 
         Args:
-            earlier_s: The seconds of earlier attempts.
+            table: Where the job is.
+            job: The job, with the seconds of earlier attempts.
         """
-        self._earlier_s = earlier_s
+        self._table = table
+        self._job = job
         self._started: float | None = None
 
     def start(self) -> None:
-        """Begin to count."""
+        """Begin to count the seconds of work."""
         self._started = time.monotonic()
 
-    @property
-    def seconds(self) -> float:
-        """All seconds so far."""
-        if self._started is None:
-            return self._earlier_s
-        return self._earlier_s + time.monotonic() - self._started
+    async def write(self) -> None:
+        """Write a heartbeat now."""
+        worked_s = self._job.worked_s
+        if self._started is not None:
+            worked_s += time.monotonic() - self._started
+        await in_thread(self._table.write_heartbeat, self._job, worked_s)

@@ -1,4 +1,4 @@
-"""Jobs that wait and no process runs: those handed in, and those of workers that died.
+"""Find jobs that no process runs: those that wait, and those whose process died.
 
 This is all that is added to the recovery of DBOS; `kiln_mcp/jobs/workflows.py` has the reasons.
 """

@@ -107,7 +107,13 @@ def nothing_measured(
     )
 
 
-def human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
+def human_ceilings(golden_set: GoldenSet, seed: int) -> list[Ceiling]:
+    """Return the agreement of two raters for each score that two have labelled."""
+    ceilings = (_human_ceiling(golden_set, score, seed) for score in golden_set.scores)
+    return [ceiling for ceiling in ceilings if ceiling is not None]
+
+
+def _human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
     """Return the agreement of the two raters with the most shared items; None for one rater."""
     shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for raters in latest(golden_set.labels, score.json_key).values():

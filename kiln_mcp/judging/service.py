@@ -10,14 +10,14 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
-from kiln_mcp.evals.measurement import Measurement, plan_calibration
+from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.sentences import HOST_IS_NOT_BLIND
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
     conclusions,
-    human_ceiling,
+    human_ceilings,
     next_steps,
     nothing_measured,
 )
@@ -41,7 +41,7 @@ from kiln_mcp.labels.entries import (
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
 from kiln_mcp.llm import HOST
 from kiln_mcp.projects.project_references import ProjectReference
-from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
@@ -92,10 +92,10 @@ async def next_items_to_label(
             Plan("Draw items to label."),
             partial(draw_batch, workspace, store, golden_set, None, request),
         )
-    work = await plan_calibration(judge, _references(golden_set.runs))
+    work = await plan_agreement(judge, _references(golden_set.runs))
     summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
     await workspace.check_ready(store, work.calls_by_model)
-    plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
+    plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
@@ -119,8 +119,8 @@ async def label_items(
     """Save a person's labels of outputs: as Kiln's ratings, and in the eval's ledger.
 
     Labels of items that next_items_to_label drew count for the certificate once the person has
-    confirmed them. Until then they are saved as passed on and measure nothing. Labels of items
-    that were picked by hand are for development and never enter its estimate.
+    confirmed them. Until then they measure nothing. Labels of items that were picked by hand are
+    for development, and no certificate counts them.
     """
     store = await workspace.open_project(project)
     golden_set = await open_golden_set(store, await find_eval(store, eval))
@@ -163,16 +163,14 @@ async def measure_agreement(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    runs_by_score = _runs_for(golden_set, purpose)
-    if not any(runs_by_score.values()):
-        raise _no_label(task_eval.name, purpose)
+    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
-    work = [await plan_calibration(judge, _references(runs)) for judge in judges]
+    work = [await plan_agreement(judge, _references(runs)) for judge in judges]
     calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
-    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
     await workspace.check_ready(store, calls)
-    plan = await plan_of(workspace.engine, summary, calls, "evals")
+    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
+    plan = await estimate_cost(workspace.engine, summary, calls, "evals")
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
@@ -180,21 +178,20 @@ async def measure_agreement(
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
+        host_warnings = [HOST_IS_NOT_BLIND] if HOST in {j.evaluator.model for j in judges} else []
         return AgreementReport(
             eval=task_eval.name,
             labelled_items=len(runs),
             purpose=purpose,
             rows=rows,
             conclusions=conclusions(results),
-            human_ceiling=[
-                c for score in golden_set.scores if (c := human_ceiling(golden_set, score, seed))
-            ],
+            human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
-                *([HOST_IS_NOT_BLIND] if any(j.evaluator.model == HOST for j in judges) else []),
+                *host_warnings,
             ],
             next=merge_steps(
                 next_steps(results, task_eval),
@@ -246,9 +243,13 @@ def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
     return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a purpose by score key."""
-    return {
+def _runs_for(golden_set: GoldenSet, purpose: str, name: str) -> dict[str, list[RatedItem]]:
+    """Return the labelled items of a purpose by score key.
+
+    Raises:
+        Refusal: The eval of this name has no such label.
+    """
+    runs_by_score = {
         score.json_key: [
             run
             for run in golden_set.labelled_runs(score)
@@ -256,3 +257,6 @@ def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]
         ]
         for score in golden_set.scores
     }
+    if not any(runs_by_score.values()):
+        raise _no_label(name, purpose)
+    return runs_by_score

@@ -5,6 +5,7 @@ async with Engine(EngineSettings()) as engine:
     answer = await engine.complete(request, asker="docs/example")
 """
 
+from kiln_mcp.llm.answer_states import AnswerState, FinishReason
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
     AnswerRestart,
@@ -21,8 +22,6 @@ from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.messages import (
     EMBEDDED,
     Alternative,
-    AnswerState,
-    FinishReason,
     JsonSchema,
     Message,
     Model,
@@ -38,7 +37,7 @@ from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_mode
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
 from kiln_mcp.llm.providers.order_batches import MARKER, OrderBatch, WorkOrder
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
+from kiln_mcp.llm.providers.work_orders import HOST, Lease, WorkOrders
 from kiln_mcp.llm.response_cache.cache import Spending
 from kiln_mcp.llm.response_cache.expense import Expense
 
@@ -59,6 +58,7 @@ __all__ = [
     "Expense",
     "FinishReason",
     "JsonSchema",
+    "Lease",
     "Message",
     "Model",
     "ModelAnswer",

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.llm.errors import ModelError, one_line
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.json_pieces import json_pieces, read_scalar
 from kiln_mcp.llm.lenient_values import (
     adapt_value,
@@ -16,6 +16,7 @@ from kiln_mcp.llm.lenient_values import (
 )
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from storage.isolation.fixed_schema import ordered_text
+from storage.text.excerpts import excerpt_line
 from storage.text.json_schema import check_schema, find_problem
 
 MOST_READ: Final = 12
@@ -115,7 +116,7 @@ def unusable_schema(reason: str) -> ModelError:
     return ModelError(
         "No model was asked: the schema of its answer cannot be used, for {reason}. Correct the "
         "schema in task.kiln, or create another task.",
-        reason=one_line(reason),
+        reason=excerpt_line(reason),
     )
 
 

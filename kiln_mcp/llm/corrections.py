@@ -4,9 +4,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from kiln_mcp.llm.answer_checks import bad_answer
 from kiln_mcp.llm.answer_schemas import correction
-from kiln_mcp.llm.answer_states import bad_answer
-from kiln_mcp.llm.messages import AnswerState, ModelAnswer, ModelRequest
+from kiln_mcp.llm.answer_states import AnswerState
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry
 
 MOST_CORRECTIONS: Final = 2

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.backends import open_limits, open_response_cache
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.corrections import Corrections
@@ -16,7 +17,7 @@ from kiln_mcp.llm.for_each import Width
 from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.limits.wait_policy import Listener, WaitPolicy
-from kiln_mcp.llm.messages import AnswerState, Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.providers.work_orders import WorkOrders

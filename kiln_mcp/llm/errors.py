@@ -24,21 +24,16 @@ that is written beside the code that refuses.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.durations import duration
-from kiln_mcp.llm.messages import AnswerState
 from storage.errors import NextStep, Refusal, WorkbenchError
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt_line
 from storage.text.suggestions import close_names
-
-
-def one_line(detail: str) -> str:
-    """Return a server's own words as one short line."""
-    return excerpt(" ".join(detail.split()))
 
 
 def as_sentence(detail: str) -> str:
     """Return a server's own words as one short sentence."""
-    line = one_line(detail)
+    line = excerpt_line(detail)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 
@@ -83,7 +78,7 @@ class UnknownModel(ModelError):
             f"{sentence}, or a hosted model as provider/model, for example openai/gpt-4.1 or "
             "anthropic/claude-sonnet-4-5.",
             name=name,
-            detail=one_line(detail),
+            detail=excerpt_line(detail),
             matches=matches,
             valid_names=list(valid_names),
         )
@@ -120,7 +115,7 @@ class ContextOverflow(RejectedRequest):
             "The model {model} refuses this request: it is longer than the model can read "
             "({detail}). Shorten the input, or use another model.",
             model=model,
-            detail=one_line(detail),
+            detail=excerpt_line(detail),
         )
 
 
@@ -182,7 +177,7 @@ class BadAnswer(ModelError):
             _BAD_ANSWERS[state],
             model=model,
             attempts=attempts,
-            problem=one_line(problem).rstrip("."),
+            problem=excerpt_line(problem).rstrip("."),
         )
 
 

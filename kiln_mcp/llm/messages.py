@@ -6,12 +6,11 @@ from typing import Any, Final, Literal, Protocol
 
 from pydantic import JsonValue
 
+from kiln_mcp.llm.answer_states import AnswerState, FinishReason, answer_state
+
 # Any: what pydantic gives and what callers write as literals; jsonschema checks it.
 JsonSchema = Mapping[str, Any]
 Role = Literal["system", "user", "assistant", "tool", "raw"]
-FinishReason = Literal["stop", "length", "tool_calls", "refused"]
-AnswerState = Literal["complete", "truncated", "refused", "empty", "unreadable"]
-"""What an answer is good for. Only a complete one is scored, reused, shown or exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +180,8 @@ class ModelAnswer:
     @property
     def state(self) -> AnswerState:
         """What the answer is good for, apart from whether it fits a schema."""
-        if self.finish == "refused":
-            return "refused"
-        if self.finish == "length":
-            return "truncated"
-        return "complete" if self.text.strip() or self.tool_calls else "empty"
+        has_content = bool(self.text.strip() or self.tool_calls)
+        return answer_state(self.finish, has_content=has_content)
 
 
 class Model(Protocol):

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.errors import DatabaseFailure, one_line
+from kiln_mcp.llm.errors import DatabaseFailure
+from storage.text.excerpts import excerpt_line
 
 CONNECT_S: Final = 10
 # A machine that loses power says nothing: the server finds out by keepalives and frees its locks.
@@ -67,7 +68,7 @@ class PostgresLink:
 
     def _failure(self, error: Exception) -> DatabaseFailure:
         return DatabaseFailure(
-            f"The workers' database at {self.place} cannot be used: {one_line(str(error))}. Check "
+            f"The workers' database at {self.place} cannot be used: {excerpt_line(error)}. Check "
             "that it runs and that KILN_MCP_DATABASE_URL or --database-url names it, then resume "
             "the job."
         )

@@ -7,8 +7,8 @@ from functools import partial
 
 import anyio
 
+from kiln_mcp.llm.answer_checks import settle
 from kiln_mcp.llm.answer_schemas import check_usable, fit
-from kiln_mcp.llm.answer_states import settle
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
 from kiln_mcp.llm.deltas import Delta, deltas_of

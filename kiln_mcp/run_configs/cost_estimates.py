@@ -13,7 +13,7 @@ ENOUGH: Final = 5
 """Earlier calls of a model from which what the next ones take can be told."""
 
 
-async def plan_of(
+async def estimate_cost(
     engine: Engine, summary: str, calls_by_model: Mapping[str, int], kind: str
 ) -> Plan:
     """Return the plan of asking models so often; its cost is None if a price is not known.

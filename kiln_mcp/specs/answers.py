@@ -6,6 +6,7 @@ from pydantic import Field
 
 from kiln_mcp.spec_texts.lint import Gap
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.specs.refinement import SpecEdit
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 
@@ -58,6 +59,11 @@ class SpecFieldChange(Result):
     old: str
     new: str
     reason: str
+
+    @classmethod
+    def of(cls, edit: SpecEdit) -> Self:
+        """Return an edit as part of an answer."""
+        return cls(field=edit.field, old=edit.old, new=edit.new, reason=edit.reason)
 
 
 class RefinedSpec(Result):

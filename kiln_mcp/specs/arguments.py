@@ -17,7 +17,7 @@ class SpecText(BaseModel):
     name: str | None = Field(default=None, description="Two to five words, 32 characters at most.")
 
 
-class Answer(BaseModel):
+class QuestionAnswer(BaseModel):
     """The person's answer to one question."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

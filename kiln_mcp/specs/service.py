@@ -16,7 +16,7 @@ from kiln_mcp.projects.project_references import (
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
-from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
+from kiln_mcp.specs.arguments import FieldEdit, QuestionAnswer, SpecText
 from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
 from kiln_mcp.specs.model_calls import (
     MOST_QUESTIONS,
@@ -162,7 +162,7 @@ async def refine_spec(
     spec: SpecReference = None,
     draft: DraftText = None,
     answers: Annotated[
-        list[Answer] | None, Field(description="The person's answers to the questions.")
+        list[QuestionAnswer] | None, Field(description="The person's answers to the questions.")
     ] = None,
     edits: Annotated[
         list[FieldEdit] | None,
@@ -180,11 +180,7 @@ async def refine_spec(
     owner = await task_of(store, task)
     current, saved = await _current(store, owner, spec, draft)
     if not answers and not edits and not save:
-        raise InvalidValue(
-            "The call changes nothing. Give `answers` or `edits`, or save=true to save "
-            "the draft as it is.",
-            next=[NextStep(tool="find_spec_gaps", reason="get the questions to answer")],
-        )
+        raise _no_change()
     replies = [PersonAnswer(item.question, item.answer) for item in answers or []]
     writer = await _writer(workspace, owner, model) if replies and not edits else None
     if writer is not None and save:
@@ -207,10 +203,7 @@ async def refine_spec(
             name=new.name,
             kind=new.kind,
             fields=fields,
-            edits=[
-                SpecFieldChange(field=edit.field, old=edit.old, new=edit.new, reason=edit.reason)
-                for edit in refinement.edits
-            ],
+            edits=[SpecFieldChange.of(edit) for edit in refinement.edits],
             unused_answers=list(refinement.unused_answers),
             author=author,
             open_gaps=len(open_gaps),
@@ -219,6 +212,14 @@ async def refine_spec(
         )
 
     return Proposal(_plan("Refine a spec.", writer), refine)
+
+
+def _no_change() -> InvalidValue:
+    return InvalidValue(
+        "The call changes nothing. Give `answers` or `edits`, or save=true to save the draft as "
+        "it is.",
+        next=[NextStep(tool="find_spec_gaps", reason="get the questions to answer")],
+    )
 
 
 async def _work_in(

@@ -9,11 +9,12 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.datasets.counts import SESSION_TAG
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.llm import EMBEDDED, Engine
-from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.synthesis.answers import CellCoverage
@@ -48,8 +49,8 @@ GENERATOR: Final = "kiln_data_gen"
 _TOPICS: Final = 8
 
 
-class DataWish(BaseModel):
-    """What data is wanted."""
+class GenerationRequest(BaseModel):
+    """What data to generate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -69,7 +70,7 @@ class DataWish(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class GenerationContext:
     """Everything that generation reads from the project.
 
     Attributes:
@@ -79,7 +80,7 @@ class Scene:
         config: The run config that answers; not saved yet where the task had none.
         resolved_config: The same, resolved.
         brief: What inputs are made for.
-        wish: What is wanted.
+        request: What to generate.
         ids: The id of each item that is to be made; the same in all attempts at a job.
         saved: Those of them that an earlier attempt has saved.
     """
@@ -90,7 +91,7 @@ class Scene:
     config: TaskRunConfig
     resolved_config: ResolvedRunConfig
     brief: Brief
-    wish: DataWish
+    request: GenerationRequest
     ids: tuple[str, ...]
     saved: frozenset[str]
 
@@ -98,6 +99,11 @@ class Scene:
     def session(self) -> str:
         """Six digits that mark this generation's items."""
         return self.ids[0][:6]
+
+    @property
+    def session_tag(self) -> str:
+        """The tag of this generation's items."""
+        return f"{SESSION_TAG}{self.session}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +117,14 @@ class Inputs:
     author: str
 
 
-async def set_scene(
+async def open_generation(
     store: ProjectStore,
     task: Task,
-    wish: DataWish,
+    request: GenerationRequest,
     run_config: str | None,
     model: str,
     ids: Sequence[str],
-) -> Scene:
+) -> GenerationContext:
     """Read what generation needs.
 
     What an earlier attempt has saved is left out, so that the same is asked again, and answered
@@ -127,7 +133,7 @@ async def set_scene(
     Args:
         store: The open project.
         task: The task.
-        wish: What is wanted.
+        request: What to generate.
         run_config: What answers; None for the task's own.
         model: What a new run config asks.
         ids: The id of each item that is to be made.
@@ -141,8 +147,8 @@ async def set_scene(
     config = choose_run_config(store.project, task, configs, run_config, model)
     prompts = await store.children(task, Prompt)
     spec_text = ""
-    if wish.spec is not None:
-        spec_text = (await store.find(Spec, wish.spec, parent=task)).definition
+    if request.spec is not None:
+        spec_text = (await store.find(Spec, request.spec, parent=task)).definition
     guides = [guide.guide for guide in await store.children(task, DataGuide)]
     schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
     saved = frozenset(ids) & {run.id for run in runs}
@@ -150,52 +156,58 @@ async def set_scene(
     brief = Brief(
         instruction=task.instruction,
         spec_text=spec_text,
-        guidance="\n\n".join(text for text in [wish.guidance, *guides] if text.strip()),
-        examples=tuple(dict.fromkeys(wish.examples or existing)),
+        guidance="\n\n".join(text for text in [request.guidance, *guides] if text.strip()),
+        examples=tuple(dict.fromkeys(request.examples or existing)),
         input_schema=schema,
-        seed=wish.seed,
+        seed=request.seed,
     )
-    return Scene(
+    return GenerationContext(
         store=store,
         task=task,
         existing=existing,
         config=config,
-        resolved_config=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
+        resolved_config=resolve(
+            task, config, prompts, await runs_to_show(store, task), request.seed
+        ),
         brief=brief,
-        wish=wish,
+        request=request,
         ids=tuple(ids),
         saved=saved,
     )
 
 
-def calls_of_generation(scene: Scene, model: str, *, input_count: int) -> dict[str, int]:
+def calls_of_generation(
+    context: GenerationContext, model: str, *, input_count: int
+) -> dict[str, int]:
     """Return how often generating asks each model; `input_count` inputs are there already."""
-    count = input_count or scene.wish.count
+    count = input_count or context.request.count
     calls: Counter[str] = Counter(
-        {scene.resolved_config.model: count * (2 if scene.resolved_config.thinking else 1)}
+        {context.resolved_config.model: count * (2 if context.resolved_config.thinking else 1)}
     )
     if not input_count:
         calls[model] += count if model == EMBEDDED else 1 + count // 4
     return calls
 
 
-async def plan_generation(engine: Engine, scene: Scene, model: str, *, input_count: int) -> Plan:
+async def plan_generation(
+    engine: Engine, context: GenerationContext, model: str, *, input_count: int
+) -> Plan:
     """Return what generating will cost; `input_count` is how many inputs are there already."""
-    count = input_count or scene.wish.count
-    calls = calls_of_generation(scene, model, input_count=input_count)
-    summary = f"Generate {count} items for the task '{scene.task.name}'."
-    return await plan_of(engine, summary, calls, "synthesis")
+    count = input_count or context.request.count
+    calls = calls_of_generation(context, model, input_count=input_count)
+    summary = f"Generate {count} items for the task '{context.task.name}'."
+    return await estimate_cost(engine, summary, calls, "synthesis")
 
 
-async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
+async def inputs_by_model(engine: Engine, context: GenerationContext, model: str) -> Inputs:
     """Return inputs that a model makes for a coverage plan.
 
     Raises:
         Refusal: The embedded model has too few examples, or inputs are JSON.
         ModelError: The model gave no usable answer.
     """
-    brief, wish = scene.brief, scene.wish
-    topics = list(dict.fromkeys(topic.strip() for topic in wish.topics if topic.strip()))
+    brief, request = context.brief, context.request
+    topics = list(dict.fromkeys(topic.strip() for topic in request.topics if topic.strip()))
     maker: InputMaker
     if model == EMBEDDED:
         if len(brief.examples) < EXAMPLES_SHOWN or brief.input_schema is not None:
@@ -209,16 +221,16 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
         maker = ListMaker(engine, model, brief)
     else:
         maker = CapableMaker(engine, model, brief)
-        topic_count = min(_TOPICS, max(1, wish.count // 3))
+        topic_count = min(_TOPICS, max(1, request.count // 3))
         topics = topics or await propose_topics(engine, model, brief, topic_count)
-    plan = coverage_plan(topics or [""], wish.count)
+    plan = coverage_plan(topics or [""], request.count)
     if model == EMBEDDED:
         plan = _without_aims(plan)
-    avoid = (*scene.existing, *wish.examples)
+    avoid = (*context.existing, *request.examples)
     width = engine.width([model])
     batch = await make_inputs(maker, plan, avoid, brief.input_schema, width)
     return Inputs(
-        task_inputs=tuple(_task_input(item, scene, model) for item in batch.inputs),
+        task_inputs=tuple(_task_input(item, context, model) for item in batch.inputs),
         cells=tuple(item.cell for item in batch.inputs),
         plan=plan,
         reject_count=batch.reject_count,
@@ -226,21 +238,21 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     )
 
 
-async def inputs_of_assistant(scene: Scene, values: Sequence[JsonValue]) -> Inputs:
+async def inputs_of_assistant(context: GenerationContext, values: Sequence[JsonValue]) -> Inputs:
     """Return the assistant's own inputs, repeated and known ones left out.
 
     Raises:
         Refusal: An input does not fit the task's schema.
     """
-    schema = scene.task.input_json_schema
+    schema = context.task.input_json_schema
     texts = [
         await as_stored_text(value, schema, position, "input")
         for position, value in enumerate(values, 1)
     ]
-    fresh = [text for text in dict.fromkeys(texts) if text not in scene.existing]
+    fresh = [text for text in dict.fromkeys(texts) if text not in context.existing]
     source = source_of("assistant")
     return Inputs(
-        task_inputs=tuple(TaskInput(text, source, _tags(scene)) for text in fresh),
+        task_inputs=tuple(TaskInput(text, source, _tags(context)) for text in fresh),
         cells=(None,) * len(fresh),
         plan=(),
         reject_count=len(texts) - len(fresh),
@@ -272,21 +284,21 @@ def _without_aims(plan: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(Cell(topic, Aim.ANY, count) for topic, count in counts.items())
 
 
-def _tags(scene: Scene) -> tuple[str, ...]:
-    return ("synthetic", f"synthetic_session_{scene.session}")
+def _tags(context: GenerationContext) -> tuple[str, ...]:
+    return ("synthetic", context.session_tag)
 
 
-def _task_input(item: MadeInput, scene: Scene, model: str) -> TaskInput:
+def _task_input(item: MadeInput, context: GenerationContext, model: str) -> TaskInput:
     model_name = stored_model(model)
     properties: dict[str, str | int | float] = {
         "model_name": model_name.name,
         "model_provider": model_name.provider,
         "adapter_name": GENERATOR,
         "aim": str(item.cell.aim),
-        "seed": scene.wish.seed,
+        "seed": context.request.seed,
     }
     if item.cell.topic:
         properties[TOPIC] = item.cell.topic
     if model != EMBEDDED:
         properties["prompt_fingerprint"] = load_prompt("synthesis", "inputs").fingerprint
-    return TaskInput(item.text, DataSource(type="synthetic", properties=properties), _tags(scene))
+    return TaskInput(item.text, DataSource(type="synthetic", properties=properties), _tags(context))

@@ -11,14 +11,14 @@ from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
 from kiln_mcp.synthesis.generation import (
-    DataWish,
-    Scene,
+    GenerationContext,
+    GenerationRequest,
     calls_of_generation,
     coverage,
     inputs_by_model,
     inputs_of_assistant,
+    open_generation,
     plan_generation,
-    set_scene,
 )
 from kiln_mcp.synthesis.ingestion import DataRequest, add_table
 from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping
@@ -142,7 +142,7 @@ async def generate_data(
     project: ProjectReference,
     task: TaskReference = None,
     request: Annotated[
-        DataWish | None, Field(description="How many, about what, like what.")
+        GenerationRequest | None, Field(description="How many, about what, like what.")
     ] = None,
     inputs: Annotated[
         list[JsonValue] | None,
@@ -165,34 +165,36 @@ async def generate_data(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     writer = workspace.model_name(model)
-    wish, answerer, input_count = (
-        request or DataWish(),
-        workspace.model_name(None),
-        len(inputs or []),
+    request = request or GenerationRequest()
+    answerer, input_count = workspace.model_name(None), len(inputs or [])
+    ids = [workspace.id_for(f"item {number}") for number in range(input_count or request.count)]
+    context = await open_generation(store, owner, request, run_config, answerer, ids)
+    await workspace.check_ready(
+        store, calls_of_generation(context, writer, input_count=input_count)
     )
-    ids = [workspace.id_for(f"item {number}") for number in range(input_count or wish.count)]
-    scene = await set_scene(store, owner, wish, run_config, answerer, ids)
-    await workspace.check_ready(store, calls_of_generation(scene, writer, input_count=input_count))
-    plan = await plan_generation(workspace.engine, scene, writer, input_count=input_count)
+    plan = await plan_generation(workspace.engine, context, writer, input_count=input_count)
 
     async def generate() -> GeneratedData:
         async with workspace.turn(store, f"data {owner.id}"):
             # Others may have added items since, which are not to be made again.
-            fresh = await set_scene(store, owner, wish, run_config, answerer, ids)
+            fresh = await open_generation(store, owner, request, run_config, answerer, ids)
             return await _generate(workspace, fresh, writer, inputs)
 
     return Proposal(plan, generate)
 
 
 async def _generate(
-    workspace: Workspace, scene: Scene, writer: str, inputs: Sequence[JsonValue] | None
+    workspace: Workspace,
+    context: GenerationContext,
+    writer: str,
+    inputs: Sequence[JsonValue] | None,
 ) -> GeneratedData:
-    engine, store = workspace.engine, scene.store
+    engine, store = workspace.engine, context.store
     await workspace.report(0, None, "Writing inputs.")
     task_inputs = (
-        await inputs_of_assistant(scene, inputs)
+        await inputs_of_assistant(context, inputs)
         if inputs
-        else await inputs_by_model(engine, scene, writer)
+        else await inputs_by_model(engine, context, writer)
     )
     total = len(task_inputs.task_inputs)
 
@@ -200,24 +202,24 @@ async def _generate(
         await workspace.report(done, total, "Running the task on the inputs.")
 
     answers = await answer_all(
-        engine, scene.config, scene.resolved_config, task_inputs.task_inputs, report_done
+        engine, context.config, context.resolved_config, task_inputs.task_inputs, report_done
     )
     runs = [
-        run.replace(id=scene.ids[place])
+        run.replace(id=context.ids[place])
         for place, run in enumerate(answers.runs)
         if run is not None
     ]
     if not runs:
         raise _nothing_generated(answers.failures)
-    if scene.config.origin is None:
-        await store.save(scene.config, parent=scene.task, is_patient=True)
-    fresh = [run for run in runs if run.id not in scene.saved]
-    report = await save_runs(store, scene.task, fresh, are_paid=True)
+    if context.config.origin is None:
+        await store.save(context.config, parent=context.task, is_patient=True)
+    fresh = [run for run in runs if run.id not in context.saved]
+    report = await save_runs(store, context.task, fresh, are_paid=True)
     return GeneratedData(
-        session=f"synthetic_session_{scene.session}",
+        session=context.session_tag,
         items=len(runs),
         inputs_by=task_inputs.author,
-        outputs_by=scene.config.name,
+        outputs_by=context.config.name,
         coverage=coverage(task_inputs, answers.runs),
         rejected_inputs=task_inputs.reject_count,
         failed=len(answers.failures),
@@ -256,7 +258,8 @@ async def split_data(
 
     Near-duplicates never straddle two parts, nor by default do items of one topic: a result on
     test then speaks for new topics. Items that were added later join the parts that are there,
-    beside their likes. The seed is recorded. Where `shares` names parts, the others get nothing.
+    with their near-duplicates. The seed is recorded. Where `shares` names parts, the others get
+    nothing.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

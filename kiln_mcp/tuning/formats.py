@@ -49,7 +49,7 @@ class Thinking(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ChatTurn:
     """One message before the last."""
 
     role: Literal["user", "assistant"]
@@ -68,7 +68,7 @@ class TrainingExample:
     """
 
     system: str
-    turns: tuple[Turn, ...]
+    turns: tuple[ChatTurn, ...]
     answer: str
     schema: Mapping[str, JsonValue] | None = None
 
@@ -96,15 +96,15 @@ def example_of(
         schema: JSON Schema of the output; None for plain text.
     """
     task_input, reasoning, output = run
-    question = Turn("user", task_input)
+    question = ChatTurn("user", task_input)
     match strategy:
         case Thinking.FINAL_ONLY:
             return TrainingExample(instructions.system, (question,), output, schema)
         case Thinking.TWO_MESSAGES:
             turns = (
-                Turn("user", f"{task_input}\n\n{instructions.thinking}"),
-                Turn("assistant", reasoning),
-                Turn("user", FINAL_ANSWER),
+                ChatTurn("user", f"{task_input}\n\n{instructions.thinking}"),
+                ChatTurn("assistant", reasoning),
+                ChatTurn("user", FINAL_ANSWER),
             )
             return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.TAGGED:

@@ -1,4 +1,4 @@
-"""Excerpts of long texts of records, for the doors."""
+"""The argument that limits long texts of records."""
 
 from typing import Annotated, Final
 
@@ -8,9 +8,3 @@ LONGEST_TEXT: Final = 4000
 Longest = Annotated[
     int, Field(ge=100, description="Longer texts in it are cut to so many characters.")
 ]
-
-
-def cut(text: str, longest: int) -> str:
-    """Return a text, or its beginning with the number of characters that are not shown."""
-    rest = len(text) - longest
-    return text if rest <= 0 else f"{text[:longest]}… ({rest} more characters)"

@@ -1,6 +1,6 @@
 """Open the workspace of a person for the life of a process."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -37,24 +37,12 @@ async def open_workspace(
         async def work(job: Job, report: ProgressReport) -> JsonObject:
             name = f"jobs/{job.id}"
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
-            relay = Relay(report)
-            job_engine = engine.within(budget).with_listener(relay.say, relay.gauge)
-            own = replace(workspace, engine=job_engine, report=relay.report, job=job.id)
-            if job.model is not None:  # of the client that started it; the daemon serves others too
-                own = own.with_model(job.model)
+            own = _workspace_of(job, workspace, budget, report)
             try:
-                result = await carry_out(own, job)
-            except Exception as error:
-                # It comes alone, or in the group of a capability that does several things at once.
-                if budget.refusal is not None and budget.refusal is not error:
-                    raise budget.refusal from error
-                raise
+                return await _within(budget, carry_out(own, job))
             finally:
                 del budgets[job.id]
                 await settle_reservation(own, job)
-            if budget.refusal is not None:
-                raise budget.refusal
-            return result
 
         async def hold(job_id: str) -> None:
             if job_id in budgets:
@@ -75,3 +63,28 @@ async def open_workspace(
         finally:
             await job_client.close()
             await projects.close()
+
+
+def _workspace_of(
+    job: Job, workspace: Workspace, budget: Budget, report: ProgressReport
+) -> Workspace:
+    """Return a workspace with the budget, the progress and the model of a job."""
+    relay = Relay(report)
+    engine = workspace.engine.within(budget).with_listener(relay.say, relay.gauge)
+    own = replace(workspace, engine=engine, report=relay.report, job=job.id)
+    # The model is that of the client that started it; the daemon serves others too.
+    return own if job.model is None else own.with_model(job.model)
+
+
+async def _within(budget: Budget, work: Awaitable[JsonObject]) -> JsonObject:
+    """Return the result of work; raise what its budget refused instead, if it did."""
+    try:
+        result = await work
+    except Exception as error:
+        # It comes alone, or in the group of a capability that does several things at once.
+        if budget.refusal is not None and budget.refusal is not error:
+            raise budget.refusal from error
+        raise
+    if budget.refusal is not None:
+        raise budget.refusal
+    return result

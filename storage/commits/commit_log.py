@@ -34,6 +34,7 @@ from storage.commits.placement import (
     remove_file,
     write_into_place,
 )
+from storage.commits.presence import check_presence, is_blocked, missing_parents
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
@@ -47,7 +48,6 @@ from storage.files import read_plain
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
 from storage.open_folders import OpenFolders
-from storage.refusals import already_deleted
 from storage.sqlite_files import make_private_folder
 
 __all__ = ["CommitLog", "FileEdit", "Move"]
@@ -154,7 +154,7 @@ class CommitLog:
         PendingChange(change.edits, change.moves, (), change.reach).check()
         links.check(change.paths)
         if not present.issuperset(parents := needed_records(change.edits)) or change.moves:
-            self.check_presence(change.edits, change.moves)
+            check_presence(self._project, change.edits, change.moves)
             present |= parents
         moves = [self._with_free_target(move) for move in change.moves]
         pairs = [(edit, was) for edit, was in map(self._check, change.edits) if edit is not None]
@@ -233,29 +233,6 @@ class CommitLog:
             raise read_only(folder)
         self._pending.check_room(folder, size)
 
-    def check_presence(self, edits: Sequence[FileEdit], moves: Sequence[Move]) -> None:
-        """Refuse to save below a record that is missing, or to move it.
-
-        Otherwise a removed folder would be created again, without its record.
-
-        Raises:
-            StaleRevision: A record that is saved lies below nothing.
-            StorageError: A record that is moved is gone.
-        """
-        edit_paths = {edit.path for edit in edits}
-        for path in self._missing(edits):
-            raise StaleRevision(path, None, None, is_parent=True)
-        for move in moves:
-            if move.holds in edit_paths or not move.holds:
-                continue
-            if not (self._project / move.holds).is_file():
-                raise already_deleted(move.holds)
-
-    def _missing(self, edits: Sequence[FileEdit]) -> list[str]:
-        """Return the files of the records that edits lie below and that are not there."""
-        parents = needed_records(edits)
-        return [path for path in sorted(parents) if not (self._project / path).is_file()]
-
     @contextmanager
     def exclusive(self) -> Generator[None]:
         """Hold the project's lock, and settle the journals of dead writers.
@@ -303,12 +280,12 @@ class CommitLog:
         """
         self._pending.prepare()
         contents = [self._content_of(edit.path) for edit in change.edits]
-        missing = self._missing(change.edits)
+        missing = missing_parents(self._project, change.edits)
         is_to_do = [
             was != edit.content
             and _revision(was) == edit.expected
             and edit.below not in missing
-            and not self._is_blocked(edit.path)
+            and not is_blocked(self._project, edit.path)
             for edit, was in zip(change.edits, contents, strict=True)
         ]
         is_foreign = [
@@ -349,11 +326,6 @@ class CommitLog:
         if not os.path.isfile(f"{self._project}/{path}"):  # noqa: PTH113 - thousands of times
             return None
         return read_plain(f"{self._project}/{path}")
-
-    def _is_blocked(self, path: str) -> bool:
-        """Whether there is a folder where a file is to be, or a file where a folder is."""
-        file = self._project / path
-        return file.is_dir() or any(parent.is_file() for parent in file.parents)
 
     def _check(self, edit: FileEdit) -> tuple[FileEdit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.

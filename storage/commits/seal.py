@@ -86,14 +86,14 @@ def _new_key(folder: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as key_file:
             key_file.write(secrets.token_bytes(_KEY_BYTES))
             flush_file(key_file)
-        _let_appear(fresh, file)
+        _publish(fresh, file)
     finally:
         fresh.unlink(missing_ok=True)
     flush_folder(folder)
     return read_plain(file, _LONGEST_KEY)
 
 
-def _let_appear(fresh: Path, file: Path) -> None:
+def _publish(fresh: Path, file: Path) -> None:
     """Give a file its name, if no other process was first; a damaged one gives way."""
     with suppress(FileNotFoundError):
         if len(read_plain(file, _LONGEST_KEY)) == _KEY_BYTES:

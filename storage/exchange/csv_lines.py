@@ -52,10 +52,10 @@ class CsvLines:
         rest = _READ_AGAIN * self.places[-1]
         start: int | None = 0
         while start is not None:
-            astray = yield from self._until_astray(start, rest)
-            start, rest = astray or (None, 0)
+            restart = yield from self._rows_until_misread(start, rest)
+            start, rest = restart or (None, 0)
 
-    def _until_astray(
+    def _rows_until_misread(
         self, start: int, rest: int
     ) -> Generator[tuple[int, Sequence[str] | str], None, tuple[int, int] | None]:
         """Return rows from a line on, and at last where to begin again; None at the end.

@@ -17,8 +17,9 @@ import anyio
 import anyio.to_thread
 
 from storage.errors import ProjectBusy
+from storage.index.index_file import forget_index
 from storage.index.queries import IndexReader
-from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult, forget_index
+from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult
 from storage.records import Record
 from storage.sqlite_files import BUSY_S, is_busy
 

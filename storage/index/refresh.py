@@ -4,10 +4,8 @@ The index is derived from the files and disposable. Missing, of an older version
 built again. Several processes share it; each keeps to short transactions.
 """
 
-import shutil
-import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -27,6 +25,7 @@ from storage.format.layout import (
 from storage.format.record_text import parse_record
 from storage.index import sql
 from storage.index.conflict_copies import ConflictCopies
+from storage.index.index_file import open_index
 from storage.index.rows import (
     SLOTS,
     first_row,
@@ -50,7 +49,6 @@ from storage.index.scan import (
 from storage.index.words import searchable
 from storage.records import EvalInput, EvalRun, Project, Record, TaskRun
 from storage.records.names import folded_name
-from storage.sqlite_files import open_shared
 
 ReadListener = Callable[[int], None]
 _BATCH = 2000
@@ -85,7 +83,7 @@ class IndexBuilder:
     def __init__(self, project: Path, file: Path) -> None:
         self._project = project
         self._root = str(project)
-        self._connection = _open(file)
+        self._connection = open_index(file)
         self.skipped_files: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         """Of the tasks and judges, by their files."""
@@ -372,44 +370,6 @@ class IndexBuilder:
             return None, error.reason
         except OSError as error:
             return None, error.strerror or str(error)
-
-
-def forget_index(file: Path) -> None:
-    """Remove the files of an index as far as possible, and anything else with their names."""
-    for leftover in file.parent.glob(file.name + "*"):
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                leftover.unlink(missing_ok=True)
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    """Open the index's file.
-
-    Raises:
-        sqlite3.DatabaseError: It cannot be used.
-    """
-    try:
-        connection = open_shared(file)
-    except OSError as error:
-        raise sqlite3.DatabaseError(str(error)) from error
-    try:
-        for pragma in sql.PRAGMAS:
-            connection.execute(pragma)
-        _check_version(connection)
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_version(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute(sql.GET_VERSION).fetchone()
-    if version == 0:
-        connection.executescript(sql.SCHEMA)
-    elif version != sql.VERSION:
-        raise sqlite3.DatabaseError(f"an index of version {version}")
 
 
 def _record_folder(path: str) -> PurePosixPath:

@@ -274,6 +274,11 @@ class EvalConfig(Record):
     model_type: Literal["eval_config"] = "eval_config"
 
     @property
+    def program(self) -> str | None:
+        """The code of a code evaluator."""
+        return self.properties.code if isinstance(self.properties, CodeEval) else None
+
+    @property
     def has_program(self) -> bool:
         """Whether code lies in a file beside the record, and runs if the folder is trusted."""
         return isinstance(self.properties, CodeEval)

@@ -189,6 +189,11 @@ class Record(Part):
             raise invalid_record(self.type_name(), "it was never saved to a project")
         return origin
 
+    @property
+    def program(self) -> str | None:
+        """The code that lies in a file beside the record; None if there is none."""
+        return None
+
     def at(self, origin: Origin | None) -> Self:
         """Return the same record, known to come from somewhere else."""
         copy = self.model_copy()

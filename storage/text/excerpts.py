@@ -28,6 +28,17 @@ def excerpt(value: object, longest: int = LONGEST_EXCERPT) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def excerpt_line(value: object, longest: int = LONGEST_EXCERPT) -> str:
+    """Return a value as text on one line, with single spaces, cut at its end if it is longer."""
+    return excerpt(" ".join(str(value).split()), longest)
+
+
+def counted_excerpt(text: str, longest: int) -> str:
+    """Return a text, or its beginning with the number of characters that are not shown."""
+    remainder = len(text) - longest
+    return text if remainder <= 0 else f"{text[:longest]}… ({remainder} more characters)"
+
+
 def length_of(name: str) -> int:
     """Return the most characters that an error shows of an argument of this name."""
     return LONGEST_REASON if name in REASON_NAMES else LONGEST_EXCERPT

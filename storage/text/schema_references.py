@@ -23,16 +23,40 @@ def resolve_reference(root: Mapping[str, Any], schema: object) -> dict[str, Any]
         reference = candidate.get("$ref")
         if reference is None:
             return candidate
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return None
-        schema = root
-        for part in reference.removeprefix("#").split("/")[1:]:
-            schema = _member(schema, part.replace("~1", "/").replace("~0", "~"))
+        schema = _target(root, reference)
     return None
 
 
+def inline_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema whose root says what it describes, where it was a `$ref` to a definition.
+
+    Keywords beside the `$ref` stay. The schema may recur. A root that says the same keyword as
+    its definition stays as it is.
+    """
+    for _ in range(DEEPEST_REFERENCE):
+        target = _target(schema, schema.get("$ref"))
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        if not isinstance(target, dict):
+            break
+        definition = cast("dict[str, Any]", target)
+        if rest.keys() & definition.keys():
+            break
+        schema = {**definition, **rest}
+    return schema
+
+
+def _target(root: Mapping[str, Any], reference: object) -> object:
+    """Return what a local reference names; None if it leads nowhere."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    target: object = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        target = _member(target, part.replace("~1", "/").replace("~0", "~"))
+    return target
+
+
 def _member(value: object, name: str) -> object:
-    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
 
 
 def inline_references(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -19,6 +19,7 @@ _KEY: Final = re.compile(
     r"|(?<=Bearer )[A-Za-z0-9._~+/-]{16,}=*"
 )
 _LOGIN: Final = re.compile(r"(?<=[a-z0-9+.-]://)[^\s/]*@", re.IGNORECASE)
+_ADDRESS_LOGIN: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _ARGUMENT: Final = re.compile(r"((?:token|password|secret|key)=)[^&\s'\"]+", re.IGNORECASE)
 
 
@@ -60,6 +61,11 @@ def mask_environment(text: str, environment: Mapping[str, str], *, with_names: b
 def mask_keys(text: str, mask: str = MASK) -> str:
     """Return a text with a mask for each word that looks like a provider's key."""
     return _KEY.sub(mask, text)
+
+
+def mask_address(address: str) -> str:
+    """Return one address, as a person wrote it, with a mask for the user and the password."""
+    return _ADDRESS_LOGIN.sub(rf"\g<1>{MASK}@", address)
 
 
 def mask_logins(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Feed the whole corpus to the real daemon, while a second client asks again and again."""
+"""Feed the whole corpus to the real daemon, while a second client asks all the time."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The daemon is killed over and over while all that saves is at work; nothing is lost or doubled.
+"""The daemon is killed many times while all that saves is at work; nothing is lost or doubled.
 
 KILN_MCP_KILLS sets how many kills there are in all; each test has its share of them.
 """
@@ -126,7 +126,7 @@ class Bench:
         self.saved |= {str(file) for file in self.project.rglob("*_run.kiln")}
 
     async def kill_while_asking(self, kills: int, longest_step: int) -> None:
-        """Kill the daemon again and again, each time after some more requests."""
+        """Kill the daemon many times, each time after some more requests."""
         asked = (await self.asked()).total()
         for _ in range(kills):
             await self.asked(asked + self.chance.randrange(1, longest_step))

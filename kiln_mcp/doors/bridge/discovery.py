@@ -14,7 +14,7 @@ from typing import Final
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.peers import fault_of_file
 from kiln_mcp.doors.border.provider_variables import lendable, variables_of_servers
-from kiln_mcp.doors.bridge.http_client import Address, Exchange, address_in
+from kiln_mcp.doors.bridge.http_client import DaemonAddress, Exchange, address_in
 from kiln_mcp.home import prepare_home
 
 START_WITHIN_S: Final = 30.0
@@ -77,7 +77,7 @@ class Daemon:
     def __init__(self, home: Path, answers_within_s: float = ANSWERS_WITHIN_S) -> None:
         self.home = home
         self._answers_within_s = answers_within_s
-        self.address = Address(0, "")
+        self.address = DaemonAddress(0, "")
         self._find_lock = threading.Lock()
 
     def find(self, *, replacing: bool = False) -> None:
@@ -128,7 +128,7 @@ class Daemon:
         self.address = address
         return not recent or not is_outdated(str(content.get("version")), __version__)
 
-    def _ping(self, address: Address) -> None:
+    def _ping(self, address: DaemonAddress) -> None:
         """Ask a daemon for its health.
 
         Raises:

@@ -20,7 +20,7 @@ RETRY_PAUSE_S: Final = 0.02
 _connecting = threading.BoundedSemaphore(MOST_CONNECTING)
 
 
-class Address(NamedTuple):
+class DaemonAddress(NamedTuple):
     """The daemon's address and token.
 
     Attributes:
@@ -64,7 +64,7 @@ class Address(NamedTuple):
                 raise
 
 
-def address_in(file: Path, content: Mapping[str, object]) -> Address:
+def address_in(file: Path, content: Mapping[str, object]) -> DaemonAddress:
     """Return the address in a daemon's file.
 
     Raises:
@@ -73,7 +73,7 @@ def address_in(file: Path, content: Mapping[str, object]) -> Address:
     path = str(content.get("socket") or "") if hasattr(socket, "AF_UNIX") else ""
     if path and not Path(path).is_absolute():
         raise ValueError(f"{file} names no absolute path")
-    return Address(int(str(content["port"])), str(content["token"]), path)
+    return DaemonAddress(int(str(content["port"])), str(content["token"]), path)
 
 
 class Exchange:
@@ -81,7 +81,7 @@ class Exchange:
 
     def __init__(
         self,
-        address: Address,
+        address: DaemonAddress,
         method: str,
         path: str,
         headers: Mapping[str, str],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kiln_mcp.doors.bridge.envelope import VERSION_KEY, modern_headers
-from kiln_mcp.doors.bridge.http_client import Address, Exchange
+from kiln_mcp.doors.bridge.http_client import DaemonAddress, Exchange
 from kiln_mcp.doors.lines import Body, part_of
 
 PROTOCOL: Final = "2026-07-28"
@@ -24,7 +24,7 @@ class ToolCalls:
         client_headers: Headers of every request, with this client's own settings.
     """
 
-    def __init__(self, address: Address, client_headers: Mapping[str, str]) -> None:
+    def __init__(self, address: DaemonAddress, client_headers: Mapping[str, str]) -> None:
         self._address = address
         self._client_headers = client_headers
         self._exchange: Exchange | None = None

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from kiln_mcp.doors.bridge.discovery import ANSWERS_WITHIN_S, Daemon, DaemonUnreachable
 from kiln_mcp.doors.bridge.envelope import modern_headers
-from kiln_mcp.doors.bridge.http_client import Address, Exchange
+from kiln_mcp.doors.bridge.http_client import DaemonAddress, Exchange
 from kiln_mcp.doors.bridge.open_call import OpenCall
 from kiln_mcp.doors.lines import ENDLESS, LAST_ANSWERS_S, Body, MessageError, parse_message, part_of
 
@@ -157,8 +157,8 @@ class Bridge:
 
     def _try(self, message: Body, line: bytes, call: OpenCall) -> str | None:
         """Carry a request; return the reason if that is impossible, else None."""
-        attempts: Counter[Address] = Counter()
-        lost_daemons: set[Address] = set()
+        attempts: Counter[DaemonAddress] = Counter()
+        lost_daemons: set[DaemonAddress] = set()
         while True:
             session, address = dict(self._session), self._daemon.address
             attempts[address] += 1

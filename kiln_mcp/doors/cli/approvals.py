@@ -18,7 +18,14 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Approval, ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Consequence, Plan
-from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
+from kiln_mcp.approvals.policy import (
+    ALWAYS_ASKED,
+    DailyAllowance,
+    Policy,
+    policy_file,
+    read_policy,
+    write_policy,
+)
 from kiln_mcp.doors.cli.terminal_output import one_line, require_terminal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
@@ -151,8 +158,8 @@ def describe_policy(policy: Policy, store: ApprovalStore | None = None) -> str:
     """Return the policy in words, with today's use if a store is given."""
     lines = [policy.damage] if policy.damage else []
     lines.append(
-        f"Without a question: ${policy.daily_allowance_usd:.2f} and "
-        f"{policy.daily_allowance_calls} model calls a day."
+        f"Without a question: ${policy.daily_allowance.usd:.2f} and "
+        f"{policy.daily_allowance.calls} model calls a day."
     )
     if store is not None:
         usage = store.spent_today()
@@ -169,8 +176,8 @@ def change_policy(
     Raises:
         Refusal: The allowance is not finite, or has money without calls.
     """
-    usd = policy.daily_allowance_usd if daily_usd is None else daily_usd
-    calls = policy.daily_allowance_calls if daily_calls is None else daily_calls
+    usd = policy.daily_allowance.usd if daily_usd is None else daily_usd
+    calls = policy.daily_allowance.calls if daily_calls is None else daily_calls
     if not math.isfinite(usd) or (usd > 0) != (calls > 0):
         raise Refusal(
             "An allowance needs both money and calls. Give --daily-usd and --daily-calls, or 0 "
@@ -179,8 +186,7 @@ def change_policy(
     consequences = frozenset(map(Consequence, exclusions)) | ALWAYS_ASKED
     return replace(
         policy,
-        daily_allowance_usd=usd,
-        daily_allowance_calls=calls,
+        daily_allowance=DailyAllowance(usd, calls),
         never_without_me=consequences if exclusions else policy.never_without_me,
         damage="",
     )

@@ -7,7 +7,7 @@ import click
 
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import Refusal
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt_line
 
 LONGEST_LINE: Final = 200
 
@@ -33,4 +33,4 @@ def print_note(line: str) -> None:
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
     """Return a foreign text on one line, shortened, without control characters."""
-    return excerpt(" ".join(for_terminal(text).split()), longest)
+    return excerpt_line(for_terminal(text), longest)

@@ -1,7 +1,7 @@
 """Where each client keeps its list of servers, and how an entry looks there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +76,54 @@ class ClientFile:
         return {**entry, **{name: value for name, value in variables.items() if value}}
 
 
+_USUAL: Final = ("mcpServers",)
+_START: Final = "Start it again."
+_CLIENTS: Final = (
+    ClientFile(
+        "claude-desktop",
+        "Claude Desktop",
+        Path("programs/Claude/claude_desktop_config.json"),
+        _USUAL,
+        "",
+        "Quit Claude Desktop and open it again.",
+    ),
+    ClientFile(
+        "claude-code", "Claude Code", Path("claude-code/.claude.json"), _USUAL, "${NAME}", _START
+    ),
+    ClientFile(
+        "vscode",
+        "VS Code",
+        Path("programs/Code/User/mcp.json"),
+        ("servers",),
+        "${env:NAME}",
+        "VS Code asks whether you trust the server when it is used first.",
+    ),
+    ClientFile("cursor", "Cursor", Path("home/.cursor/mcp.json"), _USUAL, "${env:NAME}", _START),
+    ClientFile("zed", "Zed", Path("zed/settings.json"), ("context_servers",), "", _START),
+    ClientFile(
+        "codex", "Codex", Path("codex/config.toml"), ("mcp_servers",), "NAME", _START, is_toml=True
+    ),
+    ClientFile("gemini", "Gemini CLI", Path("home/.gemini/settings.json"), _USUAL, "$NAME", _START),
+    ClientFile(
+        "opencode",
+        "opencode",
+        Path("config/opencode/opencode.json"),
+        ("mcp",),
+        "{env:NAME}",
+        _START,
+    ),
+    ClientFile(
+        "windsurf",
+        "Windsurf",
+        Path("home/.codeium/windsurf/mcp_config.json"),
+        _USUAL,
+        "${env:NAME}",
+        _START,
+    ),
+)
+"""Every client; a path begins with the name of a folder of `_folders`."""
+
+
 def client_files(
     home: Path, environment: Mapping[str, str], platform: str
 ) -> Mapping[str, ClientFile]:
@@ -86,6 +134,16 @@ def client_files(
         environment: The environment; some clients let it name their folder.
         platform: As `sys.platform`.
     """
+    folders = _folders(home, environment, platform)
+    return {
+        client.name: replace(client, path=folders[folder].joinpath(*parts))
+        for client in _CLIENTS
+        for folder, *parts in [client.path.parts]
+    }
+
+
+def _folders(home: Path, environment: Mapping[str, str], platform: str) -> Mapping[str, Path]:
+    """Return the folders that clients keep their files in, by the names of `_CLIENTS`."""
     config = Path(environment.get("XDG_CONFIG_HOME", "").strip() or home / ".config")
     match platform:
         case "darwin":
@@ -94,56 +152,14 @@ def client_files(
             programs = Path(environment.get("APPDATA") or home / "AppData" / "Roaming")
         case _:
             programs = config
-    zed_folder = programs / "Zed" if platform == "win32" else config / "zed"
-    codex = Path(environment.get("CODEX_HOME") or home / ".codex")
-    claude = environment.get("CLAUDE_CONFIG_DIR")
-    claude_code = Path(claude) / ".claude.json" if claude else home / ".claude.json"
-    usual = ("mcpServers",)
-    start = "Start it again."
-    files = (
-        ClientFile(
-            "claude-desktop",
-            "Claude Desktop",
-            programs / "Claude" / "claude_desktop_config.json",
-            usual,
-            "",
-            "Quit Claude Desktop and open it again.",
-        ),
-        ClientFile("claude-code", "Claude Code", claude_code, usual, "${NAME}", start),
-        ClientFile(
-            "vscode",
-            "VS Code",
-            programs / "Code" / "User" / "mcp.json",
-            ("servers",),
-            "${env:NAME}",
-            "VS Code asks whether you trust the server when it is used first.",
-        ),
-        ClientFile("cursor", "Cursor", home / ".cursor" / "mcp.json", usual, "${env:NAME}", start),
-        ClientFile("zed", "Zed", zed_folder / "settings.json", ("context_servers",), "", start),
-        ClientFile(
-            "codex", "Codex", codex / "config.toml", ("mcp_servers",), "NAME", start, is_toml=True
-        ),
-        ClientFile(
-            "gemini", "Gemini CLI", home / ".gemini" / "settings.json", usual, "$NAME", start
-        ),
-        ClientFile(
-            "opencode",
-            "opencode",
-            config / "opencode" / "opencode.json",
-            ("mcp",),
-            "{env:NAME}",
-            start,
-        ),
-        ClientFile(
-            "windsurf",
-            "Windsurf",
-            home / ".codeium" / "windsurf" / "mcp_config.json",
-            usual,
-            "${env:NAME}",
-            start,
-        ),
-    )
-    return {file.name: file for file in files}
+    return {
+        "home": home,
+        "config": config,
+        "programs": programs,
+        "zed": programs / "Zed" if platform == "win32" else config / "zed",
+        "codex": Path(environment.get("CODEX_HOME") or home / ".codex"),
+        "claude-code": Path(environment.get("CLAUDE_CONFIG_DIR") or home),
+    }
 
 
 def find_client(files: Mapping[str, ClientFile], name: str) -> ClientFile:

@@ -30,7 +30,7 @@ from storage.isolation.pool import shared_pool
 LARGEST_CODE: Final = 65_536
 
 
-class CodeCheck(CodeEval, EvaluatorDefinition):
+class CodeDefinition(CodeEval, EvaluatorDefinition):
     """Python code with a function score() that returns numbers, run in a process of its own.
 
     The person must trust the project's folder first: `kiln-mcp trust`.
@@ -161,4 +161,4 @@ def _open(record: EvalConfig) -> CodeEvaluator:
     return CodeEvaluator(record.name, properties_of(record, CodeEval))
 
 
-KIND = EvaluatorKind("code_eval", _open, CodeCheck, _load)
+KIND = EvaluatorKind("code_eval", _open, CodeDefinition, _load)

@@ -24,7 +24,7 @@ from storage import ComparisonRules, Contains, EvalConfig
 _RULES: Final = ComparisonRules()
 
 
-class ContainsCheck(Contains, EvaluatorDefinition):
+class ContainsDefinition(Contains, EvaluatorDefinition):
     """The output contains a text, or does not."""
 
     async def check_logic(self) -> None:
@@ -67,4 +67,4 @@ def _open(record: EvalConfig) -> ContainsEvaluator:
     return ContainsEvaluator(properties_of(record, Contains))
 
 
-KIND = EvaluatorKind("contains", _open, ContainsCheck, is_tried=True)
+KIND = EvaluatorKind("contains", _open, ContainsDefinition, is_tried=True)

@@ -30,7 +30,7 @@ MOST_FIELD_SCORES: Final = 12
 """A new eval of an output with more fields scores the whole output alone, unless it is told to."""
 
 
-class ExactMatchCheck(ExactMatch, EvaluatorDefinition):
+class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
     """The output equals expected_value, or the item's reference under reference_key.
 
     JSON is compared by value, field by field: a score that has a field's name is that field's own.
@@ -114,4 +114,4 @@ def _open(record: EvalConfig) -> ExactMatchEvaluator:
     return ExactMatchEvaluator(properties_of(record, ExactMatch))
 
 
-KIND = EvaluatorKind("exact_match", _open, ExactMatchCheck, is_tried=True)
+KIND = EvaluatorKind("exact_match", _open, ExactMatchDefinition, is_tried=True)

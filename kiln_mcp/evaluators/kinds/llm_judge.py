@@ -35,7 +35,7 @@ MOST_AHEAD: Final = 192
 """Prompts that are kept when more are made ahead; one that is gone is made again."""
 
 
-class ModelJudge(EvaluatorDefinition):
+class LlmJudgeDefinition(EvaluatorDefinition):
     """A model that judges by steps, which say in words what passes and what fails."""
 
     type: Literal["llm_judge"]
@@ -167,4 +167,4 @@ def _open(record: EvalConfig) -> LlmJudgeEvaluator:
     return LlmJudgeEvaluator(settings, judge)
 
 
-KIND = EvaluatorKind("llm_judge", _open, ModelJudge)
+KIND = EvaluatorKind("llm_judge", _open, LlmJudgeDefinition)

@@ -22,7 +22,7 @@ from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, PatternMatch
 
 
-class PatternCheck(PatternMatch, EvaluatorDefinition):
+class PatternDefinition(PatternMatch, EvaluatorDefinition):
     """A regular expression is found in the output, or is not."""
 
     async def check_logic(self) -> None:
@@ -55,4 +55,4 @@ def _open(record: EvalConfig) -> PatternEvaluator:
     return PatternEvaluator(properties_of(record, PatternMatch))
 
 
-KIND = EvaluatorKind("pattern_match", _open, PatternCheck, is_tried=True)
+KIND = EvaluatorKind("pattern_match", _open, PatternDefinition, is_tried=True)

@@ -22,7 +22,7 @@ from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck
 
 
-class SetEqualityCheck(SetCheck, EvaluatorDefinition):
+class SetEqualityDefinition(SetCheck, EvaluatorDefinition):
     """The output's items compare with a set; scores `precision`, `recall` and `f1` measure them."""
 
     async def check_logic(self) -> None:
@@ -86,4 +86,4 @@ def _open(record: EvalConfig) -> SetEvaluator:
     return SetEvaluator(properties_of(record, SetCheck))
 
 
-KIND = EvaluatorKind("set_check", _open, SetEqualityCheck, is_tried=True)
+KIND = EvaluatorKind("set_check", _open, SetEqualityDefinition, is_tried=True)

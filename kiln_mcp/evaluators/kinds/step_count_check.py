@@ -15,7 +15,7 @@ from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, StepCountCheck
 
 
-class StepsCheck(StepCountCheck, EvaluatorDefinition):
+class StepCountDefinition(StepCountCheck, EvaluatorDefinition):
     """The conversation has so many steps."""
 
     async def check_logic(self) -> None:
@@ -58,4 +58,4 @@ def _open(record: EvalConfig) -> StepCountEvaluator:
     return StepCountEvaluator(properties_of(record, StepCountCheck))
 
 
-KIND = EvaluatorKind("step_count_check", _open, StepsCheck)
+KIND = EvaluatorKind("step_count_check", _open, StepCountDefinition)

@@ -12,13 +12,13 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.trace import MISSING_TRACE, ToolCall, tool_calls
+from kiln_mcp.evaluators.trace import MISSING_TRACE, TraceCall, tool_calls
 from kiln_mcp.evaluators.value_extraction import as_text, check_patterns, is_match
 from kiln_mcp.run_configs.item_templates import Case
 from storage import ArgMatch, EvalConfig, ToolCallCheck, ToolCallSpec
 
 
-class ToolCallsCheck(ToolCallCheck, EvaluatorDefinition):
+class ToolCallDefinition(ToolCallCheck, EvaluatorDefinition):
     """The conversation has the expected tool calls."""
 
     async def check_logic(self) -> None:
@@ -48,7 +48,7 @@ class ToolCallEvaluator(Check):
         return CheckResult(await _fits(calls, self.properties), f"tool calls: {names}")
 
 
-async def _fits(calls: Sequence[ToolCall], settings: ToolCallCheck) -> bool:
+async def _fits(calls: Sequence[TraceCall], settings: ToolCallCheck) -> bool:
     specs = settings.expected_tools
     # Which call fits which expected tool: a row for each call.
     table = [[await _is_call(call, spec) for spec in specs] for call in calls]
@@ -68,7 +68,7 @@ async def _fits(calls: Sequence[ToolCall], settings: ToolCallCheck) -> bool:
     return fits
 
 
-async def _is_call(call: ToolCall, spec: ToolCallSpec) -> bool:
+async def _is_call(call: TraceCall, spec: ToolCallSpec) -> bool:
     if call.name != spec.tool_name:
         return False
     for name, expected in (spec.expected_args or {}).items():
@@ -91,4 +91,4 @@ def _open(record: EvalConfig) -> ToolCallEvaluator:
     return ToolCallEvaluator(properties_of(record, ToolCallCheck))
 
 
-KIND = EvaluatorKind("tool_call_check", _open, ToolCallsCheck)
+KIND = EvaluatorKind("tool_call_check", _open, ToolCallDefinition)

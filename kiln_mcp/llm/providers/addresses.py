@@ -1,20 +1,12 @@
 """Addresses of servers: the URL to ask, the URL to show, and the password within."""
 
-import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from storage.text.secret_masks import MASK, forms_of
-
-_LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
-
-
-def mask_login(address: str) -> str:
-    """Return an address that may be shown: `…` for the user and the password in it."""
-    return _LOGIN.sub(rf"\g<1>{MASK}@", address)
+from storage.text.secret_masks import forms_of, mask_address
 
 
 def is_address(address: str) -> bool:
@@ -40,7 +32,7 @@ def shared_name(address: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """Where a server is.
 
     Attributes:
@@ -66,4 +58,4 @@ class Address:
         pair = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
         secrets = {pair, *forms_of(password), *forms_of(unquote(password))}
         url = urlsplit(address)._replace(netloc=place).geturl()
-        return cls(url, mask_login(address), f"Basic {pair}", frozenset(secrets))
+        return cls(url, mask_address(address), f"Basic {pair}", frozenset(secrets))

@@ -16,13 +16,13 @@ from kiln_mcp.llm.errors import (
     RejectedRequest,
     ServerFailure,
     UnknownModel,
-    one_line,
 )
 from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
 from storage.isolation.fixed_schema import sorted_text
 from storage.sqlite_files import open_shared
+from storage.text.excerpts import excerpt_line
 
 _MOST_SCHEMAS: Final = 1024
 _TABLE: Final[LiteralString] = """
@@ -285,9 +285,11 @@ class ServerDialects:
         model = request.model
         if lesson.is_about_schema:
             schema = _schema_hash(request)
-            self._dialects.learn_schema_mode(self._server, model, schema, lesson, one_line(words))
+            self._dialects.learn_schema_mode(
+                self._server, model, schema, lesson, excerpt_line(words)
+            )
         else:
-            self._dialects.learn(self._server, model, lesson, one_line(words))
+            self._dialects.learn(self._server, model, lesson, excerpt_line(words))
         return True
 
     def missing_logprobs(self, request: ModelRequest, dialect: Dialect) -> RejectedRequest | None:

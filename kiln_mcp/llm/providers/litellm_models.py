@@ -24,7 +24,7 @@ from kiln_mcp.llm.errors import (
 )
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import litellm_abilities, litellm_price, with_cost, with_token_count
-from kiln_mcp.llm.providers.addresses import Address, mask_login
+from kiln_mcp.llm.providers.addresses import ServerAddress
 from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.dialect_loop import DialectLoop
 from kiln_mcp.llm.providers.dialects import Dialects, ServerDialects, abilities_in
@@ -42,7 +42,7 @@ from kiln_mcp.llm.providers.keys import find_key, missing_key, rejected_key
 from kiln_mcp.llm.providers.litellm_names import key_variables
 from kiln_mcp.llm.providers.openai_format import CUT_OFF, chat_body, read_chat_answer
 from kiln_mcp.llm.providers.stream_assembly import Assembly
-from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
+from storage.text.secret_masks import forms_of, mask_address, mask_environment, mask_secrets
 
 CLOSING_S: Final = 2.0
 """Seconds that closing a stream may take after it was stopped."""
@@ -115,7 +115,7 @@ class HostedModel:
         self._observations.forget(model)
 
     def _dialects(self, model: str, default: Dialect = STANDARD) -> ServerDialects:
-        address = mask_login(self._address(model) or "")
+        address = mask_address(self._address(model) or "")
         return self._all_dialects.of_server(f"litellm {address}".strip(), default)
 
     async def _loop(self, model: str) -> DialectLoop:
@@ -240,7 +240,7 @@ class HostedModel:
 
     def _mask_for(self, model: str) -> Callable[[str], str]:
         """Return a function that masks the secrets which a provider was sent."""
-        secrets = self._secrets | Address.of(self._address(model) or "").secrets
+        secrets = self._secrets | ServerAddress.of(self._address(model) or "").secrets
         return lambda text: mask_secrets(mask_environment(text, self._environment), secrets)
 
     @asynccontextmanager
@@ -254,7 +254,7 @@ class HostedModel:
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
             address = (
-                mask_login(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
+                mask_address(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
             )
             message = self._mask_for(model)(str(getattr(error, "message", error)))
             destination = Destination(model, address, self._timeout_s)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.llm.errors import ServerFailure
-from kiln_mcp.llm.providers.addresses import Address
+from kiln_mcp.llm.providers.addresses import ServerAddress
 from kiln_mcp.llm.providers.http_errors import timeout, unreachable
 from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.openai_format import CUT_OFF
@@ -28,7 +28,7 @@ class ServerConnection:
         self._settings = settings
         self._environment = environment
         self._timeout_s = timeout_s
-        self._address = Address.of(settings.base_url)
+        self._address = ServerAddress.of(settings.base_url)
         self._secrets = self._address.secrets
         self._session: aiohttp.ClientSession | None = None
 

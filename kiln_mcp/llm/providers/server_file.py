@@ -10,10 +10,12 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from kiln_mcp.llm.errors import ModelError, one_line
-from kiln_mcp.llm.providers.addresses import has_login, is_address, mask_login
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.providers.addresses import has_login, is_address
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from storage.errors import system_reason
+from storage.text.excerpts import excerpt_line
+from storage.text.secret_masks import mask_address
 
 _RESERVED_NAMES: Final = frozenset({"embedded", "host"})
 _SPACE: Final = " \t\r\n"
@@ -49,7 +51,7 @@ def unusable_file(path: Path, detail: str) -> ModelError:
         "that is not in it, such as 'embedded'. It is a JSON list such as "
         '[{{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}}].',
         path=path,
-        detail=one_line(detail),
+        detail=excerpt_line(detail),
     )
 
 
@@ -159,7 +161,7 @@ def _problem(server: ServerSettings, names: list[str]) -> tuple[str, str] | None
     if not is_address(server.base_url):
         return (
             "base_url",
-            f"{mask_login(server.base_url)!r} is no address such as http://host:8000/v1",
+            f"{mask_address(server.base_url)!r} is no address such as http://host:8000/v1",
         )
     if server.key_variable is not None:
         if not _VARIABLE.fullmatch(server.key_variable) or _KEY.match(server.key_variable):

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, LiteralString, TypeVar
 
@@ -27,7 +28,7 @@ from storage.sqlite_files import open_shared
 
 HOST: Final = "host"
 LEASE_S: Final = 300.0
-"""The lease: seconds from the taking for which an order is kept from other clients."""
+"""Seconds of a lease."""
 RENEW_EVERY_S: Final = 5.0
 WAITER_LEASE_S: Final = 15.0
 """Seconds that an order is handed out after the last sign that a process waits for it."""
@@ -136,6 +137,22 @@ def _order(order_id: str, body: str, asker: str) -> WorkOrder:
     return WorkOrder(order_id, messages, schema, tuple(choices), asker)
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The time for which taken orders are kept from other clients.
+
+    Attributes:
+        taker: The client that takes them. Empty if it is not known; nothing is kept then.
+        seconds: How long they are kept, unless the client disconnects before.
+    """
+
+    taker: str = ""
+    seconds: float = LEASE_S
+
+
+NO_LEASE: Final = Lease()
+
+
 class WorkOrders:
     """The queue of work orders in one SQLite file, shared by all processes of a home."""
 
@@ -199,22 +216,20 @@ class WorkOrders:
         return await self._run(lambda sql: str(sql.execute(_ADD, row).fetchone()[0]))
 
     async def take(
-        self, size: int = 1, taker: str = "", asker: str = "*", lease_s: float = LEASE_S
+        self, size: int = 1, lease: Lease = NO_LEASE, asker: str = "*"
     ) -> tuple[OrderBatch, ...]:
         """Take the oldest open orders, those that the client has already first.
 
         Args:
             size: The most characters of all orders together; one order is taken in any case.
-            taker: The client that takes them. They are kept from others until the lease is over
-                or the client disconnects. Empty if it is not known; nothing is kept then.
+            lease: Which client takes them, and for how long.
             asker: Whose orders; may hold `*` as in file names.
-            lease_s: How long they are kept.
         """
         now_s = self._clock()
         row: dict[str, str | float] = {
             "now": now_s,
-            "until": now_s + lease_s,
-            "taker": taker,
+            "until": now_s + lease.seconds,
+            "taker": lease.taker,
             "asker": asker,
             "most": MOST_ORDERS,
         }
@@ -228,8 +243,8 @@ class WorkOrders:
             return batches
 
         batches = await self._run(work)
-        if batches and taker:
-            self._takers.add(taker)
+        if batches and lease.taker:
+            self._takers.add(lease.taker)
         return batches
 
     async def takeable_count(self, taker: str = "", asker: str = "*") -> int:

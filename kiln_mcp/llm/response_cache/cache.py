@@ -1,6 +1,6 @@
 """The response cache: every answer that a model ever gave, with its cost and its asker.
 
-It is the response cache, too: the same request with the same sample number is answered from here.
+The same request with the same sample number is answered from here.
 A row is never changed. It holds a hash of the request and the answer, and no keys. Notes of
 in-flight calls (`in_flight.py`) let a call count as spent whose process was killed. `sqlite.py` is
 the response cache of one machine, `postgres.py` that of several.
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.messages import (
     Alternative,
-    AnswerState,
     ModelAnswer,
     ModelRequest,
     TokenLogprob,

@@ -138,7 +138,7 @@ async def call_capability(
         case Rejection():
             return decline_outcome(request.plan.text)
         case PendingApproval() as waiting:
-            return await _waiting_outcome(request, waiting)
+            return await _pending_outcome(request, waiting)
         case Consent(approval_id) if as_job:
             # A caller who is cancelled meanwhile must learn of the job, or nobody pauses it.
             with _shield():
@@ -247,26 +247,26 @@ def decline_outcome(plan: str) -> Outcome:
     return Outcome("declined", plain(answer))
 
 
-async def _waiting_outcome(request: _Request, waiting: PendingApproval) -> Outcome:
+async def _pending_outcome(request: _Request, pending: PendingApproval) -> Outcome:
     answer = ApprovalNotice(
         status="needs_approval",
         plan=request.plan.text,
-        approval_id=waiting.approval_id,
+        approval_id=pending.approval_id,
         message=(
-            f"{waiting.reason} {NOT_DONE} Show the plan to the person, who approves it in a "
-            f"terminal with: kiln-mcp approve {waiting.approval_id}."
+            f"{pending.reason} {NOT_DONE} Show the plan to the person, who approves it in a "
+            f"terminal with: kiln-mcp approve {pending.approval_id}."
         ),
         next=[
             NextStep(
                 tool=request.item.name,
-                reason="then carry it out; the same arguments may stand beside the approval",
-                arguments={"approval_id": waiting.approval_id},
+                reason="carry it out after the approval; repeat the arguments or leave them out",
+                arguments={"approval_id": pending.approval_id},
             )
         ],
     )
     if request.proposal.before_approval is None:
         return Outcome("needs_approval", plain(answer))
-    done = plain(await request.proposal.before_approval(waiting.approval_id))
+    done = plain(await request.proposal.before_approval(pending.approval_id))
     notice = plain(answer)
     return Outcome(
         "needs_approval",

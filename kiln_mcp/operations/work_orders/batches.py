@@ -2,7 +2,7 @@
 
 import anyio
 
-from kiln_mcp.llm import OrderBatch
+from kiln_mcp.llm import Lease, OrderBatch
 from kiln_mcp.operations.work_orders.answers import Batch, OrderItem, OrderMessage
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -26,7 +26,7 @@ async def take_batches(
         most_tokens: About how many tokens they may take; one order is taken in any case.
     """
     size = most_tokens * CHARACTERS_A_TOKEN
-    batches = await workspace.engine.orders.take(size, workspace.client, asker)
+    batches = await workspace.engine.orders.take(size, Lease(workspace.client), asker)
     return [_as_answer(batch) for batch in batches]
 
 

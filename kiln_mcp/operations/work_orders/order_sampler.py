@@ -5,7 +5,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.llm import Message, OrderBatch
+from kiln_mcp.llm import Lease, Message, OrderBatch
 from kiln_mcp.llm.answer_schemas import choices_instruction, instruction_for
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.workbench.workspace import Sampler, Workspace
@@ -45,7 +45,7 @@ class OrderSampler:
         taker = f"{self._workspace.client} sampling {self._asker} {number}"
         try:
             while not self.has_stopped:
-                batches = await orders.take(1, taker, self._asker)
+                batches = await orders.take(1, Lease(taker), self._asker)
                 if not batches:
                     await anyio.sleep(self._workspace.settings.poll_s)
                 for batch in batches:

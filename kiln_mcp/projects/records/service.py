@@ -15,11 +15,12 @@ from kiln_mcp.projects.records.record_kinds import (
     type_name_of,
 )
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
 from storage.files import read_plain
 from storage.format import layout
 from storage.records.names import display_label
+from storage.text.excerpts import counted_excerpt
 from storage.text.kind_words import kind_word
 
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
@@ -123,4 +124,4 @@ def _shortened_value(key: str, value: JsonValue, longest: int) -> JsonValue:
         return {name: _shortened_value(name, part, longest) for name, part in value.items()}
     if isinstance(value, list):
         return [_shortened_value(key, part, longest) for part in value]
-    return cut(value, longest) if isinstance(value, str) else value
+    return counted_excerpt(value, longest) if isinstance(value, str) else value

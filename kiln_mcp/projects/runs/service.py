@@ -24,7 +24,7 @@ from kiln_mcp.projects.project_references import (
 )
 from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DataSource,
@@ -36,7 +36,7 @@ from storage.bulk_changes import BATCH, amend_all, paths_of
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.index.queries import RunQuery
 from storage.records.names import folded_name
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import counted_excerpt, excerpt_line
 
 _SHOWN_CHARACTERS = 160
 _LONGEST_TAG = 120
@@ -183,14 +183,14 @@ async def read_run(
     repair, thoughts = record.repaired_output, record.intermediate_outputs or {}
 
     def short(text: str | None) -> str | None:
-        return None if text is None else cut(text, longest)
+        return None if text is None else counted_excerpt(text, longest)
 
     source = record.output.source.properties if record.output.source else {}
     model = source.get("model_name")
     return RunDetails(
         id=record.id,
-        input=cut(record.input, longest),
-        output=cut(record.output.output, longest),
+        input=counted_excerpt(record.input, longest),
+        output=counted_excerpt(record.output.output, longest),
         repaired_output=short(repair.output if repair else None),
         repair_instructions=short(record.repair_instructions),
         reasoning=short(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
@@ -209,7 +209,7 @@ async def read_run(
 
 
 def _short_value(value: str | float, longest: int) -> str | float:
-    return cut(value, longest) if isinstance(value, str) else value
+    return counted_excerpt(value, longest) if isinstance(value, str) else value
 
 
 @capability(
@@ -321,16 +321,12 @@ async def repair_run(
 def _summary(run: TaskRun) -> RunSummary:
     return RunSummary(
         id=run.id,
-        input=_short(run.input),
-        output=_short(run.best_output),
+        input=excerpt_line(run.input, _SHOWN_CHARACTERS),
+        output=excerpt_line(run.best_output, _SHOWN_CHARACTERS),
         tags=list(run.tags),
         rating=overall_rating(run),
         is_repaired=run.repaired_output is not None,
     )
-
-
-def _short(text: str) -> str:
-    return excerpt(" ".join(text.split()), _SHOWN_CHARACTERS)
 
 
 def _criterion_named(name: str, candidates: Mapping[str, RatingCriterion]) -> RatingCriterion:

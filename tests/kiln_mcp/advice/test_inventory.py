@@ -14,7 +14,7 @@ SOUND = EvalInventory(
     results=200,
     result_run_configs=2,
     model_judges=1,
-    is_calibrated=False,
+    has_agreement=False,
 )
 TASK = TaskInventory(name="Support", runs=300, specs=1, run_configs=2, prompts=1, evals=(SOUND,))
 
@@ -78,7 +78,7 @@ def test_checks_that_ask_no_model_are_never_to_be_compared_with_labels() -> None
 
 
 def test_a_judge_that_was_compared_with_labels_is_not_sent_there_again() -> None:
-    task = replace(TASK, evals=(replace(SOUND, is_calibrated=True),))
+    task = replace(TASK, evals=(replace(SOUND, has_agreement=True),))
     assert tools(task) == ["evolve_prompt"]
 
 

@@ -1,4 +1,4 @@
-"""Describing a project: what its tasks and evals hold, from the index."""
+"""A description of a project: what its tasks and evals hold, from the index."""
 
 import os
 from collections.abc import AsyncGenerator, Sequence

@@ -17,9 +17,9 @@ from kiln_mcp.approvals.approval import (
 )
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.policy import Policy
+from kiln_mcp.approvals.policy import DailyAllowance, Policy
 
-POLICY = Policy(daily_allowance_usd=1.0, daily_allowance_calls=100)
+POLICY = Policy(DailyAllowance(usd=1.0, calls=100))
 CALL = ProposedCall("run_eval", {"eval": "e1"}, Plan("Judge.", calls=30, highest_cost_usd=0.3))
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_left_to_the_person(store: ApprovalStore, plan: Pla
 
 
 @pytest.mark.parametrize(
-    "policy", [Policy(), replace(POLICY, daily_allowance_calls=0), Policy(0.0, 100)]
+    "policy", [Policy(), Policy(DailyAllowance(usd=1.0)), Policy(DailyAllowance(0.0, 100))]
 )
 def test_an_allowance_needs_both_money_and_calls(store: ApprovalStore, policy: Policy) -> None:
     assert draw(store, policy=policy) is None

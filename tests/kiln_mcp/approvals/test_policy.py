@@ -9,6 +9,7 @@ from kiln_mcp.approvals.plan import Consequence, Effect, Plan
 from kiln_mcp.approvals.policy import (
     ALWAYS_ASKED,
     STRICTEST,
+    DailyAllowance,
     Policy,
     policy_file,
     read_policy,
@@ -16,13 +17,13 @@ from kiln_mcp.approvals.policy import (
 )
 
 SPENDING = Plan("Judge.", calls=40, highest_cost_usd=0.5)
-GENEROUS = Policy(daily_allowance_usd=5, daily_allowance_calls=1000)
+GENEROUS = Policy(DailyAllowance(usd=5, calls=1000))
 
 
 def test_without_a_policy_nothing_is_allowed_beforehand(tmp_path: Path) -> None:
     policy = read_policy(tmp_path)
     assert policy == Policy()
-    assert (policy.daily_allowance_usd, policy.daily_allowance_calls) == (0, 0)
+    assert policy.daily_allowance == DailyAllowance(0, 0)
     assert policy.never_without_me >= {Consequence.DESTROYS, Consequence.SENDS}
 
 
@@ -63,7 +64,7 @@ def test_a_policy_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
     write_policy(tmp_path, GENEROUS)
     policy_file(tmp_path).chmod(0o666)
     assert "others may write it" in read_policy(tmp_path).damage
-    assert read_policy(tmp_path).daily_allowance_usd == 0
+    assert read_policy(tmp_path).daily_allowance.usd == 0
 
 
 def test_a_policy_that_cannot_be_read_is_the_strictest(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ async def make_project(folder: Path, items: int) -> None:
 
 
 async def longest_answer(client: Client, stop: anyio.Event) -> float:
-    """Ask the daemon again and again until told to stop; return the longest wait."""
+    """Ask the daemon repeatedly until told to stop; return the longest wait."""
     longest = 0.0
     while not stop.is_set():
         started = time.monotonic()

@@ -159,7 +159,7 @@ async def test_the_search_takes_the_same_path_whatever_the_width(tmp_path: Path)
             async with Engine(settings, models={"small": ScriptedModel(by_turn)}) as engine:
                 own = replace(bench, workspace=replace(bench.workspace, engine=engine))
                 answer = await own.evolve(max_calls=60, seed=1)
-            text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
+            text = await anyio.Path(answer.search_log).read_text(encoding="utf-8")
             entries = [json.loads(line) for line in text.splitlines()]
             paths.append([entry | {"at": ""} for entry in entries if entry["event"] == "race"])
     assert len(paths[0]) > 1
@@ -172,16 +172,16 @@ async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_t
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
         first = await attempt.evolve(max_calls=100, seed=1)
-        lines = await anyio.Path(first.trace).read_text(encoding="utf-8")
+        lines = await anyio.Path(first.search_log).read_text(encoding="utf-8")
         again = await attempt.evolve(max_calls=100, seed=1)
-        assert (again.winner, again.prompt_id, again.trace) == (
+        assert (again.winner, again.prompt_id, again.search_log) == (
             first.winner,
             first.prompt_id,
-            first.trace,
+            first.search_log,
         )
         assert len(await bench.store.children(bench.task, Prompt)) == 1
         assert len(await bench.store.children(bench.task, RunConfig)) == 2
-        after = await anyio.Path(again.trace).read_text(encoding="utf-8")
+        after = await anyio.Path(again.search_log).read_text(encoding="utf-8")
         assert (after.count("\n"), after.count('"event": "start"')) == (lines.count("\n"), 1)
 
 
@@ -205,13 +205,13 @@ async def test_no_held_out_input_is_asked_or_shown_during_the_search(tmp_path: P
 async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         answer = await bench.evolve(max_calls=100, seed=1)
-        text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
+        text = await anyio.Path(answer.search_log).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         events = [line["event"] for line in lines]
         assert events == ["start", *["race"] * answer.races, "result"]
         assert lines[0]["seed"] == 1
         assert lines[-1]["verdict"] == answer.verdict
-        assert Path(answer.trace).is_relative_to(bench.store.folder)
+        assert Path(answer.search_log).is_relative_to(bench.store.folder)
 
 
 async def test_the_same_seed_finds_the_same_prompt(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ async def test_answers_that_are_not_complete_are_no_zeros_of_the_start(tmp_path:
         assert report.failures_by_reason["refused"] > 0
         assert (report.winner, report.race_wins, report.gain_shown) == (None, [], False)
         assert any("count for no candidate, and against none" in said for said in report.warnings)
-        text = await anyio.Path(report.trace).read_text(encoding="utf-8")
+        text = await anyio.Path(report.search_log).read_text(encoding="utf-8")
         races = [json.loads(line) for line in text.splitlines() if '"event": "race"' in line]
         assert any(race["best_failures"] for race in races)
 

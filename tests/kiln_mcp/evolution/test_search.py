@@ -14,7 +14,7 @@ from kiln_mcp.evolution.operators import (
     MOST_DEMONSTRATIONS,
     CandidateProposal,
     Operator,
-    Pool,
+    SearchSpace,
     draw_demonstrations,
     propose,
 )
@@ -22,7 +22,7 @@ from kiln_mcp.evolution.race import Standing, standing
 from kiln_mcp.evolution.search import Race, SearchInputs, SearchResult, Trial, evolve
 
 START = Candidate(split_blocks("Do it."))
-POOL = Pool(
+SPACE = SearchSpace(
     {f"t{n}": f"topic {n % 6}" for n in range(12)},
     [split_blocks("Do it."), split_blocks("Do it.\n\nWell.")],
 )
@@ -64,7 +64,7 @@ async def search(
     calls_each: int = 1,
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
-    inputs = SearchInputs(POOL, ITEMS, scorer, races)
+    inputs = SearchInputs(SPACE, ITEMS, scorer, races)
     found = await evolve(START, inputs, CallQuota(max_calls), seed)
     return found, scorer, races
 
@@ -110,7 +110,7 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
             return CandidateProposal(Operator.REFLECT, edited, "it was wrong")
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
-    inputs = SearchInputs(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
+    inputs = SearchInputs(SearchSpace({}, []), ITEMS, scorer, Races(), OneEdit())
     found = await evolve(START, inputs, CallQuota(60), 0)
     assert found.best == edited
     assert found.calls <= 60
@@ -131,14 +131,14 @@ def test_a_challenger_that_is_only_better_wins_before_all_items_are_run() -> Non
     assert standing([0.0] * 40, 40) is Standing.LEVEL
 
 
-@given(st.integers(0, 10**6), st.integers(0, 15), st.sets(st.sampled_from(list(POOL.topics))))
+@given(st.integers(0, 10**6), st.integers(0, 15), st.sets(st.sampled_from(list(SPACE.topics))))
 def test_drawn_demonstrations_are_new_and_of_different_topics_first(
     seed: int, count: int, without: set[str]
 ) -> None:
-    drawn = draw_demonstrations(random.Random(seed), POOL, count, sorted(without))
+    drawn = draw_demonstrations(random.Random(seed), SPACE, count, sorted(without))
     assert len(set(drawn)) == len(drawn) == min(count, 12 - len(without))
     assert not without & set(drawn)
-    topics = {POOL.topics[item] for item in drawn}
+    topics = {SPACE.topics[item] for item in drawn}
     if not without:
         assert len(topics) == min(len(drawn), 6)
 
@@ -148,10 +148,10 @@ def test_a_proposal_shows_known_items_once_and_not_too_many(seed: int, early: bo
     draw = random.Random(seed)
     best = START
     for _ in range(10):
-        best = propose(draw, best, POOL, early=early).candidate
+        best = propose(draw, best, SPACE, early=early).candidate
         assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST_DEMONSTRATIONS
-        assert set(best.demonstrations) <= set(POOL.topics)
-        assert best.instruction in POOL.instructions
+        assert set(best.demonstrations) <= set(SPACE.topics)
+        assert best.instruction in SPACE.instructions
 
 
 async def test_items_without_a_score_are_no_zeros_of_a_candidate() -> None:
@@ -202,8 +202,8 @@ async def test_a_proposal_that_loses_a_placeholder_is_set_aside() -> None:
             return CandidateProposal(Operator.REFLECT, Candidate(split_blocks(text)), "shorter")
 
     scorer = FunctionScorer(lambda candidate, _: float("word" in candidate.text))
-    pool = Pool(POOL.topics, [start.instruction, split_blocks(f"{start.text}\n\nWell.")])
-    inputs = SearchInputs(pool, ITEMS, scorer, Races(), Edits())
+    space = SearchSpace(SPACE.topics, [start.instruction, split_blocks(f"{start.text}\n\nWell.")])
+    inputs = SearchInputs(space, ITEMS, scorer, Races(), Edits())
     found = await evolve(start, inputs, CallQuota(400), 0)
     assert found.best.text == "Answer in a word.\n\nUse {{name}}."
     assert found.set_aside >= 2
@@ -219,6 +219,6 @@ async def test_a_search_ends_where_no_race_can_begin_any_more() -> None:
 
     scorer = FunctionScorer(by_good_demonstrations)
     races = Races()
-    await evolve(START, SearchInputs(POOL, ITEMS, scorer, races, Dear()), CallQuota(45), 0)
+    await evolve(START, SearchInputs(SPACE, ITEMS, scorer, races, Dear()), CallQuota(45), 0)
     assert scorer.asked == 0
     assert races.kept == []

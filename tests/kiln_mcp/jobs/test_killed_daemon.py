@@ -1,4 +1,4 @@
-"""The daemon, killed again and again while a job runs, as a client of the bridge sees it."""
+"""The daemon, killed many times while a job runs, as a client of the bridge sees it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A job whose process is killed again and again is set aside, and waits for the person."""
+"""A job whose process is killed three times is set aside, and waits for the person."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.policy import Policy, write_policy
+from kiln_mcp.approvals.policy import DailyAllowance, Policy, write_policy
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
@@ -247,7 +247,7 @@ async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
     with anyio.fail_after(60):
         async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             home = bench.workspace.settings.home
-            write_policy(home, Policy(5.0, 1000))
+            write_policy(home, Policy(DailyAllowance(5.0, 1000)))
             approvals = ApprovalStore(home)
             bench.workspace = replace(bench.workspace, person=None)
             answer = await bench.use("test_model", model="tiny/m")

@@ -1,4 +1,4 @@
-"""Labelling and measuring, driven as every door drives them."""
+"""Labels and agreement, driven as every door drives them."""
 
 import csv
 import json

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from kiln_mcp.evals.service import run_eval
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.judging.service import label_items, measure_agreement
-from kiln_mcp.synthesis.generation import DataWish
+from kiln_mcp.synthesis.generation import GenerationRequest
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
@@ -107,7 +107,7 @@ async def test_verdicts_that_another_home_made_since_the_plan_are_measured(
 
 async def test_two_homes_that_generate_at_once_make_no_input_twice(shared: SharedProject) -> None:
     before = len(await shared.inputs())
-    wish = DataWish(count=4, topics=["parcels"])
+    wish = GenerationRequest(count=4, topics=["parcels"])
 
     async def generate(home: str) -> None:
         workspace = await shared.open_home(home)

@@ -1,4 +1,4 @@
-"""Sharing at the doors: what a sync answers, and how a question is put and decided."""
+"""Collaboration at the doors: what a sync answers, and how a question is put and decided."""
 
 import subprocess
 from pathlib import Path

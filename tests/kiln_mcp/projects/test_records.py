@@ -1,4 +1,4 @@
-"""Finding and reading records of every kind at the doors."""
+"""Records of every kind are found and read at the doors."""
 
 import shutil
 from typing import get_args

@@ -12,7 +12,7 @@ from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
+from kiln_mcp.specs.arguments import FieldEdit, QuestionAnswer, SpecText
 from kiln_mcp.specs.service import draft_spec, find_spec_gaps, refine_spec
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -53,7 +53,9 @@ async def test_without_a_model_a_sentence_becomes_a_spec_after_questions(tmp_pat
         assert draft.questions
         text = SpecText(kind=draft.kind, fields=draft.fields, name=draft.name)
         answers = [
-            Answer(question=question.id, answer=(question.options or ["Names the item."])[0])
+            QuestionAnswer(
+                question=question.id, answer=(question.options or ["Names the item."])[0]
+            )
             for question in draft.questions
         ]
         refined = await refine_spec(workspace, project, draft=text, answers=answers, save=True)
@@ -110,7 +112,7 @@ async def test_a_models_questions_come_before_those_of_the_rules(tmp_path: Path)
             workspace,
             project,
             draft=POLITE,
-            answers=[Answer(question="Is 'sir' polite?", answer="no: no titles")],
+            answers=[QuestionAnswer(question="Is 'sir' polite?", answer="no: no titles")],
         )
         assert refined.fields["tone_description"] == "No blame.\n- No: no titles."
 
@@ -125,7 +127,7 @@ async def test_a_model_works_answers_in_and_reports_what_it_left(tmp_path: Path)
             workspace,
             project,
             draft=POLITE,
-            answers=[Answer(question="Sarcasm?", answer="never, and 3 euros")],
+            answers=[QuestionAnswer(question="Sarcasm?", answer="never, and 3 euros")],
             model="scripted",
         )
         assert [edit.new for edit in refined.edits] == ["No blame, no sarcasm."]
@@ -262,7 +264,7 @@ async def test_a_models_edits_are_saved_and_unchanged_fields_are_no_edits(tmp_pa
             workspace,
             project,
             draft=POLITE,
-            answers=[Answer(question="Sarcasm?", answer="never")],
+            answers=[QuestionAnswer(question="Sarcasm?", answer="never")],
             model="scripted",
             save=True,
         )
@@ -278,7 +280,7 @@ async def test_answers_beside_own_edits_are_left_to_the_edits(tmp_path: Path) ->
             project,
             draft=POLITE,
             edits=[edit],
-            answers=[Answer(question="Thanks?", answer="yes")],
+            answers=[QuestionAnswer(question="Thanks?", answer="yes")],
         )
         assert refined.author == "you"
         assert [(change.old, change.new) for change in refined.edits] == [("", "Thank you.")]

@@ -1,4 +1,4 @@
-"""Fetching a project into a new folder: all of it, or nothing."""
+"""Fetch a project into a new folder: all of it, or nothing."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Saving below what somebody took away meanwhile, and deleting what is gone."""
+"""A save below a record that is gone is refused, and so is its deletion."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path

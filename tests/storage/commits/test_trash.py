@@ -1,4 +1,4 @@
-"""Putting back what was deleted."""
+"""Deleted records are restored."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path

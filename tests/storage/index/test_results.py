@@ -1,4 +1,4 @@
-"""The columns of the index say what the records say, whoever wrote them and when."""
+"""The columns of the index say what the records say, by any writer at any time."""
 
 import json
 import random

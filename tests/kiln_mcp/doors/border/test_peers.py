@@ -16,7 +16,7 @@ from kiln_mcp.doors.border.peers import is_own_peer
 from kiln_mcp.doors.border.socket_file import LONGEST_PATH, SOCKET_FILE, listen_at_home
 from kiln_mcp.doors.bridge import Bridge, Daemon
 from kiln_mcp.doors.bridge.discovery import DaemonUnreachable
-from kiln_mcp.doors.bridge.http_client import Address
+from kiln_mcp.doors.bridge.http_client import DaemonAddress
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no Unix sockets")
 
@@ -33,7 +33,7 @@ def test_the_socket_of_a_home_is_this_persons_alone(tmp_path: Path) -> None:
     listening = listen_at_home(tmp_path)
     assert listening is not None
     listener, path = listening
-    with listener, Address(9, "t", str(path)).connect() as connection:
+    with listener, DaemonAddress(9, "t", str(path)).connect() as connection:
         assert is_own_peer(connection)
     assert path == tmp_path / SOCKET_FILE
     assert path.stat().st_mode & 0o777 == 0o600
@@ -106,7 +106,7 @@ class Hanging(Daemon):
 
     def __init__(self, home: Path, listener: socket.socket) -> None:
         super().__init__(home)
-        self.address = Address(listener.getsockname()[1], "t")
+        self.address = DaemonAddress(listener.getsockname()[1], "t")
 
     def find(self, *, replacing: bool = False) -> None:
         raise DaemonUnreachable("It does not answer.")

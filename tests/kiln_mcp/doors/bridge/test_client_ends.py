@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from kiln_mcp.doors.bridge import Bridge, Daemon
-from kiln_mcp.doors.bridge.http_client import Address
+from kiln_mcp.doors.bridge.http_client import DaemonAddress
 from kiln_mcp.doors.bridge.transport import MOST_DAEMONS
 
 READS: Final = "wait_for_job"
@@ -38,7 +38,7 @@ class Mortal(Daemon):
     def find(self, *, replacing: bool = False) -> None:
         if self._listening is None:
             self._listening = socket.create_server(("127.0.0.1", 0))
-            self.address = Address(self._listening.getsockname()[1], f"token {self.calls}")
+            self.address = DaemonAddress(self._listening.getsockname()[1], f"token {self.calls}")
             threading.Thread(target=self._serve, args=(self._listening,), daemon=True).start()
 
     def end(self) -> None:

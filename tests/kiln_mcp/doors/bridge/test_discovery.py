@@ -1,4 +1,4 @@
-"""Finding, replacing and starting the daemon of a home, with real processes."""
+"""The daemon of a home is discovered, replaced and started, with real processes."""
 
 import json
 import os

@@ -13,7 +13,14 @@ from click.testing import CliRunner, Result
 from kiln_mcp.approvals.approval import ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Consequence, Plan
-from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
+from kiln_mcp.approvals.policy import (
+    ALWAYS_ASKED,
+    DailyAllowance,
+    Policy,
+    policy_file,
+    read_policy,
+    write_policy,
+)
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.approvals import (
     answer_requests,
@@ -166,7 +173,7 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_policy_and_what_was_used_are_shown(tmp_path: Path) -> None:
-    write_policy(tmp_path, Policy(2.5, 40, ALWAYS_ASKED | {Consequence.WRITES}))
+    write_policy(tmp_path, Policy(DailyAllowance(2.5, 40), ALWAYS_ASKED | {Consequence.WRITES}))
     allowance, used, never = run(tmp_path, "allow").stdout.splitlines()
     assert allowance == "Without a question: $2.50 and 40 model calls a day."
     assert used == "Used today: $0.0000 and 0 model calls."
@@ -176,8 +183,10 @@ def test_the_policy_and_what_was_used_are_shown(tmp_path: Path) -> None:
 
 
 def test_only_what_was_named_of_the_policy_changes() -> None:
-    policy = Policy(2.5, 40, ALWAYS_ASKED | {Consequence.WRITES})
-    assert change_policy(policy, 5.0, None, []) == replace(policy, daily_allowance_usd=5.0)
+    policy = Policy(DailyAllowance(2.5, 40), ALWAYS_ASKED | {Consequence.WRITES})
+    assert change_policy(policy, 5.0, None, []) == replace(
+        policy, daily_allowance=DailyAllowance(5.0, 40)
+    )
     spends = change_policy(policy, None, None, ["spends"])
     assert spends == replace(policy, never_without_me=ALWAYS_ASKED | {Consequence.SPENDS})
     assert change_policy(policy, 0, 0, ["destroys"]) == Policy()
@@ -198,7 +207,7 @@ def test_a_person_at_a_terminal_approves_and_sets_the_allowance(tmp_path: Path) 
     _type(tmp_path, "y\n", "approve", request.id)
     assert store.consume(request.id, CALL) is Consumption.CONSUMED
     _type(tmp_path, "y\n", "allow", "--daily-usd", "2", "--daily-calls", "50")
-    assert read_policy(tmp_path) == Policy(2.0, 50)
+    assert read_policy(tmp_path) == Policy(DailyAllowance(2.0, 50))
 
 
 def _type(home: Path, keys: str, *arguments: str) -> None:

@@ -10,7 +10,7 @@ from kiln_mcp.llm.errors import BadAnswer, UnknownOrder
 from kiln_mcp.llm.model_probe import try_model
 from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.llm.providers.order_batches import OrderBatch
-from kiln_mcp.llm.providers.work_orders import LEASE_S, WorkOrders
+from kiln_mcp.llm.providers.work_orders import LEASE_S, Lease, WorkOrders
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 REQUEST = ModelRequest("host", (Message("user", "How old?"),), schema=AGE)
@@ -18,7 +18,7 @@ REQUEST = ModelRequest("host", (Message("user", "How old?"),), schema=AGE)
 
 async def first_order(orders: WorkOrders, taker: str = "") -> OrderBatch:
     for _ in range(1000):
-        if taken := await orders.take(taker=taker):
+        if taken := await orders.take(lease=Lease(taker)):
             return taken[0]
         await anyio.sleep(0.005)
     raise AssertionError("no order came")
@@ -77,11 +77,11 @@ async def test_an_order_is_taken_by_one_until_its_lease_is_over() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     await orders.add(REQUEST)
-    assert len(await orders.take(taker="first", lease_s=60)) == 1
-    assert await orders.take(taker="second") == ()
+    assert len(await orders.take(lease=Lease("first", 60))) == 1
+    assert await orders.take(lease=Lease("second")) == ()
     now += 61
     await orders.add(REQUEST)  # somebody still waits for it
-    assert len(await orders.take(taker="second")) == 1
+    assert len(await orders.take(lease=Lease("second"))) == 1
     await orders.close()
 
 
@@ -148,11 +148,11 @@ async def test_the_order_of_a_killed_asker_is_not_handed_out_for_long() -> None:
 async def test_the_orders_of_a_client_are_open_again_when_it_disconnects() -> None:
     orders = WorkOrders(None)
     await orders.add(REQUEST)
-    [order] = await orders.take(taker="first")
+    [order] = await orders.take(lease=Lease("first"))
     await orders.give_back("second")
-    assert await orders.take(taker="third") == ()
+    assert await orders.take(lease=Lease("third")) == ()
     await orders.give_back("first")
-    assert await orders.take(taker="third") == (order,)
+    assert await orders.take(lease=Lease("third")) == (order,)
     await orders.close()
 
 
@@ -160,15 +160,17 @@ async def test_an_order_is_handed_out_again_to_its_taker_and_to_others_after_the
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     order_id = await orders.add(REQUEST)
-    first_batch = await orders.take(taker="slow")
+    first_batch = await orders.take(lease=Lease("slow"))
     now += LEASE_S / 2
     assert await orders.add(REQUEST) == order_id  # somebody still waits for it
-    assert await orders.take(taker="other") == ()
+    assert await orders.take(lease=Lease("other")) == ()
     assert await orders.takeable_count("other") == 0
-    assert await orders.take(taker="slow") == first_batch  # the first answer may have been lost
+    assert (
+        await orders.take(lease=Lease("slow")) == first_batch
+    )  # the first answer may have been lost
     now += LEASE_S + 1
     await orders.add(REQUEST)
-    assert await orders.take(taker="other") == first_batch
+    assert await orders.take(lease=Lease("other")) == first_batch
     assert await orders.answer(order_id, '{"age": 5}') is None  # the first answer counts
     await orders.close()
 
@@ -188,7 +190,7 @@ async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> 
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE work_orders DROP COLUMN taken_by")
     after = WorkOrders(path)
-    assert len(await after.take(taker="one")) == 1
+    assert len(await after.take(lease=Lease("one"))) == 1
     await after.close()
 
 

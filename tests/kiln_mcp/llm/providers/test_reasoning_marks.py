@@ -1,4 +1,4 @@
-"""Reasoning is kept apart from answers in every dialect in use."""
+"""The reasoning is kept apart from answers in every dialect in use."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ from kiln_mcp.approvals.approval import ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.approval_store import VALID_S, ApprovalStore
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.policy import Policy, write_policy
+from kiln_mcp.approvals.policy import DailyAllowance, Policy, write_policy
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.job_control import service
@@ -219,7 +219,7 @@ async def test_a_declined_approval_is_declined_for_the_caller_too(workspace: Wor
 async def test_an_allowance_lets_through_what_fits_and_asks_about_the_rest(
     workspace: Workspace,
 ) -> None:
-    write_policy(workspace.settings.home, Policy(3.0, 100))
+    write_policy(workspace.settings.home, Policy(DailyAllowance(3.0, 100)))
     statuses = [
         (await call_capability(workspace, spend, {"amount": amount})).status for amount in (2, 2, 1)
     ]

@@ -1,4 +1,4 @@
-"""The trace of a search: every decision as a line of JSON, beside the eval."""
+"""The log of a search: every decision as a line of JSON, beside the eval."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from storage import Eval, ProjectStore
 FILE: Final = "kiln_mcp_evolution_{run}.jsonl"
 
 
-class FileTrace:
+class FileSearchLog:
     """Writes each decision as it is made.
 
     Args:
