@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from kiln_mcp.workbench.excerpt_texts import cut
 from storage.exchange.examples import message_line
 from storage.records.run import TraceMessage
+from storage.text.excerpts import counted_excerpt
 
 _PROMPTS: Final = frozenset({"system", "developer"})
 _MOST_MESSAGES: Final = 50
@@ -22,7 +22,8 @@ def conversation_lines(trace: Sequence[TraceMessage] | None, longest: int) -> li
     if sum(message.role not in _PROMPTS for message in messages) <= 2:
         return []
     lines = [
-        cut(message_line(message.model_dump()), longest) for message in messages[:_MOST_MESSAGES]
+        counted_excerpt(message_line(message.model_dump()), longest)
+        for message in messages[:_MOST_MESSAGES]
     ]
     rest = len(messages) - len(lines)
     return [*lines, *([f"… and {rest} more"] if rest > 0 else [])]
