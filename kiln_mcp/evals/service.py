@@ -114,6 +114,7 @@ async def create_evaluator(
     task_eval = (
         choose("eval", matches, eval) if matches else await _new(store, eval, definition, evaluator)
     )
+    evaluator.check_fields(task_eval.task)
     spec = (
         await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
     )

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, Self, TypeVar, cast, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm import Usage as ModelUsage
@@ -13,6 +13,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
 from storage.records.evaluation import EMPTY_SCORES_KEY
 from storage.records.record import Part
+from storage.text.suggestions import did_you_mean
 
 PropertiesT = TypeVar("PropertiesT", bound=Part)
 
@@ -148,6 +149,25 @@ class LooksAhead(Protocol):
         ...
 
 
+def _check_keys(place: str, value: object) -> None:
+    """Refuse keys that a setting's parts do not have.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if isinstance(value, tuple | list):
+        for index, entry in enumerate(cast("Sequence[object]", value)):
+            _check_keys(f"{place}[{index}]", entry)
+    if not isinstance(value, Part):
+        return
+    names = list(type(value).model_fields)
+    for name in value.model_extra or {}:
+        hint = did_you_mean(name, names)
+        raise ValueError(f"{place} has no '{name}'.{hint} It takes: {', '.join(names)}")
+    for name in names:
+        _check_keys(f"{place}.{name}", getattr(value, name))
+
+
 class EvaluatorDefinition(BaseModel):
     """The arguments from which an evaluator of one kind is made.
 
@@ -160,6 +180,13 @@ class EvaluatorDefinition(BaseModel):
         protected_namespaces=(),
         json_schema_extra=lambda schema: _require_type(schema),
     )
+
+    @model_validator(mode="after")
+    def _refuse_unknown_keys(self) -> Self:
+        """Refuse a key within a setting that nothing reads, such as one with a spelling mistake."""
+        for name in type(self).model_fields:
+            _check_keys(name, getattr(self, name))
+        return self
 
     @property
     def asks_model(self) -> bool:
@@ -180,6 +207,10 @@ class EvaluatorDefinition(BaseModel):
         """Return the fields of the task's output that get a score in a new eval, by its name."""
         del task
         return {}
+
+    def check_fields(self, task: Task) -> None:
+        """Refuse settings for fields that the task's output does not have."""
+        del task
 
     async def check_logic(self) -> None:
         """Refuse patterns, expressions, templates or code that cannot be used.

@@ -140,7 +140,7 @@ class _Addition:
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
-            steps.insert(0, _decision_step(project))
+            steps = [*self._decision_steps(project), *steps]
         return self._answer().model_copy(
             update={
                 "near_duplicates": near,
@@ -149,6 +149,16 @@ class _Addition:
                 "next": steps,
             }
         )
+
+    def _decision_steps(self, project: str) -> list[NextStep]:
+        """Return how inputs with several right outputs are decided, in the table or the dataset."""
+        table, references = self.table, self.existing.references
+        steps: list[NextStep] = []
+        if table.rule is Contradictions.LEAVE_OUT and table.contradictions.keys() - references:
+            steps.append(_decision_step(project))
+        if references:
+            steps.append(_repair_step(project))
+        return steps
 
     def _refuse_if_all_bad(self) -> None:
         """Refuse a table of which no row can be an item.
@@ -238,6 +248,14 @@ def _decision_step(project: str) -> NextStep:
     return NextStep(
         tool="add_data",
         reason="decide: give the right ones as items, or the file again with contradictions=first",
+        arguments={"project": project},
+    )
+
+
+def _repair_step(project: str) -> NextStep:
+    return NextStep(
+        tool="repair_run",
+        reason="where the dataset has the wrong output, not the table: repair its run",
         arguments={"project": project},
     )
 

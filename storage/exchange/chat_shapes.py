@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from storage.exchange.column_names import OUTPUTS
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
     Example,
@@ -40,7 +41,10 @@ class OpenAIChat:
         messages = messages_of(_request(row).get("messages"))
         if messages is None:
             raise ValueError("it has no list of messages with role and content")
-        example = conversation(messages, _preferred_text(fields.get("preferredoutput")))
+        reference = _preferred_text(fields.get("preferredoutput"))
+        if reference is None and messages[-1]["role"] != "assistant":
+            reference = next((fields[name] for name in OUTPUTS if name in fields), None)
+        example = conversation(messages, reference)
         return _with_labels(example, row)
 
 

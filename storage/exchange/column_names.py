@@ -35,6 +35,13 @@ OUTPUTS: Final = (
     "summary",
     "highlights",
     "solution",
+    "correctlabel",
+    "correctanswer",
+    "expectedanswer",
+    "referenceanswer",
+    "goldanswer",
+    "gold",
+    "chosen",
 )
 
 _SIGNS = re.compile(r"[\s_-]+")

@@ -23,6 +23,9 @@ from storage.exchange.refusals import unusable_table
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
 _DELIMITERS: Final = ",;\t|"
+_MOST_TITLES: Final = 10
+_TITLE = re.compile(r"([^,;\t|\"]*)([,;\t|])\2*\s*")
+"""A line whose cells are empty but for the first."""
 _NO_DELIMITER: Final = "\x1f"
 """Of a table with one column."""
 _SAMPLE_LINES: Final = 60
@@ -49,6 +52,7 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         first += 1
     separator = _SEPARATOR_LINE.match(lines[first]) if first < len(lines) else None
     first += separator is not None
+    first += _title_length(lines[first : first + _MOST_TITLES])
     sample = lines[first : first + _SAMPLE_LINES]
     header, delimiter = _header(sample, separator.group(1) if separator else None)
     ours = set(COLUMNS) <= set(header)
@@ -62,7 +66,32 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         elif any(cells):
             fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
+            if _is_quoted(row.get("id", "")):
+                row = {name: _read_text(cell) for name, cell in row.items()}
             yield number, fault or (_without_escapes(row) if ours else row)
+
+
+def _is_quoted(cell: str) -> bool:
+    """Whether a cell is text of JSON. An id that is one tells that all cells are, as Langfuse's."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def _read_text(cell: str) -> str:
+    if not _is_quoted(cell):
+        return cell
+    try:
+        return str(json.loads(cell))
+    except ValueError:
+        return cell
+
+
+def _title_length(lines: Sequence[str]) -> int:
+    """Return how many lines are a title above the names of the columns: they fill one cell each."""
+    match = _TITLE.fullmatch(lines[0]) if lines else None
+    if match is None or plain_name(match.group(1)) in INPUTS:
+        return 0
+    is_title = (_TITLE.fullmatch(line) is not None or not line.strip() for line in lines)
+    return next((place for place, fits in enumerate(is_title) if not fits), 0)
 
 
 def _is_read(text: str) -> bool:

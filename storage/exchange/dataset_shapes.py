@@ -1,6 +1,6 @@
 """Shapes of data sets and of test suites: Alpaca, SQuAD, Inspect, promptfoo and others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
 from typing import Final
@@ -75,6 +75,7 @@ class SQuAD:
             () if answers else (UNANSWERABLE,),
             topic_of(fields.get("title")),
             alternatives=tuple(dict.fromkeys(answer for answer in answers if answer != answers[0])),
+            is_open=not answers,
         )
 
 
@@ -96,8 +97,9 @@ class Inspect:
     name = "Inspect samples"
 
     def fits(self, row: Row) -> bool:
-        """Whether a row has an input and a target."""
-        return {"input", "target"} <= row_keys(row)
+        """Whether a row has an input and a target; a log's messages are what a model said."""
+        is_request = "messages" in (object_of(fields_of(row).get("input")) or {})
+        return {"input", "target"} <= row_keys(row) and not is_request
 
     def read(self, row: Row) -> Example:
         """Return the example of a row; choices follow the input with their letters.
@@ -108,12 +110,44 @@ class Inspect:
         fields = fields_of(row)
         question, choices = fields.get("input"), list_of(fields.get("choices"))
         if choices and isinstance(question, str):
-            lines = (
-                f"{letter}) {text_of_value(choice)}"
-                for letter, choice in zip(ascii_uppercase, choices, strict=False)
-            )
-            question = "\n".join([question, "", *lines])
+            question = _with_choices(question, ascii_uppercase, choices)
         return example_of(row, question, fields.get("target"), has_alternatives=True)
+
+
+def _with_choices(question: str, labels: Sequence[object], choices: Sequence[object]) -> str:
+    pairs = zip(labels, choices, strict=False)
+    return "\n".join([question, "", *(f"{label}) {text_of_value(text)}" for label, text in pairs)])
+
+
+class MultipleChoice:
+    """`question`, `choices` and the place or label of the right one: MMLU, ARC and others."""
+
+    name = "multiple-choice questions"
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row has a question, choices and an answer."""
+        keys = row_keys(row)
+        return {"question", "choices"} <= keys and bool(keys & {"answer", "answerkey"})
+
+    def read(self, row: Row) -> Example:
+        """Return the example of a row: choices follow the question, a label is the reference.
+
+        Raises:
+            ValueError: It lacks a question or choices, or its answer is none of them.
+        """
+        fields = fields_of(row)
+        choices = object_of(fields.get("choices")) or {"text": list_of(fields.get("choices"))}
+        texts = list_of(choices.get("text")) or []
+        labels = list_of(choices.get("label")) or list[object](ascii_uppercase[: len(texts)])
+        if "question" not in fields or not texts:
+            raise ValueError("it has no question with choices")
+        answer = fields.get("answerkey", fields.get("answer"))
+        if isinstance(answer, int):
+            if not 0 <= answer < len(labels):
+                raise ValueError(f"its answer {answer} is the place of none of its choices")
+            answer = labels[answer]
+        question = _with_choices(text_of_value(fields["question"]), labels, texts)
+        return example_of(row, question, answer)
 
 
 class Promptfoo:
@@ -135,9 +169,10 @@ class Promptfoo:
         variables = object_of(fields.get("vars"))
         if not variables:
             raise ValueError("it has no vars")
-        assertions = (object_of(entry) for entry in list_of(fields.get("assert")) or [])
+        assertions = [object_of(entry) for entry in list_of(fields.get("assert")) or []]
         values = [entry.get("value") for entry in assertions if entry and _is_exact(entry)]
-        return _example_of_payloads(row, variables, next(iter(values), None))
+        example = _example_of_payloads(row, variables, next(iter(values), None))
+        return replace(example, is_open=bool(assertions) and not values)
 
 
 def _is_exact(assertion: Mapping[str, object]) -> bool:
@@ -163,12 +198,13 @@ class PromptfooTable:
         variables = {key: value for key, value in cells.items() if not key.startswith("__")}
         if not variables:
             raise ValueError("it has no variable")
-        expected = (
+        expected = [
             _expected(text_of_value(value))
             for key, value in cells.items()
             if key.casefold().startswith("__expected")
-        )
-        example = Example(_only_value(variables), next(filter(None, expected), None))
+        ]
+        reference = next(filter(None, expected), None)
+        example = Example(_only_value(variables), reference, is_open=None in expected)
         return replace(example, whole_input=variables)
 
 

@@ -1,16 +1,17 @@
 """The examples of a table's rows, by a mapping or by the shape that is recognised."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Final, Protocol, runtime_checkable
 
 from storage.errors import Refusal
 from storage.exchange.column_map import ColumnMapping
+from storage.exchange.column_names import OUTPUTS, plain_name
 from storage.exchange.columns import BadRow, Row
-from storage.exchange.documents import document_rows
+from storage.exchange.documents import column_rows, document_rows
 from storage.exchange.examples import Example
-from storage.exchange.mapping_guess import mapping_guess
+from storage.exchange.mapping_guess import is_like_output, mapping_guess
 from storage.exchange.refusals import unusable_table
 from storage.exchange.shapes import SHAPES, UsualColumns, shape_of
 from storage.exchange.table_source import TableSource
@@ -94,13 +95,17 @@ def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> 
     traces = None if mapping and mapping.input else trace_format_of(raw_rows)
     if traces is not None:
         return ExampleTable(source, (), traces.name, mapping, is_guess=False, _reader=traces)
-    rows = [row for _, row in _rows_of_documents(sample) if not isinstance(row, str)]
+    rows = [row for _, row in _rows_of_documents(iter(sample)) if not isinstance(row, str)]
     columns = tuple(islice(dict.fromkeys(key for row in rows for key in row), _MOST_COLUMNS))
     if mapping is not None and mapping.input:
         return ExampleTable(source, columns, None, mapping, is_guess=False, _reader=mapping)
     shape = shape_of(rows)
     name = shape.name if shape else None
     guess = mapping_guess(name, columns)
+    if name == UsualColumns.name and guess is not None and not _has_usual_output(guess):
+        is_sure = guess.output is None or not is_like_output(str(guess.output))
+        guess = replace(guess, output=None) if is_sure else guess
+        shape, name = (shape, name) if is_sure else (None, None)
     if mapping is not None and guess is not None:
         guess = guess.with_parts_of(mapping)
         return ExampleTable(source, columns, None, guess, is_guess=False, _reader=guess)
@@ -108,10 +113,18 @@ def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> 
     return ExampleTable(source, columns, name, guess, is_guess, _reader=shape or guess)
 
 
-def _rows_of_documents(rows: Iterable[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
+def _has_usual_output(guess: ColumnMapping) -> bool:
+    return plain_name(str(guess.output)) in OUTPUTS
+
+
+def _rows_of_documents(rows: Iterator[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
     """Return rows; a document that holds several is taken apart."""
-    for number, row in rows:
+    start = list(islice(rows, 2))
+    is_document = len(start) == 1
+    for number, row in chain(start, rows):
         documents = None if isinstance(row, str) else document_rows(row)
+        if documents is None and is_document and not isinstance(row, str):
+            documents = column_rows(row)
         if documents is None:
             yield number, row
         else:

@@ -54,6 +54,7 @@ class Example:
         columns: Others of our columns that the row has, such as rating and model.
         whole_input: The object that the input was the only member of.
         whole_reference: The same for the reference.
+        is_open: Whether its table says that no one output is right, so that none is missing.
         is_assembled: Whether input or reference was put together from columns, whose texts may
             stand for numbers.
     """
@@ -69,6 +70,7 @@ class Example:
     columns: Mapping[str, object] = field(default_factory=dict[str, object])
     whole_input: Mapping[str, object] | None = None
     whole_reference: Mapping[str, object] | None = None
+    is_open: bool = False
     is_assembled: bool = False
 
 
@@ -219,17 +221,31 @@ def conversation(messages: Sequence[Message], reference: object | None = None) -
     """
     question = list(messages)
     if reference is None and question and question[-1]["role"] == "assistant":
-        reference = _content(question.pop()) or None
+        answer = question.pop()
+        reference = _content(answer) or calls_of(answer)
     turns = [message for message in question if message["role"] not in ("system", "developer")]
     if not any(message["role"] == "user" for message in turns):
         raise ValueError("its messages have no message of a user before the last answer")
-    text = _content(turns[0]) if len(turns) == 1 else "\n\n".join(map(_line, turns))
+    text = _content(turns[0]) if len(turns) == 1 else "\n\n".join(map(message_line, turns))
     if not text.strip():
         raise ValueError("the user's message is empty")
     return Example(text, reference, messages=tuple(messages))
 
 
-def _line(message: Message) -> str:
+def calls_of(message: Message) -> object | None:
+    """Return the arguments of one call; of several calls, their names and arguments."""
+    calls = [object_of(call) or {} for call in list_of(message.get("tool_calls")) or []]
+    functions = [object_of(call.get("function")) or {} for call in calls]
+    if len(functions) == 1:
+        return functions[0].get("arguments") or None
+    return [
+        {"name": function.get("name"), "arguments": json_value(function.get("arguments"))}
+        for function in functions
+    ] or None
+
+
+def message_line(message: Message) -> str:
+    """Return a message as one text: who says what, and what it calls."""
     calls = message.get("tool_calls")
     content = _content(message)
     if calls:

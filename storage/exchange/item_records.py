@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final, Literal, cast
 
@@ -25,8 +25,9 @@ ALTERNATIVES: Final = "other_right_outputs"
 """Where an output's source holds other outputs that are right as well, as a JSON list."""
 ADAPTER: Final = "import"
 ANSWER_STATE: Final = "answer_state"
-"""Where an output's source says why it is not document."""
+"""Where an output's source says why it is not complete."""
 _COMPLETE: Final = "complete"
+_CUT_STATES: Final = ("truncated", "refused", "empty")
 _TYPES: Final = frozenset({"integer", "number", "boolean", "array", "object"})
 """Types of a schema that text in a cell may stand for."""
 _UNKNOWN: Final = "unknown"
@@ -112,7 +113,7 @@ class RecordMaker:
             output = _as_structured(output, self.task.output_json_schema)
         output_text = _part_text("output", output, document, self.task.output_json_schema)
         row = _row_of(example, input_text, output_text, self.origin.tags)
-        record = example.record or AnswerRecord()
+        record = _record_of(example)
         if record.state != _COMPLETE and not self.is_answer(example):
             raise ValueError(f"its answer is {record.state}, so it is no right output")
         original_id = record.id or _text(example.columns.get("id"))
@@ -188,6 +189,14 @@ class RecordMaker:
         except UnicodeEncodeError as error:
             reason = f"it holds a lone surrogate ({error.object[error.start]!r})"
             raise ValueError(reason) from error
+
+
+def _record_of(example: Example) -> AnswerRecord:
+    """Return what is known of an answer; a table of our own tells its state by a tag."""
+    record = example.record or AnswerRecord()
+    states = [state for state in _CUT_STATES if f"answer_{state}" in example.tags]
+    is_repaired = not is_empty(example.columns.get("repaired"))
+    return replace(record, state=states[0]) if states and not is_repaired else record
 
 
 def _record_bytes(record: TaskRun | EvalInput) -> bytes:

@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Final
 
 from storage.exchange.columns import BadRow
-from storage.exchange.dataset_shapes import UNANSWERABLE
 from storage.exchange.example_table import ExampleTable
 from storage.exchange.examples import Example, is_empty, text_of_value
 from storage.exchange.item_keys import ItemKeys, Standing, key_of
@@ -104,8 +103,7 @@ class ItemTable:
                     yield number, item
 
     def _lacks_output(self, example: Example) -> bool:
-        is_open_question = UNANSWERABLE in example.tags
-        return is_empty(self.maker.output_of(example)) and not is_open_question
+        return is_empty(self.maker.output_of(example)) and not example.is_open
 
     def _item(self, example: Example, place: int, number: int) -> NewItem | BadRow:
         try:

@@ -11,6 +11,7 @@ _OF_SHAPES: Final[Mapping[str, tuple[str, str | None]]] = {
     "OpenAI evals samples": ("input", "ideal"),
     "ShareGPT conversations": ("conversations", None),
     "Inspect samples": ("input", "target"),
+    "multiple-choice questions": ("question", "answer"),
     "promptfoo tests": ("vars", None),
     "SQuAD questions": ("{{context}}\n\n{{question}}", "answers.text.0"),
     "Langfuse dataset items": ("input", "expectedOutput"),
@@ -51,6 +52,11 @@ def mapping_guess(shape: str | None, columns: Sequence[str]) -> ColumnMapping | 
             if plain_name(name) in by_name and by_name[plain_name(name)] != answer
         },
     )
+
+
+def is_like_output(column: str) -> bool:
+    """Whether a usual name for right outputs is a part of a column's name."""
+    return any(name in plain_name(column) for name in OUTPUTS)
 
 
 def _first(columns: Mapping[str, str], names: Sequence[str]) -> str | None:

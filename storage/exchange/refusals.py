@@ -8,8 +8,8 @@ from storage.errors import Refusal
 def unusable_table(reason: str) -> Refusal:
     """Return the error for a table that cannot be imported."""
     return Refusal(
-        "No row was imported: {reason}. A table has the columns input and output. Optional columns "
-        "are tags, reasoning, rating (1 to 5) and the others of an exported table.",
+        "No row was imported: {reason}. Give a table with a column for inputs and, if there are "
+        "any, one for right outputs; a mapping says which they are.",
         reason=reason,
     )
 

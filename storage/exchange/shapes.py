@@ -12,6 +12,7 @@ from storage.exchange.dataset_shapes import (
     Instructions,
     LangfuseItems,
     LangSmithExamples,
+    MultipleChoice,
     Promptfoo,
     PromptfooTable,
     SQuAD,
@@ -75,16 +76,17 @@ def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:
 
 
 SHAPES: Final[tuple[Shape, ...]] = (
+    Inspect(),
     OpenAIChat(),
     ShareGPT(),
     Instructions(),
     SQuAD(),
     OpenAIEvals(),
-    Inspect(),
     Promptfoo(),
     PromptfooTable(),
     LangSmithExamples(),
     LangfuseItems(),
+    MultipleChoice(),
     UsualColumns(),
 )
 """All shapes; of those that fit equally many rows, the first is taken."""

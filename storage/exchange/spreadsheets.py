@@ -10,10 +10,12 @@ A formula is never computed: its last result is read, or its text if the file ho
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Final, cast
 from zipfile import BadZipFile, ZipFile
 
 from storage.errors import Refusal
+from storage.exchange.column_names import INPUTS, plain_name
 from storage.exchange.columns import Row
 from storage.exchange.csv_tables import unique_names
 from storage.exchange.limits import (
@@ -29,9 +31,12 @@ from storage.exchange.refusals import unusable_table
 if TYPE_CHECKING:
     from openpyxl.cell.read_only import EmptyCell, ReadOnlyCell
     from openpyxl.workbook import Workbook
+    from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 
     Cells = Sequence[ReadOnlyCell | EmptyCell]
 
+_MOST_TITLES: Final = 10
+"""Rows above the names of the columns that may hold a title."""
 _ERROR: Final = "e"
 _FORMULA: Final = "f"
 _FAULTS: Final = (BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, SyntaxError)
@@ -61,14 +66,35 @@ def spreadsheet_rows(file: IO[bytes], sheet: str | None = None) -> Iterator[tupl
     _check_size(file)
     with _workbook(file, has_results=True) as results, _workbook(file, has_results=False) as texts:
         formulas = _Formulas(texts, sheet)
-        header: list[str] = []
-        for number, cells in _rows(results, sheet):
-            if not header:
-                header = _header(cells)
-            else:
-                row = _row(header, cells, formulas, number)
-                if row:
-                    yield number, row
+        rows = _rows(results, sheet)
+        title_rows = list(islice(rows, _MOST_TITLES))
+        place = _header_place([cells for _, cells in title_rows])
+        header = _header(title_rows[place][1]) if title_rows else []
+        count = 0
+        for number, cells in chain(title_rows[place + 1 :], rows):
+            row = _row(header, cells, formulas, number)
+            if row:
+                count += 1
+                yield number, row
+        title = _sheet(results, sheet).title
+        other_names = [name for name in results.sheetnames if name != title]
+        if not count and other_names:
+            raise unusable_table(
+                f"its sheet '{title}' has no row below a header; name another sheet: "
+                f"{', '.join(other_names)}"
+            )
+
+
+def _header_place(rows: Sequence["Cells"]) -> int:
+    """Return which of the first rows names the columns: the first one with two names.
+
+    Rows above it with one cell are a title. Where all have one cell, or the first is a usual name,
+    there is one column, and the first row names it.
+    """
+    values = [[cell.value for cell in row if cell.value is not None] for row in rows]
+    if not values or plain_name(str(values[0][0])) in INPUTS:
+        return 0
+    return next((place for place, row in enumerate(values) if len(row) > 1), 0)
 
 
 def _check_size(file: IO[bytes]) -> None:
@@ -105,7 +131,8 @@ def _workbook(file: IO[bytes], *, has_results: bool) -> Generator["Workbook"]:
         workbook.close()
 
 
-def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"]]:
+def _sheet(workbook: "Workbook", name: str | None) -> "ReadOnlyWorksheet":
+    """Return the sheet of a name, or the first visible one."""
     if name is not None and name not in workbook.sheetnames:
         raise Refusal(
             "There is no sheet '{name}'. The spreadsheet has {sheets}.",
@@ -116,9 +143,14 @@ def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"
     sheets = [workbook[name]] if name is not None else visible or list(workbook.worksheets)
     if not sheets:
         raise unusable_table("the spreadsheet has no sheet with rows")
-    sheets[0].reset_dimensions()  # what a file says of its size may be wrong
+    return cast("ReadOnlyWorksheet", sheets[0])
+
+
+def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"]]:
+    sheet = _sheet(workbook, name)
+    sheet.reset_dimensions()  # what a file says of its size may be wrong
     try:
-        for number, cells in enumerate(sheets[0].iter_rows(), start=1):
+        for number, cells in enumerate(sheet.iter_rows(), start=1):
             if number > MOST_ROWS:
                 raise unusable_table(f"the sheet has more than {MOST_ROWS:,} rows")
             if any(cell.value is not None for cell in cells):

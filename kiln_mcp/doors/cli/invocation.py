@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -89,12 +90,16 @@ def call(
         text = (
             json.dumps(data, indent=2, ensure_ascii=False)
             if as_json
-            else render(data, command_line)
+            else render(data, partial(command_line, project=_text(options.get("project"))))
         )
         click.echo(for_terminal(text))
     if not is_carried_out:
         click.echo(f"kiln-mcp: {for_terminal(_notice(item, outcome))}", err=True)
         sys.exit(NOT_APPROVED)
+
+
+def _text(value: JsonValue | tuple[str, ...]) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _notice(item: AnyCapability, outcome: Outcome) -> str:

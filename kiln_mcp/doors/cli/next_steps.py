@@ -12,9 +12,16 @@ from kiln_mcp.errors import InvalidArguments, place_text
 from storage.errors import NextStep, WorkbenchError
 
 
-def command_line(step: NextStep) -> str:
-    """Return the command of a next step with its options, and the reason as a comment."""
+def command_line(step: NextStep, project: str | None = None) -> str:
+    """Return the command of a next step with its options, and the reason as a comment.
+
+    Args:
+        step: The step.
+        project: The project of the command before, for a tool of a project that names none.
+    """
     arguments = step.arguments or {}
+    if project is not None and "project" not in arguments and "project" in _schemas_of(step.tool):
+        arguments = {"project": project, **arguments}
     has_list = any(isinstance(value, list) for value in arguments.values())
     schemas: Mapping[str, JsonValue] = {}
     if has_list:  # only then, because a look-up imports the tool's room

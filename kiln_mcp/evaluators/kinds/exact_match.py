@@ -23,6 +23,7 @@ from kiln_mcp.evaluators.value_extraction import check_value_expression, value_p
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.task_runs import output_schema
 from storage import ComparisonRules, EvalConfig, ExactMatch, Task
+from storage.errors import InvalidValue
 
 _USUAL_RULES: Final = ComparisonRules()
 MOST_FIELD_SCORES: Final = 12
@@ -41,6 +42,27 @@ class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
             return {}
         names = [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
         return score_names(names) if 1 < len(names) <= MOST_FIELD_SCORES else {}
+
+    def check_fields(self, task: Task) -> None:
+        """Refuse a rule for a field that the task's output does not have.
+
+        Raises:
+            InvalidValue: There is one.
+        """
+        names = list(dict.fromkeys(path[0] for path in field_paths(output_schema(task))))
+        rules = None if self.value_expression else self.comparison
+        if rules is None or not names:
+            return
+        for place in (*(part.field for part in rules.fields), *rules.ignored_fields):
+            field = next((name for name in names if f"{place}.".startswith(f"{name}.")), None)
+            if field is None:
+                raise InvalidValue(
+                    "There is no field '{place}' in the output of the task '{task}', so its rule "
+                    "would never apply. The fields are: {names}.",
+                    place=place,
+                    task=task.name,
+                    names=tuple(names),
+                )
 
     async def check_logic(self) -> None:
         """Refuse an expression that is not valid."""

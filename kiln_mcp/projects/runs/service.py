@@ -22,6 +22,7 @@ from kiln_mcp.projects.project_references import (
     task_of,
     task_of_run,
 )
+from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
@@ -96,6 +97,11 @@ class RunDetails(Result):
     created_by: str
     model: str | None
     cost_usd: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    messages: list[str] = Field(
+        description="The conversation with its calls of tools, if it is more than one question."
+    )
     output_source: dict[str, str | float] = Field(
         description="Where the output came from: trace, session, state of the answer, feedback of "
         "users and more."
@@ -195,6 +201,9 @@ async def read_run(
         created_by=record.created_by,
         model=str(model) if model is not None else None,
         cost_usd=record.usage.cost if record.usage else None,
+        input_tokens=record.usage.input_tokens if record.usage else None,
+        output_tokens=record.usage.output_tokens if record.usage else None,
+        messages=conversation_lines(record.trace, longest),
         output_source={key: _short_value(value, longest) for key, value in source.items()},
     )
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.exchange.examples import (
+    calls_of,
     conversation,
     is_empty,
-    json_value,
     list_of,
     object_of,
     text_of_value,
@@ -106,20 +106,8 @@ def answer_of(messages: list[Message]) -> object | None:
     for message in reversed(messages):
         if message["role"] == "assistant":
             content = message.get("content")
-            return content if content else _calls_of(message)
+            return content if content else calls_of(message)
     return None
-
-
-def _calls_of(message: Message) -> object | None:
-    """Return the arguments of one call; of several calls, their names and arguments."""
-    calls = [object_of(call) or {} for call in list_of(message.get("tool_calls")) or []]
-    functions = [object_of(call.get("function")) or {} for call in calls]
-    if len(functions) == 1:
-        return functions[0].get("arguments") or None
-    return [
-        {"name": function.get("name"), "arguments": json_value(function.get("arguments"))}
-        for function in functions
-    ] or None
 
 
 def _without_answer(messages: list[Message]) -> list[Message]:

@@ -20,6 +20,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
+from storage.errors import WorkbenchError
 from storage.records.evaluator import EvaluatorProperties
 
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
@@ -228,3 +229,16 @@ async def test_a_field_that_some_references_have_counts_where_it_is_missing_too(
     await bench.config_of("Read", "one")
     report = await bench.run()
     assert {row.score: row.mean for row in report.table} == {"right": 0.75, "city": 1, "zip": 0.75}
+
+
+@pytest.mark.parametrize(
+    "rules", [{"ignored_fields": ["cty"]}, {"fields": [{"field": "cty.name", "text": "exact"}]}]
+)
+async def test_a_rule_for_a_field_that_the_output_does_not_have_is_refused(
+    rules: dict[str, object], bench: Bench
+) -> None:
+    task = Task(name="Read", instruction="Read.", output_json_schema=_schema("city", "zip"))
+    await bench.store.save(task, parent=bench.store.project)
+    new_eval = {"task": "Read", "test_filter": "tag::test"}
+    with pytest.raises(WorkbenchError, match=r"no field 'cty.*The fields are: city, zip"):
+        await bench.evaluator_of("Right", {**EXACT, "comparison": rules}, new_eval)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -135,3 +136,65 @@ async def test_a_row_that_is_too_long_or_too_deep_costs_itself_alone(
     huge = f"input,output\na,b\n{'x' * (9 << 20)},y\ne,f\n".encode()
     report = await add(workspace, tmp_path, "cells.csv", huge)
     assert (report["new_items"], report["bad_row_count"]) == (1, 1)
+
+
+async def test_a_title_above_the_names_of_the_columns_is_passed_over(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [("Our test cases",), (), ("Topic", "Question", "Answer"), ("geo", "Wo?", "Hier")]
+    await add(workspace, tmp_path, "title.xlsx", workbook(rows, other="Notes")(), sheet="Data")
+    assert await pairs(workspace) == [("Wo?", "Hier")]
+    text = b"Our test cases,,\r\n,,\r\nTopic,Question,Answer\r\ngeo,Wer?,Ich\r\ngeo,Was?\r\n"
+    report = await add(workspace, tmp_path, "title.csv", text)
+    assert await pairs(workspace) == [("Wer?", "Ich"), ("Wo?", "Hier")]
+    assert report["bad_rows"] == ["line 5: its output is empty, and other rows have one"]
+
+
+async def test_a_sheet_without_rows_is_refused_with_the_names_of_the_others(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = workbook([("Read me",)], other="Cases")()
+    with pytest.raises(WorkbenchError, match=r"'Data' has no row.*name another sheet: Cases"):
+        await add(workspace, tmp_path, "book.xlsx", content, sheet="Data")
+
+
+async def test_a_column_that_may_hold_the_outputs_is_asked_about(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b"question,my_answer_text,number\nWo?,Hier,7\nWer?,Ich,8\n"
+    with pytest.raises(WorkbenchError, match='"output": "my_answer_text"'):
+        await add(workspace, tmp_path, "cases.csv", content)
+    report = await add(workspace, tmp_path, "cases.csv", b"question,number\nWo?,7\n", preview=True)
+    assert report["columns_not_used"] == ["number"]
+
+
+async def test_a_truncated_answer_stays_one_when_a_table_of_ours_is_read(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b"input,output,model,tags\nWo?,Hie,gpt-4o,answer_truncated\n"
+    await add(workspace, tmp_path, "runs.csv", content)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    (run,) = await store.children(task, TaskRun)
+    assert (run.answer_state, run.is_usable) == ("truncated", False)
+
+
+async def test_an_output_that_the_dataset_has_otherwise_leads_to_its_run(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    await add(workspace, tmp_path, "a.csv", b"input,output\nWo?,Hier\n")
+    choices: list[dict[str, JsonValue]] = [{}, {"contradictions": "first"}]
+    for more in choices:
+        report = await add(workspace, tmp_path, "b.csv", b"input,output\nWo?,Dort\n", **more)
+        steps = cast("list[dict[str, str]]", report["next"])
+        assert [step["tool"] for step in steps] == ["repair_run", "split_data"]
+
+
+async def test_cells_of_langfuse_that_are_text_of_json_lose_their_quotes(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = b'"id","input","expectedOutput"\n"""i1""","""Wo \\""genau\\""?""","""Hier"""\n'
+    await add(workspace, tmp_path, "items.csv", content)
+    content = b'input,output\n"""Wer?""","""Ich"""\n'
+    await add(workspace, tmp_path, "quotes.csv", content)
+    assert await pairs(workspace) == [('"Wer?"', '"Ich"'), ('Wo "genau"?', "Hier")]

@@ -69,6 +69,12 @@ async def test_a_trace_is_a_run_with_its_conversation_and_what_it_took(
     assert source.properties["model_name"] == "gpt-4o"
     assert source.properties["session_id"] == "conversation-7"
     assert run.tags == ("production",)
+    call: Answer = {"project": "P", "run": run.id or ""}
+    details = await installed_catalogue().perform(workspace, "read_run", call)
+    assert details["input_tokens"] == run.usage.input_tokens
+    lines = cast("list[str]", details["messages"])
+    assert [line.partition(":")[0] for line in lines] == ["user", "assistant", "tool", "assistant"]
+    assert "Paris" in lines[1]
 
 
 async def test_the_same_export_and_one_that_overlaps_add_nothing_twice(

@@ -36,6 +36,22 @@ FOREIGN = re.compile(
             {"type": "exact_match"},
             "'evaluator' is wrong: give exactly one of expected_value and reference_key (given",
         ),
+        (
+            "create_evaluator",
+            "evaluator",
+            {"type": "exact_match", "reference_key": "r", "comparison": {"number_tolerence": 1}},
+            "comparison has no 'number_tolerence'. Did you mean 'number_tolerance'? It takes: text",
+        ),
+        (
+            "create_evaluator",
+            "evaluator",
+            {
+                "type": "exact_match",
+                "reference_key": "r",
+                "comparison": {"fields": [{"field": "a", "tolerance": 1}]},
+            },
+            "comparison.fields[0] has no 'tolerance'.",
+        ),
         ("label_items", "labels", [], "'labels' is wrong: it needs at least 1 entry (given: [])."),
         ("label_items", "rater", "", "'rater' is wrong: it needs at least 1 character (given: '')"),
         ("run_eval", "limit", 3, "it has to be an object with: cost_usd, tokens, calls, seconds"),

@@ -3,7 +3,8 @@
 import pytest
 
 from storage.exchange.columns import Row
-from storage.exchange.documents import document_rows
+from storage.exchange.documents import column_rows, document_rows
+from storage.exchange.examples import Example
 from storage.exchange.shapes import shape_of
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -29,6 +30,7 @@ ROWS: list[tuple[str, Row]] = [
     ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
     ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
     ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
+    ("usual columns", {"prompt": "Where is Oslo?", "chosen": "In Norway", "rejected": "In Rome"}),
 ]  # fmt: skip
 
 
@@ -132,3 +134,87 @@ def test_tags_of_an_exported_table_are_read_as_they_were_written() -> None:
     shape = shape_of([row])
     assert shape is not None
     assert shape.read(row).tags == ("x", "y")
+
+
+def example_of_row(row: Row) -> Example:
+    shape = shape_of([row])
+    assert shape is not None
+    return shape.read(row)
+
+
+def test_a_sample_of_an_inspect_log_has_its_target_and_not_what_the_model_said() -> None:
+    row = {"input": "Where is Oslo?", "target": "In Norway", "id": 1, "epoch": 1,
+           "messages": [ASK, {"role": "assistant", "content": "In Sweden"}]}  # fmt: skip
+    assert example_of_row(row).reference == "In Norway"
+
+
+def test_messages_without_an_answer_take_the_output_of_their_row() -> None:
+    assert example_of_row({"messages": [SYSTEM, ASK], "ideal": "In Norway"}).reference == (
+        "In Norway"
+    )
+    assert example_of_row({"messages": [ASK, ANSWER], "label": "good"}).reference == "In Norway"
+
+
+def test_a_call_of_a_function_in_place_of_words_is_the_output() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert example_of_row({"messages": [ASK, answer]}).reference == '{"x": 1}'
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"vars": {"q": "Hi"}, "assert": [{"type": "llm-rubric", "value": "is polite"}]},
+        {"q": "Hi", "__expected": "contains: foo"},
+        {"context": "The sky.", "question": "Why?", "answers": {"text": []}},
+    ],
+)
+def test_a_row_whose_check_names_no_output_lacks_none(row: Row) -> None:
+    example = example_of_row(row)
+    assert (example.reference, example.is_open) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Where is Oslo?", "choices": ["Italy", "Norway"], "answer": 1},
+        {"question": "Where is Oslo?", "answerKey": "B",
+         "choices": {"text": ["Italy", "Norway"], "label": ["A", "B"]}},
+    ],
+)  # fmt: skip
+def test_a_multiple_choice_question_keeps_its_choices(row: Row) -> None:
+    example = example_of_row(row)
+    assert example.input == "Where is Oslo?\n\nA) Italy\nB) Norway"
+    assert example.reference == "B"
+
+
+def test_a_page_of_hugging_face_gives_the_names_of_its_classes() -> None:
+    document = {
+        "features": [{"name": "label", "type": {"names": ["neg", "pos"], "_type": "ClassLabel"}}],
+        "rows": [{"row_idx": 0, "row": {"text": "great", "label": 1, "n": 1}}],
+    }
+    assert document_rows(document) == [{"text": "great", "label": "pos", "n": 1}]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"input": ["a", "b"], "output": ["c", "d"]},
+        {"input": {"0": "a", "1": "b"}, "output": {"0": "c", "1": "d"}},
+    ],
+)
+def test_a_document_of_columns_has_a_row_for_each_place(document: Row) -> None:
+    assert column_rows(document) == [{"input": "a", "output": "c"}, {"input": "b", "output": "d"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": ["a", "b"], "output": "c"},
+        {"input": ["a"], "output": ["c"]},
+        {"a": [1, 2]},
+        {"chosen": [ASK, ANSWER], "rejected": [ASK, ANSWER]},
+    ],
+)
+def test_a_row_that_holds_lists_stays_one_row(row: Row) -> None:
+    assert column_rows(row) is None

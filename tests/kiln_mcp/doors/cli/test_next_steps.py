@@ -70,3 +70,10 @@ def test_the_next_steps_of_an_error_are_commands_on_lines_of_their_own() -> None
         "  kiln-mcp list-jobs  # see all"
     )
     assert error_text(WorkbenchError("The server is down.")) == "The server is down."
+
+
+def test_a_step_of_a_project_names_the_project_of_the_command_before() -> None:
+    line = command_line(NextStep(tool="settle_copy", reason="settle it"), "/tmp/p")
+    assert typed(line, "settle_copy") == {"project": "/tmp/p"}
+    line = command_line(NextStep(tool="list_jobs", reason="look"), "/tmp/p")
+    assert "/tmp/p" not in line
