@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 
     Cells = Sequence[ReadOnlyCell | EmptyCell]
+    Sheet = ReadOnlyWorksheet
 
 _MOST_TITLES: Final = 10
 """Rows above the names of the columns that may hold a title."""
@@ -131,7 +132,7 @@ def _workbook(file: IO[bytes], *, has_results: bool) -> Generator["Workbook"]:
         workbook.close()
 
 
-def _sheet(workbook: "Workbook", name: str | None) -> "ReadOnlyWorksheet":
+def _sheet(workbook: "Workbook", name: str | None) -> "Sheet":
     """Return the sheet of a name, or the first visible one."""
     if name is not None and name not in workbook.sheetnames:
         raise Refusal(
@@ -143,7 +144,7 @@ def _sheet(workbook: "Workbook", name: str | None) -> "ReadOnlyWorksheet":
     sheets = [workbook[name]] if name is not None else visible or list(workbook.worksheets)
     if not sheets:
         raise unusable_table("the spreadsheet has no sheet with rows")
-    return cast("ReadOnlyWorksheet", sheets[0])
+    return cast("Sheet", sheets[0])
 
 
 def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"]]:
