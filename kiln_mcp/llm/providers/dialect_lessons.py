@@ -103,6 +103,8 @@ _WINDOW: Final = _pattern(
     r"|tokens`? \+ `?max_new_tokens`? must be <= (\d{1,8})"
 )
 _OVERFLOW: Final = _pattern(r"context (?:length|size|window)|maximum context")
+_SMALLEST_ANSWER: Final = 64
+"""Tokens; fewer hold no answer worth asking for."""
 SENTENCES: Final = (
     _Sentence(
         "json_mode",
@@ -247,11 +249,12 @@ def lesson_of(
 def _half_of(window: re.Match[str] | None, longest: int) -> Lesson | None:
     """Return the lesson to leave half of a context window to the answer, if it was asked for more.
 
-    A request whose prompt alone takes more than half is refused again, and teaches nothing.
+    A request whose prompt alone takes more than half is refused again, and teaches nothing. A
+    window that is too small for any answer teaches nothing either.
     """
     size = next(filter(None, window.groups()), "0") if window is not None else "0"
     half = int(size) // 2
-    return Lesson("most_tokens", str(half)) if 0 < half < longest else None
+    return Lesson("most_tokens", str(half)) if _SMALLEST_ANSWER <= half < longest else None
 
 
 def _value(dialect: Dialect, feature: str, request: ModelRequest) -> str:

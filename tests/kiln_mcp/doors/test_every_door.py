@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,7 +117,7 @@ async def test_python_mcp_and_the_command_line_give_the_same_answer(
         lambda: CliRunner(env=home).invoke(cli, arguments, catch_exceptions=False)
     )
     assert json.loads(as_json.output) == from_python
-    assert as_text.output.rstrip("\n") == render(from_python, command_line)
+    assert as_text.output.rstrip("\n") == render(from_python, partial(command_line, project="Café"))
 
 
 @pytest.mark.parametrize("era", ERAS)
