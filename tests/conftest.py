@@ -3,12 +3,17 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A shell that starts tests in the background lets them ignore Ctrl-C, and so would their commands.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests start hundreds of processes: without this each would compile the whole server again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

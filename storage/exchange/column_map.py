@@ -29,7 +29,7 @@ OTHER_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("input", "
 """What a mapping may take from a table besides input, output, tags and topic."""
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d+)\]")
-_SLOT = re.compile(r"\{\{\s*(.+?)\s*\}\}")
+_SLOT = re.compile(r"\{\{([^{}]+)\}\}")
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -96,7 +96,11 @@ class ColumnMapping:
 def _places(part: Expression | None) -> list[str]:
     """Return the columns and paths of a part."""
     expressions = [part] if isinstance(part, str) else list((part or {}).values())
-    return [place for text in expressions for place in (_SLOT.findall(text) or [text])]
+    return [
+        place
+        for text in expressions
+        for place in ([slot.strip() for slot in _SLOT.findall(text)] or [text])
+    ]
 
 
 def _is_at(column: str, path: str) -> bool:
@@ -122,7 +126,7 @@ def value_at(row: Row, expression: str) -> object | None:
     """
     if expression in row or not _SLOT.search(expression):
         return _at_path(row, expression)
-    values = {slot: _slot_value(row, slot) for slot in _SLOT.findall(expression)}
+    values = {slot: _slot_value(row, slot.strip()) for slot in _SLOT.findall(expression)}
     if all(map(is_empty, values.values())):
         return None
     return _SLOT.sub(lambda slot: _slot_text(values[slot.group(1)]), expression).strip()

@@ -41,7 +41,7 @@ async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_ag
                 await counting.until_asked(moment)
                 # Not always right after a request has come.
                 await anyio.sleep(chance.uniform(0, 0.05))
-                bench.kill()
+                await bench.kill_running()
 
         with anyio.fail_after(240):
             async with anyio.create_task_group() as group:
