@@ -11,10 +11,12 @@ LONGEST: Final = 50_000
 DEEPEST: Final = 100
 """Levels of nesting: more than any schema needs, fewer than Python can write."""
 _TOKEN: Final = re.compile(
-    r"""[\[{]|[\]}]|"(?:[^"\\]|\\.)*"|(?<=[\[{,:\s])'(?:[^'\\]|\\.)*'(?=\s*[,:\]}])""", re.DOTALL
+    r"""[\[{]|[\]}]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?<=[\[{,:\s])'(?:[^'\\]|\\.)*+'(?=\s*+[,:\]}])""",
+    re.DOTALL,
 )
+"""A string that has no end takes the rest, so that no start is tried twice."""
 _ESCAPE: Final = re.compile(r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
-_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\\?\Z))|,(?=\s*+[}\]])', re.DOTALL)
 
 
 def end_of_value(text: str, start: int) -> int | None:

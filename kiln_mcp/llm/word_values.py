@@ -24,7 +24,7 @@ _WRAPPERS: Final = (
     re.compile(r"\$?\\boxed\{(?:\\text\{)?(?P<inner>[^{}]*)\}{1,2}\$?"),
     re.compile(r"\[\[(?P<inner>[^\[\]]*)\]\]"),
 )
-_COMMENT: Final = re.compile(r"\s*[:;(|]|\s*[,.]\s|\s+-|\s*[\u2013\u2014]|\s+because\b")
+_COMMENT: Final = re.compile(r"(?<!\s)\s*+(?:[:;(|\u2013\u2014]|[,.]\s|(?<=\s)(?:-|because\b))")
 _NUMBER: Final = re.compile(
     r"([-+]?\d{1,15}(?:\.\d{1,15})?)(?:\s*(?:/|out of)\s*(\d{1,6}))?(?:\s*(?:stars?|points?))?",
     re.IGNORECASE,

@@ -24,7 +24,7 @@ _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
 _DELIMITERS: Final = ",;\t|"
 _MOST_TITLES: Final = 10
-_TITLE = re.compile(r"([^,;\t|\"]*)([,;\t|])\2*\s*")
+_TITLE = re.compile(r"([^,;\t|\"]*)([,;\t|])\2*+\s*+")
 """A line whose cells are empty but for the first."""
 _NO_DELIMITER: Final = "\x1f"
 """Of a table with one column."""
