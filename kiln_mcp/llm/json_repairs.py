@@ -11,7 +11,8 @@ LONGEST: Final = 50_000
 DEEPEST: Final = 100
 """Levels of nesting: more than any schema needs, fewer than Python can write."""
 _TOKEN: Final = re.compile(
-    r"""[\[{]|[\]}]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?<=[\[{,:\s])'(?:[^'\\]|\\.)*+'(?=\s*+[,:\]}])""",
+    r"""[\[{]|[\]}]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)"""
+    r"""|(?<=[\[{,:\s])'(?:[^'\\]|\\.)*+'(?=\s*+[,:\]}])""",
     re.DOTALL,
 )
 """A string that has no end takes the rest, so that no start is tried twice."""
