@@ -28,7 +28,7 @@ class CopySettled(Result):
 
     path: str
     done: str
-    remaining: int = Field(description="Copies that wait to be outcome.")
+    remaining: int = Field(description="Copies that wait to be settled.")
     next: list[NextStep]
 
 
