@@ -18,6 +18,7 @@ from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskR
 from storage.collaboration.sync import Sharing
 from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep
+from storage.text.excerpts import with_remainder
 
 MOST_NAMES: Final = 10
 _CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")
@@ -165,6 +166,4 @@ async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:
     """Return the names of the first ten records, and the number of the others."""
-    names = [record.name for record in records[:MOST_NAMES]]
-    rest = len(records) - len(names)
-    return [*names, f"… and {rest} more"] if rest else names
+    return with_remainder([record.name for record in records[:MOST_NAMES]], len(records))

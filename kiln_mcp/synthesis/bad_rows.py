@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.exchange import BadRow
+from storage.text.excerpts import with_remainder
 
 MOST_NAMED: Final = 500
 """Bad rows that an answer names."""
@@ -47,8 +48,7 @@ class BadRowList:
 
     def sentences(self) -> list[str]:
         """Return the first ones, and how many more there are."""
-        rest_count = self.count - len(self.first)
-        return [*self.first, f"… and {rest_count} more"] if rest_count else list(self.first)
+        return with_remainder(self.first, self.count)
 
     def _new_file(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)

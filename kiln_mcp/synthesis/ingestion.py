@@ -40,7 +40,7 @@ from storage.exchange import (
 from storage.exchange.item_records import OutputKind
 from storage.exchange.refusals import unusable_table
 from storage.index.queries import RunQuery
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt, with_remainder
 
 _CALL: Final = "the call"
 _CALL_MAPPING: Final = ColumnMapping("input", "output", "tags", "topic")
@@ -317,5 +317,4 @@ def _call_source(items: Sequence[DataItem]) -> TableSource:
 
 
 def _first(texts: Sequence[str]) -> list[str]:
-    rest_count = len(texts) - _MOST_NAMED
-    return [*texts[:_MOST_NAMED], *([f"… and {rest_count} more"] if rest_count > 0 else [])]
+    return with_remainder(texts[:_MOST_NAMED], len(texts))

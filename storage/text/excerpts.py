@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Final, cast
 
@@ -54,8 +54,18 @@ def excerpts(
     """Join values, each cut; a long list ends with the number of the remaining ones."""
     items = list(values)
     texts = [excerpt(item, longest) for item in items[:limit]]
-    remainder = len(items) - len(texts)
-    return separator.join([*texts, f"… and {remainder} more"] if remainder else texts)
+    return separator.join(with_remainder(texts, len(items)))
+
+
+def with_remainder(first: Sequence[str], total: int) -> list[str]:
+    """Return the first texts of a list and, if the list has more, how many more.
+
+    Args:
+        first: The texts that are shown.
+        total: The length of the whole list.
+    """
+    remainder = total - len(first)
+    return [*first, f"… and {remainder} more"] if remainder > 0 else list(first)
 
 
 def defuse(sentence: str) -> str:

@@ -12,6 +12,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.folder_trust import Trust
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import WorkbenchError
+from storage.text.excerpts import with_remainder
 
 _MOST_LINES: Final = 20
 _ALLOWS: Final = (
@@ -66,10 +67,7 @@ def _list(trusted: Trust) -> None:
 
 def _show(place: Path, programs: list[str]) -> None:
     print_note(f"Trust {place}? {_ALLOWS}")
-    visible = programs[:_MOST_LINES]
-    for line in visible:
+    for line in with_remainder(programs[:_MOST_LINES], len(programs)):
         print_note(f"  {one_line(line)}")
-    if len(programs) > len(visible):
-        print_note(f"  … and {len(programs) - len(visible)} more")
     if not programs:
         print_note("  It names none now.")

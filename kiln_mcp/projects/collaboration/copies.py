@@ -17,7 +17,7 @@ from storage.collaboration.record_changes import FieldChange, as_text, noun
 from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep, RecordNotFound
 from storage.format.copies import KIND
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt, with_remainder
 
 _MOST_FIELDS: Final = 12
 _SHOWN_CHARACTERS: Final = 200
@@ -35,8 +35,7 @@ class CopySettled(Result):
 def copies_said(copies: Sequence[ConflictCopy], limit: int) -> list[str]:
     """Return the first copies as sentences, and how many more there are."""
     sentences = [f"{copy.path}: {_description(copy)}." for copy in copies[:limit]]
-    rest_count = len(copies) - limit
-    return [*sentences, f"… and {rest_count} more"] if rest_count > 0 else sentences
+    return with_remainder(sentences, len(copies))
 
 
 def _description(copy: ConflictCopy) -> str:
@@ -115,9 +114,8 @@ def _text(outcome: Settlement) -> str:
     copy = outcome.copy
     if outcome.choice is CopyChoice.DISCARD:
         return f"Put the conflict copy {copy.path} into the trash; {copy.original} stays as it is."
-    fields = [_field_text(change) for change in outcome.fields[:_MOST_FIELDS]]
-    if (rest_count := len(outcome.fields) - _MOST_FIELDS) > 0:
-        fields.append(f"… and {rest_count} more")
+    first_fields = [_field_text(change) for change in outcome.fields[:_MOST_FIELDS]]
+    fields = with_remainder(first_fields, len(outcome.fields))
     changes = f" Fields: {'; '.join(fields)}." if fields else ""
     if outcome.choice is CopyChoice.REPLACE:
         rest = "with all below it" if copy.is_folder else "as it is now"

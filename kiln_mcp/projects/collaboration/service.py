@@ -17,6 +17,7 @@ from storage.collaboration.sync import Sharing
 from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep
 from storage.git.safety import check_address
+from storage.text.excerpts import with_remainder
 
 _MOST_NAMES = 10
 
@@ -89,12 +90,7 @@ def open_conflicts(conflicts: Sequence[Conflict]) -> list[OpenConflict]:
 def faults_said(faults: Sequence[RecordProblem], limit: int = _MOST_NAMES) -> list[str]:
     """Return the first faults, each file's once, and how many more there are."""
     sentences = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
-    return _first([sentences[path] for path in sorted(sentences)], limit)
-
-
-def _first(names: Sequence[str], limit: int = _MOST_NAMES) -> list[str]:
-    rest_count = len(names) - limit
-    return [*names[:limit], f"… and {rest_count} more"] if rest_count > 0 else list(names)
+    return with_remainder([sentences[path] for path in sorted(sentences)[:limit]], len(sentences))
 
 
 @capability(
@@ -149,6 +145,7 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
 async def _sync(store: ProjectStore) -> SyncReport:
     report = await Sharing(store).sync()
     copies = await store.copies()
+    unshared_files = _without_copies(report.untracked_files, copies)
     return SyncReport(
         saved=report.outgoing or None,
         incoming=report.incoming or None,
@@ -160,7 +157,7 @@ async def _sync(store: ProjectStore) -> SyncReport:
         conflicts=open_conflicts(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
         copies=copies_said(copies, _MOST_NAMES),
-        unshared_files=_first(_without_copies(report.untracked_files, copies)),
+        unshared_files=with_remainder(unshared_files[:_MOST_NAMES], len(unshared_files)),
     )
 
 

@@ -21,6 +21,7 @@ from storage.errors import NextStep
 from storage.exchange import new_run_table
 from storage.git.safety import check_address
 from storage.index.queries import RunQuery
+from storage.text.excerpts import with_remainder
 
 _PAGE = 1000
 _MOST_NAMED = 20
@@ -126,7 +127,9 @@ async def export_project(
             file=str(package.file),
             files=package.files,
             megabytes=package.size / 1e6,
-            unpacked_files=_first(list(package.exclusions), _MOST_NAMED),
+            unpacked_files=with_remainder(
+                package.exclusions[:_MOST_NAMED], len(package.exclusions)
+            ),
         )
 
     return Proposal(plan, pack)
@@ -173,8 +176,3 @@ async def export_runs(
         return ExportReport(file=str(place), runs=table.count)
 
     return Proposal(plan, write_table)
-
-
-def _first(texts: list[str], limit: int) -> list[str]:
-    rest_count = len(texts) - limit
-    return [*texts[:limit], f"… and {rest_count} more"] if rest_count > 0 else texts

@@ -26,7 +26,7 @@ from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.record_references import Surroundings, surroundings
-from storage.text.excerpts import excerpt, excerpts
+from storage.text.excerpts import excerpt, excerpts, with_remainder
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -334,13 +334,12 @@ def _change_entry(entry: HistoryEntry) -> ChangeEntry:
         _short(f"{field.field}: {_value(field.old)} → {_value(field.new)}")
         for field in entry.fields[:_MOST_FIELDS]
     ]
-    rest_count = len(entry.fields) - _MOST_FIELDS
     return ChangeEntry(
         change=entry.change,
         who=entry.author,
         when=entry.time.isoformat(),
         done=entry.summary,
-        fields=[*fields, f"… and {rest_count} more"] if rest_count > 0 else fields,
+        fields=with_remainder(fields, len(entry.fields)),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from storage.exchange.examples import message_line
 from storage.records.run import TraceMessage
-from storage.text.excerpts import counted_excerpt
+from storage.text.excerpts import counted_excerpt, with_remainder
 
 _PROMPTS: Final = frozenset({"system", "developer"})
 _MOST_MESSAGES: Final = 50
@@ -25,5 +25,4 @@ def conversation_lines(trace: Sequence[TraceMessage] | None, longest: int) -> li
         counted_excerpt(message_line(message.model_dump()), longest)
         for message in messages[:_MOST_MESSAGES]
     ]
-    rest = len(messages) - len(lines)
-    return [*lines, *([f"… and {rest} more"] if rest > 0 else [])]
+    return with_remainder(lines, len(messages))
