@@ -106,6 +106,4 @@ def item_of(record: TaskRun | EvalInput) -> Item:
     if isinstance(record, TaskRun):
         reference = {REFERENCE_KEY: record.best_output} if is_known_right(record) else None
         return Item(record.id, "task_run", record.input, reference, topic_of(record))
-    data = record.data
-    opening = data.user_message if data.type == "single_turn" else data.first_message
-    return Item(record.id, "eval_input", opening.text if opening else "", record.reference)
+    return Item(record.id, "eval_input", record.opening_text, record.reference)

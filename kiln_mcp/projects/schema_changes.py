@@ -8,7 +8,7 @@ from typing import Final
 import anyio.to_thread
 
 from storage import EvalInput, ProjectStore, Task, TaskRun
-from storage.format.validation import input_misfit, misfit
+from storage.format.validation import item_misfit
 from storage.index.queries import RunQuery
 
 MISFIT_TAG: Final = "does_not_fit_schema"
@@ -57,14 +57,14 @@ async def checked_items(
     query, cursor = RunQuery("all", is_from_eval=False), None
     while True:
         page = await store.page_of_runs(task, query, order="oldest", limit=_PAGE, cursor=cursor)
-        yield await anyio.to_thread.run_sync(_check_runs, page.records, changed)
+        yield await anyio.to_thread.run_sync(_check, page.records, changed)
         cursor = page.next_cursor
         if cursor is None:
             break
     inputs = await store.children(task, EvalInput)
     for start in range(0, len(inputs), _PAGE):
         batch = inputs[start : start + _PAGE]
-        yield await anyio.to_thread.run_sync(_check_inputs, batch, changed)
+        yield await anyio.to_thread.run_sync(_check, batch, changed)
 
 
 async def tag_misfits(store: ProjectStore, task: Task) -> None:
@@ -80,17 +80,6 @@ def _with_tag(item: TaskRun | EvalInput) -> TaskRun | EvalInput:
     return item.replace(tags=tuple(dict.fromkeys((*item.tags, MISFIT_TAG))))
 
 
-def _check_runs(runs: Sequence[TaskRun], task: Task) -> CheckedItems:
-    reasons = ((run, misfit(run, task)) for run in runs)
-    return CheckedItems(len(runs), tuple(ItemFault(run, why) for run, why in reasons if why))
-
-
-def _check_inputs(inputs: Sequence[EvalInput], task: Task) -> CheckedItems:
-    reasons = ((item, _input_reason(item, task)) for item in inputs)
-    return CheckedItems(len(inputs), tuple(ItemFault(item, why) for item, why in reasons if why))
-
-
-def _input_reason(item: EvalInput, task: Task) -> str | None:
-    data = item.data
-    message = data.user_message if data.type == "single_turn" else None
-    return input_misfit(message.text, task) if message else None
+def _check(items: Sequence[TaskRun] | Sequence[EvalInput], task: Task) -> CheckedItems:
+    reasons = ((item, item_misfit(item, task)) for item in items)
+    return CheckedItems(len(items), tuple(ItemFault(item, why) for item, why in reasons if why))

@@ -272,9 +272,8 @@ def _inputs_step(project: str, tags: Sequence[str]) -> NextStep:
 def _item_example(item: NewItem) -> ItemExample:
     record = item.record.record
     if not isinstance(record, TaskRun):
-        message = record.data.user_message if record.data.type == "single_turn" else None
-        text = message.text if message else ""
-        return ItemExample(input=excerpt(text, _LONGEST_SHOWN), tags=list(record.tags))
+        text = excerpt(record.opening_text, _LONGEST_SHOWN)
+        return ItemExample(input=text, tags=list(record.tags))
     source = record.output.source
     return ItemExample(
         input=excerpt(record.input, _LONGEST_SHOWN),

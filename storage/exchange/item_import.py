@@ -12,7 +12,7 @@ import anyio.to_thread
 from storage.changes import Change, NewRecord, SaveOutcome, new_text
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
-from storage.format.validation import input_misfit, misfit
+from storage.format.validation import item_misfit
 from storage.records import EvalInput, Feedback, Record, Task, TaskRun
 from storage.store import ProjectStore
 
@@ -111,15 +111,8 @@ def fitting_items(
 ) -> Iterator[NewItem | BadRow]:
     """Yield each row's item, or what keeps it from being an item of this task."""
     for number, row in rows:
-        reason = None if isinstance(row, BadRow) else _misfit(row.record.record, task)
+        reason = None if isinstance(row, BadRow) else item_misfit(row.record.record, task)
         yield row if reason is None else BadRow(number, reason)
-
-
-def _misfit(record: TaskRun | EvalInput, task: Task) -> str | None:
-    if isinstance(record, TaskRun):
-        return misfit(record, task)
-    message = record.data.user_message if record.data.type == "single_turn" else None
-    return input_misfit(message.text, task) if message else None
 
 
 def _batches(rows: Iterator[NewItem | BadRow]) -> Iterator[list[NewItem | BadRow]]:

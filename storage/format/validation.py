@@ -10,7 +10,7 @@ from storage.errors import UnreadableRecord
 from storage.files import read_plain
 from storage.format.layout import place_of
 from storage.format.record_text import parse_record
-from storage.records import Eval, EvalRun, Record, Task, TaskRun
+from storage.records import Eval, EvalInput, EvalRun, Record, Task, TaskRun
 from storage.refusals import invalid_record
 from storage.text.json_schema import problem_with, schema_fault
 
@@ -35,10 +35,14 @@ def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | N
     return None
 
 
-def input_misfit(text: str, task: Task) -> str | None:
-    """Return why an input without an output does not fit its task; None if it fits."""
+def item_misfit(item: TaskRun | EvalInput, task: Task) -> str | None:
+    """Return why an item does not fit its task; None if it fits, or is a conversation."""
+    if isinstance(item, TaskRun):
+        return misfit(item, task)
     schema = task.input_json_schema if task.turn_mode == "single_turn" else None
-    return None if schema is None else _part_misfit("input", text, schema)
+    if schema is None or item.data.type != "single_turn":
+        return None
+    return _part_misfit("input", item.data.user_message.text, schema)
 
 
 def _part_misfit(part: str, text: str, schema: str) -> str | None:

@@ -227,6 +227,13 @@ class EvalInput(Record):
     tags: tuple[str, ...] = ()
     model_type: Literal["eval_input"] = "eval_input"
 
+    @property
+    def opening_text(self) -> str:
+        """What the user says first; "" if a conversation has no fixed first message."""
+        data = self.data
+        message = data.user_message if data.type == "single_turn" else data.first_message
+        return message.text if message else ""
+
     @field_validator("tags")
     @classmethod
     def _tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
