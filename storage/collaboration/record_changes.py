@@ -9,6 +9,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from storage.records.names import TYPED, shown_name_of
+from storage.text.excerpts import excerpt, with_remainder
 from storage.text.json_text import same
 
 Document = dict[str, JsonValue]
@@ -28,6 +29,7 @@ _NOUNS = {
 CONFLICT = "question"
 """The kind of a conflict in summaries. People see a conflict as a question."""
 _MOST_PARTS = 5
+_MOST_FIELDS = 12
 _DEEPEST = 100
 LONGEST_EXCERPT = 300
 _BEFORE_DIFFERENCE = 60
@@ -116,6 +118,19 @@ def as_text(value: JsonValue) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def field_texts(changes: Sequence[FieldChange]) -> list[str]:
+    """Return the first changes as "name: old → new", and how many more there are."""
+    lines = [
+        excerpt(f"{change.field}: {_side_text(change.old)} → {_side_text(change.new)}")
+        for change in changes[:_MOST_FIELDS]
+    ]
+    return with_remainder(lines, len(changes))
+
+
+def _side_text(value: JsonValue) -> str:
+    return "nothing" if value in (None, "", [], {}) else as_text(value)
 
 
 def excerpts(texts: Sequence[str]) -> list[str]:

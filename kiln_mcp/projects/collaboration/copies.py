@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Final
+from typing import Annotated
 
 import anyio.to_thread
 from pydantic import Field
@@ -13,14 +13,11 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.collaboration.copy_settlement import CopyChoice, Settlement, settle, settlement
-from storage.collaboration.record_changes import FieldChange, as_text, noun
+from storage.collaboration.record_changes import field_texts, noun
 from storage.conflict_copies import ConflictCopy
 from storage.errors import NextStep, RecordNotFound
 from storage.format.copies import KIND
-from storage.text.excerpts import excerpt, with_remainder
-
-_MOST_FIELDS: Final = 12
-_SHOWN_CHARACTERS: Final = 200
+from storage.text.excerpts import with_remainder
 
 
 class CopySettled(Result):
@@ -114,8 +111,7 @@ def _text(outcome: Settlement) -> str:
     copy = outcome.copy
     if outcome.choice is CopyChoice.DISCARD:
         return f"Put the conflict copy {copy.path} into the trash; {copy.original} stays as it is."
-    first_fields = [_field_text(change) for change in outcome.fields[:_MOST_FIELDS]]
-    fields = with_remainder(first_fields, len(outcome.fields))
+    fields = field_texts(outcome.fields)
     changes = f" Fields: {'; '.join(fields)}." if fields else ""
     if outcome.choice is CopyChoice.REPLACE:
         rest = "with all below it" if copy.is_folder else "as it is now"
@@ -134,11 +130,3 @@ def _text(outcome: Settlement) -> str:
         f"Merge the conflict copy {copy.path} into {copy.original}, then put it into the trash."
         f"{summary}{changes}{conflicts}"
     )
-
-
-def _field_text(change: FieldChange) -> str:
-    values = [
-        "nothing" if value in (None, "", [], {}) else as_text(value)
-        for value in (change.old, change.new)
-    ]
-    return excerpt(f"{change.field}: {values[0]} → {values[1]}", _SHOWN_CHARACTERS)

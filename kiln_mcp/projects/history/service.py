@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import anyio.to_thread
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.projects.project_references import ProjectReference
@@ -20,17 +20,15 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.bulk_changes import BATCH
-from storage.collaboration.record_changes import as_text, noun
+from storage.collaboration.record_changes import field_texts, noun
 from storage.collaboration.sync import HistoryEntry, Sharing
 from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.record_references import Surroundings, surroundings
-from storage.text.excerpts import excerpt, excerpts, with_remainder
+from storage.text.excerpts import excerpts
 from storage.text.kind_words import kind_word
 
-_SHOWN_CHARACTERS = 200
-_MOST_FIELDS = 12
 _MOST_SHOWN = 500
 
 OptionalKind = Annotated[
@@ -330,22 +328,10 @@ def _trashed_record(entry: TrashEntry) -> TrashedRecord:
 
 
 def _change_entry(entry: HistoryEntry) -> ChangeEntry:
-    fields = [
-        _short(f"{field.field}: {_value(field.old)} → {_value(field.new)}")
-        for field in entry.fields[:_MOST_FIELDS]
-    ]
     return ChangeEntry(
         change=entry.change,
         who=entry.author,
         when=entry.time.isoformat(),
         done=entry.summary,
-        fields=with_remainder(fields, len(entry.fields)),
+        fields=field_texts(entry.fields),
     )
-
-
-def _value(value: JsonValue) -> str:
-    return "nothing" if value in (None, "", [], {}) else as_text(value)
-
-
-def _short(text: str) -> str:
-    return excerpt(text, _SHOWN_CHARACTERS)
