@@ -1,11 +1,7 @@
 """The topics of items."""
 
-from typing import Final
-
 from storage import TaskRun
-
-TOPIC: Final = "topic_path"
-"""Where a run's input source holds its topic, as Kiln does."""
+from storage.records.run import TOPIC
 
 
 def topic_of(run: TaskRun) -> str | None:

@@ -28,7 +28,7 @@ from storage import (
     TraceMessage,
     Usage,
 )
-from storage.records.run import SAMPLE
+from storage.records.run import ANSWER_STATE, COMPLETE, SAMPLE
 
 ADAPTER = "kiln_mcp"
 LONGEST_ANSWER = 1024
@@ -224,7 +224,7 @@ def to_task_run(
             "top_p": properties.top_p,
             "seed": resolved_config.seed,
             "setup_fingerprint": resolved_config.fingerprint,
-            "answer_state": "complete",
+            ANSWER_STATE: COMPLETE,
             **({SAMPLE: resolved_config.sample} if resolved_config.sample else {}),
         },
         run_config_id=run_config.id,

@@ -12,7 +12,6 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.counts import SESSION_TAG
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.items import data_set
-from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.model_names import stored_model
@@ -43,6 +42,7 @@ from storage import (
     TaskRunConfig,
 )
 from storage.errors import Refusal
+from storage.records.run import TOPIC
 
 GENERATOR: Final = "kiln_data_gen"
 """The adapter that Kiln names for generated inputs."""

@@ -19,6 +19,7 @@ from storage import Task, TaskRun
 from storage.atomic_write import write_atomically
 from storage.border import check_target
 from storage.errors import Refusal
+from storage.records.run import ANSWER_STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _is_unreviewed(run: TaskRun) -> bool:
     is_generated = (
         source is not None
         and source.type == "synthetic"
-        and (source.run_config_id is not None or "answer_state" in source.properties)
+        and (source.run_config_id is not None or ANSWER_STATE in source.properties)
     )
     return is_generated and run.output.rating is None and run.repaired_output is None
 
