@@ -25,7 +25,7 @@ import bulk_rows
 import eval_rows
 import start_rows
 from peers import Peer, generating, install_all, judging
-from place import LIMIT_S, Figures
+from place import LIMIT_S, Figures, children_cpu
 from table import Row, lines, markdown, write
 
 DEMO: Final = Path(__file__).parents[1] / "house" / "demo.py"
@@ -52,7 +52,7 @@ class Question:
 
 def demo() -> Figures:
     """The demo, with the embedded model and an empty response cache."""
-    began, before = time.perf_counter(), os.times()
+    began, before = time.perf_counter(), children_cpu()
     done = subprocess.run(
         [sys.executable, str(DEMO), "7"],
         capture_output=True,
@@ -60,9 +60,7 @@ def demo() -> Figures:
         timeout=LIMIT_S,
         check=True,
     )
-    wall, after = time.perf_counter() - began, os.times()
-    cpu = after.children_user + after.children_system
-    cpu -= before.children_user + before.children_system
+    wall, cpu = time.perf_counter() - began, children_cpu() - before
     calls = re.search(r"^ +\d+ +\d+ +\d+ +(\d+)", done.stdout, re.MULTILINE)
     return {"wall_s": wall, "cpu_s": cpu, "calls": float(calls[1]) if calls else 0.0}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from place import ENGINE, LIMIT_S, SERVER, WAIT_MS, Figures
+from place import ENGINE, LIMIT_S, Figures, children_cpu, model_server
 
 sys.path.insert(0, str(ENGINE))
 
@@ -35,15 +35,10 @@ def python_of(folder: Path, name: str) -> str:
 
 def call(python: str, script: Path, concurrency: int, answer: str) -> Figures:
     """Run a script of 1,000 calls against a server of its own."""
-    server = subprocess.Popen(
-        [sys.executable, str(SERVER), str(WAIT_MS), "0", answer], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        began, before = time.perf_counter(), os.times()
+    with model_server(answer) as port:
+        began, before = time.perf_counter(), children_cpu()
         done = subprocess.run(
-            [python, str(script), port, "1000", str(concurrency)],
+            [python, str(script), str(port), "1000", str(concurrency)],
             capture_output=True,
             text=True,
             check=True,
@@ -51,13 +46,8 @@ def call(python: str, script: Path, concurrency: int, answer: str) -> Figures:
             cwd=ENGINE,
             env={**os.environ, "PYTHONPATH": PATH, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         )
-        whole, after = time.perf_counter() - began, os.times()
-    finally:
-        server.terminate()
-        server.wait()
+        whole, cpu = time.perf_counter() - began, children_cpu() - before
     figures = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
-    cpu = after.children_user + after.children_system
-    cpu -= before.children_user + before.children_system
     return {
         "calls_span_s": figures["wall_s"],
         "wall_s": whole,

@@ -8,7 +8,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -90,20 +90,37 @@ class Door:
 
     def measured(self, *arguments: str) -> dict[str, float]:
         """Run a command; return its wall time, and the CPU of it and the daemon, in seconds."""
-        before, children = self.daemon_cpu(), os.times()
+        before = children_cpu() + self.daemon_cpu()
         began = time.perf_counter()
         self.run(*arguments)
         wall = time.perf_counter() - began
-        after = os.times()
-        own = after.children_user + after.children_system
-        own -= children.children_user + children.children_system
-        return {"wall_s": wall, "cpu_s": own + self.daemon_cpu() - before}
+        return {"wall_s": wall, "cpu_s": children_cpu() + self.daemon_cpu() - before}
+
+
+def children_cpu() -> float:
+    """Return the CPU seconds of the processes that were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+@contextmanager
+def model_server(answer: str) -> Generator[int]:
+    """Serve a model that gives one answer; yield the port."""
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), str(WAIT_MS), "0", answer], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @contextmanager
 def door(*, concurrency: int = 0, answer: str = VERDICT) -> Generator[Door]:
     """A fresh home; with a concurrency also a model server that is known as `local`."""
-    with tempfile.TemporaryDirectory(prefix="doors-") as folder:
+    with tempfile.TemporaryDirectory(prefix="doors-") as folder, ExitStack() as servers:
         place = Door(Path(folder))
         place.home.mkdir(mode=0o700)
         place.environment = {
@@ -112,15 +129,8 @@ def door(*, concurrency: int = 0, answer: str = VERDICT) -> Generator[Door]:
             "KILN_MCP_HOME": str(place.home),
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
-        server = None
         if concurrency:
-            server = subprocess.Popen(
-                [sys.executable, str(SERVER), str(WAIT_MS), "0", answer],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert server.stdout is not None
-            place.port = int(server.stdout.readline())
+            place.port = servers.enter_context(model_server(answer))
             entry = {
                 "name": "local",
                 "base_url": f"http://127.0.0.1:{place.port}/v1",
@@ -133,9 +143,6 @@ def door(*, concurrency: int = 0, answer: str = VERDICT) -> Generator[Door]:
             yield place
         finally:
             place.stop_daemon()
-            if server is not None:
-                server.terminate()
-                server.wait()
 
 
 Figures = dict[str, float]

@@ -1,7 +1,6 @@
 """Rows: how long until a program answers."""
 
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -9,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from eval_rows import project
-from place import CHAT, COMMAND, LIMIT_S, Door, Figures, door, warm
+from place import CHAT, COMMAND, LIMIT_S, Door, Figures, children_cpu, door, warm
 
 
 def start() -> Figures:
@@ -38,8 +37,7 @@ def chat() -> Figures:
         waits, cpu = list[float](), list[float]()
         for _ in range(5):
             place.ask_server("forget")
-            children = os.times()
-            began = time.perf_counter()
+            began, before = time.perf_counter(), children_cpu()
             subprocess.run(
                 [CHAT, "--model", "m", "--api-base", address],
                 env=place.environment,
@@ -49,14 +47,8 @@ def chat() -> Figures:
                 timeout=LIMIT_S,
                 check=True,
             )
-            after = os.times()
+            cpu.append(children_cpu() - before)
             waits.append(place.ask_server("report")["first"] - began)
-            cpu.append(
-                after.children_user
-                + after.children_system
-                - children.children_user
-                - children.children_system
-            )
         return {"first_request_s": statistics.median(waits), "cpu_s": min(cpu)}
 
 
