@@ -20,12 +20,13 @@ def command_line(step: NextStep, project: str | None = None) -> str:
         project: The project of the command before, for a tool of a project that names none.
     """
     arguments = step.arguments or {}
-    if project is not None and "project" not in arguments and "project" in _schemas_of(step.tool):
-        arguments = {"project": project, **arguments}
-    has_list = any(isinstance(value, list) for value in arguments.values())
+    may_lack_project = project is not None and "project" not in arguments
     schemas: Mapping[str, JsonValue] = {}
-    if has_list:  # only then, because a look-up imports the tool's room
+    # Only then, because a look-up imports the tool's room.
+    if may_lack_project or any(isinstance(value, list) for value in arguments.values()):
         schemas = _schemas_of(step.tool)
+    if may_lack_project and "project" in schemas:
+        arguments = {"project": project, **arguments}
     words = ["kiln-mcp", step.tool.replace("_", "-")]
     for name, value in arguments.items():
         schema = schemas.get(name)
