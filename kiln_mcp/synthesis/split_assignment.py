@@ -189,9 +189,9 @@ def assign_parts(change: Change, assignments: Batch, tags: Mapping[str, str]) ->
 
 def with_part_tag(run: TaskRun, part: str | None, tags: Mapping[str, str]) -> TaskRun:
     """Return a run with the tag of one part of a split and of no other; None for no part."""
+    other_tags = tuple(tag for tag in run.tags if tag not in tags.values())
     if part is None:
-        return run.replace(tags=tuple(tag for tag in run.tags if tag not in tags.values()))
-    other_tags = [tag for tag in run.tags if tag not in tags.values()]
+        return run.replace(tags=other_tags)
     is_dealt = tags[part] in run.tags and len(other_tags) + 1 == len(run.tags)
     return run if is_dealt else run.replace(tags=(*other_tags, tags[part]))
 
