@@ -18,6 +18,7 @@ from kiln_mcp.synthesis.bad_rows import BadRowList
 from kiln_mcp.synthesis.existing_items import ExistingItems, existing_items
 from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping, mapping_data, source_of
 from kiln_mcp.synthesis.report import FILE, write_report
+from kiln_mcp.synthesis.split_assignment import deal_step
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun
 from storage.errors import InvalidValue, NextStep, Refusal, system_reason
@@ -136,7 +137,7 @@ class _Addition:
         self._refuse_if_all_bad()
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
-        steps = [self._deal_step(project)] if count else []
+        steps = [deal_step(project)] if count else []
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
@@ -207,14 +208,6 @@ class _Addition:
         async with self.store.transaction() as change:
             report = await write_report(change, self.task, runs)
         return report.near_duplicates
-
-    @staticmethod
-    def _deal_step(project: str) -> NextStep:
-        return NextStep(
-            tool="split_data",
-            reason="deal the items into train, val, test and golden",
-            arguments={"project": project},
-        )
 
     def _answer(self) -> AddedData:
         table = self.table

@@ -24,7 +24,13 @@ from kiln_mcp.synthesis.ingestion import DataRequest, add_table
 from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
-from kiln_mcp.synthesis.split_assignment import DealRequest, deal_runs, deal_warnings, save_deal
+from kiln_mcp.synthesis.split_assignment import (
+    DealRequest,
+    deal_runs,
+    deal_step,
+    deal_warnings,
+    save_deal,
+)
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
@@ -227,7 +233,7 @@ async def _generate(
         distinct_pairs=report.distinct_pairs,
         nearest_similarity=report.nearest_similarity,
         report=FILE,
-        next=[_deal_next(str(store.folder))],
+        next=[deal_step(str(store.folder))],
     )
 
 
@@ -295,14 +301,6 @@ async def split_data(
                 },
             )
         ],
-    )
-
-
-def _deal_next(project: str) -> NextStep:
-    return NextStep(
-        tool="split_data",
-        reason="deal the items into train, val, test and golden",
-        arguments={"project": project},
     )
 
 

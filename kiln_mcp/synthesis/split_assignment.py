@@ -119,6 +119,15 @@ async def save_deal(
         await write_report(change, task, as_dealt, deal.record)
 
 
+def deal_step(project: str) -> NextStep:
+    """Return the call that deals a project's new items."""
+    return NextStep(
+        tool="split_data",
+        reason="deal the items into train, val, test and golden",
+        arguments={"project": project},
+    )
+
+
 def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
     """Return the refusal of a split that has no item to deal."""
     if dealt_count:
