@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
-import mcp_types as types
 from anyio.abc import Process
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.context import ClientRequestContext
 
+from bridge_client import BRIDGE, agree
 from storage import (
     DataSource,
     Eval,
@@ -30,7 +29,6 @@ from storage import (
     TaskRun,
 )
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 COMMAND = ("run-eval", "--project", ".", "--eval", "Right")
 ROOT = Path(__file__).parents[2]
 WAIT_S = 1.0
@@ -175,13 +173,6 @@ async def _verdicts(store: ProjectStore, task: Task) -> AsyncGenerator[str]:
         for judge in await store.children(measure, EvalConfig):
             for verdict in await store.children(judge, EvalRun):
                 yield str(verdict.dataset_id)
-
-
-async def agree(
-    context: ClientRequestContext, params: types.ElicitRequestParams
-) -> types.ElicitResult:
-    """Answer as a person who agrees to everything."""
-    return types.ElicitResult(action="accept", content={"agree": True})
 
 
 @asynccontextmanager

@@ -17,9 +17,9 @@ import anyio
 import anyio.to_thread
 import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.context import ClientRequestContext
 from pydantic import JsonValue
 
+from bridge_client import BRIDGE, agree
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from tests.hostile_corpus.archives import ARCHIVES
 from tests.hostile_corpus.changes import apply_change
@@ -28,7 +28,6 @@ from tests.hostile_corpus.model_server import hostile_models
 from tests.hostile_corpus.world import World
 from work_orders import take_orders
 
-BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 FORBIDDEN: Final = re.compile(
     r"unexpected error|ExceptionGroup|Traceback|canary-5812|root:x:0|Errno"
 )
@@ -119,19 +118,12 @@ async def besiege(root: Path) -> Siege:
 # ------------------------------------------------------------ the clients
 
 
-async def _agree(
-    context: ClientRequestContext, params: types.ElicitRequestParams
-) -> types.ElicitResult:
-    """Answer as a person who agrees to everything."""
-    return types.ElicitResult(action="accept", content={"agree": True})
-
-
 @asynccontextmanager
 async def _client(world: World) -> AsyncGenerator[Client]:
     stdio = StdioServerParameters(
         command=sys.executable, args=["-c", BRIDGE], env=world.environment
     )
-    async with Client(stdio, mode="legacy", elicitation_callback=_agree) as client:
+    async with Client(stdio, mode="legacy", elicitation_callback=agree) as client:
         yield client
 
 

@@ -17,11 +17,10 @@ from typing import Any
 
 import aiohttp
 import anyio
-import mcp_types as types
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.context import ClientRequestContext
 
+from bridge_client import BRIDGE, agree
 from storage import (
     DataSource,
     Eval,
@@ -37,7 +36,6 @@ from storage import (
 )
 from storage.collaboration.sync import Sharing, fetch_project
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("model_server.py")
 KILLS = int(os.environ.get("KILN_MCP_KILLS", "216"))
@@ -189,13 +187,6 @@ class Bench:
                 for judge in await store.children(measured, EvalConfig)
                 for verdict in await store.children(judge, EvalRun)
             ]
-
-
-async def agree(
-    context: ClientRequestContext, params: types.ElicitRequestParams
-) -> types.ElicitResult:
-    """Answer as a person who agrees to everything."""
-    return types.ElicitResult(action="accept", content={"agree": True})
 
 
 def client_of(server: StdioServerParameters) -> Client:

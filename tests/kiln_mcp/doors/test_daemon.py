@@ -12,11 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anyio
-import mcp_types as types
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp.client.context import ClientRequestContext
 
+from bridge_client import BRIDGE, agree
 from kiln_mcp import __version__
 from kiln_mcp.doors.bridge import Daemon, Exchange, home_folder
 from kiln_mcp.llm import Message, ModelRequest, WorkOrders
@@ -24,7 +23,6 @@ from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
 from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.settings import Settings
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
 
 
@@ -115,13 +113,6 @@ async def test_a_client_lends_its_keys_to_a_daemon_that_another_client_started(
     assert "openai/gpt-4.1" not in str(before.structured_content)
     assert "openai/gpt-4.1" in str(after.structured_content)
     assert not holding(home, b"sk-lent")
-
-
-async def agree(
-    context: ClientRequestContext, params: types.ElicitRequestParams
-) -> types.ElicitResult:
-    """Answer as a person who agrees to everything."""
-    return types.ElicitResult(action="accept", content={"agree": True})
 
 
 @pytest.mark.slow

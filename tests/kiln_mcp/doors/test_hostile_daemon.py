@@ -13,6 +13,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
+from bridge_client import BRIDGE
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from storage import (
     DataSource,
@@ -29,7 +30,6 @@ from storage import (
     TaskRunSplit,
 )
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
 LONGEST_ANSWER_S = 2.0
 ENDLESS = "a" * 40 + "!"

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from bridge_client import BRIDGE
 from kiln_mcp import __version__
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from kiln_mcp.doors.bridge import discovery as finding
 from kiln_mcp.doors.bridge.discovery import is_outdated
 from kiln_mcp.doors.cli import failures
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[4]
 CONVERSATION = b"""\
 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",\

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import pytest
 
+from bridge_client import BRIDGE
 from kiln_mcp.doors.bridge import Daemon, Exchange
 
 pytestmark = pytest.mark.slow
 
-BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT: Final = Path(__file__).parents[4]
 META: Final[Mapping[str, object]] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -22,12 +22,12 @@ from mcp.client.extension import (
 )
 from mcp.client.subscriptions import ResourceUpdated
 
+from bridge_client import BRIDGE
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from work_orders import Order, take_orders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 SERVE: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
 ROOT: Final = Path(__file__).parents[4]
 ERAS: Final = ("auto", "legacy")

@@ -27,6 +27,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from pydantic import Field
 
+from bridge_client import BRIDGE
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.bridge import Daemon, Exchange
@@ -37,7 +38,6 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[4]
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]
