@@ -1,7 +1,7 @@
 """Capabilities: add data, generate it, split it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -34,11 +34,9 @@ from kiln_mcp.synthesis.split_assignment import (
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
+from storage.bulk_changes import BATCH
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.exchange import Contradictions, TableOptions
-
-_BATCH: Final = 1000
-"""Runs that are saved in one transaction."""
 
 
 class Shares(BaseModel):
@@ -325,10 +323,10 @@ async def save_runs(
         are_paid: Whether a model was paid for them: then other writers are waited for.
     """
     existing = await store.children(task, TaskRun)
-    last_begin = max(len(runs) - 1, 0) // _BATCH * _BATCH
-    for begin in range(0, last_begin, _BATCH):
+    last_begin = max(len(runs) - 1, 0) // BATCH * BATCH
+    for begin in range(0, last_begin, BATCH):
         async with store.transaction(is_patient=are_paid) as change:
-            await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + _BATCH], task)
+            await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + BATCH], task)
     async with store.transaction(is_patient=are_paid) as change:
         await anyio.to_thread.run_sync(_save_below, change, runs[last_begin:], task)
         return await write_report(change, task, data_set([*existing, *runs]))

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import anyio.to_thread
 
@@ -15,10 +14,8 @@ from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.synthesis.report import SplitRecord, write_report
 from storage import Change, ProjectStore, Task, TaskRun
+from storage.bulk_changes import BATCH
 from storage.errors import NextStep, Refusal
-
-_BATCH: Final = 1000
-"""Items whose tags change in one transaction."""
 
 Batch = Sequence[tuple[TaskRun, str | None]]
 """Items with their parts, of one transaction; None takes an item out of its part."""
@@ -166,9 +163,9 @@ def assignment_batches(
             by_group[group].append((run, part))
     batches: list[list[tuple[TaskRun, str | None]]] = [[]]
     for members in by_group.values():
-        for begin in range(0, len(members), _BATCH):
-            some = members[begin : begin + _BATCH]
-            if batches[-1] and len(batches[-1]) + len(some) > _BATCH:
+        for begin in range(0, len(members), BATCH):
+            some = members[begin : begin + BATCH]
+            if batches[-1] and len(batches[-1]) + len(some) > BATCH:
                 batches.append([])
             batches[-1] += some
     return list(batches)
