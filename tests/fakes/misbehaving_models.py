@@ -142,6 +142,8 @@ def unusable(name: str, content: Any, state: str, **more: Any) -> Misbehaviour:
 
 
 FORMATS = ("json_schema", "json_object")
+FORMAT_REFUSAL = Refusal(has_format(*FORMATS), "response_format is not supported")
+ALTERNATION_REFUSAL = Refusal(no_alternation, "Conversation roles must alternate user/assistant/…")
 DIALECTS = [
     refuses("no-format", "response_format is not supported.", has_format(*FORMATS), **JSON),
     refuses(
@@ -206,18 +208,12 @@ DIALECTS = [
     ),
     Misbehaviour(
         "words-alternate",
-        (
-            Refusal(has_format(*FORMATS), "response_format is not supported"),
-            Refusal(no_alternation, "Conversation roles must alternate user/assistant/…"),
-        ),
+        (FORMAT_REFUSAL, ALTERNATION_REFUSAL),
         **JSON,
     ),
     Misbehaviour(
         "words-alternate-prose",
-        (
-            Refusal(has_format(*FORMATS), "response_format is not supported"),
-            Refusal(no_alternation, "Conversation roles must alternate user/assistant/…"),
-        ),
+        (FORMAT_REFUSAL, ALTERNATION_REFUSAL),
         message={"content": "It depends on the city."},
         asks={"schema": VERDICT},
         state="unreadable",
@@ -225,7 +221,7 @@ DIALECTS = [
     Misbehaviour(
         "words-system-first",
         (
-            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            FORMAT_REFUSAL,
             Refusal(system_after_first, "System message must be at the beginning."),
         ),
         **JSON,
@@ -233,7 +229,7 @@ DIALECTS = [
     Misbehaviour(
         "words-no-system",
         (
-            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            FORMAT_REFUSAL,
             Refusal(has_role("system"), "System role not supported", 500),
         ),
         **JSON,
@@ -340,7 +336,7 @@ DIALECTS = [
             Refusal(has("temperature"), "'temperature' does not support 0.0"),
             Refusal(has("max_tokens"), "'max_tokens': use 'max_completion_tokens'"),
             Refusal(has("seed"), "unknown field 'seed'", 422),
-            Refusal(has_format(*FORMATS), "response_format is not supported"),
+            FORMAT_REFUSAL,
             Refusal(has_role("system"), "System role not supported", 500),
         ),
         message=JSON["message"],
