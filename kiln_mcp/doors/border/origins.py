@@ -14,7 +14,7 @@ from starlette.types import Message, Send
 
 LOCAL_ORIGINS: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 _LOCAL: Final = re.compile(rf"(?:{'|'.join(map(re.escape, LOCAL_ORIGINS))})(?::\d{{1,5}})?")
-_WISHES: Final[Mapping[str, str]] = {
+_PREFLIGHT: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, "
@@ -34,7 +34,7 @@ def preflight_answer(headers: Headers, method: str) -> Response | None:
     origins = headers.getlist("origin")
     if method != "OPTIONS" or len(origins) != 1 or "access-control-request-method" not in headers:
         return None
-    response = Response(status_code=204, headers={**_WISHES, "Connection": "close"})
+    response = Response(status_code=204, headers={**_PREFLIGHT, "Connection": "close"})
     _admit_page(response.headers, origins[0])
     return response
 
