@@ -99,8 +99,7 @@ def lines_of(
     lines: list[str] = []
     held_out_count = without_thinking = unreviewed_count = unusable_count = 0
     for run in runs:
-        thoughts = run.intermediate_outputs or {}
-        reasoning = thoughts.get("reasoning") or thoughts.get("chain_of_thought") or ""
+        reasoning = run.reasoning or ""
         if is_measured(run):
             held_out_count += 1
         elif not run.is_usable:

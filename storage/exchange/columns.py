@@ -69,7 +69,6 @@ class BadRow:
 
 def row_of(run: TaskRun) -> Row:
     """Return a run as a row, with a value for every column; None for what it does not have."""
-    thoughts = run.intermediate_outputs or {}
     rating, repair = run.output.rating, run.repaired_output
     scores = rating.model_dump(mode="json")["requirement_ratings"] if rating else None
     source = run.output.source.properties if run.output.source else {}
@@ -83,7 +82,7 @@ def row_of(run: TaskRun) -> Row:
         "repaired": repair.output if repair else None,
         "repair_instructions": run.repair_instructions,
         "tags": list(run.tags),
-        "reasoning": thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
+        "reasoning": run.reasoning,
         "rating": rating.value if rating else None,
         "rating_type": rating.type if rating else None,
         "score_ratings": scores or None,

@@ -129,5 +129,4 @@ def is_high_quality(run: TaskRun) -> bool:
 
 def shows_thought(run: TaskRun) -> bool:
     """Whether a run keeps the model's reasoning."""
-    thoughts = run.intermediate_outputs or {}
-    return bool(thoughts.get("reasoning") or thoughts.get("chain_of_thought"))
+    return bool(run.reasoning)

@@ -145,6 +145,12 @@ class TaskRun(Record):
         return (self.repaired_output or self.output).output
 
     @property
+    def reasoning(self) -> str | None:
+        """What the model thought before its answer; None or "" if that is not known."""
+        thoughts = self.intermediate_outputs or {}
+        return thoughts.get("reasoning") or thoughts.get("chain_of_thought")
+
+    @property
     def answer_state(self) -> str:
         """The state of a model's answer; complete for all that no model answered."""
         properties = self.output.source.properties if self.output.source else {}

@@ -180,7 +180,7 @@ async def read_run(
     """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
     record = await store.get(TaskRun, run)
-    repair, thoughts = record.repaired_output, record.intermediate_outputs or {}
+    repair = record.repaired_output
 
     def short(text: str | None) -> str | None:
         return None if text is None else counted_excerpt(text, longest)
@@ -193,7 +193,7 @@ async def read_run(
         output=counted_excerpt(record.output.output, longest),
         repaired_output=short(repair.output if repair else None),
         repair_instructions=short(record.repair_instructions),
-        reasoning=short(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
+        reasoning=short(record.reasoning),
         tags=list(record.tags),
         rating=overall_rating(record),
         score_ratings=ratings_by_name(record, await task_of_run(store, record)),
