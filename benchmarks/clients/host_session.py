@@ -135,7 +135,7 @@ async def run(folder: Path, count: int) -> None:
         await session.call(
             "create_run_config", project=project, run_config={"name": "As host", "model": "host"}
         )
-        made = await session.as_host(
+        generated = await session.as_host(
             "generate_data", project=project, request={"count": count}, model="host"
         )
         await session.call("split_data", project=project, name="refunds")
@@ -147,11 +147,11 @@ async def run(folder: Path, count: int) -> None:
             evaluator={"type": "llm_judge", "steps": steps, "model": "host"},
         )
         measured = await session.as_host(
-            "run_eval", project=project, eval="refunds", items={"split": "test"}
+            "run_eval", project=project, eval="refunds", items={"part": "test"}
         )
         await session.call("describe_eval", project=project, eval="refunds")
-    items = made.get("made", made.get("count", "?"))
-    print(f"{count} inputs asked for ({items} made), {time.perf_counter() - started:.1f} s in all")
+    seconds = time.perf_counter() - started
+    print(f"{count} inputs asked for ({generated['items']} made), {seconds:.1f} s in all")
     print(f"{'tool':24}{'calls':>7}{'tokens':>9}")
     for tool, calls in session.calls.most_common():
         print(f"{tool:24}{calls:7}{session.tokens[tool]:9}")
