@@ -3,7 +3,7 @@
 What is there already comes from the index; no record of an item, output or verdict is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -152,6 +152,16 @@ class VerdictRequest:
         return (verdict,) if self.output else (f"output {output}", verdict)
 
 
+def count_verdicts(requests: Iterable[VerdictRequest]) -> int:
+    """Return how many verdicts some requests ask for."""
+    return sum(len(request.verdicts) for request in requests)
+
+
+def count_generations(requests: Iterable[VerdictRequest]) -> int:
+    """Return how many outputs must be made for some requests."""
+    return sum(request.output is None for request in requests)
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictPlan:
     """What is left to do for a measurement.
@@ -170,12 +180,12 @@ class VerdictPlan:
     @property
     def verdicts(self) -> int:
         """Return how many verdicts must be made."""
-        return sum(len(request.verdicts) for request in self.requests)
+        return count_verdicts(self.requests)
 
     @property
     def generations(self) -> int:
         """Return how many outputs must be made."""
-        return sum(request.output is None for request in self.requests)
+        return count_generations(self.requests)
 
     @property
     def steps(self) -> int:
@@ -251,8 +261,8 @@ async def plan_run(
             replace(request, output=outputs.get(request.output_key)) for request in open_requests
         ]
     all_verdicts = len(items) * len(run_configs) * repeats.outputs * repeats.verdicts
-    plan = VerdictPlan(measurement, tuple(requests), 0, repeats)
-    return replace(plan, existing=all_verdicts - plan.verdicts)
+    existing = all_verdicts - count_verdicts(requests)
+    return VerdictPlan(measurement, tuple(requests), existing, repeats)
 
 
 async def plan_agreement(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:

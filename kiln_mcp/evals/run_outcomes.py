@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from kiln_mcp.evals.measurement import VerdictRequest
+from kiln_mcp.evals.measurement import VerdictRequest, count_generations, count_verdicts
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
 from kiln_mcp.llm import AnswerState
 
@@ -106,10 +106,8 @@ class Tally:
         self, requests: Sequence[VerdictRequest], remaining_requests: Sequence[VerdictRequest]
     ) -> None:
         """Count what others have done of some requests since these were planned."""
-        outputs = sum(request.output is None for request in requests)
-        outputs -= sum(request.output is None for request in remaining_requests)
-        verdicts = sum(len(request.verdicts) for request in requests)
-        verdicts -= sum(len(request.verdicts) for request in remaining_requests)
+        outputs = count_generations(requests) - count_generations(remaining_requests)
+        verdicts = count_verdicts(requests) - count_verdicts(remaining_requests)
         self.existing += verdicts
         self.done += verdicts + outputs * self.is_judged_by_model
 
