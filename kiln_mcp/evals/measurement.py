@@ -111,6 +111,8 @@ class Repeats:
 
 
 ONCE: Final = Repeats()
+STORED_OUTPUT: Final = "stored output"
+"""What failures call an output that no run config made for the eval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,16 @@ class VerdictRequest:
     output: RecordRow | None
     sample: int = 0
     verdicts: tuple[int, ...] = (0,)
+
+    @property
+    def config_id(self) -> str:
+        """The id of the run config, as results name it; STORED for a stored run."""
+        return self.run_config.id if self.run_config else STORED
+
+    @property
+    def config_name(self) -> str:
+        """The name of the run config, as failures show it."""
+        return self.run_config.name if self.run_config else STORED_OUTPUT
 
     @property
     def output_key(self) -> OutputKey:
@@ -288,16 +300,15 @@ async def remaining_requests_of(
     is_complete = all(request.output for request in requests)
     if not is_complete:
         await store.look_at(measurement.task, TaskRun)
-    config_ids = {request.run_config.id if request.run_config else STORED for request in requests}
+    config_ids = {request.config_id for request in requests}
     done = {config: await measurement.judged_outputs(config) for config in config_ids}
     outputs = {
         config: {} if is_complete else await measurement.outputs(config) for config in config_ids
     }
     remaining_requests: list[VerdictRequest] = []
     for request in requests:
-        config = request.run_config.id if request.run_config else STORED
-        remaining = request.without(done[config])
+        remaining = request.without(done[request.config_id])
         if remaining.verdicts:
-            output = request.output or outputs[config].get(request.output_key)
+            output = request.output or outputs[request.config_id].get(request.output_key)
             remaining_requests.append(replace(remaining, output=output))
     return remaining_requests

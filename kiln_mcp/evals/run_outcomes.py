@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from kiln_mcp.evals.measurement import VerdictRequest, count_generations, count_verdicts
+from kiln_mcp.evals.measurement import (
+    STORED_OUTPUT,
+    VerdictRequest,
+    count_generations,
+    count_verdicts,
+)
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
 from kiln_mcp.llm import AnswerState
 
@@ -84,7 +89,7 @@ class Tally:
         self.done += 1
         reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
         states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
-        self.failures.append(Failure(item_id, "stored output", reason, states.get(state)))
+        self.failures.append(Failure(item_id, STORED_OUTPUT, reason, states.get(state)))
 
     def take_output(self, hidden_tokens: int) -> None:
         """Count a new output."""

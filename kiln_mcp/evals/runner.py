@@ -206,9 +206,9 @@ async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
             try:
                 await _do(run, request, await records.take(number), writer)
             except (ModelError, EvalError) as error:
-                name = request.run_config.name if request.run_config else "stored output"
                 state = error.state if isinstance(error, BadAnswer) else None
-                run.tally.failures.append(Failure(request.item.id, name, str(error), state))
+                failure = Failure(request.item.id, request.config_name, str(error), state)
+                run.tally.failures.append(failure)
                 await run.report()
             await writer.wait_for_room()
 
@@ -224,8 +224,6 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
         if tally.has_read_value or tally.existing or len(verdicts) < FEWEST_UNREAD:
             _save_verdict(run, verdict, writer)
         elif isinstance(verdict.value, Evaluation):
-            config = verdict.request.run_config
-            name = config.name if config else "stored output"
             if verdict.is_unread:
                 reason = (
                     f"The evaluator finds no value in any of {len(verdicts)} outputs, so it gives "
@@ -235,7 +233,7 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
                 reason = f"The evaluator fails all {len(verdicts)} outputs. {run.fault}"
             reason = f"{verdict.value.verdict} {reason}"
             tally.done += 1
-            tally.failures.append(Failure(verdict.item.id, name, reason))
+            tally.failures.append(Failure(verdict.item.id, verdict.request.config_name, reason))
 
 
 def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
