@@ -24,8 +24,7 @@ from kiln_mcp.evals.measurement import (
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import EarlierOutput, RequestRecords
 from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
-from kiln_mcp.evals.trials_on_references import fault_on_references
-from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
+from kiln_mcp.evals.trials_on_references import fault_on_references, is_fail
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
@@ -142,8 +141,9 @@ class _Run:
     def is_doubtful(self, verdict: "_Verdict") -> bool:
         """Return whether a verdict says more of the evaluator, if all are like it."""
         value = verdict.value
-        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.context)
-        return verdict.is_unread or (bool(self.fault) and is_fail)
+        if not isinstance(value, Evaluation):
+            return False
+        return value.is_unread or (bool(self.fault) and is_fail(value, self.context))
 
     async def report(self) -> None:
         """Report how far the run is."""
