@@ -9,7 +9,7 @@ from typing import Final
 
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.eval_items import ItemReference
-from kiln_mcp.evals.item_scores import first_verdicts, item_means
+from kiln_mcp.evals.item_scores import first_verdicts
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.system_prompts import shows_examples
@@ -78,13 +78,9 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
 
-    async def scores(self, run_config_id: str, key: str) -> dict[str, float]:
-        """Return one score by item: the mean of its outputs, or the verdict of a stored output.
-
-        A score for which there was nothing to compare in any output has no values.
-        """
-        by_verdict = await self.verdicts(run_config_id, key)
-        return first_verdicts(by_verdict) if run_config_id == STORED else item_means(by_verdict)
+    async def stored_scores(self, key: str) -> dict[str, float]:
+        """Return one score of stored outputs, by item."""
+        return first_verdicts(await self.verdicts(STORED, key))
 
     async def verdicts(self, run_config_id: str, key: str) -> dict[VerdictKey, Verdict]:
         """Return one score of a run config, or of stored outputs, in each verdict."""

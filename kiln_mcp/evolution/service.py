@@ -13,6 +13,7 @@ from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
+from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.call_quota import CallQuota
@@ -225,15 +226,9 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     items = {item.id for item in search_context.parts.test}
     keys: list[str] = []
     differences: list[PairedDifference] = []
+    outputs = await read_scored_outputs(eval_context, configs)
     for key in eval_context.score_keys:
-        first, second = [
-            {
-                item: score
-                for item, score in (await eval_context.scores(config.id, key)).items()
-                if item in items
-            }
-            for config in configs
-        ]
+        first, second = [outputs.means(config.id, key, items) for config in configs]
         if first.keys() & second.keys():
             keys.append(key)
             differences.append(paired_difference(first, second, seed=search_context.request.seed))
