@@ -40,7 +40,7 @@ class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
         """Return the outermost fields of the task's output, if whole outputs are compared."""
         if self.value_expression or self.reference_key is None:
             return {}
-        names = [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
+        names = _outermost_fields(task)
         return score_names(names) if 1 < len(names) <= MOST_FIELD_SCORES else {}
 
     def check_fields(self, task: Task) -> None:
@@ -49,7 +49,7 @@ class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
         Raises:
             InvalidValue: There is one.
         """
-        names = list(dict.fromkeys(path[0] for path in field_paths(output_schema(task))))
+        names = _outermost_fields(task)
         rules = None if self.value_expression else self.comparison
         if rules is None or not names:
             return
@@ -108,6 +108,10 @@ class ExactMatchEvaluator:
             is_case_sensitive=settings.case_sensitive,
         )
         return Evaluation(scores_of(comparison, output_scores, schema), comparison.detail)
+
+
+def _outermost_fields(task: Task) -> list[str]:
+    return [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
 
 
 def _open(record: EvalConfig) -> ExactMatchEvaluator:
