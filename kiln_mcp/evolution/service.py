@@ -120,17 +120,7 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
     better = result.best.key != search_context.start.key
     saved = await _save(search_context, result) if better else None
     held_out = await _measure(search_context, saved) if saved else None
-    answer = _answer(search_context, result, saved, held_out).model_copy(
-        update={
-            "failures_by_reason": dict(failures_by_reason),
-            "warnings": search_warnings(
-                result,
-                failures_by_reason,
-                held_out.failures if held_out else (),
-                search_context.start,
-            ),
-        }
-    )
+    answer = _answer(search_context, result, failures_by_reason, saved, held_out)
     await search_context.log.write("result", answer.model_dump(mode="json"))
     return answer
 
@@ -239,6 +229,7 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
 def _answer(
     search_context: SearchContext,
     result: SearchResult,
+    failures_by_reason: Mapping[str, int],
     saved: _Saved | None,
     held_out: _HeldOut | None,
 ) -> EvolutionReport:
@@ -276,6 +267,13 @@ def _answer(
         ],
         max_calls=search_context.request.max_calls,
         search_calls=result.calls,
+        failures_by_reason=dict(failures_by_reason),
+        warnings=search_warnings(
+            result,
+            failures_by_reason,
+            held_out.failures if held_out else (),
+            search_context.start,
+        ),
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
         search_log=str(search_context.log.path),
