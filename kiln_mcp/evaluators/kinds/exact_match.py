@@ -11,11 +11,9 @@ from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
-    as_scores,
     properties_of,
 )
 from kiln_mcp.evaluators.field_scores import score_names, scores_of
-from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.evaluators.schema_parts import field_paths, is_object_schema
 from kiln_mcp.evaluators.text_comparison import json_text, quote
 from kiln_mcp.evaluators.value_comparison import compare_values, structure
@@ -85,11 +83,7 @@ class ExactMatchEvaluator:
         if isinstance(pair, Skipped):
             return pair
         if isinstance(pair, CheckResult):
-            return Evaluation(
-                as_scores(binary_scores(output_scores, passed=False)),
-                pair.detail,
-                is_unread=pair.is_unread,
-            )
+            return pair.as_evaluation(output_scores)
         schema = None if settings.value_expression else output_schema(context.task)
         if is_object_schema(schema) and not isinstance(
             structure(pair.expected, is_json=True), dict
