@@ -133,11 +133,6 @@ class Tally:
         sentence = f"Another call or program scores {items} of the items: waiting for its results."
         return f"{self.says}. {sentence}" if self.says else sentence
 
-    @property
-    def did_anything(self) -> bool:
-        """Whether any item was tried here."""
-        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
-
     def outcome(self) -> RunOutcome:
         """Return what was done in all."""
         return RunOutcome(

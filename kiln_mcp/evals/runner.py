@@ -85,7 +85,7 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_requests
     outcome = tally.outcome()
-    if tally.did_anything:
+    if outcome.has_verdict or outcome.failures:
         await _write_log(work, outcome)
     return outcome
 
