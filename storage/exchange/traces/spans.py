@@ -44,7 +44,7 @@ class Span:
 
     Attributes:
         trace: The trace's id.
-        id: The span's id; empty for what belongs to the seconds trace.
+        id: The span's id; empty for what belongs to the whole trace.
         parent: The id of the span around it.
         kind: What it is.
         name: What it is called.
@@ -66,7 +66,7 @@ class Span:
         feedback: What was said about it.
         predecessor: The id of the trace that it continues.
         is_fragment: Whether it only completes the span of its id.
-        is_trace: Whether it stands for the seconds trace.
+        is_trace: Whether it stands for the whole trace.
     """
 
     trace: str

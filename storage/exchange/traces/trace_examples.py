@@ -224,7 +224,7 @@ class _SpanStore:
             yield other_row, _bad_row(other_row, reason)
 
     def _spans(self, trace: int) -> tuple[list[Span], list[tuple[int, BadRow]]]:
-        """Return a trace's spans, each once, and what is wrong with the other_traces."""
+        """Return a trace's spans, each once, and what is wrong with the others."""
         spans: dict[str, Span] = {}
         fragments: list[Span] = []
         bad_rows: list[tuple[int, BadRow]] = []
