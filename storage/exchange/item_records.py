@@ -28,8 +28,8 @@ ANSWER_STATE: Final = "answer_state"
 """Where an output's source says why it is not complete."""
 _COMPLETE: Final = "complete"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
-_TYPES: Final = frozenset({"integer", "number", "boolean", "array", "object"})
-"""Types of a schema that text in a cell may stand for."""
+_TYPES: Final = ("integer", "number", "boolean", "array", "object")
+"""Types of a schema that text in a cell may stand for; a schema may name a list of types."""
 _UNKNOWN: Final = "unknown"
 _ID_DIGITS: Final = 12
 
@@ -293,13 +293,7 @@ def _as_structured(value: object, schema_text: str) -> object:
 
 def _value_of_type(value: object, schema: object) -> object:
     kind = cast("dict[str, object]", schema).get("type") if isinstance(schema, dict) else None
-    if not isinstance(value, str) or kind not in (
-        "integer",
-        "number",
-        "boolean",
-        "array",
-        "object",
-    ):
+    if not isinstance(value, str) or kind not in _TYPES:
         return value
     try:
         document = read_json(value.strip().lower() if kind == "boolean" else value.strip())
