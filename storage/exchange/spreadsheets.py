@@ -44,16 +44,6 @@ _FAULTS: Final = (BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFEr
 """What openpyxl raises for a file that is none, or is broken; a fault of XML is a SyntaxError."""
 
 
-def sheet_names(file: IO[bytes]) -> list[str]:
-    """Return the names of a spreadsheet's sheets.
-
-    Raises:
-        Refusal: It is no spreadsheet that can be read.
-    """
-    with _workbook(file, has_results=True) as workbook:
-        return list(workbook.sheetnames)
-
-
 def spreadsheet_rows(file: IO[bytes], sheet: str | None = None) -> Iterator[tuple[int, Row | str]]:
     """Return each row of a sheet with its number, or what is wrong with it.
 
