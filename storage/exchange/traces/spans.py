@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -121,6 +121,17 @@ def text_or_none(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip() or None
+
+
+def first_text(values: Iterable[object]) -> str | None:
+    """Return the first text that says something; None if none does."""
+    return next((text for value in values if (text := text_or_none(value))), None)
+
+
+def finish_of(answers: Iterable[Message]) -> str | None:
+    """Return why a model stopped, from the first of its answers that says it."""
+    reasons = (answer.get("finish_reason") for answer in answers)
+    return next((str(reason) for reason in reasons if reason), None)
 
 
 def trace_tags(value: object) -> list[str]:
