@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from storage.exchange.column_names import OUTPUTS
+from storage.exchange.column_names import OUTPUTS, TOPICS
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
     Example,
@@ -18,8 +17,6 @@ from storage.exchange.examples import (
     text_of_value,
     topic_of,
 )
-
-_TOPICS: Final = ("topic", "category", "subject")
 
 
 class OpenAIChat:
@@ -140,7 +137,7 @@ def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
     metadata = object_of(fields.get("metadata")) if "metadata" in fields else None
     sources = (fields, fields_of(metadata)) if metadata else (fields,)
     tags = next((source["tags"] for source in sources if "tags" in source), None)
-    topics = [source[name] for source in sources for name in _TOPICS if name in source]
+    topics = [source[name] for source in sources for name in TOPICS if name in source]
     return () if tags is None else _tags(tags), topic_of(*topics) if topics else None
 
 

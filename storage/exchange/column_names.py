@@ -1,4 +1,4 @@
-"""The usual names of columns that hold inputs and right outputs."""
+"""The usual names of columns that hold inputs, right outputs and topics."""
 
 import re
 from functools import lru_cache
@@ -43,6 +43,7 @@ OUTPUTS: Final = (
     "gold",
     "chosen",
 )
+TOPICS: Final = ("topic", "category", "subject")
 
 _SIGNS = re.compile(r"[\s_-]+")
 
