@@ -15,14 +15,12 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from zipfile import BadZipFile, ZipFile
 
 from storage.errors import Refusal
-from storage.exchange.column_names import INPUTS, plain_name
+from storage.exchange.column_names import INPUTS, header_of, plain_name
 from storage.exchange.columns import Row
-from storage.exchange.csv_tables import unique_names
 from storage.exchange.limits import (
     LARGEST_PART,
     LARGEST_SHEET,
     LONGEST_CELL,
-    MOST_COLUMNS,
     MOST_PARTS,
     MOST_ROWS,
 )
@@ -171,9 +169,7 @@ def _header(cells: "Cells") -> list[str]:
     names = ["" if cell.value is None else str(cell.value).strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
-    if len(names) > MOST_COLUMNS:
-        raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
-    return unique_names(names)
+    return header_of(names)
 
 
 def _row(
