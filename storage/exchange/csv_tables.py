@@ -18,6 +18,7 @@ from storage.exchange.csv_lines import CsvLines
 from storage.exchange.file_lines import FileLines
 from storage.exchange.limits import LONGEST_CELL
 from storage.exchange.refusals import unusable_table
+from storage.exchange.text_codec import fault_in
 
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
@@ -63,11 +64,10 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         elif any(cells[len(header) :]):
             yield number, "it has more cells than the table has columns"
         elif any(cells):
-            fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
             if _is_quoted(row.get("id", "")):
                 row = {name: _read_text(cell) for name, cell in row.items()}
-            yield number, fault or (_without_escapes(row) if ours else row)
+            yield number, fault_in("".join(cells)) or (_without_escapes(row) if ours else row)
 
 
 def _is_quoted(cell: str) -> bool:
@@ -91,29 +91,6 @@ def _title_length(lines: Sequence[str]) -> int:
         return 0
     is_title = (_TITLE.fullmatch(line) is not None or not line.strip() for line in lines)
     return next((place for place, fits in enumerate(is_title) if not fits), 0)
-
-
-def _is_read(text: str) -> bool:
-    """Whether all bytes of a text were UTF-8; much faster than to search it."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _byte_fault(text: str) -> str | None:
-    """Return what is wrong with a row's text where bytes of it are no UTF-8."""
-    match = _UNREAD.search(text)
-    return match and byte_fault(ord(match.group()) - 0xDC00)
-
-
-def byte_fault(byte: int) -> str:
-    """Return what is wrong with a row that holds a byte that is no UTF-8."""
-    return (
-        f"it holds a byte that is no UTF-8 (0x{byte:02x}); save the table as UTF-8, or name its "
-        "encoding, such as windows-1252"
-    )
 
 
 def _header(sample: Sequence[str], declaration: str | None) -> tuple[list[str], str]:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import IO, Final, Literal, TextIO, cast
 
 from storage.exchange.columns import JSON_DECODER, Row, read_json
-from storage.exchange.csv_tables import byte_fault
 from storage.exchange.limits import DEEPEST, LARGEST_DOCUMENT, LONGEST_LINE
 from storage.exchange.refusals import unusable_table
+from storage.exchange.text_codec import byte_fault, fault_in
 
 JsonForm = Literal["lines", "list", "document"]
 
@@ -103,7 +103,7 @@ def _document_entries(file: IO[bytes], begin: int) -> Iterator[Row | str]:
         entry = _entry(text, place)
         if entry is None:
             raise unusable_table(f"it is no JSON ({_fault(text[place:])})")
-        yield _byte_fault(text[place : entry[1]]) or _object(entry[0])
+        yield fault_in(text[place : entry[1]]) or _object(entry[0])
         place = _after_space(text, entry[1])
 
 
@@ -123,7 +123,7 @@ def _list_entries(file: IO[bytes], begin: int) -> Iterator[tuple[int, Row | str]
             if entry is None:
                 raise unusable_table(f"it is no list of JSON objects ({_fault(text[place:])})")
             number += 1
-            yield number, _byte_fault(text[place : entry[1]]) or _object(entry[0])
+            yield number, fault_in(text[place : entry[1]]) or _object(entry[0])
             place = entry[1]
             continue
         part = file.read(max(_CHUNK, len(text) - place))
@@ -154,14 +154,6 @@ def _after_space(text: str, place: int) -> int:
 def _text(content: bytes) -> str:
     """Return text; a byte that is no UTF-8 becomes a lone surrogate and is named with its row."""
     return content.decode("utf-8", "surrogateescape")
-
-
-def _byte_fault(text: str) -> str | None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return byte_fault(ord(text[error.start]) & 0xFF)
-    return None
 
 
 def _object(value: object, *, may_be_deep: bool = True) -> Row | str:
