@@ -21,19 +21,20 @@ _LINE_ENDS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """Characters that some readers of lines take for the end of one, and how JSON escapes them."""
 
 
-def json_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]:
+def json_rows(file: IO[bytes], form: JsonForm, begin: int = 0) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, or what is wrong with it.
 
     Numbers are those of lines if each line is a row, else those of rows.
 
     Args:
         file: UTF-8 text.
+        form: See `json_form`; to tell it may take as long as to read all rows.
         begin: The byte that the text begins at.
 
     Raises:
         Refusal: It begins like a list or a document, and is none.
     """
-    match json_form(file, begin):
+    match form:
         case "list":
             yield from _list_entries(file, begin)
         case "document":
