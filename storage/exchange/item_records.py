@@ -15,6 +15,7 @@ from storage.exchange.examples import AnswerRecord, Example, is_empty, text_of_v
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
+from storage.records.run import ANSWER_STATE, COMPLETE
 
 OutputKind = Literal["right", "answers"]
 """Whether outputs are right, or what a model answered, right or wrong."""
@@ -24,9 +25,6 @@ TOPIC: Final = "topic_path"
 ALTERNATIVES: Final = "other_right_outputs"
 """Where an output's source holds other outputs that are right as well, as a JSON list."""
 ADAPTER: Final = "import"
-ANSWER_STATE: Final = "answer_state"
-"""Where an output's source says why it is not complete."""
-_COMPLETE: Final = "complete"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
 _TYPES: Final = ("integer", "number", "boolean", "array", "object")
 """Types of a schema that text in a cell may stand for; a schema may name a list of types."""
@@ -114,7 +112,7 @@ class RecordMaker:
         output_text = _part_text("output", output, document, self.task.output_json_schema)
         row = _row_of(example, input_text, output_text, self.origin.tags)
         record = _record_of(example)
-        if record.state != _COMPLETE and not self.is_answer(example):
+        if record.state != COMPLETE and not self.is_answer(example):
             raise ValueError(f"its answer is {record.state}, so it is no right output")
         original_id = record.id or _text(example.columns.get("id"))
         key = self._key(example, (input_text, output_text), original_id, place)
@@ -156,9 +154,9 @@ class RecordMaker:
 
     def _model_source(self, model: str | None, record: AnswerRecord) -> DataSource:
         key = ("model", model, record.provider)
-        if key in self._sources and not record.properties and record.state == _COMPLETE:
+        if key in self._sources and not record.properties and record.state == COMPLETE:
             return self._sources[key]
-        state = {} if record.state == _COMPLETE else {ANSWER_STATE: record.state}
+        state = {} if record.state == COMPLETE else {ANSWER_STATE: record.state}
         names = {
             "model_name": model or _UNKNOWN,
             "model_provider": record.provider or _UNKNOWN,

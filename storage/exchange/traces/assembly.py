@@ -18,6 +18,7 @@ from storage.exchange.traces.payloads import (
 from storage.exchange.traces.spans import Feedback, Message, Span, moment_of
 from storage.exchange.traces.user_feedback import feedback_properties, rating_of, thumb_tags
 from storage.records import Usage
+from storage.records.run import COMPLETE
 
 MOST_SPANS: Final = 20_000
 MOST_CHARACTERS: Final = 8_000_000
@@ -277,7 +278,7 @@ def _tags(spans: Sequence[Span], feedback: Sequence[Feedback], state: str) -> tu
     own = [
         "production",
         *thumb_tags(feedback),
-        *([f"answer_{state}"] if state != "complete" else []),
+        *([f"answer_{state}"] if state != COMPLETE else []),
     ]
     return tuple(dict.fromkeys([*own, *list(tags)[:_MOST_TAGS]]))
 
