@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, cast
 
@@ -268,6 +269,7 @@ def _part_text(
     return value
 
 
+@lru_cache(maxsize=16)
 def _properties(schema_text: str) -> Mapping[str, object]:
     schema: object = json.loads(schema_text)
     properties: object = cast("dict[str, object]", schema).get("properties")
