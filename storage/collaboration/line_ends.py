@@ -24,11 +24,14 @@ def keep_line_ends(git: Git, head: str, index: Mapping[str, str]) -> None:
     tree = git.text("write-tree", extra=index)
     changes = [change for change in git.changes(head, tree, "--relative") if change.old]
     old_contents = git.blobs([change.old for change in changes])
+    windows_texts = [
+        (change, old)
+        for change, old in zip(changes, old_contents, strict=True)
+        if old is not None and _is_windows_text(old)
+    ]
+    new_contents = git.blobs([change.new for change, _ in windows_texts])
     entries: list[IndexEntry] = []
-    for change, old in zip(changes, old_contents, strict=True):
-        if old is None or change.new is None or not _is_windows_text(old):
-            continue
-        (new,) = git.blobs([change.new])
+    for (change, old), new in zip(windows_texts, new_contents, strict=True):
         if new is None or _WINDOWS in new:
             continue
         content = new.replace(_UNIX, _WINDOWS)
