@@ -1,6 +1,6 @@
 """The examples of an export of traces: spans are put together by trace, in any order.
 
-Spans wait in a temporary database of their own that SQLite keeps on disk where memory ends, so an
+Spans wait in a temporary database of their own that SQLite keeps on disk where memory ends. So an
 export of any size takes the same memory. What is written there has no secrets.
 """
 
