@@ -169,7 +169,7 @@ class _SpanStore:
         try:
             self._insert(number, span, content)
         except (UnicodeEncodeError, OverflowError):
-            return f"the span {span.id} holds a character that is half of one"
+            return f"the span {span.id} holds a lone surrogate"
         for entry in span.feedback:
             value = number_of(entry.value)
             if value is not None and len(self.highest) < _MOST_NAMES:
