@@ -4,20 +4,18 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Seque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
+from storage.bulk_changes import BATCH
 from storage.changes import Change, NewRecord, SaveOutcome, new_text
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
 from storage.format.validation import input_misfit, misfit
 from storage.records import EvalInput, Feedback, Record, Task, TaskRun
 from storage.store import ProjectStore
-
-BATCH: Final = 1000
-"""Items of one transaction."""
 
 
 @dataclass(frozen=True, slots=True)

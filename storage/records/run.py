@@ -18,16 +18,16 @@ LARGEST_NUMBER: Final = 2**31 - 1
 """Of samples and verdicts; a file may hold any."""
 SAMPLE: Final = "sample"
 """The property of an output's source that says which of several outputs of its item it is."""
+ANSWER_STATE: Final = "answer_state"
+"""The property of an output's source that says the state of a model's answer."""
+COMPLETE: Final = "complete"
+"""The state of an answer that was neither truncated nor refused nor empty."""
 _ONLY_FOR = {
     "prompt_id": "synthetic",
     "prompt_builder_name": "synthetic",
     "created_by": "human",
     "file_name": "file_import",
 }
-
-
-COMPLETE: Final = "complete"
-"""The state of an answer that was neither truncated nor refused nor empty."""
 
 
 class DataSource(Part):
@@ -144,7 +144,7 @@ class TaskRun(Record):
     def answer_state(self) -> str:
         """The state of a model's answer; complete for all that no model answered."""
         properties = self.output.source.properties if self.output.source else {}
-        return str(properties.get("answer_state", COMPLETE))
+        return str(properties.get(ANSWER_STATE, COMPLETE))
 
     @property
     def is_usable(self) -> bool:
