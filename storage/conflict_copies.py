@@ -10,7 +10,14 @@ from typing import Final, cast
 
 from storage.files import read_plain
 from storage.format.copies import copied_folder, copied_name, copy_order, is_spare_record
-from storage.format.layout import PROJECT_FILE, Place, children_of, place_at, place_of
+from storage.format.layout import (
+    PROJECT_FILE,
+    Place,
+    children_of,
+    folders_above,
+    place_at,
+    place_of,
+)
 from storage.records import Project
 
 _ID_LENGTH: Final = 12
@@ -155,9 +162,7 @@ def copied_paths(project: Path, new_paths: Sequence[str], paths: Sequence[str]) 
             copies |= {copy.path for copy in copies_among(prefix, files[folder], place)}
     folders = _copied_folders(project, new_paths, paths) | _copied_containers(new_paths)
     return {
-        path
-        for path in new_paths
-        if path in copies or not folders.isdisjoint(map(str, PurePosixPath(path).parents))
+        path for path in new_paths if path in copies or not folders.isdisjoint(folders_above(path))
     }
 
 

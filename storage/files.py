@@ -12,8 +12,6 @@ from storage.descriptors import read_to_end
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
-LARGEST_TABLE: Final = 256 << 20
-"""A table of runs or items is read whole."""
 LINK: Final = "it is a link, and none is followed"
 NO_FILE: Final = "it is no ordinary file"
 _ORDINARY: Final = (
@@ -35,39 +33,8 @@ def read_plain(path: Path | str, size_limit: int = LARGEST_FILE) -> bytes:
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, os.lstat(path), _PLAIN, size_limit)
-
-
-def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
-    """Read a file that a person names: a link is followed; a pipe or device is not read.
-
-    Args:
-        path: The file.
-        size_limit: The most bytes that it may have.
-
-    Raises:
-        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
-    """
-    return _read_checked(path, path.stat(), _ORDINARY, size_limit)
-
-
-@contextmanager
-def open_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> Generator[IO[bytes]]:
-    """Open a file that a person names, to be read a part at a time; see `read_ordinary`.
-
-    Raises:
-        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
-    """
-    _check_plain(path, path.stat(), size_limit)
-    descriptor = os.open(path, _ORDINARY)
-    with os.fdopen(descriptor, "rb") as file:
-        _check_plain(path, os.fstat(descriptor), size_limit)
-        yield file
-
-
-def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
-    _check_plain(path, status, size_limit)
-    descriptor = os.open(path, flags)
+    _check_plain(path, os.lstat(path), size_limit)
+    descriptor = os.open(path, _PLAIN)
     try:
         status = os.fstat(descriptor)
         _check_plain(path, status, size_limit)
@@ -77,6 +44,24 @@ def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_lim
     if len(content) > size_limit:
         raise OSError(errno.EFBIG, _too_large(size_limit), str(path))
     return content
+
+
+@contextmanager
+def open_ordinary(path: Path, size_limit: int) -> Generator[IO[bytes]]:
+    """Open a file that a person names: a link is followed; a pipe or device is not opened.
+
+    Args:
+        path: The file.
+        size_limit: The most bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
+    """
+    _check_plain(path, path.stat(), size_limit)
+    descriptor = os.open(path, _ORDINARY)
+    with os.fdopen(descriptor, "rb") as file:
+        _check_plain(path, os.fstat(descriptor), size_limit)
+        yield file
 
 
 def _check_plain(path: Path | str, status: os.stat_result, size_limit: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from storage.commits.trash import FOLDER as TRASH
 from storage.files import read_plain
-from storage.format.layout import place_named
+from storage.format.layout import folders_above, place_named
 
 _REFERRERS: Mapping[str, frozenset[str]] = {
     "task_run": frozenset({"dataset_split", "eval_run"}),
@@ -71,7 +71,7 @@ def surroundings(
     referring: Counter[str] = Counter()
     for path in _records(project):
         its_kind = PurePosixPath(path).stem
-        if not tops.isdisjoint(_folders_of(path)):
+        if not tops.isdisjoint(folders_above(path)):
             below[its_kind] += path not in own
         elif its_kind in referrers:
             with suppress(OSError):  # a pipe, or gone meanwhile
@@ -79,14 +79,6 @@ def surroundings(
                 is_named = not numbers.isdisjoint(_NUMBER.findall(content))
                 referring[its_kind] += is_named or any(word in content for word in words)
     return Surroundings(dict(+below), dict(+referring))
-
-
-def _folders_of(path: str) -> Iterator[str]:
-    """Yield the folders of a file, within the project, the innermost first."""
-    end = path.rfind("/")
-    while end > 0:
-        yield path[:end]
-        end = path.rfind("/", 0, end)
 
 
 def _records(project: Path) -> Iterator[str]:

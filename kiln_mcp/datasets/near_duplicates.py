@@ -3,7 +3,7 @@
 Where few texts share a rare shingle, all that do are compared, and no pair is missed. Texts made
 from templates share their rarest shingles with thousands of others. Then those are compared that
 share one with few others, and neighbours by MinHash. Either way two texts count as alike only if
-their exact similarity says so, and texts that are in one group already are not compared again.
+their exact similarity says so. Texts that are in one group already are not compared again.
 """
 
 import itertools
@@ -36,9 +36,13 @@ _NOTHING: Final = -1
 def near_duplicates(sets: ShingleSets, threshold: float = NEAR) -> Iterator[tuple[int, int]]:
     """Yield all pairs of different sets that are at least `threshold` alike, the earlier one first.
 
-    Two sets so alike share one of the rarest shingles of each, as many as may be missing and one
-    more, so only sets that do are compared (the prefix filter of Chaudhuri, Ganti and Kaushik,
-    2006). Where many share them, this takes time with the square of their number.
+    Two sets so alike share one of the rarest shingles of each: as many as may be missing and one
+    more. So only sets that do are compared. Where many share them, this takes time with the square
+    of their number.
+
+    Source:
+        Chaudhuri, Ganti and Kaushik (2006), A Primitive Operator for Similarity Joins in Data
+        Cleaning: the prefix filter.
     """
     with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
     members: list[frozenset[int]] = []

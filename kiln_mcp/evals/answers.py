@@ -99,10 +99,10 @@ class RepeatRow(Result):
             pass_any_low=any_low,
             pass_any_high=any_high,
             n=line.pass_all.count if line.pass_all else None,
-            variance=_value_or_none(line.variance.total),
-            variance_of_items=_value_or_none(line.variance.item),
-            variance_of_sampling=_value_or_none(line.variance.sampling),
-            variance_of_judge=_value_or_none(line.variance.judge),
+            variance=_round(line.variance.total, 6),
+            variance_of_items=_round(line.variance.item, 6),
+            variance_of_sampling=_round(line.variance.sampling, 6),
+            variance_of_judge=_round(line.variance.judge, 6),
             says=line.says,
         )
 
@@ -256,9 +256,5 @@ def first_failures(failures: Sequence[FailedItem], count: int = 5) -> list[Faile
     return list(failures[:count])
 
 
-def _value_or_none(value: float | CannotTell) -> float | None:
-    return None if isinstance(value, CannotTell) else round(value, 6)
-
-
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+def _round(value: float | CannotTell | None, digits: int) -> float | None:
+    return round(value, digits) if isinstance(value, float | int) else None

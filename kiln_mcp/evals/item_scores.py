@@ -32,11 +32,6 @@ def outputs_by_item(verdicts: Mapping[VerdictKey, Verdict]) -> dict[str, Outputs
     return {item: list(outputs.values()) for item, outputs in items.items()}
 
 
-def item_means(verdicts: Mapping[VerdictKey, Verdict]) -> dict[str, float]:
-    """Return the mean of each item's outputs."""
-    return {item: mean_of(outputs) for item, outputs in outputs_by_item(verdicts).items()}
-
-
 def mean_of(outputs: Outputs) -> float:
     """Return the mean of an item's outputs, each the mean of its verdicts."""
     return fmean(map(fmean, outputs))

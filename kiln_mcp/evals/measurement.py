@@ -3,13 +3,13 @@
 What is there already comes from the index; no record of an item, output or verdict is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.eval_items import ItemReference
-from kiln_mcp.evals.item_scores import first_verdicts, item_means
+from kiln_mcp.evals.item_scores import first_verdicts
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.system_prompts import shows_examples
@@ -78,13 +78,9 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
 
-    async def scores(self, run_config_id: str, key: str) -> dict[str, float]:
-        """Return one score by item: the mean of its outputs, or the verdict of a stored output.
-
-        A score for which there was nothing to compare in any output has no values.
-        """
-        by_verdict = await self.verdicts(run_config_id, key)
-        return first_verdicts(by_verdict) if run_config_id == STORED else item_means(by_verdict)
+    async def stored_scores(self, key: str) -> dict[str, float]:
+        """Return one score of stored outputs, by item."""
+        return first_verdicts(await self.verdicts(STORED, key))
 
     async def verdicts(self, run_config_id: str, key: str) -> dict[VerdictKey, Verdict]:
         """Return one score of a run config, or of stored outputs, in each verdict."""
@@ -111,6 +107,8 @@ class Repeats:
 
 
 ONCE: Final = Repeats()
+STORED_OUTPUT: Final = "stored output"
+"""What failures call an output that no run config made for the eval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +132,16 @@ class VerdictRequest:
     verdicts: tuple[int, ...] = (0,)
 
     @property
+    def config_id(self) -> str:
+        """The id of the run config, as results name it; STORED for a stored run."""
+        return self.run_config.id if self.run_config else STORED
+
+    @property
+    def config_name(self) -> str:
+        """The name of the run config, as failures show it."""
+        return self.run_config.name if self.run_config else STORED_OUTPUT
+
+    @property
     def output_key(self) -> OutputKey:
         """Which output of the item."""
         return OutputKey(self.item.id, self.sample)
@@ -150,6 +158,16 @@ class VerdictRequest:
         output = f"{self.item.id} {config}{f' {self.sample}' if self.sample else ''}"
         verdict = f"verdict {evaluator_record.id} {output}"
         return (verdict,) if self.output else (f"output {output}", verdict)
+
+
+def count_verdicts(requests: Iterable[VerdictRequest]) -> int:
+    """Return how many verdicts some requests ask for."""
+    return sum(len(request.verdicts) for request in requests)
+
+
+def count_generations(requests: Iterable[VerdictRequest]) -> int:
+    """Return how many outputs must be made for some requests."""
+    return sum(request.output is None for request in requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +188,12 @@ class VerdictPlan:
     @property
     def verdicts(self) -> int:
         """Return how many verdicts must be made."""
-        return sum(len(request.verdicts) for request in self.requests)
+        return count_verdicts(self.requests)
 
     @property
     def generations(self) -> int:
         """Return how many outputs must be made."""
-        return sum(request.output is None for request in self.requests)
+        return count_generations(self.requests)
 
     @property
     def steps(self) -> int:
@@ -251,8 +269,8 @@ async def plan_run(
             replace(request, output=outputs.get(request.output_key)) for request in open_requests
         ]
     all_verdicts = len(items) * len(run_configs) * repeats.outputs * repeats.verdicts
-    plan = VerdictPlan(measurement, tuple(requests), 0, repeats)
-    return replace(plan, existing=all_verdicts - plan.verdicts)
+    existing = all_verdicts - count_verdicts(requests)
+    return VerdictPlan(measurement, tuple(requests), existing, repeats)
 
 
 async def plan_agreement(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
@@ -278,16 +296,15 @@ async def remaining_requests_of(
     is_complete = all(request.output for request in requests)
     if not is_complete:
         await store.look_at(measurement.task, TaskRun)
-    config_ids = {request.run_config.id if request.run_config else STORED for request in requests}
+    config_ids = {request.config_id for request in requests}
     done = {config: await measurement.judged_outputs(config) for config in config_ids}
     outputs = {
         config: {} if is_complete else await measurement.outputs(config) for config in config_ids
     }
     remaining_requests: list[VerdictRequest] = []
     for request in requests:
-        config = request.run_config.id if request.run_config else STORED
-        remaining = request.without(done[config])
+        remaining = request.without(done[request.config_id])
         if remaining.verdicts:
-            output = request.output or outputs[config].get(request.output_key)
+            output = request.output or outputs[request.config_id].get(request.output_key)
             remaining_requests.append(replace(remaining, output=output))
     return remaining_requests

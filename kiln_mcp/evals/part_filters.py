@@ -57,11 +57,12 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
 
 async def with_eval_inputs(store: ProjectStore, task: Task, record: Eval) -> Eval:
     """Return a new eval whose parts are inputs alone if only these have a part's filter."""
-    parts = {name: await _items_of_part(store, task, part) for name, part in record.splits.items()}
+    parts = {name: await _with_items(store, task, part) for name, part in record.splits.items()}
     return record if parts == record.splits else record.replace(splits=parts)
 
 
-async def _items_of_part(store: ProjectStore, task: Task, part: PartFilter) -> PartFilter:
+async def _with_items(store: ProjectStore, task: Task, part: PartFilter) -> PartFilter:
+    """Return a part as it is, or the part of inputs with its filter if these alone have it."""
     filter_id = part.filter_id
     if not is_input_filter(filter_id):
         return part

@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from kiln_mcp.evals.measurement import VerdictRequest
+from kiln_mcp.evals.measurement import (
+    STORED_OUTPUT,
+    VerdictRequest,
+    count_generations,
+    count_verdicts,
+)
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
 from kiln_mcp.llm import AnswerState
 
@@ -84,7 +89,7 @@ class Tally:
         self.done += 1
         reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
         states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
-        self.failures.append(Failure(item_id, "stored output", reason, states.get(state)))
+        self.failures.append(Failure(item_id, STORED_OUTPUT, reason, states.get(state)))
 
     def take_output(self, hidden_tokens: int) -> None:
         """Count a new output."""
@@ -106,10 +111,8 @@ class Tally:
         self, requests: Sequence[VerdictRequest], remaining_requests: Sequence[VerdictRequest]
     ) -> None:
         """Count what others have done of some requests since these were planned."""
-        outputs = sum(request.output is None for request in requests)
-        outputs -= sum(request.output is None for request in remaining_requests)
-        verdicts = sum(len(request.verdicts) for request in requests)
-        verdicts -= sum(len(request.verdicts) for request in remaining_requests)
+        outputs = count_generations(requests) - count_generations(remaining_requests)
+        verdicts = count_verdicts(requests) - count_verdicts(remaining_requests)
         self.existing += verdicts
         self.done += verdicts + outputs * self.is_judged_by_model
 
@@ -129,11 +132,6 @@ class Tally:
         """What is waited for, in words."""
         sentence = f"Another call or program scores {items} of the items: waiting for its results."
         return f"{self.says}. {sentence}" if self.says else sentence
-
-    @property
-    def did_anything(self) -> bool:
-        """Whether any item was tried here."""
-        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
 
     def outcome(self) -> RunOutcome:
         """Return what was done in all."""

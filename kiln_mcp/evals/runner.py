@@ -24,8 +24,7 @@ from kiln_mcp.evals.measurement import (
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import EarlierOutput, RequestRecords
 from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
-from kiln_mcp.evals.trials_on_references import fault_on_references
-from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
+from kiln_mcp.evals.trials_on_references import fault_on_references, is_fail
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
@@ -86,7 +85,7 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_requests
     outcome = tally.outcome()
-    if tally.did_anything:
+    if outcome.has_verdict or outcome.failures:
         await _write_log(work, outcome)
     return outcome
 
@@ -142,8 +141,9 @@ class _Run:
     def is_doubtful(self, verdict: "_Verdict") -> bool:
         """Return whether a verdict says more of the evaluator, if all are like it."""
         value = verdict.value
-        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.context)
-        return verdict.is_unread or (bool(self.fault) and is_fail)
+        if not isinstance(value, Evaluation):
+            return False
+        return value.is_unread or (bool(self.fault) and is_fail(value, self.context))
 
     async def report(self) -> None:
         """Report how far the run is."""
@@ -206,9 +206,9 @@ async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
             try:
                 await _do(run, request, await records.take(number), writer)
             except (ModelError, EvalError) as error:
-                name = request.run_config.name if request.run_config else "stored output"
                 state = error.state if isinstance(error, BadAnswer) else None
-                run.tally.failures.append(Failure(request.item.id, name, str(error), state))
+                failure = Failure(request.item.id, request.config_name, str(error), state)
+                run.tally.failures.append(failure)
                 await run.report()
             await writer.wait_for_room()
 
@@ -224,8 +224,6 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
         if tally.has_read_value or tally.existing or len(verdicts) < FEWEST_UNREAD:
             _save_verdict(run, verdict, writer)
         elif isinstance(verdict.value, Evaluation):
-            config = verdict.request.run_config
-            name = config.name if config else "stored output"
             if verdict.is_unread:
                 reason = (
                     f"The evaluator finds no value in any of {len(verdicts)} outputs, so it gives "
@@ -235,7 +233,7 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
                 reason = f"The evaluator fails all {len(verdicts)} outputs. {run.fault}"
             reason = f"{verdict.value.verdict} {reason}"
             tally.done += 1
-            tally.failures.append(Failure(verdict.item.id, name, reason))
+            tally.failures.append(Failure(verdict.item.id, verdict.request.config_name, reason))
 
 
 def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:

@@ -1,11 +1,13 @@
 """Checks: evaluators that ask no model and say pass or fail."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped, as_scores
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.run_configs.item_templates import Case
+from storage import EvalOutputScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,11 @@ class CheckResult:
     passed: bool
     detail: str
     is_unread: bool = False
+
+    def as_evaluation(self, output_scores: Sequence[EvalOutputScore]) -> Evaluation:
+        """Return the result as scores: the best value of each scale, or the worst mark."""
+        scores = binary_scores(output_scores, passed=self.passed)
+        return Evaluation(as_scores(scores), self.detail, is_unread=self.is_unread)
 
 
 class Check(ABC):
@@ -42,5 +49,4 @@ class Check(ABC):
         result = await self.check(case)
         if isinstance(result, Skipped):
             return result
-        scores = binary_scores(context.eval_record.output_scores, passed=result.passed)
-        return Evaluation(as_scores(scores), result.detail, is_unread=result.is_unread)
+        return result.as_evaluation(context.eval_record.output_scores)

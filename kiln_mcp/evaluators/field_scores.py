@@ -7,6 +7,7 @@ other score is the whole value's.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -119,11 +120,11 @@ def _by_key(results: Mapping[Path, FieldResult]) -> dict[str, FieldResult]:
     }
     for path, result in results.items():
         results_by_key.setdefault(score_key("_".join(path)), result)
-    names = [score_key(path[-1]) for path in results]
-    for path, result in results.items():
-        name = score_key(path[-1])
-        if names.count(name) == 1:
-            results_by_key.setdefault(name, result)
+    last_names = {path: score_key(path[-1]) for path in results}
+    counts = Counter(last_names.values())
+    for path, name in last_names.items():
+        if counts[name] == 1:
+            results_by_key.setdefault(name, results[path])
     return results_by_key
 
 

@@ -59,9 +59,13 @@ class EvaluatorKinds:
         """The arguments of each kind that can be created."""
         return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
 
+    def of(self, record: EvalConfig) -> EvaluatorKind | None:
+        """Return the kind of a record; None if it is not installed."""
+        return self.by_name.get(kind_name(record))
+
     def open(self, record: EvalConfig) -> Evaluator:
         """Return the evaluator of a record; one of a kind that is not installed refuses to run."""
-        kind = self.by_name.get(kind_name(record))
+        kind = self.of(record)
         return kind.open(record) if kind else MissingKind(record.name, kind_name(record))
 
 
@@ -157,7 +161,7 @@ def evaluator_of(record: EvalConfig) -> Evaluator:
 
 def is_tried(record: EvalConfig) -> bool:
     """Return whether a record's evaluator is tried on right answers before a run."""
-    kind = installed_kinds().by_name.get(kind_name(record))
+    kind = installed_kinds().of(record)
     return kind is not None and kind.is_tried
 
 
@@ -170,7 +174,7 @@ async def load_evaluator(
         Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: A file cannot be read.
     """
-    kind = installed_kinds().by_name.get(kind_name(record))
+    kind = installed_kinds().of(record)
     return await kind.load(workspace, store, record) if kind else record
 
 

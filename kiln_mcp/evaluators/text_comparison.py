@@ -42,7 +42,7 @@ def normal_text(text: str, rules: ComparisonRules, *, is_case_sensitive: bool = 
         text = unicodedata.normalize("NFC", text).strip()
     if rules.text in {"normalised", "similar"}:
         text = unicodedata.normalize("NFKC", text).casefold()
-        words = "".join(map(_without_punctuation, range(len(text)), [text] * len(text)))
+        words = "".join(_without_punctuation(at, text) for at in range(len(text)))
         return " ".join(words.split()) or text
     return text if is_case_sensitive else text.casefold()
 

@@ -8,6 +8,7 @@ at their ends and in one Unicode form, unless the rules say otherwise.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -171,7 +172,8 @@ class _Comparer:
 
     def __init__(self, rules: ComparisonRules, root: Schema, *, is_case_sensitive: bool) -> None:
         self._rules = rules
-        self._rules_by_field = {part.field: part for part in rules.fields}
+        self._rules_by_field = {part.field: _with_own(rules, part) for part in rules.fields}
+        self._item_keys = {part.field: part.item_key for part in rules.fields}
         self._root = root
         self._is_case_sensitive = is_case_sensitive
         self._is_brief = False
@@ -220,9 +222,9 @@ class _Comparer:
     ) -> FieldResult:
         items = actual if isinstance(actual, list) else []
         part = items_of(schema)
-        own = self._rules_by_field.get(".".join(path))
-        if own is not None and own.item_key is not None:
-            counts = self._compare_by_key(items, expected, part, (path, own.item_key))
+        item_key = self._item_keys.get(".".join(path))
+        if item_key is not None:
+            counts = self._compare_by_key(items, expected, part, (path, item_key))
             same = counts.extra == counts.missing == 0
         else:
             counts = self._count(items, expected, part, path)
@@ -315,8 +317,10 @@ class _Comparer:
         return "" if self._is_brief else difference(actual, expected)
 
     def _inner(self) -> "_Comparer":
-        inner = _Comparer(self._rules, self._root, is_case_sensitive=self._is_case_sensitive)
-        inner._steps = self._steps
+        """Return a comparer by the same rules that notes fields of its own."""
+        inner = copy(self)
+        inner._is_brief = False
+        inner.fields = {}
         return inner
 
     def _is_same_scalar(
@@ -338,8 +342,9 @@ class _Comparer:
 
     def _rules_at(self, path: Path) -> ComparisonRules:
         """Return the rules of a field: its own, where it has some."""
-        own = self._rules_by_field.get(".".join(path)) if self._rules_by_field else None
-        return self._rules if own is None else _with_own(self._rules, own)
+        if not self._rules_by_field:
+            return self._rules
+        return self._rules_by_field.get(".".join(path), self._rules)
 
 
 def _with_own(rules: ComparisonRules, own: FieldRules) -> ComparisonRules:

@@ -1,7 +1,7 @@
 """A prompt as blocks: paragraphs of instruction with ids, and demonstrations by item.
 
-Edits name the block that they touch, so a proposal is small, can be told apart from the rest of
-the prompt, and cannot damage what it does not name.
+Edits name the block that they touch. So a proposal is small, and can be told apart from the rest
+of the prompt. It cannot damage what it does not name.
 """
 
 import re

@@ -218,8 +218,9 @@ class _Search:
                 state = Standing.OPEN if len(items) < len(order) else Standing.LOST
             if state is not Standing.OPEN:
                 break
-        if state is Standing.LEVEL and differences and failures <= best_failures:
-            state = Standing.WON if _is_shorter(proposal) else state
+        is_level = state is Standing.LEVEL and bool(differences) and failures <= best_failures
+        if is_level and _is_shorter(proposal):
+            state = Standing.WON
         return Race(
             number=number,
             proposal=proposal,

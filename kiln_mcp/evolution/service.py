@@ -13,6 +13,7 @@ from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
+from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.call_quota import CallQuota
@@ -119,17 +120,7 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
     better = result.best.key != search_context.start.key
     saved = await _save(search_context, result) if better else None
     held_out = await _measure(search_context, saved) if saved else None
-    answer = _answer(search_context, result, saved, held_out).model_copy(
-        update={
-            "failures_by_reason": dict(failures_by_reason),
-            "warnings": search_warnings(
-                result,
-                failures_by_reason,
-                held_out.failures if held_out else (),
-                search_context.start,
-            ),
-        }
-    )
+    answer = _answer(search_context, result, failures_by_reason, saved, held_out)
     await search_context.log.write("result", answer.model_dump(mode="json"))
     return answer
 
@@ -225,15 +216,9 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     items = {item.id for item in search_context.parts.test}
     keys: list[str] = []
     differences: list[PairedDifference] = []
+    outputs = await read_scored_outputs(eval_context, configs)
     for key in eval_context.score_keys:
-        first, second = [
-            {
-                item: score
-                for item, score in (await eval_context.scores(config.id, key)).items()
-                if item in items
-            }
-            for config in configs
-        ]
+        first, second = [outputs.means(config.id, key, items) for config in configs]
         if first.keys() & second.keys():
             keys.append(key)
             differences.append(paired_difference(first, second, seed=search_context.request.seed))
@@ -244,6 +229,7 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
 def _answer(
     search_context: SearchContext,
     result: SearchResult,
+    failures_by_reason: Mapping[str, int],
     saved: _Saved | None,
     held_out: _HeldOut | None,
 ) -> EvolutionReport:
@@ -281,6 +267,13 @@ def _answer(
         ],
         max_calls=search_context.request.max_calls,
         search_calls=result.calls,
+        failures_by_reason=dict(failures_by_reason),
+        warnings=search_warnings(
+            result,
+            failures_by_reason,
+            held_out.failures if held_out else (),
+            search_context.start,
+        ),
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
         search_log=str(search_context.log.path),

@@ -93,7 +93,7 @@ class Trials:
 
     Attributes:
         calls_each: Model calls that one item takes, its judge included.
-        failures: Attempts without a score, by the state of the answer or the reason.
+        failures: Trials without a score, by the state of the answer or the reason.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from kiln_mcp.statistics import (
 )
 from storage import EvalOutputScore
 from storage.errors import NextStep, Refusal
-from storage.index.results import STORED, RatedItem
+from storage.index.results import RatedItem
 
 
 async def agreement_rows(
@@ -31,7 +31,7 @@ async def agreement_rows(
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in golden_set.scores:
-            verdicts = await judge.scores(STORED, score.json_key)
+            verdicts = await judge.stored_scores(score.json_key)
             pairs = golden_set.pairs(runs_by_score[score.json_key], score, verdicts)
             if pairs:
                 agreement = measure(pairs, score.type, golden_set.stratum_sizes(score), seed)

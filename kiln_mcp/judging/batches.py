@@ -13,7 +13,6 @@ from kiln_mcp.labels.ledger import Draw, append_draw
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import NextStep
-from storage.index.results import STORED
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 4000
@@ -37,7 +36,7 @@ async def draw_batch(
 ) -> LabellingBatch:
     """Draw items without a label, record the draw, and return them without their verdicts."""
     labelled_items, score = golden_set.complete, golden_set.scores[0]
-    by_item = await judge.scores(STORED, score.json_key) if judge else {}
+    by_item = await judge.stored_scores(score.json_key) if judge else {}
     strata = strata_by_verdict(golden_set.runs, by_item, score)
     draw = Draw(
         id=workspace.id_for("draw"),

@@ -99,7 +99,7 @@ def measure(
     Args:
         pairs: The items.
         kind: The score's kind. Pass and fail are told apart in the middle; stars are rounded.
-        strata: sizes of the strata in the whole golden set, if every item was drawn from one.
+        strata: Sizes of the strata in the whole golden set, if every item was drawn from one.
         seed: Of the intervals that are simulated.
 
     Raises:

@@ -92,8 +92,8 @@ async def check_template(template: str) -> None:
 async def render_template(template: str, case: Case, instructions: str = "") -> str:
     """Return a judge's prompt with the case put in.
 
-    Whatever in the case looks like a tag of the template loses its angle bracket, so that text
-    under judgement cannot leave the place that it was put in.
+    Whatever in the case looks like a tag of the template loses its angle bracket. So text under
+    judgement cannot leave the place that it was put in.
 
     Raises:
         EvalError: The syntax is wrong.

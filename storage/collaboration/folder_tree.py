@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.atomic_write import UNFINISHED
-from storage.collaboration.line_ends import keep_line_ends, put_entries
+from storage.collaboration.line_ends import IndexEntry, keep_line_ends, put_entries
 from storage.conflict_copies import copied_paths
 from storage.git.errors import GitError
 from storage.git.git import Git
@@ -57,16 +57,15 @@ def folder_tree(git: Git, head: str | None, theirs: str | None = None) -> str:
     with own_index(git) as index:
         start = ("--reset", head) if head else ("--empty",)
         git.run("read-tree", *start, extra=index)
-        filter_lines = _filter_lines(git, index)
+        filter_entries = _filter_entries(git, index)
         git.run("add", "-u", "--", ".", action="save the history", extra=index)
         new_paths = nul_list(_new_parts(git, index, theirs))
         addition = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
         git.run(*addition, action="save the history", extra=index, stdin=new_paths)
-        lines = git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
-        paths = {path for _, path in map(_mode_and_path, lines)}
-        entries = [_entry(line) for line in filter_lines if _mode_and_path(line)[1] in paths]
-        put_entries(git, entries, index)
-        if unsafe := [path for mode, path in map(_mode_and_path, lines) if fault_of(path, mode)]:
+        entries = _entries(git, index)
+        paths = {path for _, _, path in entries}
+        put_entries(git, [entry for entry in filter_entries if entry[2] in paths], index)
+        if unsafe := [path for mode, _, path in entries if fault_of(path, mode)]:
             removal = ("update-index", "-z", "--force-remove", "--stdin")
             git.run(*removal, extra=index, stdin=nul_list(unsafe))
         if head is not None:
@@ -74,19 +73,19 @@ def folder_tree(git: Git, head: str | None, theirs: str | None = None) -> str:
         return git.text("write-tree", extra=index)
 
 
-def _filter_lines(git: Git, index: Mapping[str, str]) -> list[str]:
-    """Return the index lines of files that a filter, such as git-lfs, has written.
+def _filter_entries(git: Git, index: Mapping[str, str]) -> list[IndexEntry]:
+    """Return the index's files that a filter, such as git-lfs, has written.
 
     No filter runs, so their content in git cannot be computed again, and stays as it is.
     """
     filters = set(git.filters())
-    lines = git.lines("ls-files", "-s", "-z", "--", ".", extra=index) if filters else []
-    if not lines:
+    entries = _entries(git, index) if filters else []
+    if not entries:
         return []
-    paths = nul_list([_mode_and_path(line)[1] for line in lines])
+    paths = nul_list([path for _, _, path in entries])
     output = git.run("check-attr", "-z", "--stdin", "filter", extra=index, stdin=paths)
     values = output.decode("utf-8", "surrogateescape").split("\0")[2::3]
-    return [line for line, value in zip(lines, values, strict=True) if value in filters]
+    return [entry for entry, value in zip(entries, values, strict=True) if value in filters]
 
 
 def _new_parts(git: Git, index: Mapping[str, str], theirs: str | None) -> list[str]:
@@ -122,14 +121,13 @@ def nul_list(paths: Sequence[str]) -> bytes:
     return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
 
 
-def _entry(line: str) -> tuple[str, str, str]:
-    """Return the mode, the object's id and the path in a line of git's index."""
+def _entries(git: Git, index: Mapping[str, str]) -> list[IndexEntry]:
+    """Return the files of git's index."""
+    return list(map(_entry, git.lines("ls-files", "-s", "-z", "--", ".", extra=index)))
+
+
+def _entry(line: str) -> IndexEntry:
+    """Return the entry of a line of git's index."""
     head, _, path = line.partition("\t")
     mode, name, _ = head.split(" ")
     return mode, name, path
-
-
-def _mode_and_path(line: str) -> tuple[str, str]:
-    """Return the mode and the path in a line of git's index."""
-    head, _, path = line.partition("\t")
-    return head.partition(" ")[0], path

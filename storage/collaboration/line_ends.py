@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from storage.git.git import Git
 
+IndexEntry = tuple[str, str, str]
+"""A file in git's index: its mode, the object's id, and the path within the folder."""
 _WINDOWS, _UNIX = b"\r\n", b"\n"
 
 
@@ -22,11 +24,14 @@ def keep_line_ends(git: Git, head: str, index: Mapping[str, str]) -> None:
     tree = git.text("write-tree", extra=index)
     changes = [change for change in git.changes(head, tree, "--relative") if change.old]
     old_contents = git.blobs([change.old for change in changes])
-    entries: list[tuple[str, str, str]] = []
-    for change, old in zip(changes, old_contents, strict=True):
-        if old is None or change.new is None or not _is_windows_text(old):
-            continue
-        (new,) = git.blobs([change.new])
+    windows_texts = [
+        (change, old)
+        for change, old in zip(changes, old_contents, strict=True)
+        if old is not None and _is_windows_text(old)
+    ]
+    new_contents = git.blobs([change.new for change, _ in windows_texts])
+    entries: list[IndexEntry] = []
+    for (change, old), new in zip(windows_texts, new_contents, strict=True):
         if new is None or _WINDOWS in new:
             continue
         content = new.replace(_UNIX, _WINDOWS)
@@ -37,10 +42,8 @@ def keep_line_ends(git: Git, head: str, index: Mapping[str, str]) -> None:
     put_entries(git, entries, index)
 
 
-def put_entries(
-    git: Git, entries: Sequence[tuple[str, str, str]], index: Mapping[str, str]
-) -> None:
-    """Put files into an index: the mode, the object's id, and the path within the folder."""
+def put_entries(git: Git, entries: Sequence[IndexEntry], index: Mapping[str, str]) -> None:
+    """Put files into an index."""
     if not entries:
         return
     prefix = git.text("rev-parse", "--show-prefix")  # git takes these paths from its topmost folder

@@ -207,7 +207,7 @@ class CommitLog:
                 folders.move(f"{PENDING}/{os.path.basename(file)}", edit.path)  # noqa: PTH119
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
-                self._move(step.pending)
+                self._move(step.pending.moves)
         except BaseException as error:
             remove_files(step.fresh)  # the old contents need the space
             self._undo(step.pending)
@@ -303,7 +303,7 @@ class CommitLog:
             for edit, to_do in zip(change.edits, is_to_do, strict=True):
                 if to_do:
                     write_into_place(self._project, edit.path, edit.content)
-            self._move(change)
+            self._move(change.moves)
         if any(is_foreign) or is_moved_since:
             self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
 
@@ -357,17 +357,14 @@ class CommitLog:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
-    def _move(self, change: PendingChange) -> None:
-        self._move_all(change.moves)
-
-    def _move_all(self, moves: Iterable[Move]) -> None:
+    def _move(self, moves: Iterable[Move]) -> None:
         """Make the moves that were not made; one may free the place for the next."""
         to_make = ((move.source, move.target) for move in moves if self._is_to_move(move))
         move_all_into_place(self._project, to_make)
 
     def _undo(self, change: PendingChange) -> None:
         """Undo the finished part of a change; what it did not write stays."""
-        self._move_all(Move(move.target, move.source) for move in reversed(change.moves))
+        self._move(Move(move.target, move.source) for move in reversed(change.moves))
         for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:

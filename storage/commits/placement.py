@@ -1,12 +1,13 @@
 """Put files and folders of a project in their places, down to the disk, and through no link."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
 from storage.atomic_write import disk_errors, flush_folders, remove_files, write_all_aside
 from storage.border import PENDING
+from storage.format.layout import folders_above
 from storage.open_folders import OpenFolders
 
 
@@ -48,12 +49,6 @@ def move_all_into_place(project: Path, moves: Iterable[tuple[str, str]]) -> None
             waiting |= {f"{project}/{path}".rpartition("/")[0] for path in (source, target)}
             above.update(folder for path in (source, target) for folder in folders_above(path))
     flush_folders(waiting)
-
-
-def folders_above(path: str) -> Iterator[str]:
-    """Yield the folders of a path within the project, the innermost first."""
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def write_into_place(project: Path, path: str, content: bytes) -> None:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from storage.exchange.column_names import OUTPUTS
+from storage.exchange.column_names import OUTPUTS, TOPICS
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
     Example,
@@ -19,8 +18,6 @@ from storage.exchange.examples import (
     topic_of,
 )
 
-_TOPICS: Final = ("topic", "category", "subject")
-
 
 class OpenAIChat:
     """`messages` with roles: fine-tuning files, preference pairs and the requests of a batch."""
@@ -29,7 +26,7 @@ class OpenAIChat:
 
     def fits(self, row: Row) -> bool:
         """Whether a row holds the messages of a request."""
-        return messages_of(_request(row).get("messages")) is not None
+        return messages_of(_request(fields_of(row)).get("messages")) is not None
 
     def read(self, row: Row) -> Example:
         """Return the example of a row.
@@ -38,14 +35,13 @@ class OpenAIChat:
             ValueError: It holds no messages that can be read.
         """
         fields = fields_of(row)
-        messages = messages_of(_request(row).get("messages"))
+        messages = messages_of(_request(fields).get("messages"))
         if messages is None:
             raise ValueError("it has no list of messages with role and content")
         reference = _preferred_text(fields.get("preferredoutput"))
         if reference is None and messages[-1]["role"] != "assistant":
             reference = next((fields[name] for name in OUTPUTS if name in fields), None)
-        example = conversation(messages, reference)
-        return _with_labels(example, row)
+        return _with_labels(conversation(messages, reference), fields)
 
 
 class OpenAIEvals:
@@ -64,7 +60,7 @@ class OpenAIEvals:
             ValueError: It has no input or no ideal answer.
         """
         fields = fields_of(row)
-        return example_of(row, fields.get("input"), fields.get("ideal"), has_alternatives=True)
+        return example_of(fields, fields.get("input"), fields.get("ideal"), has_alternatives=True)
 
 
 class ShareGPT:
@@ -90,28 +86,10 @@ class ShareGPT:
         system = fields.get("system")
         if system is not None and messages[0]["role"] != "system":
             messages = ({"role": "system", "content": system}, *messages)
-        return _with_labels(conversation(messages), row)
+        return _with_labels(conversation(messages), fields)
 
 
 def example_of(
-    row: Row, question: object, answer: object | None, *, has_alternatives: bool = False
-) -> Example:
-    """Return an example whose input may be messages.
-
-    Args:
-        row: What holds its tags and its topic.
-        question: Its input.
-        answer: Its reference; None if there is none.
-        has_alternatives: Whether a list of answers means that each of them is right.
-
-    Raises:
-        ValueError: There is no input.
-    """
-    fields = fields_of(row)
-    return example_of_fields(fields, question, answer, has_alternatives=has_alternatives)
-
-
-def example_of_fields(
     fields: Row,
     question: object,
     answer: object | None,
@@ -119,10 +97,10 @@ def example_of_fields(
     has_alternatives: bool = False,
     columns: Mapping[str, object] | None = None,
 ) -> Example:
-    """Return an example whose input may be messages; see `example_of`.
+    """Return an example whose input may be messages.
 
     Args:
-        fields: The row as `fields_of` has it.
+        fields: The row as `fields_of` has it, which holds its tags and its topic.
         question: Its input.
         answer: Its reference; None if there is none.
         has_alternatives: Whether a list of answers means that each of them is right.
@@ -149,9 +127,9 @@ def example_of_fields(
     )
 
 
-def _with_labels(example: Example, row: Row) -> Example:
+def _with_labels(example: Example, fields: Row) -> Example:
     """Return an example with the tags and the topic of its row or of the row's metadata."""
-    tags, topic = _labels(fields_of(row))
+    tags, topic = _labels(fields)
     return replace(example, tags=tags, topic=topic)
 
 
@@ -159,7 +137,7 @@ def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
     metadata = object_of(fields.get("metadata")) if "metadata" in fields else None
     sources = (fields, fields_of(metadata)) if metadata else (fields,)
     tags = next((source["tags"] for source in sources if "tags" in source), None)
-    topics = [source[name] for source in sources for name in _TOPICS if name in source]
+    topics = [source[name] for source in sources for name in TOPICS if name in source]
     return () if tags is None else _tags(tags), topic_of(*topics) if topics else None
 
 
@@ -170,9 +148,8 @@ def _tags(value: object) -> tuple[str, ...]:
     return tags_of(value)
 
 
-def _request(row: Row) -> dict[str, object]:
+def _request(fields: Row) -> Row:
     """Return what holds the messages: the row, a request's body, or a preference's input."""
-    fields = fields_of(row)
     inner = object_of(fields.get("body")) or object_of(fields.get("input"))
     return fields if "messages" in fields else fields_of(inner or {})
 

@@ -232,8 +232,8 @@ def read_json(text: str) -> object:
     """Return the value of JSON text.
 
     Raises:
-        ValueError: It is none, or is nested too deep, or holds a number that JSON does not know or
-            that no reader can hold, or a key twice.
+        ValueError: It is none, is nested too deep, or holds a key twice. Or it holds a number that
+            JSON does not know or that no reader can hold.
     """
     try:
         return JSON_DECODER.decode(text)

@@ -7,18 +7,18 @@ in CSV that we write such text gets a ' before it; a table of our own loses it w
 import csv
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import IO, Final, TextIO, cast
 
-from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
+from storage.exchange.column_names import INPUTS, OUTPUTS, header_of, plain_name
 from storage.exchange.columns import COLUMNS, Row
 from storage.exchange.csv_lines import CsvLines
 from storage.exchange.file_lines import FileLines
-from storage.exchange.limits import LONGEST_CELL, MOST_COLUMNS
+from storage.exchange.limits import LONGEST_CELL
 from storage.exchange.refusals import unusable_table
+from storage.exchange.text_codec import fault_in
 
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
@@ -64,11 +64,10 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
         elif any(cells[len(header) :]):
             yield number, "it has more cells than the table has columns"
         elif any(cells):
-            fault = None if _is_read("".join(cells)) else _byte_fault("".join(cells))
             row = dict(zip(header, cells, strict=False))
             if _is_quoted(row.get("id", "")):
                 row = {name: _read_text(cell) for name, cell in row.items()}
-            yield number, fault or (_without_escapes(row) if ours else row)
+            yield number, fault_in("".join(cells)) or (_without_escapes(row) if ours else row)
 
 
 def _is_quoted(cell: str) -> bool:
@@ -94,42 +93,15 @@ def _title_length(lines: Sequence[str]) -> int:
     return next((place for place, fits in enumerate(is_title) if not fits), 0)
 
 
-def _is_read(text: str) -> bool:
-    """Whether all bytes of a text were UTF-8; much faster than to search it."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _byte_fault(text: str) -> str | None:
-    """Return what is wrong with a row's text where bytes of it are no UTF-8."""
-    match = _UNREAD.search(text)
-    return match and byte_fault(ord(match.group()) - 0xDC00)
-
-
-def byte_fault(byte: int) -> str:
-    """Return what is wrong with a row that holds a byte that is no UTF-8."""
-    return (
-        f"it holds a byte that is no UTF-8 (0x{byte:02x}); save the table as UTF-8, or name its "
-        "encoding, such as windows-1252"
-    )
-
-
 def _header(sample: Sequence[str], declaration: str | None) -> tuple[list[str], str]:
-    """Return the columns' names, and the sign between cells.
-
-    A name that is there several times gets a number, and a column without a name gets its place.
-    """
+    """Return the columns' names, and the sign between cells."""
     delimiter = declaration or _delimiter(sample)
     names = [_UNREAD.sub("\ufffd", name).strip() for name in _first_row(sample, delimiter)]
-    if len(names) > MOST_COLUMNS:
-        raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
+    header = header_of(names)
     twice = [name for name in COLUMNS if [plain_name(own) for own in names].count(name) > 1]
     if twice:
         raise unusable_table(f"the table has the column {twice[0]} more than once")
-    return unique_names(names), delimiter
+    return header, delimiter
 
 
 def _first_row(sample: Sequence[str], delimiter: str) -> list[str]:
@@ -164,17 +136,6 @@ def _least_cells(header: Sequence[str]) -> int:
     plain = [plain_name(name) for name in header]
     places = [place for place, name in enumerate(plain) if name in INPUTS or name in OUTPUTS]
     return 1 + max(places) if places else len(header)
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Return names of columns with a number after each that was there before."""
-    counts: Counter[str] = Counter()
-    unique: list[str] = []
-    for place, name in enumerate(names, start=1):
-        counts[name] += 1
-        number = f"{name} ({counts[name]})" if counts[name] > 1 else name
-        unique.append(number if name else f"column {place}")
-    return unique
 
 
 def csv_header() -> str:

@@ -45,7 +45,7 @@ class Instructions:
             raise ValueError("its instruction is empty")
         parts = [fields["instruction"], *(fields[key] for key in _DETAILS if key in fields)]
         answer = next((fields[key] for key in _ANSWERS if key in fields), None)
-        return example_of(row, "\n\n".join(map(text_of_value, parts)), answer)
+        return example_of(fields, "\n\n".join(map(text_of_value, parts)), answer)
 
 
 class SQuAD:
@@ -111,7 +111,7 @@ class Inspect:
         question, choices = fields.get("input"), list_of(fields.get("choices"))
         if choices and isinstance(question, str):
             question = _with_choices(question, ascii_uppercase, choices)
-        return example_of(row, question, fields.get("target"), has_alternatives=True)
+        return example_of(fields, question, fields.get("target"), has_alternatives=True)
 
 
 def _with_choices(question: str, labels: Sequence[object], choices: Sequence[object]) -> str:
@@ -147,7 +147,7 @@ class MultipleChoice:
                 raise ValueError(f"its answer {answer} is the place of none of its choices")
             answer = labels[answer]
         question = _with_choices(text_of_value(fields["question"]), labels, texts)
-        return example_of(row, question, answer)
+        return example_of(fields, question, answer)
 
 
 class Promptfoo:
@@ -171,7 +171,7 @@ class Promptfoo:
             raise ValueError("it has no vars")
         assertions = [object_of(entry) for entry in list_of(fields.get("assert")) or []]
         values = [entry.get("value") for entry in assertions if entry and _is_exact(entry)]
-        example = _example_of_payloads(row, variables, next(iter(values), None))
+        example = _example_of_payloads(fields, variables, next(iter(values), None))
         return replace(example, is_open=bool(assertions) and not values)
 
 
@@ -244,7 +244,7 @@ class LangfuseItems:
             ValueError: It has no input.
         """
         fields = fields_of(row)
-        return _example_of_payloads(row, fields.get("input"), fields.get("expectedoutput"))
+        return _example_of_payloads(fields, fields.get("input"), fields.get("expectedoutput"))
 
 
 class LangSmithExamples:
@@ -264,7 +264,7 @@ class LangSmithExamples:
             ValueError: It has no inputs.
         """
         fields = fields_of(row)
-        return _example_of_payloads(row, fields.get("inputs"), fields.get("outputs"))
+        return _example_of_payloads(fields, fields.get("inputs"), fields.get("outputs"))
 
 
 def row_keys(row: Row) -> set[str]:
@@ -272,13 +272,13 @@ def row_keys(row: Row) -> set[str]:
     return set(fields_of(dict.fromkeys(row, True)))
 
 
-def _example_of_payloads(row: Row, question: object, answer: object | None) -> Example:
+def _example_of_payloads(fields: Row, question: object, answer: object | None) -> Example:
     """Return an example of objects by the names of variables; one with one member stands for it.
 
     Raises:
         ValueError: There is no input.
     """
-    example = example_of(row, _payload(question), _payload(answer))
+    example = example_of(fields, _payload(question), _payload(answer))
     return replace(
         example,
         whole_input=None if example.messages else object_of(question),

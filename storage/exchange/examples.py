@@ -10,6 +10,7 @@ from typing import Final, cast
 from storage.exchange.column_names import plain_name
 from storage.exchange.columns import Row, read_json
 from storage.records import Usage
+from storage.records.run import COMPLETE
 from storage.text.excerpts import excerpt
 
 Message = Mapping[str, object]
@@ -101,7 +102,7 @@ class AnswerRecord:
     rating: float | None = None
     is_thumb: bool = False
     feedback: tuple[str, ...] = ()
-    state: str = "complete"
+    state: str = COMPLETE
     properties: Mapping[str, str | int | float] = field(
         default_factory=dict[str, str | int | float]
     )

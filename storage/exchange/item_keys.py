@@ -5,7 +5,6 @@ Of each item only two numbers are kept, so that a table of any length fits into 
 
 import json
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -57,11 +56,6 @@ class ItemKeys:
         if other == answer or not answer or (question, answer) in self.pairs:
             return Standing.REPEAT
         return Standing.CONTRADICTION
-
-    def add_all(self, items: Iterable[tuple[int, int]]) -> None:
-        """Add items that may contradict each other."""
-        for question, answer in items:
-            self.add(question, answer)
 
 
 def key_of(value: object) -> int:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, cast
 
@@ -24,8 +25,8 @@ ALTERNATIVES: Final = "other_right_outputs"
 """Where an output's source holds other outputs that are right as well, as a JSON list."""
 ADAPTER: Final = "import"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
-_TYPES: Final = frozenset({"integer", "number", "boolean", "array", "object"})
-"""Types of a schema that text in a cell may stand for."""
+_TYPES: Final = ("integer", "number", "boolean", "array", "object")
+"""Types of a schema that text in a cell may stand for; a schema may name a list of types."""
 _UNKNOWN: Final = "unknown"
 _ID_DIGITS: Final = 12
 
@@ -108,17 +109,24 @@ class RecordMaker:
         if example.is_assembled and self.task.output_json_schema is not None:
             output = _as_structured(output, self.task.output_json_schema)
         output_text = _part_text("output", output, document, self.task.output_json_schema)
-        row = _row_of(example, input_text, output_text, self.origin.tags)
         record = _record_of(example)
         if record.state != COMPLETE and not self.is_answer(example):
             raise ValueError(f"its answer is {record.state}, so it is no right output")
         original_id = record.id or _text(example.columns.get("id"))
         key = self._key(example, (input_text, output_text), original_id, place)
+        row = {
+            **_row_of(example, record),
+            "input": input_text,
+            "output": output_text,
+            "tags": list(self._tags(example)),
+        }
         run = run_of(row, id_from(key), self._run_sources(example, record))
-        is_ours = original_id is not None and len(original_id) == _ID_DIGITS
-        return NewItem(
-            self._new_record(run), record.feedback, original_id if is_ours and original_id else None
-        )
+        own_id = original_id if original_id and len(original_id) == _ID_DIGITS else None
+        return NewItem(self._new_record(run), record.feedback, own_id)
+
+    def _tags(self, example: Example) -> tuple[str, ...]:
+        """Return the tags of an example and those of all, each once."""
+        return tuple(dict.fromkeys((*example.tags, *self.origin.tags)))
 
     def _key(
         self, example: Example, texts: tuple[str, str], original_id: str | None, place: int
@@ -171,11 +179,9 @@ class RecordMaker:
 
     def _eval_input(self, example: Example, text: str) -> EvalInput:
         key = json.dumps([self.task.id, "input", text]).encode()
-        tags = tuple(dict.fromkeys((*example.tags, *self.origin.tags)))
         try:
-            return EvalInput(
-                id=id_from(key), data=SingleTurnData(user_message=UserMessage(text=text)), tags=tags
-            )
+            data = SingleTurnData(user_message=UserMessage(text=text))
+            return EvalInput(id=id_from(key), data=data, tags=self._tags(example))
         except ValidationError as error:
             raise ValueError(first_fault(error)) from error
 
@@ -217,8 +223,8 @@ def id_from(content: bytes) -> str:
     return f"{int.from_bytes(digest, 'big') % 10**_ID_DIGITS:0{_ID_DIGITS}}"
 
 
-def _row_of(example: Example, input_text: str, output_text: str, tags: tuple[str, ...]) -> Row:
-    record = example.record or AnswerRecord()
+def _row_of(example: Example, record: AnswerRecord) -> Row:
+    """Return our columns of an example but for its input, its output and its tags."""
     of_record = {
         "created_at": record.created_at,
         "usage": record.usage,
@@ -230,9 +236,6 @@ def _row_of(example: Example, input_text: str, output_text: str, tags: tuple[str
     return {
         **example.columns,
         **{name: value for name, value in of_record.items() if value is not None},
-        "input": input_text,
-        "output": output_text,
-        "tags": list(dict.fromkeys((*example.tags, *tags))),
     }
 
 
@@ -264,6 +267,7 @@ def _part_text(
     return value
 
 
+@lru_cache(maxsize=16)
 def _properties(schema_text: str) -> Mapping[str, object]:
     schema: object = json.loads(schema_text)
     properties: object = cast("dict[str, object]", schema).get("properties")
@@ -289,13 +293,7 @@ def _as_structured(value: object, schema_text: str) -> object:
 
 def _value_of_type(value: object, schema: object) -> object:
     kind = cast("dict[str, object]", schema).get("type") if isinstance(schema, dict) else None
-    if not isinstance(value, str) or kind not in (
-        "integer",
-        "number",
-        "boolean",
-        "array",
-        "object",
-    ):
+    if not isinstance(value, str) or kind not in _TYPES:
         return value
     try:
         document = read_json(value.strip().lower() if kind == "boolean" else value.strip())

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import IO, Final, Literal, TextIO, cast
 
 from storage.exchange.columns import JSON_DECODER, Row, read_json
-from storage.exchange.csv_tables import byte_fault
 from storage.exchange.limits import DEEPEST, LARGEST_DOCUMENT, LONGEST_LINE
 from storage.exchange.refusals import unusable_table
+from storage.exchange.text_codec import byte_fault, fault_in
 
 JsonForm = Literal["lines", "list", "document"]
 
@@ -21,19 +21,20 @@ _LINE_ENDS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """Characters that some readers of lines take for the end of one, and how JSON escapes them."""
 
 
-def json_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]:
+def json_rows(file: IO[bytes], form: JsonForm, begin: int = 0) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, or what is wrong with it.
 
     Numbers are those of lines if each line is a row, else those of rows.
 
     Args:
         file: UTF-8 text.
+        form: See `json_form`; to tell it may take as long as to read all rows.
         begin: The byte that the text begins at.
 
     Raises:
         Refusal: It begins like a list or a document, and is none.
     """
-    match json_form(file, begin):
+    match form:
         case "list":
             yield from _list_entries(file, begin)
         case "document":
@@ -103,7 +104,7 @@ def _document_entries(file: IO[bytes], begin: int) -> Iterator[Row | str]:
         entry = _entry(text, place)
         if entry is None:
             raise unusable_table(f"it is no JSON ({_fault(text[place:])})")
-        yield _byte_fault(text[place : entry[1]]) or _object(entry[0])
+        yield fault_in(text[place : entry[1]]) or _object(entry[0])
         place = _after_space(text, entry[1])
 
 
@@ -123,7 +124,7 @@ def _list_entries(file: IO[bytes], begin: int) -> Iterator[tuple[int, Row | str]
             if entry is None:
                 raise unusable_table(f"it is no list of JSON objects ({_fault(text[place:])})")
             number += 1
-            yield number, _byte_fault(text[place : entry[1]]) or _object(entry[0])
+            yield number, fault_in(text[place : entry[1]]) or _object(entry[0])
             place = entry[1]
             continue
         part = file.read(max(_CHUNK, len(text) - place))
@@ -154,14 +155,6 @@ def _after_space(text: str, place: int) -> int:
 def _text(content: bytes) -> str:
     """Return text; a byte that is no UTF-8 becomes a lone surrogate and is named with its row."""
     return content.decode("utf-8", "surrogateescape")
-
-
-def _byte_fault(text: str) -> str | None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return byte_fault(ord(text[error.start]) & 0xFF)
-    return None
 
 
 def _object(value: object, *, may_be_deep: bool = True) -> Row | str:

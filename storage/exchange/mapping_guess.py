@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.exchange.column_map import OTHER_COLUMNS, ColumnMapping
-from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
+from storage.exchange.column_names import INPUTS, OUTPUTS, TOPICS, plain_name
 
 _OF_SHAPES: Final[Mapping[str, tuple[str, str | None]]] = {
     "OpenAI chat messages": ("messages", None),
@@ -18,7 +18,6 @@ _OF_SHAPES: Final[Mapping[str, tuple[str, str | None]]] = {
     "LangSmith examples": ("inputs", "outputs"),
 }
 """The mapping that comes nearest to what a shape reads; shapes read more than a mapping can."""
-_TOPICS: Final = ("topic", "category", "subject")
 
 
 def mapping_guess(shape: str | None, columns: Sequence[str]) -> ColumnMapping | None:
@@ -45,7 +44,7 @@ def mapping_guess(shape: str | None, columns: Sequence[str]) -> ColumnMapping | 
         question,
         answer,
         by_name.get("tags"),
-        next((by_name[name] for name in _TOPICS if name in by_name), None),
+        next((by_name[name] for name in TOPICS if name in by_name), None),
         {
             name: by_name[plain_name(name)]
             for name in OTHER_COLUMNS

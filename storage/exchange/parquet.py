@@ -11,9 +11,8 @@ from types import ModuleType
 from typing import IO, Final, cast
 
 from storage.errors import Refusal
+from storage.exchange.column_names import header_of
 from storage.exchange.columns import COLUMNS, Kind, Row
-from storage.exchange.csv_tables import unique_names
-from storage.exchange.limits import MOST_COLUMNS
 from storage.exchange.refusals import unusable_table
 
 _ROWS = 2000
@@ -91,9 +90,7 @@ def parquet_rows(file: IO[bytes]) -> Iterator[tuple[int, Row | str]]:
     arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     try:
         table = parquet.ParquetFile(arrow.PythonFile(file, mode="r"))
-        names = unique_names([name.strip() for name in table.schema_arrow.names])
-        if len(names) > MOST_COLUMNS:
-            raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
+        names = header_of([name.strip() for name in table.schema_arrow.names])
         number = 0
         for batch in table.iter_batches(_ROWS):
             for row in _plain(arrow, batch):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from storage.exchange.chat_shapes import OpenAIChat, OpenAIEvals, ShareGPT, example_of_fields
+from storage.exchange.chat_shapes import OpenAIChat, OpenAIEvals, ShareGPT, example_of
 from storage.exchange.column_map import OTHER_COLUMNS
 from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
 from storage.exchange.columns import Row
@@ -66,7 +66,7 @@ class UsualColumns:
         question = next((fields[key] for key in INPUTS if key in fields), None)
         answer = next((fields[key] for key in OUTPUTS if key in fields), None)
         columns = {name: fields[key] for key, name in _OUR_COLUMNS.items() if key in fields}
-        return example_of_fields(fields, question, answer, columns=columns)
+        return example_of(fields, question, answer, columns=columns)
 
 
 def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:

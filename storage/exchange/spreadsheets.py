@@ -15,14 +15,12 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from zipfile import BadZipFile, ZipFile
 
 from storage.errors import Refusal
-from storage.exchange.column_names import INPUTS, plain_name
+from storage.exchange.column_names import INPUTS, header_of, plain_name
 from storage.exchange.columns import Row
-from storage.exchange.csv_tables import unique_names
 from storage.exchange.limits import (
     LARGEST_PART,
     LARGEST_SHEET,
     LONGEST_CELL,
-    MOST_COLUMNS,
     MOST_PARTS,
     MOST_ROWS,
 )
@@ -42,16 +40,6 @@ _ERROR: Final = "e"
 _FORMULA: Final = "f"
 _FAULTS: Final = (BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, SyntaxError)
 """What openpyxl raises for a file that is none, or is broken; a fault of XML is a SyntaxError."""
-
-
-def sheet_names(file: IO[bytes]) -> list[str]:
-    """Return the names of a spreadsheet's sheets.
-
-    Raises:
-        Refusal: It is no spreadsheet that can be read.
-    """
-    with _workbook(file, has_results=True) as workbook:
-        return list(workbook.sheetnames)
 
 
 def spreadsheet_rows(file: IO[bytes], sheet: str | None = None) -> Iterator[tuple[int, Row | str]]:
@@ -181,9 +169,7 @@ def _header(cells: "Cells") -> list[str]:
     names = ["" if cell.value is None else str(cell.value).strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
-    if len(names) > MOST_COLUMNS:
-        raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
-    return unique_names(names)
+    return header_of(names)
 
 
 def _row(

@@ -150,8 +150,10 @@ def _source(file: IO[bytes], name: str, options: TableOptions) -> Generator[Tabl
             if form == "csv":
                 yield TableSource(name, digest, partial(csv_rows, text, begin), "line", guess)
             else:
-                unit: Unit = "line" if json_form(text, begin) == "lines" else "row"
-                yield TableSource(name, digest, partial(json_rows, text, begin), unit, guess)
+                form_of_json = json_form(text, begin)
+                unit: Unit = "line" if form_of_json == "lines" else "row"
+                rows = partial(json_rows, text, form_of_json, begin)
+                yield TableSource(name, digest, rows, unit, guess)
 
 
 def _copy_rows(rows: Rows, copy: IO[bytes]) -> None:

@@ -1,5 +1,6 @@
 """Where each kind of record lies: its parent's kind and the folder within the parent's folder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -104,6 +105,12 @@ def place_at(folder: PurePosixPath) -> Place | None:
 def folder_of(path: str) -> PurePosixPath:
     """Return the folder, within the project, of the record in this file."""
     return PurePosixPath(path).parent
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """Yield the folders of a path within the project, the innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def id_in(file: PurePosixPath) -> str:

@@ -1,6 +1,6 @@
 """Quick acceptance of values by flat schemas: an object of texts, numbers and choices.
 
-jsonschema takes a tenth of a millisecond for the answer of a judge, which is most of what a check
+jsonschema takes a tenth of a millisecond for the answer of a judge. That is most of what a check
 needs to say that all is well. What is not accepted here is checked by it, and it words the problem.
 """
 

@@ -19,7 +19,9 @@ LARGEST_NUMBER: Final = 2**31 - 1
 SAMPLE: Final = "sample"
 """The property of an output's source that says which of several outputs of its item it is."""
 ANSWER_STATE: Final = "answer_state"
-"""The property of an output's source that says whether a model's answer is complete."""
+"""The property of an output's source that says the state of a model's answer."""
+COMPLETE: Final = "complete"
+"""The state of an answer that was neither truncated nor refused nor empty."""
 TOPIC: Final = "topic_path"
 """The property of an input's source that holds its topic, as Kiln has it."""
 _ONLY_FOR = {
@@ -28,10 +30,6 @@ _ONLY_FOR = {
     "created_by": "human",
     "file_name": "file_import",
 }
-
-
-COMPLETE: Final = "complete"
-"""The state of an answer that was neither truncated nor refused nor empty."""
 
 
 class DataSource(Part):

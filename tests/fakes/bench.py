@@ -19,7 +19,7 @@ from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
-from storage import Project, ProjectStore, Task
+from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
 
 Answer = Callable[[ModelRequest], str | ModelAnswer]
 
@@ -81,6 +81,20 @@ class Bench:
             json.dumps({"project": self.folder, "eval": "Right", **arguments})
         )
         return call
+
+    async def add_items(self, right_outputs: Mapping[str, str]) -> None:
+        """Add items to the eval "Right", with the outputs that a person gave for their inputs."""
+        person = DataSource(type="human", properties={"created_by": "ann"})
+        async with self.store.transaction() as change:
+            for task_input, right_output in right_outputs.items():
+                output = TaskOutput(output=right_output, source=person)
+                run = TaskRun(input=task_input, output=output, tags=("eval_right",))
+                change.save(run, parent=self.task)
+
+    async def generated_runs(self) -> list[TaskRun]:
+        """Return the runs that evals made."""
+        runs = await self.store.children(self.task, TaskRun)
+        return [run for run in runs if run.eval_source]
 
     async def config(self, name: str, prompt: str, model: str | None = None) -> str:
         run_config: dict[str, JsonValue] = {"name": name, "prompt": prompt}

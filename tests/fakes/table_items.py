@@ -1,5 +1,7 @@
 """Tables as the items that they become, without a dataset to compare with."""
 
+from collections.abc import Sequence
+
 from storage import DataSource, Task
 from storage.exchange import (
     BadRow,
@@ -14,7 +16,9 @@ from storage.exchange import (
     example_table,
     survey_of,
 )
+from storage.exchange.columns import Row
 from storage.exchange.examples import Example
+from storage.exchange.traces import examples_of_traces, trace_format_of
 
 
 def origin_of(name: str, digest: bytes) -> ItemOrigin:
@@ -45,3 +49,15 @@ def item_table(source: TableSource, task: Task, mapping: ColumnMapping | None = 
     maker = RecordMaker(task, origin_of(source.file_name, source.digest))
     survey = survey_of(examples, maker)
     return ItemTable(examples, maker, ItemKeys(), Contradictions.ALL, survey)
+
+
+def examples_and_faults(
+    rows: Sequence[Row | str], rating: str | None = None
+) -> tuple[list[Example], list[tuple[int, str]]]:
+    """Return the examples of the traces in rows, and each bad row's number with its reason."""
+    form = trace_format_of([row for row in rows if not isinstance(row, str)])
+    assert form is not None
+    results = list(examples_of_traces(enumerate(rows, start=1), form, rating))
+    examples = [result for _, result in results if isinstance(result, Example)]
+    bad = [(row.number, row.reason) for _, row in results if isinstance(row, BadRow)]
+    return examples, bad

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -59,7 +60,9 @@ class Finding:
 async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
     """Return what was seen of each part; nothing is changed but the daemon's start."""
     findings = [
-        Finding("program", Health.GOOD, f"kiln-mcp {__version__} on Python {_python()}"),
+        Finding(
+            "program", Health.GOOD, f"kiln-mcp {__version__} on Python {platform.python_version()}"
+        ),
         await anyio.to_thread.run_sync(examine_home, settings.home),
         await _examine_daemon(),
         await _examine_default_model(settings),
@@ -181,7 +184,3 @@ def _version_of(program: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return run.stdout.strip().splitlines()[0] if run.stdout.strip() else None
-
-
-def _python() -> str:
-    return ".".join(map(str, sys.version_info[:3]))

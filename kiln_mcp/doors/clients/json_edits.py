@@ -118,19 +118,13 @@ def without_value(text: str, path: Sequence[str]) -> str:
         return text[: member.start] + text[holder.members[position + 1].start :]
     if position:
         previous = holder.members[position - 1]
-        comma = _SPACE.match(text, previous.end)
-        after_comma = (comma.end() if comma else previous.end) + 1
+        comma = _skip_space(text, previous.end)
         if not holder.has_last_comma:
-            return (
-                text[: after_comma - 1]
-                + text[after_comma : _line_start(text, member)]
-                + (text[member.end :])
-            )
-        end = _SPACE.match(text, member.end)
-        return text[: _line_start(text, member)] + text[(end.end() if end else member.end) + 1 :]
+            start = _line_start(text, member)
+            return text[:comma] + text[comma + 1 : start] + text[member.end :]
     end = member.end
-    if holder.has_last_comma and (comma := _SPACE.match(text, end)):
-        end = comma.end() + 1
+    if holder.has_last_comma:
+        end = _skip_space(text, end) + 1
     return text[: _line_start(text, member)] + text[end:]
 
 
@@ -160,8 +154,8 @@ def _with_member(text: str, holder: _Object, key: str, value: JsonValue) -> str:
         return text[: holder.start] + body + text[holder.end :]
     last = holder.members[-1]
     place = last.end
-    if holder.has_last_comma and (comma := _SPACE.match(text, place)):
-        place = comma.end() + 1
+    if holder.has_last_comma:
+        place = _skip_space(text, place) + 1
         return f"{text[:place]}{newline}{indentation}{entry},{text[place:]}"
     return f"{text[:place]},{newline}{indentation}{entry}{text[place:]}"
 
@@ -193,12 +187,11 @@ def _plain(text: str) -> str:
     place = 0
     while place < len(text):
         string = _STRING.match(text, place)
-        space = _SPACE.match(text, place)
         if string:
             parts.append(string[0])
             place = string.end()
-        elif space and space.end() > place:
-            place = space.end()
+        elif (end := _skip_space(text, place)) > place:
+            place = end
         elif text[place] == "," and _next_closes(text, place + 1):
             place += 1
         else:
@@ -208,9 +201,14 @@ def _plain(text: str) -> str:
 
 
 def _next_closes(text: str, place: int) -> bool:
-    space = _SPACE.match(text, place)
-    place = space.end() if space else place
+    place = _skip_space(text, place)
     return text[place : place + 1] in {"}", "]"}
+
+
+def _skip_space(text: str, place: int) -> int:
+    """Return where the white space and the comments that begin here end."""
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
 
 
 class _Scanner:
@@ -294,8 +292,7 @@ class _Scanner:
         return place + 1
 
     def _space(self, place: int) -> int:
-        match = _SPACE.match(self._text, place)
-        return match.end() if match else place
+        return _skip_space(self._text, place)
 
     def _enter(self, place: int) -> None:
         self._depth += 1

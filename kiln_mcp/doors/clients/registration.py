@@ -18,11 +18,10 @@ from tomlkit.items import Table
 
 from kiln_mcp.doors.clients.client_files import SERVER, ClientFile, Launch
 from kiln_mcp.doors.clients.json_edits import NotJson, value_at, with_value, without_value
-from storage.atomic_write import write_atomically
+from kiln_mcp.home import write_private
 from storage.errors import Refusal
 
 LARGEST_FILE: Final = 16 * 2**20
-_NEW_FILE: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class FileChange:
 
         Raises:
             Refusal: Another program has changed it since it was read.
-            storage.errors.WriteError: The disk refused; nothing was changed.
+            OSError: The disk refused; nothing was changed.
         """
         if _read(self.path) != self.old_content:
             raise Refusal(
@@ -72,30 +71,28 @@ class FileChange:
                 path=self.path,
                 title=self.client.title,
             )
-        backup = None
-        mode = _NEW_FILE
-        if self.old_content is not None:
-            mode = stat.S_IMODE(self.path.stat().st_mode)
-            backup = self._backup_path()
-            write_atomically(backup, self.old_content)
-            backup.chmod(mode)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, self.new_content)
-        self.path.chmod(mode)
+        if self.old_content is None:
+            _replace(self.path, self.new_content)
+            return None
+        rights = stat.S_IMODE(self.path.stat().st_mode)
+        backup = self._backup_path()
+        _replace(backup, self.old_content, rights)
+        _replace(self.path, self.new_content, rights)
         return backup
 
     def restore(self) -> None:
         """Write the file back as it was before, if nobody has changed it since.
 
         Raises:
-            storage.errors.WriteError: The disk refused.
+            OSError: The disk refused.
         """
         if _read(self.path) != self.new_content:
             return
         if self.old_content is None:
             self.path.unlink()
         else:
-            write_atomically(self.path, self.old_content)
+            _replace(self.path, self.old_content, stat.S_IMODE(self.path.stat().st_mode))
 
     def _backup_path(self) -> Path:
         time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -176,6 +173,19 @@ def _change(client: ClientFile, edit: Callable[[str], str]) -> FileChange:
             path=path,
         ) from error
     return FileChange(client, path, old_content, new_text.encode())
+
+
+def _replace(path: Path, content: bytes, rights: int | None = None) -> None:
+    """Write a file whole; it may hold keys of others, so it is never open to more people.
+
+    Args:
+        path: The file.
+        content: Its bytes.
+        rights: Who may use it; None for its person alone.
+    """
+    write_private(path, content)
+    if rights is not None:
+        path.chmod(rights)
 
 
 def _read(path: Path) -> bytes | None:

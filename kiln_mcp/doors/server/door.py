@@ -20,13 +20,13 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_subscriptions import JobWatch
 from kiln_mcp.doors.server.prompts import get_prompt, list_prompts
 from kiln_mcp.doors.server.resources import Pages
-from kiln_mcp.doors.server.skills import install_skills
+from kiln_mcp.doors.server.skills import TTL_MS, install_skills
 from kiln_mcp.doors.server.tasks import JobTasks
 from kiln_mcp.workbench.workspace import Workspace
 
 CACHE_HINTS: Final[Mapping[CacheableMethod, CacheHint]] = dict.fromkeys(
     ("server/discover", "tools/list", "prompts/list", "resources/templates/list"),
-    CacheHint(ttl_ms=5 * 60_000, scope="public"),
+    CacheHint(ttl_ms=TTL_MS, scope="public"),
 )
 """What is the same for all clients until the daemon of another version starts."""
 

@@ -22,6 +22,7 @@ SKILLS: Final = "io.modelcontextprotocol/skills"
 SCHEME: Final = "skill://"
 MIME_TYPE: Final = "text/markdown"
 TTL_MS: Final = 5 * 60_000
+"""How long clients may keep a list that changes with the server's version alone."""
 
 
 class SkillParams(types.RequestParams):

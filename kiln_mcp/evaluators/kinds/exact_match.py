@@ -11,11 +11,9 @@ from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
-    as_scores,
     properties_of,
 )
 from kiln_mcp.evaluators.field_scores import score_names, scores_of
-from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.evaluators.schema_parts import field_paths, is_object_schema
 from kiln_mcp.evaluators.text_comparison import json_text, quote
 from kiln_mcp.evaluators.value_comparison import compare_values, structure
@@ -40,7 +38,7 @@ class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
         """Return the outermost fields of the task's output, if whole outputs are compared."""
         if self.value_expression or self.reference_key is None:
             return {}
-        names = [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
+        names = _outermost_fields(task)
         return score_names(names) if 1 < len(names) <= MOST_FIELD_SCORES else {}
 
     def check_fields(self, task: Task) -> None:
@@ -49,7 +47,7 @@ class ExactMatchDefinition(ExactMatch, EvaluatorDefinition):
         Raises:
             InvalidValue: There is one.
         """
-        names = list(dict.fromkeys(path[0] for path in field_paths(output_schema(task))))
+        names = _outermost_fields(task)
         rules = None if self.value_expression else self.comparison
         if rules is None or not names:
             return
@@ -85,11 +83,7 @@ class ExactMatchEvaluator:
         if isinstance(pair, Skipped):
             return pair
         if isinstance(pair, CheckResult):
-            return Evaluation(
-                as_scores(binary_scores(output_scores, passed=False)),
-                pair.detail,
-                is_unread=pair.is_unread,
-            )
+            return pair.as_evaluation(output_scores)
         schema = None if settings.value_expression else output_schema(context.task)
         if is_object_schema(schema) and not isinstance(
             structure(pair.expected, is_json=True), dict
@@ -108,6 +102,10 @@ class ExactMatchEvaluator:
             is_case_sensitive=settings.case_sensitive,
         )
         return Evaluation(scores_of(comparison, output_scores, schema), comparison.detail)
+
+
+def _outermost_fields(task: Task) -> list[str]:
+    return [path[0] for path in field_paths(output_schema(task)) if len(path) == 1]
 
 
 def _open(record: EvalConfig) -> ExactMatchEvaluator:

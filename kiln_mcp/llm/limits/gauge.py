@@ -62,12 +62,7 @@ class Gauge:
         if not self._calls:
             return ""
         own, width = self.in_flight, self.width
-        other_calls = (
-            sum(
-                rate_limiter.in_flight
-                for rate_limiter in {rate_limiter for rate_limiter, _ in self._calls}
-            )
-            - own
-        )
+        servers = {server for server, _ in self._calls}
+        other_calls = sum(server.in_flight for server in servers) - own
         rest = f", and {other_calls} of other jobs" if other_calls > 0 else ""
         return f"{own}{f' of {width}' if width < UNLIMITED else ''} calls in flight{rest}."

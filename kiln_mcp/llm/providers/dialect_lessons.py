@@ -12,6 +12,7 @@ from typing import Final
 
 from kiln_mcp.llm.messages import ModelRequest
 from kiln_mcp.llm.providers.dialect import Dialect
+from kiln_mcp.llm.providers.http_errors import is_overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,6 @@ _WINDOW: Final = _pattern(
     r"context length (?:is|of) (?:only )?(\d{1,8})"
     r"|tokens`? \+ `?max_new_tokens`? must be <= (\d{1,8})"
 )
-_OVERFLOW: Final = _pattern(r"context (?:length|size|window)|maximum context")
 _SMALLEST_ANSWER: Final = 64
 """Tokens; fewer hold no answer worth asking for."""
 SENTENCES: Final = (
@@ -228,7 +228,7 @@ def lesson_of(
         streams: Whether a stream was asked for.
     """
     window = _WINDOW.search(refusal)
-    if window is not None or _OVERFLOW.search(refusal):
+    if window is not None or is_overflow(refusal):
         return _half_of(window, dialect.longest(request))
     largest = _LARGEST.search(refusal)
     if largest is not None:

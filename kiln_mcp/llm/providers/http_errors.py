@@ -68,12 +68,17 @@ def refusal(
             return ServerFailure(model, message, wait)
         case 429:
             return TooManyRequests(model, message, wait)
-        case _ if any(words in message.lower() for words in _OVERFLOW):  # 500 on some servers
+        case _ if is_overflow(message):  # 500 on some servers
             return ContextOverflow(model, message)
         case _ if status >= 500:  # also of a gateway: the server behind it may have answered
             return ServerFailure(model, message, wait, is_unanswered=True)
         case _:
             return RejectedRequest(model, message)
+
+
+def is_overflow(message: str) -> bool:
+    """Return whether a refusal says that the request is too long for the model."""
+    return any(words in message.lower() for words in _OVERFLOW)
 
 
 def is_out_of_credit(status: int, message: str) -> bool:

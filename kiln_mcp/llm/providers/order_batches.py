@@ -50,13 +50,6 @@ class OrderBatch:
             no marker.
     """
 
-    def messages_with(self, text: str | None) -> tuple[Message, ...]:
-        """Return the messages of the order with this text."""
-        if text is None:
-            return self.frame
-        *earlier, last = self.frame
-        return (*earlier, replace(last, content=last.content.replace(MARKER, text)))
-
     frame: tuple[Message, ...]
     schema: JsonSchema | None
     choices: tuple[str, ...]
@@ -68,14 +61,22 @@ class OrderBatch:
         schema = 0 if self.schema is None else len(json.dumps(self.schema))
         return schema + sum(map(len, self.choices)) + sum(len(m.content) for m in self.frame)
 
+    def messages_with(self, text: str | None) -> tuple[Message, ...]:
+        """Return the messages of the order with this text."""
+        if text is None:
+            return self.frame
+        *earlier, last = self.frame
+        return (*earlier, replace(last, content=last.content.replace(MARKER, text)))
+
 
 def batches_of(orders: Iterable[WorkOrder]) -> tuple[OrderBatch, ...]:
     """Put orders together that differ in their last message only, in the order of the first."""
     groups: dict[str, list[WorkOrder]] = {}
     for order in orders:
         earlier = [(message.role, message.content) for message in order.messages[:-1]]
-        last_role = order.messages[-1].role if order.messages else ""
-        key = json.dumps([earlier, last_role, order.schema, order.choices], sort_keys=True)
+        key = json.dumps(
+            [earlier, order.messages[-1].role, order.schema, order.choices], sort_keys=True
+        )
         groups.setdefault(key, []).append(order)
     return tuple(_batch(group) for group in groups.values())
 
@@ -101,14 +102,13 @@ def within_size(batches: Iterable[OrderBatch], size: int) -> tuple[OrderBatch, .
 
 def _batch(orders: Sequence[WorkOrder]) -> OrderBatch:
     first = orders[0]
-    texts = [order.messages[-1].content if order.messages else "" for order in orders]
-    start, end = _common_ends(texts)
-    ends = len(start), len(end)
-    middles = [text[ends[0] : len(text) - ends[1]] for text in texts]
     if len(orders) == 1:
         return OrderBatch(first.messages, first.schema, first.choices, ((first.id, None),))
+    texts = [order.messages[-1].content for order in orders]
+    start, end = _common_ends(texts)
     if MARKER in start + end:  # it would be taken for the item's place
-        start, end, middles = "", "", texts
+        start = end = ""
+    middles = [text[len(start) : len(text) - len(end)] for text in texts]
     frame = (*first.messages[:-1], replace(first.messages[-1], content=f"{start}{MARKER}{end}"))
     items = tuple((order.id, text) for order, text in zip(orders, middles, strict=True))
     return OrderBatch(frame, first.schema, first.choices, items)

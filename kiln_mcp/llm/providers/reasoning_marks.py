@@ -264,8 +264,10 @@ def _margin(text: str) -> int:
 def _overlap(text: str, marks: tuple[str, ...]) -> int:
     """Return how many characters at the end of a text may begin one of some marks."""
     longest = max(map(len, marks)) - 1
+    lower_marks = [mark.lower() for mark in marks]
     for length in range(min(longest, len(text)), 0, -1):
-        if any(mark.lower().startswith(text[-length:].lower()) for mark in marks):
+        end = text[-length:].lower()
+        if any(mark.startswith(end) for mark in lower_marks):
             return length
     return 0
 

@@ -216,7 +216,7 @@ class WorkOrders:
         return await self._run(lambda sql: str(sql.execute(_ADD, row).fetchone()[0]))
 
     async def take(
-        self, size: int = 1, lease: Lease = NO_LEASE, asker: str = "*"
+        self, size: int = 1, lease: Lease = NO_LEASE, asker: str = "*", count: int = MOST_ORDERS
     ) -> tuple[OrderBatch, ...]:
         """Take the oldest open orders, those that the client has already first.
 
@@ -224,6 +224,7 @@ class WorkOrders:
             size: The most characters of all orders together; one order is taken in any case.
             lease: Which client takes them, and for how long.
             asker: Whose orders; may hold `*` as in file names.
+            count: The most orders.
         """
         now_s = self._clock()
         row: dict[str, str | float] = {
@@ -231,7 +232,7 @@ class WorkOrders:
             "until": now_s + lease.seconds,
             "taker": lease.taker,
             "asker": asker,
-            "most": MOST_ORDERS,
+            "most": count,
         }
 
         def work(sql: sqlite3.Connection) -> tuple[OrderBatch, ...]:
@@ -273,22 +274,26 @@ class WorkOrders:
         return _order(order_id, record[0], record[1])
 
     async def answer(self, order_id: str, text: str) -> str | None:
-        """Answer an order; return why the answer cannot be used, None if it is accepted.
-
-        An order whose answers cannot be used is open again, until `MOST_ATTEMPTS` have failed.
+        """Answer the order of this id, as `answer_order` does.
 
         Raises:
             UnknownOrder: No open order has this id.
         """
-        order = await self.find(order_id)
+        return await self.answer_order(await self.find(order_id), text)
+
+    async def answer_order(self, order: WorkOrder, text: str) -> str | None:
+        """Answer an order; return why the answer cannot be used, None if it is accepted.
+
+        An order whose answers cannot be used is open again, until `MOST_ATTEMPTS` have failed.
+        """
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
         _, problem = await fit(ModelAnswer(text), request)
         if problem is None and not text.strip():
             problem = "the answer is empty"
         if problem is None:
-            row = {"id": order_id, "answer": text}
+            row = {"id": order.id, "answer": text}
             await self._run(lambda sql: sql.execute(_ANSWER, row))
-        elif await self._refuse(order_id, text, problem) < MOST_ATTEMPTS:
+        elif await self._refuse(order.id, text, problem) < MOST_ATTEMPTS:
             return problem
         self._answer_event.set()
         self._answer_event = anyio.Event()

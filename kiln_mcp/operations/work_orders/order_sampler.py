@@ -45,7 +45,7 @@ class OrderSampler:
         taker = f"{self._workspace.client} sampling {self._asker} {number}"
         try:
             while not self.has_stopped:
-                batches = await orders.take(1, Lease(taker), self._asker)
+                batches = await orders.take(lease=Lease(taker), asker=self._asker, count=1)
                 if not batches:
                     await anyio.sleep(self._workspace.settings.poll_s)
                 for batch in batches:

@@ -89,10 +89,10 @@ async def answer_work_orders(
     for item in answers:
         try:
             order = await workspace.engine.orders.find(item.id)
-            problem = await workspace.engine.orders.answer(item.id, item.answer)
         except UnknownOrder as error:  # the other answers still count
             problems.append(OrderProblem(id=item.id, problem=str(error)))
             continue
+        problem = await workspace.engine.orders.answer_order(order, item.answer)
         askers[order.asker] = None
         accepted += problem is None
         if problem is not None:

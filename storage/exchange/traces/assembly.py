@@ -1,6 +1,5 @@
 """A trace's spans as one example: what its root was asked, and what it answered."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from storage.exchange.traces.payloads import (
 from storage.exchange.traces.spans import Feedback, Message, Span, moment_of
 from storage.exchange.traces.user_feedback import feedback_properties, rating_of, thumb_tags
 from storage.records import Usage
+from storage.records.run import COMPLETE
 
 MOST_SPANS: Final = 20_000
 MOST_CHARACTERS: Final = 8_000_000
@@ -70,6 +70,11 @@ class _Trace:
         return next((span for span in self.tops if span.is_trace), self.tops[0])
 
     @property
+    def error(self) -> str | None:
+        """What went wrong: in the root, or else first in the order of their start."""
+        return self.root.error or next((span.error for span in self.spans if span.error), None)
+
+    @property
     def last_call(self) -> Span | None:
         """The call whose answer came last; of those with an answer in words, if there are any."""
         calls_with_answer = [call for call in self.calls if call.answers]
@@ -79,9 +84,7 @@ class _Trace:
         return max(calls_with_words or calls_with_answer, key=_end, default=None)
 
 
-def example_of_trace(
-    spans: Sequence[Span], format_key: str, rating: RatingRule | None = None
-) -> Example:
+def example_of_trace(spans: Sequence[Span], format_key: str, rating: RatingRule) -> Example:
     """Return the example of a trace.
 
     Args:
@@ -107,14 +110,7 @@ def example_of_trace(
     if question is None or answer is None:
         raise _unusable(trace, question, state)
     feedback = [entry for span in trace.spans for entry in span.feedback]
-    stars, is_thumb = (
-        rating_of(feedback, rating.name, is_stars=rating.is_stars)
-        if rating
-        else (
-            None,
-            False,
-        )
-    )
+    stars, is_thumb = rating_of(feedback, rating.name, is_stars=rating.is_stars)
     return Example(
         question,
         tags=_tags(trace.spans, feedback, state),
@@ -191,7 +187,7 @@ def _answer(trace: _Trace) -> object | None:
 
 def _unusable(trace: _Trace, question: object | None, state: str) -> ValueError:
     """Return why a trace cannot become a run."""
-    error = trace.root.error or next((span.error for span in trace.spans if span.error), None)
+    error = trace.error
     if not trace.calls and trace.root.input is None and trace.root.output is None:
         return NoModel("no model was called in it")
     if not any(call.messages or call.answers for call in trace.calls) and trace.calls and not error:
@@ -282,7 +278,7 @@ def _tags(spans: Sequence[Span], feedback: Sequence[Feedback], state: str) -> tu
     own = [
         "production",
         *thumb_tags(feedback),
-        *([f"answer_{state}"] if state != "complete" else []),
+        *([f"answer_{state}"] if state != COMPLETE else []),
     ]
     return tuple(dict.fromkeys([*own, *list(tags)[:_MOST_TAGS]]))
 
@@ -292,7 +288,7 @@ def _properties(
 ) -> Mapping[str, str | int | float]:
     root = trace.root
     session = next((span.session for span in trace.spans if span.session), None)
-    error = root.error or next((span.error for span in trace.spans if span.error), None)
+    error = trace.error
     optional: dict[str, str | int | float | None] = {
         "trace_format": format_key,
         "trace_id": root.trace,
@@ -306,10 +302,3 @@ def _properties(
         **feedback_properties(feedback),
     }
     return {key: value for key, value in optional.items() if value is not None and value != ""}
-
-
-def decoded_span(text: str) -> Span:
-    """Return the span of its JSON text."""
-    data = json.loads(text)
-    feedback = [Feedback(**entry) for entry in data.pop("feedback")]
-    return Span(**data, feedback=feedback)

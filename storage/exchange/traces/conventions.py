@@ -17,6 +17,7 @@ from storage.exchange.traces.spans import (
     Message,
     Span,
     count_of,
+    finish_of,
     number_of,
     text_or_none,
     token_counts,
@@ -287,9 +288,7 @@ def _finish(attributes: Attributes, answers: Sequence[Message]) -> str | None:
     )
     entries = list_of(reasons)
     reason = entries[0] if entries else reasons if entries is None else None
-    return text_or_none(reason) or next(
-        (str(answer["finish_reason"]) for answer in answers if answer.get("finish_reason")), None
-    )
+    return text_or_none(reason) or finish_of(answers)
 
 
 def _annotations(attributes: Attributes) -> list[Feedback]:

@@ -11,6 +11,7 @@ from storage.exchange.traces.spans import (
     Kind,
     Span,
     count_of,
+    first_text,
     number_of,
     text_or_none,
     time_of,
@@ -166,13 +167,13 @@ def _finish(fields: Mapping[str, object]) -> str | None:
     answers = chat_messages(fields.get("output"), "assistant") or [{}]
     sources = (metadata, object_of(metadata.get("attributes")) or {}, answers[-1])
     keys = ("finish_reason", "finishReason", "stop_reason", "gen_ai.response.finish_reasons")
-    reasons = (source.get(key) for source in sources for key in keys)
-    return next((text for reason in reasons if (text := _reason(reason))), None)
+    return first_text(_reason(source.get(key)) for source in sources for key in keys)
 
 
-def _reason(value: object) -> str | None:
+def _reason(value: object) -> object:
+    """Return a reason, or the first one of a list."""
     entries = list_of(value)
-    return text_or_none(entries[0] if entries else value)
+    return entries[0] if entries else value
 
 
 def _tokens(fields: Mapping[str, object]) -> dict[str, int]:

@@ -13,6 +13,8 @@ from storage.exchange.traces.spans import (
     Message,
     Span,
     count_of,
+    finish_of,
+    first_text,
     number_of,
     text_or_none,
     time_of,
@@ -95,9 +97,7 @@ def _describe(span: Span, run: Mapping[str, object]) -> None:
     span.start, span.end = time_of(run.get("start_time")), time_of(run.get("end_time"))
     span.input, span.output = run.get("inputs"), run.get("outputs")
     span.error = text_or_none(run.get("error"))
-    span.session = next(
-        (text for key in _SESSIONS if (text := text_or_none(metadata.get(key)))), None
-    )
+    span.session = first_text(metadata.get(key) for key in _SESSIONS)
     span.tags = trace_tags(run.get("tags"))
     span.feedback = list(_stats(run.get("feedback_stats")))
     if span.kind == "tool":
@@ -111,10 +111,7 @@ def _describe(span: Span, run: Mapping[str, object]) -> None:
     span.provider = text_or_none(metadata.get("ls_provider"))
     span.tokens = _tokens(run)
     span.cost = number_of(run.get("total_cost")) or None
-    span.finish = next(
-        (str(answer["finish_reason"]) for answer in span.answers if answer.get("finish_reason")),
-        None,
-    )
+    span.finish = finish_of(span.answers)
 
 
 def _request_messages(inputs: object) -> list[Message]:

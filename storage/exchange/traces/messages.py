@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from storage.exchange.examples import is_empty, list_of, object_of, text_of_value
-from storage.exchange.traces.spans import Message, text_or_none
+from storage.exchange.traces.spans import Message, first_text, text_or_none
 
 _ROLES: Final[Mapping[str, str]] = {
     "human": "user",
@@ -306,8 +306,7 @@ def _finish_of(entry: Mapping[str, object]) -> str | None:
         object_of(entry.get("incomplete_details")) or {},
     ]
     keys = ("finish_reason", "finishReason", "stop_reason", "reason")
-    reasons = (text_or_none(source.get(key)) for source in sources for key in keys)
-    return next((reason for reason in reasons if reason), None)
+    return first_text(source.get(key) for source in sources for key in keys)
 
 
 def _thoughts_joined(messages: Iterable[Message]) -> list[Message]:

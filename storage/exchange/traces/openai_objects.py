@@ -12,6 +12,8 @@ from storage.exchange.traces.spans import (
     Message,
     Span,
     count_of,
+    finish_of,
+    first_text,
     number_of,
     text_or_none,
     time_of,
@@ -91,10 +93,8 @@ def _completion(row: Row, result: Mapping[str, object]) -> Span | str:
     span.finish = _finish(result, span.answers)
     span.error = text_or_none(member(result, "error", "message"))
     metadata = object_of(result.get("metadata")) or object_of(row.get("metadata")) or {}
-    span.session = next(
-        (text for key in _SESSIONS if (text := text_or_none(metadata.get(key)))),
-        text_or_none(member(result, "conversation", "id")),
-    )
+    sessions = [metadata.get(key) for key in _SESSIONS]
+    span.session = first_text([*sessions, member(result, "conversation", "id")])
     span.tags = trace_tags(metadata.get("tags"))
     return span
 
@@ -118,8 +118,7 @@ def _finish(result: Mapping[str, object], answers: list[Message]) -> str | None:
     reason = text_or_none(member(result, "incomplete_details", "reason"))
     if reason is None and result.get("status") == "incomplete":
         reason = "incomplete"
-    reasons = (str(answer["finish_reason"]) for answer in answers if answer.get("finish_reason"))
-    return reason or next(reasons, None)
+    return reason or finish_of(answers)
 
 
 def _tokens(usage: Mapping[str, object]) -> dict[str, int]:

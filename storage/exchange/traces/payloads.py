@@ -13,6 +13,7 @@ from storage.exchange.examples import (
 )
 from storage.exchange.traces.messages import chat_messages
 from storage.exchange.traces.spans import Message
+from storage.records.run import COMPLETE
 
 _LENGTH_REASONS: Final = frozenset(
     {
@@ -64,7 +65,7 @@ def answer_state(finish: str | None, text: str, *, is_refusal: bool = False) -> 
         return "refused"
     if reason in _LENGTH_REASONS:
         return "truncated"
-    return "complete" if text.strip() else "empty"
+    return COMPLETE if text.strip() else "empty"
 
 
 def input_of(value: object) -> object | None:

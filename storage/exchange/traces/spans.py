@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -44,7 +44,7 @@ class Span:
 
     Attributes:
         trace: The trace's id.
-        id: The span's id; empty for what belongs to the seconds trace.
+        id: The span's id; empty for what belongs to the whole trace.
         parent: The id of the span around it.
         kind: What it is.
         name: What it is called.
@@ -66,7 +66,7 @@ class Span:
         feedback: What was said about it.
         predecessor: The id of the trace that it continues.
         is_fragment: Whether it only completes the span of its id.
-        is_trace: Whether it stands for the seconds trace.
+        is_trace: Whether it stands for the whole trace.
     """
 
     trace: str
@@ -121,6 +121,17 @@ def text_or_none(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip() or None
+
+
+def first_text(values: Iterable[object]) -> str | None:
+    """Return the first text that says something; None if none does."""
+    return next((text for value in values if (text := text_or_none(value))), None)
+
+
+def finish_of(answers: Iterable[Message]) -> str | None:
+    """Return why a model stopped, from the first of its answers that says it."""
+    reasons = (answer.get("finish_reason") for answer in answers)
+    return next((str(reason) for reason in reasons if reason), None)
 
 
 def trace_tags(value: object) -> list[str]:

@@ -1,6 +1,6 @@
 """The examples of an export of traces: spans are put together by trace, in any order.
 
-Spans wait in a temporary database of their own that SQLite keeps on disk where memory ends, so an
+Spans wait in a temporary database of their own that SQLite keeps on disk where memory ends. So an
 export of any size takes the same memory. What is written there has no secrets.
 """
 
@@ -17,7 +17,6 @@ from storage.exchange.traces.assembly import (
     MOST_SPANS,
     NoModel,
     RatingRule,
-    decoded_span,
     example_of_trace,
 )
 from storage.exchange.traces.langfuse import Langfuse
@@ -25,7 +24,7 @@ from storage.exchange.traces.langsmith import LangSmith
 from storage.exchange.traces.masks import mask_text, mask_value
 from storage.exchange.traces.openai_objects import OpenAIObjects
 from storage.exchange.traces.opentelemetry import OpenTelemetry
-from storage.exchange.traces.spans import Span, number_of
+from storage.exchange.traces.spans import Feedback, Span, number_of
 from storage.text.excerpts import excerpt
 
 _CACHE_KIB: Final = 65_536
@@ -170,7 +169,7 @@ class _SpanStore:
         try:
             self._insert(number, span, content)
         except (UnicodeEncodeError, OverflowError):
-            return f"the span {span.id} holds a character that is half of one"
+            return f"the span {span.id} holds a lone surrogate"
         for entry in span.feedback:
             value = number_of(entry.value)
             if value is not None and len(self.highest) < _MOST_NAMES:
@@ -202,8 +201,7 @@ class _SpanStore:
         self, format_key: str, rating: RatingRule
     ) -> Iterator[tuple[int, Example | BadRow]]:
         """Yield the example of each trace, and what is wrong with it."""
-        other_traces: list[str] = []
-        other_count, other_row = 0, 0
+        other_count, first_other = 0, (0, "")
         for number, trace, row in self.database.execute(_TRACES):
             spans, bad_rows = self._spans(number)
             yield from bad_rows
@@ -212,25 +210,26 @@ class _SpanStore:
             try:
                 yield row, example_of_trace(spans, format_key, rating)
             except NoModel:
-                other_count, other_row = other_count + 1, other_row or row
-                other_traces += [trace] if len(other_traces) < 1 else []
+                first_other = first_other if other_count else (row, trace)
+                other_count += 1
             except (ValueError, RecursionError) as error:
                 yield row, _bad_row(row, f"the trace {trace}: {error}")
         if other_count:
+            row, trace = first_other
             reason = (
-                f"{other_count:,} traces call no model and answer nothing, such as "
-                f"{other_traces[0]}; they were not read"
+                f"{other_count:,} traces call no model and answer nothing, such as {trace}; they "
+                "were not read"
             )
-            yield other_row, _bad_row(other_row, reason)
+            yield row, _bad_row(row, reason)
 
     def _spans(self, trace: int) -> tuple[list[Span], list[tuple[int, BadRow]]]:
-        """Return a trace's spans, each once, and what is wrong with the other_traces."""
+        """Return a trace's spans, each once, and what is wrong with the others."""
         spans: dict[str, Span] = {}
         fragments: list[Span] = []
         bad_rows: list[tuple[int, BadRow]] = []
         limits = {"trace": trace, "most": MOST_SPANS + 1}
         for row, content in self.database.execute(_PIECES, limits):
-            span = decoded_span(content)
+            span = _decoded_span(content)
             if span.is_fragment:
                 fragments.append(span)
             elif span.id in spans:
@@ -244,6 +243,13 @@ class _SpanStore:
         for fragment in fragments:
             _complete(spans, fragment)
         return list(spans.values()), bad_rows
+
+
+def _decoded_span(text: str) -> Span:
+    """Return the span of its JSON text."""
+    data = json.loads(text)
+    feedback = [Feedback(**entry) for entry in data.pop("feedback")]
+    return Span(**data, feedback=feedback)
 
 
 def _complete(spans: dict[str, Span], fragment: Span) -> None:

@@ -10,7 +10,7 @@ from bench import Bench, BenchSetup
 from kiln_mcp.llm import ModelAnswer, ModelRequest, Usage
 from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.run_configs.errors import EvalError
-from storage import DataSource, Task, TaskOutput, TaskRun
+from storage import Task
 
 BAD = {
     "0": ModelAnswer("half of it", finish="length"),
@@ -54,18 +54,9 @@ def bench_setup(moody: MoodyModel) -> BenchSetup:
 
 
 async def begin(bench: Bench, evaluator: dict[str, object], count: int) -> None:
-    person = DataSource(type="human", properties={"created_by": "ann"})
-    async with bench.store.transaction() as change:
-        for number in range(count):
-            output = TaskOutput(output=str(number), source=person)
-            run = TaskRun(input=str(number), output=output, tags=("eval_right",))
-            change.save(run, parent=bench.task)
+    await bench.add_items({str(number): str(number) for number in range(count)})
     await bench.evaluator(**evaluator)
     await bench.config("only", "Say it.")
-
-
-async def outputs_of(bench: Bench) -> list[TaskRun]:
-    return [run for run in await bench.store.children(bench.task, TaskRun) if run.eval_source]
 
 
 async def test_answers_that_are_not_complete_are_counted_beside_the_scores(bench: Bench) -> None:
@@ -84,7 +75,7 @@ async def test_answers_that_are_not_complete_are_counted_beside_the_scores(bench
 async def test_only_complete_outputs_are_saved_and_say_so(bench: Bench) -> None:
     await begin(bench, EXACT, 6)
     await bench.run()
-    outputs = await outputs_of(bench)
+    outputs = await bench.generated_runs()
     assert sorted(run.input for run in outputs) == ["4", "5"]
     assert all(
         run.output.source and run.output.source.properties["answer_state"] == "complete"
@@ -156,7 +147,7 @@ async def test_an_expression_that_finds_nothing_anywhere_is_reported_and_not_ave
     with pytest.raises(EvalError, match="finds no value in any of 6 outputs") as caught:
         await bench.run()
     assert "value_expression" in str(caught.value)
-    assert len(await outputs_of(bench)) == 6
+    assert len(await bench.generated_runs()) == 6
 
 
 async def test_an_expression_that_finds_nothing_in_one_output_fails_that_one(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import Bench, BenchSetup, open_bench
-from storage import DataSource, Task, TaskOutput, TaskRun
+from bench import BenchSetup, open_bench
+from storage import Task
 
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
 ADDRESS = {
@@ -20,18 +20,11 @@ REFERENCE = '{"city": "Café", "zip": 75001}'
 async def mean_of(folder: Path, schema: str | None, answer: str, reference: str) -> float | None:
     task = Task(name="Read", instruction="Read it.", output_json_schema=schema)
     async with open_bench(folder, BenchSetup(task, lambda _: answer)) as bench:
-        await save_item(bench, reference)
+        await bench.add_items({"a letter": reference})
         await bench.evaluator(**EXACT)
         await bench.config("only", "Read it.")
         report = await bench.run()
         return next(row.mean for row in report.table if row.score == "right")
-
-
-async def save_item(bench: Bench, reference: str) -> None:
-    person = DataSource(type="human", properties={"created_by": "ann"})
-    output = TaskOutput(output=reference, source=person)
-    run = TaskRun(input="a letter", output=output, tags=("eval_right",))
-    await bench.store.save(run, parent=bench.task)
 
 
 @pytest.mark.parametrize(

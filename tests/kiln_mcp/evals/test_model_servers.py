@@ -11,7 +11,7 @@ from kiln_mcp.llm import ModelRequest, ServerSettings
 from kiln_mcp.run_configs.errors import EvalError
 from misbehaving_models import REASONING
 from model_zoo import Zoo, open_zoo
-from storage import DataSource, Task, TaskOutput, TaskRun
+from storage import Task
 
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
 JUDGE: dict[str, object] = {"type": "llm_judge", "steps": ["Is it right?"]}
@@ -31,12 +31,7 @@ async def server_bench(zoo: Zoo, tmp_path: Path) -> AsyncGenerator[Bench]:
     task = Task(name="Capitals", instruction="Name the capital.")
     setup = BenchSetup(task, lambda _: "Paris", servers=(server,), person=Agrees())
     async with open_bench(tmp_path, setup) as server_bench:
-        person = DataSource(type="human", properties={"created_by": "ann"})
-        async with server_bench.store.transaction() as change:
-            for country in ("France", "la France"):
-                output = TaskOutput(output="Paris", source=person)
-                run = TaskRun(input=country, output=output, tags=("eval_right",))
-                change.save(run, parent=server_bench.task)
+        await server_bench.add_items({"France": "Paris", "la France": "Paris"})
         yield server_bench
 
 
@@ -200,12 +195,7 @@ async def test_one_answer_that_is_no_json_fails_alone_and_pays_for_no_other(
         return '{"n": NaN}' if number == "7" else f'{{"n": {number}}}'
 
     async with open_bench(tmp_path, BenchSetup(task, answer)) as server_bench:
-        person = DataSource(type="human", properties={"created_by": "ann"})
-        async with server_bench.store.transaction() as change:
-            for number in range(20):
-                output = TaskOutput(output=f'{{"n": {number}}}', source=person)
-                run = TaskRun(input=str(number), output=output, tags=("eval_right",))
-                change.save(run, parent=server_bench.task)
+        await server_bench.add_items({str(n): f'{{"n": {n}}}' for n in range(20)})
         await server_bench.evaluator(**EXACT)
         await server_bench.config("only", "Give it.")
         report = await server_bench.run()

@@ -10,7 +10,7 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
-from storage import DataSource, Eval, EvalConfig, EvalRun, Task, TaskOutput, TaskRun
+from storage import Eval, EvalConfig, EvalRun, Task
 from storage.errors import Refusal
 
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
@@ -44,18 +44,9 @@ def bench_setup(model: NoisyModel) -> BenchSetup:
 
 
 async def begin(bench: Bench, evaluator: dict[str, object], count: int) -> None:
-    person = DataSource(type="human", properties={"created_by": "ann"})
-    async with bench.store.transaction() as change:
-        for number in range(count):
-            output = TaskOutput(output=str(number), source=person)
-            run = TaskRun(input=str(number), output=output, tags=("eval_right",))
-            change.save(run, parent=bench.task)
+    await bench.add_items({str(number): str(number) for number in range(count)})
     await bench.evaluator(**evaluator)
     await bench.config("only", "Say it.")
-
-
-async def outputs_of(bench: Bench) -> list[TaskRun]:
-    return [run for run in await bench.store.children(bench.task, TaskRun) if run.eval_source]
 
 
 def often(text: str, sample: int) -> str:
@@ -222,7 +213,7 @@ async def test_outputs_and_verdicts_are_records_that_say_their_numbers(
     await begin(bench, evaluator, 1)
     verdicts_each = 2 if evaluator is JUDGE else 1
     await bench.run(repeats=2, judge_repeats=verdicts_each)
-    outputs = await outputs_of(bench)
+    outputs = await bench.generated_runs()
     assert sorted(output.sample for output in outputs) == [0, 1]
     first = next(output for output in outputs if not output.sample)
     assert first.output.source is not None

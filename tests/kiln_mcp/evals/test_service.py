@@ -164,8 +164,7 @@ async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) ->
     assert (report.outputs_made, report.newly_scored) == (0, 5)
     assert len(bench.model.asked) == calls + 5
     assert any("never compared with people's labels" in warning for warning in report.warnings)
-    runs = await bench.store.children(bench.task, TaskRun)
-    assert len([run for run in runs if run.eval_source]) == 5
+    assert len(await bench.generated_runs()) == 5
 
 
 async def test_what_fails_is_reported_by_item_and_tried_again_by_the_next_run(
@@ -511,7 +510,7 @@ async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> 
                     tasks.start_soon(stopped.run)
                     await model.stalled.wait()
                     tasks.cancel_scope.cancel()
-        made = [run for run in await bench.store.children(bench.task, TaskRun) if run.eval_source]
+        made = await bench.generated_runs()
         assert len(made) <= 3
         report = await bench.run()
         assert report.outputs_made == 8 - len(made)

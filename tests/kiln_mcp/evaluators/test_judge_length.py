@@ -8,7 +8,7 @@ from bench import Bench, BenchSetup
 from kiln_mcp.evaluators.kinds.steps_judge import StepsJudgeEvaluator
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.llm.reasoning_models import reasons
-from storage import DataSource, Eval, EvalConfig, EvalOutputScore, Task, TaskOutput, TaskRun
+from storage import Eval, EvalConfig, EvalOutputScore, Task
 from storage import TaskRunSplit as Split
 from storage.records.evaluator import StepsJudge
 
@@ -21,13 +21,6 @@ def bench_setup() -> BenchSetup:
     return BenchSetup(Task(name="Echo", instruction="Say it."), lambda _: verdict)
 
 
-async def add_item(bench: Bench) -> None:
-    person = DataSource(type="human", properties={"created_by": "ann"})
-    output = TaskOutput(output="1", source=person)
-    run = TaskRun(input="1", output=output, tags=("eval_right",))
-    await bench.store.save(run, parent=bench.task)
-
-
 async def lengths(bench: Bench) -> set[int]:
     await bench.config("only", "Say it.")
     await bench.run()
@@ -35,7 +28,7 @@ async def lengths(bench: Bench) -> set[int]:
 
 
 async def test_a_judge_sets_how_long_its_verdicts_may_be(bench: Bench) -> None:
-    await add_item(bench)
+    await bench.add_items({"1": "1"})
     made = await bench.evaluator(**JUDGE, max_tokens=5000)
     assert await lengths(bench) == {5000}
     [eval_record] = await bench.store.children(bench.task, Eval)
@@ -46,7 +39,7 @@ async def test_a_judge_sets_how_long_its_verdicts_may_be(bench: Bench) -> None:
 async def test_a_judge_that_sets_nothing_has_the_usual_length_and_says_nothing_of_it(
     bench: Bench,
 ) -> None:
-    await add_item(bench)
+    await bench.add_items({"1": "1"})
     made = await bench.evaluator(**JUDGE)
     assert await lengths(bench) == {1200}
     [eval_record] = await bench.store.children(bench.task, Eval)

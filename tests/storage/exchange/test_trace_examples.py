@@ -3,29 +3,18 @@
 import copy
 import json
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import cast
 
 import pytest
 
 import trace_exports as exports
-from storage.exchange.columns import BadRow
 from storage.exchange.examples import Example
 from storage.exchange.traces import examples_of_traces, trace_format_of
+from table_items import examples_and_faults
 
 Row = Mapping[str, object]
-
-
-def _read(
-    rows: Sequence[Row | str], rating: str | None = None
-) -> tuple[list[Example], list[tuple[int, str]]]:
-    form = trace_format_of([row for row in rows if not isinstance(row, str)])
-    assert form is not None
-    results = list(examples_of_traces(enumerate(rows, start=1), form, rating))
-    examples = [result for _, result in results if isinstance(result, Example)]
-    bad = [(row.number, row.reason) for _, row in results if isinstance(row, BadRow)]
-    return examples, bad
 
 
 def test_what_is_broken_is_named_and_the_remaining_traces_go_in() -> None:
@@ -41,7 +30,7 @@ def test_what_is_broken_is_named_and_the_remaining_traces_go_in() -> None:
         trace="c" * 32,
     )
     failure["status"] = {"code": 2, "message": f"401 for {exports.SECRET}"}
-    examples, bad = _read(
+    examples, bad = examples_and_faults(
         [
             exports.otlp(good),
             exports.otlp(good),
@@ -65,7 +54,9 @@ def test_what_is_broken_is_named_and_the_remaining_traces_go_in() -> None:
 
 
 def test_calls_without_recorded_messages_say_how_to_record_them() -> None:
-    examples, bad = _read([exports.otlp(exports.span(1, {"gen_ai.request.model": "m"}))])
+    examples, bad = examples_and_faults(
+        [exports.otlp(exports.span(1, {"gen_ai.request.model": "m"}))]
+    )
     assert examples == []
     assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" in bad[0][1]
 
@@ -75,7 +66,7 @@ def test_traces_that_call_no_model_are_counted_in_one_line() -> None:
         exports.otlp(exports.span(1, {"http.route": "/"}, trace=f"{number:032x}"))
         for number in range(1, 4)
     ]
-    examples, bad = _read([*web_traces, exports.otlp(exports.chat_span())])
+    examples, bad = examples_and_faults([*web_traces, exports.otlp(exports.chat_span())])
     assert len(examples) == 1
     ((_, reason),) = bad
     assert reason.startswith("3 traces call no model and answer nothing")
@@ -84,7 +75,7 @@ def test_traces_that_call_no_model_are_counted_in_one_line() -> None:
 def test_a_cycle_of_parents_ends() -> None:
     first, second = exports.chat_span(1), exports.chat_span(2)
     first["parentSpanId"], second["parentSpanId"] = second["spanId"], first["spanId"]
-    examples, _ = _read([exports.otlp(first, second)])
+    examples, _ = examples_and_faults([exports.otlp(first, second)])
     assert len(examples) == 1
 
 
@@ -92,7 +83,7 @@ def test_a_model_call_that_wraps_another_is_counted_once() -> None:
     outer = exports.chat_span(1, more={"gen_ai.usage.input_tokens": 7})
     inner = exports.chat_span(2, more={"gen_ai.usage.input_tokens": 7})
     inner["parentSpanId"] = outer["spanId"]
-    (example,), _ = _read([exports.otlp(outer, inner)])
+    (example,), _ = examples_and_faults([exports.otlp(outer, inner)])
     assert example.record is not None
     assert example.record.usage is not None
     assert example.record.usage.input_tokens == 7
@@ -101,14 +92,14 @@ def test_a_model_call_that_wraps_another_is_counted_once() -> None:
 
 @pytest.mark.parametrize("rating", [None, "user-thumbs"])
 def test_what_a_user_said_is_a_rating_only_where_somebody_maps_it(rating: str | None) -> None:
-    (example,), _ = _read([exports.langfuse_trace()], rating)
+    (example,), _ = examples_and_faults([exports.langfuse_trace()], rating)
     assert example.record is not None
     assert example.record.rating == (None if rating is None else 0)
     assert example.record.is_thumb == (rating is not None)
 
 
 def test_a_score_that_is_no_rating_is_named_when_it_is_mapped() -> None:
-    examples, bad = _read([exports.langfuse_trace()], "helpfulness")
+    examples, bad = examples_and_faults([exports.langfuse_trace()], "helpfulness")
     assert examples == []
     assert "its feedback 'helpfulness' is 0.9, which is no rating" in bad[0][1]
 
@@ -127,15 +118,15 @@ def test_no_secret_of_an_export_is_in_its_examples() -> None:
         exports.otlp(exports.chat_span(more={"gen_ai.output.messages": messages})),
         exports.otlp(*exports.agent_spans("d" * 32)),
     ]
-    texts = [repr(_read(rows)), repr(_read([exports.langfuse_trace()]))]
-    texts.append(repr(_read(exports.langsmith_runs())))
+    texts = [repr(examples_and_faults(rows)), repr(examples_and_faults([exports.langfuse_trace()]))]
+    texts.append(repr(examples_and_faults(exports.langsmith_runs())))
     for secret in (exports.SECRET, *secrets.values(), "dXNlcjpwYXNzd29yZA"):
         assert not [text for text in texts if secret in text]
 
 
 def test_a_word_that_is_called_token_is_no_secret() -> None:
     row = exports.response_object(input='{"token": "dog", "max_tokens": 3}')
-    (example,), _ = _read([row])
+    (example,), _ = examples_and_faults([row])
     assert example.input == '{"token": "dog", "max_tokens": 3}'
 
 
@@ -145,7 +136,7 @@ def test_pictures_are_named_and_not_kept() -> None:
         {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 1000},
     ]
     row = exports.response_object(input=[{"role": "user", "content": parts}])
-    (example,), _ = _read([row])
+    (example,), _ = examples_and_faults([row])
     assert example.input == "What is it?\n[input_image]"
 
 
@@ -235,12 +226,12 @@ def test_a_trace_without_its_root_begins_with_its_first_step_and_ends_with_its_l
         step(3, 2, input="What is it?", output="It is this."),
         call,
     ]
-    (example,), bad = _read([exports.otlp(*spans)])
+    (example,), bad = examples_and_faults([exports.otlp(*spans)])
     assert bad == []
     assert (example.input, example.answer) == ("What is it?", "It is this.")
 
 
 def test_a_prompt_that_is_all_in_the_system_message_is_the_input() -> None:
     sent = [{"role": "system", "content": "Say the capital of France."}]
-    (example,), _ = _read([exports.stored_completion("Paris", messages=sent)])
+    (example,), _ = examples_and_faults([exports.stored_completion("Paris", messages=sent)])
     assert (example.input, example.answer) == ("Say the capital of France.", "Paris")

@@ -6,27 +6,15 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 import trace_exports as exports
-from storage.exchange.columns import BadRow
 from storage.exchange.examples import AnswerRecord, Example
-from storage.exchange.traces import examples_of_traces, trace_format_of
 from storage.records import Usage
+from table_items import examples_and_faults
 
 Row = Mapping[str, object]
 
 
-def _read(
-    rows: Sequence[Row], rating: str | None = None
-) -> tuple[list[Example], list[tuple[int, str]]]:
-    form = trace_format_of(rows)
-    assert form is not None
-    results = list(examples_of_traces(enumerate(rows, start=1), form, rating))
-    examples = [result for _, result in results if isinstance(result, Example)]
-    bad = [(row.number, row.reason) for _, row in results if isinstance(row, BadRow)]
-    return examples, bad
-
-
 def _only(rows: Sequence[Row]) -> tuple[Example, AnswerRecord]:
-    (example,), bad = _read(rows)
+    (example,), bad = examples_and_faults(rows)
     assert bad == []
     assert example.record is not None
     return example, example.record
@@ -254,7 +242,7 @@ def test_langfuse_rows_of_their_own_in_its_storages_spelling_are_one_trace() -> 
         "level": "DEFAULT",
     }
     score = {"id": "x", "trace_id": "t9", "name": "stars", "value": 4, "data_type": "NUMERIC"}
-    (example,), bad = _read([score, observation], rating="stars")
+    (example,), bad = examples_and_faults([score, observation], rating="stars")
     assert bad == []
     assert example.record is not None
     assert (example.input, example.answer, example.record.model) == (
@@ -340,7 +328,7 @@ def test_a_stored_completion_is_joined_with_its_messages_in_their_order() -> Non
 
 
 def test_a_completion_without_what_was_sent_is_named() -> None:
-    examples, bad = _read([exports.stored_completion()])
+    examples, bad = examples_and_faults([exports.stored_completion()])
     assert examples == []
     assert bad == [(1, "the trace chatcmpl-abc: its input is missing")]
 
@@ -387,7 +375,7 @@ def test_a_circle_of_responses_ends() -> None:
         exports.response_object(id=name, previous_response_id=other, input=[result])
         for name, other in (("a", "b"), ("b", "a"), ("c", "c"))
     ]
-    examples, bad = _read(rows)
+    examples, bad = examples_and_faults(rows)
     assert len(examples) + len(bad) == 2
 
 

@@ -141,9 +141,11 @@ def test_a_change_is_taken_back_unless_somebody_has_changed_the_file_since(
     file.path.parent.mkdir()
     if content is not None:
         file.path.write_text(content, encoding="utf-8")
+        file.path.chmod(0o640)
     change = plan_entry(file, LAUNCH)
     change.write()
     change.restore()
+    assert content is None or file.path.stat().st_mode & 0o777 == 0o640
     assert (file.path.read_text(encoding="utf-8") if file.path.exists() else None) == content
     change = plan_entry(file, LAUNCH)
     change.write()

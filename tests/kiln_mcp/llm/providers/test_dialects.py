@@ -24,9 +24,13 @@ LOOK = Tool("look", "Look around.", {"type": "object", "properties": {}})
 NO_SCHEMAS = "response_format json_schema is not supported"
 
 
-def _engine(loopback: Loopback) -> Engine:
+def _settings(loopback: Loopback, dialects: Path | None = None) -> EngineSettings:
     server = ServerSettings("local", loopback.address)
-    return Engine(EngineSettings(environment={}, servers=(server,)))
+    return EngineSettings(environment={}, servers=(server,), dialects=dialects)
+
+
+def _engine(loopback: Loopback) -> Engine:
+    return Engine(_settings(loopback))
 
 
 def _ages(count: int) -> list[ModelRequest]:
@@ -92,11 +96,7 @@ async def test_a_schema_in_words_stands_in_the_first_system_message(loopback: Lo
 async def test_what_was_learned_is_kept_in_the_home_with_its_date_until_a_test(
     loopback: Loopback, tmp_path: Path
 ) -> None:
-    settings = EngineSettings(
-        environment={},
-        servers=(ServerSettings("local", loopback.address),),
-        dialects=tmp_path / "home" / "dialects.sqlite",
-    )
+    settings = _settings(loopback, tmp_path / "home" / "dialects.sqlite")
     loopback.fail(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
     hello = ModelRequest("local/tiny", (Message("user", "Hello?"),))
     for _ in range(2):
@@ -116,11 +116,7 @@ async def test_what_was_learned_is_kept_in_the_home_with_its_date_until_a_test(
 async def test_a_refused_schema_is_kept_in_the_home_until_a_test(
     loopback: Loopback, tmp_path: Path
 ) -> None:
-    settings = EngineSettings(
-        environment={},
-        servers=(ServerSettings("local", loopback.address),),
-        dialects=tmp_path / "home" / "dialects.sqlite",
-    )
+    settings = _settings(loopback, tmp_path / "home" / "dialects.sqlite")
     loopback.text = '{"age": 5}'
     loopback.fail(400, "Invalid schema for response_format: 'age' is not permitted.")
     other = {**AGE, "properties": {"age": {"type": "number"}}}
