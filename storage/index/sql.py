@@ -237,9 +237,14 @@ SELECT row, substr(min(facet), 5) FROM facets
 WHERE task = :task AND facet >= :first AND facet < :end GROUP BY row
 """
 TAGS: Final[LiteralString] = """
-SELECT substr(facet, 5), count(*) FROM facets
-WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
-GROUP BY facet ORDER BY count(*) DESC, facet
+WITH tags AS (
+    SELECT substr(facet, 5) AS tag, count(*) AS items FROM facets
+    WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;' GROUP BY facet
+    UNION ALL
+    SELECT tag, count(*) FROM records CROSS JOIN input_tags ON input_tags.row = records.row
+    WHERE parent = :path AND kind = 'eval_input' AND problem IS NULL GROUP BY tag
+)
+SELECT tag, sum(items) FROM tags GROUP BY tag ORDER BY sum(items) DESC, tag
 """
 SCORE_TABLE: Final[LiteralString] = """
 WITH items AS (
