@@ -87,7 +87,7 @@ class Tally:
     def take_unusable(self, item_id: str, state: str) -> None:
         """Count a stored answer that is not scored, because it is not complete."""
         self.done += 1
-        reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
+        reason = f"Its stored answer is {state}, so it is not scored."
         states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
         self.failures.append(Failure(item_id, STORED_OUTPUT, reason, states.get(state)))
 
