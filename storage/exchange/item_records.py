@@ -76,7 +76,13 @@ class RecordMaker:
     )
 
     def is_answer(self, example: Example) -> bool:
-        """Whether an example's output is what a model answered, not a right output."""
+        """Whether an example's output is what a model answered, not a right output.
+
+        An output that the table calls wrong is never a right one, whatever was asked for.
+        """
+        record = example.record
+        if record is not None and record.is_thumb and record.rating == 0:
+            return True
         if self.origin.outputs is not None:
             return self.origin.outputs == "answers"
         return example.answer is not None or "model" in example.columns
