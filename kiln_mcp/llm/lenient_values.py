@@ -16,6 +16,7 @@ from kiln_mcp.llm.word_values import (
     MARKUP,
     Absent,
     Schema,
+    choices_of,
     kinds_of,
     plain,
     read_remark,
@@ -57,6 +58,9 @@ def adapt_value(value: JsonValue, schema: Schema) -> JsonValue:
             return [adapt_value(item, items) for item in value]
         case str() if not takes_any_text(schema):
             read = read_word(value, schema)
+            return value if isinstance(read, Absent) else read
+        case bool() if choices_of(schema):
+            read = read_word(str(value), schema)
             return value if isinstance(read, Absent) else read
         case int() if kinds == frozenset({"string"}) and not isinstance(value, bool):
             return str(value)
