@@ -261,6 +261,7 @@ async def _do(
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
         case = case_of(item, output)
+    tally.note_output(case)
     for number in request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=run.evaluator.model is None):

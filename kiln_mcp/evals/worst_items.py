@@ -134,7 +134,7 @@ def _worth(measurement: Measurement, scores: Mapping[str, float]) -> float | Non
 
 def _view(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
     expected = (item.reference or {}).get(REFERENCE_KEY)
-    others = other_right_outputs(item.reference)
+    other_outputs = other_right_outputs(item.reference)
     texts = verdict.intermediate_outputs or {}
     feedback = [
         f"{key}: {texts[name]}" for key in verdict.scores if (name := f"{key}_feedback") in texts
@@ -146,7 +146,7 @@ def _view(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownIt
         run_config=run_config,
         input=_brief(item.task_input),
         expected=None if expected is None else _brief(str(expected)),
-        also_right=[_brief(json_text(other)) for other in others[:MOST_OTHERS]],
+        also_right=[_brief(json_text(value)) for value in other_outputs[:MOST_OTHERS]],
         output=_brief(output),
         scores=dict(verdict.scores),
         why=_brief(str(why)) if why else None,
