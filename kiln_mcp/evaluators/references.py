@@ -31,9 +31,11 @@ def with_others_in_words(
     references: Mapping[str, JsonValue] | None,
 ) -> Mapping[str, JsonValue] | None:
     """Return references such that the reference's text names the other right outputs, too."""
-    others = other_right_outputs(references)
-    if not others or references is None or references.get(REFERENCE_KEY) is None:
+    other_outputs = other_right_outputs(references)
+    if not other_outputs or references is None or references.get(REFERENCE_KEY) is None:
         return references
     lines = [json_text(references[REFERENCE_KEY]), "", "Each of these is right as well:"]
-    lines += [f"{number}. {json_text(other)}" for number, other in enumerate(others, start=1)]
+    lines += [
+        f"{number}. {json_text(output)}" for number, output in enumerate(other_outputs, start=1)
+    ]
     return {**references, REFERENCE_KEY: "\n".join(lines)}

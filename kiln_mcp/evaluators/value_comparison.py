@@ -130,10 +130,10 @@ def nearest(comparisons: Iterable[ValueComparison]) -> ValueComparison:
     """
     return max(
         comparisons,
-        key=lambda each: (
-            each.total.is_equal,
-            sum(part.is_equal for part in each.fields.values()),
-            0 if each.total.counts is None else each.total.counts.measure("f1"),
+        key=lambda comparison: (
+            comparison.total.is_equal,
+            sum(part.is_equal for part in comparison.fields.values()),
+            0 if comparison.total.counts is None else comparison.total.counts.measure("f1"),
         ),
     )
 

@@ -70,8 +70,8 @@ async def expected_values(
     missing = missing_reference((reference_key,), case)
     if missing is not None:
         return missing
-    others = other_right_outputs(case.reference) if reference_key == REFERENCE_KEY else ()
-    references = ((case.reference or {})[reference_key], *others)
+    other_outputs = other_right_outputs(case.reference) if reference_key == REFERENCE_KEY else ()
+    references = ((case.reference or {})[reference_key], *other_outputs)
     return tuple([await _expected_value(reference, expression, case) for reference in references])
 
 

@@ -53,12 +53,12 @@ def task_with_new_schemas(task: Task, changed: Task) -> Task | None:
 
     An item that did not fit a schema before is no reason against another change.
     """
-    kept: dict[str, None] = {
+    old_schemas: dict[str, None] = {
         name: None
         for name in ("input_json_schema", "output_json_schema")
         if _value(getattr(task, name)) == _value(getattr(changed, name))
     }
-    view = changed.replace(**kept)
+    view = changed.replace(**old_schemas)
     return view if view.input_json_schema or view.output_json_schema else None
 
 

@@ -22,8 +22,8 @@ from storage.exchange.examples import (
     text_of_value,
 )
 
-_PREFERRED: Final = ("chosen", "chosenresponse", "preferredoutput")
-_REJECTED: Final = ("rejected", "rejectedresponse", "nonpreferredoutput")
+_RIGHT_COLUMNS: Final = ("chosen", "chosenresponse", "preferredoutput")
+_WRONG_COLUMNS: Final = ("rejected", "rejectedresponse", "nonpreferredoutput")
 _PROMPTS: Final = ("prompt", "question", "instruction", "query", "messages", "conversations")
 _COMPLETIONS: Final = ("completion", "response")
 _LABELS: Final = ("label", "ktotag")
@@ -40,7 +40,10 @@ class PreferencePairs:
     def fits(self, row: Row) -> bool:
         """Whether a row has a preferred output and a rejected one."""
         fields = fields_of(row)
-        return _first(fields, _PREFERRED) is not None and _first(fields, _REJECTED) is not None
+        return (
+            _first(fields, _RIGHT_COLUMNS) is not None
+            and _first(fields, _WRONG_COLUMNS) is not None
+        )
 
     def read(self, row: Row) -> Example:
         """Return the preferred output alone; raises as `read_all` does."""
@@ -53,17 +56,17 @@ class PreferencePairs:
             ValueError: One is missing, both are the same, or there is no prompt.
         """
         fields = fields_of(row)
-        chosen, rejected = _first(fields, _PREFERRED), _first(fields, _REJECTED)
-        if chosen is None or rejected is None:
+        right, wrong = _first(fields, _RIGHT_COLUMNS), _first(fields, _WRONG_COLUMNS)
+        if right is None or wrong is None:
             raise ValueError("it has no chosen output, or no rejected one")
-        if chosen == rejected:
+        if right == wrong:
             raise ValueError("its chosen output and its rejected one are the same")
         prompt = _prompt(fields)
         if prompt is None:
-            prompt, chosen, rejected = _without_shared_prompt(chosen, rejected)
+            prompt, right, wrong = _without_shared_prompt(right, wrong)
         return (
-            _answer(fields, prompt, chosen, is_right=True),
-            _answer(fields, prompt, rejected, is_right=False),
+            _answer(fields, prompt, right, is_right=True),
+            _answer(fields, prompt, wrong, is_right=False),
         )
 
 
@@ -124,16 +127,16 @@ def _as_question(fields: Row, value: object) -> tuple[Message, ...]:
 
 
 def _without_shared_prompt(
-    chosen: object, rejected: object
+    right: object, wrong: object
 ) -> tuple[tuple[Message, ...], object, object]:
     """Return the beginning that two conversations share as the prompt, and what differs.
 
     Raises:
         ValueError: They share no beginning that ends before an answer.
     """
-    first, second = _turns(chosen), _turns(rejected)
+    first, second = _turns(right), _turns(wrong)
     pairs = zip(first or (), second or (), strict=False)
-    shared = tuple(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    shared = tuple(message for message, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     if first is None or second is None or not any(m["role"] == "user" for m in shared):
         raise ValueError("it has no prompt, and its two outputs do not begin with the same one")
     return shared, list(first[len(shared) :]), list(second[len(shared) :])
