@@ -184,7 +184,7 @@ def run_warnings(
     if outcome.refusal_texts:
         warnings.append(
             f"{outcome.refusal_texts} outputs look like refusals in words. They are scored like "
-            "any other text, since a refusal may be right: look at them with describe_eval."
+            "any other text, since a refusal may be right. Look at the worst items."
         )
     if outcome.abstentions:
         warnings.append(

@@ -306,6 +306,6 @@ def _warnings_of_inputs(deal: Deal, items: Sequence[SplitItem]) -> Iterable[str]
         )
     if "golden" in parts:
         yield (
-            f"{parts.count('golden')} golden items are inputs alone, which nobody can label: let "
-            "generate_data answer them first."
+            f"{parts.count('golden')} golden items are inputs alone: nobody can label them before "
+            "they have an output."
         )
