@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import click
 from pydantic import JsonValue
@@ -42,7 +43,11 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
             return click.Option([switch, name], default=None, help=note)
         case "array" if items_are_text(schema):
             return click.Option(
-                [flag, name], multiple=True, required=required, help=f"{note} (may be repeated)"
+                [flag, name],
+                multiple=True,
+                callback=_texts,
+                required=required,
+                help=f"{note} (may be repeated)",
             )
         case _:
             return click.Option(
@@ -87,6 +92,23 @@ def items_are_text(schema: Mapping[str, JsonValue]) -> bool:
     """Return whether an argument is a list of texts, so that its option may be repeated."""
     items = schema.get("items")
     return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
+
+
+def _texts(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the texts of an option; one that is a JSON list of texts stands for its texts."""
+    del context, parameter
+    return tuple(text for value in values for text in _texts_in(value))
+
+
+def _texts_in(value: str) -> list[str]:
+    try:
+        entries: object = json.loads(value) if value.lstrip().startswith("[") else None
+    except (ValueError, RecursionError):
+        return [value]
+    texts = cast("list[object]", entries) if isinstance(entries, list) else [None]
+    return [*map(str, texts)] if all(isinstance(text, str) for text in texts) else [value]
 
 
 def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
