@@ -136,8 +136,9 @@ class _Addition:
                 await self.workspace.report(row_count, total, f"{self.new_items} items added")
         self._refuse_if_all_bad()
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
+        input_count = (await self.store.counts(self.task)).get("eval_input", 0)
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
-        steps = [deal_step(project)] if count or self.table.without_output else []
+        steps = [deal_step(project)] if count or input_count else []
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
@@ -145,7 +146,7 @@ class _Addition:
         return self._answer().model_copy(
             update={
                 "near_duplicates": near,
-                "items": count,
+                "items": count + input_count,
                 "report": None if near is None else FILE,
                 "next": steps,
             }
