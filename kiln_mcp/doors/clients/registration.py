@@ -4,7 +4,7 @@ import difflib
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ from kiln_mcp.home import write_private
 from storage.errors import Refusal
 
 LARGEST_FILE: Final = 16 * 2**20
+LASTING: Final = ("KILN_MCP_HOME", "KILN_MCP_MODEL")
+"""Settings that an entry holds with their values, where they are set: none is a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,11 @@ def is_registered(client: ClientFile) -> bool:
             return _table(tomlkit.parse(text), path) is not None
         return bool(text.strip()) and value_at(text, path) is not None
     return False
+
+
+def lasting_settings(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the settings of this environment that a client starts the server with."""
+    return tuple((name, environment[name]) for name in LASTING if environment.get(name))
 
 
 def own_launch(settings: tuple[tuple[str, str], ...] = (), keys: tuple[str, ...] = ()) -> Launch:

@@ -55,6 +55,7 @@ def test_a_client_is_registered_checked_and_removed(home: Path) -> None:
     seen = run(home, "doctor", "--json")
     parts = {part["part"]: part for part in json.loads(seen.stdout)}
     assert (seen.returncode, parts["clients"]["text"]) == (0, "registered in Cursor")
+    assert not (home / ".local").exists()  # the daemon that doctor asks is that of KILN_MCP_HOME
     assert "sk-canary" not in text + seen.stdout + done.stdout
     removed = run(home, "uninstall", "cursor")
     assert removed.returncode == 0, removed.stderr
