@@ -87,17 +87,19 @@ async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Fi
 
 def examine_home(home: Path) -> Finding:
     """Look at the folder of this person: private, writable, with room."""
+    is_new = not os.path.lexists(home)
+    folder = next(place for place in (home, *home.parents) if os.path.lexists(place))
     try:
-        check_room(home, _ROOM_BYTES)
-        mode = home.stat().st_mode
-    except FileNotFoundError:
-        return Finding("home", Health.GOOD, f"{home} (made at the first use)")
+        check_room(folder, _ROOM_BYTES)
+        mode = folder.stat().st_mode
     except (OSError, WorkbenchError) as error:
         remedy = "make room, or name another folder in KILN_MCP_HOME"
         return Finding("home", Health.BROKEN, str(error), remedy)
-    if not os.access(home, os.W_OK):
-        remedy = f"make {home} writable for you, or name another folder in KILN_MCP_HOME"
-        return Finding("home", Health.BROKEN, f"{home} cannot be written", remedy)
+    if not os.access(folder, os.W_OK):
+        remedy = f"make {folder} writable for you, or name another folder in KILN_MCP_HOME"
+        return Finding("home", Health.BROKEN, f"{folder} cannot be written", remedy)
+    if is_new:
+        return Finding("home", Health.GOOD, f"{home} (made at the first use)")
     if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
         return Finding("home", Health.BROKEN, f"{home} is open to others", f"chmod 700 {home}")
     return Finding("home", Health.GOOD, str(home))
