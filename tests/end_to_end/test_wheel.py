@@ -17,7 +17,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import kiln_mcp
-from kiln_mcp.doors.bridge import Daemon, Exchange
+from person_home import environment_of, stop_daemon
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(180)]
 ROOT: Final = Path(__file__).parents[2]
@@ -42,22 +42,14 @@ def tracked(*folders: str) -> set[str]:
 def run(home: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(os.environ["WHEEL_VENV"]) / "bin" / program), *arguments]
     return subprocess.run(
-        command, env=environment(home), cwd=home, capture_output=True, text=True, check=False
+        command, env=environment_of(home), cwd=home, capture_output=True, text=True, check=False
     )
-
-
-def environment(home: Path) -> dict[str, str]:
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "KILN_MCP_HOME": str(home / "kiln")}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Generator[Path]:
     yield tmp_path
-    if (tmp_path / "kiln" / "daemon.json").exists():
-        running = Daemon(tmp_path / "kiln")
-        running.find()
-        with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
-            exchange.send()
+    stop_daemon(tmp_path)
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else() -> None:
@@ -100,7 +92,7 @@ def test_the_commands_work_without_any_extra(home: Path) -> None:
 
 async def test_a_client_lists_the_tools_and_creates_a_project(home: Path) -> None:
     server = StdioServerParameters(
-        command=str(Path(os.environ["WHEEL_VENV"]) / "bin" / "kiln-mcp"), env=environment(home)
+        command=str(Path(os.environ["WHEEL_VENV"]) / "bin" / "kiln-mcp"), env=environment_of(home)
     )
     async with Client(server) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}

