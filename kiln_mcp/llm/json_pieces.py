@@ -93,7 +93,7 @@ def read_scalar(text: str) -> JsonPiece | None:
     return JsonPiece(0, len(text), repair_texts(value), numbers.fault)
 
 
-def unquoted(text: str) -> str:
+def json_in_string(text: str) -> str:
     """Return the JSON in a text that is one JSON string; any other text as it is."""
     if not text.lstrip().startswith('"'):
         return text
