@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError
 
 from storage.changes import NewRecord, text_of
 from storage.exchange.columns import Row, RunSources, read_json, run_of
-from storage.exchange.examples import AnswerRecord, Example, is_empty, text_of_value
+from storage.exchange.examples import AnswerRecord, Example, is_empty, list_of, text_of_value
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
@@ -147,7 +147,8 @@ class RecordMaker:
         if self.is_answer(example):
             model = record.model or _text(example.columns.get("model"))
             return RunSources(input_source, self._model_source(model, record))
-        alternatives = json.dumps(example.alternatives) if example.alternatives else None
+        values = example.alternatives or list_of(example.columns.get("other_right_outputs"))
+        alternatives = json.dumps(values) if values else None
         return RunSources(input_source, self._source(None, alternatives))
 
     def _source(self, topic: str | None, alternatives: str | None) -> DataSource:
