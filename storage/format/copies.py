@@ -99,14 +99,9 @@ def copied_folder(name: str, folders: Collection[str]) -> str | None:
 
 def _is_named_after(name: str, stem: str) -> bool:
     """Whether a name is another one with something before or behind it, in any language."""
-    before, _, behind = name.partition(stem)
-    is_apart = not _WORD.fullmatch(before[-1:]) and not _WORD.fullmatch(behind[:1])
-    return (
-        stem in name
-        and name != stem
-        and is_apart
-        and not (before and behind.strip(" ()0123456789"))
-    )
+    head, _, tail = name.partition(stem)
+    is_apart = not _WORD.fullmatch(head[-1:]) and not _WORD.fullmatch(tail[:1])
+    return stem in name and name != stem and is_apart and not (head and tail.strip(" ()0123456789"))
 
 
 def _shorter_stems(stem: str) -> Iterable[str]:
