@@ -10,7 +10,12 @@ from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
 from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
-from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
+from kiln_mcp.projects.project_references import (
+    NameProblem,
+    ProjectReference,
+    handle_of,
+    unreadable_task,
+)
 from kiln_mcp.projects.service import jobs_set_aside
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -40,6 +45,7 @@ class TaskDescription(Result):
 
     name: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `task/answer`.")
     runs: int
     specs: int
     run_configs: int
@@ -141,6 +147,7 @@ async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
     return TaskDescription(
         name=task.name,
         id=task.id,
+        handle=await handle_of(store, task),
         runs=inventory.runs,
         specs=inventory.specs,
         run_configs=inventory.run_configs,

@@ -20,6 +20,7 @@ class EvaluatorCreated(Result):
     eval_id: str
     evaluator: str
     evaluator_id: str
+    handle: str = Field(description="What names the evaluator in calls: `evaluator/correct`.")
     kind: str
     scores: list[str] = Field(description="The eval's score keys.")
     test_filter: str
@@ -200,6 +201,7 @@ class EvaluatorSummary(Result):
 
     evaluator: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `evaluator/correct`.")
     kind: str
     model: str | None
     is_current: bool
@@ -211,6 +213,7 @@ class EvalSummary(Result):
 
     eval: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `eval/correct`.")
     task: str
     scores: list[str]
     test_items: int

@@ -21,8 +21,8 @@ from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
-    choose,
     find_eval,
+    find_existing_eval,
     find_run_configs,
     load_measurement,
 )
@@ -45,7 +45,7 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
-from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
+from kiln_mcp.projects.project_references import ProjectReference, handle_of, handles, task_of
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -97,23 +97,19 @@ async def create_evaluator(
     approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
-    matches = [
-        item for item in await all_evals(store) if eval == item.id or is_same_name(eval, item.name)
-    ]
-    if matches and new_eval is not None:
+    existing_eval = await find_existing_eval(store, eval)
+    if existing_eval is not None and new_eval is not None:
         raise Refusal(
             "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
             "an evaluator to it, or choose another name for a new eval.",
-            name=matches[0].name,
+            name=existing_eval.name,
         )
     model = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
     definition = new_eval or NewEval()
-    task_eval = (
-        choose("eval", matches, eval) if matches else await _new(store, eval, definition, evaluator)
-    )
+    task_eval = existing_eval or await _new(store, eval, definition, evaluator)
     evaluator.check_fields(task_eval.task)
     spec = (
         await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
@@ -122,7 +118,8 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        return _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        created = _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        return created.model_copy(update={"handle": await handle_of(store, record)})
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
 
@@ -135,6 +132,7 @@ def _evaluator_created(
         eval_id=eval_record.id,
         evaluator=record.name,
         evaluator_id=record.id,
+        handle=record.id,
         kind=kind_name(record),
         scores=_keys(eval_record),
         test_filter=filter_of_test(eval_record),
@@ -303,12 +301,14 @@ async def describe_eval(
         )
     task_eval = await find_eval(store, eval)
     evaluators = await store.children(task_eval.eval_record, EvalConfig)
+    evaluator_handles = await handles(store, EvalConfig)
     view = await _look(store, task_eval, evaluator, show) if show else None
     table = await _table(store, task_eval, evaluator) if evaluators else ScoreTable()
     return EvalReport(
         evals=[await _summary(store, task_eval)],
         evaluators=[
-            await _evaluator(store, task_eval.eval_record, record) for record in evaluators
+            await _evaluator(store, task_eval.eval_record, record, evaluator_handles[record.id])
+            for record in evaluators
         ],
         table=table.rows,
         repeats=table.repeats,
@@ -359,6 +359,7 @@ async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
     return EvalSummary(
         eval=task_eval.eval_record.name,
         id=task_eval.eval_record.id,
+        handle=await handle_of(store, task_eval.eval_record),
         task=task_eval.task.name,
         scores=_keys(task_eval.eval_record),
         test_items=await count_items(store, task_eval.task, task_eval.eval_record, "test"),
@@ -368,11 +369,12 @@ async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
 
 
 async def _evaluator(
-    store: ProjectStore, eval_record: Eval, record: EvalConfig
+    store: ProjectStore, eval_record: Eval, record: EvalConfig, handle: str
 ) -> EvaluatorSummary:
     return EvaluatorSummary(
         evaluator=record.name,
         id=record.id,
+        handle=handle,
         kind=kind_name(record) if record.config_type == "v2" else record.config_type,
         model=evaluator_of(record).model,
         is_current=eval_record.current_config_id == record.id,

@@ -167,14 +167,14 @@ class JobRunner:
         return await self.find(job.id)
 
     async def find(self, job_id: str) -> Job:
-        """Return a job.
+        """Return a job by its id, also after `job/`, or by how its id alone begins.
 
         Raises:
             RecordNotFound: No job has this id.
         """
-        job = await in_thread(self._table.find, job_id)
-        if job is not None:
-            return job
+        jobs = await in_thread(self._table.find_all, job_id.strip().removeprefix("job/"))
+        if len(jobs) == 1:
+            return jobs[0]
         raise RecordNotFound("job", job_id, [other.id for other in await self.newest(MOST_NAMES)])
 
     async def find_active(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
+from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.sentences import HOST_IS_NOT_BLIND
@@ -47,6 +47,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem, RecordRow
+from storage.records.handles import choose
 
 
 @capability(
@@ -235,7 +236,7 @@ async def _judges(
             next=[NextStep(tool="create_evaluator", reason="create one")],
         )
     if references:
-        configs = [choose("evaluator", configs, reference) for reference in references]
+        configs = [choose(EvalConfig, configs, reference) for reference in references]
     return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference, handles
 from kiln_mcp.projects.records.record_kinds import (
     RecordKind,
     RecordReference,
@@ -19,6 +19,7 @@ from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
 from storage.files import read_plain
 from storage.format import layout
+from storage.records.handles import handle_with_id
 from storage.records.names import display_label
 from storage.text.excerpts import counted_excerpt
 from storage.text.kind_words import kind_word
@@ -31,6 +32,7 @@ class RecordSummary(Result):
     """A record in one line."""
 
     id: str
+    handle: str = Field(description="What names it in calls, such as `spec/refunds`.")
     label: str = Field(description="Its name, or how it begins.")
     folder: str = Field(description="Where it lies in the project.")
     created_at: str
@@ -72,12 +74,14 @@ async def find_records(
     """
     store = await workspace.open_project(project)
     model = layout.kind_named(type_name_of(kind))
+    names = await handles(store, model) if "name" in model.model_fields else {}
     page = await store.page_of(model, text=text, limit=limit, cursor=cursor)
     return RecordPage(
         total=page.total,
         records=[
             RecordSummary(
                 id=record.id,
+                handle=names.get(record.id) or handle_with_id(model.type_name(), record.id),
                 label=display_label(dict(record)),
                 folder=str(PurePosixPath(record.saved.path).parent),
                 created_at=record.created_at.isoformat(),

@@ -19,8 +19,8 @@ from kiln_mcp.datasets.rating_criteria import (
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
+    task_above,
     task_of,
-    task_of_run,
 )
 from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.workbench.capability import Effect, Result, capability
@@ -179,7 +179,7 @@ async def read_run(
 ) -> RunDetails:
     """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
+    record = await store.find(TaskRun, run)
     repair = record.repaired_output
 
     def short(text: str | None) -> str | None:
@@ -196,7 +196,7 @@ async def read_run(
         reasoning=short(record.reasoning),
         tags=list(record.tags),
         rating=overall_rating(record),
-        score_ratings=ratings_by_name(record, await task_of_run(store, record)),
+        score_ratings=ratings_by_name(record, await task_above(store, record)),
         created_at=record.created_at.isoformat(),
         created_by=record.created_by,
         model=str(model) if model is not None else None,
@@ -237,8 +237,8 @@ async def rate_run(
     if stars is None and not scores:
         raise InvalidValue("Nothing was rated. Give `stars`, `scores` or both.")
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
-    task = await task_of_run(store, record)
+    record = await store.find(TaskRun, run)
+    task = await task_above(store, record)
     criteria_by_name = criteria(task, await store.children(task, Eval))
     ratings = [] if stars is None else [(STARS, float(stars) or None)]
     for name, answer in (scores or {}).items():
@@ -311,7 +311,7 @@ async def repair_run(
 ) -> RunDetails:
     """Give a run the output that it should have had; the first output stays beside it."""
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
+    record = await store.find(TaskRun, run)
     source = DataSource(type="human", properties={"created_by": workspace.author})
     repair = TaskOutput(output=output, source=source)
     await store.save(record.replace(repair_instructions=instructions, repaired_output=repair))
