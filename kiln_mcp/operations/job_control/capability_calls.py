@@ -25,6 +25,7 @@ from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.plans import plan_with_limit
+from kiln_mcp.workbench.answer_size import fit
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.workbench.plain_text import plain
@@ -122,12 +123,45 @@ async def call_capability(
         WorkbenchError: The call failed, or its job did.
     """
     values, options = await _arguments(workspace, item, arguments)
+    if options.detail == "full":
+        workspace = replace(workspace, answer_tokens=None)
+    request_options = options if wait_s is None else options.model_copy(update={"wait_s": wait_s})
+    outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
+    if workspace.answer_tokens is None:
+        return outcome
+    way_on = _way_to_the_rest(item, outcome)
+    return replace(outcome, data=fit(outcome.data, way_on, workspace.answer_tokens))
+
+
+def way_to_result(job: str) -> str:
+    """Return the sentence that says how to read all of a job's result."""
+    return f"For the whole, call wait_for_job with job='{job}' and detail='full'."
+
+
+def _way_to_the_rest(item: AnyCapability, outcome: Outcome) -> str:
+    """Return the sentence that says how to read what an answer leaves out."""
+    if "detail" in item.options:
+        return f"For the whole, call {item.name} with the same arguments and detail='full'."
+    if outcome.job:
+        return way_to_result(outcome.job)
+    return "For the rest, read single records."
+
+
+async def _perform(
+    workspace: Workspace,
+    item: AnyCapability,
+    values: JsonObject,
+    options: CallOptions,
+    *,
+    as_job: bool,
+) -> Outcome:
+    """Make a call whose arguments and options are separated; its answer is whole."""
     account = f"calls/{uuid4().hex}"
     if item.effect is Effect.SPENDS and (item.runs is Runs.AT_ONCE or not as_job):
         budget = await workspace.engine.budget(account, BudgetLimit())
         workspace = replace(workspace, engine=workspace.engine.within(budget))
     request = _Request(item, values, options, await item.propose(workspace, values))
-    seconds = options.wait_s if wait_s is None else wait_s
+    seconds = options.wait_s
     as_job = as_job and request.is_job
     if as_job and (same := await _active_job(workspace, request)) is not None:
         return _outcome_of_active(await _follow(workspace, same.id, seconds, same.plan))

@@ -14,9 +14,11 @@ from kiln_mcp.projects.records.record_kinds import (
     find_record,
     type_name_of,
 )
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
+from storage import Record
 from storage.files import read_plain
 from storage.format import layout
 from storage.records.handles import handle_with_id
@@ -75,21 +77,26 @@ async def find_records(
     store = await workspace.open_project(project)
     model = layout.kind_named(type_name_of(kind))
     names = await handles(store, model) if "name" in model.model_fields else {}
-    page = await store.page_of(model, text=text, limit=limit, cursor=cursor)
-    return RecordPage(
-        total=page.total,
-        records=[
-            RecordSummary(
-                id=record.id,
-                handle=names.get(record.id) or handle_with_id(model.type_name(), record.id),
-                label=display_label(dict(record)),
-                folder=str(PurePosixPath(record.saved.path).parent),
-                created_at=record.created_at.isoformat(),
-                created_by=record.created_by,
-            )
-            for record in page.records
-        ],
-        next_cursor=page.next_cursor,
+
+    async def find_page(most: int) -> RecordPage:
+        page = await store.page_of(model, text=text, limit=most, cursor=cursor)
+        return RecordPage(
+            total=page.total,
+            records=[_summary(record, names.get(record.id)) for record in page.records],
+            next_cursor=page.next_cursor,
+        )
+
+    return await fitting_page(workspace.answer_tokens, limit, "records", find_page)
+
+
+def _summary(record: Record, handle: str | None) -> RecordSummary:
+    return RecordSummary(
+        id=record.id,
+        handle=handle or handle_with_id(record.type_name(), record.id),
+        label=display_label(dict(record)),
+        folder=str(PurePosixPath(record.saved.path).parent),
+        created_at=record.created_at.isoformat(),
+        created_by=record.created_by,
     )
 
 

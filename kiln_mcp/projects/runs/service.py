@@ -23,6 +23,7 @@ from kiln_mcp.projects.project_references import (
     task_of,
 )
 from kiln_mcp.projects.runs.conversation import conversation_lines
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
 from kiln_mcp.workbench.workspace import Workspace
@@ -157,13 +158,17 @@ async def find_runs(
         most_rating=most_stars,
         source=source,
     )
-    page = await store.page_of_runs(task_record, query, order=order, limit=limit, cursor=cursor)
-    return RunPage(
-        total=page.total,
-        total_is_exact=page.total_is_exact,
-        runs=[_summary(run) for run in page.records],
-        next_cursor=page.next_cursor,
-    )
+
+    async def find_page(most: int) -> RunPage:
+        page = await store.page_of_runs(task_record, query, order=order, limit=most, cursor=cursor)
+        return RunPage(
+            total=page.total,
+            total_is_exact=page.total_is_exact,
+            runs=[_summary(run) for run in page.records],
+            next_cursor=page.next_cursor,
+        )
+
+    return await fitting_page(workspace.answer_tokens, limit, "runs", find_page)
 
 
 @capability(

@@ -1,0 +1,218 @@
+"""Shorten an answer to a number of tokens, so that no answer fills an assistant's context.
+
+What is short stays whole: the tokens are shared so that the largest parts give way first. Lists
+lose their last rows, texts their ends; a line in `shortened` names each part and how much of it is
+there. The fields of `_WHOLE` are never cut.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, JsonValue
+
+from kiln_mcp.workbench.plain_text import plain, render
+from kiln_mcp.workbench.token_estimate import token_estimate
+from storage.text.excerpts import counted_excerpt, with_remainder
+
+KeyT = TypeVar("KeyT", str, int)
+PageT = TypeVar("PageT", bound=BaseModel)
+
+MOST_TOKENS: Final = 2000
+"""The most tokens of an answer, where the caller asks for no more."""
+SHORTENED: Final = "shortened"
+"""The field of an answer that says what was left out of it."""
+_WHOLE: Final = frozenset(
+    {"status", "job", "state", "message", "plan", "approval_id", "next", "next_cursor", "orders"}
+)
+"""Fields that the next call depends on. Work orders have a limit of their own."""
+_OWN_LIMIT: Final = "orders"
+_SHORTEST_TEXT: Final = 80
+"""Characters of a text that is never cut, such as an id or a name."""
+_FEWEST_ROWS: Final = 5
+"""Rows of a list whose texts are cut before the list loses more rows."""
+_TOKENS_OF_CUT: Final = 8
+"""What a cut text says of the rest."""
+_CURSOR: Final = 60
+"""Tokens of a cursor, which a page has only if rows are left out."""
+_MOST_LINES: Final = 6
+_CHARACTERS_A_TOKEN: Final = 8
+"""More characters than a token has in any text that matters: a bound that needs no counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """What was left out, by the place in the answer."""
+
+    lines: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def fit(
+    data: Mapping[str, JsonValue], way_on: str, most_tokens: int = MOST_TOKENS
+) -> dict[str, JsonValue]:
+    """Return an answer that takes so many tokens at most; the same one if it does already.
+
+    Args:
+        data: The answer.
+        way_on: The sentence that says how to read the rest.
+        most_tokens: The most tokens of the text form and of the structured form.
+    """
+    if answer_tokens(data) <= most_tokens:
+        return dict(data)
+    budget = most_tokens
+    while budget > 1:
+        cuts = _Cuts()
+        answer = _shorten_fields(data, budget, cuts)
+        lines = [f"{place}: {text}" for place, text in cuts.lines.items()]
+        answer[SHORTENED] = [*with_remainder(lines[:_MOST_LINES], len(lines)), way_on]
+        if answer_tokens(answer) <= most_tokens:
+            return answer
+        budget = budget * 9 // 10
+    return {name: value for name, value in data.items() if name in _WHOLE} | {SHORTENED: [way_on]}
+
+
+def fit_text(text: str, most_tokens: int = MOST_TOKENS) -> str:
+    """Return a sentence that takes so many tokens at most, cut at its end."""
+    return _shorten_text(text, most_tokens, "", _Cuts())
+
+
+def answer_tokens(data: Mapping[str, JsonValue]) -> int:
+    """Return about how many tokens an answer takes in the larger of its two forms.
+
+    Work orders do not count: they have a limit of their own.
+    """
+    counted = {name: value for name, value in data.items() if name != _OWN_LIMIT}
+    return max(_tokens(_json_text(counted)), _tokens(render(counted)))
+
+
+async def fitting_page(
+    most_tokens: int | None, limit: int, rows: str, find: Callable[[int], Awaitable[PageT]]
+) -> PageT:
+    """Return a page of an answer, with fewer rows than asked for if more would not fit.
+
+    The page's own cursor then leads to the rows that are left out.
+
+    Args:
+        most_tokens: The most tokens of the answer; None for any number.
+        limit: How many rows are asked for.
+        rows: The field with the rows.
+        find: Returns the page with so many rows at most.
+    """
+    page = await find(limit)
+    data = plain(page)
+    items = data.get(rows)
+    if most_tokens is None or not isinstance(items, list) or answer_tokens(data) <= most_tokens:
+        return page
+    count = rows_that_fit(items, most_tokens)
+    while count > 1 and answer_tokens({**data, rows: items[:count]}) > most_tokens - _CURSOR:
+        count -= 1
+    return await find(count)
+
+
+def rows_that_fit(rows: Sequence[JsonValue], most_tokens: int) -> int:
+    """Return how many of the first rows of a list take so many tokens at most; at least one."""
+    total = 0
+    for number, row in enumerate(rows):
+        total += _size(row) + 1
+        if total > most_tokens:
+            return max(1, number)
+    return len(rows)
+
+
+def _shorten_fields(
+    data: Mapping[str, JsonValue], budget: int, cuts: _Cuts
+) -> dict[str, JsonValue]:
+    whole = {name: value for name, value in data.items() if name in _WHOLE}
+    rest = {name: value for name, value in data.items() if name not in _WHOLE}
+    counted = {name: value for name, value in whole.items() if name != _OWN_LIMIT}
+    shortened = _shorten_mapping(rest, max(1, budget - _size(counted)), "", cuts)
+    values = whole | shortened
+    return {name: values[name] for name in data if name in values}
+
+
+def _shorten(node: JsonValue, budget: int, place: str, cuts: _Cuts) -> JsonValue:
+    if _size(node) <= budget:
+        return node
+    match node:
+        case str():
+            return _shorten_text(node, budget, place, cuts)
+        case list():
+            return _shorten_list(node, budget, place, cuts)
+        case dict():
+            return _shorten_mapping(node, budget, place, cuts)
+        case _:
+            return node
+
+
+def _shorten_text(text: str, budget: int, place: str, cuts: _Cuts) -> str:
+    size = _size(text)
+    if size <= budget or len(text) <= _SHORTEST_TEXT:
+        return text
+    share = max(1, budget - _TOKENS_OF_CUT) / size
+    longest = max(_SHORTEST_TEXT, int(len(text) * share))
+    if longest >= len(text):
+        return text
+    cuts.lines[place] = f"{longest} of {len(text)} characters"
+    return counted_excerpt(text, longest)
+
+
+def _shorten_list(
+    rows: Sequence[JsonValue], budget: int, place: str, cuts: _Cuts
+) -> list[JsonValue]:
+    """Return the first rows as they are if at least a few fit; else these few, shortened."""
+    few = min(len(rows), _FEWEST_ROWS)
+    count = rows_that_fit(rows, budget)
+    shown = list(rows[:count])
+    if count < few:
+        shares = _fair_shares({n: _size(row) for n, row in enumerate(rows[:few])}, budget)
+        shown = [
+            _shorten(rows[n], max(1, share), f"{place}[{n}]", cuts)
+            for n, share in sorted(shares.items())
+        ]
+    if len(shown) < len(rows):
+        cuts.lines[place] = f"the first {len(shown)} of {len(rows)}"
+    return shown
+
+
+def _shorten_mapping(
+    fields: Mapping[str, JsonValue], budget: int, place: str, cuts: _Cuts
+) -> dict[str, JsonValue]:
+    """Return the fields, each with its fair share; the last ones go if the names alone are many."""
+    names = list(fields)[: max(1, budget // 3)]
+    if len(names) < len(fields):
+        cuts.lines[place or "fields"] = f"the first {len(names)} of {len(fields)}"
+    sizes = {name: _size(fields[name]) for name in names}
+    keys = sum(_tokens(name) + 2 for name in names)
+    shares = _fair_shares(sizes, budget - keys)
+    return {
+        name: _shorten(
+            fields[name], max(1, shares[name]), f"{place}.{name}" if place else name, cuts
+        )
+        for name in names
+    }
+
+
+def _fair_shares(sizes: Mapping[KeyT, int], budget: int) -> dict[KeyT, int]:
+    """Share tokens so that what needs less than an equal share leaves the rest to the others."""
+    shares: dict[KeyT, int] = {}
+    remaining = budget
+    for number, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
+        share = min(sizes[name], remaining // (len(sizes) - number))
+        shares[name] = share
+        remaining -= share
+    return shares
+
+
+def _size(node: JsonValue) -> int:
+    return _tokens(node if isinstance(node, str) else _json_text(node))
+
+
+def _tokens(text: str) -> int:
+    """Return the tokens of a text; a huge one is not counted, since it cannot fit."""
+    longest = MOST_TOKENS * _CHARACTERS_A_TOKEN
+    return token_estimate(text) if len(text) <= longest else len(text) // 3
+
+
+def _json_text(node: JsonValue | Mapping[str, JsonValue]) -> str:
+    return json.dumps(node, ensure_ascii=False)
