@@ -244,6 +244,7 @@ class EvalReport(Result):
     repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
     items: list[ShownItem] = Field(default=[], description="The worst first.")
     items_found: int | None = Field(default=None, description="How many fit, shown or not.")
+    items_cursor: str | None = Field(default=None, description="Where the next items begin.")
     next: list[NextStep]
 
 

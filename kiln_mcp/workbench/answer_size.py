@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from kiln_mcp.workbench.plain_text import plain, render
 from kiln_mcp.workbench.token_estimate import token_estimate
-from storage.text.excerpts import counted_excerpt, with_remainder
+from storage.text.excerpts import counted_excerpt, excerpts, with_remainder
 
 KeyT = TypeVar("KeyT", str, int)
 PageT = TypeVar("PageT", bound=BaseModel)
@@ -32,8 +32,13 @@ _SHORTEST_TEXT: Final = 80
 """Characters of a text that is never cut, such as an id or a name."""
 _FEWEST_ROWS: Final = 5
 """Rows of a list whose texts are cut before the list loses more rows."""
+_ITEM: Final = "item"
+"""The field with the id of an item, whose texts a person judges: its row is whole or left out."""
+_MOST_IDS: Final = 20
 _TOKENS_OF_CUT: Final = 8
 """What a cut text says of the rest."""
+_MARGIN: Final = 0.9
+"""Half of a text may have more tokens than the other half."""
 _CURSOR: Final = 60
 """Tokens of a cursor, which a page has only if rows are left out."""
 _MOST_LINES: Final = 6
@@ -73,8 +78,14 @@ def fit(
 
 
 def fit_text(text: str, most_tokens: int = MOST_TOKENS) -> str:
-    """Return a sentence that takes so many tokens at most, cut at its end."""
-    return _shorten_text(text, most_tokens, "", _Cuts())
+    """Return an error that takes so many tokens at most, without its middle: its end has advice."""
+    size = _size(text)
+    if size <= most_tokens:
+        return text
+    longest = int(len(text) * (most_tokens - 2 * _TOKENS_OF_CUT) / size * _MARGIN)
+    end = longest // 4
+    remainder = len(text) - longest
+    return f"{text[: longest - end]} … ({remainder} characters left out) … {text[-end:]}"
 
 
 def answer_tokens(data: Mapping[str, JsonValue]) -> int:
@@ -160,8 +171,12 @@ def _shorten_text(text: str, budget: int, place: str, cuts: _Cuts) -> str:
 def _shorten_list(
     rows: Sequence[JsonValue], budget: int, place: str, cuts: _Cuts
 ) -> list[JsonValue]:
-    """Return the first rows as they are if at least a few fit; else these few, shortened."""
-    few = min(len(rows), _FEWEST_ROWS)
+    """Return the first rows as they are if at least a few fit; else these few, shortened.
+
+    Of items, one is enough.
+    """
+    ids = [str(row[_ITEM]) for row in rows if isinstance(row, dict) and _ITEM in row]
+    few = min(len(rows), 1 if ids else _FEWEST_ROWS)
     count = rows_that_fit(rows, budget)
     shown = list(rows[:count])
     if count < few:
@@ -171,7 +186,9 @@ def _shorten_list(
             for n, share in sorted(shares.items())
         ]
     if len(shown) < len(rows):
-        cuts.lines[place] = f"the first {len(shown)} of {len(rows)}"
+        others = excerpts(ids[len(shown) :], limit=_MOST_IDS)
+        the_others = f"; the others: {others}" if others else ""
+        cuts.lines[place] = f"the first {len(shown)} of {len(rows)}{the_others}"
     return shown
 
 

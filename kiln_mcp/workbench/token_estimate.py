@@ -45,7 +45,7 @@ def _tokens_of_word(length: int) -> float:
 
 
 def _tokens_of_character(character: str) -> float:
-    """Return the share of a token that a character outside of ASCII takes, by its bytes in UTF-8."""
+    """Return the tokens of a character outside of ASCII, by its bytes in UTF-8."""
     if character < "\u0800":
         return 0.7
     return 1.15 if character < "\U00010000" else 2.6

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -11,10 +12,10 @@ from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_end import End
 from kiln_mcp.jobs.job_records import Job, JobState
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.workbench.capability import AnyCapability, Effect
+from kiln_mcp.workbench.capability import AnyCapability
 from storage import (
-    DataSource,
     DatasetSplit,
+    DataSource,
     Eval,
     EvalConfig,
     EvalRun,
@@ -31,8 +32,8 @@ from storage import (
 from storage.collaboration.sync import Sharing
 from storage.records import SplitDefinition
 
+TAGS = ("test_large", "golden_large", *map("tag_{}".format, range(8)))
 SENTENCE = "The parcel 4711 left Hamburg on 3 May and is late; nobody promised Ms. Ölçer a refund. "
-NOT_READING = frozenset({"limit", "cursor", "longest", "detail", "seconds", "models"})
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,12 @@ def _run(number: int, size: Size) -> TaskRun:
             output=text(number, length),
             source=DataSource(type="human", properties={"created_by": "ann"}),
         ),
-        tags=(f"topic_{number % 40}", "test_large", "golden_large", *[f"tag_{n}" for n in range(8)]),
+        tags=(
+            f"topic_{number % 40}",
+            "test_large",
+            "golden_large",
+            *map("tag_{}".format, range(8)),
+        ),
     )
 
 
@@ -203,24 +209,6 @@ async def _save_others(store: ProjectStore, task: Task, size: Size) -> None:
     await save_all(store, [split], task)
 
 
-def _choices(run: str) -> dict[str, list[JsonValue]]:
-    """Return the values of each argument with which a call may answer much."""
-    return {
-        "project": ["Large"],
-        "task": ["task/answer"],
-        "kind": ["spec", "prompt", "run", "task", "dataset_split", "eval"],
-        "run": [run],
-        "eval": ["eval/eval-0"],
-        "job": ["job/" + "0" * 32],
-        "first": ["run-config/run-config-0-with-a-long-and-telling-name"],
-        "second": ["Run config 1 with a long and telling name"],
-        "show": [{"which": "all", "limit": 20}],
-        "limit": [100, 200],
-        "count": [100],
-        "longest": [100_000],
-    }
-
-
 NAMES: Mapping[str, str] = {
     "spec": "spec/spec-1-about-refunds",
     "prompt": "Prompt 1 of many",
@@ -228,31 +216,56 @@ NAMES: Mapping[str, str] = {
     "dataset_split": "dataset-split/july",
     "eval": "eval/eval-0",
 }
+_REQUIRED: Mapping[str, JsonValue] = {
+    "project": "Large",
+    "eval": "eval/eval-0",
+    "job": "job/" + "0" * 32,
+    "first": "run-config/run-config-0-with-a-long-and-telling-name",
+    "second": "Run config 1 with a long and telling name",
+}
+"""The values of arguments that a call needs."""
+_LARGE: Mapping[str, JsonValue] = {
+    "limit": 200,
+    "count": 100,
+    "longest": 100_000,
+    "show": {"which": "all", "limit": 20},
+    "eval": "eval/eval-0",
+    "filter": "tag::topic_1",
+}
+"""Values of optional arguments with which a call may answer much."""
 
 
-def reading_calls(
-    item: AnyCapability, run: str
-) -> Iterator[tuple[str, dict[str, JsonValue]]]:
-    """Yield calls of a capability that only reads: the shortest, and those that ask for much."""
-    assert item.effect is Effect.READS
-    schema = json.loads(json.dumps(item.input_schema))
+def reading_calls(item: AnyCapability, run: str) -> Iterator[tuple[str, dict[str, JsonValue]]]:
+    """Yield calls of a capability that only reads: the shortest, and those that ask for much.
+
+    Args:
+        item: The capability.
+        run: The id of a run with long texts.
+    """
+    schema: dict[str, Any] = json.loads(json.dumps(item.input_schema))
     properties, required = schema["properties"], set(schema.get("required", []))
-    choices = _choices(run)
-    assert required - {"record"} <= choices.keys(), f"say how to call {item.name}"
-    kinds = choices["kind"] if "kind" in properties else [None]
+    kinds: list[str | None] = [None, *NAMES, "run"] if "kind" in properties else [None]
+    if "kind" in required:
+        kinds.remove(None)
+    else:
+        kinds = kinds[:2]
     for kind in kinds:
-        base: dict[str, JsonValue] = {n: choices[n][0] for n in required if n in choices}
+        values = {**_REQUIRED, "run": run}
+        if kind is not None:
+            values |= {"kind": kind, "record": NAMES.get(kind, run)}
+        assert required <= values.keys(), f"give {required - values.keys()} for {item.name}"
+        fixed = {"kind", "record"} if kind is not None else set[str]()
+        call = {
+            name: values[name] for name in values if name in required | (fixed & set(properties))
+        }
         if "task" in properties:
-            base["task"] = choices["task"][0]
-        if "kind" in required:
-            base["kind"] = kind
-        if "record" in required:
-            base["record"] = NAMES.get(str(kind), run)
-        yield f"{kind or ''}", base
-        for name in ("limit", "count", "longest", "show", "eval"):
-            if name in properties and name not in required:
-                value = min(choices[name][-1], properties[name].get("maximum", 10**9)) if isinstance(choices[name][0], int) else choices[name][0]
-                more = {"eval": choices["eval"][0]} if name == "show" and "eval" in properties else {}
-                yield f"{kind or ''} {name}".strip(), {**base, **more, name: value}
-        if kind is not None and "kind" not in required:
-            return
+            call["task"] = NAMES["task"]
+        yield kind or "", call
+        for name in _LARGE.keys() & properties.keys() - required:
+            more = {"eval": NAMES["eval"]} if "eval" in properties else {}
+            yield f"{kind or ''} {name}".strip(), {**call, **more, name: _largest(name, properties)}
+
+
+def _largest(name: str, properties: Mapping[str, Any]) -> JsonValue:
+    value = _LARGE[name]
+    return min(value, properties[name].get("maximum", value)) if isinstance(value, int) else value

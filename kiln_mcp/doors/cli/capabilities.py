@@ -9,7 +9,6 @@ from kiln_mcp.doors.cli.invocation import call
 from kiln_mcp.doors.cli.options import option_of
 from kiln_mcp.workbench.capability import AnyCapability
 
-
 _NO_OPTIONS: Final = frozenset({"detail"})
 """Arguments that a command has no option for: it prints whole answers."""
 

@@ -124,7 +124,7 @@ async def call_capability(
     """
     values, options = await _arguments(workspace, item, arguments)
     if options.detail == "full":
-        workspace = replace(workspace, answer_tokens=None)
+        workspace = replace(workspace, answer_tokens=None, is_detailed=True)
     request_options = options if wait_s is None else options.model_copy(update={"wait_s": wait_s})
     outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
     if workspace.answer_tokens is None:

@@ -16,7 +16,7 @@ from kiln_mcp.projects.records.record_kinds import (
 )
 from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
+from kiln_mcp.workbench.excerpt_texts import Longest, text_limit
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Record
 from storage.files import read_plain
@@ -110,7 +110,7 @@ async def read_record(
     project: ProjectReference,
     kind: RecordKind,
     record: RecordReference,
-    longest: Longest = LONGEST_TEXT,
+    longest: Longest = None,
 ) -> RecordDetails:
     """Read one record of any kind as its file has it, fields that are not known here included.
 
@@ -120,10 +120,11 @@ async def read_record(
     target = await find_record(store, kind, record)
     file = store.folder / target.saved.path
     content = await anyio.to_thread.run_sync(read_plain, file)
+    most = text_limit(longest, is_detailed=workspace.is_detailed)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
         file=target.saved.path,
-        record={key: _shortened_value(key, value, longest) for key, value in document.items()},
+        record={key: _shortened_value(key, value, most) for key, value in document.items()},
         below={kind_word(kind): n for kind, n in (await store.counts(target)).items()},
     )
 

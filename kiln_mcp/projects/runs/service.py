@@ -25,7 +25,7 @@ from kiln_mcp.projects.project_references import (
 from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
+from kiln_mcp.workbench.excerpt_texts import Longest, text_limit
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DataSource,
@@ -180,22 +180,23 @@ async def read_run(
     workspace: Workspace,
     project: ProjectReference,
     run: RunId,
-    longest: Longest = LONGEST_TEXT,
+    longest: Longest = None,
 ) -> RunDetails:
     """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
     record = await store.find(TaskRun, run)
     repair = record.repaired_output
+    most = text_limit(longest, is_detailed=workspace.is_detailed)
 
     def short(text: str | None) -> str | None:
-        return None if text is None else counted_excerpt(text, longest)
+        return None if text is None else counted_excerpt(text, most)
 
     source = record.output.source.properties if record.output.source else {}
     model = source.get("model_name")
     return RunDetails(
         id=record.id,
-        input=counted_excerpt(record.input, longest),
-        output=counted_excerpt(record.output.output, longest),
+        input=counted_excerpt(record.input, most),
+        output=counted_excerpt(record.output.output, most),
         repaired_output=short(repair.output if repair else None),
         repair_instructions=short(record.repair_instructions),
         reasoning=short(record.reasoning),
@@ -208,8 +209,8 @@ async def read_run(
         cost_usd=record.usage.cost if record.usage else None,
         input_tokens=record.usage.input_tokens if record.usage else None,
         output_tokens=record.usage.output_tokens if record.usage else None,
-        messages=conversation_lines(record.trace, longest),
-        output_source={key: _short_value(value, longest) for key, value in source.items()},
+        messages=conversation_lines(record.trace, most),
+        output_source={key: _short_value(value, most) for key, value in source.items()},
     )
 
 
