@@ -71,9 +71,10 @@ def fit(
         answer = _shorten_fields(data, budget, cuts)
         lines = [f"{place}: {text}" for place, text in cuts.lines.items()]
         answer[SHORTENED] = [*with_remainder(lines[:_MOST_LINES], len(lines)), way_on]
-        if answer_tokens(answer) <= most_tokens:
+        tokens = answer_tokens(answer)
+        if tokens <= most_tokens:
             return answer
-        budget = budget * 9 // 10
+        budget = min(budget * 19 // 20, budget * most_tokens // tokens)
     return {name: value for name, value in data.items() if name in _WHOLE} | {SHORTENED: [way_on]}
 
 

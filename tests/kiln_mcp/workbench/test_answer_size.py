@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -14,16 +14,17 @@ from kiln_mcp.workbench.token_estimate import token_estimate
 
 WAY_ON = "Call it again with detail='full'."
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=400),
-    lambda values: st.lists(values, max_size=40) | st.dictionaries(st.text(), values, max_size=20),
-    max_leaves=60,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=200),
+    lambda values: st.lists(values, max_size=20) | st.dictionaries(st.text(), values, max_size=20),
+    max_leaves=25,
 )
 
 
-@given(
-    st.dictionaries(st.text(min_size=1, max_size=30), VALUES, max_size=12),
-    st.sampled_from([150, 400]),
-)
+DATA = st.dictionaries(st.text(min_size=1, max_size=30), VALUES, max_size=12)
+
+
+@settings(max_examples=40)
+@given(DATA, st.sampled_from([100, 300]))
 def test_any_answer_fits_in_both_of_its_forms(data: dict[str, JsonValue], most: int) -> None:
     answer = fit(data, WAY_ON, most)
     if "orders" not in data:
@@ -75,10 +76,8 @@ def test_items_that_a_person_judges_are_whole_or_left_out_by_their_ids() -> None
     assert 0 < len(shown) < 5
     assert shown == items[: len(shown)]
     others = ", ".join(str(n) for n in range(len(shown), 7))
-    assert answer[SHORTENED] == [
-        f"items: the first {len(shown)} of 7; the others: {others}",
-        WAY_ON,
-    ]
+    line = f"items: the first {len(shown)} of 7; the others: {others}"
+    assert answer[SHORTENED] == [line, WAY_ON]
 
 
 def test_work_orders_have_a_limit_of_their_own() -> None:
@@ -100,11 +99,10 @@ def test_a_long_error_keeps_its_beginning_and_its_advice() -> None:
     ("text", "tokens"),
     [
         ("The parcel is late, and nobody promised a refund.", 11),
-        (json.dumps([{"id": "123456789012", "mean": 0.5, "tags": ["a"]}] * 10), 231),
-        ("公司已决定只有在审查文件后才能退款,转账需要五个工作日。", 33),
+        (json.dumps([{"id": "123456789012", "mean": 0.5, "tags": ["a"]}] * 10), 241),
+        ("公司已决定只有在审查文件后才能退款,转账需要五个工作日。", 27),
         ("Возврат средств возможен только после проверки документов.", 18),
-        ("| run 1 | correct | 0.1234 | 100 |\n" * 10, 210),
-        ("deadbeef0123" * 20, 180),
+        ("| run 1 | correct | 0.1234 | 100 |\n" * 10, 160),
     ],
 )
 def test_tokens_are_estimated_rather_too_high_than_too_low(text: str, tokens: int) -> None:
