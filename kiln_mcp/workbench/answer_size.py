@@ -14,6 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from kiln_mcp.workbench.plain_text import plain, render
 from kiln_mcp.workbench.token_estimate import token_estimate
+from storage.errors import NextStep
 from storage.text.excerpts import counted_excerpt, excerpts, with_remainder
 
 KeyT = TypeVar("KeyT", str, int)
@@ -23,6 +24,8 @@ MOST_TOKENS: Final = 2000
 """The most tokens of an answer, where the caller asks for no more."""
 SHORTENED: Final = "shortened"
 """The field of an answer that says what was left out of it."""
+_STEPS: Final = "next"
+_IN_RECORDS: Final = "Read single records for the rest."
 _WHOLE: Final = frozenset(
     {"status", "job", "state", "message", "plan", "approval_id", "next", "next_cursor", "orders"}
 )
@@ -54,13 +57,13 @@ class _Cuts:
 
 
 def fit(
-    data: Mapping[str, JsonValue], way_on: str, most_tokens: int = MOST_TOKENS
+    data: Mapping[str, JsonValue], step: NextStep | None = None, most_tokens: int = MOST_TOKENS
 ) -> dict[str, JsonValue]:
     """Return an answer that takes so many tokens at most; the same one if it does already.
 
     Args:
         data: The answer.
-        way_on: The sentence that says how to read the rest.
+        step: The call that reads the rest; None if single records have it.
         most_tokens: The most tokens of the text form and of the structured form.
     """
     if answer_tokens(data) <= most_tokens:
@@ -70,12 +73,23 @@ def fit(
         cuts = _Cuts()
         answer = _shorten_fields(data, budget, cuts)
         lines = [f"{place}: {text}" for place, text in cuts.lines.items()]
-        answer[SHORTENED] = [*with_remainder(lines[:_MOST_LINES], len(lines)), way_on]
+        answer |= _way_on(with_remainder(lines[:_MOST_LINES], len(lines)), data, step)
         tokens = answer_tokens(answer)
         if tokens <= most_tokens:
             return answer
         budget = min(budget * 19 // 20, budget * most_tokens // tokens)
-    return {name: value for name, value in data.items() if name in _WHOLE} | {SHORTENED: [way_on]}
+    return {name: value for name, value in data.items() if name in _WHOLE} | _way_on([], data, step)
+
+
+def _way_on(
+    lines: Sequence[str], data: Mapping[str, JsonValue], step: NextStep | None
+) -> dict[str, JsonValue]:
+    """Return the fields that say what was left out, and how to read it."""
+    if step is None:
+        return {SHORTENED: [*lines, _IN_RECORDS]}
+    steps = data.get(_STEPS)
+    shown_step: JsonValue = step.model_dump(mode="json", exclude_none=True)
+    return {SHORTENED: [*lines], _STEPS: [*(steps if isinstance(steps, list) else []), shown_step]}
 
 
 def fit_text(text: str, most_tokens: int = MOST_TOKENS) -> str:

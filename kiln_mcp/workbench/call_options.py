@@ -55,7 +55,7 @@ class CallOptions(BaseModel):
 
     detail: Annotated[
         Detail,
-        Field(description="full: the whole answer; short: about 2,000 tokens of it."),
+        Field(description="full: uncut; short: about 2,000 tokens."),
     ] = "short"
     approval_id: Annotated[
         str | None,

@@ -129,22 +129,22 @@ async def call_capability(
     outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
     if workspace.answer_tokens is None:
         return outcome
-    way_on = _way_to_the_rest(item, outcome)
-    return replace(outcome, data=fit(outcome.data, way_on, workspace.answer_tokens))
+    step = _step_to_the_rest(item, outcome)
+    return replace(outcome, data=fit(outcome.data, step, workspace.answer_tokens))
 
 
-def way_to_result(job: str) -> str:
-    """Return the sentence that says how to read all of a job's result."""
-    return f"For the whole, call wait_for_job with job='{job}' and detail='full'."
+def step_to_result(job: str) -> NextStep:
+    """Return the call that reads all of a job's result."""
+    arguments: JsonObject = {"job": job, "detail": "full"}
+    return NextStep(tool="wait_for_job", reason="read the whole result", arguments=dict(arguments))
 
 
-def _way_to_the_rest(item: AnyCapability, outcome: Outcome) -> str:
-    """Return the sentence that says how to read what an answer leaves out."""
+def _step_to_the_rest(item: AnyCapability, outcome: Outcome) -> NextStep | None:
+    """Return the call that reads what an answer leaves out; None if single records have it."""
     if "detail" in item.options:
-        return f"For the whole, call {item.name} with the same arguments and detail='full'."
-    if outcome.job:
-        return way_to_result(outcome.job)
-    return "For the rest, read single records."
+        reason = "the same call, to read the whole answer"
+        return NextStep(tool=item.name, reason=reason, arguments={"detail": "full"})
+    return step_to_result(outcome.job) if outcome.job else None
 
 
 async def _perform(

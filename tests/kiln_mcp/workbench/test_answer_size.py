@@ -11,8 +11,9 @@ from pydantic import JsonValue
 from kiln_mcp.workbench.answer_size import SHORTENED, answer_tokens, fit, fit_text
 from kiln_mcp.workbench.plain_text import render
 from kiln_mcp.workbench.token_estimate import token_estimate
+from storage.errors import NextStep
 
-WAY_ON = "Call it again with detail='full'."
+STEP = NextStep(tool="read_run", reason="the whole", arguments={"detail": "full"})
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=200),
     lambda values: st.lists(values, max_size=20) | st.dictionaries(st.text(), values, max_size=20),
@@ -23,27 +24,27 @@ VALUES = st.recursive(
 DATA = st.dictionaries(st.text(min_size=1, max_size=30), VALUES, max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(DATA, st.sampled_from([100, 300]))
 def test_any_answer_fits_in_both_of_its_forms(data: dict[str, JsonValue], most: int) -> None:
-    answer = fit(data, WAY_ON, most)
+    answer: dict[str, Any] = fit(data, STEP, most)
     if "orders" not in data:
         assert token_estimate(json.dumps(answer, ensure_ascii=False)) <= most
         assert token_estimate(render(answer)) <= most
     if answer != data:
         lines = answer[SHORTENED]
         assert isinstance(lines, list)
-        assert lines[-1] == WAY_ON
+        assert STEP.model_dump() in answer["next"]
 
 
 def test_an_answer_that_fits_stays_as_it_is() -> None:
     data: dict[str, JsonValue] = {"a": "x" * 500, "b": [1, 2, 3]}
-    assert fit(data, WAY_ON) == data
+    assert fit(data, STEP) == data
 
 
 def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
     rows: list[JsonValue] = [{"id": f"{n:012}", "text": "Late again. " * 40} for n in range(30)]
-    data: dict[str, JsonValue] = {
+    data: dict[str, Any] = {
         "name": "Refunds",
         "definition": "No refund without a reason. " * 300,
         "rows": rows,
@@ -51,8 +52,9 @@ def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
         "next": [{"tool": "read_run", "reason": "look at one"}],
         "next_cursor": "c" * 50,
     }
-    answer = fit(data, WAY_ON)
-    for name in ("name", "tags", "next", "next_cursor"):
+    answer: dict[str, Any] = fit(data, STEP)
+    assert answer["next"] == [*data["next"], STEP.model_dump()]
+    for name in ("name", "tags", "next_cursor"):
         assert answer[name] == data[name]
     shown = answer["rows"]
     assert isinstance(shown, list)
@@ -63,27 +65,26 @@ def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
     assert answer[SHORTENED] == [
         f"definition: {definition.index('… (')} of 8400 characters",
         f"rows: the first {len(shown)} of 30",
-        WAY_ON,
     ]
     assert answer_tokens(answer) > 1500
 
 
 def test_items_that_a_person_judges_are_whole_or_left_out_by_their_ids() -> None:
     items: list[Any] = [{"item": f"{n}", "input": "Words. " * 300} for n in range(7)]
-    answer = fit({"items": items}, WAY_ON)
+    answer = fit({"items": items}, STEP)
     shown = answer["items"]
     assert isinstance(shown, list)
     assert 0 < len(shown) < 5
     assert shown == items[: len(shown)]
     others = ", ".join(str(n) for n in range(len(shown), 7))
     line = f"items: the first {len(shown)} of 7; the others: {others}"
-    assert answer[SHORTENED] == [line, WAY_ON]
+    assert answer[SHORTENED] == [line]
 
 
 def test_work_orders_have_a_limit_of_their_own() -> None:
     orders: JsonValue = [{"messages": [{"role": "user", "content": "Judge this. " * 2000}]}]
     data: dict[str, JsonValue] = {"orders": orders, "job": "1"}
-    assert fit(data, WAY_ON) == data
+    assert fit(data, STEP) == data
 
 
 def test_a_long_error_keeps_its_beginning_and_its_advice() -> None:
