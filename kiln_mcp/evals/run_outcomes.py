@@ -44,6 +44,7 @@ class RunOutcome:
         failures: Items that could not be scored.
         abstentions: Items that the judge said cannot be judged.
         hidden_tokens: Output tokens of new outputs that their server did not list as output.
+        judge_clients: What the clients call themselves whose models gave new verdicts.
     """
 
     new_verdicts: int
@@ -53,6 +54,7 @@ class RunOutcome:
     failures: tuple[Failure, ...]
     abstentions: int = 0
     hidden_tokens: int = 0
+    judge_clients: tuple[str, ...] = ()
 
     @property
     def has_verdict(self) -> bool:
@@ -82,6 +84,7 @@ class Tally:
     abstentions: int = 0
     hidden_tokens: int = 0
     has_read_value: bool = False
+    judge_clients: set[str] = field(default_factory=set[str])
     failures: list[Failure] = field(default_factory=list[Failure])
 
     def take_unusable(self, item_id: str, state: str) -> None:
@@ -106,6 +109,7 @@ class Tally:
             self.skipped += 1
         else:
             self.new_verdicts += 1
+            self.judge_clients |= {verdict.judge_client} - {""}
 
     def take_results_of_others(
         self, requests: Sequence[VerdictRequest], remaining_requests: Sequence[VerdictRequest]
@@ -143,4 +147,5 @@ class Tally:
             failures=tuple(self.failures),
             abstentions=self.abstentions,
             hidden_tokens=self.hidden_tokens,
+            judge_clients=tuple(sorted(self.judge_clients)),
         )
