@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 _PIECES: Final = re.compile(
-    r"(?P<word> ?[A-Z]?[a-z]+)|(?P<capitals> ?[A-Z]+)|(?P<digits>\d{1,3})|(?P<space>\s+)"
+    r"(?P<word> ?[A-Z]?[a-z]+)|(?P<capitals> ?[A-Z]+)|(?P<digits>\d{1,3})|(?P<indent>\n[ \t]{2,})|(?P<space>\s+)"
     r"|(?P<marks>[!-/:-@\[-`{-~]+)|(?P<other>[^\s!-~]+|.)"
 )
 _USUAL_WORD: Final = 9
@@ -28,6 +28,8 @@ def token_estimate(text: str) -> int:
                 count += _tokens_of_word(length)
             case "capitals":
                 count += max(1, length / 2.5)
+            case "indent":
+                count += 2
             case "digits" | "space":
                 count += max(1, length / 8)
             case "marks":
