@@ -117,7 +117,10 @@ def _matches(kind: str, reference: str, rows: Sequence[NameRow]) -> list[NameRow
     if rest != text and (slug := slug_of(rest)):
         tries.append([row for row in rows if slug_of(row.name) == slug])
         tries.append([row for row in rows if _long_slug(row) == slug])
-    return next((rows for rows in tries if rows), [])
+    for rows_of_try in tries:
+        if rows_of_try:
+            return rows_of_try
+    return []
 
 
 def handles_of(kind: str, rows: Iterable[NameRow]) -> dict[str, str]:

@@ -25,9 +25,12 @@ def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     by_folded = {_folded(name): name for name in names}
     near = difflib.get_close_matches(key, by_folded, n=limit)
     holding = [name for name in by_folded if len(key) >= _SHORTEST_PART and key in name]
-    with_word = [name for name in by_folded if difflib.get_close_matches(key, name.split(), n=1)]
-    close = dict.fromkeys([*near, *holding, *(with_word if len(key) >= _SHORTEST_PART else [])])
-    return [by_folded[name] for name in list(close)[:limit]]
+    candidates = [*near, *holding]
+    if len(key) >= _SHORTEST_PART:
+        candidates += [
+            name for name in by_folded if difflib.get_close_matches(key, name.split(), n=1)
+        ]
+    return [by_folded[name] for name in list(dict.fromkeys(candidates))[:limit]]
 
 
 def _folded(name: str) -> str:

@@ -135,13 +135,15 @@ async def _save_results(store: ProjectStore, task: Task, size: Size) -> None:
 def _save_jobs(database_url: str, size: Size) -> None:
     table = JobTable(open_database(database_url))
     table.create_tables()
-    rows = [{"run_config": f"Run config {n}", "says": text(n, 300)} for n in range(size.many)]
+    rows: list[JsonValue] = [
+        {"run_config": f"Run config {n}", "says": text(n, 300)} for n in range(size.many)
+    ]
     for number in range(100):
         job = Job(f"{number:032x}", "run_eval", {"project": "Large"})
         table.add(job)
         table.begin(job)
         state = JobState.DONE if number == 0 else JobState.FAILED
-        result: dict[str, JsonValue] | None = {"table": [*rows]} if number == 0 else None
+        result: dict[str, JsonValue] | None = {"table": rows} if number == 0 else None
         table.end(job, End(state, result, None if number == 0 else text(number, 500)))
 
 

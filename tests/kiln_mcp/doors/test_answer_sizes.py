@@ -77,13 +77,14 @@ async def test_a_page_that_would_be_too_long_ends_early_and_its_cursor_goes_on_t
     arguments: dict[str, JsonValue] = {"project": "Large", "limit": 100, **more}
     while True:
         data = (await call_capability(assistant, item, arguments)).data
-        page = data[rows]
+        page, total = data[rows], data["total"]
         assert isinstance(page, list)
+        assert isinstance(total, int)
         assert SHORTENED not in data
         ids += [str(row["id"]) for row in page if isinstance(row, dict)]
         if "next_cursor" not in data:
             break
-        assert len(page) < data["total"]
+        assert len(page) < total
         arguments["cursor"] = data["next_cursor"]
     assert len(ids) == len(set(ids)) == data["total"]
 

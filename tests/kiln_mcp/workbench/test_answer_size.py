@@ -56,8 +56,7 @@ def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
     assert answer["next"] == [*data["next"], STEP.model_dump()]
     for name in ("name", "tags", "next_cursor"):
         assert answer[name] == data[name]
-    shown = answer["rows"]
-    assert isinstance(shown, list)
+    shown: list[JsonValue] = answer["rows"]
     assert 5 <= len(shown) < 30
     assert shown == rows[: len(shown)]
     definition = str(answer["definition"])
@@ -71,9 +70,8 @@ def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
 
 def test_items_that_a_person_judges_are_whole_or_left_out_by_their_ids() -> None:
     items: list[Any] = [{"item": f"{n}", "input": "Words. " * 300} for n in range(7)]
-    answer = fit({"items": items}, STEP)
-    shown = answer["items"]
-    assert isinstance(shown, list)
+    answer: dict[str, Any] = fit({"items": items}, STEP)
+    shown: list[JsonValue] = answer["items"]
     assert 0 < len(shown) < 5
     assert shown == items[: len(shown)]
     others = ", ".join(str(n) for n in range(len(shown), 7))
