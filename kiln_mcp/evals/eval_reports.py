@@ -48,7 +48,7 @@ async def eval_report(
     evaluators = await store.children(record, EvalConfig)
     evaluators.sort(key=lambda item: item.id != record.current_config_id)
     is_short = workspace.answer_tokens is not None
-    most = HEAD_ROWS if show and is_short else None
+    row_limit = HEAD_ROWS if show and is_short else None
     evaluator_handles = await handles(store, EvalConfig)
     view = await _look(store, task_eval, evaluator, show) if show else None
     table = await _table(store, task_eval, evaluator) if evaluators else ScoreTable()
@@ -58,8 +58,8 @@ async def eval_report(
             await _evaluator(store, record, item, evaluator_handles[item.id])
             for item in evaluators[: HEAD_ROWS if is_short else None]
         ],
-        table=table.rows[:most],
-        repeats=table.repeats[:most],
+        table=table.rows[:row_limit],
+        repeats=table.repeats[:row_limit],
         items=view.items if view else [],
         items_found=view.total if view else None,
         items_cursor=view.next_cursor if view else None,

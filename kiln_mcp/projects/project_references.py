@@ -72,10 +72,10 @@ async def handle_of(store: ProjectStore, record: Record) -> str:
 def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
     """Return the names of records, with the handle where another one is called the same."""
     rows = [NameRow("", record.id, record.name, folded_name(record.name)) for record in records]
-    count = Counter(row.folded for row in rows)
+    count = Counter(row.key for row in rows)
     record_handles = handles_of(records[0].type_name(), rows) if records else {}
     return [
-        row.name if count[row.folded] == 1 else f"{row.name} ({record_handles[row.id]})"
+        row.name if count[row.key] == 1 else f"{row.name} ({record_handles[row.id]})"
         for row in rows
     ]
 

@@ -2,12 +2,13 @@
 
 What is short stays whole: the tokens are shared so that the largest parts give way first. Lists
 lose their last rows, texts their ends; a line in `shortened` names each part and how much of it is
-there. The fields of `_WHOLE` are never cut.
+there. The fields of `_UNCUT_FIELDS` are never cut.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, JsonValue
@@ -26,10 +27,24 @@ SHORTENED: Final = "shortened"
 """The field of an answer that says what was left out of it."""
 _STEPS: Final = "next"
 _IN_RECORDS: Final = "Read single records for the rest."
-_WHOLE: Final = frozenset(
-    {"status", "job", "state", "message", "plan", "approval_id", "next", "next_cursor", "orders"}
+_UNCUT_FIELDS: Final = frozenset(
+    {
+        "status",
+        "job",
+        "state",
+        "message",
+        "plan",
+        "approval_id",
+        "next",
+        "next_cursor",
+        "orders",
+    }
 )
 """Fields that the next call depends on. Work orders have a limit of their own."""
+_DRAFT: Final = "fields"
+"""The field with the texts of a spec, which the next call may give back as they are."""
+_SMALL_FIELD: Final = 20
+"""Tokens of a field that stays in an answer whose other fields cannot be shortened enough."""
 _OWN_LIMIT: Final = "orders"
 _SHORTEST_TEXT: Final = 80
 """Characters of a text that is never cut, such as an id or a name."""
@@ -78,7 +93,12 @@ def fit(
         if tokens <= most_tokens:
             return answer
         budget = min(budget * 19 // 20, budget * most_tokens // tokens)
-    return {name: value for name, value in data.items() if name in _WHOLE} | _way_on([], data, step)
+    small_fields = {
+        name: value
+        for name, value in data.items()
+        if name in _UNCUT_FIELDS or _size(value) <= _SMALL_FIELD
+    }
+    return small_fields | _way_on([], data, step)
 
 
 def _way_on(
@@ -108,8 +128,8 @@ def answer_tokens(data: Mapping[str, JsonValue]) -> int:
 
     Work orders do not count: they have a limit of their own.
     """
-    counted = {name: value for name, value in data.items() if name != _OWN_LIMIT}
-    return max(_tokens(_json_text(counted)), _tokens(render(counted)))
+    own = {name: value for name, value in data.items() if name != _OWN_LIMIT}
+    return max(_tokens(_json_text(own)), _tokens(render(own)))
 
 
 async def fitting_page(
@@ -149,11 +169,10 @@ def rows_that_fit(rows: Sequence[JsonValue], most_tokens: int) -> int:
 def _shorten_fields(
     data: Mapping[str, JsonValue], budget: int, cuts: _Cuts
 ) -> dict[str, JsonValue]:
-    whole = {name: value for name, value in data.items() if name in _WHOLE}
-    rest = {name: value for name, value in data.items() if name not in _WHOLE}
-    counted = {name: value for name, value in whole.items() if name != _OWN_LIMIT}
-    shortened = _shorten_mapping(rest, max(1, budget - _size(counted)), "", cuts)
-    values = whole | shortened
+    uncut = {name: value for name, value in data.items() if name in _UNCUT_FIELDS}
+    rest = {name: value for name, value in data.items() if name not in _UNCUT_FIELDS}
+    room = budget - _size({name: uncut[name] for name in uncut if name != _OWN_LIMIT})
+    values = uncut | _shorten_mapping(rest, max(1, room), "", cuts)
     return {name: values[name] for name in data if name in values}
 
 
@@ -191,20 +210,20 @@ def _shorten_list(
     Of items, one is enough.
     """
     ids = [str(row[_ITEM]) for row in rows if isinstance(row, dict) and _ITEM in row]
-    few = min(len(rows), 1 if ids else _FEWEST_ROWS)
+    fewest = min(len(rows), 1 if ids else _FEWEST_ROWS)
     count = rows_that_fit(rows, budget)
-    shown = list(rows[:count])
-    if count < few:
-        shares = _fair_shares({n: _size(row) for n, row in enumerate(rows[:few])}, budget)
-        shown = [
+    first_rows = list(rows[:count])
+    if count < fewest:
+        shares = _fair_shares({n: _size(row) for n, row in enumerate(rows[:fewest])}, budget)
+        first_rows = [
             _shorten(rows[n], max(1, share), f"{place}[{n}]", cuts)
             for n, share in sorted(shares.items())
         ]
-    if len(shown) < len(rows):
-        others = excerpts(ids[len(shown) :], limit=_MOST_IDS)
-        the_others = f"; the others: {others}" if others else ""
-        cuts.lines[place] = f"the first {len(shown)} of {len(rows)}{the_others}"
-    return shown
+    if len(first_rows) < len(rows):
+        rest = excerpts(ids[len(first_rows) :], limit=_MOST_IDS)
+        remainder = f"; the others: {rest}" if rest else ""
+        cuts.lines[place] = f"the first {len(first_rows)} of {len(rows)}{remainder}"
+    return first_rows
 
 
 def _shorten_mapping(
@@ -216,13 +235,15 @@ def _shorten_mapping(
         cuts.lines[place or "fields"] = f"the first {len(names)} of {len(fields)}"
     sizes = {name: _size(fields[name]) for name in names}
     keys = sum(_tokens(name) + 2 for name in names)
-    shares = _fair_shares(sizes, budget - keys)
-    return {
-        name: _shorten(
-            fields[name], max(1, shares[name]), f"{place}.{name}" if place else name, cuts
-        )
-        for name in names
+    draft = {_DRAFT: fields[_DRAFT]} if isinstance(fields.get(_DRAFT), dict) else {}
+    draft_size = sizes.pop(_DRAFT, 0) if draft else 0
+    shares = _fair_shares(sizes, budget - keys - draft_size)
+    above = f"{place}." if place else ""
+    values = draft | {
+        name: _shorten(fields[name], max(1, share), f"{above}{name}", cuts)
+        for name, share in shares.items()
     }
+    return {name: values[name] for name in names}
 
 
 def _fair_shares(sizes: Mapping[KeyT, int], budget: int) -> dict[KeyT, int]:
@@ -240,6 +261,7 @@ def _size(node: JsonValue) -> int:
     return _tokens(node if isinstance(node, str) else _json_text(node))
 
 
+@lru_cache(maxsize=512)  # the same parts are counted in every try
 def _tokens(text: str) -> int:
     """Return the tokens of a text; a huge one is not counted, since it cannot fit."""
     longest = MOST_TOKENS * _CHARACTERS_A_TOKEN

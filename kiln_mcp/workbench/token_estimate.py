@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 _PIECES: Final = re.compile(
-    r"(?P<word> ?[A-Z]?[a-z]+)|(?P<capitals> ?[A-Z]+)|(?P<digits>\d{1,3})|(?P<indent>\n[ \t]{2,})|(?P<space>\s+)"
+    r"(?P<word> ?[A-Z]?[a-z]+)|(?P<capitals> ?[A-Z]+)|(?P<digits>\d{1,3})"
+    r"|(?P<indent>\n[ \t]{2,})|(?P<space>\s+)"
     r"|(?P<marks>[!-/:-@\[-`{-~]+)|(?P<other>[^\s!-~]+|.)"
 )
 _USUAL_WORD: Final = 9

@@ -31,13 +31,13 @@ class NameRow(NamedTuple):
         path: Its file, within the project.
         id: Its id.
         name: Its name; "" if it has none.
-        folded: The form of the name that is compared.
+        key: The form of the name that is compared.
     """
 
     path: str
     id: str
     name: str
-    folded: str
+    key: str
 
 
 class NamedRecord(Protocol):
@@ -111,7 +111,7 @@ def _matches(kind: str, reference: str, rows: Sequence[NameRow]) -> list[NameRow
     loose_names = {_loose(text), _loose(rest)} - {""}
     tries = [
         [row for row in rows if row.id in {text, rest}],
-        [row for row in rows if row.folded in names],
+        [row for row in rows if row.key in names],
         [row for row in rows if _loose(row.name) in loose_names],
     ]
     if rest != text and (slug := slug_of(rest)):

@@ -21,8 +21,8 @@ def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
         names: The valid names.
         limit: How many at most.
     """
-    key = _folded(excerpt(name))  # comparing takes time with the square of the length
-    by_folded = {_folded(name): name for name in names}
+    key = _comparable(excerpt(name))  # comparing takes time with the square of the length
+    by_folded = {_comparable(name): name for name in names}
     near = difflib.get_close_matches(key, by_folded, n=limit)
     holding = [name for name in by_folded if len(key) >= _SHORTEST_PART and key in name]
     candidates = [*near, *holding]
@@ -33,7 +33,7 @@ def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     return [by_folded[name] for name in list(dict.fromkeys(candidates))[:limit]]
 
 
-def _folded(name: str) -> str:
+def _comparable(name: str) -> str:
     """Return a name for comparison: small letters, with one space for what parts words."""
     return " ".join(name.casefold().translate(_PARTS).split())
 

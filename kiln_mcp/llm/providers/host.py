@@ -52,5 +52,5 @@ class HostModel:
             reply.text,
             usage=usage,
             latency_s=time.perf_counter() - started,
-            answered_by=reply.client,
+            client=reply.client,
         )

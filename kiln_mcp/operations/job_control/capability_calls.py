@@ -144,7 +144,11 @@ def _step_to_the_rest(item: AnyCapability, outcome: Outcome) -> NextStep | None:
     if "detail" in item.options:
         reason = "the same call, to read the whole answer"
         return NextStep(tool=item.name, reason=reason, arguments={"detail": "full"})
-    return step_to_result(outcome.job) if outcome.job else None
+    reports = outcome.data.get("jobs")
+    job = outcome.job
+    if not job and isinstance(reports, list) and reports and isinstance(reports[0], dict):
+        job = str(reports[0].get("job", ""))  # the answers to its work orders
+    return step_to_result(job) if job else None
 
 
 async def _perform(

@@ -78,8 +78,8 @@ async def find_records(
     model = layout.kind_named(type_name_of(kind))
     names = await handles(store, model) if "name" in model.model_fields else {}
 
-    async def find_page(most: int) -> RecordPage:
-        page = await store.page_of(model, text=text, limit=most, cursor=cursor)
+    async def find_page(size: int) -> RecordPage:
+        page = await store.page_of(model, text=text, limit=size, cursor=cursor)
         return RecordPage(
             total=page.total,
             records=[_summary(record, names.get(record.id)) for record in page.records],
@@ -120,11 +120,11 @@ async def read_record(
     target = await find_record(store, kind, record)
     file = store.folder / target.saved.path
     content = await anyio.to_thread.run_sync(read_plain, file)
-    most = text_limit(longest, is_detailed=workspace.is_detailed)
+    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
         file=target.saved.path,
-        record={key: _shortened_value(key, value, most) for key, value in document.items()},
+        record={key: _shortened_value(key, value, text_size) for key, value in document.items()},
         below={kind_word(kind): n for kind, n in (await store.counts(target)).items()},
     )
 

@@ -159,8 +159,8 @@ async def find_runs(
         source=source,
     )
 
-    async def find_page(most: int) -> RunPage:
-        page = await store.page_of_runs(task_record, query, order=order, limit=most, cursor=cursor)
+    async def find_page(size: int) -> RunPage:
+        page = await store.page_of_runs(task_record, query, order=order, limit=size, cursor=cursor)
         return RunPage(
             total=page.total,
             total_is_exact=page.total_is_exact,
@@ -186,17 +186,17 @@ async def read_run(
     store = await workspace.open_project(project)
     record = await store.find(TaskRun, run)
     repair = record.repaired_output
-    most = text_limit(longest, is_detailed=workspace.is_detailed)
+    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
 
     def short(text: str | None) -> str | None:
-        return None if text is None else counted_excerpt(text, most)
+        return None if text is None else counted_excerpt(text, text_size)
 
     source = record.output.source.properties if record.output.source else {}
     model = source.get("model_name")
     return RunDetails(
         id=record.id,
-        input=counted_excerpt(record.input, most),
-        output=counted_excerpt(record.output.output, most),
+        input=counted_excerpt(record.input, text_size),
+        output=counted_excerpt(record.output.output, text_size),
         repaired_output=short(repair.output if repair else None),
         repair_instructions=short(record.repair_instructions),
         reasoning=short(record.reasoning),
@@ -209,8 +209,8 @@ async def read_run(
         cost_usd=record.usage.cost if record.usage else None,
         input_tokens=record.usage.input_tokens if record.usage else None,
         output_tokens=record.usage.output_tokens if record.usage else None,
-        messages=conversation_lines(record.trace, most),
-        output_source={key: _short_value(value, most) for key, value in source.items()},
+        messages=conversation_lines(record.trace, text_size),
+        output_source={key: _short_value(value, text_size) for key, value in source.items()},
     )
 
 

@@ -24,7 +24,7 @@ VALUES = st.recursive(
 DATA = st.dictionaries(st.text(min_size=1, max_size=30), VALUES, max_size=12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(DATA, st.sampled_from([100, 300]))
 def test_any_answer_fits_in_both_of_its_forms(data: dict[str, JsonValue], most: int) -> None:
     answer: dict[str, Any] = fit(data, STEP, most)
@@ -106,3 +106,12 @@ def test_a_long_error_keeps_its_beginning_and_its_advice() -> None:
 )
 def test_tokens_are_estimated_rather_too_high_than_too_low(text: str, tokens: int) -> None:
     assert tokens * 0.95 <= token_estimate(text) <= tokens * 2.5
+
+
+def test_the_draft_of_a_spec_is_whole_because_the_next_call_gives_it_back() -> None:
+    draft: JsonValue = {"desired_behaviour_description": "No refund. " * 500}
+    data: dict[str, Any] = {"fields": draft, "edits": ["It was too vague. " * 400] * 3}
+    for answer in (fit(data, STEP), fit({"result": data, "job": "1"}, STEP)):
+        result: Any = answer.get("result", answer)
+        assert result["fields"] == draft
+        assert answer_tokens(answer) <= 2000
