@@ -50,6 +50,7 @@ class TaskDescription(Result):
     id: str
     handle: str = Field(description="What names it in calls, such as `task/answer`.")
     runs: int
+    inputs: int = Field(description="Inputs alone, without an output.")
     specs: int
     run_configs: int
     prompts: int
@@ -174,6 +175,7 @@ async def _describe_task(store: ProjectStore, task: Task, *, is_short: bool) -> 
         id=task.id,
         handle=await handle_of(store, task),
         runs=inventory.runs,
+        inputs=inventory.inputs,
         specs=inventory.specs,
         run_configs=inventory.run_configs,
         prompts=inventory.prompts,
