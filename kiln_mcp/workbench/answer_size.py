@@ -93,12 +93,14 @@ def fit(
         if tokens <= most_tokens:
             return answer
         budget = min(budget * 19 // 20, budget * most_tokens // tokens)
-    small_fields = {
-        name: value
-        for name, value in data.items()
-        if name in _UNCUT_FIELDS or _size(value) <= _SMALL_FIELD
-    }
-    return small_fields | _way_on([], data, step)
+    answer = {name: value for name, value in data.items() if name in _UNCUT_FIELDS}
+    answer |= _way_on([], data, step)
+    for name, value in data.items():
+        larger = {**answer, name: value}
+        is_small = name not in answer and _size(value) <= _SMALL_FIELD
+        if is_small and answer_tokens(larger) <= most_tokens:
+            answer = larger
+    return answer
 
 
 def _way_on(
