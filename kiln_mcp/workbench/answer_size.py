@@ -94,7 +94,7 @@ def fit(
             return answer
         budget = min(budget * 19 // 20, budget * most_tokens // tokens)
     answer = {name: value for name, value in data.items() if name in _UNCUT_FIELDS}
-    answer |= _way_on([], data, step)
+    answer |= _way_on(["the larger fields"], data, step)
     for name, value in data.items():
         larger = {**answer, name: value}
         is_small = name not in answer and _size(value) <= _SMALL_FIELD
