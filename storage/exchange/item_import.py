@@ -14,7 +14,7 @@ from storage.changes import Change, NewRecord, SaveOutcome, new_text
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
 from storage.format.validation import item_misfit
-from storage.records import EvalInput, Feedback, Record, Task, TaskRun
+from storage.records import EvalInput, Feedback, Task, TaskRun
 from storage.store import ProjectStore
 
 
@@ -131,16 +131,18 @@ def _save_item(change: Change, item: NewItem, task: Task) -> bool:
     if item.original_id and change.has_record(record.replace(id=item.original_id), task):
         return False
     saved = _save_once(change, NewRecord(record, item.record.content), task)
-    for number, text in enumerate(item.feedback if saved else ()):
-        key = f"{record.id} feedback {number}".encode()
-        change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), saved)
+    if saved is not None and item.feedback:
+        parent = change.at_new_place(saved, task)
+        for number, text in enumerate(item.feedback):
+            key = f"{record.id} feedback {number}".encode()
+            change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), parent)
     return saved is not None
 
 
 R = TypeVar("R", TaskRun, EvalInput)
 
 
-def _save_once(change: Change, new: NewRecord[R], task: Task) -> Record | None:
+def _save_once(change: Change, new: NewRecord[R], task: Task) -> NewRecord[R] | None:
     """Note a record to be saved; None if it is there. An id that another has is followed by one."""
 
     def is_it(record: R) -> bool:
@@ -149,7 +151,7 @@ def _save_once(change: Change, new: NewRecord[R], task: Task) -> Record | None:
     while (outcome := change.save_once(new, task, is_it)) is SaveOutcome.TAKEN:
         other = new.record.replace(id=id_from(new.record.id.encode()))
         new = NewRecord(other, new_text(other))
-    return change.at_new_place(new, task) if outcome is SaveOutcome.SAVED else None
+    return new if outcome is SaveOutcome.SAVED else None
 
 
 def _input_of(record: TaskRun | EvalInput) -> object:
