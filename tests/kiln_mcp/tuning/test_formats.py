@@ -97,7 +97,7 @@ def test_any_text_makes_one_line_that_reads_back(
         return
     run = (task_input, value, json.dumps({"city": value}))
     line = line_of(example_of(TOLD, run, thinking, SCHEMA), shape)
-    assert len(line.split("\n")) == 1
+    assert len(line.splitlines()) == 1  # some readers take U+2028 for the end of a line
     assert json.loads(line)
 
 
