@@ -53,7 +53,11 @@ def document(value: object, indent: int | None = None, encoding: str = "utf-8") 
 
 
 def workbook(
-    rows: Sequence[Sequence[object]], *, title: str = "Data", other: str | None = None
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str = "Data",
+    other: str | None = None,
+    merged: Sequence[str] = (),
 ) -> Content:
     def content() -> bytes:
         book, out = openpyxl.Workbook(), io.BytesIO()
@@ -62,6 +66,8 @@ def workbook(
         sheet.title = title
         for row in rows:
             sheet.append(list(row))
+        for cells in merged:
+            sheet.merge_cells(cells)
         if other is not None:
             book.create_sheet(other).append(["notes"])
         book.save(out)
@@ -151,6 +157,10 @@ ENCODINGS: dict[str, Content] = {
     "spreadsheet.xlsx": workbook([("input", "output"), *ITEMS]),
     "with empty rows.xlsx": workbook([("input", "output"), ITEMS[0], (), ITEMS[1], ()]),
     "two sheets.xlsx": workbook([("Question", "Answer"), *ITEMS], other="Notes"),
+    "merged cells.xlsx": workbook(
+        [("input", "output", "topic"), (*ITEMS[0], "cities"), ITEMS[1]],
+        merged=("C2:C3", "D1:E1"),
+    ),
     "spreadsheet.csv": workbook([("input", "output"), *ITEMS]),
 }
 """Texts and spreadsheets, by the name of the file."""

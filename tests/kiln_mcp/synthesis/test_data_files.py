@@ -44,6 +44,20 @@ async def test_a_file_of_any_kind_gives_its_items(
     assert (again["new_items"], again["already_there"]) == (0, 2)
 
 
+async def test_a_merged_cell_counts_for_all_its_rows_and_no_others(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [("input", "output", "tags"), ("a", "1", "x"), ("b", "2", None), ("c", "3", None),
+            ("d", "4", "y"), ("e", "5", None)]  # fmt: skip
+    content = workbook(rows, merged=("C2:C3", "C5:C6"))()
+    await add(workspace, tmp_path, "book.xlsx", content)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    runs = await store.children(task, TaskRun)
+    tags = {run.input: run.tags for run in runs}
+    assert tags == {"a": ("x",), "b": ("x",), "c": (), "d": ("y",), "e": ("y",)}
+
+
 async def test_a_squad_document_gives_a_question_with_its_context(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -139,6 +139,29 @@ async def test_langfuses_table_of_traces_is_read_as_csv(
     assert run.usage.cost == 0.2
 
 
+async def test_the_columns_of_scores_in_langfuses_table_are_kept_and_can_be_the_rating(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = tmp_path / "traces.csv"
+    file.write_text(
+        "id,timestamp,userId,input,output,inputTokens,user-thumbs,helpfulness,tone\n"
+        't1,2026-05-01T10:00:00Z,u,Why?,Because.,12,"[1]",0.7,"[""dry"",""short""]"\n'
+        "t2,2026-05-01T10:01:00Z,u,Who?,Nobody.,12,[0],0,\n",
+        encoding="utf-8",
+    )
+    await _add(workspace, str(file), mapping={"rating": "user-thumbs"})
+    first, second = sorted(await _runs(workspace), key=lambda run: run.input, reverse=True)
+    assert first.output.source is not None
+    feedback = json.loads(str(first.output.source.properties["feedback"]))
+    assert [(entry["name"], entry["value"]) for entry in feedback] == [
+        ("user-thumbs", 1.0), ("helpfulness", 0.7), ("tone", "dry"), ("tone", "short"),
+    ]  # fmt: skip
+    ratings = [run.output.rating for run in (first, second)]
+    assert [rating.value if rating else None for rating in ratings] == [1, 0]
+    assert first.tags == ("production", "user_thumb_up")
+    assert second.tags == ("production", "user_thumb_down")
+
+
 async def test_what_users_said_is_theirs_until_somebody_maps_it(
     workspace: Workspace, tmp_path: Path
 ) -> None:

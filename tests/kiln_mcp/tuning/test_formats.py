@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -90,6 +90,7 @@ def test_tagged_reasoning_stands_before_the_answer() -> None:
 
 
 @given(st.sampled_from(ExportFormat), st.sampled_from(Thinking), st.text(), st.text())
+@example(ExportFormat.OPENAI_CHAT, Thinking.TAGGED, "a\u2028b", "c\x85d")
 def test_any_text_makes_one_line_that_reads_back(
     shape: ExportFormat, thinking: Thinking, task_input: str, value: str
 ) -> None:
