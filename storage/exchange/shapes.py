@@ -19,6 +19,7 @@ from storage.exchange.dataset_shapes import (
     row_keys,
 )
 from storage.exchange.examples import Example, fields_of
+from storage.exchange.promptfoo_results import PromptfooResults
 
 _OUR_COLUMNS: Final = {plain_name(name): name for name in OTHER_COLUMNS}
 """Our columns, by their names as `fields_of` has them."""
@@ -82,6 +83,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Instructions(),
     SQuAD(),
     OpenAIEvals(),
+    PromptfooResults(),
     Promptfoo(),
     PromptfooTable(),
     LangSmithExamples(),
