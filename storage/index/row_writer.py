@@ -85,6 +85,8 @@ class RowWriter:
 
     def store(self, files: Sequence[ReadFile]) -> None:
         """Replace the rows of records; each file is there once."""
+        # In the order of their rows the pages of most tables are written one after the other.
+        files = sorted(files, key=lambda file: _first_row(file.record))
         old_rows = self._old_rows(files)
         free_rows = _FreeRows(self._connection)
         free_rows.look_up(_first_row(file.record) for file in files)
