@@ -15,7 +15,7 @@ from storage.bulk_changes import BATCH
 from storage.changes import Change, NewRecord, SaveOutcome, new_text
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
-from storage.exchange.trace_updates import is_fuller, stored_trace, with_trace
+from storage.exchange.trace_updates import is_fuller, run_of_trace, with_trace
 from storage.format.validation import item_misfit
 from storage.records import EvalInput, Feedback, Task, TaskRun
 from storage.store import ProjectStore
@@ -147,11 +147,11 @@ def _save_item(change: Change, item: NewItem, task: Task) -> _Outcome:
     if item.original_id and change.has_record(record.replace(id=item.original_id), task):
         return _Outcome.REPEAT
     new = NewRecord(record, item.record.content)
-    stored = stored_trace(change, new, task)
-    if stored is not None:
-        if not is_fuller(record, stored):
+    old_run = run_of_trace(change, new, task)
+    if old_run is not None:
+        if not is_fuller(record, old_run):
             return _Outcome.REPEAT
-        change.amend(stored, partial(with_trace, new=record))
+        change.amend(old_run, partial(with_trace, new=record))
         return _Outcome.UPDATE
     saved = _save_once(change, new, task)
     if saved is not None and item.feedback:

@@ -15,42 +15,43 @@ from storage.records import Task, TaskRun
 from storage.records.record import Origin
 
 _KEY: Final = ("trace_format", "trace_id")
-_STATE_TAG: Final = "answer_"
+_STATE_TAGS: Final = frozenset({"answer_truncated", "answer_refused", "answer_empty"})
 
 
-def stored_trace(change: Change, new: NewRecord[TaskRun], task: Task) -> TaskRun | None:
+def run_of_trace(change: Change, new: NewRecord[TaskRun], task: Task) -> TaskRun | None:
     """Return the saved run of the trace that a new run is made of; None if there is none."""
     if _trace_key(new.record) is None:
         return None
     path = change.at_new_place(new, task).saved.path
     with suppress(OSError, UnreadableRecord):
         content = read_plain(f"{change.folder}/{path}")
-        stored = parse_record(TaskRun, content, path).at(Origin(path, revision_of(content)))
-        return stored if _trace_key(stored) == _trace_key(new.record) else None
+        old_run = parse_record(TaskRun, content, path).at(Origin(path, revision_of(content)))
+        return old_run if _trace_key(old_run) == _trace_key(new.record) else None
     return None
 
 
-def is_fuller(new: TaskRun, stored: TaskRun) -> bool:
+def is_fuller(new: TaskRun, old_run: TaskRun) -> bool:
     """Whether a new run knows more of a trace than the stored one, and nothing less."""
-    pairs = list(zip(_extent(new), _extent(stored), strict=True))
-    return all(more >= less for more, less in pairs) and any(more > less for more, less in pairs)
+    sizes, old_sizes = _extent(new), _extent(old_run)
+    is_less = any(size < old_size for size, old_size in zip(sizes, old_sizes, strict=True))
+    return not is_less and sizes != old_sizes
 
 
-def with_trace(stored: TaskRun, new: TaskRun) -> TaskRun:
+def with_trace(old_run: TaskRun, new: TaskRun) -> TaskRun:
     """Return a stored run with what a fuller export of its trace knows."""
-    tags = [tag for tag in stored.tags if not tag.startswith(_STATE_TAG)]
-    rating = stored.output.rating or new.output.rating
-    output = stored.output.replace(
+    tags = [tag for tag in old_run.tags if tag not in _STATE_TAGS]
+    rating = old_run.output.rating or new.output.rating
+    output = old_run.output.replace(
         output=new.output.output, source=new.output.source, rating=rating
     )
-    return stored.replace(
-        created_at=min(stored.created_at, new.created_at),
+    return old_run.replace(
+        created_at=min(old_run.created_at, new.created_at),
         input=new.input,
         output=output,
         tags=tuple(dict.fromkeys([*tags, *new.tags])),
-        intermediate_outputs=new.intermediate_outputs or stored.intermediate_outputs,
-        usage=new.usage or stored.usage,
-        trace=new.trace or stored.trace,
+        intermediate_outputs=new.intermediate_outputs or old_run.intermediate_outputs,
+        usage=new.usage or old_run.usage,
+        trace=new.trace or old_run.trace,
     )
 
 

@@ -104,13 +104,13 @@ class IndexBuilder:
         """
         last_files = {file.path: file for file in files}
         with self._transaction():
-            self._writer.store(list(self._written(last_files.values())))
+            self._writer.store(list(self._read_files(last_files.values())))
             self._copies.settle()
         self._take_in_former_copies()
         folders = dict.fromkeys(map(_record_folder, moved_paths))
         self._take_in(chain.from_iterable(map(self._differences_in, folders)))
 
-    def _written(self, files: Iterable[WrittenFile]) -> Iterator[ReadFile]:
+    def _read_files(self, files: Iterable[WrittenFile]) -> Iterator[ReadFile]:
         """Yield the records of files that were written."""
         for file in files:
             is_known = file.state is not None and file.record is not None

@@ -147,11 +147,11 @@ class RowWriter:
             record_id, name = record.id, name_of(record)
             created_us = microseconds(record.created_at)
             self._copies.note(parent, kind, record_id)
-        folded = folded_name(name) if name else ""
+        search_name = folded_name(name) if name else ""
         rows.add(
             sql.ADD_RECORD,
-            (row, path, parent, kind, record_id, name, folded, created_us, changed_ns, size, below,
-             file.problem),
+            (row, path, parent, kind, record_id, name, search_name, created_us, changed_ns, size,
+             below, file.problem),
         )  # fmt: skip
         if isinstance(record, TaskRun):
             self._collect_run(record, self._number_of(parent), row, rows)

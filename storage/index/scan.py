@@ -156,19 +156,19 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
             os.close(at)
 
 
-def find(root: Path, path: str, written: tuple[int, int] | None = None) -> RecordFile | None:
+def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordFile | None:
     """Return the record's file of this path as a walk would, None if there is none.
 
     Args:
         root: The project's folder.
         path: The file, within the project.
-        written: When it was written, and its size, if this program has just written it: it is not
+        state: When it was written, and its size, if this program has just written it: it is not
             looked at again.
     """
     place = place_named(path.rpartition("/")[2])
     file = f"{root}/{path}"
     try:
-        changed_ns, size = written or _plain_state(file)
+        changed_ns, size = state or _plain_state(file)
         links = os.lstat(file.rpartition("/")[0]).st_nlink
     except OSError:
         return None
@@ -182,8 +182,8 @@ def find(root: Path, path: str, written: tuple[int, int] | None = None) -> Recor
         if len(files) > 1:
             parent = next((file for file in files if os.path.exists(f"{root}/{file}")), parent)  # noqa: PTH110
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
-    state = FileState(path, changed_ns, size, below)
-    return RecordFile(state, parent, place.record.type_name())
+    file_state = FileState(path, changed_ns, size, below)
+    return RecordFile(file_state, parent, place.record.type_name())
 
 
 def _plain_state(file: str) -> tuple[int, int]:
