@@ -83,7 +83,7 @@ def test_the_version_and_the_help_import_click_and_the_standard_library_alone(
 
 
 def test_a_command_imports_no_room_of_other_commands(tmp_path: Path) -> None:
-    roots = roots_after(tmp_path, "list-jobs", "--help")
+    roots = roots_after(tmp_path, "check-job", "--help")
     assert "kiln_mcp.operations" in roots
     others = {"advice", "evolution", "judging", "run_configs", "specs", "synthesis", "tuning"}
     assert not roots & {f"kiln_mcp.{room}" for room in others}
@@ -95,13 +95,13 @@ HEAVY: Final = frozenset(
 )
 
 
-@pytest.mark.parametrize("command", ["describe-project", "find-records", "list-jobs"])
+@pytest.mark.parametrize("command", ["describe-project", "find", "check-job"])
 def test_a_command_that_only_reads_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     folder = tmp_path / "project"
     home = tmp_path / "home"
     roots_after(home, "create-project", "--name", "P", "--folder", str(folder))
-    of_project = [] if command == "list-jobs" else ["--project", str(folder)]
-    kind = ["--kind", "task"] if command == "find-records" else []
+    of_project = [] if command == "check-job" else ["--project", str(folder)]
+    kind = ["--kind", "task"] if command == "find" else []
     assert not roots_after(home, command, *of_project, *kind) & HEAVY
 
 

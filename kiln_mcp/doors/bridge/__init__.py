@@ -49,9 +49,27 @@ class _OwnDaemon:
         return running_tools()
 
 
+def _has_only_options(words: list[str]) -> bool:
+    """Take the options of the bridge; return whether there is nothing else.
+
+    They are the variables of this process, so that all that it starts has them, too.
+    """
+    import os
+
+    from kiln_mcp.doors.border.tool_choice import options_in
+
+    try:
+        variables = options_in(words)
+    except ValueError as error:
+        sys.stderr.write(f"kiln-mcp: {error}\n")
+        sys.exit(2)
+    os.environ.update(variables or {})
+    return variables is not None
+
+
 def main() -> int:
     """Run the bridge without a command, else the command line."""
-    if len(sys.argv) > 1 or sys.stdin.isatty():
+    if sys.stdin.isatty() or not _has_only_options(sys.argv[1:]):
         from kiln_mcp.doors.interrupts import end_at_interrupt
 
         end_at_interrupt()

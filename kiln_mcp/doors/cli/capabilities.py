@@ -5,8 +5,9 @@ from typing import Final
 
 import click
 
+from kiln_mcp.doors.cli.current_project import PROJECT
 from kiln_mcp.doors.cli.invocation import call
-from kiln_mcp.doors.cli.options import option_of
+from kiln_mcp.doors.cli.options import Need, option_of
 from kiln_mcp.workbench.capability import AnyCapability
 
 _NO_OPTIONS: Final = frozenset({"detail"})
@@ -16,11 +17,9 @@ _NO_OPTIONS: Final = frozenset({"detail"})
 def command_of(item: AnyCapability) -> click.Command:
     """Return the command of a capability, from its schema."""
     properties = item.input_schema.get("properties")
-    required = item.input_schema.get("required")
     schemas = properties if isinstance(properties, dict) else {}
-    required_names = required if isinstance(required, list) else []
     options = [
-        option_of(name, schema if isinstance(schema, dict) else {}, required=name in required_names)
+        option_of(name, schema if isinstance(schema, dict) else {}, _need_of(item, name))
         for name, schema in schemas.items()
         if name not in _NO_OPTIONS
     ]
@@ -35,3 +34,12 @@ def command_of(item: AnyCapability) -> click.Command:
         help=item.help,
         short_help=item.title + ".",
     )
+
+
+def _need_of(item: AnyCapability, name: str) -> Need:
+    """Return whether an option is needed; an approval's id stands for all of a call."""
+    if not item.arguments.model_fields[name].is_required():
+        return Need.NONE
+    if name == PROJECT:
+        return Need.PROJECT
+    return Need.UNLESS_APPROVED if item.proposes else Need.ALWAYS

@@ -83,12 +83,12 @@ class Handover:
 
     async def follow(self, job: str, wait_s: float) -> JobReport | None:
         """Wait for a job; None if the daemon ended meanwhile."""
-        data = await self._ask("wait_for_job", {"job": job, "seconds": min(wait_s, LONGEST_WAIT_S)})
+        data = await self._ask("check_job", {"job": job, "seconds": min(wait_s, LONGEST_WAIT_S)})
         return None if data is None else JobReport.model_validate(data)
 
     async def pause(self, job: str) -> bool:
         """Pause a job; return False if the daemon refused or ended."""
-        return await self._ask("cancel_job", {"job": job, "pause": True}) is not None
+        return await self._ask("stop_job", {"job": job, "pause": True}) is not None
 
     async def _approve(self, plan: str, approval_id: str) -> bool:
         """Put a plan to the person at the terminal, and record the answer."""

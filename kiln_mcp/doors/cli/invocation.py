@@ -18,6 +18,7 @@ from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import LONGEST_CODE
 from kiln_mcp.catalogue import open_own_workspace
+from kiln_mcp.doors.cli.current_project import with_project
 from kiln_mcp.doors.cli.daemon_door import DaemonDoor, NoDaemon
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.handover import Handover, confirm_plan, may_be_handed_over
@@ -39,7 +40,7 @@ _RUNS_HERE: Final = "This command runs the job itself: the job pauses when the c
 
 _NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 """The fields of the answer to a call that was not approved and did nothing."""
-_JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
+_JOB_COMMANDS: Final = frozenset({"resume_job", "check_job"})
 """Capabilities that need a process that runs jobs."""
 
 
@@ -77,6 +78,7 @@ def call(
         for name, value in options.items()
         if value is not None and value != ()
     }
+    arguments = with_project(item, arguments)
     daemon: DaemonDoor = click.get_current_context().obj or NoDaemon()
     person = TerminalPerson(yes) if sys.stdin.isatty() else None
     interrupts = Interrupts()

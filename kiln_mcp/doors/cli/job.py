@@ -12,7 +12,7 @@ from kiln_mcp.jobs import JobState
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.capability_calls import Outcome, job_outcome
 from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S as LONGEST_LOOK_S
-from kiln_mcp.operations.job_control.service import cancel_job, wait_for_job
+from kiln_mcp.operations.job_control.service import stop_job, wait_for_job
 from kiln_mcp.workbench.workspace import Workspace
 
 _PAUSE_WITHIN_S = 15.0
@@ -67,11 +67,11 @@ class CommandJob:
         job, self.id = self.id, ""
         with anyio.move_on_after(_PAUSE_WITHIN_S) as scope:
             if self.pause_in_daemon is None or not await self.pause_in_daemon(job):
-                await cancel_job(workspace, job, pause=True)
+                await stop_job(workspace, job, pause=True)
         if scope.cancelled_caught:
             text = (
                 f"The job {job} is not paused after {_PAUSE_WITHIN_S:.0f} s and may continue. "
-                f"kiln-mcp cancel-job --job {job} --pause pauses it."
+                f"kiln-mcp stop-job --job {job} --pause pauses it."
             )
         else:
             text = f"The job is paused; kiln-mcp resume-job --job {job} continues it."

@@ -19,7 +19,8 @@ from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.handover import Handover, may_be_handed_over
-from kiln_mcp.evals.service import compare_run_configs, run_eval
+from kiln_mcp.evals.results.service import show_results
+from kiln_mcp.evals.service import run_eval
 from kiln_mcp.judging.service import label_items
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
@@ -137,7 +138,7 @@ async def test_what_the_daemon_refuses_or_leaves_is_called_here(
 def test_only_long_work_with_common_settings_is_handed_over() -> None:
     assert may_be_handed_over(run_eval, {})
     assert not may_be_handed_over(run_eval, {"KILN_MCP_ITEM_SECONDS": "9"})
-    assert not may_be_handed_over(compare_run_configs, {})
+    assert not may_be_handed_over(show_results, {})
     assert not may_be_handed_over(label_items, {})
 
 
@@ -161,10 +162,10 @@ async def test_a_command_is_answered_alike_with_a_daemon_and_without(tmp_path: P
     def prepare_and_run() -> list[subprocess.CompletedProcess[str]]:
         project = ("--project", str(tmp_path / "p"))
         run("create-project", "--name", "P", "--folder", str(tmp_path / "p"))
-        run("create-task", *project, "--name", "T", "--instruction", "Answer.")
-        run("wait-for-job", "--job", "none")  # starts the daemon
+        run("create-project", *project, "--name", "T", "--instruction", "Answer.")
+        run("check-job", "--job", "none")  # starts the daemon
         call = ("run-eval", *project, "--eval", "Missing")
-        followed = run("wait-for-job", "--job", "none", KILN_MCP_DAEMON="off")
+        followed = run("check-job", "--job", "none", KILN_MCP_DAEMON="off")
         return [run(*call, KILN_MCP_DAEMON="off"), run(*call), followed]
 
     try:
