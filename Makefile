@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 RUN := .venv/bin
+INSTALL ?= $(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check
 
 .PHONY: demo test check check-types check-texts coverage search setup
 
@@ -45,7 +46,7 @@ setup: .venv/.tested-with
 # What a set-up does; the packages beside our own are resolved once.
 define set_up
 	$(PYTHON) -m venv .venv
-	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e "$(strip $(1))"
+	$(INSTALL) -e "$(strip $(1))"
 	$(RUN)/python -m compileall -q kiln_mcp storage agent
 	$(RUN)/kiln-mcp models pull
 	@touch .venv/.ready
