@@ -1,6 +1,6 @@
 """The project on disk: Kiln-format files are the truth, SQLite is an index.
 
-A name is imported at its first use: whoever needs a text or an error does not load the store.
+A name is imported at its first use: a module that needs a text or an error loads no store.
 """
 
 from importlib import import_module

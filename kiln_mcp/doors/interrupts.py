@@ -3,7 +3,7 @@
 Python drops a `KeyboardInterrupt` in some callbacks, such as those of an import's lock. asyncio
 cancels the main task once, and a task group that ends just then takes that for its own. So a press
 before the work ends the process at once. A press during the work cancels scopes, which cancel at
-every wait until the work has ended.
+every wait until the work has ended. Without asyncio, it ends a wait for work in a thread.
 """
 
 import os
@@ -12,14 +12,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
 
     from anyio import CancelScope
+
+T = TypeVar("T")
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -55,6 +59,10 @@ def raise_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _wait() -> None:
+    """Do nothing else while work lasts."""
+
+
 class Interrupts:
     """The presses of Ctrl-C during the work of one command."""
 
@@ -62,6 +70,7 @@ class Interrupts:
         self._pressed_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scopes: dict[CancelScope, float] = {}
+        self._wake_ups: SimpleQueue[None] = SimpleQueue()  # its `put` is safe in a signal handler
 
     @contextmanager
     def cancel_scopes(self) -> Generator[None]:
@@ -94,6 +103,41 @@ class Interrupts:
             finally:
                 del self._scopes[scope]
 
+    def wait_for(
+        self, work: Callable[[], T], grace_s: float = 0.0, each_second: Callable[[], None] = _wait
+    ) -> T:
+        """Do blocking work in a thread, and wait for its end.
+
+        Args:
+            work: Left to itself if a press ends the wait.
+            grace_s: How long after a press the work may still end.
+            each_second: Called while it lasts.
+
+        Raises:
+            KeyboardInterrupt: A press ended the wait.
+        """
+        outcome: Future[T] = Future()
+        threading.Thread(target=self._run, args=(work, outcome), daemon=True).start()
+        until: float | None = None
+        while not outcome.done():
+            now_s = time.monotonic()
+            if self._pressed_at is not None and until is None:
+                until = now_s + grace_s
+            if until is not None and now_s >= until:
+                raise KeyboardInterrupt
+            try:
+                self._wake_ups.get(timeout=1.0 if until is None else min(1.0, until - now_s))
+            except Empty:
+                each_second()
+        return outcome.result()
+
+    def _run(self, work: Callable[[], T], outcome: "Future[T]") -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+            outcome.set_exception(error)
+        self._wake_ups.put(None)
+
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
         if self._pressed_at is None:
@@ -103,6 +147,7 @@ class Interrupts:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended: so has the work
                 self._loop.call_soon_threadsafe(self._cancel)
+        self._wake_ups.put(None)
 
     def _cancel(self) -> None:
         import anyio

@@ -16,7 +16,7 @@ from kiln_mcp.doors.clients.handshake import shake_hands
 from kiln_mcp.doors.clients.health import Finding, Health, examine
 from kiln_mcp.doors.clients.registration import own_launch, plan_entry, plan_removal
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.plain_text import for_terminal
+from kiln_mcp.workbench.answer_text import for_terminal
 from storage.errors import WorkbenchError
 
 _LASTING = ("KILN_MCP_HOME", "KILN_MCP_MODEL")
