@@ -64,9 +64,14 @@ def _wait() -> None:
 
 
 class Interrupts:
-    """The presses of Ctrl-C during the work of one command."""
+    """The presses of Ctrl-C during the work of one command.
 
-    def __init__(self) -> None:
+    Args:
+        pulse_s: How often a wait for blocking work looks around.
+    """
+
+    def __init__(self, pulse_s: float = 1.0) -> None:
+        self._pulse_s = pulse_s
         self._pressed_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scopes: dict[CancelScope, float] = {}
@@ -104,14 +109,14 @@ class Interrupts:
                 del self._scopes[scope]
 
     def wait_for(
-        self, work: Callable[[], T], grace_s: float = 0.0, each_second: Callable[[], None] = _wait
+        self, work: Callable[[], T], grace_s: float = 0.0, look_around: Callable[[], None] = _wait
     ) -> T:
         """Do blocking work in a thread, and wait for its end.
 
         Args:
             work: Left to itself if a press ends the wait.
             grace_s: How long after a press the work may still end.
-            each_second: Called while it lasts.
+            look_around: Called now and then while it lasts.
 
         Raises:
             KeyboardInterrupt: A press ended the wait.
@@ -126,9 +131,10 @@ class Interrupts:
             if until is not None and now_s >= until:
                 raise KeyboardInterrupt
             try:
-                self._wake_ups.get(timeout=1.0 if until is None else min(1.0, until - now_s))
+                rest_s = self._pulse_s if until is None else until - now_s
+                self._wake_ups.get(timeout=min(self._pulse_s, rest_s))
             except Empty:
-                each_second()
+                look_around()
         return outcome.result()
 
     def _run(self, work: Callable[[], T], outcome: "Future[T]") -> None:

@@ -123,6 +123,7 @@ class Handover:
     interrupts: Interrupts = field(default_factory=Interrupts)
     show: Callable[[float, float | None, str | None], None] = show_progress
     _has_announced: bool = False
+    _order_times: tuple[int, ...] = ()
 
     def call(
         self, tool: str, arguments: "Mapping[str, JsonValue]", *, is_long: bool
@@ -143,6 +144,7 @@ class Handover:
             values["project"] = reference = project_reference(project)
             if reference is None:
                 return None
+        self._order_times = _times_of(self.daemon.home / "orders.sqlite")
         while True:
             data = self._ask(tool, values, _ANSWER_WITHIN_S if is_long else 0.0)
             if data is None:
@@ -245,13 +247,27 @@ class Handover:
             self.show(done, number, message if isinstance(message, str) else None)
 
     def _announce_orders(self) -> None:
-        """Print once where to answer, as soon as a question to the host waits."""
+        """Print once where to answer, as soon as a question to the host waits.
+
+        The look imports much. A process that waits for an answer writes to the file all the time.
+        """
         file = self.daemon.home / "orders.sqlite"
-        if self._has_announced or not file.exists():
+        times = _times_of(file)
+        if self._has_announced or times == self._order_times:
             return
+        self._order_times = times
         from kiln_mcp.doors.cli.order_notice import announce_orders
 
         self._has_announced = announce_orders(file)
+
+
+def _times_of(database: Path) -> tuple[int, ...]:
+    """Return when a database was last written, with its write-ahead log."""
+    times: list[int] = []
+    for file in (str(database), f"{database}-wal"):
+        with suppress(OSError):
+            times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - of two names
+    return tuple(times)
 
 
 def _ignore(_progress: Mapping[str, Any]) -> None:

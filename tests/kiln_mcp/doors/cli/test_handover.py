@@ -28,6 +28,7 @@ from kiln_mcp.doors.cli.handover import (
 )
 from kiln_mcp.doors.interrupts import Interrupts
 from kiln_mcp.jobs import JobState
+from kiln_mcp.llm import HOST, Message, ModelRequest, WorkOrders
 from kiln_mcp.workbench.capability import Effect, Runs
 from storage.errors import Refusal
 
@@ -157,6 +158,35 @@ def test_ctrl_c_pauses_the_job_and_ends_the_command(
     release.set()
     text = "The job is paused; kiln-mcp resume-job --job 1a2b continues it."
     assert text in capsys.readouterr().err
+
+
+def test_a_question_to_the_host_is_announced_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def ask() -> None:
+        orders = WorkOrders(tmp_path / "orders.sqlite")
+        await orders.add(ModelRequest(HOST, (Message("user", "Polite?"),)))
+        await orders.close()
+
+    class Asking(ScriptedDaemon):
+        def call(self, tool: str, arguments: Mapping[str, object], listener: Any) -> Any:
+            if tool == "wait_for_job" and not looks:
+                anyio.run(ask)
+                looks.append(threading.Semaphore(0))
+                assert looks[0].acquire(timeout=20)
+                assert looks[0].acquire(timeout=20)  # the first look has ended
+            return super().call(tool, arguments, listener)
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "home" and looks:
+                looks[0].release()
+            return super().__getattribute__(name)
+
+    looks: list[threading.Semaphore] = []
+    daemon = Asking(tmp_path, [BEGUN, JOB, DONE])
+    call = Handover(daemon, daemon, None, Interrupts(pulse_s=0.01))
+    assert call.call("run_eval", {}, is_long=True) == ("done", RESULT)
+    assert capsys.readouterr().err.count("waits for the model 'host'") == 1
 
 
 def test_nobody_approves_a_plan_where_no_person_is(tmp_path: Path) -> None:
