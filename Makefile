@@ -52,7 +52,7 @@ define set_up
 endef
 
 .venv/.ready: pyproject.toml kiln_mcp/llm/models.txt
-	$(call set_up, .)
+	$(call set_up, .[embedded])
 
 .venv/.tested-with: pyproject.toml kiln_mcp/llm/models.txt
 	$(call set_up, .[dev])

@@ -98,6 +98,14 @@ def _conformance_suite_is_there() -> bool:
     return "MCP_CONFORMANCE" in os.environ
 
 
+def _wheel_is_there() -> bool:
+    return {"WHEEL_FILES", "WHEEL_VENV"} <= os.environ.keys()
+
+
+def _bundle_is_there() -> bool:
+    return {"MCPB", "MCPB_FOLDER"} <= os.environ.keys()
+
+
 def _client_libraries_are_there() -> bool:
     return Path(os.environ.get("CLIENTS_PYTHON", "/nonexistent")).exists()
 
@@ -123,6 +131,16 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         _client_libraries_are_there,
         "the clients' libraries are missing: set CLIENTS_PYTHON to the python of a venv with "
         "openai-agents and google-genai",
+    ),
+    "wheel": (
+        _wheel_is_there,
+        "the wheel is missing: set WHEEL_FILES to the folder of a build, and WHEEL_VENV to a venv "
+        "that holds its wheel",
+    ),
+    "mcpb": (
+        _bundle_is_there,
+        "the bundle is missing: set MCPB to the command of its packer, and MCPB_FOLDER to what "
+        ".ci/build_bundle.py wrote",
     ),
     "kiln": (
         _kiln_is_there,

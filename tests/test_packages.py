@@ -1,8 +1,10 @@
 """The packages are ours: side by side, and not hidden by others of the same name."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -113,3 +115,21 @@ def test_records_are_built_when_one_is_first_read() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_every_extra_that_a_text_names_is_one_of_this_distribution() -> None:
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [
+        *(root / "kiln_mcp").rglob("*.py"),
+        *(root / "storage").rglob("*.py"),
+        *(root / "docs").glob("*.md"),
+        root / "README.md",
+    ]
+    extras = {
+        extra
+        for text in texts
+        for extra in re.findall(r"kiln-mcp-server\[([\w-]+)\]", text.read_text(encoding="utf-8"))
+    }
+    assert {"embedded", "parquet", "postgres"} <= extras
+    assert extras <= set(project["optional-dependencies"])

@@ -19,8 +19,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.demo.console import teller_for
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.judging.answers import AgreementReport
-from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
-from kiln_mcp.llm.providers.embedded import missing_embedded_model
+from kiln_mcp.llm import EMBEDDED, Engine, check_embedded_model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.workspace import Workspace
@@ -67,13 +66,11 @@ async def run_demo(
 
     Raises:
         Refusal: One of the two projects is there already.
-        ModelError: The embedded model was not fetched.
+        ModelError: The embedded model is not installed.
     """
     start = time.monotonic()
     settings = replace(settings, engine=replace(settings.engine, default_model=EMBEDDED))
-    model_path = settings.engine.embedded.path
-    if model_path is None and find_embedded_model() is None:
-        raise missing_embedded_model()
+    check_embedded_model(settings.engine.embedded.path)
     places = await anyio.to_thread.run_sync(_free_places, folder)
     with _all_or_nothing(folder, places):
         async with Engine(settings.engine) as engine:

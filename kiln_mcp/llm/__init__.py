@@ -33,8 +33,9 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_model
+from kiln_mcp.llm.providers.embedded import EmbeddedSettings
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
+from kiln_mcp.llm.providers.embedded_parts import check_embedded_model, find_embedded_model
 from kiln_mcp.llm.providers.order_batches import MARKER, OrderBatch, WorkOrder
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.work_orders import HOST, Lease, WorkOrders
@@ -78,6 +79,7 @@ __all__ = [
     "Usage",
     "WorkOrder",
     "WorkOrders",
+    "check_embedded_model",
     "find_embedded_model",
     "pull_embedded_model",
 ]

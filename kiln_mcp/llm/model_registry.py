@@ -109,7 +109,7 @@ class ModelRegistry:
         return server
 
     async def check_ready(self, models: Sequence[str]) -> None:
-        """Refuse models that cannot answer: unknown names, missing keys, servers that are down.
+        """Refuse models that cannot answer: unknown names, missing keys or parts, servers down.
 
         A configured server is asked for its list of models. No other service is contacted.
 
@@ -118,6 +118,8 @@ class ModelRegistry:
         """
         for model in models:
             self.check_name(model)
+            if model == EMBEDDED and model not in self._extra:
+                self._embedded.check_ready()
             if self.is_free(model):
                 continue
             if (server := self._server_of(model)) is not None:
@@ -177,7 +179,7 @@ class ModelRegistry:
         """Describe the configured models and the named ones: abilities and prices."""
         self._servers.refresh()
         descriptions = [
-            await describe_embedded(),
+            await describe_embedded(self._settings.embedded.path),
             describe_host(await self._orders.open_count()),
             *([describe_problem(self._servers.problem)] if self._servers.problem else []),
             *await describe_servers(self._servers.by_name),
@@ -204,7 +206,7 @@ class ModelRegistry:
         except ModelError as problem:
             return describe_unready(name, problem)
         if name == EMBEDDED:
-            return await describe_embedded()
+            return await describe_embedded(self._settings.embedded.path)
         if name == HOST:
             return describe_host(await self._orders.open_count())
         if self.is_free(name):

@@ -14,13 +14,15 @@ from kiln_mcp.doors.cli.terminal_output import print_note
 from kiln_mcp.doors.clients.client_files import ClientFile, client_files, find_client
 from kiln_mcp.doors.clients.handshake import shake_hands
 from kiln_mcp.doors.clients.health import Finding, Health, examine
-from kiln_mcp.doors.clients.registration import own_launch, plan_entry, plan_removal
+from kiln_mcp.doors.clients.registration import (
+    lasting_settings,
+    own_launch,
+    plan_entry,
+    plan_removal,
+)
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.answer_text import for_terminal
 from storage.errors import WorkbenchError
-
-_LASTING = ("KILN_MCP_HOME", "KILN_MCP_MODEL")
-"""Settings that an entry holds with their values, where they are set: none is a secret."""
 
 
 def _client(name: str) -> ClientFile:
@@ -44,8 +46,7 @@ def install(client: str, dry_run: bool, keys: tuple[str, ...]) -> None:
     Only our own entry changes in its file; a copy of the file as it was is kept beside it.
     """
     file = _client(client)
-    settings = tuple((name, os.environ[name]) for name in _LASTING if os.environ.get(name))
-    launch = own_launch(settings, keys)
+    launch = own_launch(lasting_settings(os.environ), keys)
     change = plan_entry(file, launch)
     if dry_run:
         click.echo(for_terminal(change.difference()) or f"{file.path} needs no change.", nl=True)

@@ -19,8 +19,12 @@ from kiln_mcp import __version__
 from kiln_mcp.doors.border.provider_variables import GROUPS
 from kiln_mcp.doors.clients.client_files import client_files
 from kiln_mcp.doors.clients.handshake import shake_hands
-from kiln_mcp.doors.clients.registration import is_registered, own_launch
-from kiln_mcp.llm import EMBEDDED, HOST, Engine, find_embedded_model
+from kiln_mcp.doors.clients.registration import (
+    is_registered,
+    lasting_settings,
+    own_launch,
+)
+from kiln_mcp.llm import EMBEDDED, HOST, Engine, check_embedded_model
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.settings import Settings
 from storage.atomic_write import check_room
@@ -64,7 +68,7 @@ async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Fi
             "program", Health.GOOD, f"kiln-mcp {__version__} on Python {platform.python_version()}"
         ),
         await anyio.to_thread.run_sync(examine_home, settings.home),
-        await _examine_daemon(),
+        await _examine_daemon(environment),
         await _examine_default_model(settings),
         *examine_keys(environment),
         examine_embedded(settings),
@@ -83,26 +87,28 @@ async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Fi
 
 def examine_home(home: Path) -> Finding:
     """Look at the folder of this person: private, writable, with room."""
+    is_new = not os.path.lexists(home)
+    folder = next(place for place in (home, *home.parents) if os.path.lexists(place))
     try:
-        check_room(home, _ROOM_BYTES)
-        mode = home.stat().st_mode
-    except FileNotFoundError:
-        return Finding("home", Health.GOOD, f"{home} (made at the first use)")
+        check_room(folder, _ROOM_BYTES)
+        mode = folder.stat().st_mode
     except (OSError, WorkbenchError) as error:
         remedy = "make room, or name another folder in KILN_MCP_HOME"
         return Finding("home", Health.BROKEN, str(error), remedy)
-    if not os.access(home, os.W_OK):
-        remedy = f"make {home} writable for you, or name another folder in KILN_MCP_HOME"
-        return Finding("home", Health.BROKEN, f"{home} cannot be written", remedy)
+    if not os.access(folder, os.W_OK):
+        remedy = f"make {folder} writable for you, or name another folder in KILN_MCP_HOME"
+        return Finding("home", Health.BROKEN, f"{folder} cannot be written", remedy)
+    if is_new:
+        return Finding("home", Health.GOOD, f"{home} (made at the first use)")
     if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
         return Finding("home", Health.BROKEN, f"{home} is open to others", f"chmod 700 {home}")
     return Finding("home", Health.GOOD, str(home))
 
 
-async def _examine_daemon() -> Finding:
+async def _examine_daemon(environment: Mapping[str, str]) -> Finding:
     """Start the server as a client does."""
     try:
-        handshake = await shake_hands(own_launch())
+        handshake = await shake_hands(own_launch(lasting_settings(environment)))
     except WorkbenchError as error:
         remedy = "run kiln-mcp serve in a terminal: it prints why it cannot start"
         return Finding("server", Health.BROKEN, str(error), remedy)
@@ -115,14 +121,16 @@ async def _examine_default_model(settings: Settings) -> Finding:
     remedy = "set KILN_MCP_MODEL to a model that is ready, or mend what is said here"
     if name == HOST:
         return Finding("default model", Health.GOOD, "host: the connected assistant")
-    if name == EMBEDDED:
-        return Finding("default model", Health.GOOD, "embedded: small; see README, Models")
     try:
         async with Engine(settings.engine) as engine:
             await engine.check_ready({name: 1})
     except ModelError as error:
+        if name == EMBEDDED:  # nobody has chosen it
+            remedy = "name a model in each call, host for example, or set KILN_MCP_MODEL"
+            return Finding("default model", Health.OPTIONAL, "embedded, not installed", remedy)
         return Finding("default model", Health.BROKEN, str(error), remedy)
-    return Finding("default model", Health.GOOD, name)
+    small = ": small; see README, Models" if name == EMBEDDED else ""
+    return Finding("default model", Health.GOOD, f"{name}{small}")
 
 
 def examine_keys(environment: Mapping[str, str]) -> list[Finding]:
@@ -139,12 +147,11 @@ def examine_keys(environment: Mapping[str, str]) -> list[Finding]:
 
 
 def examine_embedded(settings: Settings) -> Finding:
-    """Look for the embedded model's file."""
-    path = settings.engine.embedded.path or find_embedded_model()
-    if path is None or not path.exists():
-        return Finding(
-            "embedded model", Health.OPTIONAL, "its file is not there", "kiln-mcp models pull"
-        )
+    """Look for llama.cpp and the embedded model's file."""
+    try:
+        path = check_embedded_model(settings.engine.embedded.path)
+    except ModelError as error:
+        return Finding("embedded model", Health.OPTIONAL, str(error))
     return Finding("embedded model", Health.GOOD, f"{path.name}, {path.stat().st_size >> 20} MiB")
 
 

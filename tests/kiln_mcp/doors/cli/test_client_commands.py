@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.doors.bridge import Daemon, Exchange
+from person_home import stop_daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 PROGRAM = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
@@ -18,11 +18,7 @@ PROGRAM = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 @pytest.fixture
 def home(tmp_path: Path) -> Generator[Path]:
     yield tmp_path
-    if (tmp_path / "kiln" / "daemon.json").exists():
-        running = Daemon(tmp_path / "kiln")
-        running.find()
-        with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
-            exchange.send()
+    stop_daemon(tmp_path)
 
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +51,7 @@ def test_a_client_is_registered_checked_and_removed(home: Path) -> None:
     seen = run(home, "doctor", "--json")
     parts = {part["part"]: part for part in json.loads(seen.stdout)}
     assert (seen.returncode, parts["clients"]["text"]) == (0, "registered in Cursor")
+    assert not (home / ".local").exists()  # the daemon that doctor asks is that of KILN_MCP_HOME
     assert "sk-canary" not in text + seen.stdout + done.stdout
     removed = run(home, "uninstall", "cursor")
     assert removed.returncode == 0, removed.stderr

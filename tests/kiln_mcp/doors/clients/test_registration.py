@@ -12,7 +12,12 @@ from kiln_mcp.doors.clients.client_files import (
     find_client,
 )
 from kiln_mcp.doors.clients.handshake import shake_hands
-from kiln_mcp.doors.clients.registration import is_registered, plan_entry, plan_removal
+from kiln_mcp.doors.clients.registration import (
+    is_registered,
+    own_launch,
+    plan_entry,
+    plan_removal,
+)
 from storage.errors import InvalidValue, Refusal
 
 LAUNCH = Launch("/opt/kiln/bin/kiln-mcp", (), (("KILN_MCP_HOME", "/data"),), ("OPENAI_API_KEY",))
@@ -157,3 +162,15 @@ def test_a_change_is_taken_back_unless_somebody_has_changed_the_file_since(
 async def test_a_program_that_is_no_server_is_refused_with_its_command() -> None:
     with pytest.raises(Refusal, match=r"\(/bin/false\).*doctor"):
         await shake_hands(Launch("/bin/false"), within_s=10)
+
+
+def test_an_installation_of_uvx_is_started_by_uvx_with_its_extra(tmp_path: Path) -> None:
+    program = tmp_path / "archive-v0" / "KhXA" / "bin" / "kiln-mcp"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    launch = own_launch((), ("OPENAI_API_KEY",), str(program.with_name("python")))
+    assert launch == Launch("uvx", ("kiln-mcp-server[embedded]",), (), ("OPENAI_API_KEY",))
+    lasting = program.parents[2].parent / "bin" / "kiln-mcp"
+    lasting.parent.mkdir()
+    lasting.touch()
+    assert own_launch((), (), str(lasting.with_name("python"))) == Launch(str(lasting))
