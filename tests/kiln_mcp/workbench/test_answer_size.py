@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from kiln_mcp.workbench.answer_size import SHORTENED, answer_tokens, fit, fit_text
-from kiln_mcp.workbench.plain_text import render
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.token_estimate import token_estimate
 from storage.errors import NextStep
 
