@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 Json = dict[str, Any]
 Event = tuple[str, Json | str]
+INDIRECT: Final = "tool_call"
+"""A tool of qwen-code that calls others, which its requests never offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,18 @@ class ChatCompletions:
         made: list[Json] = []
         for message in messages:
             made += message.get("tool_calls") or []
-        names: dict[str, str] = {call["id"]: call["function"]["name"] for call in made}
+        names = {call["id"]: self._name(call["function"]) for call in made}
         calls = [
             (names[message["tool_call_id"]], text_of(message["content"]))
             for message in messages
             if message["role"] == "tool"
         ]
         return Reading([tool["function"]["name"] for tool in tools], calls)
+
+    def _name(self, function: Json) -> str:
+        """Return the name of the tool that is called, by itself or through `INDIRECT`."""
+        name: str = function["name"]
+        return json.loads(function["arguments"])["name"] if name == INDIRECT else name
 
     def _message(self, reply: Call | str) -> Json:
         if isinstance(reply, str):

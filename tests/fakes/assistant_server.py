@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
-from assistant_formats import FORMATS, Call, Event, Format, Json, Reading
+from assistant_formats import FORMATS, INDIRECT, Call, Event, Format, Json, Reading
 from assistant_script import Step, answer_as_model
 
 OWN_MODEL: Final = "kiln"
@@ -65,16 +65,21 @@ class Assistant:
         name = next((tool for tool in tools if tool.endswith(step.tool)), None)
         if name is not None:
             return Call(f"call_{len(calls)}", name, step.arguments)
-        return self._detour(text, tools, f"call_{len(calls)}", step.tool)
+        return self._detour(reading, text, step)
 
     @staticmethod
-    def _detour(text: str, tools: Sequence[str], call_id: str, tool: str) -> Call | str:
-        """Return the call that makes a client offer a tool that it keeps back."""
-        search = next((name for name in tools if name in SEARCHES), None)
-        full_name = re.search(rf"[\w-]*__{tool}\b", text)
+    def _detour(reading: Reading, text: str, step: Step) -> Call | str:
+        """Return the call that leads to a tool that the client keeps back."""
+        call_id = f"call_{len(reading.calls)}"
+        search = next((name for name in reading.tools if name in SEARCHES), None)
+        full_name = re.search(rf"[\w-]*__{step.tool}\b", text)
         if search is not None and full_name is not None:
+            last, result = reading.calls[-1] if reading.calls else ("", "")
+            if INDIRECT in reading.tools and last == search and full_name[0] in result:
+                arguments = {"name": full_name[0], "arguments": step.arguments}
+                return Call(call_id, INDIRECT, arguments)
             return Call(call_id, search, {"query": f"select:{full_name[0]}"})
-        return Call(call_id, WAIT, {}) if WAIT in tools else LAST_WORDS
+        return Call(call_id, WAIT, {}) if WAIT in reading.tools else LAST_WORDS
 
 
 def _handler(
