@@ -282,7 +282,7 @@ class ProjectReader:
         return await self._index.ask(lambda index: index.counts(parent.saved.path))
 
     async def tags(self, task: Task) -> dict[str, int]:
-        """Return how many runs of a task have each tag, the commonest first."""
+        """Return how many items of a task have each tag, the commonest first."""
         return await self._index.ask(lambda index: index.tags(task.saved.path))
 
     async def runs(self, task: Task, *queries: RunQuery) -> list[TaskRun]:

@@ -48,6 +48,7 @@ class TaskInventory:
     run_configs: int
     prompts: int
     evals: tuple[EvalInventory, ...]
+    inputs: int = 0
 
 
 def weaknesses(task: TaskInventory) -> list[str]:

@@ -41,6 +41,7 @@ class TaskDescription(Result):
     name: str
     id: str
     runs: int
+    inputs: int = Field(description="Inputs alone, without an output.")
     specs: int
     run_configs: int
     prompts: int
@@ -142,6 +143,7 @@ async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
         name=task.name,
         id=task.id,
         runs=inventory.runs,
+        inputs=inventory.inputs,
         specs=inventory.specs,
         run_configs=inventory.run_configs,
         prompts=inventory.prompts,

@@ -24,6 +24,7 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
         run_configs=counts.get("task_run_config", 0),
         prompts=counts.get("prompt", 0),
         evals=tuple(evals),
+        inputs=counts.get("eval_input", 0),
     )
 
 

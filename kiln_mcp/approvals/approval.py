@@ -98,6 +98,7 @@ class Approval:
         asked_at: When it was asked, in seconds since 1970.
         answered_at: When it was answered; None if it was not.
         used_at: When the act that it allows began; None if it has not.
+        expense: What the act took; None until that is known, or if it asked no model.
     """
 
     id: str
@@ -107,11 +108,20 @@ class Approval:
     asked_at: float
     answered_at: float | None
     used_at: float | None
+    expense: "ActExpense | None" = None
 
     @property
     def plan(self) -> Plan:
         """The plan that the person sees."""
         return self.call.plan
+
+
+@dataclass(frozen=True, slots=True)
+class ActExpense:
+    """What an act really took."""
+
+    cost_usd: float
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from kiln_mcp.approvals import approval_sql
 from kiln_mcp.approvals.approval import (
+    ActExpense,
     Approval,
     ApprovalState,
     Consumption,
@@ -276,6 +277,9 @@ class ApprovalStore:
             asked_at=row["asked_at"],
             answered_at=row["answered_at"],
             used_at=row["used_at"],
+            expense=None
+            if row["actual_usd"] is None
+            else ActExpense(row["actual_usd"], row["actual_calls"]),
         )
 
     def _spending(self, sql: sqlite3.Connection) -> tuple[float, int]:

@@ -30,19 +30,33 @@ async def count_golden(store: ProjectStore, task: Task, eval_record: Eval) -> in
     filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return 0
-    return await store.count_runs(task, RunQuery(filter_id, is_from_eval=False))
+    return await store.count_runs(task, _golden_query(filter_id))
+
+
+async def count_incomplete(store: ProjectStore, task: Task, eval_record: Eval) -> int:
+    """Return how many answers the filter of a golden set finds that are not complete."""
+    filter_id = eval_record.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return 0
+    every = await store.count_runs(task, RunQuery(filter_id, is_from_eval=False))
+    return every - await store.count_runs(task, _golden_query(filter_id))
 
 
 async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> list[RatedItem]:
     """Return the golden set of an eval, the oldest first; empty if its filter is unknown.
 
-    The tag of an item is that of its generation session.
+    The tag of an item is that of its generation session. Answers that are not complete are left
+    out: nobody can label them, and no judge is asked about them.
     """
     filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return []
-    query, path = RunQuery(filter_id, is_from_eval=False), task.saved.path
+    query, path = _golden_query(filter_id), task.saved.path
     return await store.ask(lambda index: rated_items(index, path, query, SESSION_TAG))
+
+
+def _golden_query(filter_id: str) -> RunQuery:
+    return RunQuery(filter_id, is_from_eval=False, is_complete=True)
 
 
 def is_known_filter(part_filter: TaskRunSplit | EvalInputSplit) -> bool:

@@ -71,7 +71,7 @@ def dealt_splits(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
     A name is a split's if a test part and another part have it.
 
     Args:
-        tags: How many runs have each tag.
+        tags: How many items have each tag.
     """
     splits: dict[str, dict[str, int]] = defaultdict(dict)
     for tag, runs in tags.items():

@@ -225,6 +225,7 @@ class ShownItem(Result):
     run_config: str
     input: str
     expected: str | None
+    also_right: list[str] = Field(default=[], description="Other right outputs; the first five.")
     output: str
     outputs: int | None = Field(default=None, description="Outputs of the item; the worst is here.")
     outputs_right: int | None = Field(default=None, description="Those with the best scores.")

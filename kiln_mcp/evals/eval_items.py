@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.references import references_of
 from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     EvalInput,
@@ -101,9 +101,13 @@ def item_of(record: TaskRun | EvalInput) -> Item:
 
     The output of a task run is the reference of its item, under `reference_answer`, if it is known
     to be right: given by a person, a file or the assistant, repaired, or rated high. What a run
-    config answered and nobody checked is none: it would be compared with itself.
+    config answered and nobody checked is none: it would be compared with itself. Other outputs
+    that are right as well stand beside it.
     """
     if isinstance(record, TaskRun):
-        reference = {REFERENCE_KEY: record.best_output} if is_known_right(record) else None
-        return Item(record.id, "task_run", record.input, reference, topic_of(record))
+        is_right = is_known_right(record)
+        references = (
+            references_of(record.best_output, record.other_right_outputs) if is_right else None
+        )
+        return Item(record.id, "task_run", record.input, references, topic_of(record))
     return Item(record.id, "eval_input", record.opening_text, record.reference)

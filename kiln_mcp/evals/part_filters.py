@@ -27,7 +27,7 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
     Args:
         name: The eval's name.
         definition: The arguments.
-        tags: How many of the task's runs have each tag.
+        tags: How many of the task's items have each tag.
 
     Raises:
         Refusal: There is no split, or there are several and none has the eval's name.

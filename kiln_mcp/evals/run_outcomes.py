@@ -13,6 +13,8 @@ from kiln_mcp.evals.measurement import (
 )
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
 from kiln_mcp.llm import AnswerState
+from kiln_mcp.llm.refusal_texts import looks_like_refusal
+from kiln_mcp.run_configs.item_templates import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class RunOutcome:
         failures: Items that could not be scored.
         abstentions: Items that the judge said cannot be judged.
         hidden_tokens: Output tokens of new outputs that their server did not list as output.
+        refusal_texts: Outputs that look like refusals in words, and are scored all the same.
     """
 
     new_verdicts: int
@@ -53,6 +56,7 @@ class RunOutcome:
     failures: tuple[Failure, ...]
     abstentions: int = 0
     hidden_tokens: int = 0
+    refusal_texts: int = 0
 
     @property
     def has_verdict(self) -> bool:
@@ -81,13 +85,14 @@ class Tally:
     skipped: int = 0
     abstentions: int = 0
     hidden_tokens: int = 0
+    refusal_texts: int = 0
     has_read_value: bool = False
     failures: list[Failure] = field(default_factory=list[Failure])
 
     def take_unusable(self, item_id: str, state: str) -> None:
         """Count a stored answer that is not scored, because it is not complete."""
         self.done += 1
-        reason = f"Its stored answer is {state}, so it is not scored. Repair it to score it."
+        reason = f"Its stored answer is {state}, so it is not scored."
         states: Mapping[str, AnswerState] = {name: name for name in get_args(AnswerState)}
         self.failures.append(Failure(item_id, STORED_OUTPUT, reason, states.get(state)))
 
@@ -96,6 +101,13 @@ class Tally:
         self.new_outputs += 1
         self.hidden_tokens += hidden_tokens
         self.done += self.is_judged_by_model
+
+    def note_output(self, case: Case) -> None:
+        """Count an output that looks like a refusal where the item's reference does not."""
+        right_texts = [str(value) for value in (case.reference or {}).values()]
+        self.refusal_texts += looks_like_refusal(case.final_message) and not any(
+            map(looks_like_refusal, right_texts)
+        )
 
     def take_verdict(self, verdict: Evaluation | Skipped) -> None:
         """Count a new verdict."""
@@ -143,4 +155,5 @@ class Tally:
             failures=tuple(self.failures),
             abstentions=self.abstentions,
             hidden_tokens=self.hidden_tokens,
+            refusal_texts=self.refusal_texts,
         )

@@ -39,6 +39,7 @@ from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import EvalRun, TaskRun
 from storage.records.evaluation import SAMPLE_KEY, VERDICT_KEY
+from storage.records.run import COMPLETE
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 CLAIMED_AT_ONCE: Final = 1024
@@ -253,13 +254,14 @@ async def _do(
     item, earlier_output = records
     if earlier_output is not None:
         output, case = earlier_output.run, earlier_output.case
-        if request.run_config is None and not output.is_usable:
+        if request.run_config is None and output.answer_state != COMPLETE:
             tally.take_unusable(item.id, output.answer_state)
             return
     else:
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
         case = case_of(item, output)
+    tally.note_output(case)
     for number in request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=run.evaluator.model is None):

@@ -181,6 +181,11 @@ def run_warnings(
     warnings += [
         f"{count} {_STATE_SENTENCES[state]}" for state, count in outcome.failures_by_state.items()
     ]
+    if outcome.refusal_texts:
+        warnings.append(
+            f"{outcome.refusal_texts} outputs look like refusals in words. They are scored like "
+            "any other text, since a refusal may be right. Look at the worst items."
+        )
     if outcome.abstentions:
         warnings.append(
             f"{outcome.abstentions} items have no score, because the judge said that they cannot "

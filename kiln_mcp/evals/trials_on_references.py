@@ -6,7 +6,7 @@ from typing import Final
 from kiln_mcp.evals.eval_items import Item, read_items
 from kiln_mcp.evals.measurement import Measurement, VerdictRequest
 from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Evaluator
-from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.references import REFERENCE_KEY
 from kiln_mcp.evaluators.registry import is_tried
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.evaluators.value_extraction import as_text

@@ -8,14 +8,16 @@ from typing import Final
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.eval_items import Item, ItemReference, read_items
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.references import REFERENCE_KEY, other_right_outputs
 from kiln_mcp.evaluators.scales import to_unit_scale
+from kiln_mcp.evaluators.text_comparison import json_text
 from storage import EvalRun, ProjectStore, TaskRun, TaskRunConfig
 from storage.errors import RecordNotFound, UnreadableRecord
 from storage.index.results import ResultRow, results
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 600
+MOST_OTHERS: Final = 5
 NO_SCORE: Final = 2.0
 """The worth of an output without a score, which comes last."""
 
@@ -132,6 +134,7 @@ def _worth(measurement: Measurement, scores: Mapping[str, float]) -> float | Non
 
 def _view(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
     expected = (item.reference or {}).get(REFERENCE_KEY)
+    other_outputs = other_right_outputs(item.reference)
     texts = verdict.intermediate_outputs or {}
     feedback = [
         f"{key}: {texts[name]}" for key in verdict.scores if (name := f"{key}_feedback") in texts
@@ -143,6 +146,7 @@ def _view(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownIt
         run_config=run_config,
         input=_brief(item.task_input),
         expected=None if expected is None else _brief(str(expected)),
+        also_right=[_brief(json_text(value)) for value in other_outputs[:MOST_OTHERS]],
         output=_brief(output),
         scores=dict(verdict.scores),
         why=_brief(str(why)) if why else None,

@@ -7,7 +7,7 @@ at their ends and in one Unicode form, unless the rules say otherwise.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -121,6 +121,21 @@ def compare_values(
     if not isinstance(actual_value, dict):
         return ValueComparison(total, _all_different(comparer.fields, schema))
     return ValueComparison(total, comparer.fields)
+
+
+def nearest(comparisons: Iterable[ValueComparison]) -> ValueComparison:
+    """Return the comparison with the right value that an output agrees with most.
+
+    That is the first one which is equal, else the first one of those with the most equal fields.
+    """
+    return max(
+        comparisons,
+        key=lambda comparison: (
+            comparison.total.is_equal,
+            sum(part.is_equal for part in comparison.fields.values()),
+            0 if comparison.total.counts is None else comparison.total.counts.measure("f1"),
+        ),
+    )
 
 
 def _as_whole(total: FieldResult, schema: Schema | None) -> ValueComparison:

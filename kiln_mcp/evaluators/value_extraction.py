@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.errors import unusable_pattern
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
+from kiln_mcp.evaluators.references import REFERENCE_KEY, other_right_outputs
 from kiln_mcp.evaluators.text_comparison import json_text, normal_text
 from kiln_mcp.run_configs.errors import ExtractionFailed, constant_logic
 from kiln_mcp.run_configs.item_templates import (
@@ -50,26 +51,31 @@ async def extract_value(
         return CheckResult(passed=False, detail=str(failure), is_unread=True)
 
 
-async def expected_value(
+async def expected_values(
     literal: JsonValue, reference_key: str | None, expression: str | None, case: Case
-) -> JsonValue | Skipped:
+) -> tuple[JsonValue, ...] | Skipped:
     """Return what an output is compared with: the item's reference, or the literal without a key.
 
     An expression that takes a field of the output takes the same field of a reference that is an
     object. Of any other reference the expression takes nothing.
 
     Returns:
-        The value, or `Skipped` if the item lacks the reference.
+        The right values, the reference first; or `Skipped` if the item lacks the reference.
 
     Raises:
         EvalError: The expression cannot be used, or passed a limit.
     """
     if reference_key is None:
-        return literal
+        return (literal,)
     missing = missing_reference((reference_key,), case)
     if missing is not None:
         return missing
-    reference = (case.reference or {})[reference_key]
+    other_outputs = other_right_outputs(case.reference) if reference_key == REFERENCE_KEY else ()
+    references = ((case.reference or {})[reference_key], *other_outputs)
+    return tuple([await _expected_value(reference, expression, case) for reference in references])
+
+
+async def _expected_value(reference: JsonValue, expression: str | None, case: Case) -> JsonValue:
     text = as_text(reference)
     if not expression or not text.lstrip().startswith("{"):
         return reference
@@ -166,16 +172,21 @@ def _item_text(item: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ValuePair:
-    """What an output has, and what it is compared with."""
+    """What an output has, and what it is compared with.
+
+    Attributes:
+        actual: The output's value.
+        expected: The right values, the reference first: each of them is right.
+    """
 
     actual: JsonValue
-    expected: JsonValue
+    expected: tuple[JsonValue, ...]
 
 
 async def value_pair(
     properties: ExactMatch | Contains | SetCheck, literal: JsonValue, case: Case
 ) -> ValuePair | CheckResult | Skipped:
-    """Return the output's value and the expected one; an output without a value fails.
+    """Return the output's value and the right ones; an output without a value fails.
 
     Args:
         properties: The settings of a check that compares values.
@@ -186,7 +197,7 @@ async def value_pair(
         EvalError: The expression cannot be used, or passed a limit.
     """
     expression = properties.value_expression
-    expectation = await expected_value(literal, properties.reference_key, expression, case)
+    expectation = await expected_values(literal, properties.reference_key, expression, case)
     if isinstance(expectation, Skipped):
         return expectation
     extraction = await extract_value(expression, case)

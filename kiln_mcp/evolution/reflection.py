@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.evals.eval_items import Item
+from kiln_mcp.evaluators.references import REFERENCE_KEY, with_others_in_words
 from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import TrialResult, Trials
@@ -151,10 +152,15 @@ def _result_list(results: Sequence[TrialResult]) -> str:
     return "\n\n".join(
         f"Input:\n{_cut(result.item.task_input)}\n"
         f"Output:\n{_cut(result.output) or 'none'}\n"
-        f"Right output:\n{_cut(str((result.item.reference or {}).get('reference_answer', '')))}\n"
+        f"Right output:\n{_cut(_right_output(result))}\n"
         f"Evaluator: {_cut(result.remark)}"
         for result in results
     )
+
+
+def _right_output(result: TrialResult) -> str:
+    references = with_others_in_words(result.item.reference) or {}
+    return str(references.get(REFERENCE_KEY, ""))
 
 
 def _cut(text: str) -> str:

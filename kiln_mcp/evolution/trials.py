@@ -12,7 +12,7 @@ import anyio
 from kiln_mcp.evals.eval_items import Item, case_of
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
-from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.references import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.evolution.search import Trial

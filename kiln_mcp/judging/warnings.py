@@ -16,10 +16,17 @@ _MOST_PROBLEMS: Final = 5
 
 
 def ledger_warnings(golden_set: GoldenSet) -> list[str]:
-    """Return the first lines of the ledger that cannot be read, and the number of the others."""
+    """Return what is left out: lines of the ledger that cannot be read, incomplete answers."""
     rest = len(golden_set.problems) - _MOST_PROBLEMS
-    lines = golden_set.problems[:_MOST_PROBLEMS]
-    return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
+    lines = [*golden_set.problems[:_MOST_PROBLEMS]]
+    if rest > 0:
+        lines.append(f"… and {rest} more lines.")
+    if golden_set.incomplete_count:
+        lines.append(
+            f"{golden_set.incomplete_count} golden answers are cut off, refused or empty. They are "
+            "neither drawn nor judged."
+        )
+    return lines
 
 
 def hygiene_warnings(

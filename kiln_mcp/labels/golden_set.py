@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from kiln_mcp.datasets.counts import golden_items
+from kiln_mcp.datasets.counts import count_incomplete, golden_items
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
@@ -27,6 +27,7 @@ class GoldenSet:
         labels: The ledger.
         draws: The draws so far.
         problems: A sentence for each line of the ledger that cannot be read.
+        incomplete_count: Answers with the golden tag that are cut off or refused, and so no items.
     """
 
     task_eval: TaskEval
@@ -34,6 +35,7 @@ class GoldenSet:
     labels: Sequence[Label]
     draws: Sequence[Draw]
     problems: Sequence[str] = ()
+    incomplete_count: int = 0
 
     @property
     def scores(self) -> tuple[EvalOutputScore, ...]:
@@ -196,10 +198,11 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
             ],
         )
     runs = await golden_items(store, task_eval.task, task_eval.eval_record)
+    incomplete_count = await count_incomplete(store, task_eval.task, task_eval.eval_record)
     if not runs:
         raise Refusal(
-            "The golden set of '{name}' is empty: no run fits '{filter}'. Give that tag to good "
-            "outputs and to bad ones, then call this again.",
+            "The golden set of '{name}' is empty: no run with a complete answer fits '{filter}'. "
+            "Give that tag to good outputs and to bad ones, then call this again.",
             name=task_eval.name,
             filter=filter_id,
             next=[NextStep(tool="tag_runs", reason="give outputs that tag")],
@@ -207,7 +210,7 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
     labels = await read_labels(store, task_eval.eval_record)
     draws = await read_draws(store, task_eval.eval_record)
     problems = (*labels.problems, *draws.problems)
-    return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems)
+    return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, incomplete_count)
 
 
 async def read_golden_runs(

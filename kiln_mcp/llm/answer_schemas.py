@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.json_pieces import json_pieces, read_scalar
+from kiln_mcp.llm.json_pieces import json_in_string, json_pieces, read_scalar
 from kiln_mcp.llm.lenient_values import (
     adapt_value,
     is_attempt,
@@ -66,6 +66,7 @@ async def read_value(text: str, schema: JsonSchema) -> tuple[JsonValue, str | No
     Raises:
         ValueError: The schema cannot be used.
     """
+    text = json_in_string(text)
     value, problem = None, None
     for piece in reversed(json_pieces(text)[-MOST_READ:]):
         if piece.fault:

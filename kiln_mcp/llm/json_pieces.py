@@ -93,6 +93,15 @@ def read_scalar(text: str) -> JsonPiece | None:
     return JsonPiece(0, len(text), repair_texts(value), numbers.fault)
 
 
+def json_in_string(text: str) -> str:
+    """Return the JSON in a text that is one JSON string; any other text as it is."""
+    if not text.lstrip().startswith('"'):
+        return text
+    scalar = read_scalar(text.strip())
+    inner = scalar.value if scalar is not None else None
+    return inner if isinstance(inner, str) and inner.lstrip()[:1] in ("{", "[") else text
+
+
 def _decoder(numbers: _Numbers) -> json.JSONDecoder:
     return json.JSONDecoder(
         parse_constant=numbers.constant,

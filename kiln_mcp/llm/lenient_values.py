@@ -16,6 +16,7 @@ from kiln_mcp.llm.word_values import (
     MARKUP,
     Absent,
     Schema,
+    choices_of,
     kinds_of,
     plain,
     read_remark,
@@ -24,8 +25,8 @@ from kiln_mcp.llm.word_values import (
 )
 
 _LINE: Final = re.compile(
-    r"[\s*_#>|`\"'-]*(?:\d{1,2}[.)]\s+)?(?:the |my )?([A-Za-z][\w -]{0,60}?)[\s*_`\"']*"
-    r"(?:[:=|]|\s(?:is|[-\u2013\u2014])\s)(.*)",
+    r"[\s*_#>|`\"'-]*(?:\d{1,2}[.)]\s+)?(?:the |my )?([^\W\d_][\w -]{0,60}?)[\s*_`\"']*"
+    r"(?:[:=|\uff1a]|\s(?:is|[-\u2013\u2014])\s)(.*)",
     re.IGNORECASE,
 )
 _REASONS: Final = frozenset(
@@ -37,6 +38,12 @@ _VERDICTS: Final = frozenset(
     for name in (
         *("verdict", "score", "rating", "grade", "judgement", "judgment"),
         *("result", "answer", "decision", "conclusion"),
+    )
+) | frozenset(
+    (
+        *("urteil", "bewertung", "ergebnis", "jugement", "évaluation", "résultat"),
+        *("veredicto", "puntuación", "resultado", "verdetto", "punteggio", "oordeel"),
+        *("вердикт", "оценка", "结论", "评分", "得分", "判定", "評価", "판정", "평가"),
     )
 )
 """Labels of an only value that are not its name."""
@@ -57,6 +64,9 @@ def adapt_value(value: JsonValue, schema: Schema) -> JsonValue:
             return [adapt_value(item, items) for item in value]
         case str() if not takes_any_text(schema):
             read = read_word(value, schema)
+            return value if isinstance(read, Absent) else read
+        case bool() if choices_of(schema):
+            read = read_word(str(value), schema)
             return value if isinstance(read, Absent) else read
         case int() if kinds == frozenset({"string"}) and not isinstance(value, bool):
             return str(value)

@@ -26,9 +26,17 @@ _WRAPPERS: Final = (
 )
 _COMMENT: Final = re.compile(r"(?<!\s)\s*+(?:[:;(|\u2013\u2014]|[,.]\s|(?<=\s)(?:-|because\b))")
 _NUMBER: Final = re.compile(
-    r"([-+]?\d{1,15}(?:\.\d{1,15})?)(?:\s*(?:/|out of)\s*(\d{1,6}))?(?:\s*(?:stars?|points?))?",
+    r"([-+]?\d{1,15}(?:\.\d{1,15}|,\d{1,2})?|[a-z]{3,5})"
+    r"(?:\s*(?:/|out of)\s*(\d{1,6}))?(?:\s*(?:stars?|points?))?",
     re.IGNORECASE,
 )
+"""A comma before one or two digits is a decimal one; before three it may part thousands."""
+_NUMBER_WORDS: Final[Mapping[str, int]] = {
+    word: number
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    )
+}
 _STARS: Final = re.compile(r"([★⭐]{1,10})(☆{0,9})")
 _YES: Final = {"true": True, "yes": True, "false": False, "no": False}
 _NOTHING: Final = re.compile(
@@ -112,15 +120,19 @@ def _means(words: str, value: JsonValue) -> bool:
         case None:
             return _NOTHING.fullmatch(words) is not None
         case bool():
-            return words.casefold() == str(value).casefold()
+            return _YES.get(words.casefold()) is value
         case str():
-            return plain(words) == plain(value) or words.casefold() in _FORMS.get(
-                value.casefold(), ()
-            )
+            return _means_text(words.casefold(), value.casefold())
         case int() | float():
             return _number(words, {"type": "number"}) == value
         case _:
             return False
+
+
+def _means_text(words: str, value: str) -> bool:
+    """Return whether words stand for a choice; yes and true are one, but neither is a pass."""
+    is_same_truth = words in _YES and _YES[words] is _YES.get(value)
+    return plain(words) == plain(value) or is_same_truth or words in _FORMS.get(value, ())
 
 
 def _names_another(rest: str, choices: Sequence[JsonValue], value: JsonValue | Absent) -> bool:
@@ -138,5 +150,8 @@ def _number(words: str, schema: Schema) -> JsonValue | Absent:
     match = _NUMBER.fullmatch(words)
     if match is None or (match[2] and float(match[2]) != schema.get("maximum")):
         return ABSENT
-    value = float(match[1])
+    word = match[1].casefold()
+    if word.isalpha():
+        return _NUMBER_WORDS.get(word, ABSENT)
+    value = float(word.replace(",", "."))
     return int(value) if value.is_integer() else value

@@ -14,7 +14,12 @@ from kiln_mcp.projects.project_references import (
     TaskReference,
     task_of,
 )
-from kiln_mcp.projects.schema_changes import MISFIT_TAG, checked_items, tag_misfits
+from kiln_mcp.projects.schema_changes import (
+    MISFIT_TAG,
+    Misfits,
+    checked_items,
+    task_with_new_schemas,
+)
 from kiln_mcp.projects.task_schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -41,8 +46,6 @@ OutputSchema = Annotated[
 
 
 Part = Literal["input", "output"]
-
-_MOST_NAMED = 20
 
 
 class ProjectCreated(Result):
@@ -180,7 +183,7 @@ async def change_task(
 ) -> TaskChanged:
     """Change a task's instruction or the schemas of its inputs and outputs.
 
-    Items that do not fit the new schemas are named before anything is changed.
+    Items that do not fit a new schema are named before anything is changed.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -217,27 +220,26 @@ async def _change_task(
 ) -> TaskChanged:
     """Check the items, change the task, and tag the items that do not fit."""
     changed = task.replace(**changes)
-    names: list[str] = []
-    item_count = misfit_count = 0
-    async with aclosing(checked_items(store, task, changed)) as batches:
-        async for batch in batches:
-            item_count += batch.count
-            misfit_count += len(batch.faults)
-            names += [str(fault) for fault in batch.faults[: _MOST_NAMED - len(names)]]
-            await workspace.report(item_count, None, f"{item_count} items checked")
-    is_changed = tags_misfits or misfit_count == 0
+    view = task_with_new_schemas(task, changed)
+    misfits, item_count = Misfits(), 0
+    if view is not None:
+        async with aclosing(checked_items(store, task, view)) as batches:
+            async for batch in batches:
+                item_count += batch.count
+                misfits.add(batch.faults)
+                await workspace.report(item_count, None, f"{item_count} items checked")
+    is_changed = tags_misfits or misfits.count == 0
     if is_changed:
         await store.save(changed)
-        if misfit_count:
-            await tag_misfits(store, changed)
+        await misfits.tag(store)
     return TaskChanged(
         task=task.name,
         is_changed=is_changed,
         checked_items=item_count,
-        misfit_count=misfit_count,
-        misfits=names,
-        message=_change_message(misfit_count, is_changed=is_changed),
-        next=_steps_after_change(store, misfit_count, is_changed=is_changed),
+        misfit_count=misfits.count,
+        misfits=misfits.names,
+        message=_change_message(misfits.count, is_changed=is_changed),
+        next=_steps_after_change(store, misfits.count, is_changed=is_changed),
     )
 
 

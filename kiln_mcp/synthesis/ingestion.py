@@ -137,7 +137,7 @@ class _Addition:
         self._refuse_if_all_bad()
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
-        steps = [deal_step(project)] if count else []
+        steps = [deal_step(project)] if count or self.table.without_output else []
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:

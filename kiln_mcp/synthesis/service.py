@@ -26,14 +26,16 @@ from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import (
     DealRequest,
-    deal_runs,
+    deal_items,
     deal_step,
     deal_warnings,
+    items_to_deal,
     save_deal,
+    shares_for,
 )
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
+from storage import Change, ProjectStore, Task, TaskRun
 from storage.bulk_changes import BATCH
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.exchange import Contradictions, TableOptions
@@ -262,20 +264,21 @@ async def split_data(
 
     Near-duplicates never straddle two parts, nor by default do items of one topic: a result on
     test then speaks for new topics. Items that were added later join the parts that are there,
-    with their near-duplicates. The seed is recorded. Where `shares` names parts, the others get
-    nothing.
+    with their near-duplicates. Inputs alone are dealt too; without `shares` none of them is golden.
+    The seed is recorded. Where `shares` names parts, the others get nothing.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     part_shares = (shares or Shares()).by_part()
-    fits = task_run_filter(items)
     all_runs = data_set(await store.children(owner, TaskRun))
-    runs = [run for run in all_runs if fits(run)]
+    own_items = await items_to_deal(store, owner, all_runs, items)
+    if shares is None:
+        part_shares = shares_for(part_shares, own_items)
     by_topic = keep_together == "topics"
-    deal = await deal_runs(
-        runs, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
+    deal = await deal_items(
+        own_items, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
     )
-    await save_deal(store, owner, all_runs, runs, deal)
+    await save_deal(store, owner, all_runs, own_items, deal)
     record = deal.record
     filters = {part: part_filter(part, record.name) for part in PARTS if part in record.sizes}
     return DataSplit(
@@ -287,7 +290,7 @@ async def split_data(
         ],
         groups=record.groups,
         newly_dealt=deal.dealt_now,
-        warnings=deal_warnings(record, part_shares),
+        warnings=deal_warnings(deal, own_items, part_shares),
         report=FILE,
         next=[
             NextStep(

@@ -7,20 +7,18 @@ from storage.exchange.column_names import OUTPUTS, TOPICS
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
     Example,
-    Message,
     conversation,
     fields_of,
     list_of,
     messages_of,
     object_of,
     tags_of,
-    text_of_value,
     topic_of,
 )
 
 
 class OpenAIChat:
-    """`messages` with roles: fine-tuning files, preference pairs and the requests of a batch."""
+    """`messages` with roles: fine-tuning files and the requests of a batch."""
 
     name = "OpenAI chat messages"
 
@@ -38,10 +36,10 @@ class OpenAIChat:
         messages = messages_of(_request(fields).get("messages"))
         if messages is None:
             raise ValueError("it has no list of messages with role and content")
-        reference = _preferred_text(fields.get("preferredoutput"))
-        if reference is None and messages[-1]["role"] != "assistant":
+        reference: object | None = None
+        if messages[-1]["role"] != "assistant":
             reference = next((fields[name] for name in OUTPUTS if name in fields), None)
-        return _with_labels(conversation(messages, reference), fields)
+        return _withlabels_of(conversation(messages, reference), fields)
 
 
 class OpenAIEvals:
@@ -86,7 +84,7 @@ class ShareGPT:
         system = fields.get("system")
         if system is not None and messages[0]["role"] != "system":
             messages = ({"role": "system", "content": system}, *messages)
-        return _with_labels(conversation(messages), fields)
+        return _withlabels_of(conversation(messages), fields)
 
 
 def example_of(
@@ -115,7 +113,7 @@ def example_of(
     options = answers if answers is not None else ([] if answer is None else [answer])
     messages = messages_of(question)
     chat = conversation(messages, options[0] if options else None) if messages else None
-    tags, topic = _labels(fields)
+    tags, topic = labels_of(fields)
     return Example(
         chat.input if chat else question,
         chat.reference if chat else (options[0] if options else None),
@@ -127,13 +125,14 @@ def example_of(
     )
 
 
-def _with_labels(example: Example, fields: Row) -> Example:
+def _withlabels_of(example: Example, fields: Row) -> Example:
     """Return an example with the tags and the topic of its row or of the row's metadata."""
-    tags, topic = _labels(fields)
+    tags, topic = labels_of(fields)
     return replace(example, tags=tags, topic=topic)
 
 
-def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
+def labels_of(fields: Row) -> tuple[tuple[str, ...], str | None]:
+    """Return the tags and the topic of a row or of its metadata."""
     metadata = object_of(fields.get("metadata")) if "metadata" in fields else None
     sources = (fields, fields_of(metadata)) if metadata else (fields,)
     tags = next((source["tags"] for source in sources if "tags" in source), None)
@@ -149,11 +148,6 @@ def _tags(value: object) -> tuple[str, ...]:
 
 
 def _request(fields: Row) -> Row:
-    """Return what holds the messages: the row, a request's body, or a preference's input."""
+    """Return what holds the messages: the row, a request's body, or an input with messages."""
     inner = object_of(fields.get("body")) or object_of(fields.get("input"))
     return fields if "messages" in fields else fields_of(inner or {})
-
-
-def _preferred_text(value: object) -> object | None:
-    messages: tuple[Message, ...] | None = messages_of(value)
-    return text_of_value(messages[-1]["content"]) if messages else None

@@ -12,6 +12,7 @@ from storage.exchange.columns import BadRow, Row
 from storage.exchange.documents import column_rows, document_rows
 from storage.exchange.examples import Example
 from storage.exchange.mapping_guess import is_like_output, mapping_guess
+from storage.exchange.preferences import PreferencePairs
 from storage.exchange.refusals import unusable_table
 from storage.exchange.shapes import SHAPES, UsualColumns, shape_of
 from storage.exchange.table_source import TableSource
@@ -56,7 +57,8 @@ class ExampleTable:
             yield from examples_of_traces(self.source.rows(), reader, rating)
             return
         for number, row in _rows_of_documents(self.source.rows()):
-            yield number, _example(number, row, reader)
+            for example in _examples(number, row, reader):
+                yield number, example
 
     @property
     def is_traces(self) -> bool:
@@ -131,13 +133,13 @@ def _rows_of_documents(rows: Iterator[tuple[int, Row | str]]) -> Iterator[tuple[
             yield from ((number, inner) for inner in documents)
 
 
-def _example(number: int, row: Row | str, reader: _Reader | None) -> Example | BadRow:
+def _examples(number: int, row: Row | str, reader: _Reader | None) -> tuple[Example | BadRow, ...]:
     if isinstance(row, str) or reader is None:
-        return BadRow(number, str(row))
+        return (BadRow(number, str(row)),)
     try:
-        return reader.read(row)
+        return reader.read_all(row) if isinstance(reader, PreferencePairs) else (reader.read(row),)
     except (ValueError, RecursionError) as error:
-        return BadRow(number, str(error))
+        return (BadRow(number, str(error)),)
 
 
 def _unknown_shape(columns: Sequence[str], guess: ColumnMapping | None) -> Refusal:

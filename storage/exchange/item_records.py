@@ -16,13 +16,11 @@ from storage.exchange.examples import AnswerRecord, Example, is_empty, text_of_v
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
-from storage.records.run import ANSWER_STATE, COMPLETE, TOPIC
+from storage.records.run import ANSWER_STATE, COMPLETE, OTHER_RIGHT_OUTPUTS, TOPIC
 
 OutputKind = Literal["right", "answers"]
 """Whether outputs are right, or what a model answered, right or wrong."""
 
-ALTERNATIVES: Final = "other_right_outputs"
-"""Where an output's source holds other outputs that are right as well, as a JSON list."""
 ADAPTER: Final = "import"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
 _TYPES: Final = ("integer", "number", "boolean", "array", "object")
@@ -78,7 +76,13 @@ class RecordMaker:
     )
 
     def is_answer(self, example: Example) -> bool:
-        """Whether an example's output is what a model answered, not a right output."""
+        """Whether an example's output is what a model answered, not a right output.
+
+        An output that the table calls wrong is never a right one, whatever was asked for.
+        """
+        record = example.record
+        if record is not None and record.is_thumb and record.rating == 0:
+            return True
         if self.origin.outputs is not None:
             return self.origin.outputs == "answers"
         return example.answer is not None or "model" in example.columns
@@ -150,7 +154,7 @@ class RecordMaker:
         key = (topic, alternatives)
         source = self._sources.get(key)
         if source is None:
-            extra = {TOPIC: topic, ALTERNATIVES: alternatives}
+            extra = {TOPIC: topic, OTHER_RIGHT_OUTPUTS: alternatives}
             labels = {name: value for name, value in extra.items() if value}
             properties = {**self.origin.source.properties, **labels}
             source = DataSource(type=self.origin.source.type, properties=properties)

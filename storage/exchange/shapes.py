@@ -19,6 +19,7 @@ from storage.exchange.dataset_shapes import (
     row_keys,
 )
 from storage.exchange.examples import Example, fields_of
+from storage.exchange.preferences import LabelledCompletions, PreferencePairs
 
 _OUR_COLUMNS: Final = {plain_name(name): name for name in OTHER_COLUMNS}
 """Our columns, by their names as `fields_of` has them."""
@@ -76,6 +77,8 @@ def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:
 
 
 SHAPES: Final[tuple[Shape, ...]] = (
+    PreferencePairs(),
+    LabelledCompletions(),
     Inspect(),
     OpenAIChat(),
     ShareGPT(),

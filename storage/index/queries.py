@@ -154,8 +154,9 @@ class IndexReader:
         return PathPage(tuple(cast("str", row[0]) for row in page), total, True, next_cursor)
 
     async def tags(self, parent: str) -> dict[str, int]:
-        """Return how many task runs below a task have each tag, the commonest first."""
-        rows = await self.rows(sql.TAGS, {"task": await self.number_of(parent)})
+        """Return how many items of a task have each tag, the commonest first."""
+        values: dict[str, SqlValue] = {"task": await self.number_of(parent), "path": parent}
+        rows = await self.rows(sql.TAGS, values)
         return dict(cast("list[tuple[str, int]]", rows))
 
     async def score_table(self, folder: str) -> list[ScoreCell]:

@@ -33,7 +33,7 @@ class ItemText(NamedTuple):
         path: Its file.
         input: Its input.
         output: Its repaired output, or its output.
-        is_unchecked: Whether a model wrote the output, and nobody rated it high.
+        is_unchecked: Whether a model wrote the output, which is cut short or nobody rated high.
     """
 
     row: int

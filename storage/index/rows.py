@@ -9,10 +9,13 @@ from typing import Final
 from storage.format.filters import is_high_quality, shows_thought
 from storage.records import EvalRun, Record, TaskRun, Usage
 from storage.records.names import shown_name
+from storage.records.run import COMPLETE
 
 SqlValue = str | int | float | None
 
 FROM_EVAL: Final = "made_by_eval"
+INCOMPLETE: Final = "incomplete"
+"""Of runs whose output, whatever it was repaired to, is no complete answer."""
 """The facet of a run that an eval made from an item; it is no item itself."""
 
 SLOTS: Final = 2048
@@ -100,6 +103,8 @@ def run_row(run: TaskRun) -> RunRow:
         facets.append("thought")
     if run.eval_source is not None:
         facets.append(FROM_EVAL)
+    if run.answer_state != COMPLETE:
+        facets.append(INCOMPLETE)
     requirement_ratings = rating.requirement_ratings if rating else {}
     facets += [f"rated_for:{key}" for key in requirement_ratings]
     cost, latency_ms = usage_columns(run.usage)

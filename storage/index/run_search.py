@@ -5,7 +5,7 @@ from typing import LiteralString, cast
 
 from storage.format.filters import AllOf, NamedFilter, TagFilter, parse_filter
 from storage.index import sql
-from storage.index.rows import FROM_EVAL, SqlValue, mark_of
+from storage.index.rows import FROM_EVAL, INCOMPLETE, SqlValue, mark_of
 from storage.index.words import phrase_of
 
 
@@ -20,6 +20,7 @@ class RunQuery:
         source: Where its output came from, such as "human" or "synthetic".
         run_config_id: The run config that made its output.
         is_from_eval: Whether an eval made it of an item; None for either.
+        is_complete: Set to leave out outputs that are no complete answers.
         is_rated: Whether it has an overall rating; None for either.
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
@@ -34,6 +35,7 @@ class RunQuery:
     source: str | None = None
     run_config_id: str | None = None
     is_from_eval: bool | None = None
+    is_complete: bool = False
     is_rated: bool | None = None
     least_rating: float | None = None
     most_rating: float | None = None
@@ -149,6 +151,8 @@ def _lacking_facets_of(query: RunQuery) -> list[str]:
     facets = [f"tag:{tag}" for tag in query.without_tags]
     if query.is_from_eval is False:
         facets.append(FROM_EVAL)
+    if query.is_complete:
+        facets.append(INCOMPLETE)
     if query.unrated_score is not None:
         facets.append(f"rated_for:{query.unrated_score}")
     return facets

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 9
+VERSION: Final = 10
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS scores (
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 9;
+PRAGMA user_version = 10;
 """
 
 # Building.
@@ -237,9 +237,14 @@ SELECT row, substr(min(facet), 5) FROM facets
 WHERE task = :task AND facet >= :first AND facet < :end GROUP BY row
 """
 TAGS: Final[LiteralString] = """
-SELECT substr(facet, 5), count(*) FROM facets
-WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
-GROUP BY facet ORDER BY count(*) DESC, facet
+WITH tags AS (
+    SELECT substr(facet, 5) AS tag, count(*) AS items FROM facets
+    WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;' GROUP BY facet
+    UNION ALL
+    SELECT tag, count(*) FROM records CROSS JOIN input_tags ON input_tags.row = records.row
+    WHERE parent = :path AND kind = 'eval_input' AND problem IS NULL GROUP BY tag
+)
+SELECT tag, sum(items) FROM tags GROUP BY tag ORDER BY sum(items) DESC, tag
 """
 SCORE_TABLE: Final[LiteralString] = """
 WITH items AS (
@@ -336,12 +341,15 @@ ORDER BY created_us, id
 ITEM_TEXTS: Final[LiteralString] = """
 SELECT runs.row, records.path, texts.input, texts.output,
     EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'source:synthetic')
-    AND NOT EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'high')
+    AND (
+        NOT EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'high')
+        OR EXISTS (SELECT 1 FROM facets WHERE facets.row = runs.row AND facet = 'incomplete')
+    )
 FROM runs CROSS JOIN texts ON texts.rowid = runs.row CROSS JOIN records ON records.row = runs.row
 WHERE runs.task = :task AND runs.row > :after AND runs.item_id IS NULL
 ORDER BY runs.row LIMIT :limit
 """
-"""The last column tells whether a model wrote the output, and nobody rated it high."""
+"""The last column tells whether a model wrote the output, which is cut or nobody rated high."""
 
 # Task runs: one of these sources, conditions, one of these orders.
 

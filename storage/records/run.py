@@ -1,5 +1,6 @@
 """Runs of a task: inputs, outputs, where they came from and what people said of them."""
 
+import json
 from typing import Final, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -20,6 +21,8 @@ SAMPLE: Final = "sample"
 """The property of an output's source that says which of several outputs of its item it is."""
 ANSWER_STATE: Final = "answer_state"
 """The property of an output's source that says the state of a model's answer."""
+OTHER_RIGHT_OUTPUTS: Final = "other_right_outputs"
+"""The property of an output's source that holds other outputs that are right as well, as JSON."""
 COMPLETE: Final = "complete"
 """The state of an answer that was neither truncated nor refused nor empty."""
 TOPIC: Final = "topic_path"
@@ -153,6 +156,16 @@ class TaskRun(Record):
         """The state of a model's answer; complete for all that no model answered."""
         properties = self.output.source.properties if self.output.source else {}
         return str(properties.get(ANSWER_STATE, COMPLETE))
+
+    @property
+    def other_right_outputs(self) -> tuple[JsonValue, ...]:
+        """Other outputs that are right as well; none of what cannot be read as a JSON list."""
+        properties = self.output.source.properties if self.output.source else {}
+        try:
+            values: JsonValue = json.loads(str(properties.get(OTHER_RIGHT_OUTPUTS, "[]")))
+        except (ValueError, RecursionError):
+            return ()
+        return tuple(values) if isinstance(values, list) else ()
 
     @property
     def is_usable(self) -> bool:

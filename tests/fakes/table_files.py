@@ -92,14 +92,6 @@ def _chat(question: str, answer: str) -> dict[str, object]:
                          {"role": "assistant", "content": answer}]}  # fmt: skip
 
 
-def _preference(question: str, answer: str) -> dict[str, object]:
-    return {
-        "input": {"messages": [{"role": "user", "content": question}]},
-        "preferred_output": [{"role": "assistant", "content": answer}],
-        "non_preferred_output": [{"role": "assistant", "content": "?"}],
-    }
-
-
 def _page(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return {
         "features": [],
@@ -177,7 +169,6 @@ SHAPES: dict[str, Content] = {
         [{"input": [{"role": "user", "content": a}], "ideal": [b, "?"]} for a, b in ITEMS]
     ),
     "openai evals items.jsonl": lines([{"item": row} for row in _pairs("input", "ideal")]),
-    "openai preference.jsonl": lines([_preference(*item) for item in ITEMS]),
     "inspect.jsonl": lines(_pairs("input", "target")),
     "inspect.json": document(
         [{"input": a, "target": [b], "metadata": {"tags": "x"}} for a, b in ITEMS]

@@ -144,11 +144,12 @@ def describe_request(approval: Approval) -> str:
 
 
 def describe_history(approvals: Sequence[Approval]) -> str:
-    """Return one line for each request: time, state, door and plan."""
+    """Return one line for each request: time, state, door, plan, and what was spent."""
     lines = [
         f"{approval.id}  {_moment(approval.asked_at)}  {approval.state.value}"
         f"{f' by {approval.door.value}' if approval.door else ''}  "
         f"{one_line(approval.call.tool)}{_client(approval.call)}: {one_line(approval.plan.text)}"
+        f"{_expense(approval)}"
         for approval in approvals
     ]
     return "\n".join(lines) or "Nothing has been asked yet."
@@ -226,6 +227,17 @@ def _facts(plan: Plan) -> list[str]:
         "Its price is not known.": plan.highest_cost_usd is None,
     }
     return [fact for fact, holds in facts.items() if holds]
+
+
+def _expense(approval: Approval) -> str:
+    """Return what a used approval really cost; nothing for an act that asks no model."""
+    if approval.state is not ApprovalState.USED or not approval.plan.calls:
+        return ""
+    if approval.expense is None:
+        return " Spent: not known (it goes on, no call was sent, or a price is missing)."
+    count = approval.expense.calls
+    calls = "1 call" if count == 1 else f"{count} calls"
+    return f" Spent: ${approval.expense.cost_usd:.4f} for {calls}."
 
 
 def _client(call: ProposedCall) -> str:

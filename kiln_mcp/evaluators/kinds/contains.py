@@ -46,15 +46,17 @@ class ContainsEvaluator(Check):
         pair = await value_pair(settings, settings.substring, case)
         if not isinstance(pair, ValuePair):
             return pair
-        actual, expected = (
+        actual, *right_texts = (
             normal_text(as_text(value), _RULES, is_case_sensitive=settings.case_sensitive)
-            for value in (pair.actual, pair.expected)
+            for value in (pair.actual, *pair.expected)
         )
-        if not expected:
+        if not all(right_texts):
             return Skipped("missing_reference_key", "The text to search is empty: all contain it.")
+        is_contained = any(text in actual for text in right_texts)
         return CheckResult(
-            (expected in actual) == (settings.mode == "must_contain"),
-            f"{quote(as_text(pair.actual))} against {quote(as_text(pair.expected))}",
+            is_contained == (settings.mode == "must_contain"),
+            f"{quote(as_text(pair.actual))} against "
+            f"{' or '.join(quote(as_text(value)) for value in pair.expected)}",
         )
 
 

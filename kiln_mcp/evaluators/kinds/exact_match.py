@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import JsonValue
+
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
@@ -14,9 +16,9 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.field_scores import score_names, scores_of
-from kiln_mcp.evaluators.schema_parts import field_paths, is_object_schema
+from kiln_mcp.evaluators.schema_parts import Schema, field_paths, is_object_schema
 from kiln_mcp.evaluators.text_comparison import json_text, quote
-from kiln_mcp.evaluators.value_comparison import compare_values, structure
+from kiln_mcp.evaluators.value_comparison import compare_values, nearest, structure
 from kiln_mcp.evaluators.value_extraction import check_value_expression, value_pair
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.task_runs import output_schema
@@ -85,23 +87,30 @@ class ExactMatchEvaluator:
         if isinstance(pair, CheckResult):
             return pair.as_evaluation(output_scores)
         schema = None if settings.value_expression else output_schema(context.task)
-        if is_object_schema(schema) and not isinstance(
-            structure(pair.expected, is_json=True), dict
-        ):
+        right_values = [value for value in pair.expected if _is_comparable(value, schema)]
+        if not right_values:
             return Skipped(
                 "incompatible_input_shape",
                 f"The task's output is an object, and the reference is not: "
-                f"{quote(json_text(pair.expected))}. Give the item an object as its reference, or "
-                "the evaluator an expression that takes one field.",
+                f"{quote(json_text(pair.expected[0]))}. Give the item an object as its reference, "
+                "or the evaluator an expression that takes one field.",
             )
-        comparison = compare_values(
-            pair.actual,
-            pair.expected,
-            settings.comparison or _USUAL_RULES,
-            schema,
-            is_case_sensitive=settings.case_sensitive,
+        comparison = nearest(
+            compare_values(
+                pair.actual,
+                value,
+                settings.comparison or _USUAL_RULES,
+                schema,
+                is_case_sensitive=settings.case_sensitive,
+            )
+            for value in right_values
         )
         return Evaluation(scores_of(comparison, output_scores, schema), comparison.detail)
+
+
+def _is_comparable(value: JsonValue, schema: Schema | None) -> bool:
+    """Whether a right value is an object where the task's output is one."""
+    return not is_object_schema(schema) or isinstance(structure(value, is_json=True), dict)
 
 
 def _outermost_fields(task: Task) -> list[str]:

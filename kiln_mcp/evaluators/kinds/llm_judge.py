@@ -1,7 +1,7 @@
 """A model that judges with a template: how it is defined, what it asks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
+from kiln_mcp.evaluators.references import REFERENCE_KEY, with_others_in_words
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
 from kiln_mcp.run_configs.item_templates import (
@@ -29,8 +30,6 @@ from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_m
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import EvalConfig, LlmJudge
 
-REFERENCE_KEY: Final = "reference_answer"
-"""The key under which an item's stored output is its reference."""
 MOST_AHEAD: Final = 192
 """Prompts that are kept when more are made ahead; one that is gone is made again."""
 
@@ -118,7 +117,7 @@ class LlmJudgeEvaluator:
     async def look_ahead(self, cases: Sequence[Case]) -> None:
         """Make the prompts of some cases in one call of a worker."""
         template, steps = self.properties.prompt_template, self._steps
-        texts = await render_ahead(template, cases, steps)
+        texts = await render_ahead(template, [*map(_as_shown, cases)], steps)
         for key in list(self.prompts)[: max(0, len(self.prompts) - MOST_AHEAD)]:
             del self.prompts[key]
         for case, text in zip(cases, texts, strict=True):
@@ -134,7 +133,7 @@ class LlmJudgeEvaluator:
         entry = self.prompts.get(id(case))  # kept: repeats judge a case several times
         if entry is not None:
             return entry[1]
-        return await render_template(self.properties.prompt_template, case, self._steps)
+        return await render_template(self.properties.prompt_template, _as_shown(case), self._steps)
 
     async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Ask the model about one output."""
@@ -154,6 +153,12 @@ class LlmJudgeEvaluator:
 @lru_cache(maxsize=16)
 def _system_prompt(instruction: str) -> str:
     return load_prompt("evaluators", "judge_system").render(task_instruction=instruction)
+
+
+def _as_shown(case: Case) -> Case:
+    """Return a case whose reference, as a judge sees it, names the other right outputs too."""
+    references = with_others_in_words(case.reference)
+    return case if references is case.reference else replace(case, reference=references)
 
 
 def _open(record: EvalConfig) -> LlmJudgeEvaluator:

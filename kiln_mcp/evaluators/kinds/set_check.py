@@ -48,18 +48,18 @@ class SetEvaluator:
         if isinstance(pair, Skipped):
             return pair
         if isinstance(pair, CheckResult):
-            actual_set, expected_set = frozenset[str](), as_set(literal)
+            counts = _counts(frozenset(), as_set(literal))
             passed, detail = False, pair.detail
         else:
-            actual_set, expected_set = as_set(pair.actual), as_set(pair.expected)
-            passed = {
-                "subset": actual_set <= expected_set,
-                "superset": actual_set >= expected_set,
-                "equal": actual_set == expected_set,
-            }[settings.mode]
+            actual_set = as_set(pair.actual)
+            passed, counts, expected_set = max(
+                (
+                    (_passes(actual_set, right, settings.mode), _counts(actual_set, right), right)
+                    for right in map(as_set, pair.expected)
+                ),
+                key=lambda result: (result[0], result[1].measure("f1")),
+            )
             detail = f"{sorted(actual_set)} as {settings.mode} of {sorted(expected_set)}"
-        shared = len(actual_set & expected_set)
-        counts = ListCounts(shared, len(actual_set) - shared, len(expected_set) - shared)
         return Evaluation(
             {
                 score.json_key: _score(score, counts, passed=passed)
@@ -68,6 +68,19 @@ class SetEvaluator:
             detail,
             is_unread=isinstance(pair, CheckResult) and pair.is_unread,
         )
+
+
+def _passes(actual: frozenset[str], expected: frozenset[str], mode: str) -> bool:
+    return {
+        "subset": actual <= expected,
+        "superset": actual >= expected,
+        "equal": actual == expected,
+    }[mode]
+
+
+def _counts(actual: frozenset[str], expected: frozenset[str]) -> ListCounts:
+    shared = len(actual & expected)
+    return ListCounts(shared, len(actual) - shared, len(expected) - shared)
 
 
 def _refuse_empty(settings: SetCheck) -> None:

@@ -167,7 +167,7 @@ def read_chat_answer(
         refusal_text = _refusal_in(message)
         finish = _finish(model, choice.get("finish_reason"))
         answer = ModelAnswer(
-            text=text or repair_surrogates(refusal_text),
+            text=text.removeprefix("\ufeff") or repair_surrogates(refusal_text),
             usage=_usage(reply),
             finish="refused" if refusal_text else finish,
             logprobs=_chat_logprobs(choice),

@@ -5,6 +5,7 @@
 | pairs of tags at the beginning (`PAIRS`), in any case | DeepSeek, Qwen, Magistral, Seed, Kimi, … |
 | a closing tag alone: the template wrote the opening one | DeepSeek, Qwen, GLM |
 | harmony channels, with or without their special tokens | gpt-oss |
+| tokens that end the turn, behind the answer (`END_TOKENS`) | any whose server keeps them |
 | marks around the answer as well (`_WRAPPERS`) | Command A, Sky-T1 |
 
 Fields of a message that hold reasoning are in `openai_format.REASONING_FIELDS`.
@@ -37,6 +38,13 @@ _WRAPPERS: Final = (
     ("<|begin_of_solution|>", "<|end_of_solution|>"),
 )
 """Marks around an answer that follows its reasoning."""
+END_TOKENS: Final = (
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>"),
+    *("<|return|>", "<|eot|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>", "<end_of_turn>"),
+    *("<\uff5cend\u2581of\u2581sentence\uff5c>", "<eos>", "</s>"),
+)
+"""Tokens with which a model ends its turn; some servers leave them in the text."""
+_LAST_TOKENS: Final = re.compile(rf"(?:(?:{'|'.join(map(re.escape, END_TOKENS))})\s*)+\Z")
 LATE_MARK: Final = "What came before was the model's reasoning"
 _MESSAGE: Final = "<|message|>"
 _HARMONY: Final = ("<|channel|>", "<|start|>", _MESSAGE)
@@ -177,12 +185,20 @@ class ReasoningSplitter:
             self._buffer = rest.lstrip()
             self._place = _Place.TEXT if self._buffer else _Place.AFTER
         if mark is None and not is_end:
-            overlap = _overlap(self._buffer, (*_LATE_MARKS, self._end_mark))
+            overlap = _overlap(self._buffer, (*_LATE_MARKS, *END_TOKENS, self._end_mark))
             text = self._buffer[: len(self._buffer) - overlap]
+            tokens = _LAST_TOKENS.search(text)
+            text = text[: tokens.start()] if tokens else text
         else:
             text = self._buffer if mark is None else self._buffer[: mark.start()]
         self._buffer = self._buffer[len(text) :]
-        yield from self._add_text(text)
+        yield from self._add_text(self._without_last_tokens(text) if is_end else text)
+
+    def _without_last_tokens(self, text: str) -> str:
+        """Return text without the tokens that end the turn; `</s>` may close a `<s>` of HTML."""
+        tokens = _LAST_TOKENS.search(text)
+        is_html = tokens is not None and "<s>" in f"{self._text}{text}".lower()
+        return text if tokens is None or is_html else text[: tokens.start()]
 
     def _channels(self) -> Iterator[Delta]:
         reasoning, text = _read_channels(self._buffer)

@@ -72,6 +72,19 @@ async def test_answers_that_are_not_complete_are_counted_beside_the_scores(bench
     assert "2000 hidden tokens" in said
 
 
+async def test_refusals_in_words_are_scored_and_named_unless_they_are_right(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    refusal = "I'm sorry, but I can't help with that."
+    moody.replies = {"4": refusal, "5": refusal}
+    await bench.add_items({"4": "4", "5": refusal, "6": "6"})
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "Say it.")
+    report = await bench.run()
+    assert (report.newly_scored, report.failed) == (3, 0)
+    assert any(said.startswith("1 outputs look like refusals") for said in report.warnings)
+
+
 async def test_only_complete_outputs_are_saved_and_say_so(bench: Bench) -> None:
     await begin(bench, EXACT, 6)
     await bench.run()

@@ -1,7 +1,7 @@
 import pytest
 
 from kiln_mcp.evals.eval_items import item_of
-from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.references import REFERENCE_KEY
 from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun
 
 MADE: dict[str, str | int | float] = {

@@ -82,7 +82,7 @@ def person(output: str) -> str:
     return "fail" if "4" in output else "pass"
 
 
-async def test_a_stored_answer_that_is_not_complete_is_named_and_never_judged(
+async def test_a_stored_answer_that_is_not_complete_is_counted_and_neither_drawn_nor_judged(
     bench: Bench,
 ) -> None:
     await add_golden(bench, good=8, bad=4)
@@ -100,9 +100,14 @@ async def test_a_stored_answer_that_is_not_complete_is_named_and_never_judged(
     )
     run = await bench.store.save(run, parent=bench.task)
     batch = await bench.batch(20)
-    await bench.label({**{item.item: person(item.output) for item in batch.items}, run.id: "fail"})
+    assert (len(batch.items), run.id in {item.item for item in batch.items}) == (12, False)
+    assert "1 golden answers are cut off" in batch.warnings[0]
+    with pytest.raises(Refusal, match="not in the golden set"):
+        await bench.label({run.id: "fail"})
+    await bench.label({item.item: person(item.output) for item in batch.items})
     report = await bench.measure()
-    assert (report.rows[0].n, report.failed) == (12, 1)
+    assert (report.rows[0].n, report.failed) == (12, 0)
+    assert "1 golden answers are cut off" in report.warnings[0]
     assert not any("half-fini" in str(request.messages) for request in bench.model.asked)
 
 
@@ -230,7 +235,7 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
 
 async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
     await add_golden(bench, good=0, bad=0)
-    with pytest.raises(Refusal, match=r"no run fits 'tag::golden_right'"):
+    with pytest.raises(Refusal, match=r"no run with a complete answer fits 'tag::golden_right'"):
         await bench.batch(2)
 
 

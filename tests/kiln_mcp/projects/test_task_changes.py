@@ -91,7 +91,27 @@ async def test_a_change_of_nothing_and_a_schema_that_is_none_are_refused(
         await _change(workspace, output_schema={"type": "array"})
 
 
-async def test_a_new_instruction_checks_no_item_out(workspace: Workspace) -> None:
-    await _add_runs(workspace, "one")
+async def _task_with_misfits(workspace: Workspace) -> tuple[Task, TaskRun]:
+    """Return the task with an output schema, and an item that does not fit it."""
+    (bad,) = await _add_runs(workspace, "one")
+    await _change(workspace, output_schema=_NUMBER, misfits="tag")
+    return await _task(workspace), bad
+
+
+async def test_a_new_instruction_is_taken_whatever_the_items_are(workspace: Workspace) -> None:
+    await _task_with_misfits(workspace)
     answer = await _change(workspace, instruction="Say one.")
-    assert (answer["is_changed"], (await _task(workspace)).instruction) == (True, "Say one.")
+    assert (answer["is_changed"], answer["checked_items"]) == (True, 0)
+    assert (await _task(workspace)).instruction == "Say one."
+
+
+async def test_items_are_checked_against_the_schema_that_changes_alone(
+    workspace: Workspace,
+) -> None:
+    await _task_with_misfits(workspace)
+    schema: JsonValue = {"type": "object", "properties": {"i": {"type": "string"}}}
+    answer = await _change(workspace, input_schema=schema)
+    assert (answer["is_changed"], answer["misfit_count"]) == (False, 1)
+    assert "its input is not the JSON" in str(answer["misfits"])
+    same = await _change(workspace, output_schema=_NUMBER, instruction="Say one.")
+    assert (same["is_changed"], same["checked_items"]) == (True, 0)

@@ -13,8 +13,6 @@ ANSWER = {"role": "assistant", "content": "In Norway"}
 
 ROWS: list[tuple[str, Row]] = [
     ("OpenAI chat messages", {"messages": [SYSTEM, ASK, ANSWER]}),
-    ("OpenAI chat messages", {"input": {"messages": [ASK]}, "preferred_output": [ANSWER],
-                              "non_preferred_output": [ASK]}),
     ("OpenAI evals samples", {"input": [SYSTEM, ASK], "ideal": "In Norway"}),
     ("ShareGPT conversations", {"conversations": [
         {"from": "human", "value": "Where is Oslo?"}, {"from": "gpt", "value": "In Norway"}]}),
@@ -30,7 +28,6 @@ ROWS: list[tuple[str, Row]] = [
     ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
     ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
     ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
-    ("usual columns", {"prompt": "Where is Oslo?", "chosen": "In Norway", "rejected": "In Rome"}),
 ]  # fmt: skip
 
 

@@ -165,6 +165,25 @@ def test_the_history_says_who_answered_at_which_door(tmp_path: Path, store: Appr
     assert "used by elicitation  share_project" in oldest
 
 
+def test_the_history_shows_what_was_spent_beside_what_was_approved(
+    tmp_path: Path, store: ApprovalStore
+) -> None:
+    plan = Plan("Run it.", calls=40, highest_cost_usd=0.5)
+    call = replace(CALL, tool="run_eval", plan=plan)
+    for settled in ((0.0375, 38), (0.5, 1), None):
+        approval = store.record(call, Door.ELICITATION)
+        if settled is not None:
+            store.settle(approval.id, *settled)
+    store.request(call)
+    waiting, *used = run(tmp_path, "approve", "--history").stdout.splitlines()
+    assert "Spent" not in waiting
+    assert [line.partition("0.5000. ")[2] for line in reversed(used)] == [
+        "Spent: $0.0375 for 38 calls.",
+        "Spent: $0.5000 for 1 call.",
+        "Spent: not known (it goes on, no call was sent, or a price is missing).",
+    ]
+
+
 def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "approvals.sqlite").write_text("notes\n" * 400)
     refused = run(tmp_path, "approve", "--list")

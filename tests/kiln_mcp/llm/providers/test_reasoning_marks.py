@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from kiln_mcp.llm.deltas import Delta
 from kiln_mcp.llm.providers.openai_format import REASONING_FIELDS, read_chat_answer
-from kiln_mcp.llm.providers.reasoning_marks import PAIRS, ReasoningSplitter, fold, split_reasoning
+from kiln_mcp.llm.providers.reasoning_marks import (
+    END_TOKENS,
+    PAIRS,
+    ReasoningSplitter,
+    fold,
+    split_reasoning,
+)
 
 HARMONY = (
     "<|channel|>analysis<|message|>It is Paris.<|end|><|start|>assistant"
@@ -32,6 +38,8 @@ WITH_MARKS = [
     "<|START_THINKING|>It is Paris.<|END_THINKING|><|START_RESPONSE|>Paris<|END_RESPONSE|>",
     "<|begin_of_thought|>It is Paris.<|end_of_thought|>\n"
     "<|begin_of_solution|>Paris<|end_of_solution|>",
+    *(f"<think>It is Paris.</think>Paris{token}" for token in END_TOKENS),
+    "It is Paris.</think>Paris<|im_end|></s>\n",
 ]
 WITHOUT_MARKS = [
     "Paris",
@@ -43,6 +51,8 @@ WITHOUT_MARKS = [
     "Paris<|START_RESPONSE|>",
     "it is closed by</think>, as ever",
     "Write </think> to close it, and `</think>`\nto quote it",
+    "The token <|im_end|> ends a turn, and </s> a text",
+    "<s>Lyon</s> Paris, not <s>Lyon</s>",
     "The pair <think>\n</think>\nis written so",
 ]
 
