@@ -332,6 +332,7 @@ async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
         },
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
+        "judge_clients": outcome.judge_clients,
         "outputs_an_item": work.repeats.outputs,
         "verdicts_an_output": work.repeats.verdicts,
         "scored": outcome.new_verdicts,

@@ -220,6 +220,10 @@ NAMES: Final[LiteralString] = """
 SELECT path, id, name, folded FROM records
 WHERE parent = :parent AND kind = :kind AND problem IS NULL ORDER BY row
 """
+NAMES_OF_KIND: Final[LiteralString] = """
+SELECT path, id, name, folded FROM records INDEXED BY records_by_kind
+WHERE kind = :kind AND problem IS NULL ORDER BY row
+"""
 PAGE_OF_KIND: Final[LiteralString] = """
 SELECT path, row, NULL FROM records INDEXED BY records_by_kind
 WHERE kind = :kind AND problem IS NULL AND instr(folded, :text) AND row < :last

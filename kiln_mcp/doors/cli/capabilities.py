@@ -1,12 +1,16 @@
 """The command of a capability, from its schema."""
 
 from functools import partial
+from typing import Final
 
 import click
 
 from kiln_mcp.doors.cli.invocation import call
 from kiln_mcp.doors.cli.options import option_of
 from kiln_mcp.workbench.capability import AnyCapability
+
+_NO_OPTIONS: Final = frozenset({"detail"})
+"""Arguments that a command has no option for: it prints whole answers."""
 
 
 def command_of(item: AnyCapability) -> click.Command:
@@ -18,6 +22,7 @@ def command_of(item: AnyCapability) -> click.Command:
     options = [
         option_of(name, schema if isinstance(schema, dict) else {}, required=name in required_names)
         for name, schema in schemas.items()
+        if name not in _NO_OPTIONS
     ]
     if item.proposes:
         text = "In a terminal: agree to its plan without a question."
