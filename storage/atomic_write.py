@@ -6,8 +6,9 @@ import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from storage.descriptors import flush_all
 from storage.errors import WriteError
@@ -30,6 +31,22 @@ _FLUSHED_TOGETHER: Final = 128
 _PROBE_BYTES: Final = 65_536
 _MANY: Final = 256
 """Files from which the whole file system is flushed at once, where it can be."""
+_NAMES: Final = 1 << 32
+"""As many names for what is aside as eight hexadecimal digits have."""
+
+
+class FreshFile(NamedTuple):
+    """A file with a new content that waits aside.
+
+    Attributes:
+        path: Where it is.
+        changed_ns: When it was written, in nanoseconds; moving it changes nothing about that.
+        size: Bytes.
+    """
+
+    path: str
+    changed_ns: int
+    size: int
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -67,9 +84,20 @@ def flush_file(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _aside(path: File, folder: File) -> str:
-    """Return a path for a file's new content; `UNFINISHED` matches its name."""
-    return f"{folder}{os.sep}.{os.path.basename(path)}.{os.urandom(4).hex()}.new"  # noqa: PTH119
+def _aside(path: File, folder: File, number: int | None = None) -> str:
+    """Return a path for a file's new content; `UNFINISHED` matches its name.
+
+    Args:
+        path: The file.
+        folder: The folder that the path is in.
+        number: Tells its name from others; None for a random one.
+    """
+    key = _random_number() if number is None else number
+    return f"{folder}{os.sep}.{os.path.basename(path)}.{key % _NAMES:08x}.new"  # noqa: PTH119
+
+
+def _random_number() -> int:
+    return int.from_bytes(os.urandom(4))
 
 
 def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
@@ -86,14 +114,14 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
         WriteError: The disk refused; nothing was changed.
     """
     (fresh,) = write_all_aside([(path, content)], place or path.parent)
-    return Path(fresh)
+    return Path(fresh.path)
 
 
 def write_all_aside(
     files: Sequence[tuple[File, bytes]],
     place: Path,
     make_parent: Callable[[str], None] | None = None,
-) -> list[str]:
+) -> list[FreshFile]:
     """Write the new contents of several files aside, down to the disk, and return where.
 
     The disk is waited for once for many files together, where it can.
@@ -107,13 +135,16 @@ def write_all_aside(
         WriteError: The disk refused; nothing was changed, and no temporary file stays.
     """
     make = make_parent or make_folder
-    fresh: list[str] = []
+    fresh: list[FreshFile] = []
+    numbers = count(_random_number())
     try:
         if len(files) >= _MANY and can_flush(place):
             with disk_errors(place), flush_when_done(place):
-                for path, content in files:
+                for (path, content), number in zip(files, numbers, strict=False):
                     make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
-                    _close(_write_one(path, content, place, fresh))
+                    file, descriptor = _write_one(path, content, _aside(path, place, number))
+                    fresh.append(file)
+                    _close(descriptor)
         else:
             for begin in range(0, len(files), _FLUSHED_TOGETHER):
                 part = files[begin : begin + _FLUSHED_TOGETHER]
@@ -122,7 +153,7 @@ def write_all_aside(
                         make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
                 _write_together(part, place, fresh)
     except BaseException:
-        remove_files(fresh)
+        remove_files(file.path for file in fresh)
         raise
     return fresh
 
@@ -134,38 +165,42 @@ def remove_files(files: Iterable[File]) -> None:
             Path(file).unlink(missing_ok=True)
 
 
-def _write_together(files: Sequence[tuple[File, bytes]], place: Path, fresh: list[str]) -> None:
+def _write_together(
+    files: Sequence[tuple[File, bytes]], place: Path, fresh: list[FreshFile]
+) -> None:
     with ExitStack() as stack:
         descriptors: list[int] = []
         for path, content in files:
-            descriptor = _write_one(path, content, place, fresh)
+            file, descriptor = _write_one(path, content, _aside(path, place))
+            fresh.append(file)
             stack.callback(_close, descriptor)
             descriptors.append(descriptor)
         with disk_errors(files[0][0]):
             flush_all(descriptors)
 
 
-def _write_one(path: File, content: bytes, place: Path, fresh: list[str]) -> int:
+def _write_one(path: File, content: bytes, aside: str) -> tuple[FreshFile, int]:
     """Write a file's content aside; return it open."""
     try:
-        file, descriptor = _create_aside(path, place)
-        fresh.append(file)
+        file, descriptor = _create_aside(path, aside)
         try:
             _write_whole(descriptor, content)
+            status = os.fstat(descriptor)
         except BaseException:
             _close(descriptor)
+            remove_files([file])
             raise
     except OSError as error:
         raise _write_error(path, error) from error
-    return descriptor
+    return FreshFile(file, status.st_mtime_ns, status.st_size), descriptor
 
 
-def _create_aside(path: File, place: Path) -> tuple[str, int]:
-    """Create a file for a new content; of thousands of short random names two may be the same."""
+def _create_aside(path: File, aside: str) -> tuple[str, int]:
+    """Create a file for a new content; of thousands of short names two may be the same."""
     while True:
-        file = _aside(path, place)
         with suppress(FileExistsError):
-            return file, os.open(file, _FRESH, 0o666)
+            return aside, os.open(aside, _FRESH, 0o666)
+        aside = _aside(path, os.path.dirname(aside))  # noqa: PTH120 - as above
 
 
 def _write_whole(descriptor: int, content: bytes) -> None:

@@ -11,6 +11,7 @@ import os
 import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +53,8 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         UnsafePath: It leads out, into git's folder, or where no record lies.
     """
     parts = path.split("/")
-    for part in parts:
-        if part in _NO_NAMES or _is_unusable(part):
-            raise UnsafePath(path)
+    if any(part in _NO_NAMES or _is_unusable(part) for part in parts):
+        raise UnsafePath(path)
     bare_names = [_bare(part) for part in parts]
     if any(map(_is_git_bare, bare_names)):
         raise UnsafePath(path, "belongs to git")
@@ -92,6 +92,7 @@ def is_trash_name(part: str) -> bool:
     return _bare(part) == TRASH
 
 
+@lru_cache(maxsize=1024)
 def _bare(part: str) -> str:
     """Return a name as the most forgiving file systems read it."""
     if part.isascii():

@@ -8,6 +8,7 @@ import anyio.to_thread
 from storage.changes import Change
 from storage.errors import StaleRevision
 from storage.records import Record
+from storage.records.handles import id_in_reference
 from storage.store import ProjectStore
 
 R = TypeVar("R", bound=Record)
@@ -27,7 +28,8 @@ async def paths_of(store: ProjectStore, kind: type[R], ids: Iterable[str]) -> li
         RecordNotFound: None has one of these ids.
         UnreadableRecord: A record's file cannot be used.
     """
-    distinct_ids = list(dict.fromkeys(ids))
+    own_ids = (id_in_reference(kind.type_name(), record_id) for record_id in ids)
+    distinct_ids = list(dict.fromkeys(own_ids))
     paths = await store.ask(lambda index: index.by_ids(kind.type_name(), distinct_ids))
     for record_id in distinct_ids:
         if record_id not in paths:  # it is new, or the error says what is wrong

@@ -36,7 +36,7 @@ from storage.text.excerpts import (
     length_of,
     with_excerpts,
 )
-from storage.text.kind_words import kind_word
+from storage.text.kind_words import kind_word, split_handle
 from storage.text.suggestions import valid_names
 
 _READ_AGAIN = ". Nothing has been saved: read the record again and repeat the change."
@@ -164,7 +164,10 @@ class RecordNotFound(StorageError):
         self.kind, self.reference = kind, reference
         self.names = None if names is None else tuple(names)
         self.count = len(names or ()) if count is None else count
-        hint = "" if names is None else valid_names(reference, names, self.count)
+        named_kind, rest = split_handle(reference)
+        hint = "" if names is None else valid_names(rest, names, self.count)
+        if named_kind and kind_word(named_kind) != kind_word(kind):
+            hint = f" That names the kind {kind_word(named_kind)}.{hint}"
         super().__init__(f"There is no {kind_word(kind)} {reference!r}.{hint}", next=next)
 
     def with_next(self, steps: Sequence[NextStep]) -> Self:

@@ -59,10 +59,14 @@ class OpenFolders:
             UnsafePath: A link leads to it.
             OSError: The disk refused.
         """
-        if _CAN_OPEN:
-            self._at(folder, make=True)
-        else:
+        if not _CAN_OPEN:
             (self._project / folder).mkdir(parents=True, exist_ok=True)
+        elif folder and folder not in self._open:
+            above, _, name = folder.rpartition("/")
+            try:
+                os.mkdir(name, dir_fd=self._at(above, make=True))
+            except FileExistsError:
+                self._at(folder, make=True)
 
     def move(self, source: str, target: str) -> None:
         """Move a file or folder within the project; a file at the target is replaced.

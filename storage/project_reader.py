@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.commits.attachments import attached_file
-from storage.commits.pending_changes import list_foreign
+from storage.commits.pending_changes import FOREIGN_REASON, list_foreign
 from storage.commits.side_files import (
     damaged_lines,
     list_side_files,
@@ -16,7 +16,7 @@ from storage.commits.side_files import (
     side_path,
     whole_lines,
 )
-from storage.commits.trash import list_unwritten
+from storage.commits.trash import UNWRITTEN_REASON, list_unwritten
 from storage.conflict_copies import ConflictCopy, copies_below, folder_copy
 from storage.errors import (
     CorruptRecord,
@@ -30,24 +30,13 @@ from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Score
 from storage.index.refresh import ReadListener, RefreshResult
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
+from storage.records.handles import NameRow, id_in_reference, row_named
 from storage.records.names import folded_name
-from storage.refusals import ambiguous_name
 from storage.text.excerpts import excerpts
 from storage.text.suggestions import MOST_NAMES
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-
-_UNWRITTEN = (
-    "a program died while it wrote these files, and another has changed some of them since. The "
-    "newer work stayed, and what the dead one would have written is kept here: take over what is "
-    "missing, then empty the trash"
-)
-_FOREIGN = (
-    "it came with the folder and says that a change was under way, but no process of yours on this "
-    "machine began it, or it touches what no change of a project does. It was not carried out. "
-    "Look at what it would write if you trust its maker, then empty the trash"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +192,20 @@ class ProjectReader:
             if id_in(file) == record_id and file.name == place_of(kind).file_name:
                 await anyio.to_thread.run_sync(self._files.check, kind, problem)
 
-    async def find(self, kind: type[R], reference: str, *, parent: Record, look: bool = True) -> R:
-        """Return a record by id or by name, whatever the case of its letters.
+    async def find(
+        self, kind: type[R], reference: str, *, parent: Record | None = None, look: bool = True
+    ) -> R:
+        """Return a record by id, name or handle, such as `spec/refunds`; see `records.handles`.
 
         Args:
             kind: Its kind.
-            reference: Its id or name.
-            parent: What it lies directly below.
+            reference: What a person or model gave.
+            parent: What it lies directly below; None for anything.
             look: Whether to look for changes made elsewhere before saying that there is none.
 
         Raises:
             RecordNotFound: None has this id or name.
+            UnreadableRecord: The one of this id cannot be used.
             Refusal: Several have this name.
         """
         try:
@@ -224,23 +216,28 @@ class ProjectReader:
         await self.look_again()
         return await self._find(kind, reference, parent)
 
-    async def _find(self, kind: type[R], reference: str, parent: Record) -> R:
-        above, name = parent.saved.path, kind.type_name()
-        rows = await self._index.ask(lambda index: index.names(above, name))
-        name_key = folded_name(reference)
-        matches = [row for row in rows if row[1] == reference.strip()] or [
-            row for row in rows if row[3] == name_key and name_key
-        ]
-        if not matches:
-            names = list(dict.fromkeys(row[2] or row[1] for row in rows))
-            raise RecordNotFound(kind.type_name(), reference, names)
-        if len(ids := sorted({row[1] for row in matches})) > 1:
-            raise ambiguous_name(kind.type_name(), reference, ids)
-        path = min((row[0] for row in matches), key=lambda path: (len(path), path))
-        record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
+    async def _find(self, kind: type[R], reference: str, parent: Record | None) -> R:
+        type_name = kind.type_name()
+        record_id = id_in_reference(type_name, reference)
+        if "name" not in kind.model_fields:
+            return await self.get(kind, record_id, parent=parent, look=False)
+        record = await self._get(kind, record_id, parent)
+        if record is not None:
+            return record
+        rows = await self._name_rows(type_name, parent)
+        try:
+            row = row_named(type_name, reference, rows)
+        except RecordNotFound:
+            await self._raise_for_unreadable(kind, record_id)
+            raise
+        record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / row.path)
         if record is None:
-            raise RecordNotFound(kind.type_name(), reference)
+            raise RecordNotFound(type_name, reference)
         return record
+
+    async def _name_rows(self, kind: str, parent: Record | None) -> list[NameRow]:
+        above = parent.saved.path if parent else None
+        return await self._index.ask(lambda index: index.names(above, kind))
 
     # ------------------------------------------------------------ many, from the index
 
@@ -365,9 +362,9 @@ class ProjectReader:
         problems = {path: RecordProblem(path, reason) for path, reason in reasons.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_now)
         for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
-            problems[path] = RecordProblem(path, _UNWRITTEN)
+            problems[path] = RecordProblem(path, UNWRITTEN_REASON)
         for path in await anyio.to_thread.run_sync(list_foreign, self.folder):
-            problems[path] = RecordProblem(path, _FOREIGN)
+            problems[path] = RecordProblem(path, FOREIGN_REASON)
         return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
     async def copies(self) -> list[ConflictCopy]:

@@ -21,14 +21,21 @@ def no_project(folder: Path) -> StorageError:
     )
 
 
-def ambiguous_name(kind: str, name: str, ids: Sequence[str]) -> Refusal:
-    """Return the error for a name that several records have."""
+def ambiguous_name(kind: str, name: str, candidates: Sequence[str]) -> Refusal:
+    """Return the error for a name that several records have.
+
+    Args:
+        kind: Their kind.
+        name: The name.
+        candidates: What names each of them alone.
+    """
     return Refusal(
-        "{count} records of kind {kind} are named '{name}'. Give one of the ids instead: {ids}.",
-        count=len(ids),
+        "{count} records of kind {kind} are named '{name}'. Give one of these instead: "
+        "{candidates}.",
+        count=len(candidates),
         kind=kind_word(kind),
         name=name,
-        ids=ids,
+        candidates=candidates,
     )
 
 

@@ -32,6 +32,7 @@ from storage.errors import ProjectBusy, Refusal
 from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
 from storage.git.attributes import write_attributes
+from storage.index.scan import WrittenFile
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import EvalRun, Project, Record, TaskRun
@@ -269,14 +270,13 @@ class ProjectStore(ProjectReader):
                 if not is_patient:
                     raise
         move_paths = [path for move in change.moves for path in (move.source, move.target)]
-        await self._take_in(change.edits, move_paths)
+        await self._take_in([WrittenFile(edit.path) for edit in change.edits], move_paths)
 
-    async def _take_in(self, edits: Sequence[FileEdit], move_paths: Sequence[str] = ()) -> None:
+    async def _take_in(self, files: Sequence[WrittenFile], move_paths: Sequence[str] = ()) -> None:
         """Let this store know what it has written itself."""
-        if any(edit.path == PROJECT_FILE for edit in edits):
+        if any(file.path == PROJECT_FILE for file in files):
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        records = {edit.path: (edit.content, edit.record) for edit in edits if edit.record}
-        await self._index.note([edit.path for edit in edits], move_paths, records)
+        await self._index.note(files, move_paths)
 
     async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
         """Run blocking work in a thread while no other writer of the project can write.

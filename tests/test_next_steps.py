@@ -39,6 +39,8 @@ def constants(node: ast.expr) -> Iterator[str]:
             yield text
         case ast.Attribute(value=ast.Attribute(attr="item"), attr="name"):
             return  # the capability that is being called
+        case ast.Attribute(value=ast.Name(id="item"), attr="name"):
+            return  # it, too
         case ast.IfExp(body=body, orelse=orelse):
             yield from constants(body)
             yield from constants(orelse)

@@ -10,7 +10,12 @@ from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
 from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
-from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
+from kiln_mcp.projects.project_references import (
+    NameProblem,
+    ProjectReference,
+    handle_of,
+    unreadable_task,
+)
 from kiln_mcp.projects.service import jobs_set_aside
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -21,6 +26,9 @@ from storage.errors import NextStep
 from storage.text.excerpts import with_remainder
 
 MOST_NAMES: Final = 10
+MOST_TASKS: Final = 3
+MOST_EVALS: Final = 5
+"""The most tasks, and evals of each, that a short answer describes."""
 _CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")
 
 
@@ -40,6 +48,7 @@ class TaskDescription(Result):
 
     name: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `task/answer`.")
     runs: int
     inputs: int = Field(description="Inputs alone, without an output.")
     specs: int
@@ -49,6 +58,9 @@ class TaskDescription(Result):
     run_config_names: list[str]
     prompt_names: list[str]
     evals: list[EvalDescription]
+    further_evals: int | None = Field(
+        default=None, description="Evals beside those, which have the most results."
+    )
     weaknesses: list[str] = Field(description="What is weak about its measurements.")
     next: list[NextStep] = Field(default=[], description="Calls that help most now.")
 
@@ -61,6 +73,7 @@ class ProjectDescription(Result):
     name_problem: NameProblem
     description: str | None
     tasks: list[TaskDescription]
+    further_tasks: list[str] = Field(default=[], description="The names of the other tasks.")
     unreadable: list[str] = Field(
         description="Files that cannot be used, with the reason. All else works without them."
     )
@@ -100,8 +113,12 @@ async def describe_project(
     store = await workspace.open_project(project)
     tasks: list[TaskDescription] = []
     side_faults: list[RecordProblem] = []
-    for task in await store.children(store.project, Task):
-        tasks.append(await _describe_task(store, task))
+    is_short = workspace.answer_tokens is not None
+    all_tasks = await store.children(store.project, Task)
+    shown_tasks = await _largest(store, all_tasks) if is_short else all_tasks
+    for task in all_tasks:
+        if task in shown_tasks:
+            tasks.append(await _describe_task(store, task, is_short=is_short))
         for record in await store.children(task, Eval):
             side_faults += await store.damaged_side_files(record)
     task_fault = None if tasks else await unreadable_task(store)
@@ -113,6 +130,7 @@ async def describe_project(
         name_problem=await workspace.projects.name_problem(store),
         description=store.project.description,
         tasks=tasks,
+        further_tasks=first_names([task for task in all_tasks if task not in shown_tasks]),
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
         duplicate_ids=faults_said(await store.duplicates(), most_faults),
         copies=copies_said(copies, most_faults),
@@ -137,11 +155,25 @@ def _resume(job: Job) -> NextStep:
     return NextStep(tool="resume_job", reason=reason, arguments={"job": job.id})
 
 
-async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
+async def _largest(store: ProjectStore, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks that have the most evals and runs."""
+    counts = {task.id: await store.counts(task) for task in tasks}
+
+    def size(task: Task) -> tuple[int, int]:
+        return counts[task.id].get("eval", 0), counts[task.id].get("task_run", 0)
+
+    return sorted(tasks, key=size, reverse=True)[:MOST_TASKS]
+
+
+async def _describe_task(store: ProjectStore, task: Task, *, is_short: bool) -> TaskDescription:
     inventory = await take_inventory(store, task)
+    by_results = sorted(inventory.evals, key=lambda counts: counts.results, reverse=True)
+    shown_evals = by_results[:MOST_EVALS] if is_short else inventory.evals
+    faults = weaknesses(inventory)
     return TaskDescription(
         name=task.name,
         id=task.id,
+        handle=await handle_of(store, task),
         runs=inventory.runs,
         inputs=inventory.inputs,
         specs=inventory.specs,
@@ -159,13 +191,16 @@ async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
                 rated_items=counts.rated_items,
                 results=counts.results,
             )
-            for counts in inventory.evals
+            for counts in shown_evals
         ],
-        weaknesses=weaknesses(inventory),
+        further_evals=len(inventory.evals) - len(shown_evals) or None,
+        weaknesses=with_remainder(faults[:MOST_NAMES], len(faults)) if is_short else faults,
         next=next_steps(inventory),
     )
 
 
-def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:
+def first_names(
+    records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt] | Sequence[Task],
+) -> list[str]:
     """Return the names of the first ten records, and the number of the others."""
     return with_remainder([record.name for record in records[:MOST_NAMES]], len(records))

@@ -20,6 +20,7 @@ class EvaluatorCreated(Result):
     eval_id: str
     evaluator: str
     evaluator_id: str
+    handle: str = Field(description="What names the evaluator in calls: `evaluator/correct`.")
     kind: str
     scores: list[str] = Field(description="The eval's score keys.")
     test_filter: str
@@ -200,6 +201,7 @@ class EvaluatorSummary(Result):
 
     evaluator: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `evaluator/correct`.")
     kind: str
     model: str | None
     is_current: bool
@@ -211,6 +213,7 @@ class EvalSummary(Result):
 
     eval: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `eval/correct`.")
     task: str
     scores: list[str]
     test_items: int
@@ -242,6 +245,7 @@ class EvalReport(Result):
     repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
     items: list[ShownItem] = Field(default=[], description="The worst first.")
     items_found: int | None = Field(default=None, description="How many fit, shown or not.")
+    items_cursor: str | None = Field(default=None, description="Where the next items begin.")
     next: list[NextStep]
 
 

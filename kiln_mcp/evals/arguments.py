@@ -71,3 +71,4 @@ class ItemsToShow(BaseModel):
     run_config: str | None = Field(default=None, description="Its name or id; left out: all.")
     part: MeasuredPart = "test"
     limit: int = Field(default=10, ge=1, le=20, description="The most to show.")
+    cursor: str | None = Field(default=None, description="items_cursor of the answer before.")

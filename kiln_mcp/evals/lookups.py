@@ -1,24 +1,15 @@
-"""Find the records that a call names, by id or name."""
+"""Find the records that a call names, by name, id or handle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.projects.project_references import task_above
 from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
 from storage.errors import NextStep, RecordNotFound
-from storage.refusals import ambiguous_name
-
-
-class _HasName(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-
-
-NamedT = TypeVar("NamedT", bound=_HasName)
+from storage.records.handles import choose
+from storage.text.kind_words import split_handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +30,6 @@ class TaskEval:
         return self.eval_record.name
 
 
-def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
-    """Return the candidate with an id or name, whatever the case of its letters.
-
-    Raises:
-        RecordNotFound: There is none; the error names the closest and lists valid ones.
-        Refusal: Several have the name.
-    """
-    key = reference.strip().casefold()
-    matches = [c for c in candidates if c.id == reference or c.name.casefold() == key]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise ambiguous_name(kind, reference, [c.id for c in matches])
-    names = [c.name for c in candidates]
-    raise RecordNotFound(kind, reference, names)
-
-
 async def all_evals(store: ProjectStore) -> list[TaskEval]:
     """Return every eval of a project with its task."""
     return [
@@ -66,12 +40,28 @@ async def all_evals(store: ProjectStore) -> list[TaskEval]:
 
 
 async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
-    """Return the eval with a name or id, of any task.
+    """Return the eval with a name, id or handle, of any task.
 
     Raises:
         RecordNotFound: There is none.
+        CorruptRecord: The eval can be read and its task cannot.
     """
-    return choose("eval", await all_evals(store), reference)
+    eval_record = await store.find(Eval, reference)
+    return TaskEval(await task_above(store, eval_record), eval_record)
+
+
+async def find_existing_eval(store: ProjectStore, reference: str) -> TaskEval | None:
+    """Return the eval that a reference means; None if it can only be the name of a new one.
+
+    Raises:
+        RecordNotFound: It is a handle, such as `eval/refunds`, and no eval has it.
+    """
+    try:
+        return await find_eval(store, reference)
+    except RecordNotFound:
+        if split_handle(reference)[0]:
+            raise
+        return None
 
 
 async def find_evaluator(
@@ -86,7 +76,7 @@ async def find_evaluator(
     evaluators = await store.children(eval_record, EvalConfig)
     name = reference or eval_record.current_config_id
     if name:
-        return choose("evaluator", evaluators, name)
+        return choose(EvalConfig, evaluators, name)
     if not evaluators:
         raise NothingToEvaluate(
             f"The eval {eval_record.name!r} has no evaluator.",
@@ -131,4 +121,4 @@ async def find_run_configs(
         )
     if not references:
         return configs
-    return [choose("run config", configs, reference) for reference in references]
+    return [choose(TaskRunConfig, configs, reference) for reference in references]

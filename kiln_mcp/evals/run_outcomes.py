@@ -46,6 +46,7 @@ class RunOutcome:
         failures: Items that could not be scored.
         abstentions: Items that the judge said cannot be judged.
         hidden_tokens: Output tokens of new outputs that their server did not list as output.
+        judge_clients: What the clients call themselves whose models gave new verdicts.
         refusal_texts: Outputs that look like refusals in words, and are scored all the same.
     """
 
@@ -56,6 +57,7 @@ class RunOutcome:
     failures: tuple[Failure, ...]
     abstentions: int = 0
     hidden_tokens: int = 0
+    judge_clients: tuple[str, ...] = ()
     refusal_texts: int = 0
 
     @property
@@ -87,6 +89,7 @@ class Tally:
     hidden_tokens: int = 0
     refusal_texts: int = 0
     has_read_value: bool = False
+    judge_clients: set[str] = field(default_factory=set[str])
     failures: list[Failure] = field(default_factory=list[Failure])
 
     def take_unusable(self, item_id: str, state: str) -> None:
@@ -118,6 +121,7 @@ class Tally:
             self.skipped += 1
         else:
             self.new_verdicts += 1
+            self.judge_clients |= {verdict.judge_client} - {""}
 
     def take_results_of_others(
         self, requests: Sequence[VerdictRequest], remaining_requests: Sequence[VerdictRequest]
@@ -155,5 +159,6 @@ class Tally:
             failures=tuple(self.failures),
             abstentions=self.abstentions,
             hidden_tokens=self.hidden_tokens,
+            judge_clients=tuple(sorted(self.judge_clients)),
             refusal_texts=self.refusal_texts,
         )

@@ -1,6 +1,6 @@
 """Warnings, refusals and next steps of the capabilities of this room."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
@@ -12,6 +12,7 @@ from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
+from storage.text.excerpts import excerpts
 
 FEWEST_OF_ONE_KIND: Final = 3
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
@@ -93,10 +94,18 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
     )
 
 
-HOST_IS_NOT_BLIND: Final = (
-    "The judge is the connected assistant, which is not blind: its context may hold the spec, the "
-    "labels and earlier results. Judge in a fresh conversation, or with another model."
-)
+def host_is_not_blind(clients: Collection[str]) -> str:
+    """Return what to know about a judge that is the connected assistant.
+
+    Args:
+        clients: What the clients call themselves whose models judged, as far as they say.
+    """
+    names = f" ({excerpts(sorted(clients), limit=3)})" if clients else ""
+    return (
+        f"The judge is the connected assistant{names}, which is not blind: its context may hold "
+        "the spec, the labels and earlier results. Judge in a fresh conversation, or with another "
+        "model."
+    )
 
 
 def uniform_warnings(
@@ -205,7 +214,7 @@ def run_warnings(
             "This judge was never compared with people's labels: its scores may mean nothing."
         )
     if measurement.evaluator.model == HOST:
-        warnings.append(HOST_IS_NOT_BLIND)
+        warnings.append(host_is_not_blind(outcome.judge_clients))
     return warnings
 
 

@@ -4,32 +4,30 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.datasets.counts import count_golden, count_items
+from kiln_mcp.datasets.counts import count_items
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
     EvalReport,
     EvalRunReport,
-    EvalSummary,
     EvaluatorCreated,
-    EvaluatorSummary,
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
 from kiln_mcp.evals.errors import no_score, not_compared
-from kiln_mcp.evals.eval_items import ItemReference, items_of
+from kiln_mcp.evals.eval_reports import eval_report, eval_summaries, items_of_part, score_keys
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
-    choose,
     find_eval,
+    find_existing_eval,
     find_run_configs,
     load_measurement,
 )
-from kiln_mcp.evals.measurement import Measurement, Repeats, plan_run
+from kiln_mcp.evals.measurement import Repeats, plan_run
 from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
 from kiln_mcp.evals.part_filters import with_eval_inputs, with_items
-from kiln_mcp.evals.run_reports import ScoreTable, run_report, score_table
+from kiln_mcp.evals.run_reports import run_report
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.sentences import (
@@ -42,11 +40,11 @@ from kiln_mcp.evals.sentences import (
     no_items,
     plan_sentence,
 )
-from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
-from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
-from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
+from kiln_mcp.evaluators.registry import AnyKind, kind_name, make_evaluator
+from kiln_mcp.projects.project_references import ProjectReference, handle_of, task_of
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
@@ -97,23 +95,19 @@ async def create_evaluator(
     approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
-    matches = [
-        item for item in await all_evals(store) if eval == item.id or is_same_name(eval, item.name)
-    ]
-    if matches and new_eval is not None:
+    existing_eval = await find_existing_eval(store, eval)
+    if existing_eval is not None and new_eval is not None:
         raise Refusal(
             "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
             "an evaluator to it, or choose another name for a new eval.",
-            name=matches[0].name,
+            name=existing_eval.name,
         )
     model = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
     definition = new_eval or NewEval()
-    task_eval = (
-        choose("eval", matches, eval) if matches else await _new(store, eval, definition, evaluator)
-    )
+    task_eval = existing_eval or await _new(store, eval, definition, evaluator)
     evaluator.check_fields(task_eval.task)
     spec = (
         await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
@@ -122,7 +116,8 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        return _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        created = _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        return created.model_copy(update={"handle": await handle_of(store, record)})
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
 
@@ -135,8 +130,9 @@ def _evaluator_created(
         eval_id=eval_record.id,
         evaluator=record.name,
         evaluator_id=record.id,
+        handle=record.id,
         kind=kind_name(record),
-        scores=_keys(eval_record),
+        scores=score_keys(eval_record),
         test_filter=filter_of_test(eval_record),
         golden_filter=eval_record.eval_configs_filter_id or "",
         test_items=items,
@@ -196,7 +192,7 @@ async def run_eval(
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = (await _items_of_part(measurement, items.part))[: items.limit]
+    chosen_items = (await items_of_part(measurement, items.part))[: items.limit]
     if not chosen_items:
         raise no_items(measurement.eval_record, items.part)
     check_judge_repeats(measurement, judge_repeats)
@@ -236,7 +232,7 @@ async def compare_run_configs(
     store = await workspace.open_project(project)
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
-    items = {item.id for item in await _items_of_part(measurement, "test")}
+    items = {item.id for item in await items_of_part(measurement, "test")}
     rows: list[ComparisonRow] = []
     exclusions = 0
     configs = (first_config, second_config)
@@ -294,7 +290,7 @@ async def describe_eval(
     evals = await all_evals(store)
     if eval is None:
         return EvalReport(
-            evals=[await _summary(store, task_eval) for task_eval in evals],
+            evals=await eval_summaries(store, evals),
             evaluators=[],
             table=[],
             next=[]
@@ -302,22 +298,14 @@ async def describe_eval(
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     task_eval = await find_eval(store, eval)
-    evaluators = await store.children(task_eval.eval_record, EvalConfig)
-    view = await _look(store, task_eval, evaluator, show) if show else None
-    table = await _table(store, task_eval, evaluator) if evaluators else ScoreTable()
-    return EvalReport(
-        evals=[await _summary(store, task_eval)],
-        evaluators=[
-            await _evaluator(store, task_eval.eval_record, record) for record in evaluators
-        ],
-        table=table.rows,
-        repeats=table.repeats,
-        items=view.items if view else [],
-        items_found=view.total if view else None,
-        next=[]
-        if evaluators
-        else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
-    )
+    if show is None:
+        return await eval_report(workspace, store, task_eval, evaluator, None)
+
+    async def find_page(limit: int) -> EvalReport:
+        page = show.model_copy(update={"limit": limit})
+        return await eval_report(workspace, store, task_eval, evaluator, page)
+
+    return await fitting_page(workspace.answer_tokens, show.limit, "items", find_page)
 
 
 async def _new(
@@ -327,63 +315,3 @@ async def _new(
     complete = with_items(name, definition, await store.tags(owner))
     record = make_eval(name, complete, evaluator.field_names(owner))
     return TaskEval(owner, await with_eval_inputs(store, owner, record))
-
-
-async def _look(
-    store: ProjectStore, task_eval: TaskEval, evaluator: str | None, show: ItemsToShow
-) -> ItemsPage:
-    measurement = await load_measurement(store, task_eval, evaluator)
-    configs = await find_run_configs(
-        store, measurement.task, [show.run_config] if show.run_config else []
-    )
-    items = await _items_of_part(measurement, show.part)
-    only_failures = show.which == "failures"
-    return await look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
-
-
-async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> ScoreTable:
-    measurement = await load_measurement(store, task_eval, evaluator)
-    config_ids = await measurement.judged_run_configs()
-    if not config_ids:
-        return ScoreTable()
-    configs = [
-        config
-        for config in await find_run_configs(store, measurement.task, [])
-        if config.id in config_ids
-    ]
-    items = [item.id for item in await _items_of_part(measurement, "test")]
-    return await score_table(measurement, configs, items)
-
-
-async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
-    return EvalSummary(
-        eval=task_eval.eval_record.name,
-        id=task_eval.eval_record.id,
-        task=task_eval.task.name,
-        scores=_keys(task_eval.eval_record),
-        test_items=await count_items(store, task_eval.task, task_eval.eval_record, "test"),
-        golden_items=await count_golden(store, task_eval.task, task_eval.eval_record),
-        evaluators=(await store.counts(task_eval.eval_record)).get("eval_config", 0),
-    )
-
-
-async def _evaluator(
-    store: ProjectStore, eval_record: Eval, record: EvalConfig
-) -> EvaluatorSummary:
-    return EvaluatorSummary(
-        evaluator=record.name,
-        id=record.id,
-        kind=kind_name(record) if record.config_type == "v2" else record.config_type,
-        model=evaluator_of(record).model,
-        is_current=eval_record.current_config_id == record.id,
-        results=(await store.counts(record)).get("eval_run", 0),
-    )
-
-
-async def _items_of_part(measurement: Measurement, name: str) -> list[ItemReference]:
-    part = measurement.eval_record.part(name)
-    return await items_of(measurement.store, measurement.task, part)
-
-
-def _keys(eval_record: Eval) -> list[str]:
-    return [score.json_key for score in eval_record.output_scores]

@@ -12,11 +12,12 @@ from kiln_mcp.evaluators.references import REFERENCE_KEY, other_right_outputs
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evaluators.text_comparison import json_text
 from storage import EvalRun, ProjectStore, TaskRun, TaskRunConfig
-from storage.errors import RecordNotFound, UnreadableRecord
+from storage.errors import InvalidQuery, RecordNotFound, UnreadableRecord
 from storage.index.results import ResultRow, results
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 600
+_LONGEST_CURSOR: Final = 9
 MOST_OTHERS: Final = 5
 NO_SCORE: Final = 2.0
 """The worth of an output without a score, which comes last."""
@@ -24,10 +25,11 @@ NO_SCORE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ItemsPage:
-    """The items that are shown, and how many there are of them in all."""
+    """The items that are shown, how many there are in all, and where the next ones begin."""
 
     items: list[ShownItem]
     total: int
+    next_cursor: str | None = None
 
 
 async def look_at(
@@ -37,6 +39,7 @@ async def look_at(
     *,
     failures: bool,
     limit: int,
+    cursor: str | None = None,
 ) -> ItemsPage:
     """Return items with what run configs answered and how that was scored, the worst first.
 
@@ -48,7 +51,12 @@ async def look_at(
         items: The items of the part.
         failures: Whether to show only what has not the best score throughout.
         limit: The most to show.
+        cursor: `next_cursor` of the page before; None for the worst.
+
+    Raises:
+        InvalidQuery: The cursor is none.
     """
+    begin = _begin_of(cursor)
     by_id = {item.id: item for item in items}
     names = {config.id: config.name for config in configs}
     rows = [
@@ -61,9 +69,19 @@ async def look_at(
     rows.sort(key=lambda row: (row.worth, row.item_id))
     views = [
         await _view_of(measurement.store, by_id[row.item_id], names[row.worst.run_config_id], row)
-        for row in rows[:limit]
+        for row in rows[begin : begin + limit]
     ]
-    return ItemsPage([view for view in views if view], len(rows))
+    end = begin + limit
+    next_cursor = str(end) if end < len(rows) else None
+    return ItemsPage([view for view in views if view], len(rows), next_cursor)
+
+
+def _begin_of(cursor: str | None) -> int:
+    """Return the number of the row where a page begins."""
+    text = (cursor or "0").strip()
+    if not text.isdecimal() or len(text) > _LONGEST_CURSOR:
+        raise InvalidQuery(f"{excerpt(text)!r} is no items_cursor of an answer")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

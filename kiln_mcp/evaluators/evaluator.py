@@ -11,7 +11,7 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
-from storage.records.evaluation import EMPTY_SCORES_KEY
+from storage.records.evaluation import EMPTY_SCORES_KEY, JUDGE_CLIENT_KEY
 from storage.records.record import Part
 from storage.text.suggestions import did_you_mean
 
@@ -64,6 +64,7 @@ class Evaluation:
         latency_s: Seconds of waiting for models.
         is_unread: Whether the evaluator found no value in the output. One such output failed; if it
             is so for every output, the evaluator is wrong.
+        judge_client: What the client calls itself whose model judged; "" if none did.
     """
 
     scores: Mapping[str, Score]
@@ -71,6 +72,7 @@ class Evaluation:
     usage: ModelUsage | None = None
     latency_s: float = 0.0
     is_unread: bool = False
+    judge_client: str = ""
 
     @property
     def values(self) -> dict[str, float]:
@@ -84,6 +86,8 @@ class Evaluation:
         empty = [key for key, score in self.scores.items() if score.is_empty]
         if empty:
             texts[EMPTY_SCORES_KEY] = " ".join(empty)
+        if self.judge_client:
+            texts[JUDGE_CLIENT_KEY] = self.judge_client
         feedback = {
             f"{key}_feedback": score.feedback
             for key, score in self.scores.items()

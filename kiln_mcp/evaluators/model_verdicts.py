@@ -109,6 +109,7 @@ async def ask_verdict(
         verdict=verdict,
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
+        judge_client=answer.client,
     )
 
 

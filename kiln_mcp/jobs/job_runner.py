@@ -167,14 +167,14 @@ class JobRunner:
         return await self.find(job.id)
 
     async def find(self, job_id: str) -> Job:
-        """Return a job.
+        """Return a job by its id, also after `job/`, or by how its id alone begins.
 
         Raises:
             RecordNotFound: No job has this id.
         """
-        job = await in_thread(self._table.find, job_id)
-        if job is not None:
-            return job
+        jobs = await in_thread(self._table.find_all, job_id.strip().removeprefix("job/"))
+        if len(jobs) == 1:
+            return jobs[0]
         raise RecordNotFound("job", job_id, [other.id for other in await self.newest(MOST_NAMES)])
 
     async def find_active(
@@ -225,7 +225,7 @@ class JobRunner:
             if reporter is not None:
                 await reporter.report(job)
             await anyio.sleep(min(self._settings.poll_s, max(0.0, deadline - time.monotonic())))
-            job = await self.find(job_id)
+            job = await self.find(job.id)
             if is_enough is not None and await is_enough():
                 break
         return job
@@ -236,10 +236,10 @@ class JobRunner:
         Raises:
             RecordNotFound: No job has this id.
         """
-        await self.find(job_id)
-        await in_thread(self._table.request_cancel, job_id)
-        self._attempts.stop(job_id)
-        return await self.find(job_id)
+        job = await self.find(job_id)
+        await in_thread(self._table.request_cancel, job.id)
+        self._attempts.stop(job.id)
+        return await self.find(job.id)
 
     async def pause(self, job_id: str) -> Job:
         """Ask for a job to pause once its calls in flight are answered.
@@ -247,7 +247,7 @@ class JobRunner:
         Raises:
             RecordNotFound: No job has this id.
         """
-        await self.find(job_id)
+        job_id = (await self.find(job_id)).id
         await in_thread(self._table.request_pause, job_id)
         job = await self.find(job_id)
         if job.state is JobState.PAUSING:

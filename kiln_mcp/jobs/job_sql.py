@@ -74,6 +74,9 @@ SELECT :id, :capability, :arguments, :budget, :plan, :agreement, :model, 1, 'wai
     0, NULL, '', :now, :now, coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 JOB: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
+JOBS_BEGINNING: Final[LiteralString] = """
+SELECT * FROM kiln_jobs WHERE substr(id, 1, :size) = :beginning LIMIT 2
+"""
 NEWEST_JOBS: Final[LiteralString] = """
 SELECT * FROM kiln_jobs ORDER BY number DESC, created_at DESC, id DESC LIMIT :limit
 """

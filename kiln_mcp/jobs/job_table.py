@@ -28,6 +28,8 @@ _SET_ASIDE: Final = (
     "set aside and does not begin again by itself."
 )
 _APPROVED_PLAN: Final = TypeAdapter(ApprovedPlan)
+SHORTEST_BEGINNING: Final = 4
+"""The fewest letters of an id that may stand for it."""
 PROCESS_ENDED: Final = "Its process ended; it continues in the next."
 """The event by which an orderly end is told from a kill. Old databases hold it, so it stays."""
 
@@ -84,6 +86,15 @@ class JobTable:
         """Return a job, or None if there is no job with this id."""
         rows = self._read(job_sql.JOB, id=job_id)
         return _job(rows[0]) if rows else None
+
+    def find_all(self, beginning: str) -> list[Job]:
+        """Return the job of an id; else two at most of those whose ids begin so, from 4 letters."""
+        if (job := self.find(beginning)) is not None:
+            return [job]
+        if len(beginning) < SHORTEST_BEGINNING:
+            return []
+        rows = self._read(job_sql.JOBS_BEGINNING, beginning=beginning, size=len(beginning))
+        return [_job(row) for row in rows]
 
     def newest(self, limit: int) -> list[Job]:
         """Return the newest jobs, newest first."""

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
+from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
-from kiln_mcp.evals.sentences import HOST_IS_NOT_BLIND
+from kiln_mcp.evals.sentences import host_is_not_blind
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
@@ -44,9 +44,10 @@ from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, ProjectStore
+from storage import EvalConfig, EvalRun, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem, RecordRow
+from storage.records.handles import choose
 
 
 @capability(
@@ -178,7 +179,8 @@ async def measure_agreement(
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
-        host_warnings = [HOST_IS_NOT_BLIND] if HOST in {j.evaluator.model for j in judges} else []
+        hosts = [judge for judge in judges if judge.evaluator.model == HOST]
+        host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
         return AgreementReport(
             eval=task_eval.name,
             labelled_items=len(runs),
@@ -235,8 +237,18 @@ async def _judges(
             next=[NextStep(tool="create_evaluator", reason="create one")],
         )
     if references:
-        configs = [choose("evaluator", configs, reference) for reference in references]
+        configs = [choose(EvalConfig, configs, reference) for reference in references]
     return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
+
+
+async def _clients_of(judges: Sequence[Measurement]) -> set[str]:
+    """Return what the clients call themselves whose models judged."""
+    names = {
+        result.judge_client
+        for judge in judges
+        for result in await judge.store.children(judge.evaluator_record, EvalRun)
+    }
+    return names - {""}
 
 
 def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:

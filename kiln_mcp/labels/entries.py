@@ -13,8 +13,9 @@ from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import Draw, Label
-from storage import EvalOutputScore
+from storage import EvalOutputScore, TaskRun
 from storage.errors import InvalidValue
+from storage.records.handles import id_in_reference
 from storage.text.excerpts import excerpt
 
 MOST_LABELS: Final = 20
@@ -62,9 +63,10 @@ def ledger_entries(golden_set: GoldenSet, labels: Sequence[ItemLabel], rater: st
     entries: dict[tuple[str, str], Label] = {}
     batch = _Batch(rater, datetime.now(UTC), len(labels))
     for label in labels:
+        item = id_in_reference(TaskRun.type_name(), label.item)
         score = _score_of(golden_set.scores, label.score)
         value = VALUES[score.type].get(label.label.strip().lower()) if score else None
-        if label.item not in items:
+        if item not in items:
             problems.append(f"{label.item} is not in the golden set")
         elif score is None:
             names = ", ".join(score.json_key for score in golden_set.scores)
@@ -73,7 +75,7 @@ def ledger_entries(golden_set: GoldenSet, labels: Sequence[ItemLabel], rater: st
             valid = ", ".join(VALUES[score.type])
             problems.append(f"{label.item}: {excerpt(label.label)!r} is none of {valid}")
         else:
-            entry = _entry(golden_set, label.item, score, value, batch)
+            entry = _entry(golden_set, item, score, value, batch)
             if entries.setdefault((entry.item, entry.score), entry).value != value:
                 problems.append(f"{label.item} has two different labels: give one")
     if problems:

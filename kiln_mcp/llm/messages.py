@@ -165,6 +165,7 @@ class ModelAnswer:
         reasoning: The model's reasoning text, if there is any.
         latency_s: Seconds from the request to the whole answer.
         is_cached: Whether the answer came from the response cache, and cost nothing this time.
+        client: What the client calls itself that answered as the model `host`.
     """
 
     text: str
@@ -176,6 +177,7 @@ class ModelAnswer:
     reasoning: str = ""
     latency_s: float = 0.0
     is_cached: bool = False
+    client: str = ""
 
     @property
     def state(self) -> AnswerState:

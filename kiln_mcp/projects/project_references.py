@@ -8,11 +8,12 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field
 
-from storage import ProjectStore, Spec, Task, TaskRun
+from storage import ProjectStore, Record, Spec, Task
 from storage.errors import CorruptRecord, NextStep, Refusal, UnreadableRecord
 from storage.files import read_plain
 from storage.format.layout import folder_of, place_named, place_of
 from storage.format.record_text import read_record
+from storage.records.handles import NameRow, handle_with_id, handles_of
 from storage.records.names import folded_name
 
 ProjectReference = Annotated[
@@ -55,25 +56,40 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
     return tasks[0]
 
 
+async def handles(store: ProjectStore, kind: type[Record]) -> dict[str, str]:
+    """Return the handle of each record of a kind, such as `spec/refunds`, by its id."""
+    rows = await store.ask(lambda index: index.names(None, kind.type_name()))
+    return handles_of(kind.type_name(), rows)
+
+
+async def handle_of(store: ProjectStore, record: Record) -> str:
+    """Return what names a saved record in the next call, such as `spec/refunds`."""
+    kind = type(record)
+    known_handles = await handles(store, kind) if "name" in kind.model_fields else {}
+    return known_handles.get(record.id) or handle_with_id(kind.type_name(), record.id)
+
+
 def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
-    """Return the names of records, with its id where another one is called the same."""
-    count = Counter(folded_name(record.name) for record in records)
+    """Return the names of records, with the handle where another one is called the same."""
+    rows = [NameRow("", record.id, record.name, folded_name(record.name)) for record in records]
+    count = Counter(row.key for row in rows)
+    record_handles = handles_of(records[0].type_name(), rows) if records else {}
     return [
-        record.name if count[folded_name(record.name)] == 1 else f"{record.name} (id {record.id})"
-        for record in records
+        row.name if count[row.key] == 1 else f"{row.name} ({record_handles[row.id]})"
+        for row in rows
     ]
 
 
-async def task_of_run(store: ProjectStore, run: TaskRun) -> Task:
-    """Return the task that a run is of.
+async def task_above(store: ProjectStore, record: Record) -> Task:
+    """Return the task that a record lies below.
 
     Raises:
-        CorruptRecord: The run can be read and its task cannot.
+        CorruptRecord: The record can be read and its task cannot.
     """
     for task in await store.children(store.project, Task):
-        if run.saved.path.startswith(f"{folder_of(task.saved.path)}/"):
+        if record.saved.path.startswith(f"{folder_of(task.saved.path)}/"):
             return task
-    raise CorruptRecord(run.saved.path, "the task that it belongs to cannot be read")
+    raise CorruptRecord(record.saved.path, "the task that it belongs to cannot be read")
 
 
 async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:

@@ -12,6 +12,7 @@ from kiln_mcp.projects.project_references import (
     NameProblem,
     ProjectReference,
     TaskReference,
+    handle_of,
     task_of,
 )
 from kiln_mcp.projects.schema_changes import (
@@ -63,6 +64,7 @@ class TaskCreated(Result):
     project: str
     task: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `task/answer`.")
     next: list[NextStep]
 
 
@@ -134,10 +136,10 @@ async def create_task(
     for task in await store.children(store.project, Task):
         if folded_name(task.name) == folded_name(name):
             raise Refusal(
-                "There is a task '{name}' already, with the id {task_id}. Choose another name, or "
-                "use that task.",
+                "There is a task '{name}' already: {handle}. Choose another name, or use "
+                "that task.",
                 name=task.name,
-                task_id=task.id,
+                handle=await handle_of(store, task),
             )
     task = Task(
         name=name,
@@ -150,6 +152,7 @@ async def create_task(
         project=store.project.name,
         task=saved.name,
         id=saved.id,
+        handle=await handle_of(store, saved),
         next=[NextStep(tool="draft_spec", reason="say in one sentence what a good answer is")],
     )
 

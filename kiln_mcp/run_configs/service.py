@@ -8,6 +8,7 @@ from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
+    handle_of,
     is_same_name,
     task_of,
 )
@@ -20,6 +21,7 @@ from kiln_mcp.run_configs.system_prompts import (
     PromptText,
     built_prompt,
     split_examples,
+    with_prompt_named,
 )
 from kiln_mcp.workbench.capability import Effect, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -69,6 +71,7 @@ async def create_run_config(
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
+        run_config = with_prompt_named(run_config, prompts)
         examples = await runs_to_show(store, owner)
         text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
@@ -82,6 +85,7 @@ async def create_run_config(
     return RunConfigCreated(
         run_config=saved.name,
         id=saved.id,
+        handle=await handle_of(store, saved),
         model=model,
         prompt=text.prompt,
         warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),

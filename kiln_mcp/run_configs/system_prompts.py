@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kiln_mcp.run_configs.arguments import RunConfigDefinition
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
+from storage.records.handles import choose
+from storage.text.kind_words import split_handle
 
+SAVED_PROMPT: Final = "id::"
+"""How the id of a saved prompt begins in a run config."""
 FEW_SHOT: Final = 4
 MANY_SHOT: Final = 25
 WITH_EXAMPLES: Final = frozenset(
@@ -137,12 +142,28 @@ def shows_examples(run_config: TaskRunConfig) -> bool:
     return properties.prompt_id in WITH_EXAMPLES
 
 
+def with_prompt_named(
+    definition: RunConfigDefinition, prompts: Sequence[Prompt]
+) -> RunConfigDefinition:
+    """Return a definition whose saved prompt is named by its id, whatever named it before.
+
+    Raises:
+        RecordNotFound: It names a saved prompt that is not there.
+    """
+    prompt_id = definition.prompt_id
+    is_handle = split_handle(prompt_id)[0] == Prompt.type_name()
+    if not is_handle and not prompt_id.startswith(SAVED_PROMPT):
+        return definition
+    saved = choose(Prompt, prompts, prompt_id.removeprefix(SAVED_PROMPT))
+    return definition.model_copy(update={"prompt_id": f"{SAVED_PROMPT}{saved.id}"})
+
+
 def built_prompt(
     task: Task, prompt_id: str, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
 ) -> PromptText | None:
     """Return the prompt that an id means; None if it means nothing here."""
-    if prompt_id.startswith("id::"):
-        definition = prompt_id.removeprefix("id::")
+    if prompt_id.startswith(SAVED_PROMPT):
+        definition = prompt_id.removeprefix(SAVED_PROMPT)
         saved = next((prompt for prompt in prompts if prompt.id == definition), None)
         return PromptText(saved.prompt, saved.chain_of_thought_instructions) if saved else None
     plain = instruction_prompt(task)

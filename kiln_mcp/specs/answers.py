@@ -29,6 +29,7 @@ class SpecDraft(Result):
     """A draft of a spec, and its open questions."""
 
     spec_id: str | None = Field(description="None while it is not saved.")
+    handle: str | None = Field(description="What names it in calls, such as `spec/refunds`.")
     name: str
     kind: SpecKind
     fields: dict[str, str]
@@ -44,6 +45,7 @@ class SpecGaps(Result):
     """The gaps of a spec."""
 
     spec_id: str | None
+    handle: str | None
     name: str
     kind: SpecKind
     checker: str = Field(description="`rules`, or the rules and the model's name.")
@@ -70,6 +72,7 @@ class RefinedSpec(Result):
     """A refined spec: its changes, the answers without use, and its open questions."""
 
     spec_id: str | None
+    handle: str | None
     saved: bool
     name: str
     kind: SpecKind

@@ -10,6 +10,7 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
+    handle_of,
     task_of,
     told_apart,
 )
@@ -92,6 +93,7 @@ async def draft_spec(
         saved = await _save(store, owner, created, None) if save else None
         return SpecDraft(
             spec_id=saved.id if saved else None,
+            handle=await handle_of(store, saved) if saved else None,
             name=created.name,
             kind=created.kind,
             fields=dict(created.fields),
@@ -138,6 +140,7 @@ async def find_spec_gaps(
             checker = f"rules and {writer.model}"
         return SpecGaps(
             spec_id=saved.id if saved else None,
+            handle=await handle_of(store, saved) if saved else None,
             name=current.name,
             kind=current.kind,
             checker=checker,
@@ -199,6 +202,7 @@ async def refine_spec(
         open_gaps = find_gaps(new.kind, fields, owner.instruction)
         return RefinedSpec(
             spec_id=record.id if record else None,
+            handle=await handle_of(store, record) if record else None,
             saved=save,
             name=new.name,
             kind=new.kind,

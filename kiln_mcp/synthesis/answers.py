@@ -29,6 +29,9 @@ class AddedData(Result):
 
     new_items: int
     already_there: int = Field(description="Rows whose item was there, or came before in the file.")
+    updated: int = Field(
+        default=0, description="Traces that were there, and of which this export knows more."
+    )
     without_output: int = Field(description="Inputs alone, without a right output.")
     bad_rows: list[str]
     bad_row_count: int

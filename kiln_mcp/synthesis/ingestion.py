@@ -122,6 +122,7 @@ class _Addition:
     bad: BadRowList
     new_items: int = 0
     repeats: int = 0
+    updates: int = 0
 
     async def save(self) -> AddedData:
         """Save the items."""
@@ -132,12 +133,14 @@ class _Addition:
                 await anyio.to_thread.run_sync(self.bad.add, saved.bad_rows)
                 self.new_items += saved.new_items
                 self.repeats += saved.repeats
+                self.updates += saved.updates
                 row_count += saved.row_count
                 await self.workspace.report(row_count, total, f"{self.new_items} items added")
         self._refuse_if_all_bad()
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
+        input_count = (await self.store.counts(self.task)).get("eval_input", 0)
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
-        steps = [deal_step(project)] if count or self.table.without_output else []
+        steps = [deal_step(project)] if count or input_count else []
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
@@ -145,7 +148,7 @@ class _Addition:
         return self._answer().model_copy(
             update={
                 "near_duplicates": near,
-                "items": count,
+                "items": count + input_count,
                 "report": None if near is None else FILE,
                 "next": steps,
             }
@@ -168,7 +171,13 @@ class _Addition:
             Refusal: It is one.
         """
         table = self.table
-        is_any = self.new_items or self.repeats or table.repeats or table.contradiction_count
+        is_any = (
+            self.new_items
+            or self.repeats
+            or self.updates
+            or table.repeats
+            or table.contradiction_count
+        )
         if self.bad.count and not is_any:
             rest_count = self.bad.count - _MOST_EXAMPLES
             raise Refusal(
@@ -214,6 +223,7 @@ class _Addition:
         return AddedData(
             new_items=self.new_items,
             already_there=self.repeats + table.repeats,
+            updated=self.updates,
             without_output=table.without_output,
             bad_rows=self.bad.sentences(),
             bad_row_count=self.bad.count,

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.evals.lookups import choose
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -13,6 +12,7 @@ from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import PromptText, instruction_prompt
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
 from storage import DataSource, Project, Task, TaskRun, TaskRunConfig
+from storage.records.handles import choose
 
 FIRST: Final = "Starting prompt"
 """The name of the run config that is made where a task has none."""
@@ -48,7 +48,7 @@ def choose_run_config(
         RecordNotFound: There is none of this name.
     """
     if reference is not None:
-        return choose("run config", configs, reference)
+        return choose(TaskRunConfig, configs, reference)
     default = [config for config in configs if config.id == task.default_run_config_id]
     if default or configs:
         return (default or list(configs))[0]

@@ -83,7 +83,7 @@ async def add_data(
     task: TaskReference = None,
     file: Annotated[
         str | None,
-        Field(description="A table: .csv, .tsv, .xlsx, .json, .jsonl or .parquet."),
+        Field(description="A table: .csv, .tsv, .xlsx, .json, .jsonl, .yaml or .parquet."),
     ] = None,
     items: Annotated[list[DataItem] | None, Field(description="Instead of a file.")] = None,
     mapping: Annotated[

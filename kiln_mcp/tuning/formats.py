@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
+from storage.text.json_lines import json_line
+
 JsonObject = dict[str, JsonValue]
 
 TOOL: Final = "task_response"
@@ -151,7 +153,7 @@ def line_of(example: TrainingExample, shape: ExportFormat) -> str:
                     _parts("model", example.answer),
                 ],
             }
-    return json.dumps(data, ensure_ascii=False)
+    return json_line(data)
 
 
 def _opening(example: TrainingExample) -> list[JsonValue]:

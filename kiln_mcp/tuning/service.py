@@ -15,7 +15,7 @@ from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import HELD_OUT, part_tags, splits_with, tag_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.destinations import first_outside
-from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.project_references import ProjectReference, TaskReference, handle_of, task_of
 from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.export import (
@@ -57,6 +57,7 @@ class SplitFrozen(Result):
 
     frozen_split: str
     id: str
+    handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
     parts: list[FrozenPart]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
@@ -138,6 +139,7 @@ async def freeze_split(
     return SplitFrozen(
         frozen_split=saved.name,
         id=saved.id,
+        handle=await handle_of(store, saved),
         parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
         next=[
             NextStep(

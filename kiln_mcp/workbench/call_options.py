@@ -1,12 +1,13 @@
-"""Arguments that the mechanism adds to capabilities: approval, waiting, limits of a job."""
+"""Arguments that the mechanism adds to capabilities: detail, approval, waiting, limits."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.llm import BudgetLimit
 
+Detail = Literal["short", "full"]
 LONGEST_WAIT_S: Final = 300.0
 USUAL_WAIT_S: Final = 20.0
 LIMIT_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
@@ -44,6 +45,7 @@ class CallOptions(BaseModel):
     """How a call is to be made, beside its arguments.
 
     Attributes:
+        detail: Whether the answer is to be whole, however long it is.
         approval_id: The approval that a person gave to this very call; None for none.
         wait_s: How long the caller waits for a job before it gets the job's state instead.
         limit: The most that the job may spend.
@@ -51,6 +53,10 @@ class CallOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    detail: Annotated[
+        Detail,
+        Field(description="full: uncut; short: about 2,000 tokens."),
+    ] = "short"
     approval_id: Annotated[
         str | None,
         Field(description="Only after the person has approved this call's plan: its approval id."),

@@ -125,6 +125,8 @@ class Capability(Generic[ContextT, P, ResultT]):
     @property
     def options(self) -> tuple[str, ...]:
         """The names of the options that the mechanism adds to the arguments."""
+        if self.effect is Effect.READS:
+            return ("detail",)
         approval = ("approval_id",) if self.proposes else ()
         return (*approval, "wait_s", "limit") if self.runs is Runs.AS_JOB else approval
 

@@ -81,6 +81,8 @@ class Workspace:
         caller: The name of the caller for people: the client's own name, or the door.
         assistant: The client whose model calls; empty if the person calls by themselves.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
+        answer_tokens: The most tokens of the call's answer; None for any number.
+        is_detailed: Whether the caller asked for all details.
     """
 
     settings: Settings
@@ -94,6 +96,8 @@ class Workspace:
     caller: str = "Python"
     assistant: str = ""
     job: str = ""
+    answer_tokens: int | None = None
+    is_detailed: bool = False
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""

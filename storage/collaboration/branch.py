@@ -90,7 +90,8 @@ class Branch:
         """Return every address that a sync connects to; none for a local history."""
         fetch_urls = self.git.try_text("remote", "get-url", "--all", REMOTE) or ""
         push_urls = self.git.try_text("remote", "get-url", "--push", "--all", REMOTE) or ""
-        return list(dict.fromkeys([*fetch_urls.splitlines(), *push_urls.splitlines()]))
+        urls = [*fetch_urls.split("\n"), *push_urls.split("\n")]
+        return list(dict.fromkeys(filter(None, urls)))
 
     def _head(self) -> str | None:
         return self.git.try_text("rev-parse", "-q", "--verify", "HEAD")

@@ -53,7 +53,7 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
     # Without --full-history git omits the side whose value a merge did not take.
     log = git.text("log", "--full-history", "--no-merges", f"-{limit}", _FORMAT, "--", *where)
     entries: list[HistoryEntry] = []
-    for line in log.splitlines():
+    for line in log.split("\n") if log else ():
         change, author, seconds, parents, subject = line.split("\x1f", 4)
         time = datetime.fromtimestamp(int(seconds), UTC)
         summary, fields = subject, ()

@@ -23,7 +23,6 @@ from storage.atomic_write import (
     flush_folders,
     read_only,
     remove_empty_folders,
-    remove_files,
     write_atomically,
 )
 from storage.border import PENDING, LinkCheck, Reach, check_links
@@ -35,7 +34,7 @@ from storage.commits.placement import (
     write_into_place,
 )
 from storage.commits.presence import check_presence, is_blocked, missing_parents
-from storage.commits.steps import ChangeRequest, Step, independent_groups
+from storage.commits.steps import ChangeRequest, Outcome, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
 from storage.errors import (
@@ -105,31 +104,31 @@ class CommitLog:
             ProjectBusy: Another process has been writing for too long.
             WriteError: The disk refused; nothing was changed.
         """
-        (error,) = self.commit_all([ChangeRequest(edits, moves, reach)])
-        if error is not None:
-            raise error
+        (outcome,) = self.commit_all([ChangeRequest(edits, moves, reach)])
+        if outcome.error is not None:
+            raise outcome.error
 
-    def commit_all(self, changes: Sequence[ChangeRequest]) -> list[Exception | None]:
+    def commit_all(self, changes: Sequence[ChangeRequest]) -> list[Outcome]:
         """Make several changes under one hold of the lock, each whole or not at all.
 
         Changes of different files share the waits for the disk. One that is refused does not
         touch the others.
 
         Returns:
-            For each change None, or the error that refused it.
+            What came of each change.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
             WriteError: The lock cannot be used.
         """
-        errors: list[Exception | None] = []
+        outcomes: list[Outcome] = []
         with self.exclusive():
             for group in independent_groups(changes):
                 steps = [Step(change) for change in group]
                 self._look_again(steps)
                 self._carry_out([step for step in steps if step.pending.paths])
-                errors += [step.error for step in steps]
-        return errors
+                outcomes += [step.outcome for step in steps]
+        return outcomes
 
     def _look_again(self, steps: Sequence[Step]) -> None:
         """Look at each change again, now that nobody else writes; note what refuses it."""
@@ -204,12 +203,13 @@ class CommitLog:
     def _put_in_place(self, step: Step, folders: OpenFolders) -> None:
         try:
             for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                folders.move(f"{PENDING}/{os.path.basename(file)}", edit.path)  # noqa: PTH119
+                name = file.path.rpartition(os.sep)[2]
+                folders.move(f"{PENDING}/{name}", edit.path)
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending.moves)
         except BaseException as error:
-            remove_files(step.fresh)  # the old contents need the space
+            step.remove_fresh()  # the old contents need the space
             self._undo(step.pending)
             step.settle()
             if not isinstance(error, Exception):
@@ -338,8 +338,10 @@ class CommitLog:
             return edit, content_on_disk
         if edit.rewrite is not None:
             content = edit.rewrite(content_on_disk)
-            fresh = None if content is None else replace(edit, content=content, expected=revision)
-            return fresh, content_on_disk
+            if content is None:
+                return None, content_on_disk
+            changed = replace(edit, content=content, expected=revision, record=None)
+            return changed, content_on_disk
         if content_on_disk is None:
             raise StaleRevision(edit.path, None, None)
         when = datetime.fromtimestamp((self._project / edit.path).stat().st_mtime, UTC)

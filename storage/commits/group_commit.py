@@ -7,11 +7,11 @@ import anyio
 import anyio.to_thread
 
 from storage.commits.commit_log import CommitLog
-from storage.commits.steps import LARGEST_GROUP, ChangeRequest
-from storage.commits.write_ahead import FileEdit
+from storage.commits.steps import LARGEST_GROUP, ChangeRequest, Outcome
 from storage.errors import ProjectBusy
+from storage.index.scan import WrittenFile
 
-Listener = Callable[[Sequence[FileEdit]], Awaitable[None]]
+Listener = Callable[[Sequence[WrittenFile]], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
@@ -39,7 +39,7 @@ class GroupCommit:
 
     Args:
         log: Writes them.
-        listener: Gets the edits of each group, before its callers go on.
+        listener: Gets the files of each group, before its callers go on.
     """
 
     def __init__(self, log: CommitLog, listener: Listener) -> None:
@@ -93,15 +93,14 @@ class GroupCommit:
         del self._entries[:LARGEST_GROUP]
         changes = [entry.change for entry in group]
         try:
-            errors = await anyio.to_thread.run_sync(self._log.commit_all, changes)
+            outcomes = await anyio.to_thread.run_sync(self._log.commit_all, changes)
         except Exception as error:  # noqa: BLE001 - it is raised to the callers of all
-            errors = [error] * len(group)
+            outcomes = [Outcome(error)] * len(group)
         retries: list[_Entry] = []
-        for entry, error in zip(group, errors, strict=True):
-            if isinstance(error, ProjectBusy) and entry.is_patient:
+        for entry, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome.error, ProjectBusy) and entry.is_patient:
                 retries.append(entry)
             else:
-                entry.is_done, entry.error = True, error
+                entry.is_done, entry.error = True, outcome.error
         self._entries[:0] = retries
-        finished = [entry for entry in group if entry.is_done and entry.error is None]
-        await self._listener([edit for entry in finished for edit in entry.change.edits])
+        await self._listener([file for outcome in outcomes for file in outcome.files])

@@ -32,6 +32,11 @@ from storage.errors import UnsafePath
 from storage.files import read_plain
 from storage.open_folders import OpenFolders
 
+FOREIGN_REASON: Final = (
+    "it came with the folder and says that a change was under way, but no process of yours on this "
+    "machine began it, or it touches what no change of a project does. It was not carried out. "
+    "Look at what it would write if you trust its maker, then empty the trash"
+)
 _LONGEST_STEM: Final = 80
 _NO_JOURNAL: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EFBIG})
 """A link, a pipe or device, a folder, or more bytes than any journal has."""

@@ -64,9 +64,9 @@ def write_into_place(project: Path, path: str, content: bytes) -> None:
         files = [(project / path, content)]
         (fresh,) = write_all_aside(files, project / PENDING, parent_maker(project, folders))
     try:
-        move_into_place(project, f"{PENDING}/{Path(fresh).name}", path)
+        move_into_place(project, f"{PENDING}/{Path(fresh.path).name}", path)
     except BaseException:
-        remove_files([fresh])
+        remove_files([fresh.path])
         raise
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from storage.atomic_write import remove_files
+from storage.atomic_write import FreshFile, remove_files
 from storage.border import Reach
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
+from storage.index.scan import WrittenFile
 
 LARGEST_GROUP: Final = 256
 """Changes that share one wait for the disk."""
@@ -33,6 +34,19 @@ class ChangeRequest:
         return PendingChange(self.edits, self.moves, ()).paths
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a change.
+
+    Attributes:
+        error: What refused it; None if it was made.
+        files: The files that it wrote, and those that had its content already.
+    """
+
+    error: Exception | None
+    files: Sequence[WrittenFile] = ()
+
+
 @dataclass(slots=True)
 class Step:
     """A change of a group while it is made.
@@ -47,13 +61,30 @@ class Step:
 
     request: ChangeRequest
     pending: PendingChange = field(default_factory=lambda: PendingChange((), (), ()))
-    fresh: Sequence[str] = ()
+    fresh: Sequence[FreshFile] = ()
     journal: Path | None = None
     error: Exception | None = None
 
+    @property
+    def outcome(self) -> "Outcome":
+        """What came of it."""
+        if self.error is not None:
+            return Outcome(self.error)
+        files = [
+            WrittenFile(edit.path, (file.changed_ns, file.size), edit.record)
+            for edit, file in zip(self.pending.edits, self.fresh, strict=True)
+        ]
+        changed_paths = {file.path for file in files}
+        same = [edit.path for edit in self.request.edits if edit.path not in changed_paths]
+        return Outcome(None, (*files, *map(WrittenFile, same)))
+
+    def remove_fresh(self) -> None:
+        """Remove what waits aside."""
+        remove_files(file.path for file in self.fresh)
+
     def discard(self) -> None:
         """Remove what was written aside."""
-        remove_files(self.fresh)
+        self.remove_fresh()
         self.settle()
         self.fresh = ()
 

@@ -20,6 +20,11 @@ from storage.records.record import login_name, new_id
 FOLDER = TRASH
 UNWRITTEN = f"{FOLDER}/unwritten"
 """What processes that died would have written over others' newer work."""
+UNWRITTEN_REASON = (
+    "a program died while it wrote these files, and another has changed some of them since. The "
+    "newer work stayed, and what the dead one would have written is kept here: take over what is "
+    "missing, then empty the trash"
+)
 _NOTE = "deleted.json"
 _CONTENT = "content"
 _KIND = re.compile(r"\w+")

@@ -13,6 +13,7 @@ from storage.exchange.examples import (
     messages_of,
     object_of,
     tags_of,
+    text_of_value,
     topic_of,
 )
 
@@ -39,7 +40,7 @@ class OpenAIChat:
         reference: object | None = None
         if messages[-1]["role"] != "assistant":
             reference = next((fields[name] for name in OUTPUTS if name in fields), None)
-        return _withlabels_of(conversation(messages, reference), fields)
+        return _with_labels(conversation(messages, reference), fields)
 
 
 class OpenAIEvals:
@@ -84,7 +85,7 @@ class ShareGPT:
         system = fields.get("system")
         if system is not None and messages[0]["role"] != "system":
             messages = ({"role": "system", "content": system}, *messages)
-        return _withlabels_of(conversation(messages), fields)
+        return _with_labels(conversation(messages), fields)
 
 
 def example_of(
@@ -111,8 +112,7 @@ def example_of(
         raise ValueError("its input is empty")
     answers = list_of(answer) if has_alternatives else None
     options = answers if answers is not None else ([] if answer is None else [answer])
-    messages = messages_of(question)
-    chat = conversation(messages, options[0] if options else None) if messages else None
+    chat = _chat_of(question, options[0] if options else None)
     tags, topic = labels_of(fields)
     return Example(
         chat.input if chat else question,
@@ -125,7 +125,16 @@ def example_of(
     )
 
 
-def _withlabels_of(example: Example, fields: Row) -> Example:
+def _chat_of(question: object, answer: object | None) -> Example | None:
+    """Return the example of a question or an answer in messages; None if both are no messages."""
+    messages, answers = messages_of(question), messages_of(answer)
+    if answers is not None and answers[-1]["role"] == "assistant":
+        prompt = messages or ({"role": "user", "content": text_of_value(question)},)
+        return conversation((*prompt, *answers))
+    return conversation(messages, answer) if messages else None
+
+
+def _with_labels(example: Example, fields: Row) -> Example:
     """Return an example with the tags and the topic of its row or of the row's metadata."""
     tags, topic = labels_of(fields)
     return replace(example, tags=tags, topic=topic)

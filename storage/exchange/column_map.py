@@ -25,7 +25,9 @@ from storage.exchange.examples import (
 Expression = str | Mapping[str, str]
 """A column, path or template; or an object whose values are such."""
 
-OTHER_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("input", "output", "tags"))
+OTHER_COLUMNS: Final = tuple(
+    name for name in COLUMNS if name not in ("input", "output", "tags", "topic")
+)
 """What a mapping may take from a table besides input, output, tags and topic."""
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d+)\]")

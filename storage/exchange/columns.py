@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from storage.records import DataSource, TaskOutput, TaskRun
 from storage.records.record import fault_text
+from storage.records.run import TOPIC
 from storage.text.excerpts import excerpt
 
 Row = Mapping[str, object]
@@ -36,7 +37,11 @@ COLUMNS: Final[Mapping[str, Kind]] = {
     "model": "text",
     "cost_usd": "number",
     "trace": "json",
+    "topic": "text",
+    "other_right_outputs": "json",
 }
+NEWER_COLUMNS: Final = frozenset({"topic", "other_right_outputs"})
+"""Columns that our older tables lack."""
 NEEDED: Final = ("input", "output")
 
 _LONGEST_SHOWN: Final = 60
@@ -89,6 +94,8 @@ def row_of(run: TaskRun) -> Row:
         "model": source.get("model_name"),
         "cost_usd": run.usage.cost if run.usage else None,
         "trace": trace,
+        "topic": run.input_source.properties.get(TOPIC) if run.input_source else None,
+        "other_right_outputs": list(run.other_right_outputs) or None,
     }
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import IO, Final, TextIO, cast
 
 from storage.exchange.column_names import INPUTS, OUTPUTS, header_of, plain_name
-from storage.exchange.columns import COLUMNS, Row
+from storage.exchange.columns import COLUMNS, NEWER_COLUMNS, Kind, Row
 from storage.exchange.csv_lines import CsvLines
 from storage.exchange.file_lines import FileLines
 from storage.exchange.limits import LONGEST_CELL
@@ -55,7 +55,7 @@ def csv_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]]
     first += _title_length(lines[first : first + _MOST_TITLES])
     sample = lines[first : first + _SAMPLE_LINES]
     header, delimiter = _header(sample, separator.group(1) if separator else None)
-    ours = set(COLUMNS) <= set(header)
+    ours = set(COLUMNS) - NEWER_COLUMNS <= set(header)
     body = FileLines(file, lines.places[first]) if first else lines
     table = CsvLines(body, body.places, delimiter, len(header), _least_cells(header), first)
     for number, cells in islice(table.rows(), 1, None):
@@ -146,13 +146,15 @@ def csv_header() -> str:
 def write_csv(rows: Sequence[Row], out: TextIO) -> None:
     """Write rows as CSV, where no cell is a formula."""
     writer = csv.writer(out, lineterminator=_END)
-    writer.writerows([[_cell(row[column]) for column in COLUMNS] for row in rows])
+    writer.writerows([[_cell(row[name], kind) for name, kind in COLUMNS.items()] for row in rows])
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, kind: Kind) -> object:
     match value:
+        case list() if kind == "tags":
+            return _escape_formula(_tags_cell(cast("list[object]", value)))
         case list() | dict():
-            return _escape_formula(_as_cell(cast("list[object] | dict[str, object]", value)))
+            return _escape_formula(json.dumps(value, ensure_ascii=False))
         case str():
             return _escape_formula(value)
         case datetime():
@@ -161,13 +163,12 @@ def _cell(value: object) -> object:
             return value
 
 
-def _as_cell(value: list[object] | Mapping[str, object]) -> str:
-    """Return tags as words where they read back the same, and all else as JSON."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        words = cast("list[str]", value)
-        if not any("," in word or ";" in word or word.startswith("[") for word in words):
-            return " ".join(words)
-    return json.dumps(value, ensure_ascii=False)
+def _tags_cell(tags: list[object]) -> str:
+    """Return tags as words where they read back the same, otherwise as JSON."""
+    words = [*map(str, tags)]
+    if not any("," in word or ";" in word or word.startswith("[") for word in words):
+        return " ".join(words)
+    return json.dumps(tags, ensure_ascii=False)
 
 
 def _escape_formula(text: str) -> str:

@@ -171,7 +171,7 @@ class Promptfoo:
             raise ValueError("it has no vars")
         assertions = [object_of(entry) for entry in list_of(fields.get("assert")) or []]
         values = [entry.get("value") for entry in assertions if entry and _is_exact(entry)]
-        example = _example_of_payloads(fields, variables, next(iter(values), None))
+        example = example_of_payloads(fields, variables, next(iter(values), None))
         return replace(example, is_open=bool(assertions) and not values)
 
 
@@ -244,7 +244,7 @@ class LangfuseItems:
             ValueError: It has no input.
         """
         fields = fields_of(row)
-        return _example_of_payloads(fields, fields.get("input"), fields.get("expectedoutput"))
+        return example_of_payloads(fields, fields.get("input"), fields.get("expectedoutput"))
 
 
 class LangSmithExamples:
@@ -264,7 +264,7 @@ class LangSmithExamples:
             ValueError: It has no inputs.
         """
         fields = fields_of(row)
-        return _example_of_payloads(fields, fields.get("inputs"), fields.get("outputs"))
+        return example_of_payloads(fields, fields.get("inputs"), fields.get("outputs"))
 
 
 def row_keys(row: Row) -> set[str]:
@@ -272,7 +272,7 @@ def row_keys(row: Row) -> set[str]:
     return set(fields_of(dict.fromkeys(row, True)))
 
 
-def _example_of_payloads(fields: Row, question: object, answer: object | None) -> Example:
+def example_of_payloads(fields: Row, question: object, answer: object | None) -> Example:
     """Return an example of objects by the names of variables; one with one member stands for it.
 
     Raises:

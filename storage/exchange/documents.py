@@ -7,7 +7,7 @@ from storage.exchange.column_names import INPUTS, plain_name
 from storage.exchange.columns import Row
 from storage.exchange.examples import list_of, messages_of, object_of
 
-_LISTS: Final = ("data", "tests", "rows", "items", "examples", "samples")
+_LISTS: Final = ("data", "results", "tests", "rows", "items", "examples", "samples")
 _FEWEST_COLUMNS: Final = 2
 _FEWEST_ROWS: Final = 2
 _WRAPPERS: Final = ("row", "item")
@@ -28,6 +28,9 @@ def document_rows(document: Row) -> list[Row] | None:
         return None
     if _inner_row(document) or "paragraphs" in document:
         return _rows_within(document)
+    results = object_of(document.get("results"))
+    if results is not None and "results" in results:  # promptfoo's file of an eval
+        document = {"data": results["results"]}
     names = _class_names(document)
     for key in _LISTS:
         entries = [object_of(entry) for entry in list_of(document.get(key)) or []]

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -13,8 +15,9 @@ from storage.bulk_changes import BATCH
 from storage.changes import Change, NewRecord, SaveOutcome, new_text
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
+from storage.exchange.trace_updates import is_fuller, run_of_trace, with_trace
 from storage.format.validation import item_misfit
-from storage.records import EvalInput, Feedback, Record, Task, TaskRun
+from storage.records import EvalInput, Feedback, Task, TaskRun
 from storage.store import ProjectStore
 
 
@@ -26,16 +29,18 @@ class SavedBatch:
         new_items: Items that were saved.
         repeats: Rows that were saved before.
         bad_rows: Rows that cannot be imported.
+        updates: Items that were saved before, and of which the rows know more.
     """
 
     new_items: int
     repeats: int
     bad_rows: tuple[BadRow, ...]
+    updates: int = 0
 
     @property
     def row_count(self) -> int:
         """How many rows these are."""
-        return self.new_items + self.repeats + len(self.bad_rows)
+        return self.new_items + self.repeats + self.updates + len(self.bad_rows)
 
 
 async def save_items(
@@ -89,8 +94,10 @@ class _Step:
         bad_rows = tuple(row for row in self.batch if isinstance(row, BadRow))
         with self._first_error():
             async with self.store.transaction() as change:
-                new_items = await anyio.to_thread.run_sync(_save_all, change, items, self.task)
-            self.saved = SavedBatch(new_items, len(items) - new_items, bad_rows)
+                outcomes = await anyio.to_thread.run_sync(_save_all, change, items, self.task)
+            new_items, updates = outcomes.count(_Outcome.NEW), outcomes.count(_Outcome.UPDATE)
+            repeats = len(items) - new_items - updates
+            self.saved = SavedBatch(new_items, repeats, bad_rows, updates)
 
     async def read_ahead(self, batches: Iterator[Sequence[NewItem | BadRow]]) -> None:
         with self._first_error():
@@ -118,29 +125,47 @@ def _batches(rows: Iterator[NewItem | BadRow]) -> Iterator[list[NewItem | BadRow
         yield batch
 
 
-def _save_all(change: Change, items: Iterable[NewItem], task: Task) -> int:
-    """Note items to be saved; return how many were not there."""
-    return sum(_save_item(change, item, task) for item in items)
+class _Outcome(Enum):
+    """What came of an item: it is new, was there, or was there and has grown."""
+
+    NEW = auto()
+    REPEAT = auto()
+    UPDATE = auto()
 
 
-def _save_item(change: Change, item: NewItem, task: Task) -> bool:
-    """Note an item to be saved, or return False where an earlier import did."""
+def _save_all(change: Change, items: Iterable[NewItem], task: Task) -> list[_Outcome]:
+    """Note items to be saved; return what comes of each."""
+    return [_save_item(change, item, task) for item in items]
+
+
+def _save_item(change: Change, item: NewItem, task: Task) -> _Outcome:
+    """Note an item to be saved, unless an earlier import did and knew as much."""
     record = item.record.record
     if isinstance(record, EvalInput):
-        return _save_once(change, NewRecord(record, item.record.content), task) is not None
+        is_new = _save_once(change, NewRecord(record, item.record.content), task) is not None
+        return _Outcome.NEW if is_new else _Outcome.REPEAT
     if item.original_id and change.has_record(record.replace(id=item.original_id), task):
-        return False
-    saved = _save_once(change, NewRecord(record, item.record.content), task)
-    for number, text in enumerate(item.feedback if saved else ()):
-        key = f"{record.id} feedback {number}".encode()
-        change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), saved)
-    return saved is not None
+        return _Outcome.REPEAT
+    new = NewRecord(record, item.record.content)
+    old_run = run_of_trace(change, new, task)
+    if old_run is not None:
+        if not is_fuller(record, old_run):
+            return _Outcome.REPEAT
+        change.amend(old_run, partial(with_trace, new=record))
+        return _Outcome.UPDATE
+    saved = _save_once(change, new, task)
+    if saved is not None and item.feedback:
+        parent = change.at_new_place(saved, task)
+        for number, text in enumerate(item.feedback):
+            key = f"{record.id} feedback {number}".encode()
+            change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), parent)
+    return _Outcome.REPEAT if saved is None else _Outcome.NEW
 
 
 R = TypeVar("R", TaskRun, EvalInput)
 
 
-def _save_once(change: Change, new: NewRecord[R], task: Task) -> Record | None:
+def _save_once(change: Change, new: NewRecord[R], task: Task) -> NewRecord[R] | None:
     """Note a record to be saved; None if it is there. An id that another has is followed by one."""
 
     def is_it(record: R) -> bool:
@@ -149,7 +174,7 @@ def _save_once(change: Change, new: NewRecord[R], task: Task) -> Record | None:
     while (outcome := change.save_once(new, task, is_it)) is SaveOutcome.TAKEN:
         other = new.record.replace(id=id_from(new.record.id.encode()))
         new = NewRecord(other, new_text(other))
-    return change.at_new_place(new, task) if outcome is SaveOutcome.SAVED else None
+    return new if outcome is SaveOutcome.SAVED else None
 
 
 def _input_of(record: TaskRun | EvalInput) -> object:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError
 
 from storage.changes import NewRecord, text_of
 from storage.exchange.columns import Row, RunSources, read_json, run_of
-from storage.exchange.examples import AnswerRecord, Example, is_empty, text_of_value
+from storage.exchange.examples import AnswerRecord, Example, is_empty, list_of, text_of_value
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
@@ -27,6 +27,8 @@ _TYPES: Final = ("integer", "number", "boolean", "array", "object")
 """Types of a schema that text in a cell may stand for; a schema may name a list of types."""
 _UNKNOWN: Final = "unknown"
 _ID_DIGITS: Final = 12
+_NOTHING: Final = AnswerRecord()
+"""What is known of an answer that the table says nothing about."""
 
 NewItemRecord = NewRecord[TaskRun] | NewRecord[EvalInput]
 
@@ -147,7 +149,8 @@ class RecordMaker:
         if self.is_answer(example):
             model = record.model or _text(example.columns.get("model"))
             return RunSources(input_source, self._model_source(model, record))
-        alternatives = json.dumps(example.alternatives) if example.alternatives else None
+        values = example.alternatives or list_of(example.columns.get("other_right_outputs"))
+        alternatives = json.dumps(values) if values else None
         return RunSources(input_source, self._source(None, alternatives))
 
     def _source(self, topic: str | None, alternatives: str | None) -> DataSource:
@@ -199,10 +202,10 @@ class RecordMaker:
 
 def _record_of(example: Example) -> AnswerRecord:
     """Return what is known of an answer; a table of our own tells its state by a tag."""
-    record = example.record or AnswerRecord()
-    states = [state for state in _CUT_STATES if f"answer_{state}" in example.tags]
-    is_repaired = not is_empty(example.columns.get("repaired"))
-    return replace(record, state=states[0]) if states and not is_repaired else record
+    record = example.record or _NOTHING
+    state = next((state for state in _CUT_STATES if f"answer_{state}" in example.tags), None)
+    is_as_is = state is None or not is_empty(example.columns.get("repaired"))
+    return record if is_as_is else replace(record, state=state)
 
 
 def _record_bytes(record: TaskRun | EvalInput) -> bytes:
@@ -229,6 +232,8 @@ def id_from(content: bytes) -> str:
 
 def _row_of(example: Example, record: AnswerRecord) -> Row:
     """Return our columns of an example but for its input, its output and its tags."""
+    if record is _NOTHING and not example.messages:
+        return example.columns
     of_record = {
         "created_at": record.created_at,
         "usage": record.usage,

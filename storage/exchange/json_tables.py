@@ -1,9 +1,8 @@
 """Tables as JSON: a line for each row, one list, or a document that holds one."""
 
 import codecs
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import IO, Final, Literal, TextIO, cast
 
@@ -11,14 +10,13 @@ from storage.exchange.columns import JSON_DECODER, Row, read_json
 from storage.exchange.limits import DEEPEST, LARGEST_DOCUMENT, LONGEST_LINE
 from storage.exchange.refusals import unusable_table
 from storage.exchange.text_codec import byte_fault, fault_in
+from storage.text import json_lines
 
 JsonForm = Literal["lines", "list", "document"]
 
 _CHUNK: Final = 1 << 20
 _LONGEST_FAULT: Final = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
-_LINE_ENDS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""Characters that some readers of lines take for the end of one, and how JSON escapes them."""
 
 
 def json_rows(file: IO[bytes], form: JsonForm, begin: int = 0) -> Iterator[tuple[int, Row | str]]:
@@ -180,13 +178,7 @@ def is_too_deep(value: object, levels: int = DEEPEST) -> bool:
 def write_jsonl(rows: Sequence[Row], out: TextIO) -> None:
     """Write rows as lines of JSON."""
     for row in rows:
-        out.write(json_text(row) + "\n")
-
-
-def json_text(value: Mapping[str, object]) -> str:
-    """Return an object as one line of JSON for any reader of lines."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_as_text)
-    return text.translate(_LINE_ENDS)
+        out.write(json_lines.json_line(row, _as_text) + "\n")
 
 
 def _as_text(value: object) -> str:

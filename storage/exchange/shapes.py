@@ -20,6 +20,7 @@ from storage.exchange.dataset_shapes import (
 )
 from storage.exchange.examples import Example, fields_of
 from storage.exchange.preferences import LabelledCompletions, PreferencePairs
+from storage.exchange.promptfoo_results import PromptfooResults
 
 _OUR_COLUMNS: Final = {plain_name(name): name for name in OTHER_COLUMNS}
 """Our columns, by their names as `fields_of` has them."""
@@ -85,6 +86,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Instructions(),
     SQuAD(),
     OpenAIEvals(),
+    PromptfooResults(),
     Promptfoo(),
     PromptfooTable(),
     LangSmithExamples(),

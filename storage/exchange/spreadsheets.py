@@ -24,6 +24,7 @@ from storage.exchange.limits import (
     MOST_PARTS,
     MOST_ROWS,
 )
+from storage.exchange.merged_cells import MergedValues, merged_cells
 from storage.exchange.refusals import unusable_table
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ def spreadsheet_rows(file: IO[bytes], sheet: str | None = None) -> Iterator[tupl
         title_rows = list(islice(rows, _MOST_TITLES))
         place = _header_place([cells for _, cells in title_rows])
         header = _header(title_rows[place][1]) if title_rows else []
+        header_row = title_rows[place][0] if title_rows else 0
+        merged = _merged_values(file, _sheet(results, sheet), header_row)
         count = 0
         for number, cells in chain(title_rows[place + 1 :], rows):
             row = _row(header, cells, formulas, number)
+            if not isinstance(row, str) and row:
+                row = merged.fill(number, header, row)
             if row:
                 count += 1
                 yield number, row
@@ -133,6 +138,13 @@ def _sheet(workbook: "Workbook", name: str | None) -> "Sheet":
     if not sheets:
         raise unusable_table("the spreadsheet has no sheet with rows")
     return cast("Sheet", sheets[0])
+
+
+def _merged_values(file: IO[bytes], sheet: "Sheet", header_row: int) -> MergedValues:
+    """Return the merged cells below the header of a sheet."""
+    part = str(vars(sheet)["_worksheet_path"])  # openpyxl has no other way to it
+    cells = merged_cells(file, part.removeprefix("/"))
+    return MergedValues([cell for cell in cells if cell.first > header_row])
 
 
 def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"]]:

@@ -32,10 +32,16 @@ _FIRST: Final = re.compile(
     r"(?:copy|kopie|copie|copia|cópia)(?: \(\d+\))?(?: (?:of|von|de|di))? ", re.IGNORECASE
 )
 """What precedes it where the copy was made by hand."""
-_FIXED_NAMES: Final = re.compile(r"kiln_mcp_(?:labels|draws|runs|data_report)|scorer|tool|SKILL")
+_FIXED_STEMS: Final = (
+    *("kiln_mcp_labels", "kiln_mcp_draws", "kiln_mcp_runs", "kiln_mcp_data_report"),
+)
+_FIXED_NAMES: Final = re.compile(rf"{'|'.join(_FIXED_STEMS)}|scorer|tool|SKILL")
 """Stems of files beside records whose copies are told without the file itself."""
 _OURS: Final = re.compile(r"kiln_mcp_\w+|scorer|tool|SKILL|[^.]+\.\w+")
 """Stems of files beside records that the workbench or Kiln names."""
+_OWN_NAME: Final = re.compile(r"kiln_mcp_[a-z0-9_]+", re.ASCII)
+"""Stems that nobody else gives to a file: whatever is added to one makes the name of a copy."""
+_WORD: Final = re.compile(r"[A-Za-z0-9_]")
 _CLASH: Final = re.compile(r"conflic?t|konflikt|conflit", re.IGNORECASE)
 """What a drive says in the copy of a file that has any other name."""
 _SUFFIXES: Final = frozenset({".json", ".jsonl", ".py", ".md"})
@@ -71,6 +77,10 @@ def copied_name(name: str, names: Collection[str]) -> str | None:
     file = PurePosixPath(name)
     if file.suffix not in _SUFFIXES or name.startswith(".") or _OTHER_VERSION.fullmatch(file.stem):
         return None
+    own_stems = {PurePosixPath(other).stem for other in names if other.endswith(file.suffix)}
+    for stem in (*_FIXED_STEMS, *sorted(filter(_OWN_NAME.fullmatch, own_stems))):
+        if _is_named_after(file.stem, stem):
+            return f"{stem}{file.suffix}"
     for stem in _shorter_stems(file.stem):
         is_named = _OURS.fullmatch(stem) or _CLASH.search(file.stem.removeprefix(stem))
         is_there = f"{stem}{file.suffix}" in names or _FIXED_NAMES.fullmatch(stem)
@@ -81,7 +91,17 @@ def copied_name(name: str, names: Collection[str]) -> str | None:
 
 def copied_folder(name: str, folders: Collection[str]) -> str | None:
     """Return which of some folders a folder's name copies, such as "runs" for "runs 2"."""
+    for stem in folders:
+        if _is_named_after(name, stem):
+            return stem
     return next((stem for stem in _shorter_stems(name) if stem in folders), None)
+
+
+def _is_named_after(name: str, stem: str) -> bool:
+    """Whether a name is another one with something before or behind it, in any language."""
+    head, _, tail = name.partition(stem)
+    is_apart = not _WORD.fullmatch(head[-1:]) and not _WORD.fullmatch(tail[:1])
+    return stem in name and name != stem and is_apart and not (head and tail.strip(" ()0123456789"))
 
 
 def _shorter_stems(stem: str) -> Iterable[str]:

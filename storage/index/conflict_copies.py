@@ -5,7 +5,9 @@ Of several records of one kind, one parent and one id the first is the record
 else: no run, no score, nothing below them.
 """
 
+import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import cast
 
@@ -49,14 +51,12 @@ class ConflictCopies:
 
     def settle(self) -> None:
         """Set copies apart whose record is there, after all changes of a transaction."""
-        for parent, kind, record_id in self._changed:
+        for parent, kind, record_id in self._with_copies():
             key = {"parent": parent, "kind": kind, "id": record_id}
             rows = cast(
                 "list[tuple[int, str, str | None]]",
                 self._connection.execute(sql.SIBLINGS, key).fetchall(),
             )
-            if not rows or (len(rows) == 1 and rows[0][2] is None):
-                continue
             (top, first, former), *later_rows = sorted(
                 rows, key=lambda row: copy_order(row[1], record_id)
             )
@@ -68,6 +68,19 @@ class ConflictCopies:
                 if copy_of != first:
                     self._set_apart(row, path, first)
         self._changed.clear()
+
+    def _with_copies(self) -> list[tuple[str, str, str]]:
+        """Return the changed records of which several have one id, or one is set apart."""
+        groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for parent, kind, record_id in self._changed:
+            groups[parent, kind].append(record_id)
+        return [
+            (parent, kind, record_id)
+            for (parent, kind), ids in groups.items()
+            for (record_id,) in self._connection.execute(
+                sql.IDS_OF_COPIES, {"parent": parent, "kind": kind, "ids": json.dumps(ids)}
+            ).fetchall()
+        ]
 
     def _set_apart(self, row: int, path: str, first: str) -> None:
         for statement in sql.FORGET_VALUES:

@@ -8,9 +8,8 @@ import logging
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 import anyio
@@ -20,7 +19,7 @@ from storage.errors import ProjectBusy
 from storage.index.index_file import forget_index
 from storage.index.queries import IndexReader
 from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult
-from storage.records import Record
+from storage.index.scan import WrittenFile
 from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")
@@ -142,23 +141,21 @@ class IndexKeeper:
 
     async def note(
         self,
-        written_paths: Iterable[str],
+        files: Iterable[WrittenFile],
         moved_paths: Iterable[str] = (),
-        records: Mapping[str, tuple[bytes, Record]] = MappingProxyType({}),
     ) -> None:
         """Take in the files that this store has written itself, and what it has moved.
 
         Args:
-            written_paths: Files that were written.
+            files: Files that were written.
             moved_paths: Files or folders that appeared or went away.
-            records: What was written to some of the files, with the record that it spells.
         """
         async with self._turn:
             if self._builder is None:
                 return
             builder = self._builder
             try:
-                await anyio.to_thread.run_sync(builder.note, written_paths, moved_paths, records)
+                await anyio.to_thread.run_sync(builder.note, files, moved_paths)
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
                 _log.info("The index of %s missed a change: %s", self._project, error)

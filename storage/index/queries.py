@@ -16,6 +16,7 @@ from storage.errors import InvalidQuery
 from storage.index import sql
 from storage.index.rows import SqlValue
 from storage.index.run_search import RunQuery, RunSearch, facets_of, words_query
+from storage.records.handles import NameRow
 from storage.sqlite_files import BUSY_S
 
 __all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "ScoreCount"]
@@ -125,10 +126,11 @@ class IndexReader:
         folders = {path.rpartition("/")[0] for paths in groups for path in paths}
         return [paths for paths in groups if not all(_is_below(path, folders) for path in paths)]
 
-    async def names(self, parent: str, kind: str) -> list[tuple[str, str, str, str]]:
-        """Return path, id, name and case-folded name of the records of a kind below a parent."""
-        rows = await self.rows(sql.NAMES, {"parent": parent, "kind": kind})
-        return cast("list[tuple[str, str, str, str]]", rows)
+    async def names(self, parent: str | None, kind: str) -> list[NameRow]:
+        """Return the names of the records of a kind below a parent; None for the whole project."""
+        statement = sql.NAMES_OF_KIND if parent is None else sql.NAMES
+        rows = await self.rows(statement, {"kind": kind, "parent": parent or ""})
+        return [NameRow(*cast("tuple[str, str, str, str]", row)) for row in rows]
 
     async def page_of(self, kind: str, text: str, limit: int, cursor: str | None) -> PathPage:
         """Return one page of the records of a kind, wherever they lie, the newest first.

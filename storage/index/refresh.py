@@ -4,12 +4,11 @@ The index is derived from the files and disposable. Missing, of an older version
 built again. Several processes share it; each keeps to short transactions.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 from storage.errors import UnreadableRecord
 from storage.files import read_plain
@@ -26,29 +25,18 @@ from storage.format.record_text import parse_record
 from storage.index import sql
 from storage.index.conflict_copies import ConflictCopies
 from storage.index.index_file import open_index
-from storage.index.rows import (
-    SLOTS,
-    first_row,
-    mark_of,
-    microseconds,
-    name_of,
-    result_row,
-    run_row,
-    score_rows,
-    value_rows,
-)
+from storage.index.row_writer import ReadFile, RowWriter
 from storage.index.scan import (
     FileState,
     PlainState,
     RecordFile,
+    WrittenFile,
     find,
     project_state,
     record_paths,
     states,
 )
-from storage.index.words import searchable
-from storage.records import EvalInput, EvalRun, Project, Record, TaskRun
-from storage.records.names import folded_name
+from storage.records import Project, Record
 
 ReadListener = Callable[[int], None]
 _BATCH = 2000
@@ -85,9 +73,8 @@ class IndexBuilder:
         self._root = str(project)
         self._connection = open_index(file)
         self.skipped_files: dict[str, str] = {}
-        self._numbers: dict[str, int] = {}
-        """Of the tasks and judges, by their files."""
         self._copies = ConflictCopies(self._connection)
+        self._writer = RowWriter(self._connection, self._copies)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -105,27 +92,33 @@ class IndexBuilder:
 
     def note(
         self,
-        written_paths: Iterable[str],
+        files: Iterable[WrittenFile],
         moved_paths: Iterable[str] = (),
-        records: Mapping[str, tuple[bytes, Record]] = MappingProxyType({}),
     ) -> None:
         """Index the files that were changed, and look at nothing else.
 
         Args:
-            written_paths: Files to read again; those that are gone are found by the next refresh.
+            files: Files that this program has written: those that come without their record are
+                read again. If others change one meanwhile, the next refresh tells by its time.
             moved_paths: Files or folders that appeared or went away, to be compared with all below.
-            records: What was written to some of the files, with the record that it spells: it is
-                not parsed again where the file still holds it.
         """
+        last_files = {file.path: file for file in files}
         with self._transaction():
-            for path in written_paths:
-                record_file = find(self._project, path)
-                if record_file is not None:
-                    self._store(record_file, records.get(path))
+            self._writer.store(list(self._read_files(last_files.values())))
             self._copies.settle()
         self._take_in_former_copies()
         folders = dict.fromkeys(map(_record_folder, moved_paths))
         self._take_in(chain.from_iterable(map(self._differences_in, folders)))
+
+    def _read_files(self, files: Iterable[WrittenFile]) -> Iterator[ReadFile]:
+        """Yield the records of files that were written."""
+        for file in files:
+            is_known = file.state is not None and file.record is not None
+            record_file = find(self._project, file.path, file.state if is_known else None)
+            if record_file is not None and is_known:
+                yield ReadFile(record_file, file.record, None)
+            elif record_file is not None:
+                yield ReadFile(record_file, *self._read(record_file))
 
     def look_at(self, parent: str, kind: str) -> RefreshResult:
         """Take in the records of a kind below a parent that are new, and forget those gone.
@@ -150,7 +143,7 @@ class IndexBuilder:
             yield
         except BaseException:
             self._connection.execute("ROLLBACK")
-            self._numbers.clear()
+            self._writer.forget_numbers()
             self._copies.reload()
             raise
         self._connection.execute("COMMIT")
@@ -225,12 +218,11 @@ class IndexBuilder:
         changed = removals = 0
         for batch in _batches(differences):
             with self._transaction():
-                for difference in batch:
-                    if isinstance(difference, RecordFile):
-                        self._store(difference)
-                        changed += 1
-                    else:
-                        removals += self._forget_all(difference)
+                files = [entry for entry in batch if isinstance(entry, RecordFile)]
+                missing = [entry for entry in batch if isinstance(entry, _MissingRecord)]
+                self._store_all(files)
+                changed += len(files)
+                removals += sum(map(self._forget_all, missing))
                 self._copies.settle()
             if listener is not None and len(batch) == _BATCH:
                 listener(changed)
@@ -250,121 +242,27 @@ class IndexBuilder:
     def _forget_below_copies(self) -> None:
         """Forget what was indexed below a copy before it was known to be one."""
         copies = self._connection.execute(sql.COPIES).fetchall()
-        rows = [row for path, _ in copies for row in self._rows_below(path)]
+        rows = [row for path, _ in copies for row in self._writer.rows_below(path)]
         if rows:
             with self._transaction():
-                self._forget(rows)
+                self._writer.forget(rows)
 
     def _forget_all(self, missing: _MissingRecord) -> int:
         """Forget a record and all below it; return how many these are."""
         place = {"parent": missing.parent, "kind": missing.kind, "path": missing.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        rows += self._rows_below(missing.path)
-        self._forget(rows)
+        rows += self._writer.rows_below(missing.path)
+        self._writer.forget(rows)
         return len(rows)
 
-    def _rows_below(self, path: str) -> list[int]:
-        return [row for (row,) in self._connection.execute(sql.ROWS_BELOW, {"path": path})]
+    def _store_all(self, files: Iterable[RecordFile]) -> None:
+        """Read files and replace their rows in the index."""
+        self._writer.store([ReadFile(file, *self._read(file)) for file in files])
 
-    def _forget(self, rows: list[int]) -> None:
-        self._copies.note_removal(rows)
-        for statement in sql.FORGET:
-            self._connection.executemany(statement, [{"row": row} for row in rows])
-
-    def _store(
-        self, record_file: RecordFile, content_and_record: tuple[bytes, Record] | None = None
-    ) -> None:
-        """Read a file and replace its row in the index."""
-        state = record_file.state
-        place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
-        rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        record, problem = self._read(record_file, content_and_record)
-        created_us = microseconds(record.created_at) if record else 0
-        name = name_of(record) if record else ""
-        first = first_row(created_us)
-        row = next((row for row in rows if first <= row < first + SLOTS), None)
-        row = self._free_row(first) if row is None else row
-        if rows:
-            self._forget(rows)
-        if not state.below and children_of(kind_named(record_file.kind)):
-            self._forget(self._rows_below(state.path))
-        if record is not None:
-            self._copies.note(record_file.parent, record_file.kind, record.id)
-        self._connection.execute(
-            sql.ADD_RECORD,
-            {
-                **place,
-                "row": row,
-                "id": record.id if record else "",
-                "name": name,
-                "folded": folded_name(name) if name else "",
-                "created_us": created_us,
-                "changed_ns": state.changed_ns,
-                "size": state.size,
-                "below": state.below,
-                "problem": problem,
-            },
-        )
-        if isinstance(record, TaskRun):
-            self._store_run(record, self._number_of(record_file.parent), row)
-        elif isinstance(record, EvalRun):
-            evaluator = self._number_of(record_file.parent)
-            self._connection.execute(sql.ADD_RESULT, result_row(record, evaluator, row))
-            self._connection.executemany(sql.ADD_SCORE, score_rows(record, row))
-        elif isinstance(record, EvalInput):
-            self._connection.executemany(sql.ADD_INPUT_TAG, [(row, tag) for tag in record.tags])
-
-    def _store_run(self, run: TaskRun, task: int, row: int) -> None:
-        connection = self._connection
-        run_row_values = run_row(run)
-        connection.execute(
-            sql.ADD_RUN,
-            {
-                "row": row,
-                "task": task,
-                "rating": run_row_values.rating,
-                "rated_us": run_row_values.rated_us,
-                "item_id": run_row_values.item_id,
-                "run_config_id": run_row_values.run_config_id,
-                "sample": run_row_values.sample,
-                "cost": run_row_values.cost,
-                "latency_ms": run_row_values.latency_ms,
-            },
-        )
-        if run_row_values.ratings:
-            connection.executemany(sql.ADD_RATING, value_rows(run_row_values.ratings, row))
-        connection.executemany(
-            sql.ADD_FACET, [(task, facet, row) for facet in run_row_values.facets]
-        )
-        marks = " ".join(map(mark_of, (f"task:{task}", *run_row_values.facets)))
-        connection.execute(sql.ADD_TEXT, (row, *map(searchable, run_row_values.texts), marks))
-
-    def _number_of(self, parent: str) -> int:
-        if parent not in self._numbers:
-            self._connection.execute(sql.ADD_PARENT, {"path": parent})
-            (number,) = self._connection.execute(sql.NUMBER_OF, {"path": parent}).fetchone()
-            self._numbers[parent] = number
-        return self._numbers[parent]
-
-    def _free_row(self, first: int) -> int:
-        """Return the lowest row number from here on that comes after those of the same moment."""
-        while True:
-            span = {"first": first, "end": first + SLOTS}
-            (last,) = self._connection.execute(sql.LAST_ROW, span).fetchone()
-            if last is None:
-                return first
-            if last + 1 < first + SLOTS:
-                return last + 1
-            first += SLOTS
-
-    def _read(
-        self, record_file: RecordFile, content_and_record: tuple[bytes, Record] | None
-    ) -> tuple[Record | None, str | None]:
+    def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
             content = read_plain(f"{self._root}/{path}")
-            if content_and_record is not None and content_and_record[0] == content:
-                return content_and_record[1], None
             return parse_record(kind_named(record_file.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason

@@ -1,5 +1,6 @@
 """Walk a project's folders: which records are there, and when their files last changed."""
 
+import errno
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 
 from storage.files import LINK, NO_FILE
 from storage.format.layout import PROJECT_FILE, Place, children_of, place_named, place_of
+from storage.records import Record
 from storage.refusals import no_project
 
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
@@ -32,6 +34,20 @@ class FileState(NamedTuple):
     changed_ns: int
     size: int
     below: int
+
+
+class WrittenFile(NamedTuple):
+    """A file that this store has written itself.
+
+    Attributes:
+        path: The file, within the project.
+        state: When it was written, in nanoseconds, and its size; None if that is not known.
+        record: The record that it holds; None if the writer has none.
+    """
+
+    path: str
+    state: tuple[int, int] | None = None
+    record: Record | None = None
 
 
 PlainState = tuple[str, int, int, int]
@@ -140,25 +156,46 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
             os.close(at)
 
 
-def find(root: Path, path: str) -> RecordFile | None:
-    """Return the record's file of this path as a walk would, None if there is none."""
+def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordFile | None:
+    """Return the record's file of this path as a walk would, None if there is none.
+
+    Args:
+        root: The project's folder.
+        path: The file, within the project.
+        state: When it was written, and its size, if this program has just written it: it is not
+            looked at again.
+    """
     place = place_named(path.rpartition("/")[2])
     file = f"{root}/{path}"
     try:
-        status = os.lstat(file)
+        changed_ns, size = state or _plain_state(file)
         links = os.lstat(file.rpartition("/")[0]).st_nlink
     except OSError:
         return None
-    if place is None or not S_ISREG(status.st_mode):
+    if place is None:
         return None
     parent, below = "", 1
     if place.parents:
         above = path.rsplit("/", 3)[0] if path.count("/") > 2 else ""
         files = [f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents]
-        parent = next((file for file in files if os.path.exists(f"{root}/{file}")), files[0])  # noqa: PTH110
+        parent = files[0]
+        if len(files) > 1:
+            parent = next((file for file in files if os.path.exists(f"{root}/{file}")), parent)  # noqa: PTH110
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
-    state = FileState(path, status.st_mtime_ns, status.st_size, below)
-    return RecordFile(state, parent, place.record.type_name())
+    file_state = FileState(path, changed_ns, size, below)
+    return RecordFile(file_state, parent, place.record.type_name())
+
+
+def _plain_state(file: str) -> tuple[int, int]:
+    """Return when an ordinary file was changed, and its size.
+
+    Raises:
+        OSError: There is none.
+    """
+    status = os.lstat(file)
+    if not S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, NO_FILE, file)
+    return status.st_mtime_ns, status.st_size
 
 
 def _folders(root: Path, folder: str, skipped_files: dict[str, str]) -> list[str]:

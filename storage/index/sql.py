@@ -126,6 +126,14 @@ WHERE parent = :parent AND kind = :kind AND path = :path
 ROW_OF: Final[LiteralString] = """
 SELECT row FROM records WHERE parent = :parent AND kind = :kind AND path = :path
 """
+ROWS_OF: Final[LiteralString] = """
+SELECT path, row FROM records
+WHERE parent = :parent AND kind = :kind AND path IN (SELECT value FROM json_each(:paths))
+"""
+PARENTS_AMONG: Final[LiteralString] = """
+SELECT value FROM json_each(:paths) AS paths
+WHERE EXISTS (SELECT 1 FROM records WHERE parent = paths.value)
+"""
 ROWS_BELOW: Final[LiteralString] = """
 WITH RECURSIVE under (row, path) AS (
     SELECT row, path FROM records WHERE parent = :path
@@ -136,6 +144,11 @@ SELECT row FROM under
 SIBLINGS: Final[LiteralString] = """
 SELECT row, path, copy_of FROM records WHERE kind = :kind AND id = :id AND parent = :parent
 """
+IDS_OF_COPIES: Final[LiteralString] = """
+SELECT id FROM records
+WHERE kind = :kind AND id IN (SELECT value FROM json_each(:ids)) AND parent = :parent
+GROUP BY id HAVING count(*) > 1 OR count(copy_of) > 0
+"""
 COPIES: Final[LiteralString] = """
 SELECT path, copy_of FROM records WHERE copy_of IS NOT NULL ORDER BY path
 """
@@ -144,6 +157,11 @@ UPDATE records SET copy_of = :copy_of, problem = 'a conflict copy' WHERE row = :
 """
 KEY_OF: Final[LiteralString] = "SELECT path, parent, kind, id FROM records WHERE row = :row"
 LAST_ROW: Final[LiteralString] = "SELECT max(row) FROM records WHERE row >= :first AND row < :end"
+LAST_ROWS: Final[LiteralString] = """
+SELECT value, (
+    SELECT max(row) FROM records WHERE row >= firsts.value AND row < firsts.value + :slots
+) FROM json_each(:firsts) AS firsts
+"""
 
 FORGET_VALUES: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM texts WHERE rowid = :row",
@@ -159,16 +177,13 @@ FORGET: Final[tuple[LiteralString, ...]] = (*FORGET_VALUES, REMOVE)
 ADD_RECORD: Final[LiteralString] = """
 INSERT INTO records (
     row, path, parent, kind, id, name, folded, created_us, changed_ns, size, below, problem
-) VALUES (
-    :row, :path, :parent, :kind, :id, :name, :folded, :created_us, :changed_ns, :size, :below,
-    :problem
-)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 ADD_PARENT: Final[LiteralString] = "INSERT OR IGNORE INTO parents (path) VALUES (:path)"
 NUMBER_OF: Final[LiteralString] = "SELECT number FROM parents WHERE path = :path"
 ADD_RUN: Final[LiteralString] = """
 INSERT INTO runs (row, task, rating, rated_us, item_id, run_config_id, sample, cost, latency_ms)
-VALUES (:row, :task, :rating, :rated_us, :item_id, :run_config_id, :sample, :cost, :latency_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES (?, ?, ?)"
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
@@ -219,6 +234,10 @@ ORDER BY kind, id, length(path), path
 NAMES: Final[LiteralString] = """
 SELECT path, id, name, folded FROM records
 WHERE parent = :parent AND kind = :kind AND problem IS NULL ORDER BY row
+"""
+NAMES_OF_KIND: Final[LiteralString] = """
+SELECT path, id, name, folded FROM records INDEXED BY records_by_kind
+WHERE kind = :kind AND problem IS NULL ORDER BY row
 """
 PAGE_OF_KIND: Final[LiteralString] = """
 SELECT path, row, NULL FROM records INDEXED BY records_by_kind

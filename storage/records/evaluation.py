@@ -15,6 +15,7 @@ from storage.records.task import Priority
 SAMPLE_KEY: Final = "kiln_mcp_sample"
 VERDICT_KEY: Final = "kiln_mcp_verdict"
 EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
+JUDGE_CLIENT_KEY: Final = "kiln_mcp_judge_client"
 """Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
 
 EvalStatus = Literal["active", "future", "deprecated", "archived"]
@@ -162,6 +163,11 @@ class EvalRun(Record):
     def empty_scores(self) -> frozenset[str]:
         """The keys of scores for which there was nothing to compare."""
         return frozenset((self.intermediate_outputs or {}).get(EMPTY_SCORES_KEY, "").split())
+
+    @property
+    def judge_client(self) -> str:
+        """What the client calls itself whose model judged; "" if no client's model did."""
+        return (self.intermediate_outputs or {}).get(JUDGE_CLIENT_KEY, "")
 
     def _number(self, key: str) -> int:
         text = (self.intermediate_outputs or {}).get(key, "")

@@ -8,23 +8,34 @@ from storage.text.excerpts import excerpt, excerpts
 
 MOST_NAMES: Final = 10
 """The most valid names that an error lists."""
+_PARTS: Final = str.maketrans("-_", "  ")
 _SHORTEST_PART: Final = 3
 """Fewer characters are a part of too many names."""
 
 
 def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to `limit` names that look like `name` or hold it, the nearest first.
+    """Return up to `limit` names near to one, the nearest first: alike, holding it, or a word.
 
     Args:
         name: What a person or model typed.
         names: The valid names.
         limit: How many at most.
     """
-    key = excerpt(name).strip().casefold()  # comparing takes time with the square of the length
-    by_folded = {name.casefold(): name for name in names}
+    key = _comparable(excerpt(name))  # comparing takes time with the square of the length
+    by_folded = {_comparable(name): name for name in names}
     near = difflib.get_close_matches(key, by_folded, n=limit)
     holding = [name for name in by_folded if len(key) >= _SHORTEST_PART and key in name]
-    return [by_folded[name] for name in list(dict.fromkeys([*near, *holding]))[:limit]]
+    candidates = [*near, *holding]
+    if len(key) >= _SHORTEST_PART:
+        candidates += [
+            name for name in by_folded if difflib.get_close_matches(key, name.split(), n=1)
+        ]
+    return [by_folded[name] for name in list(dict.fromkeys(candidates))[:limit]]
+
+
+def _comparable(name: str) -> str:
+    """Return a name for comparison: small letters, with one space for what parts words."""
+    return " ".join(name.casefold().translate(_PARTS).split())
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -451,6 +451,8 @@ VALUES = [
 ENDS = [
     says("no-finish", TEXT, finish=None, ending="done-only", litellm_differs=True),
     says("no-done", TEXT, ending="no-done"),
+    says("end-token", f"{TEXT}<|im_end|>", expects={"text": TEXT}),
+    says("end-tokens", f"{TEXT}</s> <|endoftext|>\n", expects={"text": TEXT}),
     says("early-end", TEXT, ending="early", error="broke off in the middle"),
     says("torn-end", TEXT, ending="torn", error="broke off in the middle", litellm_differs=True),
     says(
@@ -481,6 +483,19 @@ MONEY = [
         TEXT,
         usage={"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 1025},
         expects={"text": TEXT, "output_tokens": 1005, "hidden_tokens": 1000},
+    ),
+    says(
+        "cache-beside-input",
+        TEXT,
+        usage={
+            "prompt_tokens": 20,
+            "completion_tokens": 5,
+            "total_tokens": 2025,
+            "cache_read_input_tokens": 1500,
+            "cache_creation_input_tokens": 500,
+        },
+        expects={"text": TEXT, "output_tokens": 5, "hidden_tokens": 0},
+        litellm_differs=True,
     ),
     says(
         "usage-by-other-names",
@@ -539,6 +554,32 @@ MONEY = [
         status=429,
         error="no credit left",
         sends=1,
+    ),
+    refuses(
+        "monthly-credits",
+        "You have exceeded your monthly included credits for Inference Providers.",
+        lambda _: True,
+        status=429,
+        error="no credit left",
+        sends=1,
+    ),
+    refuses(
+        "debt",
+        "\u60a8\u7684\u8d26\u6237\u5df2\u6b20\u8d39",
+        lambda _: True,
+        status=429,
+        error="no credit left",
+        sends=1,
+        litellm_differs=True,
+    ),
+    refuses(
+        "key-limit",
+        "Key limit exceeded (total limit).",
+        lambda _: True,
+        status=403,
+        error="no credit left",
+        sends=1,
+        litellm_differs=True,
     ),
     refuses(
         "budget-of-a-gateway",

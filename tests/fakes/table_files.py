@@ -53,7 +53,11 @@ def document(value: object, indent: int | None = None, encoding: str = "utf-8") 
 
 
 def workbook(
-    rows: Sequence[Sequence[object]], *, title: str = "Data", other: str | None = None
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str = "Data",
+    other: str | None = None,
+    merged: Sequence[str] = (),
 ) -> Content:
     def content() -> bytes:
         book, out = openpyxl.Workbook(), io.BytesIO()
@@ -62,6 +66,8 @@ def workbook(
         sheet.title = title
         for row in rows:
             sheet.append(list(row))
+        for cells in merged:
+            sheet.merge_cells(cells)
         if other is not None:
             book.create_sheet(other).append(["notes"])
         book.save(out)
@@ -112,6 +118,22 @@ def _squad(items: Sequence[tuple[str, str]]) -> dict[str, object]:
     return {"version": "v2.0", "data": [{"title": "Cities", "paragraphs": paragraphs}]}
 
 
+def _promptfoo_result(number: int, question: str, answer: str) -> dict[str, object]:
+    return {
+        "id": f"result-{number}",
+        "provider": {"id": "openai:chat:gpt-4o", "label": ""},
+        "prompt": {"raw": question, "label": "{{q}}"},
+        "vars": {"q": question},
+        "response": {"output": answer, "tokenUsage": {"total": 12, "prompt": 9, "completion": 3}},
+        "testCase": {"vars": {"q": question}, "assert": [{"type": "equals", "value": "?"}]},
+        "success": number == 0,
+        "score": 1 - number,
+        "gradingResult": {"pass": number == 0, "score": 1 - number, "reason": "as asked"},
+        "latencyMs": 250,
+        "cost": 0.001,
+    }
+
+
 def _pairs(*names: str) -> list[dict[str, object]]:
     return [dict(zip(names, item, strict=True)) for item in ITEMS]
 
@@ -143,6 +165,10 @@ ENCODINGS: dict[str, Content] = {
     "spreadsheet.xlsx": workbook([("input", "output"), *ITEMS]),
     "with empty rows.xlsx": workbook([("input", "output"), ITEMS[0], (), ITEMS[1], ()]),
     "two sheets.xlsx": workbook([("Question", "Answer"), *ITEMS], other="Notes"),
+    "merged cells.xlsx": workbook(
+        [("input", "output", "topic"), (*ITEMS[0], "cities"), ITEMS[1]],
+        merged=("C2:C3", "D1:E1"),
+    ),
     "spreadsheet.csv": workbook([("input", "output"), *ITEMS]),
 }
 """Texts and spreadsheets, by the name of the file."""
@@ -177,6 +203,26 @@ SHAPES: dict[str, Content] = {
         {"prompts": ["{{q}}"], "tests": [
             {"vars": {"q": a}, "assert": [{"type": "llm-rubric", "value": "polite"},
                                           {"type": "equals", "value": b}]} for a, b in ITEMS]}
+    ),
+    "promptfooconfig.yaml": lambda: (
+        "prompts: ['{{q}}']\ntests:\n"
+        + "".join(
+            f"  - vars: {{q: {json.dumps(a)}}}\n    assert:\n"
+            f"      - {{type: llm-rubric, value: polite}}\n"
+            f"      - type: equals\n        value: {json.dumps(b)}\n"
+            for a, b in ITEMS
+        )
+    ).encode(),
+    "promptfoo tests.yml": lambda: "".join(
+        f"- vars:\n    q: {json.dumps(a)}\n  assert: [{{type: equals, value: {json.dumps(b)}}}]\n"
+        for a, b in ITEMS
+    ).encode(),
+    "promptfoo results.json": document(
+        {"evalId": "e", "config": {}, "results": {"version": 3, "stats": {}, "results": [
+            _promptfoo_result(n, *item) for n, item in enumerate(ITEMS)]}}
+    ),
+    "promptfoo results.jsonl": lines(
+        [_promptfoo_result(n, *item) for n, item in enumerate(ITEMS)]
     ),
     "promptfoo.csv": table(("q", "__expected")),
     "langfuse.json": document(

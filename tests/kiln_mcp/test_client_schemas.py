@@ -94,7 +94,7 @@ def test_each_default_is_a_value_that_its_schema_allows(item: AnyCapability) -> 
 
 
 async def test_arguments_named_like_keywords_of_schemas_keep_their_schemas() -> None:
-    @capability(effect=Effect.READS, title="Look")
+    @capability(effect=Effect.WRITES, title="Look")
     async def look(context: object, default: int | None = None, examples: str = "x") -> Result:
         return Result()
 

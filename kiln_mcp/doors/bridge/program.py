@@ -63,7 +63,8 @@ def running_tools() -> ToolCalls | None:
     except DaemonUnreachable:
         return None
     daemon.lend_keys(os.environ)
-    return ToolCalls(daemon.address, _client_headers(os.environ))
+    headers = {**_client_headers(os.environ), "kiln-mcp-answers": "whole"}
+    return ToolCalls(daemon.address, headers)
 
 
 def run_bridge() -> int:

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
-from pydantic import JsonValue
 
-from storage.errors import system_reason
-from storage.text.excerpts import excerpt
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
-def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
+def option_of(name: str, schema: "Mapping[str, JsonValue]", *, required: bool) -> click.Option:
     """Return the option of one argument; a structured value is given as JSON or @file."""
     choices = schema.get("anyOf")
     if isinstance(choices, list):
@@ -42,7 +42,11 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
             return click.Option([switch, name], default=None, help=note)
         case "array" if items_are_text(schema):
             return click.Option(
-                [flag, name], multiple=True, required=required, help=f"{note} (may be repeated)"
+                [flag, name],
+                multiple=True,
+                callback=_texts,
+                required=required,
+                help=f"{note} (may be repeated)",
             )
         case _:
             return click.Option(
@@ -53,7 +57,7 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
             )
 
 
-def _shape(schema: Mapping[str, JsonValue]) -> str:
+def _shape(schema: "Mapping[str, JsonValue]") -> str:
     """Return the shape of a JSON argument in short: `{name, size?}`, `[{input, output?}, …]`."""
     kinds = schema.get("anyOf")
     if isinstance(kinds, list) and all(
@@ -77,27 +81,50 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
     return "{" + ", ".join(names) + "}"
 
 
-def _only_value(part: JsonValue) -> JsonValue:
+def _only_value(part: "JsonValue") -> "JsonValue":
     """Return the one value that a property may have, None if there are more."""
     choices = part.get("enum") if isinstance(part, dict) else None
     return choices[0] if isinstance(choices, list) and len(choices) == 1 else None
 
 
-def items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+def items_are_text(schema: "Mapping[str, JsonValue]") -> bool:
     """Return whether an argument is a list of texts, so that its option may be repeated."""
     items = schema.get("items")
     return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
 
 
-def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
+def _texts(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the texts of an option; one that is a JSON list of texts stands for its texts."""
+    del context, parameter
+    return tuple(text for value in values for text in _texts_in(value))
+
+
+def _texts_in(value: str) -> list[str]:
+    try:
+        entries: object = json.loads(value) if value.lstrip().startswith("[") else None
+    except (ValueError, RecursionError):
+        return [value]
+    texts = cast("list[object]", entries) if isinstance(entries, list) else [None]
+    return [*map(str, texts)] if all(isinstance(text, str) for text in texts) else [value]
+
+
+def _json_value(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> "JsonValue":
     if value is None:
         return None
+    from storage.text.excerpts import excerpt
+
     flag = parameter.opts[0]
     source = f"{flag}: the file {excerpt(value[1:])!r}" if value.startswith("@") else flag
     try:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         return json.loads(text)
     except OSError as error:
+        from storage.errors import system_reason
+
         problem = f"cannot be read: {system_reason(error)}"
     except RecursionError:
         problem = "is nested too deeply"

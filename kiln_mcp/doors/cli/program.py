@@ -47,7 +47,7 @@ class _TableCommand(click.Command):
     def __init__(
         self,
         name: str,
-        load: Callable[[], click.Command],
+        load: "Callable[[DaemonDoor | None], click.Command]",
         *,
         help: str | None = None,
         short_help: str | None = None,
@@ -63,7 +63,7 @@ class _TableCommand(click.Command):
         **extra: Any,
     ) -> click.Context:
         with no_collection():
-            command = self._load()
+            command = self._load(parent.obj if parent is not None else None)
         return command.make_context(info_name, args, parent, **extra)
 
 
@@ -88,14 +88,14 @@ def _extension_names() -> list[str]:
     return [name for name in names if name not in CAPABILITIES]
 
 
-def _load_capability(name: str) -> click.Command:
-    from kiln_mcp.catalogue import find_capability
-    from kiln_mcp.doors.cli.capabilities import command_of
+def _load_capability(name: str, daemon: "DaemonDoor | None" = None) -> click.Command:
+    from kiln_mcp.doors.cli.capabilities import command_of, installed_listing
 
-    return command_of(find_capability(name))
+    listing = None if daemon is None else daemon.listing(name.replace("-", "_"))
+    return command_of(installed_listing(name) if listing is None else listing)
 
 
-def load_other(name: str) -> click.Command:
+def load_other(name: str, _daemon: "DaemonDoor | None" = None) -> click.Command:
     """Import a command that is no capability."""
     command = getattr(import_module(MODULES[name]), name)
     raise_interrupts()

@@ -163,7 +163,7 @@ def _with_member(text: str, holder: _Object, key: str, value: JsonValue) -> str:
 def _json_text(text: str, value: JsonValue, indentation: str) -> str:
     """Return a value as JSON in the layout of the file."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).splitlines()
+    lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).split("\n")
     return f"{newline}{indentation}".join(lines)
 
 

@@ -21,8 +21,9 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.elicitation import PersonLater, person_of
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
+from kiln_mcp.workbench.answer_size import MOST_TOKENS, fit_text
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.capability import AnyCapability, Discovery, Effect
-from kiln_mcp.workbench.plain_text import render
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt
@@ -33,6 +34,9 @@ MODEL_HEADER: Final = "kiln-mcp-model"
 """The header with the default model of the bridge's client."""
 CLIENT_HEADER: Final = "kiln-mcp-client"
 """The header with the bridge's id for its client, constant for the life of the bridge."""
+ANSWERS_HEADER: Final = "kiln-mcp-answers"
+"""The header of a program that wants every answer whole."""
+WHOLE: Final = "whole"
 SESSION_HEADER: Final = "mcp-session-id"
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 SEARCH_HINT: Final = "anthropic/searchHint"
@@ -108,6 +112,7 @@ async def call(
         sampler=sampler_of(context),
         caller=name,
         assistant=name,
+        answer_tokens=None if _wants_whole_answers(context) else MOST_TOKENS,
     )
     try:
         item = catalogue.find(params.name)
@@ -145,6 +150,12 @@ def _caller_of(context: Context) -> str:
     return f"{info.title or info.name} {info.version}".strip()
 
 
+def _wants_whole_answers(context: Context) -> bool:
+    """Return whether a program calls, such as the command line, and no model reads the answer."""
+    request = cast("Request | None", context.request)
+    return request is not None and request.headers.get(ANSWERS_HEADER) == WHOLE
+
+
 def _workspace_of(context: Context) -> Workspace:
     """Return the workspace of a call, with its progress, its client and its default model."""
     workspace = context.lifespan_context.with_progress(context.session.report_progress)
@@ -166,5 +177,5 @@ def answer(data: dict[str, JsonValue]) -> types.CallToolResult:
 def refusal(sentence: str) -> types.CallToolResult:
     """Return the result of a failed call: one sentence."""
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=sentence)], is_error=True
+        content=[types.TextContent(type="text", text=fit_text(sentence))], is_error=True
     )

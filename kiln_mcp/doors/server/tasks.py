@@ -23,8 +23,10 @@ from starlette.requests import Request
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.calls import answer, call, refusal
 from kiln_mcp.doors.server.context import Context
+from kiln_mcp.operations.job_control.capability_calls import step_to_result
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.pages import JobPage, read_job
+from kiln_mcp.workbench.answer_size import fit
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt
@@ -160,7 +162,7 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
     status: Status = _STATUS.get(page.state, "working")
     result = None
     if page.state == "done":
-        result = answer(page.result or {})
+        result = answer(fit(page.result or {}, step_to_result(page.job)))
     elif status == "completed":
         result = refusal(" ".join([page.error or page.state, *_steps_of(page)]))
     return TaskState(

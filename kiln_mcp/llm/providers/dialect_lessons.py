@@ -96,13 +96,16 @@ _ABOUT_COUNT: Final = r"<=|less than|between|at most|maximum|range|up to"
 _LARGEST: Final = _pattern(
     r"(?:max\w{0,20}_tokens|(?:completion|output|maximum) tokens).{0,200}?"
     r"(?:at most|less than or equal to|maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\u2264|"
-    r"\[\d{1,8}, ?|exceeds? .{0,60}?(?:\(|(?:of|is|:) ?))\s{0,8}[`'\"]?(\d{1,8})"
+    r"\[\d{1,8}, ?|between \d{1,8} and|exceeds? .{0,60}?(?:\(|(?:of|is|:) ?))"
+    r"\s{0,8}[`'\"]?(\d{1,8})"
     r"|max\w{0,20}_tokens\D{0,40}\d{1,8} > (\d{1,8})"
+    r"|maxoutputtokens.{0,100}?range is from \d{1,8} \(inclusive\) to (\d{1,8})"
 )
 _WINDOW: Final = _pattern(
     r"context length (?:is|of) (?:only )?(\d{1,8})"
     r"|tokens`? \+ `?max_new_tokens`? must be <= (\d{1,8})"
 )
+_EXCLUSIVE: Final = " (exclusive)"
 _SMALLEST_ANSWER: Final = 64
 """Tokens; fewer hold no answer worth asking for."""
 SENTENCES: Final = (
@@ -181,7 +184,10 @@ SENTENCES: Final = (
     _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _is_any, streams=True),
     _Sentence(
         "streaming",
-        _pattern(r"only supports? stream|stream.{0,20}must be (?:set to )?true|requires? stream"),
+        _pattern(
+            r"only supports? stream|stream.{0,20}must be (?:set to )?true|requires? stream|"
+            r"must have stream ?= ?true|streaming is (?:\w+ )?required|(?:for|in) non-?streaming"
+        ),
         {"yes": "only"},
         _is_any,
         streams=False,
@@ -198,7 +204,9 @@ SENTENCES: Final = (
             r"system.{0,20}(?:role|message|prompt|instruction)s? ?(?:is|are)? ?"
             r"(?:not|un)|(?:not|n't|un)\w* ?support\w*.{0,30}system|role:? ?['\"`]?system|"
             r"developer instruction|only user.{0,30}role|unexpected role|valid role\b.{0,20}user|"
-            r"role.{0,40}(?:one of|must be|should be|only).{0,40}user|['\"]system['\"] is not"
+            r"role.{0,40}(?:one of|must be|should be|only).{0,40}user|['\"]system['\"] is not|"
+            r"(?:start|begin)s? with (?:an? |the )?['\"]?user|"
+            r"first message.{0,20}(?:from|be).{0,20}user"
         ),
         _NO_NEXT,
         _has_system,
@@ -232,9 +240,10 @@ def lesson_of(
         return _half_of(window, dialect.longest(request))
     largest = _LARGEST.search(refusal)
     if largest is not None:
-        limit = next(filter(None, largest.groups()))
-        if 0 < int(limit) < dialect.longest(request):
-            return Lesson("most_tokens", str(int(limit)))
+        limit = int(next(filter(None, largest.groups())))
+        limit -= refusal[largest.end() :].startswith(_EXCLUSIVE)
+        if 0 < limit < dialect.longest(request):
+            return Lesson("most_tokens", str(limit))
     for sentence in SENTENCES:
         value = sentence.next.get(_value(dialect, sentence.feature, request))
         is_apt = sentence.streams in {None, streams} and sentence.uses(request)

@@ -39,7 +39,7 @@ class HostModel:
         order_id = await self._orders.add(replace(request, seed=None), self._asker)
         try:
             with anyio.fail_after(self._wait_s):
-                text = await self._orders.wait_for(order_id)
+                reply = await self._orders.wait_for(order_id)
         except TimeoutError as error:
             raise ModelError(
                 "No assistant answered the work order within {seconds} s. Connect one that takes "
@@ -47,5 +47,10 @@ class HostModel:
                 seconds=round(self._wait_s),
             ) from error
         read = sum(len(message.content) for message in request.messages)
-        usage = Usage(read // BYTES_PER_TOKEN, len(text) // BYTES_PER_TOKEN)
-        return ModelAnswer(text, usage=usage, latency_s=time.perf_counter() - started)
+        usage = Usage(read // BYTES_PER_TOKEN, len(reply.text) // BYTES_PER_TOKEN)
+        return ModelAnswer(
+            reply.text,
+            usage=usage,
+            latency_s=time.perf_counter() - started,
+            client=reply.client,
+        )

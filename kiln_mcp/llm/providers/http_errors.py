@@ -31,7 +31,9 @@ _NO_CREDIT: Final = re.compile(
     r"insufficient.{0,9}(?:quota|balance|funds|credits?)|credit balance|no credits?\b|out of credit"
     r"|balance.{0,20}(?:insufficient|not enough|negative)|used all.{0,20}credits"
     r"|exceeded.{0,5}current.quota|billing|payment required|more credits"
-    r"|budget.{0,10}exceeded|exceeded.{0,3}budget|spend(?:ing)? limit|arrear|overdue|余额不足",
+    r"|budget.{0,10}exceeded|exceeded.{0,3}budget|spend(?:ing)? limit|arrear|overdue"
+    r"|余额不足|欠费|请充值"
+    r"|exceeded.{0,20}included credits|key limit exceeded",
     re.IGNORECASE,
 )
 _RATE: Final = re.compile(

@@ -273,9 +273,11 @@ def arguments_in(function: Mapping[str, Any]) -> str:
 def _usage(reply: Mapping[str, Any]) -> Usage:
     """Return an answer's usage; an empty one if the numbers cannot be true.
 
-    Some servers count reasoning in the total alone, or name more of it than the whole output.
+    Some servers count reasoning in the total alone, or name more of it than the whole output. Some
+    count what a prompt cache took beside the input.
     """
     usage = _object(reply.get("usage"))
+    total = _tokens(usage.get("total_tokens")) or 0
     input_tokens = _tokens(usage.get("prompt_tokens", usage.get("input_tokens")))
     output_tokens = _tokens(usage.get("completion_tokens", usage.get("output_tokens")))
     if input_tokens is None or output_tokens is None:
@@ -283,7 +285,9 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
     cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
     details = _object(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
     reasoning = _tokens(details.get("reasoning_tokens")) or 0
-    total = _tokens(usage.get("total_tokens")) or 0
+    input_tokens, cached = _with_cache_of_prompts(
+        usage, input_tokens, cached, total - output_tokens
+    )
     extra_reasoning = reasoning if reasoning > output_tokens else 0
     hidden_tokens = max(total - input_tokens - output_tokens, extra_reasoning, 0)
     return Usage(
@@ -293,6 +297,24 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
         cost_usd=None,
         hidden_tokens=hidden_tokens,
     )
+
+
+def _with_cache_of_prompts(
+    usage: Mapping[str, Any], input_tokens: int, cached: int, room: int
+) -> tuple[int, int]:
+    """Return the input, and what of it was cached, with what Anthropic's fields count beside it.
+
+    Args:
+        usage: The server's numbers.
+        input_tokens: Its input.
+        cached: What of the input it says was cached.
+        room: The tokens of its total that are no output.
+    """
+    read = _tokens(usage.get("cache_read_input_tokens")) or 0
+    beside = read + (_tokens(usage.get("cache_creation_input_tokens")) or 0)
+    if not beside or input_tokens + beside > room:
+        return input_tokens, cached
+    return input_tokens + beside, max(cached, read)
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS work_orders (
     answer TEXT,
     attempts INTEGER NOT NULL DEFAULT 0,
     problem TEXT,
+    answered_by TEXT NOT NULL DEFAULT '',
     UNIQUE (request_hash, sample)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
@@ -64,6 +65,7 @@ _ADD_COLUMNS: Final[Mapping[str, LiteralString]] = {
     "asker": "ALTER TABLE work_orders ADD COLUMN asker TEXT NOT NULL DEFAULT ''",
     "attempts": "ALTER TABLE work_orders ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
     "problem": "ALTER TABLE work_orders ADD COLUMN problem TEXT",
+    "answered_by": "ALTER TABLE work_orders ADD COLUMN answered_by TEXT NOT NULL DEFAULT ''",
 }
 _FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
 _ADD: Final[LiteralString] = """
@@ -95,14 +97,15 @@ _BODY: Final[LiteralString] = """
 SELECT body, asker FROM work_orders WHERE id = :id AND answer IS NULL
 """
 _ANSWER: Final[LiteralString] = """
-UPDATE work_orders SET answer = :answer, problem = NULL WHERE id = :id AND answer IS NULL
+UPDATE work_orders SET answer = :answer, problem = NULL, answered_by = :client
+WHERE id = :id AND answer IS NULL
 """
 _REFUSE: Final[LiteralString] = """
 UPDATE work_orders SET
     attempts = attempts + 1, answer = iif(attempts + 1 < :most, NULL, :answer), problem = :problem
 WHERE id = :id AND answer IS NULL RETURNING attempts
 """
-_READ: Final[LiteralString] = "SELECT answer, problem FROM work_orders WHERE id = :id"
+_READ: Final[LiteralString] = "SELECT answer, problem, answered_by FROM work_orders WHERE id = :id"
 _STILL_WAITED_FOR: Final[LiteralString] = """
 UPDATE work_orders SET waited_for_until = :until WHERE id = :id
 """
@@ -151,6 +154,19 @@ class Lease:
 
 
 NO_LEASE: Final = Lease()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReply:
+    """The answer to an order.
+
+    Attributes:
+        text: The answer.
+        client: What the client that gave it calls itself; "" if it did not say.
+    """
+
+    text: str
+    client: str
 
 
 class WorkOrders:
@@ -273,25 +289,30 @@ class WorkOrders:
             raise UnknownOrder(order_id)
         return _order(order_id, record[0], record[1])
 
-    async def answer(self, order_id: str, text: str) -> str | None:
+    async def answer(self, order_id: str, text: str, client: str = "") -> str | None:
         """Answer the order of this id, as `answer_order` does.
 
         Raises:
             UnknownOrder: No open order has this id.
         """
-        return await self.answer_order(await self.find(order_id), text)
+        return await self.answer_order(await self.find(order_id), text, client)
 
-    async def answer_order(self, order: WorkOrder, text: str) -> str | None:
+    async def answer_order(self, order: WorkOrder, text: str, client: str = "") -> str | None:
         """Answer an order; return why the answer cannot be used, None if it is accepted.
 
         An order whose answers cannot be used is open again, until `MOST_ATTEMPTS` have failed.
+
+        Args:
+            order: The order.
+            text: The answer.
+            client: What the client calls itself; "" if it does not say.
         """
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
         _, problem = await fit(ModelAnswer(text), request)
         if problem is None and not text.strip():
             problem = "the answer is empty"
         if problem is None:
-            row = {"id": order.id, "answer": text}
+            row = {"id": order.id, "answer": text, "client": client}
             await self._run(lambda sql: sql.execute(_ANSWER, row))
         elif await self._refuse(order.id, text, problem) < MOST_ATTEMPTS:
             return problem
@@ -307,7 +328,7 @@ class WorkOrders:
         )
         return MOST_ATTEMPTS if record is None else record[0]
 
-    async def wait_for(self, order_id: str) -> str:
+    async def wait_for(self, order_id: str) -> OrderReply:
         """Wait for the answer to an order, then remove the order.
 
         Raises:
@@ -326,7 +347,7 @@ class WorkOrders:
                     await self._run(lambda sql: sql.execute(_FORGET, row))
                     if record[1] is not None:
                         raise BadAnswer(HOST, record[1], MOST_ATTEMPTS)
-                    return str(record[0])
+                    return OrderReply(str(record[0]), str(record[2]))
                 if not 0 <= self._clock() - said_at < RENEW_EVERY_S:
                     said_at = self._clock()
                     await self._extend_wait(order_id, said_at + WAITER_LEASE_S)

@@ -96,6 +96,8 @@ def _answer_text(answer: ModelAnswer) -> str:
         parts["parsed"] = answer.value
     if answer.reasoning:
         parts["reasoning"] = answer.reasoning
+    if answer.client:
+        parts["client"] = answer.client
     if answer.tool_calls:
         parts["tool_calls"] = [_call(call) for call in answer.tool_calls]
     if answer.usage.hidden_tokens:
@@ -133,6 +135,7 @@ def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
         ),
         tool_calls=tuple(ToolCall(*call) for call in parts.get("tool_calls", ())),
         reasoning=parts.get("reasoning", ""),
+        client=parts.get("client", ""),
         latency_s=latency_s,
         is_cached=True,
     )

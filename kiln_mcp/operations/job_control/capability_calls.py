@@ -25,6 +25,7 @@ from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.plans import plan_with_limit
+from kiln_mcp.workbench.answer_size import fit
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.workbench.plain_text import plain
@@ -122,12 +123,49 @@ async def call_capability(
         WorkbenchError: The call failed, or its job did.
     """
     values, options = await _arguments(workspace, item, arguments)
+    if options.detail == "full":
+        workspace = replace(workspace, answer_tokens=None, is_detailed=True)
+    request_options = options if wait_s is None else options.model_copy(update={"wait_s": wait_s})
+    outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
+    if workspace.answer_tokens is None:
+        return outcome
+    step = _step_to_the_rest(item, outcome)
+    return replace(outcome, data=fit(outcome.data, step, workspace.answer_tokens))
+
+
+def step_to_result(job: str) -> NextStep:
+    """Return the call that reads all of a job's result."""
+    arguments: JsonObject = {"job": job, "detail": "full"}
+    return NextStep(tool="wait_for_job", reason="read the whole result", arguments=dict(arguments))
+
+
+def _step_to_the_rest(item: AnyCapability, outcome: Outcome) -> NextStep | None:
+    """Return the call that reads what an answer leaves out; None if single records have it."""
+    if "detail" in item.options:
+        reason = "the same call, to read the whole answer"
+        return NextStep(tool=item.name, reason=reason, arguments={"detail": "full"})
+    reports = outcome.data.get("jobs")
+    job = outcome.job
+    if not job and isinstance(reports, list) and reports and isinstance(reports[0], dict):
+        job = str(reports[0].get("job", ""))  # the answers to its work orders
+    return step_to_result(job) if job else None
+
+
+async def _perform(
+    workspace: Workspace,
+    item: AnyCapability,
+    values: JsonObject,
+    options: CallOptions,
+    *,
+    as_job: bool,
+) -> Outcome:
+    """Make a call whose arguments and options are separated; its answer is whole."""
     account = f"calls/{uuid4().hex}"
     if item.effect is Effect.SPENDS and (item.runs is Runs.AT_ONCE or not as_job):
         budget = await workspace.engine.budget(account, BudgetLimit())
         workspace = replace(workspace, engine=workspace.engine.within(budget))
     request = _Request(item, values, options, await item.propose(workspace, values))
-    seconds = options.wait_s if wait_s is None else wait_s
+    seconds = options.wait_s
     as_job = as_job and request.is_job
     if as_job and (same := await _active_job(workspace, request)) is not None:
         return _outcome_of_active(await _follow(workspace, same.id, seconds, same.plan))

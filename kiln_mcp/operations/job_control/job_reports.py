@@ -56,6 +56,7 @@ async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> 
         RecordNotFound: No job has this id.
     """
     runner = await job_client_of(workspace).runner()
+    job_id = (await runner.find(job_id)).id  # it may be the beginning of one
     asker, sampler = _asker_of(job_id), workspace.sampler
     if not workspace.assistant:  # its orders are for an assistant to answer
         return await runner.wait(job_id, wait_s, workspace.report)

@@ -17,8 +17,12 @@ from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import Refusal
+from storage.text.excerpts import excerpt_line
 
 LONGEST_WAIT_S = 30.0
+_LONGEST_ERROR = 160
+"""Characters of a job's error in a short list."""
+_RESUME = "resume_job"
 _KINDS = {"cost_usd": "money", "seconds": "time"}
 
 
@@ -120,4 +124,14 @@ async def list_jobs(
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
     jobs = await job_client_of(workspace).newest(count)
-    return JobList(jobs=[await report_of(workspace, job, with_result=False) for job in jobs])
+    reports = [await report_of(workspace, job, with_result=False) for job in jobs]
+    if workspace.answer_tokens is not None:
+        reports = [_in_a_line(report) for report in reports]
+    return JobList(jobs=reports)
+
+
+def _in_a_line(report: JobReport) -> JobReport:
+    """Return a report whose error is short, without next steps if the job is at rest."""
+    error = None if report.error is None else excerpt_line(report.error, _LONGEST_ERROR)
+    steps = [step for step in report.next if step.tool != _RESUME]
+    return report.model_copy(update={"error": error, "next": steps})

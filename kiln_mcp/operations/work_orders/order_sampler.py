@@ -61,7 +61,7 @@ class OrderSampler:
             self.has_stopped = True
             return
         try:
-            await self._workspace.engine.orders.answer(order_id, text)
+            await self._workspace.engine.orders.answer(order_id, text, self._workspace.caller)
         except UnknownOrder:  # another client was quicker
             return
 

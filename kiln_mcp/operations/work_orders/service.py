@@ -92,7 +92,7 @@ async def answer_work_orders(
         except UnknownOrder as error:  # the other answers still count
             problems.append(OrderProblem(id=item.id, problem=str(error)))
             continue
-        problem = await workspace.engine.orders.answer_order(order, item.answer)
+        problem = await workspace.engine.orders.answer_order(order, item.answer, workspace.caller)
         askers[order.asker] = None
         accepted += problem is None
         if problem is not None:

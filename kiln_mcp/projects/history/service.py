@@ -26,6 +26,7 @@ from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.record_references import Surroundings, surroundings
+from storage.records.handles import id_in_reference
 from storage.text.excerpts import excerpts
 from storage.text.kind_words import kind_word
 
@@ -275,7 +276,9 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
     except UnreadableRecord as error:
         return error.path  # its history is what mends it
     except RecordNotFound:
-        path = await Sharing(store).deleted_path(type_name_of(kind), record)
+        type_name = type_name_of(kind)
+        reference = id_in_reference(type_name, record)
+        path = await Sharing(store).deleted_path(type_name, reference)
         if path is None:
             raise
         return path

@@ -9,10 +9,10 @@ from pydantic import Field
 from storage import ProjectStore
 from storage.changes import Change
 from storage.commits.trash import TrashEntry
-from storage.errors import RecordNotFound, UnreadableRecord
+from storage.errors import UnreadableRecord
 from storage.format import layout
-from storage.records import Project, Record
-from storage.refusals import ambiguous_name
+from storage.records import Record
+from storage.records.handles import id_in_reference
 from storage.text.kind_words import format_name
 
 Kind = Literal[
@@ -55,40 +55,14 @@ def type_name_of(kind: Kind) -> str:
 
 
 async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record:
-    """Return a record of a kind by its id or name, wherever in the project it lies.
+    """Return a record of a kind by its id, name or handle, wherever in the project it lies.
 
     Raises:
         storage.errors.RecordNotFound: There is none.
         storage.errors.UnreadableRecord: Its file cannot be used.
         storage.errors.Refusal: Several have this name.
     """
-    try:
-        return await _find_known(store, kind, reference.strip())
-    except RecordNotFound:
-        await store.look_again()
-    return await _find_known(store, kind, reference.strip())
-
-
-async def _find_known(store: ProjectStore, kind: Kind, reference: str) -> Record:
-    """Return a record as `find_record` does, without looking for changes made elsewhere."""
-    model = layout.kind_named(type_name_of(kind))
-    try:
-        return await store.get(model, reference, look=False)
-    except RecordNotFound:
-        if "name" not in model.model_fields:
-            raise
-    matches: list[Record] = []
-    names: list[str] = []
-    for parent in await _parents(store, model):
-        try:
-            matches.append(await store.find(model, reference, parent=parent, look=False))
-        except RecordNotFound as error:
-            names += error.names or ()
-    if not matches:
-        raise RecordNotFound(kind, reference, names)
-    if len(matches) > 1:
-        raise ambiguous_name(kind, reference, [record.id for record in matches])
-    return matches[0]
+    return await store.find(layout.kind_named(type_name_of(kind)), reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +89,7 @@ async def find_all(
 ) -> list[RecordToDelete]:
     """Return the records of a kind by their ids or names; see `find_to_delete`."""
     model = layout.kind_named(type_name_of(kind))
-    ids = [reference.strip() for reference in references]
+    ids = [id_in_reference(model.type_name(), reference) for reference in references]
     paths = await store.ask(lambda index: index.by_ids(model.type_name(), ids))
     records = await store.read_all(model, paths.values())
     by_id = {record.id: record for record in records.values()}
@@ -137,17 +111,5 @@ async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> Rec
     try:
         record = await find_record(store, kind, reference)
     except UnreadableRecord as error:
-        return RecordToDelete(reference.strip(), error.path, None)
+        return RecordToDelete(id_in_reference(type_name_of(kind), reference), error.path, None)
     return RecordToDelete(record.id, record.saved.path, record)
-
-
-async def _parents(store: ProjectStore, model: type[Record]) -> list[Record]:
-    """Return every record that may hold records of a kind."""
-    records: list[Record] = []
-    for parent in layout.place_of(model).parents:
-        if parent is Project:
-            records.append(store.project)
-            continue
-        for above in await _parents(store, parent):
-            records += await store.children(above, parent)
-    return records

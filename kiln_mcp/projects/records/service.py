@@ -7,18 +7,21 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.projects.project_references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference, handles
 from kiln_mcp.projects.records.record_kinds import (
     RecordKind,
     RecordReference,
     find_record,
     type_name_of,
 )
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
+from kiln_mcp.workbench.excerpt_texts import Longest, text_limit
 from kiln_mcp.workbench.workspace import Workspace
+from storage import Record
 from storage.files import read_plain
 from storage.format import layout
+from storage.records.handles import handle_with_id
 from storage.records.names import display_label
 from storage.text.excerpts import counted_excerpt
 from storage.text.kind_words import kind_word
@@ -31,6 +34,7 @@ class RecordSummary(Result):
     """A record in one line."""
 
     id: str
+    handle: str = Field(description="What names it in calls, such as `spec/refunds`.")
     label: str = Field(description="Its name, or how it begins.")
     folder: str = Field(description="Where it lies in the project.")
     created_at: str
@@ -72,20 +76,27 @@ async def find_records(
     """
     store = await workspace.open_project(project)
     model = layout.kind_named(type_name_of(kind))
-    page = await store.page_of(model, text=text, limit=limit, cursor=cursor)
-    return RecordPage(
-        total=page.total,
-        records=[
-            RecordSummary(
-                id=record.id,
-                label=display_label(dict(record)),
-                folder=str(PurePosixPath(record.saved.path).parent),
-                created_at=record.created_at.isoformat(),
-                created_by=record.created_by,
-            )
-            for record in page.records
-        ],
-        next_cursor=page.next_cursor,
+    names = await handles(store, model) if "name" in model.model_fields else {}
+
+    async def find_page(size: int) -> RecordPage:
+        page = await store.page_of(model, text=text, limit=size, cursor=cursor)
+        return RecordPage(
+            total=page.total,
+            records=[_summary(record, names.get(record.id)) for record in page.records],
+            next_cursor=page.next_cursor,
+        )
+
+    return await fitting_page(workspace.answer_tokens, limit, "records", find_page)
+
+
+def _summary(record: Record, handle: str | None) -> RecordSummary:
+    return RecordSummary(
+        id=record.id,
+        handle=handle or handle_with_id(record.type_name(), record.id),
+        label=display_label(dict(record)),
+        folder=str(PurePosixPath(record.saved.path).parent),
+        created_at=record.created_at.isoformat(),
+        created_by=record.created_by,
     )
 
 
@@ -99,7 +110,7 @@ async def read_record(
     project: ProjectReference,
     kind: RecordKind,
     record: RecordReference,
-    longest: Longest = LONGEST_TEXT,
+    longest: Longest = None,
 ) -> RecordDetails:
     """Read one record of any kind as its file has it, fields that are not known here included.
 
@@ -109,10 +120,11 @@ async def read_record(
     target = await find_record(store, kind, record)
     file = store.folder / target.saved.path
     content = await anyio.to_thread.run_sync(read_plain, file)
+    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
         file=target.saved.path,
-        record={key: _shortened_value(key, value, longest) for key, value in document.items()},
+        record={key: _shortened_value(key, value, text_size) for key, value in document.items()},
         below={kind_word(kind): n for kind, n in (await store.counts(target)).items()},
     )
 

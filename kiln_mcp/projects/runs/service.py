@@ -19,12 +19,13 @@ from kiln_mcp.datasets.rating_criteria import (
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
+    task_above,
     task_of,
-    task_of_run,
 )
 from kiln_mcp.projects.runs.conversation import conversation_lines
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import Effect, Result, capability
-from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest
+from kiln_mcp.workbench.excerpt_texts import Longest, text_limit
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DataSource,
@@ -157,13 +158,17 @@ async def find_runs(
         most_rating=most_stars,
         source=source,
     )
-    page = await store.page_of_runs(task_record, query, order=order, limit=limit, cursor=cursor)
-    return RunPage(
-        total=page.total,
-        total_is_exact=page.total_is_exact,
-        runs=[_summary(run) for run in page.records],
-        next_cursor=page.next_cursor,
-    )
+
+    async def find_page(size: int) -> RunPage:
+        page = await store.page_of_runs(task_record, query, order=order, limit=size, cursor=cursor)
+        return RunPage(
+            total=page.total,
+            total_is_exact=page.total_is_exact,
+            runs=[_summary(run) for run in page.records],
+            next_cursor=page.next_cursor,
+        )
+
+    return await fitting_page(workspace.answer_tokens, limit, "runs", find_page)
 
 
 @capability(
@@ -175,36 +180,37 @@ async def read_run(
     workspace: Workspace,
     project: ProjectReference,
     run: RunId,
-    longest: Longest = LONGEST_TEXT,
+    longest: Longest = None,
 ) -> RunDetails:
     """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
+    record = await store.find(TaskRun, run)
     repair = record.repaired_output
+    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
 
     def short(text: str | None) -> str | None:
-        return None if text is None else counted_excerpt(text, longest)
+        return None if text is None else counted_excerpt(text, text_size)
 
     source = record.output.source.properties if record.output.source else {}
     model = source.get("model_name")
     return RunDetails(
         id=record.id,
-        input=counted_excerpt(record.input, longest),
-        output=counted_excerpt(record.output.output, longest),
+        input=counted_excerpt(record.input, text_size),
+        output=counted_excerpt(record.output.output, text_size),
         repaired_output=short(repair.output if repair else None),
         repair_instructions=short(record.repair_instructions),
         reasoning=short(record.reasoning),
         tags=list(record.tags),
         rating=overall_rating(record),
-        score_ratings=ratings_by_name(record, await task_of_run(store, record)),
+        score_ratings=ratings_by_name(record, await task_above(store, record)),
         created_at=record.created_at.isoformat(),
         created_by=record.created_by,
         model=str(model) if model is not None else None,
         cost_usd=record.usage.cost if record.usage else None,
         input_tokens=record.usage.input_tokens if record.usage else None,
         output_tokens=record.usage.output_tokens if record.usage else None,
-        messages=conversation_lines(record.trace, longest),
-        output_source={key: _short_value(value, longest) for key, value in source.items()},
+        messages=conversation_lines(record.trace, text_size),
+        output_source={key: _short_value(value, text_size) for key, value in source.items()},
     )
 
 
@@ -237,8 +243,8 @@ async def rate_run(
     if stars is None and not scores:
         raise InvalidValue("Nothing was rated. Give `stars`, `scores` or both.")
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
-    task = await task_of_run(store, record)
+    record = await store.find(TaskRun, run)
+    task = await task_above(store, record)
     criteria_by_name = criteria(task, await store.children(task, Eval))
     ratings = [] if stars is None else [(STARS, float(stars) or None)]
     for name, answer in (scores or {}).items():
@@ -311,7 +317,7 @@ async def repair_run(
 ) -> RunDetails:
     """Give a run the output that it should have had; the first output stays beside it."""
     store = await workspace.open_project(project)
-    record = await store.get(TaskRun, run)
+    record = await store.find(TaskRun, run)
     source = DataSource(type="human", properties={"created_by": workspace.author})
     repair = TaskOutput(output=output, source=source)
     await store.save(record.replace(repair_instructions=instructions, repaired_output=repair))

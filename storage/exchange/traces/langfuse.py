@@ -5,6 +5,7 @@ from typing import Final
 
 from storage.exchange.columns import Row
 from storage.exchange.examples import fields_of, is_empty, json_value, list_of, object_of
+from storage.exchange.traces.langfuse_scores import column_scores
 from storage.exchange.traces.messages import chat_messages, messages_or_text
 from storage.exchange.traces.spans import (
     Feedback,
@@ -59,7 +60,7 @@ class Langfuse:
         elif _is_observation(fields):
             yield from _observation(fields)
         elif _is_trace(fields):
-            yield from _trace(fields)
+            yield from _trace(fields, row)
         else:
             yield from self._lists(fields)
 
@@ -91,7 +92,7 @@ def _is_trace(fields: Mapping[str, object]) -> bool:
     return is_named and bool(_TRACE_FIELDS & fields.keys()) and "traceid" not in fields
 
 
-def _trace(fields: Mapping[str, object]) -> Iterator[Span | str]:
+def _trace(fields: Mapping[str, object], row: Row) -> Iterator[Span | str]:
     trace = text_or_none(fields.get("id"))
     if trace is None:
         yield "the trace has no id"
@@ -106,7 +107,8 @@ def _trace(fields: Mapping[str, object]) -> Iterator[Span | str]:
     span.tags = trace_tags(fields.get("tags"))
     span.cost = number_of(fields.get("totalcost")) or None
     span.error = _error(fields)
-    span.feedback = list(_scores_within(fields.get("scores")))
+    has_list = "scores" in fields
+    span.feedback = list(_scores_within(fields["scores"]) if has_list else column_scores(row))
     yield span
     for entry in list_of(fields.get("observations")) or []:
         data = object_of(entry)

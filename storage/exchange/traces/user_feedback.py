@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
+from storage.exchange.traces.langfuse_scores import UNKNOWN
 from storage.exchange.traces.spans import Feedback
 
 _MOST_ENTRIES: Final = 20
 _LONGEST: Final = 2_000
 _FEW_STARS, _MOST_STARS = 1, 5
 _USER_NAMES: Final = re.compile(r"thumb|feedback|like|user|rating|helpful|satisf|vote", re.I)
+_NO_USERS: Final = frozenset({"evaluator", UNKNOWN})
 _UP: Final = frozenset({"up", "thumbs_up", "thumb_up", "positive", "like", "liked", "good", "yes"})
 _DOWN: Final = frozenset(
     {"down", "thumbs_down", "thumb_down", "negative", "dislike", "disliked", "bad", "no"}
@@ -33,7 +35,7 @@ def thumb_tags(feedback: Sequence[Feedback]) -> list[str]:
     thumbs = {
         _thumb(entry.value)
         for entry in feedback
-        if entry.author != "evaluator" and _USER_NAMES.search(entry.name)
+        if entry.author not in _NO_USERS and _USER_NAMES.search(entry.name)
     }
     return [*([THUMB_UP] if 1 in thumbs else []), *([THUMB_DOWN] if 0 in thumbs else [])]
 

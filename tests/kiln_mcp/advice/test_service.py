@@ -123,10 +123,10 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
     assert "next_items_to_label" in str(described["next"])
 
 
-async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_ids(
+async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_handles(
     workspace: Workspace,
 ) -> None:
-    with pytest.raises(Refusal, match="There is a task 'Answer' already, with the id"):
+    with pytest.raises(Refusal, match="There is a task 'Answer' already: task/answer"):
         await _call(workspace, "create_task", project="P", name="ANSWER", instruction="Other.")
     store = await workspace.open_project("P")
     (first,) = await store.children(store.project, Task)
@@ -135,9 +135,11 @@ async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apa
     await _call(workspace, "create_task", project="P", name="Other", instruction="Do that.")
     with pytest.raises(Refusal) as caught:
         await _call(workspace, "find_runs", project="P")
-    for said in (f"Answer (id {first.id})", f"Answer (id {second.id})", ", Other", "name or id"):
-        assert said in str(caught.value)
-    assert (await _call(workspace, "find_runs", project="P", task=second.id))["total"] == 0
+    handles = [f"task/answer-{task.id[-4:]}" for task in (first, second)]
+    for text in (*(f"Answer ({handle})" for handle in handles), ", Other", "name or id"):
+        assert text in str(caught.value)
+    for reference in (second.id, handles[1]):
+        assert (await _call(workspace, "find_runs", project="P", task=reference))["total"] == 0
 
 
 async def test_a_task_without_an_instruction_or_name_is_refused_in_a_sentence(

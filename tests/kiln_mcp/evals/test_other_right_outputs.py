@@ -7,13 +7,16 @@ from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
-from bench import Bench, BenchSetup, open_bench
+from bench import Agrees, Bench, BenchSetup, open_bench
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evals.arguments import ItemsToShow
 from kiln_mcp.evals.service import describe_eval
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.synthesis.service import add_data
-from storage import Task
+from storage import Task, TaskRun
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "integer"}}}
 RIGHT = ["Rome", "Roma"]
@@ -37,8 +40,9 @@ async def _bench(
     """Open a bench with one item that has several right outputs, from a file of evals."""
     text = json.dumps(schema) if schema else None
     task = Task(name="Read", instruction="Read it.", output_json_schema=text)
-    setup = BenchSetup(task, answer if callable(answer) else lambda _: answer)
+    setup = BenchSetup(task, answer if callable(answer) else lambda _: answer, Agrees())
     file = tmp_path / "evals.jsonl"
+    await anyio.Path(tmp_path).mkdir(exist_ok=True)
     row = {"input": [{"role": "user", "content": "Italy?"}], "ideal": right}
     await anyio.Path(file).write_text(json.dumps(row), encoding="utf-8")
     async with open_bench(tmp_path, setup) as bench:
@@ -107,3 +111,21 @@ async def test_a_judge_and_a_person_see_all_right_outputs(tmp_path: Path) -> Non
         )
         (item,) = report.items
         assert (item.expected, item.also_right) == ("Rome", ["Roma"])
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+async def test_an_export_holds_all_right_outputs_and_the_topic(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"runs.{ending}"
+    async with _bench(tmp_path / "first", "Roma", RIGHT) as bench:
+        (run,) = await bench.store.children(bench.task, TaskRun)
+        assert run.input_source is not None
+        source = run.input_source.replace(properties={"file_name": "f", "topic_path": "places"})
+        await bench.store.save(run.replace(input_source=source))
+        call: dict[str, JsonValue] = {"project": bench.folder, "file": str(file)}
+        await installed_catalogue().perform(bench.workspace, "export_runs", call)
+    task = Task(name="Read", instruction="Read it.")
+    async with open_bench(tmp_path / "second", BenchSetup(task, lambda _: "Roma")) as bench:
+        added = await add_data(bench.workspace, bench.folder, file=str(file))
+        (run,) = await bench.store.children(bench.task, TaskRun)
+        assert (added.new_items, run.output.output) == (1, "Rome")
+        assert (run.other_right_outputs, topic_of(run)) == (("Roma",), "places")

@@ -131,7 +131,9 @@ async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
     bench: Bench,
 ) -> None:
     await add_items(bench, range(2))
-    await bench.evaluator(type="llm_judge", steps=["Is it doubled?"], model="host")
+    judge_id = (
+        await bench.evaluator(type="llm_judge", steps=["Is it doubled?"], model="host")
+    ).evaluator_id
     await bench.config("only", "double it")
     orders = bench.workspace.engine.orders
 
@@ -139,7 +141,8 @@ async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
         while True:
             for batch in await orders.take(1000):
                 for order_id, _ in batch.items:
-                    await orders.answer(order_id, '{"reasoning": "It is.", "right": "pass"}')
+                    verdict = '{"reasoning": "It is.", "right": "pass"}'
+                    await orders.answer(order_id, verdict, "planner 2.1")
             await anyio.sleep(0.01)
 
     reports: list[EvalRunReport] = []
@@ -149,7 +152,11 @@ async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
             reports.append(await bench.run())
             group.cancel_scope.cancel()
     assert reports[0].newly_scored == 2
-    assert any("not blind" in warning for warning in reports[0].warnings)
+    warning = "the connected assistant (planner 2.1), which is not blind"
+    assert any(warning in text for text in reports[0].warnings)
+    evaluator = await bench.store.find(EvalConfig, judge_id)
+    verdicts = await bench.store.children(evaluator, EvalRun)
+    assert [verdict.judge_client for verdict in verdicts] == ["planner 2.1"] * 2
 
 
 async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) -> None:

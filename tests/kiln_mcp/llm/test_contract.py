@@ -163,7 +163,7 @@ async def test_json_is_asked_by_schema_and_corrected(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.text = '{"age": 5}'
-    loopback.replies.append(loopback.reply(content='{"age": "five"}'))
+    loopback.replies.append(loopback.reply(content='{"age": "old"}'))
     answer = await ask(open_engine(loopback), schema=AGE)
     assert answer.value == {"age": 5}
     first, second = loopback.bodies

@@ -69,14 +69,14 @@ async def test_of_equal_requests_at_the_same_time_one_is_sent() -> None:
 
 
 async def test_an_answer_that_does_not_fit_is_sent_back_with_the_reason() -> None:
-    model = ScriptedModel(["I am five", '{"age": "five"}', '```json\n{"age": 5}\n```'])
+    model = ScriptedModel(["I am five", '{"age": "old"}', '```json\n{"age": 5}\n```'])
     async with engine_with(model) as engine:
         answer = await engine.complete(question(schema=AGE), asker="test")
         again = await engine.complete(question(schema=AGE), asker="test")
     assert answer.value == again.value == {"age": 5}
     assert answer.usage.calls == 3
     assert "no JSON" in model.requests[1].messages[-1].content
-    assert "'five' is not of type 'integer' (at ['age'])" in model.requests[2].messages[-1].content
+    assert "'old' is not of type 'integer' (at ['age'])" in model.requests[2].messages[-1].content
 
 
 async def test_after_two_corrections_the_last_problem_is_reported() -> None:

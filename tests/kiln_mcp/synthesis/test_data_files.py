@@ -1,5 +1,6 @@
 """Files of many kinds, at the door that people use: each gives its two items."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -42,6 +43,62 @@ async def test_a_file_of_any_kind_gives_its_items(
     assert (report["new_items"], report["bad_row_count"], report["already_there"]) == (2, 0, 0)
     again = await add(workspace, tmp_path, file_name, FILES[name]())
     assert (again["new_items"], again["already_there"]) == (0, 2)
+
+
+async def test_results_of_promptfoo_are_what_a_model_said_with_its_grade(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    broken = {"vars": {"q": "x"}, "provider": "openai:gpt-4o", "error": "429 Too Many Requests"}
+    content = FILES["promptfoo results.jsonl"]() + json.dumps(broken).encode()
+    report = await add(workspace, tmp_path, "out.jsonl", content)
+    assert report["shape"] == "promptfoo results"
+    assert "3: the provider gave no answer: 429 Too Many Requests" in str(report["bad_rows"])
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    (run, _) = sorted(await store.children(task, TaskRun), key=lambda run: run.input, reverse=True)
+    assert run.usage is not None
+    assert (run.usage.total_tokens, run.usage.total_llm_latency_ms) == (12, 250)
+    assert run.output.source is not None
+    properties = run.output.source.properties
+    assert (properties["model_name"], properties["model_provider"]) == ("gpt-4o", "openai")
+    assert (properties["promptfoo_pass"], properties["promptfoo_reason"]) == ("true", "as asked")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a: &a [*a]\n", "nested too deep"),
+        (b"a: [1\n", "no YAML that can be read"),
+        (b"!!python/object/apply:os.system ['id']\n", "no YAML that can be read"),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(
+                b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 10))
+                for n in range(8)
+            ),
+            "its aliases stand for more than",
+        ),
+    ],
+)
+async def test_yaml_that_runs_code_or_never_ends_is_refused(
+    content: bytes, reason: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(WorkbenchError, match=reason):
+        await add(workspace, tmp_path, "tests.yaml", content)
+
+
+async def test_a_merged_cell_counts_for_all_its_rows_and_no_others(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [("input", "output", "tags"), ("a", "1", "x"), ("b", "2", None), ("c", "3", None),
+            ("d", "4", "y"), ("e", "5", None)]  # fmt: skip
+    content = workbook(rows, merged=("C2:C3", "C5:C6"))()
+    await add(workspace, tmp_path, "book.xlsx", content)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    runs = await store.children(task, TaskRun)
+    tags = {run.input: run.tags for run in runs}
+    assert tags == {"a": ("x",), "b": ("x",), "c": (), "d": ("y",), "e": ("y",)}
 
 
 async def test_a_squad_document_gives_a_question_with_its_context(

@@ -19,7 +19,7 @@ from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Task, TaskRun
+from storage import Task, TaskOutputRating, TaskRun
 from storage.errors import Refusal
 
 Answer = dict[str, JsonValue]
@@ -92,6 +92,38 @@ async def test_the_same_export_and_one_that_overlaps_add_nothing_twice(
     assert len(await _runs(workspace)) == 2
 
 
+async def test_a_fuller_export_of_a_trace_completes_its_run_and_keeps_what_people_did(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    spans = exports.agent_spans()
+    first_call = min(
+        (span for span in spans if "gen_ai.output.messages" in json.dumps(span)),
+        key=lambda span: int(str(span["startTimeUnixNano"])),
+    )
+    part = _write(tmp_path / "part.jsonl", [exports.otlp(first_call)])
+    whole = _write(tmp_path / "whole.jsonl", [exports.otlp(*spans)])
+    assert (await _add(workspace, part))["new_items"] == 1
+    store = await workspace.open_project("P")
+    (run,) = await _runs(workspace)
+    rating = TaskOutputRating(type="five_star", value=4)
+    mine = run.replace(output=run.output.replace(rating=rating), tags=(*run.tags, "golden"))
+    await store.save(mine)
+    answer = await _add(workspace, whole)
+    assert (answer["new_items"], answer["already_there"], answer["updated"]) == (0, 0, 1)
+    (fuller,) = await _runs(workspace)
+    assert (fuller.id, fuller.output.output) == (run.id, "It rains.")
+    assert fuller.trace is not None
+    assert [message.role for message in fuller.trace] == ["user", "assistant", "tool", "assistant"]
+    assert fuller.output.rating is not None
+    assert fuller.output.rating.value == 4
+    assert "golden" in fuller.tags
+    for again in (part, whole):
+        answer = await _add(workspace, again)
+        assert (answer["new_items"], answer["already_there"]) == (0, 1)
+    (last,) = await _runs(workspace)
+    assert last.output.output == "It rains."
+
+
 async def test_bad_spans_are_named_and_the_preview_saves_nothing(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -137,6 +169,29 @@ async def test_langfuses_table_of_traces_is_read_as_csv(
     assert (run.input, run.output.output) == ("Why?", "Because.")
     assert run.usage is not None
     assert run.usage.cost == 0.2
+
+
+async def test_the_columns_of_scores_in_langfuses_table_are_kept_and_can_be_the_rating(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = tmp_path / "traces.csv"
+    file.write_text(
+        "id,timestamp,userId,input,output,inputTokens,user-thumbs,helpfulness,tone\n"
+        't1,2026-05-01T10:00:00Z,u,Why?,Because.,12,"[1]",0.7,"[""dry"",""short""]"\n'
+        "t2,2026-05-01T10:01:00Z,u,Who?,Nobody.,12,[0],0,\n",
+        encoding="utf-8",
+    )
+    await _add(workspace, str(file), mapping={"rating": "user-thumbs"})
+    first, second = sorted(await _runs(workspace), key=lambda run: run.input, reverse=True)
+    assert first.output.source is not None
+    feedback = json.loads(str(first.output.source.properties["feedback"]))
+    assert [(entry["name"], entry["value"]) for entry in feedback] == [
+        ("user-thumbs", 1.0), ("helpfulness", 0.7), ("tone", "dry"), ("tone", "short"),
+    ]  # fmt: skip
+    ratings = [run.output.rating for run in (first, second)]
+    assert [rating.value if rating else None for rating in ratings] == [1, 0]
+    assert first.tags == ("production", "user_thumb_up")
+    assert second.tags == ("production", "user_thumb_down")
 
 
 async def test_what_users_said_is_theirs_until_somebody_maps_it(

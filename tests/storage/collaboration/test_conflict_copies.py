@@ -28,6 +28,12 @@ NAMES = (
     "{} - Kopie",
     "Kopie von {}",
     "Copy of {}",
+    "{} - \u30b3\u30d4\u30fc",
+    "{}\u7684\u526f\u672c",
+    "\u041a\u043e\u043f\u0438\u044f {}",
+    "Kopie van {}",
+    "{} - m\u00e1solat (2)",
+    "{}-Ana's MacBook Pro",
 )
 
 
@@ -160,15 +166,18 @@ async def test_a_copied_task_brings_what_only_it_has_and_the_record_keeps_the_re
     assert await ana.copies() == []
 
 
-async def test_a_copied_folder_of_runs_is_named_not_sent_and_taken_in(ana: ProjectStore) -> None:
+@pytest.mark.parametrize("name", ["runs 2", "runs_conflict-20261120-101112", "Kopia runs"])
+async def test_a_copied_folder_of_runs_is_named_not_sent_and_taken_in(
+    ana: ProjectStore, name: str
+) -> None:
     task, run = await one_run(ana)
     runs = ana.side_folder(run).parent
-    copy_folder = Path(shutil.copytree(runs, runs.with_name("runs 2")))
+    copy_folder = Path(shutil.copytree(runs, runs.with_name(name)))
     shutil.copytree(copy_folder / run.id, copy_folder / "111111111111")
     file = copy_folder / "111111111111" / "task_run.kiln"
     copy_file(file, "{}", id="111111111111", input="only there")
     (copy,) = await ana.copies()
-    assert copy.path.endswith("/runs 2")
+    assert copy.path.endswith(f"/{name}")
     assert (await Sharing(ana).sync()).outgoing == ""
     await settle(ana, settlement(ana.folder, copy, CopyChoice.MERGE))
     assert {one.input for one in await ana.children(task, TaskRun)} == {"hi", "only there"}

@@ -23,6 +23,7 @@ from storage import (
 from storage.collaboration.sync import UNSYNCED, Sharing
 from storage.errors import RecordNotFound, Refusal
 from storage.format.layout import kind_named, place_named
+from storage.git.git import Git
 
 
 class EveryKind(Protocol):
@@ -231,6 +232,14 @@ async def test_a_deleted_record_is_found_by_its_name_and_a_made_up_change_is_ref
         with pytest.raises(RecordNotFound):
             await Sharing(store).undo(change)
     assert await Sharing(store).unsaved_changes() == ""
+
+
+async def test_a_subject_with_a_separator_of_lines_is_one_change(store: ProjectStore) -> None:
+    await store.save((await _task(store)).replace(instruction="Two."))
+    git = Git(store.folder)
+    git.run("commit", "--all", "--no-verify", "-m", "One\u2028two\x85three")
+    (latest, *_) = await Sharing(store).history()
+    assert latest.summary == "One\u2028two\x85three"
 
 
 async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(

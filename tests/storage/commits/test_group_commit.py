@@ -14,6 +14,7 @@ from storage.commits.locks import ProjectLock
 from storage.commits.steps import ChangeRequest
 from storage.errors import ProjectBusy, StaleRevision, UnsafePath
 from storage.index.queries import RunQuery
+from storage.index.scan import WrittenFile
 
 
 def run(text: str) -> TaskRun:
@@ -75,8 +76,8 @@ def test_changes_of_one_group_that_share_a_file_come_one_after_the_other(tmp_pat
     again = ChangeRequest([FileEdit("project.kiln", b"2", None)])
     bad = ChangeRequest([FileEdit("../outside", b"3", None)])
     other = ChangeRequest([FileEdit("tasks/1 - t/task.kiln", b"4", None)])
-    errors = log.commit_all([first, again, bad, other])
-    assert [type(error) for error in errors] == [
+    outcomes = log.commit_all([first, again, bad, other])
+    assert [type(outcome.error) for outcome in outcomes] == [
         type(None),
         StaleRevision,
         UnsafePath,
@@ -101,7 +102,7 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
     folder.mkdir()
     was_busy = anyio.Event()
 
-    async def listener(written: Sequence[FileEdit]) -> None:
+    async def listener(written: Sequence[WrittenFile]) -> None:
         if not written:
             was_busy.set()
 

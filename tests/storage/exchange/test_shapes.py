@@ -28,6 +28,8 @@ ROWS: list[tuple[str, Row]] = [
     ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
     ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
     ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
+    ("usual columns", {"prompt": [SYSTEM, ASK], "completion": [ANSWER]}),
+    ("usual columns", {"prompt": "Where is Oslo?", "completion": [ANSWER]}),
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.failures import run_guarded
+from kiln_mcp.doors.cli.options import option_of
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.settings import Settings
 
@@ -110,6 +111,23 @@ def test_a_misspelt_capability_is_answered_with_its_name(tmp_path: Path) -> None
 
 def test_a_command_may_be_written_as_the_tool_is_named(tmp_path: Path) -> None:
     assert run(tmp_path / "home", "describe_project", "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (("--tags", "a", "--tags", "b"), ["a", "b"]),
+        (("--tags", '["a", "b"]'), ["a", "b"]),
+        (("--tags", "[]"), []),
+        (("--tags", "[a]"), ["[a]"]),
+        (("--tags", "[1]"), ["[1]"]),
+    ],
+)
+def test_a_list_of_texts_may_be_given_as_json(arguments: tuple[str, ...], texts: list[str]) -> None:
+    schema: dict[str, JsonValue] = {"type": "array", "items": {"type": "string"}}
+    command = click.Command("x", params=[option_of("tags", schema, required=False)])
+    context = command.make_context("x", [*arguments])
+    assert list(context.params["tags"]) == texts
 
 
 async def test_who_waits_for_the_host_is_told_so_and_where_to_answer(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ FILES = [
 ]
 
 
+def test_a_text_with_a_separator_of_lines_is_written_as_it_is() -> None:
+    entry: JsonValue = {"command": "a\u2028b", "args": ["c\x85d"]}
+    assert value_at(with_value("{}", PATH, entry), PATH) == entry
+
+
 @pytest.mark.parametrize("text", FILES)
 def test_an_entry_is_added_and_all_else_stays(text: str) -> None:
     edited = with_value(text, PATH, ENTRY)

@@ -29,6 +29,9 @@ SENTENCES = {
         "Input validation error: `max_new_tokens` must be <= 900. Given: 1024",
         "max_completion_tokens is too large: 1024. This model supports at most 900 tokens",
         "The value of max_tokens is out of range: 1024 > 900",
+        "Value for max_tokens must be between 1 and 900",
+        "Unable to submit request because it has a maxOutputTokens value of 1024 but the supported "
+        "range is from 1 (inclusive) to 901 (exclusive). Update the value and try again.",
     ],
     "most_tokens=450": [
         "This model's maximum context length is 900 tokens. However, you requested 1048 tokens (24 "
@@ -75,6 +78,8 @@ SENTENCES = {
         "messages.0.role: Input should be 'user' or 'assistant'",
         "Only user, assistant and tool roles are supported, got system.",
         "Please use a valid role: user, model.",
+        "A conversation must start with a user message. Try again with one that does.",
+        "First message must be from user",
     ],
     "turns=alternate": [
         "messages: roles must alternate, but found multiple user roles in a row",
@@ -91,6 +96,9 @@ SENTENCES = {
     "streaming_usage=no": ["Unrecognized request argument supplied: stream_options"],
     "streaming=only": [
         "This model only support stream mode, please enable the stream parameter to access it.",
+        "Requests with max_tokens > 4096 must have stream=true",
+        "parameter.enable_thinking must be set to false for non-streaming calls",
+        "Streaming is strongly required for operations that may take longer than 10 minutes.",
     ],
 }
 CASES = [(lesson, sentence) for lesson, group in SENTENCES.items() for sentence in group]

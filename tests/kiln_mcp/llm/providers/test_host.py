@@ -42,7 +42,7 @@ async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason
                 await anyio.wait_all_tasks_blocked()
                 order = await first_order(engine.orders)
                 assert (order.frame, order.schema) == (REQUEST.messages, AGE)
-                problem = await engine.orders.answer(id_of(order), '{"age": "five"}')
+                problem = await engine.orders.answer(id_of(order), '{"age": "old"}')
                 assert problem is not None
                 assert "not of type 'integer'" in problem
                 assert await engine.orders.answer(id_of(order), '{"age": 5}') is None
@@ -66,7 +66,7 @@ async def test_an_item_fails_after_three_answers_that_cannot_be_used() -> None:
             group.start_soon(ask)
             for _ in range(3):
                 order = await first_order(orders)
-                problem = await orders.answer(id_of(order), "five")
+                problem = await orders.answer(id_of(order), "old")
                 assert problem is not None
     assert [failure.state for failure in failures] == ["unreadable"]
     assert await orders.open_count() == 0
