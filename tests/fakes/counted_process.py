@@ -25,5 +25,5 @@ def python_command(code: str) -> list[str]:
     report = Path(folder) / f"coverage-gw-{name}.json"
     counted = ["--branch", "--json", "--source", str(_ROOT / "agent"), "--out", str(report)]
     # Whoever knows the folder takes its reports at the end, and the folder away.
-    program = ["env", "-u", _FOLDER, sys.executable]
+    program = ["env", "-u", _FOLDER, sys.executable, "-W", "ignore:Unable to activate pytest"]
     return [*program, "-m", "slipcover", *counted, str(script)]
