@@ -24,6 +24,6 @@ def python_command(code: str) -> list[str]:
     script.write_text(code, encoding="utf-8")
     report = Path(folder) / f"coverage-gw-{name}.json"
     counted = ["--branch", "--json", "--source", str(_ROOT / "agent"), "--out", str(report)]
-    # Whoever knows the folder takes its reports at the end, and the folder away.
+    # A process that knows the folder merges its reports at the end and removes it.
     program = ["env", "-u", _FOLDER, sys.executable, "-W", "ignore:Unable to activate pytest"]
     return [*program, "-m", "slipcover", *counted, str(script)]

@@ -58,7 +58,8 @@ def home(tmp_path: Path) -> Generator[Path]:
 
 
 def state_of(result: types.CallToolResult) -> str:
-    return str((result.structured_content or {})["state"])
+    content: Mapping[str, Any] = result.structured_content or {}
+    return str(content["state"])
 
 
 async def long_call(client: Client, folder: Path) -> dict[str, Any]:
