@@ -10,7 +10,7 @@ folder of kiln_mcp, or a package; a new room starts with the floor of the whole.
 import json
 import sys
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 FLOORS = Path(__file__).with_name("coverage_floors.toml")
@@ -28,18 +28,26 @@ def room_of(path: str) -> str:
 
 
 def percents(report: Path) -> dict[str, float]:
-    """Return the coverage of every room and of the whole."""
-    covered: Counter[str] = Counter()
-    there: Counter[str] = Counter()
+    """Return the coverage of every room and of the whole.
+
+    A file has several entries if processes in other folders ran it: it is covered where one did.
+    """
     root = Path.cwd()
+    covered: defaultdict[str, set[str]] = defaultdict(set)
+    there: defaultdict[str, set[str]] = defaultdict(set)
     for name, file in json.loads(report.read_text(encoding="utf-8"))["files"].items():
-        summary = file["summary"]
         path = Path(name)
-        inside = path.relative_to(root) if path.is_absolute() else path
-        for room in (room_of(str(inside)), WHOLE):
-            covered[room] += summary["covered_lines"] + summary["covered_branches"]
-            there[room] += summary["num_statements"] + summary["num_branches"]
-    return {room: 100 * covered[room] / count for room, count in there.items() if count}
+        inside = str(path.relative_to(root) if path.is_absolute() else path)
+        for what in ("lines", "branches"):
+            covered[inside] |= {f"{what} {place}" for place in file[f"executed_{what}"]}
+            there[inside] |= {f"{what} {place}" for place in file[f"missing_{what}"]}
+    in_rooms: Counter[str] = Counter()
+    covered_in_rooms: Counter[str] = Counter()
+    for name, places in covered.items():
+        for room in (room_of(name), WHOLE):
+            covered_in_rooms[room] += len(places)
+            in_rooms[room] += len(places | there[name])
+    return {room: 100 * covered_in_rooms[room] / count for room, count in in_rooms.items() if count}
 
 
 def main() -> int:

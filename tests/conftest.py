@@ -130,7 +130,7 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "clients": (
         _client_libraries_are_there,
         "the clients' libraries are missing: set CLIENTS_PYTHON to the python of a venv with "
-        "openai-agents and google-genai",
+        "fastmcp, google-genai, openai-agents and pydantic-ai",
     ),
     "wheel": (
         _wheel_is_there,

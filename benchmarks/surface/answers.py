@@ -28,9 +28,9 @@ from kiln_mcp.catalogue import installed_catalogue  # noqa: E402
 from kiln_mcp.operations.job_control.capability_calls import call_capability  # noqa: E402
 from kiln_mcp.settings import Settings  # noqa: E402
 from kiln_mcp.workbench.answer_size import MOST_TOKENS, answer_tokens  # noqa: E402
+from kiln_mcp.workbench.answer_text import render  # noqa: E402
 from kiln_mcp.workbench.capability import AnyCapability, Effect  # noqa: E402
 from kiln_mcp.workbench.lifecycle import open_workspace  # noqa: E402
-from kiln_mcp.workbench.plain_text import render  # noqa: E402
 from kiln_mcp.workbench.workspace import Workspace  # noqa: E402
 from large_project import Size, build, reading_calls  # noqa: E402
 from storage import Task, TaskRun  # noqa: E402

@@ -39,6 +39,7 @@ from kiln_mcp.doors.guard import LOCAL_NAMES, Activity, Entrance, Guard
 from kiln_mcp.doors.preload import Preload
 from kiln_mcp.doors.server import ServerExtension, build_server
 from kiln_mcp.errors import AlreadyServing
+from kiln_mcp.garbage import collect_rarely
 from kiln_mcp.home import prepare_home, write_private
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
@@ -93,6 +94,7 @@ async def serve(
         AlreadyServing: Another daemon serves this home.
         Refusal: The port is in use, or the file holds no token.
     """
+    collect_rarely()
     home = settings.home
     await anyio.to_thread.run_sync(prepare_home, home)
     lock = FileLock(home / "daemon.lock")

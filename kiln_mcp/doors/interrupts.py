@@ -3,7 +3,7 @@
 Python drops a `KeyboardInterrupt` in some callbacks, such as those of an import's lock. asyncio
 cancels the main task once, and a task group that ends just then takes that for its own. So a press
 before the work ends the process at once. A press during the work cancels scopes, which cancel at
-every wait until the work has ended.
+every wait until the work has ended. Without asyncio, it ends a wait for work in a thread.
 """
 
 import os
@@ -12,19 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
 
     from anyio import CancelScope
 
+T = TypeVar("T")
+
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 STOPPED: Final = "Stopped. Finished work is saved; run the command again to continue."
-_STOPPED_AT_ONCE: Final = "Stopped at once. A job that has begun continues: kiln-mcp list-jobs."
+_STOPPED_AT_ONCE: Final = "Stopped at once. A job that has begun continues: kiln-mcp check-job."
 _ONE_PRESS_S: Final = 1.0
 """Signals within this time are one press: a shell and a wrapper may both send it."""
 
@@ -55,13 +59,23 @@ def raise_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Interrupts:
-    """The presses of Ctrl-C during the work of one command."""
+def _wait() -> None:
+    """Do nothing else while work lasts."""
 
-    def __init__(self) -> None:
+
+class Interrupts:
+    """The presses of Ctrl-C during the work of one command.
+
+    Args:
+        pulse_s: How often a wait for blocking work looks around.
+    """
+
+    def __init__(self, pulse_s: float = 1.0) -> None:
+        self._pulse_s = pulse_s
         self._pressed_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scopes: dict[CancelScope, float] = {}
+        self._wake_ups: SimpleQueue[None] = SimpleQueue()  # its `put` is safe in a signal handler
 
     @contextmanager
     def cancel_scopes(self) -> Generator[None]:
@@ -94,6 +108,42 @@ class Interrupts:
             finally:
                 del self._scopes[scope]
 
+    def wait_for(
+        self, work: Callable[[], T], grace_s: float = 0.0, look_around: Callable[[], None] = _wait
+    ) -> T:
+        """Do blocking work in a thread, and wait for its end.
+
+        Args:
+            work: Left to itself if a press ends the wait.
+            grace_s: How long after a press the work may still end.
+            look_around: Called now and then while it lasts.
+
+        Raises:
+            KeyboardInterrupt: A press ended the wait.
+        """
+        outcome: Future[T] = Future()
+        threading.Thread(target=self._run, args=(work, outcome), daemon=True).start()
+        until: float | None = None
+        while not outcome.done():
+            now_s = time.monotonic()
+            if self._pressed_at is not None and until is None:
+                until = now_s + grace_s
+            if until is not None and now_s >= until:
+                raise KeyboardInterrupt
+            try:
+                rest_s = self._pulse_s if until is None else until - now_s
+                self._wake_ups.get(timeout=min(self._pulse_s, rest_s))
+            except Empty:
+                look_around()
+        return outcome.result()
+
+    def _run(self, work: Callable[[], T], outcome: "Future[T]") -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+            outcome.set_exception(error)
+        self._wake_ups.put(None)
+
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
         if self._pressed_at is None:
@@ -103,6 +153,7 @@ class Interrupts:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended: so has the work
                 self._loop.call_soon_threadsafe(self._cancel)
+        self._wake_ups.put(None)
 
     def _cancel(self) -> None:
         import anyio

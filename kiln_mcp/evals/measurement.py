@@ -148,9 +148,9 @@ class VerdictRequest:
 
     def without(self, done: frozenset[VerdictKey]) -> "VerdictRequest":
         """Return this request without the verdicts that are there."""
-        item, sample = self.output_key
+        item, sample = self.item.id, self.sample
         verdicts = tuple(n for n in self.verdicts if (item, sample, n) not in done)
-        return replace(self, verdicts=verdicts)
+        return self if verdicts == self.verdicts else replace(self, verdicts=verdicts)
 
     def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
         """Return what is claimed so that nobody else makes this verdict, or its output, too."""

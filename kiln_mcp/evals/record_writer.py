@@ -15,8 +15,10 @@ import anyio
 from kiln_mcp.errors import unwrap
 from storage import EvalRun, ProjectStore, Record, TaskRun
 
-GATHERED_S: Final = 0.03
-"""Seconds that a record waits for others."""
+GATHERED_S: Final = 0.2
+"""Seconds that a record waits for others. What was paid for is in the response cache before."""
+A_GROUP: Final = 128
+"""Records that wait for no others."""
 MOST_WAITING: Final = 256
 """Records that wait to be saved, from which on the run waits too."""
 
@@ -50,7 +52,8 @@ class RecordWriter:
         self._gathered_s = gathered_s
         self._entries: list[_Entry] = []
         self._arrival = anyio.Event()
-        self._closing = anyio.Event()
+        self._fullness = anyio.Event()
+        self._is_closing = False
         self._change = anyio.Event()
         self.error: Exception | None = None
 
@@ -66,6 +69,8 @@ class RecordWriter:
         """
         self._entries.append(_Entry(record, parent, when_saved))
         self._arrival.set()
+        if len(self._entries) >= A_GROUP:
+            self._fullness.set()
 
     async def wait_for_room(self) -> None:
         """Wait until few records wait.
@@ -80,17 +85,19 @@ class RecordWriter:
 
     def close(self) -> None:
         """Save what waits, and end."""
-        self._closing.set()
+        self._is_closing = True
         self._arrival.set()
+        self._fullness.set()
 
     async def run(self) -> None:
         """Save groups until the writer is closed and nothing waits."""
         with anyio.CancelScope(shield=True):
-            while self._entries or not self._closing.is_set():
+            while self._entries or not self._is_closing:
                 await self._arrival.wait()
                 with anyio.move_on_after(self._gathered_s):
-                    await self._closing.wait()
-                self._arrival = anyio.Event()
+                    await self._fullness.wait()
+                if not self._is_closing:
+                    self._arrival, self._fullness = anyio.Event(), anyio.Event()
                 entries, self._entries = self._entries, []
                 await self._save_all(entries)
                 change, self._change = self._change, anyio.Event()

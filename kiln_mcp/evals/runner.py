@@ -7,6 +7,7 @@ by the next run. Records are read a few at a time, shortly before they are used.
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -264,7 +265,8 @@ async def _do(
     tally.note_output(case)
     for number in request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-        with anyio.CancelScope(shield=run.evaluator.model is None):
+        asks_none = run.evaluator.model is None
+        with anyio.CancelScope(shield=True) if asks_none else nullcontext():
             context = replace(run.context, verdict_number=number) if number else run.context
             value = await run.evaluator.evaluate(case, context)
             verdict = _Verdict(request, item, output, value, number)

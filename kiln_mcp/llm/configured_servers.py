@@ -1,5 +1,6 @@
 """The configured servers; their list may change while a process runs."""
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +28,7 @@ class Servers:
     ) -> None:
         self.problem: ModelError | None = None
         self._settings = settings
+        self._file = None if settings.server_file is None else str(settings.server_file)
         self._rate_limiters = rate_limiters
         self._dialects = dialects
         self._stamp: Stamp = NEVER_READ
@@ -48,11 +50,13 @@ class Servers:
         return frozenset(name for name in names if previous.get(name) != after.get(name))
 
     def _file_stamp(self) -> Stamp:
+        if self._file is None:
+            return None
         try:
-            stat = self._settings.server_file and self._settings.server_file.stat()
+            stat = os.stat(self._file)  # noqa: PTH116 - several times an item
         except OSError:
             return None
-        return (stat.st_mtime_ns, stat.st_size) if stat else None
+        return stat.st_mtime_ns, stat.st_size
 
     def _set(self, server_list: ServerList) -> None:
         self.problem = server_list.problem

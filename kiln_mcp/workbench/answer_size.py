@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.workbench.plain_text import plain, render
+from kiln_mcp.workbench.answer_text import render
+from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.token_estimate import token_estimate
 from storage.errors import NextStep
 from storage.text.excerpts import counted_excerpt, excerpts, with_remainder

@@ -12,6 +12,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from counted_process import python_command
 from kiln_mcp.doors.bridge import Daemon, Exchange
 
 CHAT = "from agent.program import main; main()"
@@ -87,7 +88,7 @@ async def chat(
 ) -> Ended:
     environment = {**os.environ, "KILN_MCP_HOME": str(home), "OPENAI_API_KEY": "not-a-real-key"}
     environment.pop("KILN_CHAT_MODEL", None)
-    command = [sys.executable, "-c", program, "--server", workbench, *arguments]
+    command = [*python_command(program), "--server", workbench, *arguments]
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     with anyio.fail_after(90):
         done = await anyio.run_process(command, input=typed.encode(), env=environment, check=False)

@@ -15,6 +15,8 @@ import pytest
 from aiohttp import web
 from anyio.abc import Process
 
+from counted_process import python_command
+
 if sys.platform == "win32":
     pytest.skip("there are no pseudo-terminals", allow_module_level=True)
 
@@ -138,7 +140,7 @@ async def test_ctrl_c_stops_what_is_being_done_and_ctrl_d_ends(tmp_path: Path) -
     terminal = Terminal(ours)
     with anyio.fail_after(110):
         async with model_that_never_ends() as url:
-            command = [sys.executable, "-c", CHAT, "--model", "m", "--api-base", url]
+            command = [*python_command(CHAT), "--model", "m", "--api-base", url]
             command += ["--server", f"{sys.executable} {server}"]
             async with await anyio.open_process(
                 command,

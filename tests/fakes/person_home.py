@@ -13,9 +13,8 @@ def environment_of(home: Path, **others: str) -> dict[str, str]:
 
 
 def stop_daemon(home: Path) -> None:
-    """Stop the daemon of this person, if one runs."""
-    if (home / "kiln" / "daemon.json").exists():
-        running = Daemon(home / "kiln")
-        running.find()
+    """Stop the daemon of this person, if one runs; none is started for this."""
+    running = Daemon(home / "kiln")
+    if running.is_running():
         with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
             exchange.send()

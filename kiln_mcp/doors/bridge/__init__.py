@@ -6,10 +6,14 @@ if none runs. If that fails, or KILN_MCP_DAEMON is "off", it serves MCP in its o
 """
 
 import sys
+from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiln_mcp.doors.bridge.discovery import Daemon, home_folder
     from kiln_mcp.doors.bridge.http_client import Exchange
     from kiln_mcp.doors.bridge.tool_calls import ToolCalls
@@ -35,6 +39,25 @@ def __getattr__(name: str) -> object:
 
 class _OwnDaemon:
     """The daemon of this person's home, as the command line uses it."""
+
+    @property
+    def home(self) -> "Path":
+        """The home."""
+        from kiln_mcp.doors.bridge.program import own_daemon
+
+        return own_daemon().home
+
+    def listing(self, tool: str) -> Mapping[str, Any] | None:
+        """Return a tool as clients see it in the list; None if an extension may change the list."""
+        return self._tools.get(tool)
+
+    @cached_property
+    def _tools(self) -> Mapping[str, Mapping[str, Any]]:
+        from kiln_mcp.doors.border.tool_choice import TOOLSETS, ToolChoice
+        from kiln_mcp.doors.bridge.first_answers import load_first_answers
+
+        answers = load_first_answers(sys.path, ToolChoice(TOOLSETS))
+        return {tool["name"]: tool for tool in (answers and answers.tools) or ()}
 
     def find(self) -> str | None:
         """Find or start it; return the reason if that fails."""

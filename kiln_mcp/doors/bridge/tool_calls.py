@@ -28,6 +28,7 @@ class ToolCalls:
         self._address = address
         self._client_headers = client_headers
         self._exchange: Exchange | None = None
+        self._is_cancelled = False
 
     def call(self, tool: str, arguments: Mapping[str, object], listener: Listener) -> Body | None:
         """Call a tool and return its structured answer; None if the daemon refused the call.
@@ -48,6 +49,7 @@ class ToolCalls:
         body = json.dumps(message).encode()
         with Exchange(self._address, "POST", "/mcp", headers, body) as exchange:
             self._exchange = exchange
+            exchange.is_cancelled = self._is_cancelled
             exchange.send()
             for line in exchange.messages():
                 reply = part_of({"reply": json.loads(line)}, "reply")
@@ -58,7 +60,8 @@ class ToolCalls:
         raise ConnectionError("the daemon broke off its reply")
 
     def cancel(self) -> None:
-        """Cancel the call that waits; safe from any thread."""
+        """Cancel the call that waits, and refuse all later ones; safe from any thread."""
+        self._is_cancelled = True
         if self._exchange is not None:
             self._exchange.cancel()
 

@@ -28,7 +28,7 @@ from kiln_mcp.approvals.policy import (
 )
 from kiln_mcp.doors.cli.terminal_output import one_line, require_terminal
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.plain_text import for_terminal
+from kiln_mcp.workbench.answer_text import for_terminal
 from storage.errors import Refusal
 
 LONGEST_SUMMARY: Final = 600

@@ -21,7 +21,7 @@ from kiln_mcp.doors.clients.registration import (
     plan_removal,
 )
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.plain_text import for_terminal
+from kiln_mcp.workbench.answer_text import for_terminal
 from storage.errors import WorkbenchError
 
 

@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from pydantic import JsonValue
 
-from kiln_mcp.workbench.capability import AnyCapability
-from storage.format.layout import PROJECT_FILE
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 PROJECT: Final = "project"
+_PROJECT_FILE: Final = "project.kiln"
+"""As `storage.format.layout` has it, which imports every kind of record."""
 
 
-def with_project(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the arguments of a command, with the current folder's project if they need one.
+def with_project(arguments: "Mapping[str, JsonValue]") -> "dict[str, JsonValue]":
+    """Return the arguments of a command that needs a project, with the current folder's one.
 
     Raises:
         click.UsageError: The current folder lies in no project.
     """
-    field = item.arguments.model_fields.get(PROJECT)
-    is_approved_call = set(arguments) == {"approval_id"}
-    if field is None or not field.is_required() or PROJECT in arguments or is_approved_call:
+    if PROJECT in arguments or set(arguments) == {"approval_id"}:
         return dict(arguments)
     folder = project_around(Path.cwd())
     if folder is None:
@@ -35,4 +34,4 @@ def with_project(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dic
 def project_around(folder: Path) -> Path | None:
     """Return the project's folder that a folder is or lies in; None if there is none."""
     places = (folder, *folder.parents)
-    return next((place for place in places if (place / PROJECT_FILE).is_file()), None)
+    return next((place for place in places if (place / _PROJECT_FILE).is_file()), None)

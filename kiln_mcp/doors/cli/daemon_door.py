@@ -1,6 +1,7 @@
 """The daemon, as the command line sees it; the bridge passes it in."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -27,12 +28,21 @@ class DaemonTools(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Cancel the call that waits."""
+        """Cancel the call that waits, and refuse all later ones."""
         ...
 
 
 class DaemonDoor(Protocol):
     """The daemon of this person's home."""
+
+    @property
+    def home(self) -> Path:
+        """The home."""
+        ...
+
+    def listing(self, tool: str) -> Mapping[str, Any] | None:
+        """Return a tool as clients see it in the list; None if this process must look it up."""
+        ...
 
     def find(self) -> str | None:
         """Find or start the daemon; return the reason if that fails."""
@@ -45,6 +55,15 @@ class DaemonDoor(Protocol):
 
 class NoDaemon:
     """Stands in where no daemon may be used."""
+
+    @property
+    def home(self) -> Path:
+        """No home: nobody looks for anything there."""
+        return Path()
+
+    def listing(self, tool: str) -> Mapping[str, Any] | None:
+        """Return that this process must look it up."""
+        return None
 
     def find(self) -> str | None:
         """Find no daemon."""

@@ -55,7 +55,7 @@ def _explain_work(error: BaseException) -> int:
         disk_sentence,
         unwrap,
     )
-    from kiln_mcp.workbench.plain_text import for_terminal
+    from kiln_mcp.workbench.answer_text import for_terminal
     from storage.errors import InvalidValue, WorkbenchError
 
     leaf = unwrap(error)

@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
-from pydantic import JsonValue
 
-from storage.errors import system_reason
-from storage.text.excerpts import excerpt
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 class Need(Enum):
@@ -22,7 +21,7 @@ class Need(Enum):
     PROJECT = " [default: the project of the current folder]"
 
 
-def option_of(name: str, schema: Mapping[str, JsonValue], need: Need) -> click.Option:
+def option_of(name: str, schema: "Mapping[str, JsonValue]", need: Need) -> click.Option:
     """Return the option of one argument; a structured value is given as JSON or @file."""
     required = need is Need.ALWAYS
     choices = schema.get("anyOf")
@@ -70,7 +69,7 @@ def option_of(name: str, schema: Mapping[str, JsonValue], need: Need) -> click.O
             )
 
 
-def _shape(schema: Mapping[str, JsonValue]) -> str:
+def _shape(schema: "Mapping[str, JsonValue]") -> str:
     """Return the shape of a JSON argument in short: `{name, size?}`, `[{input, output?}, …]`."""
     kinds = schema.get("anyOf")
     if isinstance(kinds, list) and all(
@@ -94,13 +93,13 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
     return "{" + ", ".join(names) + "}"
 
 
-def _only_value(part: JsonValue) -> JsonValue:
+def _only_value(part: "JsonValue") -> "JsonValue":
     """Return the one value that a property may have, None if there are more."""
     choices = part.get("enum") if isinstance(part, dict) else None
     return choices[0] if isinstance(choices, list) and len(choices) == 1 else None
 
 
-def items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+def items_are_text(schema: "Mapping[str, JsonValue]") -> bool:
     """Return whether an argument is a list of texts, so that its option may be repeated."""
     items = schema.get("items")
     return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
@@ -123,15 +122,21 @@ def _texts_in(value: str) -> list[str]:
     return [*map(str, texts)] if all(isinstance(text, str) for text in texts) else [value]
 
 
-def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
+def _json_value(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> "JsonValue":
     if value is None:
         return None
+    from storage.text.excerpts import excerpt
+
     flag = parameter.opts[0]
     source = f"{flag}: the file {excerpt(value[1:])!r}" if value.startswith("@") else flag
     try:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         return json.loads(text)
     except OSError as error:
+        from storage.errors import system_reason
+
         problem = f"cannot be read: {system_reason(error)}"
     except RecursionError:
         problem = "is nested too deeply"

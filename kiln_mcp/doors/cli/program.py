@@ -62,7 +62,7 @@ class _TableCommand(click.Command):
     def __init__(
         self,
         name: str,
-        load: Callable[[], click.Command],
+        load: "Callable[[DaemonDoor | None], click.Command]",
         *,
         help: str | None = None,
         short_help: str | None = None,
@@ -78,7 +78,7 @@ class _TableCommand(click.Command):
         **extra: Any,
     ) -> click.Context:
         with no_collection():
-            command = self._load()
+            command = self._load(parent.obj if parent is not None else None)
         return command.make_context(info_name, args, parent, **extra)
 
 
@@ -156,14 +156,18 @@ def _extension_names() -> list[str]:
     return [name for name in names if name not in CAPABILITIES]
 
 
-def _load_capability(name: str) -> click.Command:
-    from kiln_mcp.catalogue import find_capability
-    from kiln_mcp.doors.cli.capabilities import command_of
+def _load_capability(name: str, daemon: "DaemonDoor | None" = None) -> click.Command:
+    from kiln_mcp.doors.cli.capabilities import command_of, installed_listing, needed_arguments
 
-    return command_of(find_capability(name))
+    tool = name.replace("-", "_")
+    entry = CAPABILITIES.get(name)
+    listing = None if daemon is None or entry is None else daemon.listing(tool)
+    if entry is None or listing is None:
+        return command_of(installed_listing(tool), needed_arguments(tool))
+    return command_of(listing, entry.needs)
 
 
-def load_other(name: str) -> click.Command:
+def load_other(name: str, _daemon: "DaemonDoor | None" = None) -> click.Command:
     """Import a command that is no capability."""
     command = getattr(import_module(MODULES[name]), name)
     raise_interrupts()

@@ -7,8 +7,8 @@ import click
 
 from kiln_mcp.doors.cli.terminal_output import print_note, require_terminal
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.answer_text import for_terminal
 from kiln_mcp.workbench.known_projects import KnownProjects
-from kiln_mcp.workbench.plain_text import for_terminal
 
 _Folder = click.Path(path_type=Path)
 

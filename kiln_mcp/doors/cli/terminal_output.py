@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from kiln_mcp.workbench.plain_text import for_terminal
+from kiln_mcp.workbench.answer_text import for_terminal
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt_line
 

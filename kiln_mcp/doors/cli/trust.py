@@ -9,8 +9,8 @@ import click
 from kiln_mcp.doors.cli.terminal_output import one_line, print_note, require_terminal
 from kiln_mcp.projects.records.programs import list_programs
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.answer_text import for_terminal
 from kiln_mcp.workbench.folder_trust import Trust
-from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import WorkbenchError
 from storage.text.excerpts import with_remainder
 

@@ -68,7 +68,11 @@ class ClientFile:
                 variables: dict[str, JsonValue] = {"environment": {**settings, **references}}
             case "codex":
                 variables = {"env": settings, "env_vars": [*launch.keys]}
-            case "vscode" | "claude-code":
+            case "claude-code":
+                # It then waits for our tools: else its first request goes out without them.
+                entry = {"type": "stdio", **entry, "alwaysLoad": True}
+                variables = {"env": {**settings, **references}}
+            case "vscode":
                 entry = {"type": "stdio", **entry}
                 variables = {"env": {**settings, **references}}
             case _:

@@ -22,7 +22,7 @@ from kiln_mcp.doors.server.elicitation import PersonLater, person_of
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.workbench.answer_size import MOST_TOKENS, fit_text
-from kiln_mcp.workbench.plain_text import render
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt

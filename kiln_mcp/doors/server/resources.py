@@ -19,7 +19,7 @@ from kiln_mcp.doors.server.job_resources import PREFIX as JOBS
 from kiln_mcp.doors.server.job_resources import JobPages, no_such_page
 from kiln_mcp.doors.server.skills import SCHEME as SKILLS
 from kiln_mcp.doors.server.skills import read_skill, skill_resources
-from kiln_mcp.workbench.plain_text import render
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt

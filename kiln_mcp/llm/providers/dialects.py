@@ -120,8 +120,9 @@ def abilities_in(dialect: Dialect, facts: Sequence[LearnedFact]) -> Abilities:
 class Dialects:
     """The dialects of all models, shared by the processes of a home.
 
-    A lookup reads a few rows in the event loop, which takes microseconds. A file that cannot be
-    used is replaced by memory: then each process learns by itself.
+    A lookup reads a few rows in the event loop, which takes microseconds. What was looked up holds
+    until `version` is another one. A file that cannot be used is replaced by memory: then each
+    process learns by itself.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
@@ -134,6 +135,12 @@ class Dialects:
         self._path = path
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
+        self._changes = 0
+
+    def version(self) -> tuple[int, int]:
+        """Return a value that changes whenever this process or another one has learned."""
+        [(foreign_changes,)] = self._run("PRAGMA data_version")
+        return int(foreign_changes), self._changes
 
     def of_server(self, server: str, default: Dialect = STANDARD) -> "ServerDialects":
         """Return the dialects of one server's models.
@@ -151,6 +158,7 @@ class Dialects:
 
     def learn(self, server: str, model: str, lesson: Lesson, sentence: str) -> None:
         """Keep a lesson."""
+        self._changes += 1
         self._run(
             _LEARN,
             server=server,
@@ -163,6 +171,7 @@ class Dialects:
 
     def forget(self, server: str, model: str) -> None:
         """Forget what was learned of a model."""
+        self._changes += 1
         self._run(_FORGET, server=server, model=model)
         self._run(_FORGET_SCHEMAS, server=server, model=model)
 
@@ -180,6 +189,7 @@ class Dialects:
         self, server: str, model: str, schema: bytes, lesson: Lesson, sentence: str
     ) -> None:
         """Keep the JSON mode for a schema that the model refuses; the oldest give way."""
+        self._changes += 1
         self._run(
             _LEARN_SCHEMA,
             server=server,
@@ -201,6 +211,7 @@ class Dialects:
             if self._path is None:
                 raise
             self._path = None
+            self._changes += 1
             self.close()
             return self._run(statement, **values)
 
@@ -228,6 +239,8 @@ class ServerDialects:
         self._dialects = dialects
         self._server = server
         self._default = default
+        self._version = (-1, -1)
+        self._by_request: dict[tuple[str, bytes | None], Dialect] = {}
 
     def of(self, model: str) -> Dialect:
         """Return how a model is asked."""
@@ -235,13 +248,22 @@ class ServerDialects:
 
     def of_request(self, request: ModelRequest) -> Dialect:
         """Return how a model is asked for this request, whose schema it may have refused."""
-        dialect = self.of(request.model)
-        if request.schema is None or dialect.json_mode == "words":
+        version = self._dialects.version()
+        if version != self._version or len(self._by_request) >= _MOST_SCHEMAS:
+            self._version, self._by_request = version, {}
+        schema = None if request.schema is None else _schema_hash(request)
+        key = request.model, schema
+        dialect = self._by_request.get(key)
+        if dialect is None:
+            dialect = self._by_request[key] = self._look_up(request.model, schema)
+        return dialect
+
+    def _look_up(self, model: str, schema: bytes | None) -> Dialect:
+        dialect = self.of(model)
+        if schema is None or dialect.json_mode == "words":
             return dialect
-        mode = self._dialects.schema_mode(self._server, request.model, _schema_hash(request))
-        if mode is None:
-            return dialect
-        return dialect.adopt({"json_mode": mode})
+        mode = self._dialects.schema_mode(self._server, model, schema)
+        return dialect if mode is None else dialect.adopt({"json_mode": mode})
 
     def facts(self, model: str) -> list[LearnedFact]:
         """Return what was learned of a model."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -213,7 +213,9 @@ class ServerModel:
         self, request: ModelRequest, response: "aiohttp.ClientResponse", started: float
     ) -> ModelAnswer:
         """Return the answer that comes in one piece, or raise the server's refusal."""
-        with anyio.fail_after(self._timeout_s):
+        # A short answer came with its headers: there is nothing to wait for.
+        is_there = response.content.is_eof()
+        with nullcontext() if is_there else anyio.fail_after(self._timeout_s):
             content = await read_body(response, self._full(request))
         if response.status != 200:
             text = content.decode("utf-8", "replace")

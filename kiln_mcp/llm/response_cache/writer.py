@@ -44,7 +44,8 @@ class CacheWriter:
     def __init__(self, write: WriteBatch) -> None:
         self._write = write
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_PendingChanges | None] = queue.SimpleQueue()
+        self._next_changes: list[_PendingChanges] = []
+        self._queue: queue.SimpleQueue[list[_PendingChanges] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="responses", daemon=True)
         self._thread.start()
 
@@ -62,15 +63,26 @@ class CacheWriter:
 
     async def _wait_for(self, changes: Sequence[Changed]) -> None:
         completion: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_PendingChanges(changes, completion))
+        self._put(_PendingChanges(changes, completion))
         await completion
 
     def add_soon(self, change: CacheChange, row: Row) -> None:
         """Make a change without waiting for it."""
-        self._queue.put(_PendingChanges([(change, row)]))
+        self._put(_PendingChanges([(change, row)]))
+
+    def _put(self, pending: _PendingChanges) -> None:
+        """Hand changes to the thread, those of one turn of the loop together: a wake-up is dear."""
+        if not self._next_changes:
+            self._loop.call_soon(self._hand_over)
+        self._next_changes.append(pending)
+
+    def _hand_over(self) -> None:
+        pending, self._next_changes = self._next_changes, []
+        self._queue.put(pending)
 
     async def close(self) -> None:
         """Write what waits and end the thread."""
+        self._hand_over()
         self._queue.put(None)
         # Bounded: nothing new is taken after the None.
         await anyio.to_thread.run_sync(self._thread.join, LAST_ROWS_S)
@@ -81,8 +93,8 @@ class CacheWriter:
             items = [self._queue.get()]
             while not self._queue.empty():
                 items.append(self._queue.get())
-            pending = [item for item in items if item is not None]
-            goes_on = len(pending) == len(items)
+            pending = [change for item in items if item is not None for change in item]
+            goes_on = None not in items
             failure = self._try_to_write(pending)
             if failure is None or len(pending) == 1:
                 self._tell(pending, failure)

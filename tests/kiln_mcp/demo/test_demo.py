@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -149,16 +152,23 @@ async def test_nothing_is_left_where_the_demo_is_stopped_in_the_middle(tmp_path:
 
 
 @pytest.mark.embedded
-@pytest.mark.slow
+@pytest.mark.demo
 # How long it takes is measured by benchmarks/house/demo.py.
-@pytest.mark.timeout(600)
-async def test_the_whole_demo_gains_on_held_out_messages_with_the_embedded_model(
-    tmp_path: Path,
-) -> None:
-    console = plain_console()
-    report = await run_demo(tmp_path / "here", console, settings=settings_in(tmp_path), seed=7)
-    assert report.journey.comparison is not None
-    assert report.journey.comparison.rows[0].n >= 60
-    assert report.journey.search.gain_shown
-    known = await anyio.Path(tmp_path / "home" / "projects.json").read_text(encoding="utf-8")
-    assert str(report.folder) in known
+@pytest.mark.timeout(900)
+async def test_the_demos_command_gains_on_held_out_messages(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "here"
+    program = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "demo", "--folder", str(folder)]
+    environment = {**os.environ, "KILN_MCP_HOME": str(home)}
+    ended = await anyio.run_process(command, env=environment, check=False)
+    shown = ended.stdout.decode()
+    assert ended.returncode == 0, ended.stderr.decode()
+    measured = re.search(r"(\d\.\d+) to (\d\.\d+) on (\d+) held-out messages\.", shown)
+    assert measured is not None
+    assert float(measured[1]) < float(measured[2])
+    assert int(measured[3]) >= 60
+    assert "is better than" in shown
+    own = folder / "table-bookings"
+    assert shown.splitlines()[-1] == f"project: {own}"
+    known = await anyio.Path(home / "projects.json").read_text(encoding="utf-8")
+    assert str(own) in known

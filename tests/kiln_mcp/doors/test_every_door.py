@@ -25,9 +25,10 @@ from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.lifecycle import open_workspace
-from kiln_mcp.workbench.plain_text import plain, render
+from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
 
 ALL_SETS = ("team", "admin")

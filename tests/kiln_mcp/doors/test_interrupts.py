@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -113,3 +114,26 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def test_a_press_ends_a_wait_for_blocking_work(interrupts: Interrupts) -> None:
+    release = threading.Event()
+
+    def work() -> bool:
+        press()
+        return release.wait(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.wait_for(work)
+    release.set()
+
+
+def test_blocking_work_that_may_begin_a_job_has_time_to_say_so(interrupts: Interrupts) -> None:
+    assert interrupts.wait_for(press, grace_s=5)
+    with pytest.raises(KeyboardInterrupt):  # the next wait hears of the press at once
+        interrupts.wait_for(lambda: threading.Event().wait(30))
+
+
+def test_an_error_of_blocking_work_reaches_the_one_who_waits(interrupts: Interrupts) -> None:
+    with pytest.raises(ZeroDivisionError):
+        interrupts.wait_for(lambda: 1 / 0)

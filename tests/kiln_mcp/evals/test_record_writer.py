@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.evals.record_writer import MOST_WAITING, record_writer
+from kiln_mcp.evals.record_writer import A_GROUP, MOST_WAITING, RecordWriter, record_writer
 from storage import (
     Eval,
     EvalConfig,
@@ -66,6 +66,23 @@ async def test_records_that_come_together_are_saved_together(place: Place) -> No
             await writer.wait_for_room()
     assert place.groups == [50]
     assert len(await place.verdicts()) == 50
+
+
+async def test_a_full_group_waits_for_no_other_record(place: Place) -> None:
+    saved = anyio.Event()
+
+    async def after_group() -> None:
+        saved.set()
+
+    async with anyio.create_task_group() as group:
+        writer = RecordWriter(place.store, after_group, gathered_s=3600)
+        group.start_soon(writer.run)
+        for item in range(A_GROUP):
+            writer.add(place.verdict(item), place.judge, place.count)
+        with anyio.fail_after(20):
+            await saved.wait()
+        assert place.saved == A_GROUP
+        writer.close()
 
 
 async def test_a_run_waits_once_very_many_records_wait(place: Place) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from kiln_mcp.workbench.answer_size import SHORTENED, answer_tokens, fit, fit_text
-from kiln_mcp.workbench.plain_text import render
+from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.token_estimate import token_estimate
 from storage.errors import NextStep
 
@@ -86,11 +86,11 @@ def test_work_orders_have_a_limit_of_their_own() -> None:
 
 
 def test_a_long_error_keeps_its_beginning_and_its_advice() -> None:
-    text = f"There is no spec 'x'. {'There are many names. ' * 2000}Next: draft_spec."
+    text = f"There is no spec 'x'. {'There are many names. ' * 2000}Next: build_spec."
     shortened = fit_text(text)
     assert token_estimate(shortened) <= 2000
     assert shortened.startswith("There is no spec 'x'.")
-    assert shortened.endswith("Next: draft_spec.")
+    assert shortened.endswith("Next: build_spec.")
     assert "characters left out" in shortened
 
 

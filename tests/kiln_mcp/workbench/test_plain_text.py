@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.workbench.plain_text import for_terminal, plain, render
+from kiln_mcp.workbench.answer_text import for_terminal, render
+from kiln_mcp.workbench.plain_text import plain
 from storage.errors import NextStep
 
 _texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)

@@ -11,6 +11,7 @@ from typing import Final
 
 from kiln_mcp.catalogue import AnyCapability, with_extensions
 from kiln_mcp.doors.cli import command_table
+from kiln_mcp.doors.cli.capabilities import needed_arguments
 from kiln_mcp.doors.cli.program import MODULES, load_other
 
 TABLE: Final = Path(command_table.__file__)
@@ -29,11 +30,19 @@ from typing import Final, NamedTuple
 
 
 class Entry(NamedTuple):
-    """What the table says of a capability's command: heading, short help, users' words for it."""
+    """What the table says of a capability's command.
+
+    Attributes:
+        heading: Where the help lists it.
+        help: The short help.
+        words: Users' words for it.
+        needs: The arguments that it does not do without, but for a call with an approval's id.
+    """
 
     heading: str
     help: str
     words: str
+    needs: tuple[str, ...]
 
 '''
 
@@ -60,11 +69,13 @@ def table() -> str:
 
 def row(item: AnyCapability) -> str:
     """Return the lines of the table for a capability."""
+    names = [json.dumps(name) for name in needed_arguments(item.name)]
+    needs = f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
     words = json.dumps(item.discovery.search_hint, ensure_ascii=False)
     return (
         f'    "{item.name.replace("_", "-")}": Entry(\n        "{item.discovery.heading.value}",\n'
         f"        {json.dumps(first_sentence(item.help), ensure_ascii=False)},\n"
-        f"        {words},\n    ),\n"
+        f"        {words},\n        {needs},\n    ),\n"
     )
 
 

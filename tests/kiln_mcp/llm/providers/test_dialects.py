@@ -113,6 +113,21 @@ async def test_what_was_learned_is_kept_in_the_home_with_its_date_until_a_test(
     assert "max_tokens" in loopback.bodies[3]
 
 
+async def test_what_another_process_learns_holds_for_the_next_request(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    settings = _settings(loopback, tmp_path / "home" / "dialects.sqlite")
+    loopback.text = '{"age": 5}'
+    first, second, third = _ages(3)
+    async with Engine(settings) as own, Engine(settings) as other:
+        await own.complete(first, asker="test")
+        loopback.fail(400, NO_SCHEMAS)
+        await other.complete(second, asker="test")
+        await own.complete(third, asker="test")
+    forms = [body["response_format"]["type"] for body in loopback.bodies]
+    assert forms == ["json_schema", "json_schema", "json_object", "json_object"]
+
+
 async def test_a_refused_schema_is_kept_in_the_home_until_a_test(
     loopback: Loopback, tmp_path: Path
 ) -> None:
