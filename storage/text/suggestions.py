@@ -11,10 +11,12 @@ MOST_NAMES: Final = 10
 _PARTS: Final = str.maketrans("-_", "  ")
 _SHORTEST_PART: Final = 3
 """Fewer characters are a part of too many names."""
+_LIKE_WORD: Final = 0.75
+"""Least likeness of a word in a name, of 1: a typing mistake or two."""
 
 
 def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to `limit` names near to one, the nearest first: alike, holding it, or a word.
+    """Return up to `limit` names near to one, the nearest first: alike, holding it, else a word.
 
     Args:
         name: What a person or model typed.
@@ -26,11 +28,13 @@ def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     near = difflib.get_close_matches(key, by_folded, n=limit)
     holding = [name for name in by_folded if len(key) >= _SHORTEST_PART and key in name]
     candidates = [*near, *holding]
-    if len(key) >= _SHORTEST_PART:
-        candidates += [
-            name for name in by_folded if difflib.get_close_matches(key, name.split(), n=1)
-        ]
+    if not candidates and len(key) >= _SHORTEST_PART:
+        candidates = [name for name in by_folded if _has_word_like(name, key)]
     return [by_folded[name] for name in list(dict.fromkeys(candidates))[:limit]]
+
+
+def _has_word_like(name: str, key: str) -> bool:
+    return bool(difflib.get_close_matches(key, name.split(), n=1, cutoff=_LIKE_WORD))
 
 
 def _comparable(name: str) -> str:
