@@ -1,6 +1,7 @@
 """The workbench's tools, as an MCP client sees them."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol, Self, cast
 
@@ -46,19 +47,37 @@ class ToolResult:
     failed: bool
 
 
+TOOLSET: Final = "kiln-mcp/toolset"
+"""The key of a tool's `_meta` with its set, if that is not the default one."""
+
+
 class Toolbox:
     """The tools of a connected server."""
 
     def __init__(
-        self, client: Client, tools: list[types.Tool], ask: Ask, *, asks_itself: bool = False
+        self,
+        client: Client,
+        tools: list[types.Tool],
+        ask: Ask,
+        *,
+        asks_itself: bool = False,
+        toolsets: Collection[str] = (),
     ) -> None:
         self._client = client
         self._asks_itself = asks_itself
         self._tools = {tool.name: tool for tool in tools}
         self._ask = ask
+        self._toolsets = toolsets
 
     @classmethod
-    async def load(cls, client: Client, ask: Ask, *, asks_itself: bool = False) -> Self:
+    async def load(
+        cls,
+        client: Client,
+        ask: Ask,
+        *,
+        asks_itself: bool = False,
+        toolsets: Collection[str] = (),
+    ) -> Self:
         """List the tools of a server.
 
         Args:
@@ -66,6 +85,8 @@ class Toolbox:
             ask: Asks the person about a call whose server cannot ask.
             asks_itself: Whether the server is trusted to put its plans to the person. What it
                 claims about itself is no reason for trust.
+            toolsets: The sets of tools, beside the default one, that a model is shown; the person
+                can call all.
         """
         page = await client.list_tools()
         tools = list(page.tools)
@@ -74,7 +95,7 @@ class Toolbox:
                 break
             page = await client.list_tools(cursor=page.next_cursor)
             tools += page.tools
-        return cls(client, tools, ask, asks_itself=asks_itself)
+        return cls(client, tools, ask, asks_itself=asks_itself, toolsets=toolsets)
 
     @property
     def tools(self) -> list[types.Tool]:
@@ -86,7 +107,12 @@ class Toolbox:
         return [
             Tool(tool.name, tool.description or "", tool.input_schema)
             for tool in self._tools.values()
+            if self._is_shown(tool)
         ]
+
+    def _is_shown(self, tool: types.Tool) -> bool:
+        toolset = (tool.meta or {}).get(TOOLSET)
+        return toolset is None or toolset in self._toolsets
 
     def find(self, name: str) -> types.Tool:
         """Return a tool.

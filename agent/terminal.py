@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import anyio
 import click
@@ -38,6 +38,9 @@ from storage.errors import Refusal, WorkbenchError
 FAILED = 1
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
+_TOOLSETS: Final = "KILN_MCP_TOOLSETS"
+ALL_TOOLSETS: Final = "team,admin"
+"""The person of a chat can call every tool; its model is shown those of the variable."""
 LONGEST_START_S = 60.0
 """Seconds after which a silent server counts as not started."""
 ATTEMPTS = 3
@@ -196,7 +199,9 @@ async def connect(
     own = own_command()
     command = own if command is None else command
     program, *arguments = shlex.split(command) or [""]
-    parameters = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
+    parameters = StdioServerParameters(
+        command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
+    )
     ask = serialize(screen.agree)
     info = types.Implementation(name="kiln-chat", version=version("kiln-mcp-server"))
     client = Client(
@@ -226,7 +231,8 @@ def own_command() -> str:
 
 async def _load_tools(command: str, client: Client, ask: Ask, *, asks_itself: bool) -> Toolbox:
     try:
-        return await Toolbox.load(client, ask, asks_itself=asks_itself)
+        toolsets = [name.strip() for name in os.environ.get(_TOOLSETS, "").split(",")]
+        return await Toolbox.load(client, ask, asks_itself=asks_itself, toolsets=toolsets)
     except (MCPError, ValidationError) as error:
         raise _failed_start(command, _reason(error)) from error
 

@@ -31,6 +31,9 @@ class Settings:
             database of the home.
         does_jobs: Whether this process runs jobs if no other process of the home does. A process
             that soon ends only hands them in.
+        toolsets: The sets of tools that clients are shown beside the default one, if they do not
+            say it themselves.
+        output_schemas: Whether the list of tools holds the schemas of answers, likewise.
         poll_s: How often a door looks for changes of jobs and work orders.
     """
 
@@ -39,6 +42,8 @@ class Settings:
     started_in: Path | None = None
     shared_database_url: str | None = None
     does_jobs: bool = True
+    toolsets: tuple[str, ...] = ()
+    output_schemas: bool = False
     poll_s: float = 1.0
 
     @property

@@ -12,7 +12,7 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("kiln_mcp", "agent", "storage")
 ENTRY: Final = re.compile(r"^    (\w[\w.]*)(?: \([^)]*\))?:", re.MULTILINE)
 OTHERS: Final = frozenset(
-    {"Timeout", "ValidationError", "CancelledError", "DatabaseError", "MCPError"}
+    {"Timeout", "ValidationError", "CancelledError", "DatabaseError", "MCPError", "UsageError"}
 )
 """Errors of libraries."""
 

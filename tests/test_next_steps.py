@@ -22,7 +22,8 @@ GUIDES = {
     "agent/session.py": "the help of the chat, with an example of a call",
 }
 """Modules whose texts explain the tools, with what they explain."""
-NAMED = re.compile(rf"\b({'|'.join(TOOLS)})\b")
+NAMED = re.compile(rf"\b({'|'.join(tool for tool in TOOLS if '_' in tool)})\b")
+"""Names of tools that are no English words."""
 
 
 def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:

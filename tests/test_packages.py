@@ -83,7 +83,7 @@ def test_the_version_and_the_help_import_click_and_the_standard_library_alone(
 
 
 def test_the_help_of_a_command_imports_no_room_that_works(tmp_path: Path) -> None:
-    roots = roots_after(tmp_path, "list-jobs", "--help")
+    roots = roots_after(tmp_path, "check-job", "--help")
     own = {name for name in roots if name.startswith("kiln_mcp.")}
     assert own == {"kiln_mcp.doors", "kiln_mcp.garbage", "kiln_mcp.workbench"}
     assert not roots & {"dbos", "litellm", "mcp", "numpy", "pydantic", "scipy", "uvicorn"}
@@ -94,13 +94,13 @@ HEAVY: Final = frozenset(
 )
 
 
-@pytest.mark.parametrize("command", ["describe-project", "find-records", "list-jobs"])
+@pytest.mark.parametrize("command", ["describe-project", "find", "check-job"])
 def test_a_command_that_only_reads_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
     folder = tmp_path / "project"
     home = tmp_path / "home"
     roots_after(home, "create-project", "--name", "P", "--folder", str(folder))
-    of_project = [] if command == "list-jobs" else ["--project", str(folder)]
-    kind = ["--kind", "task"] if command == "find-records" else []
+    of_project = [] if command == "check-job" else ["--project", str(folder)]
+    kind = ["--kind", "task"] if command == "find" else []
     assert not roots_after(home, command, *of_project, *kind) & HEAVY
 
 

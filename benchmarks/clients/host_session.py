@@ -123,20 +123,21 @@ async def run(folder: Path, count: int) -> None:
         project = str(folder / "support")
         await session.call("create_project", name="Support", folder=project)
         await session.call(
-            "create_task", project=project, name="Reply", instruction="Answer customers politely."
+            "create_project",
+            project=project,
+            task="Reply",
+            instruction="Answer customers politely.",
         )
         await session.as_host(
-            "draft_spec",
+            "build_spec",
             project=project,
             wish="It never promises a refund that the policy does not allow.",
             model="host",
             save=True,
         )
-        await session.call(
-            "create_run_config", project=project, run_config={"name": "As host", "model": "host"}
-        )
+        await session.call("create_run_config", project=project, name="As host", model="host")
         generated = await session.as_host(
-            "generate_data", project=project, request={"count": count}, model="host"
+            "generate_data", project=project, count=count, model="host"
         )
         await session.call("split_data", project=project, name="refunds")
         steps = ["Is a refund promised?", "Does the policy allow it?"]
@@ -144,12 +145,12 @@ async def run(folder: Path, count: int) -> None:
             "create_evaluator",
             project=project,
             eval="refunds",
-            evaluator={"type": "llm_judge", "steps": steps, "model": "host"},
+            type="llm_judge",
+            steps=steps,
+            model="host",
         )
-        measured = await session.as_host(
-            "run_eval", project=project, eval="refunds", items={"part": "test"}
-        )
-        await session.call("describe_eval", project=project, eval="refunds")
+        measured = await session.as_host("run_eval", project=project, eval="refunds", part="test")
+        await session.call("show_results", project=project, eval="refunds")
     seconds = time.perf_counter() - started
     print(f"{count} inputs asked for ({generated['items']} made), {seconds:.1f} s in all")
     print(f"{'tool':24}{'calls':>7}{'tokens':>9}")

@@ -40,7 +40,7 @@ def table_of(place: Door, rows: int) -> Path:
             line = {"input": templated(number), "output": f"Answer {number}.", "tags": ["a"]}
             file.write(json.dumps(line) + "\n")
     place.run("create-project", "--name", "P", "--folder", str(place.project))
-    place.run("create-task", *of_project(place), "--name", "T", "--instruction", "Answer.")
+    place.run("create-project", *of_project(place), "--name", "T", "--instruction", "Answer.")
     warm(place)
     return table
 
@@ -93,7 +93,9 @@ def changes(rows: int) -> Figures:
         asyncio.run(sync(place, hub))
         ids = [folder.name.partition(" ")[0] for folder in place.project.glob("tasks/*/runs/*")]
         runs = [part for run in ids for part in ("--runs", run)]
-        figures = named(place.measured("tag-runs", *of_project(place), *runs, "--add", "b"), "tag")
+        figures = named(
+            place.measured("mark-runs", *of_project(place), *runs, "--add-tags", "b"), "tag"
+        )
         figures |= {"git_alone_wall_s": git_alone(place)}
         figures |= named(asyncio.run(sync(place)), "sync")
         records = [part for run in ids for part in ("--records", run)]

@@ -69,8 +69,8 @@ def nothing_to_do(items: int, *, compares: bool = False) -> Figures:
         took["daemon_mib"] = place.daemon_peak_mib()
         if compares:
             compared = place.measured(
-                *("compare-run-configs", "--project", str(place.project), "--eval", "Polite"),
-                *("--first", "A", "--second", "B", "--evaluator", "check"),
+                *("show-results", "--project", str(place.project), "--eval", "Polite"),
+                *("--compare", "A", "--compare", "B", "--evaluator", "check"),
             )
             took |= {f"compare_{name}": value for name, value in compared.items()}
         return took

@@ -101,7 +101,8 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         "run-eval when all verdicts are there", lambda: eval_rows.nothing_to_do(1000), 3
     ),
     "nothing-to-do-10000": Question(
-        "the same, and compare-run-configs", lambda: eval_rows.nothing_to_do(10_000, compares=True)
+        "the same, and show-results that compares",
+        lambda: eval_rows.nothing_to_do(10_000, compares=True),
     ),
     "inside-10000": Question(
         "capabilities inside a warm process: see warm.py", lambda: eval_rows.inside(10_000)

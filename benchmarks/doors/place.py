@@ -152,4 +152,4 @@ Figures = dict[str, float]
 def warm(place: Door) -> None:
     """Have the daemon up and the index built."""
     place.run("describe-project", "--project", str(place.project))
-    place.run("wait-for-job", "--job", "none", check=False)  # starts the daemon, and refuses
+    place.run("check-job", "--job", "none", check=False)  # starts the daemon, and refuses

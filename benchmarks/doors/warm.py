@@ -78,12 +78,12 @@ async def main() -> None:
         )
         calls: dict[str, dict[str, JsonValue]] = {
             "run_eval": {"evaluator": "check"},
-            "compare_run_configs": {"evaluator": "check", "first": "A", "second": "B"},
+            "show_results": {"evaluator": "check", "compare": ["A", "B"]},
         }
         await measure(folder, calls, chosen.repeats)
     for items, judges, labels, tool in (
-        (chosen.labels, chosen.judges, chosen.labels, "measure_agreement"),
-        (chosen.items, 1, chosen.labels, "next_items_to_label"),
+        (chosen.labels, chosen.judges, chosen.labels, "check_judge"),
+        (chosen.items, 1, chosen.labels, "draw_items_to_label"),
     ):
         with tempfile.TemporaryDirectory(prefix="doors-") as name:
             folder = Path(name)
@@ -92,7 +92,7 @@ async def main() -> None:
                 folder / "project", folder / "home", items, judges=judges, labels=labels
             )
             evaluator: dict[str, JsonValue] = (
-                {"evaluator": "check 0"} if tool == "next_items_to_label" else {}
+                {"evaluator": "check 0"} if tool == "draw_items_to_label" else {}
             )
             await measure(folder, {tool: evaluator}, chosen.repeats)
 

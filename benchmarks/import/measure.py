@@ -30,7 +30,7 @@ async def work(table, folder):
     async with open_workspace(settings) as opened:
         await tools.perform(opened, "create_project", {"name": "P", "folder": folder + "/p"})
         task = {"project": "P", "name": "T", "instruction": "Answer."}
-        await tools.perform(opened, "create_task", task)
+        await tools.perform(opened, "create_project", task)
         report = await tools.perform(opened, "add_data", {"project": "P", "file": table})
         assert report["new_items"] == int(sys.argv[3]), report
 

@@ -116,7 +116,7 @@ def next_steps(task: TaskInventory) -> list[NextStep]:
 def _begin_eval(task: TaskInventory) -> NextStep:
     if task.specs:
         return NextStep(tool="create_evaluator", reason="measure outputs by the spec")
-    return NextStep(tool="draft_spec", reason="describe a good answer in one sentence")
+    return NextStep(tool="build_spec", reason="describe a good answer in one sentence")
 
 
 def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> NextStep:
@@ -125,7 +125,7 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
     for inventory in with_models:
         if inventory.golden_items and inventory.rated_items < WIDE_INTERVAL_ITEMS:
             return NextStep(
-                tool="next_items_to_label",
+                tool="draw_items_to_label",
                 reason="draw golden items for a person to rate, then measure the judges",
                 arguments={"eval": inventory.name},
             )
@@ -140,12 +140,12 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
     for inventory in with_models:
         if inventory.rated_items and not inventory.has_agreement:
             return NextStep(
-                tool="measure_agreement",
+                tool="check_judge",
                 reason="measure whether the judges can be trusted, before you optimise",
                 arguments={"eval": inventory.name},
             )
     return NextStep(
-        tool="evolve_prompt",
+        tool="improve_prompt",
         reason="search for a better prompt, and measure it on held-out items",
         arguments={"eval": with_evaluators[0].name},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.advice.task_counts import take_inventory
@@ -17,7 +17,13 @@ from kiln_mcp.projects.project_references import (
     unreadable_task,
 )
 from kiln_mcp.projects.service import jobs_set_aside
-from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Result,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.collaboration.sync import Sharing
@@ -29,7 +35,6 @@ MOST_NAMES: Final = 10
 MOST_TASKS: Final = 3
 MOST_EVALS: Final = 5
 """The most tasks, and evals of each, that a short answer describes."""
-_CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")
 
 
 class EvalDescription(Result):
@@ -96,17 +101,18 @@ class ProjectDescription(Result):
 @capability(
     effect=Effect.READS,
     title="Describe a project",
-    search_hint="status, overview, where are we, what is missing or weak, what should I do next",
-    always_load=True,
+    discovery=Discovery(
+        Heading.PROJECTS,
+        "status, overview, where are we, what is missing or weak, what should I do next",
+        always_load=True,
+    ),
 )
 async def describe_project(
     workspace: Workspace,
     project: ProjectReference,
-    most_faults: Annotated[
-        int, Field(ge=1, description="The most unreadable files, duplicate ids and copies to list.")
-    ] = MOST_NAMES,
+    most_faults: Annotated[int, Field(ge=1, description="To list of each kind.")] = MOST_NAMES,
 ) -> ProjectDescription:
-    """Describe what a project holds, its weaknesses, and the best next steps.
+    """See where a project stands: what it holds, what is weak or missing, and what to do next.
 
     Start here with a project that exists.
     """
@@ -138,11 +144,17 @@ async def describe_project(
         conflicts=open_conflicts(await Sharing(store).conflicts()),
         message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
         next=[
-            *([] if tasks or task_fault else [_CREATE_TASK]),
+            *([] if tasks or task_fault else [_create_task(store)]),
             *map(_resume, jobs),
             *map(_settle, copies[:1]),
         ],
     )
+
+
+def _create_task(store: ProjectStore) -> NextStep:
+    reason = "describe the work of a model, as `task` and `instruction`"
+    arguments: dict[str, JsonValue] = {"project": str(store.folder)}
+    return NextStep(tool="create_project", reason=reason, arguments=arguments)
 
 
 def _settle(copy: ConflictCopy) -> NextStep:

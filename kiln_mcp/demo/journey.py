@@ -18,7 +18,7 @@ from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.projects.service import ProjectCreated, TaskCreated
+from kiln_mcp.projects.service import ProjectCreated
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.specs.service import SpecDraft
 from kiln_mcp.synthesis.answers import AddedData, DataSplit
@@ -110,7 +110,7 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
             f"{evaluators} evaluators with {results} results, and {rating_count} outputs that a "
             "person rated."
         )
-    report = await client.call(AgreementReport, "measure_agreement", project=str(folder), eval=EVAL)
+    report = await client.call(AgreementReport, "check_judge", project=str(folder), eval=EVAL)
     teller.judges(report)
     return report
 
@@ -125,7 +125,7 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
     teller.begin("Search for a better prompt")
     search = await client.call(
         EvolutionReport,
-        "evolve_prompt",
+        "improve_prompt",
         project=project,
         eval=OWN_EVAL,
         start=START,
@@ -140,11 +140,10 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
     if search.winner:
         comparison = await client.call(
             Comparison,
-            "compare_run_configs",
+            "show_results",
             project=project,
             eval=OWN_EVAL,
-            first=START,
-            second=search.winner,
+            compare=[START, search.winner],
         )
     return Journey(items.items or 0, split, first, search, comparison)
 
@@ -153,16 +152,16 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
     """Make the project and return the name of its spec."""
     teller.begin("From a wish to a spec")
     teller.say(f"Wish: {WISH}")
-    await client.call(ProjectCreated, "create_project", name="Table bookings", folder=project)
     await client.call(
-        TaskCreated,
-        "create_task",
-        project=project,
-        name="Read bookings",
+        ProjectCreated,
+        "create_project",
+        name="Table bookings",
+        folder=project,
+        task="Read bookings",
         instruction=INSTRUCTION,
         output_schema=dict(SCHEMA),
     )
-    draft = await client.call(SpecDraft, "draft_spec", project=project, wish=WISH, save=True)
+    draft = await client.call(SpecDraft, "build_spec", project=project, wish=WISH, save=True)
     teller.say(
         f"Spec '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
         f"{draft.author}; {draft.open_gaps} open questions."
@@ -186,7 +185,7 @@ async def _data(
         "split_data",
         project=project,
         name="bookings",
-        shares=dict(SHARES),
+        **SHARES,
         seed=seed,
     )
     parts = ", ".join(f"{part.items} {part.part}" for part in split.parts)
@@ -202,8 +201,11 @@ async def _evaluator(client: Client, project: str, split: DataSplit, spec: str) 
         project=project,
         eval=OWN_EVAL,
         name="exact match",
-        evaluator={"type": "exact_match", "reference_key": "reference_answer"},
-        new_eval={**filters, "spec": spec, "scores": [{"name": OWN_EVAL}]},
+        type="exact_match",
+        reference_key="reference_answer",
+        spec=spec,
+        scores=[{"name": OWN_EVAL}],
+        **filters,
     )
 
 
@@ -213,7 +215,8 @@ async def _first_run(client: Client, project: str, teller: Teller, seed: int) ->
         RunConfigCreated,
         "create_run_config",
         project=project,
-        run_config={"name": START, "model": EMBEDDED},
+        name=START,
+        model=EMBEDDED,
     )
     first = await client.call(
         EvalRunReport,
@@ -221,7 +224,7 @@ async def _first_run(client: Client, project: str, teller: Teller, seed: int) ->
         project=project,
         eval=OWN_EVAL,
         run_configs=[START],
-        items={"seed": seed},
+        seed=seed,
     )
     for row in first.table:
         teller.say(f"{row.mean:.0%} of {row.n} are exactly right ({_span(row.low, row.high)}).")

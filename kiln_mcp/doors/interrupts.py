@@ -28,7 +28,7 @@ T = TypeVar("T")
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 STOPPED: Final = "Stopped. Finished work is saved; run the command again to continue."
-_STOPPED_AT_ONCE: Final = "Stopped at once. A job that has begun continues: kiln-mcp list-jobs."
+_STOPPED_AT_ONCE: Final = "Stopped at once. A job that has begun continues: kiln-mcp check-job."
 _ONE_PRESS_S: Final = 1.0
 """Signals within this time are one press: a shell and a wrapper may both send it."""
 

@@ -1,5 +1,6 @@
 """The arguments of this room's capabilities."""
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,57 +19,46 @@ class ScoreDefinition(BaseModel):
 
     model_config = _CLOSED
 
-    name: str = Field(max_length=LONGEST_SCORE_NAME, description="Short, such as 'Correctness'.")
-    instruction: str | None = Field(default=None, description="What it measures.")
+    name: str = Field(max_length=LONGEST_SCORE_NAME, description="Such as 'Correctness'.")
+    instruction: str | None = None
     type: Literal["pass_fail", "five_star", "pass_fail_critical"] = "pass_fail"
 
 
-class NewEval(BaseModel):
-    """What a new eval is, beyond its name."""
+@dataclass(frozen=True, slots=True)
+class NewEval:
+    """What a new eval is, beyond its task and name.
 
-    model_config = _CLOSED
+    Attributes:
+        spec: The spec that it measures, by name or id.
+        scores: What it scores; empty for the usual ones.
+        test_filter: Its items; None for the parts of the dealt split.
+        golden_filter: The runs that people label.
+        train_filter: Items that prompts may be made from.
+        val_filter: Items that choose among prompts.
+    """
 
-    task: str | None = Field(
-        default=None, description="Its task; may be left out where there is one."
-    )
-    spec: str | None = Field(default=None, description="The spec that it measures, by name or id.")
-    scores: list[ScoreDefinition] = Field(
-        default=[],
-        description="What it scores; left out: one pass or fail of the eval's name, and for "
-        "exact_match by a reference one for each field of the output.",
-    )
-    test_filter: str | None = Field(
-        default=None,
-        description="Its items, such as 'tag::test'; left out: the dealt split's parts.",
-    )
-    golden_filter: str | None = Field(
-        default=None, description="The runs that people label, such as 'tag::golden'."
-    )
-    train_filter: str | None = Field(
-        default=None, description="Items that prompts may be made from, such as 'tag::train'."
-    )
-    val_filter: str | None = Field(
-        default=None, description="Items that choose among prompts, such as 'tag::val'."
-    )
+    spec: str | None = None
+    scores: tuple[ScoreDefinition, ...] = ()
+    test_filter: str | None = None
+    golden_filter: str | None = None
+    train_filter: str | None = None
+    val_filter: str | None = None
 
 
-class ItemChoice(BaseModel):
-    """Which items, and with which seed."""
+@dataclass(frozen=True, slots=True)
+class ItemsToShow:
+    """Which items with their outputs to show.
 
-    model_config = _CLOSED
+    Attributes:
+        failures_only: Whether to show only what has not the best score throughout.
+        run_config: Whose; None for all.
+        part: Of which part.
+        limit: The most to show.
+        cursor: items_cursor of the answer before.
+    """
 
+    failures_only: bool = True
+    run_config: str | None = None
     part: MeasuredPart = "test"
-    limit: int | None = Field(default=None, ge=1, description="Only so many, the oldest.")
-    seed: int = Field(default=0, ge=0, description="Makes sampling repeatable.")
-
-
-class ItemsToShow(BaseModel):
-    """Which items with their outputs to show."""
-
-    model_config = _CLOSED
-
-    which: Literal["failures", "all"] = "failures"
-    run_config: str | None = Field(default=None, description="Its name or id; left out: all.")
-    part: MeasuredPart = "test"
-    limit: int = Field(default=10, ge=1, le=20, description="The most to show.")
-    cursor: str | None = Field(default=None, description="items_cursor of the answer before.")
+    limit: int = 10
+    cursor: str | None = None

@@ -24,14 +24,14 @@ def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = (
     if test_tags and not splits:
         return Refusal(
             "The items of the new eval '{name}' are unclear: no split has its name, and none has "
-            "more parts than test. Give new_eval.test_filter, such as 'tag::{tag}'.",
+            "more parts than test. Give test_filter, such as 'tag::{tag}'.",
             name=name,
             tag=test_tags[0],
         )
     if splits:
         return Refusal(
             "The new eval '{name}' could take its items from {count} splits: {splits}. Give "
-            "new_eval.test_filter, such as '{filter}', and the other filters of that split.",
+            "test_filter, such as '{filter}', and the other filters of that split.",
             name=name,
             count=len(splits),
             splits=splits,
@@ -39,7 +39,7 @@ def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = (
         )
     return Refusal(
         "The new eval '{name}' would have no items: the task has no split. Deal its items into "
-        "one, or give new_eval.test_filter.",
+        "one, or give test_filter.",
         name=name,
         next=[NextStep(tool="split_data", reason="deal the task's items into parts")],
     )

@@ -77,12 +77,11 @@ async def _look(
         store, measurement.task, [show.run_config] if show.run_config else []
     )
     items = await items_of_part(measurement, show.part)
-    only_failures = show.which == "failures"
     return await look_at(
         measurement,
         configs,
         items,
-        failures=only_failures,
+        failures=show.failures_only,
         limit=show.limit,
         cursor=show.cursor,
     )

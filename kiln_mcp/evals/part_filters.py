@@ -1,6 +1,7 @@
 """The items of a new eval without filters: the parts of a split."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kiln_mcp.datasets.items import PartFilter, items_in
 from kiln_mcp.datasets.parts import (
@@ -45,9 +46,8 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
     tags_of_parts = part_tags(split_name or slug)
     parts = splits.get(split_name or "", ("test",))  # else all items were dealt to this part
     filters = {part: tag_filter(tags_of_parts[part]) for part in parts}
-    return NewEval(
-        task=definition.task,
-        scores=definition.scores,
+    return replace(
+        definition,
         test_filter=filters["test"],
         golden_filter=definition.golden_filter or filters.get("golden"),
         train_filter=definition.train_filter or filters.get("train"),

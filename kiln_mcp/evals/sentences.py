@@ -39,8 +39,8 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
         ]
     if is_judge:
         return [
-            NextStep(tool="next_items_to_label", reason="label items to check the judge"),
-            NextStep(tool="measure_agreement", reason="compare the judge with people's labels"),
+            NextStep(tool="draw_items_to_label", reason="label items to check the judge"),
+            NextStep(tool="check_judge", reason="compare the judge with people's labels"),
         ]
     return [
         NextStep(
@@ -55,12 +55,15 @@ def after_run(
     """Return the next steps after a run of an eval."""
     eval_name = measurement.eval_record.name
     look = NextStep(
-        tool="describe_eval", reason="read what failed", arguments={"eval": eval_name, "show": {}}
+        tool="show_results",
+        reason="read what failed",
+        arguments={"eval": eval_name, "items": "failures"},
     )
     if len({line.run_config for line in lines}) > 1:
-        step = NextStep(tool="compare_run_configs", reason="test whether one is better")
+        reason = "test whether one is better, with `compare`"
+        step = NextStep(tool="show_results", reason=reason, arguments={"eval": eval_name})
     else:
-        step = NextStep(tool="evolve_prompt", reason="search for a better prompt")
+        step = NextStep(tool="improve_prompt", reason="search for a better prompt")
     if measurement.evaluator.model and not has_agreement:
         return [look, step, *_judge_check(eval_name)]
     return [look, step]
@@ -73,7 +76,7 @@ def after_comparison(measurement: Measurement) -> list[NextStep]:
 
 def _judge_check(eval_name: str) -> list[NextStep]:
     reason = "measure how far the judge agrees with people"
-    return [NextStep(tool="measure_agreement", reason=reason, arguments={"eval": eval_name})]
+    return [NextStep(tool="check_judge", reason=reason, arguments={"eval": eval_name})]
 
 
 def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:

@@ -2,23 +2,19 @@
 
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.counts import count_items
+from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.answers import (
-    Comparison,
-    ComparisonRow,
-    EvalReport,
     EvalRunReport,
     EvaluatorCreated,
 )
-from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
-from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import no_score, not_compared
-from kiln_mcp.evals.eval_reports import eval_report, eval_summaries, items_of_part, score_keys
+from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
+from kiln_mcp.evals.errors import no_score
+from kiln_mcp.evals.eval_reports import items_of_part, score_keys
 from kiln_mcp.evals.lookups import (
     TaskEval,
-    all_evals,
     find_eval,
     find_existing_eval,
     find_run_configs,
@@ -29,92 +25,170 @@ from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
 from kiln_mcp.evals.part_filters import with_eval_inputs, with_items
 from kiln_mcp.evals.run_reports import run_report
 from kiln_mcp.evals.runner import carry_out, ready
-from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evals.sentences import (
-    after_comparison,
     after_evaluator,
     check_judge_repeats,
-    comparison_warnings,
-    empty_score_warnings,
     filter_of_test,
     no_items,
     plan_sentence,
 )
+from kiln_mcp.evaluators.definitions import KindName, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
-from kiln_mcp.evaluators.registry import AnyKind, kind_name, make_evaluator
-from kiln_mcp.projects.project_references import ProjectReference, handle_of, task_of
+from kiln_mcp.evaluators.registry import kind_name, make_evaluator
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    handle_of,
+    task_of,
+)
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
-from kiln_mcp.workbench.answer_size import fitting_page
-from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
     Spec,
+    Task,
 )
-from storage.errors import NextStep, Refusal
+from storage.errors import Refusal
 
-EvalReference = Annotated[str, Field(description="The eval's name or id.")]
+EvalReference = Annotated[str, Field(description="Its name or id.")]
 EvaluatorReference = Annotated[
-    str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
+    str | None, Field(description="Its name or id; left out: the current one.")
 ]
-ALL_ITEMS = ItemChoice()
 MOST_REPEATS: Final = 100
 
 
 @capability(
     effect=Effect.WRITES,
     title="Create an evaluator",
-    search_hint="set up a judge, LLM as a judge, scorer, grader, metric, check, regex, assertion",
+    discovery=Discovery(
+        Heading.EVALS,
+        "set up a judge, LLM as a judge, scorer, grader, metric, check, regex, assertion",
+    ),
 )
 async def create_evaluator(
     workspace: Workspace,
     project: ProjectReference,
-    eval: Annotated[str, Field(description="An eval's name or id, or the name of a new one.")],
-    evaluator: Annotated[
-        EvaluatorDefinition,
-        AnyKind(),
+    eval: Annotated[str, Field(description="Its name or id, or a name for a new one.")],
+    type: Annotated[
+        str,
+        KindName(),
         Field(
-            description="How outputs are judged. Prefer a check that asks no model where one can "
-            "decide. The reference_key 'reference_answer' is the item's stored output. JSON is "
-            "compared by value: name a score after a field to score that field. value_expression "
-            "is Jinja, e.g. (final_message | fromjson).city, and takes the same of the reference."
+            description="llm_judge asks a model, the others are checks that ask none: prefer one "
+            "that can decide."
         ),
     ],
-    name: Annotated[str | None, Field(description="What to call the evaluator.")] = None,
-    new_eval: Annotated[
-        NewEval | None, Field(description="For a new eval: its task, scores and items.")
+    steps: Annotated[
+        list[str] | None, Field(description="llm_judge: what passes and what fails.")
     ] = None,
+    model: Annotated[str | None, Field(description="llm_judge: left out, the default one.")] = None,
+    with_reference: Annotated[
+        bool | None,
+        Field(description="llm_judge: show it the item's right answer."),
+    ] = None,
+    reference_key: Annotated[
+        str | None,
+        Field(
+            description="For checks: compare with the item's reference; 'reference_answer' is its "
+            "stored output."
+        ),
+    ] = None,
+    expected_value: Annotated[str | None, Field(description="exact_match: or this value.")] = None,
+    substring: Annotated[str | None, Field(description="contains: or this text.")] = None,
+    pattern: Annotated[str | None, Field(description="pattern_match: a regex.")] = None,
+    mode: Annotated[
+        str | None,
+        Field(
+            description="must_contain or must_match (also must_not_…); set_check: subset, "
+            "superset, equal."
+        ),
+    ] = None,
+    value_expression: Annotated[
+        str | None,
+        Field(description="Jinja for the part to check: (final_message | fromjson).city"),
+    ] = None,
+    code: Annotated[
+        str | None,
+        Field(
+            description="code_eval: Python, score(output, trace, reference_data, task_input) or "
+            "fewer of these; returns a number, or numbers by score."
+        ),
+    ] = None,
+    settings: Annotated[
+        dict[str, JsonValue] | None,
+        Field(
+            description="Others: case_sensitive, comparison, expected_set, expected_tools, "
+            "count_type, max_count …"
+        ),
+    ] = None,
+    name: str | None = None,
+    task: TaskReference = None,
+    spec: Annotated[str | None, Field(description="New eval: what it measures.")] = None,
+    scores: Annotated[
+        list[ScoreDefinition] | None,
+        Field(
+            description="New eval; left out: one pass or fail, and one for each field where JSON "
+            "is compared."
+        ),
+    ] = None,
+    test_filter: Annotated[
+        str | None,
+        Field(description="New eval: its items, as 'tag::test'; left out: the split's parts."),
+    ] = None,
+    golden_filter: str | None = None,
+    train_filter: str | None = None,
+    val_filter: str | None = None,
 ) -> Proposal[EvaluatorCreated]:
-    """Make an evaluator: a model with steps to go through, or a check that asks no model.
+    """Set up a judge, metric or check that grades outputs, and its eval if that is new.
 
-    Creates the eval too if there is none of this name, over the split that split_data dealt. The
-    first evaluator of an eval becomes its current one. A model judge must be measured against
-    people's labels (measure_agreement) before its scores mean anything. The person reads and
-    approves the code of a code evaluator before it is saved.
+    A judge means little until check_judge has compared it with people. JSON is compared by value,
+    a score that has a field's name scores that field. The person approves code first.
     """
     store = await workspace.open_project(project)
+    settings_by_argument: dict[str, JsonValue] = {
+        "steps": None if steps is None else list(steps),
+        "model": model,
+        "with_reference": with_reference,
+        "reference_key": reference_key,
+        "expected_value": expected_value,
+        "substring": substring,
+        "pattern": pattern,
+        "mode": mode,
+        "value_expression": value_expression,
+        "code": code,
+    }
+    evaluator = read_definition("create_evaluator", type, settings_by_argument, settings or {})
+    definition = NewEval(
+        spec, tuple(scores or ()), test_filter, golden_filter, train_filter, val_filter
+    )
     existing_eval = await find_existing_eval(store, eval)
-    if existing_eval is not None and new_eval is not None:
+    if existing_eval is not None and definition != NewEval():
         raise Refusal(
-            "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
-            "an evaluator to it, or choose another name for a new eval.",
+            "The eval '{name}' exists already, so its spec, scores and filters cannot be given. "
+            "Leave them out to add an evaluator to it, or choose another name for a new eval.",
             name=existing_eval.name,
         )
-    model = workspace.model_name(evaluator.requested_model)
+    model_name = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
-        workspace.engine.check_name(model)
-    record = await make_evaluator(name, evaluator, model)
-    definition = new_eval or NewEval()
-    task_eval = existing_eval or await _new(store, eval, definition, evaluator)
+        workspace.engine.check_name(model_name)
+    record = await make_evaluator(name, evaluator, model_name)
+    task_eval = existing_eval
+    if task_eval is None:
+        task_eval = await _new(store, await task_of(store, task), eval, definition, evaluator)
     evaluator.check_fields(task_eval.task)
-    spec = (
-        await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
-    )
+    measured_spec = None if spec is None else await store.find(Spec, spec, parent=task_eval.task)
 
     async def save() -> EvaluatorCreated:
-        eval_record = await _save_evaluator(store, task_eval, record, spec)
+        eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
         created = _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
         return created.model_copy(update={"handle": await handle_of(store, record)})
@@ -160,44 +234,43 @@ async def _save_evaluator(
     effect=Effect.SPENDS,
     title="Run an eval",
     runs=Runs.AS_JOB,
-    search_hint="test, measure, benchmark, pass rate, accuracy, regression, how good is it",
-    always_load=True,
+    discovery=Discovery(
+        Heading.EVALS,
+        "test, measure, benchmark, pass rate, accuracy, regression, how good is it",
+        always_load=True,
+    ),
 )
 async def run_eval(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
     run_configs: Annotated[
-        list[str] | None, Field(description="Names or ids; left out: all of the task.")
+        list[str] | None, Field(description="What to run; left out: all of the task.")
     ] = None,
     evaluator: EvaluatorReference = None,
-    items: Annotated[
-        ItemChoice, Field(description="Which items; left out: all of the part 'test'.")
-    ] = ALL_ITEMS,
-    repeats: Annotated[
-        int, Field(ge=1, le=MOST_REPEATS, description="Outputs of each item, for how sure it is.")
-    ] = 1,
+    part: MeasuredPart = "test",
+    most_items: Annotated[int | None, Field(ge=1, description="The oldest; left out: all.")] = None,
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="Outputs of each item.")] = 1,
     judge_repeats: Annotated[
         int,
-        Field(ge=1, le=MOST_REPEATS, description="Verdicts of each output, for a judge's noise."),
+        Field(ge=1, le=MOST_REPEATS, description="Verdicts of each output."),
     ] = 1,
+    seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[EvalRunReport]:
-    """Run run configs on an eval's items and judge the outputs; answer with the score table.
+    """Run an eval: test how good a prompt or model (run config) is; get scores and pass rates.
 
-    What is scored already is kept, so a run that was stopped continues where it was. Compare two
-    run configs with compare_run_configs, which is sharper than two intervals side by side. With
-    repeats: how many items pass all their outputs, how many one, and where variance comes from.
+    What is scored already is kept. Then show_results compares.
     """
     store = await workspace.open_project(project)
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = (await items_of_part(measurement, items.part))[: items.limit]
+    chosen_items = (await items_of_part(measurement, part))[:most_items]
     if not chosen_items:
-        raise no_items(measurement.eval_record, items.part)
+        raise no_items(measurement.eval_record, part)
     check_judge_repeats(measurement, judge_repeats)
     times = Repeats(repeats, judge_repeats)
-    work = await plan_run(measurement, configs, chosen_items, seed=items.seed, repeats=times)
+    work = await plan_run(measurement, configs, chosen_items, seed=seed, repeats=times)
     summary = plan_sentence(measurement, configs, len(chosen_items), times)
     await workspace.check_ready(store, work.calls_by_model)
     plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
@@ -206,112 +279,18 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if outcome.failures and not outcome.has_verdict:
             raise no_score([failure.reason for failure in outcome.failures])
-        return await run_report(work, outcome, configs, chosen_items, items.part)
+        return await run_report(work, outcome, configs, chosen_items, part)
 
     return Proposal(plan, score)
 
 
-@capability(
-    effect=Effect.READS,
-    title="Compare two run configs",
-    search_hint="A/B test, which of two models or prompts wins, significant difference",
-)
-async def compare_run_configs(
-    workspace: Workspace,
-    project: ProjectReference,
-    eval: EvalReference,
-    first: Annotated[str, Field(description="A run config's name or id, such as the start.")],
-    second: Annotated[str, Field(description="The other one, such as the new prompt.")],
-    evaluator: EvaluatorReference = None,
-) -> Comparison:
-    """Say whether one run config is better than another, item by item, with a 95 % interval.
-
-    Says "cannot tell" where the items do not decide. Both must have been run by run_eval. An item
-    with several outputs counts once, with their mean.
-    """
-    store = await workspace.open_project(project)
-    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
-    first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
-    items = {item.id for item in await items_of_part(measurement, "test")}
-    rows: list[ComparisonRow] = []
-    exclusions = 0
-    configs = (first_config, second_config)
-    outputs = await read_scored_outputs(measurement, configs)
-    for key in measurement.score_keys:
-        if key in outputs.empty:
-            continue
-        of_one, of_two = [outputs.means(config.id, key, items) for config in configs]
-        if not of_one.keys() & of_two.keys():
-            raise not_compared(first_config.name, second_config.name, len(of_one), len(of_two))
-        exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
-        difference = paired_difference(of_one, of_two)
-        rows.append(
-            ComparisonRow.of(
-                key, difference, in_words(difference, first_config.name, second_config.name)
-            )
-        )
-    return Comparison(
-        eval=measurement.eval_record.name,
-        evaluator=measurement.evaluator_record.name,
-        first=first_config.name,
-        second=second_config.name,
-        rows=rows,
-        exclusions=exclusions,
-        warnings=[
-            *comparison_warnings(measurement, rows, exclusions),
-            *empty_score_warnings(outputs.empty),
-        ],
-        next=after_comparison(measurement),
-    )
-
-
-@capability(
-    effect=Effect.READS,
-    title="Describe evals",
-    search_hint="show scores, results, failures, report, leaderboard, what went wrong",
-)
-async def describe_eval(
-    workspace: Workspace,
-    project: ProjectReference,
-    eval: Annotated[
-        str | None, Field(description="An eval's name or id; left out: list all evals.")
-    ] = None,
-    evaluator: EvaluatorReference = None,
-    show: Annotated[
-        ItemsToShow | None,
-        Field(description="Show items with input, expected, output and scores; {}: failures."),
-    ] = None,
-) -> EvalReport:
-    """List a project's evals, or show one: its evaluators and the score table of run configs.
-
-    With `show` also items with what was answered and how it was scored, the worst first.
-    """
-    store = await workspace.open_project(project)
-    evals = await all_evals(store)
-    if eval is None:
-        return EvalReport(
-            evals=await eval_summaries(store, evals),
-            evaluators=[],
-            table=[],
-            next=[]
-            if evals
-            else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
-        )
-    task_eval = await find_eval(store, eval)
-    if show is None:
-        return await eval_report(workspace, store, task_eval, evaluator, None)
-
-    async def find_page(limit: int) -> EvalReport:
-        page = show.model_copy(update={"limit": limit})
-        return await eval_report(workspace, store, task_eval, evaluator, page)
-
-    return await fitting_page(workspace.answer_tokens, show.limit, "items", find_page)
-
-
 async def _new(
-    store: ProjectStore, name: str, definition: NewEval, evaluator: EvaluatorDefinition
+    store: ProjectStore,
+    owner: Task,
+    name: str,
+    definition: NewEval,
+    evaluator: EvaluatorDefinition,
 ) -> TaskEval:
-    owner = await task_of(store, definition.task)
     complete = with_items(name, definition, await store.tags(owner))
     record = make_eval(name, complete, evaluator.field_names(owner))
     return TaskEval(owner, await with_eval_inputs(store, owner, record))

@@ -7,10 +7,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Annotated, Final, Protocol, Union
+from typing import Final, Protocol
 
-from pydantic import Discriminator, GetCoreSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema
+from pydantic import TypeAdapter
 
 from kiln_mcp.evaluators import kinds as kinds_room
 from kiln_mcp.evaluators.evaluator import (
@@ -53,11 +52,6 @@ class EvaluatorKinds:
 
     by_name: Mapping[str, EvaluatorKind]
     problems: tuple[str, ...] = ()
-
-    @property
-    def definitions(self) -> tuple[type[EvaluatorDefinition], ...]:
-        """The arguments of each kind that can be created."""
-        return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
 
     def of(self, record: EvalConfig) -> EvaluatorKind | None:
         """Return the kind of a record; None if it is not installed."""
@@ -192,16 +186,3 @@ async def make_evaluator(
     return EvalConfig.model_validate(
         {"name": name or default, "config_type": "v2", "properties": properties}
     )
-
-
-@dataclass(frozen=True, slots=True)
-class AnyKind:
-    """Annotates an `EvaluatorDefinition` argument: one of the installed kinds, told by `type`."""
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Return the schema of the union of all kinds' definitions."""
-        del source
-        union = Union[installed_kinds().definitions]  # noqa: UP007 - the members are data
-        return handler.generate_schema(Annotated[union, Discriminator("type")])

@@ -31,12 +31,19 @@ from kiln_mcp.evolution.search_context import (
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.projects.project_references import ProjectReference
-from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.run_configs.task_runs import agent_properties
 from kiln_mcp.statistics import Interval
-from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
 from storage.errors import NextStep
@@ -75,34 +82,34 @@ class _HeldOut:
 
 @capability(
     effect=Effect.SPENDS,
-    title="Search for a better prompt",
+    title="Improve a prompt",
     runs=Runs.AS_JOB,
-    search_hint="optimise, improve, tune or rewrite my prompt automatically, GEPA, DSPy",
+    discovery=Discovery(
+        Heading.PROMPTS,
+        "optimise, optimize, tune, rewrite or refine my prompt automatically, better "
+        "instructions, prompt engineering, GEPA, DSPy, fewer errors",
+    ),
 )
-async def evolve_prompt(
+async def improve_prompt(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
-    start: Annotated[str, Field(description="The run config to improve: its name or id.")],
+    start: Annotated[str, Field(description="The run config to improve.")],
     max_calls: Annotated[
         int,
-        Field(ge=16, le=100_000, description="Model calls of the search; measuring comes on top."),
+        Field(ge=16, le=100_000, description="Of the search; measuring comes on top."),
     ] = 200,
-    seed: Annotated[int, Field(ge=0, description="Repeats the search.")] = 0,
+    seed: Annotated[int, Field(ge=0)] = 0,
     reflect_with: Annotated[
         str | None,
-        Field(
-            description="A capable model that edits the instruction; left out: the default model, "
-            "or none where that is the embedded one, which cannot."
-        ),
+        Field(description="A capable model that edits the instruction; left out: the default one."),
     ] = None,
 ) -> Proposal[EvolutionReport]:
-    """Search for a better prompt and measure it against the start on held-out items.
+    """Improve a prompt: search for a better one and prove the gain on held-out items.
 
-    Candidates are made of training items, raced on validation items, and the winner alone is
-    compared with the start on test items that took no part, with a 95 % interval. "No gain could
-    be shown" is a regular result. The eval needs train, val and test items: split_data, then
-    create_evaluator with its filters. The winner is saved as a prompt and a run config.
+    Candidates are raced on validation items; the winner alone is compared with the start on test
+    items that took no part. "No gain could be shown" is a regular result. The eval needs train,
+    val and test items. The winner is saved as a run config.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(
@@ -300,7 +307,7 @@ def _next_steps(*, gain_shown: bool) -> list[NextStep]:
     return [
         NextStep(tool="add_data", reason="add items, of which demonstrations are made"),
         NextStep(
-            tool="evolve_prompt",
+            tool="improve_prompt",
             reason="raise max_calls, or name a capable model in reflect_with",
         ),
     ]

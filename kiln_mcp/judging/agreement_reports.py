@@ -65,7 +65,7 @@ def next_steps(rows: Sequence[tuple[AgreementRow, str]], task_eval: TaskEval) ->
         ]
     return [
         NextStep(
-            tool="next_items_to_label",
+            tool="draw_items_to_label",
             reason="label more items",
             arguments={"eval": task_eval.name},
         ),
@@ -102,7 +102,7 @@ def nothing_measured(
         name=task_eval.name,
         next=[
             NextStep(tool="run_eval", reason="measure run configs"),
-            NextStep(tool="evolve_prompt", reason="search for a better prompt"),
+            NextStep(tool="improve_prompt", reason="search for a better prompt"),
         ],
     )
 

@@ -90,8 +90,8 @@ def _result(golden_set: GoldenSet, entries: Sequence[Label]) -> SavedLabels:
 def _next_step(name: str, labelled_items: int) -> NextStep:
     if labelled_items >= ENOUGH_LABELS:
         return NextStep(
-            tool="measure_agreement",
+            tool="check_judge",
             reason="measure how far the judges agree with these labels",
             arguments={"eval": name},
         )
-    return NextStep(tool="next_items_to_label", reason="draw more items", arguments={"eval": name})
+    return NextStep(tool="draw_items_to_label", reason="draw more items", arguments={"eval": name})

@@ -42,7 +42,14 @@ from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_r
 from kiln_mcp.llm import HOST
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
-from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, EvalRun, ProjectStore
 from storage.errors import NextStep, Refusal
@@ -52,23 +59,24 @@ from storage.records.handles import choose
 
 @capability(
     effect=Effect.SPENDS,
-    title="Choose items to label",
+    title="Draw items to label",
     runs=Runs.AS_JOB,
-    search_hint="annotate, review, what should I grade next, human labelling queue",
+    discovery=Discovery(
+        Heading.JUDGES,
+        "annotate, review, what should I grade next, human labelling queue",
+    ),
 )
-async def next_items_to_label(
+async def draw_items_to_label(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
-    count: Annotated[int, Field(ge=1, le=100, description="How many items.")] = 10,
+    count: Annotated[int, Field(ge=1, le=100)] = 10,
     evaluator: EvaluatorReference = None,
-    seed: Annotated[int, Field(ge=0, description="Repeats the draw.")] = 0,
+    seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[LabellingBatch]:
-    """Draw items of the golden set for a person to label, at random within the judge's verdicts.
+    """Pick the next items for a person to grade or label, at random within the judge's verdicts.
 
-    Show the person input and output alone; never label yourself in the person's name. Rare
-    verdicts are drawn more often. The draw's probabilities are recorded, so the estimate stays
-    unbiased. Then call label_items.
+    Show the person input and output alone, and never label in their name. Then call label_items.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
@@ -80,7 +88,7 @@ async def next_items_to_label(
             name=task_eval.name,
             next=[
                 NextStep(
-                    tool="measure_agreement",
+                    tool="check_judge",
                     reason="measure the judges against the labels",
                     arguments={"eval": task_eval.name},
                 )
@@ -108,20 +116,22 @@ async def next_items_to_label(
 @capability(
     effect=Effect.WRITES,
     title="Label items",
-    search_hint="save my pass or fail, annotations, human grades, verdicts, ground truth labels",
+    discovery=Discovery(
+        Heading.JUDGES,
+        "save my pass or fail, annotations, human grades, verdicts, ground truth labels",
+    ),
 )
 async def label_items(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
-    labels: Annotated[list[ItemLabel], Field(min_length=1, description="All or none are saved.")],
-    rater: Annotated[str, Field(min_length=1, description="Who gave the labels: a person.")],
+    labels: Annotated[list[ItemLabel], Field(min_length=1)],
+    rater: Annotated[str, Field(min_length=1, description="The person who gave them.")],
 ) -> Proposal[SavedLabels]:
-    """Save a person's labels of outputs: as Kiln's ratings, and in the eval's ledger.
+    """Save the grades that a person gave: pass or fail for each output, with the reason.
 
-    Labels of items that next_items_to_label drew count for the certificate once the person has
-    confirmed them. Until then they measure nothing. Labels of items that were picked by hand are
-    for development, and no certificate counts them.
+    Labels of items that draw_items_to_label drew count for a certificate once the person has
+    confirmed them. Others are for development alone.
     """
     store = await workspace.open_project(project)
     golden_set = await open_golden_set(store, await find_eval(store, eval))
@@ -138,28 +148,27 @@ async def label_items(
 
 @capability(
     effect=Effect.SPENDS,
-    title="Measure a judge against people's labels",
+    title="Check a judge",
     runs=Runs.AS_JOB,
-    search_hint="can I trust the judge, accuracy, calibrate, align with humans, kappa",
+    discovery=Discovery(
+        Heading.JUDGES,
+        "can I trust the judge, accuracy, calibrate, align with humans, kappa",
+    ),
 )
-async def measure_agreement(
+async def check_judge(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
-    evaluators: Annotated[
-        list[str] | None, Field(description="Names or ids; left out: all of the eval.")
-    ] = None,
+    evaluators: Annotated[list[str] | None, Field(description="Left out: all of the eval.")] = None,
     purpose: Annotated[
         Literal["all", "certificate", "development"],
-        Field(description="Which labels: 'certificate' for a number to rely on."),
+        Field(description="Which labels."),
     ] = "all",
-    seed: Annotated[int, Field(ge=0, description="Of the simulated intervals.")] = 0,
+    seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[AgreementReport]:
-    """Measure how far judges agree with people's labels, with 95 % intervals.
+    """Check whether a judge can be trusted: how far it agrees with people's labels.
 
-    Each judge is compared with the best constant answer, which it must beat to have shown
-    anything. If two people labelled the same items, their agreement is reported too. A judge is
-    first asked for the labelled items of which it has no verdict.
+    With 95 % intervals, and beside the best constant answer, which it must beat.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
@@ -210,7 +219,7 @@ def _no_label(name: str, purpose: str) -> Refusal:
         name=name,
         purpose=purpose,
         next=[
-            NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
+            NextStep(tool="draw_items_to_label", reason="draw items for a person to label"),
             NextStep(tool="label_items", reason="then save the labels"),
         ],
     )

@@ -95,7 +95,7 @@ def steps_to_certify(
     steps: list[NextStep] = []
     if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
         reason = "draw items at random for a person to label"
-        steps.append(NextStep(tool="next_items_to_label", reason=reason, arguments=arguments))
+        steps.append(NextStep(tool="draw_items_to_label", reason=reason, arguments=arguments))
     if any(map(golden_set.count_unconfirmed, golden_set.scores)):
         reason = "save the drawn labels again and have the person confirm them"
         steps.append(NextStep(tool="label_items", reason=reason, arguments=arguments))

@@ -30,11 +30,9 @@ class ItemLabel(BaseModel):
         extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True
     )
 
-    item: str = Field(description="The item's id.")
+    item: str = Field(description="Its id.")
     label: str = Field(description="pass, fail or critical; 1 to 5 for stars.")
-    score: str | None = Field(
-        default=None, description="The score's key; may be left out if the eval has one."
-    )
+    score: str | None = Field(default=None, description="Its key, if the eval has several.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
             next=[
                 NextStep(
                     tool="create_evaluator",
-                    reason="create an eval with new_eval.golden_filter, such as 'tag::golden'",
+                    reason="create an eval with golden_filter, such as 'tag::golden'",
                 )
             ],
         )
@@ -205,7 +205,7 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
             "Give that tag to good outputs and to bad ones, then call this again.",
             name=task_eval.name,
             filter=filter_id,
-            next=[NextStep(tool="tag_runs", reason="give outputs that tag")],
+            next=[NextStep(tool="mark_runs", reason="give outputs that tag")],
         )
     labels = await read_labels(store, task_eval.eval_record)
     draws = await read_draws(store, task_eval.eval_record)

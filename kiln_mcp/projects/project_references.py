@@ -16,16 +16,14 @@ from storage.format.record_text import read_record
 from storage.records.handles import NameRow, handle_with_id, handles_of
 from storage.records.names import folded_name
 
-ProjectReference = Annotated[
-    str, Field(description="The project's name, or the path of its folder.")
-]
+ProjectReference = Annotated[str, Field(description="Its name or folder.")]
 NameProblem = Annotated[
     str | None,
     Field(description="Why the project's name does not mean it, and what to give instead."),
 ]
 TaskReference = Annotated[
     str | None,
-    Field(description="The task's name or id; may be left out where the project has one task."),
+    Field(description="If there are several."),
 ]
 
 
@@ -44,7 +42,13 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
         raise await unreadable_task(store) or Refusal(
             "The project '{project}' has no task yet.",
             project=store.project.name,
-            next=[NextStep(tool="create_task", reason="say what a model is to do")],
+            next=[
+                NextStep(
+                    tool="create_project",
+                    reason="say what a model is to do, as `task` and `instruction`",
+                    arguments={"project": str(store.folder)},
+                )
+            ],
         )
     if len(tasks) > 1:
         raise Refusal(

@@ -1,12 +1,14 @@
-"""Capabilities: make projects and tasks, and say what is there."""
+"""Capabilities: create projects, copies and tasks, and change tasks."""
 
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import anyio
 from pydantic import Field, JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.projects.project_references import (
     NameProblem,
@@ -22,49 +24,34 @@ from kiln_mcp.projects.schema_changes import (
     task_with_new_schemas,
 )
 from kiln_mcp.projects.task_schemas import schema_text
-from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Result,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Project, ProjectStore, Task
+from storage import Project, ProjectStore, Task, exchange
 from storage.errors import InvalidValue, NextStep, Refusal, WorkbenchError
+from storage.git.safety import check_address
 from storage.records.names import folded_name
-
-TaskName = Annotated[str, Field(description="What to call the task.")]
-Instruction = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="What a model is told to do with an input: the task's system prompt.",
-    ),
-]
-InputSchema = Annotated[
-    dict[str, JsonValue] | None,
-    Field(description="JSON Schema of an input; leave out for plain text."),
-]
-OutputSchema = Annotated[
-    dict[str, JsonValue] | None,
-    Field(description="JSON Schema of an output; leave out for plain text."),
-]
-
 
 Part = Literal["input", "output"]
 
 
 class ProjectCreated(Result):
-    """A new project."""
+    """A new project or copy, or a project with a new task."""
 
     project: str
     folder: str
     name_problem: NameProblem
-    next: list[NextStep]
-
-
-class TaskCreated(Result):
-    """A new task."""
-
-    project: str
-    task: str
-    id: str
-    handle: str = Field(description="What names it in calls, such as `task/answer`.")
+    task: str | None = Field(default=None, description="The new task.")
+    task_id: str | None = None
+    handle: str | None = Field(
+        default=None, description="What names the task in calls, such as `task/answer`."
+    )
     next: list[NextStep]
 
 
@@ -80,25 +67,151 @@ class TaskChanged(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
+@dataclass(frozen=True, slots=True)
+class _NewTask:
+    """A task that is to be created."""
+
+    name: str
+    instruction: str
+    input_schema: dict[str, JsonValue] | None
+    output_schema: dict[str, JsonValue] | None
+
+    async def save_in(self, store: ProjectStore) -> Task:
+        """Save it in a project.
+
+        Raises:
+            Refusal: The project has a task of this name.
+        """
+        for task in await store.children(store.project, Task):
+            if folded_name(task.name) == folded_name(self.name):
+                raise Refusal(
+                    "There is a task '{name}' already: {handle}. Choose another name, or use that "
+                    "task.",
+                    name=task.name,
+                    handle=await handle_of(store, task),
+                )
+        task = Task(
+            name=self.name,
+            instruction=self.instruction,
+            output_json_schema=await schema_text("output", self.output_schema),
+            input_json_schema=await schema_text("input", self.input_schema),
+        )
+        return await store.save(task, parent=store.project)
+
+
 @capability(
     effect=Effect.WRITES,
     title="Create a project",
-    search_hint="start something new, set up a workspace, begin testing my AI feature",
+    discovery=Discovery(
+        Heading.PROJECTS,
+        "start something new, set up a workspace, begin testing my AI feature, open or clone or "
+        "import a project from a folder, zip or git repository, add a task, system prompt",
+    ),
 )
 async def create_project(
     workspace: Workspace,
-    name: Annotated[str, Field(description="What to call the project.")],
+    name: Annotated[str | None, Field(description="Of the new project.")] = None,
     folder: Annotated[
         str | None,
-        Field(description="Where to put it; left out: 'Kiln Projects/<name>' in the home folder."),
+        Field(description="Left out: 'Kiln Projects/<name>' at home."),
     ] = None,
-    description: Annotated[str | None, Field(description="What it is for.")] = None,
-) -> ProjectCreated:
-    """Create an empty project in Kiln's format, in a new or empty folder.
+    description: str | None = None,
+    task: Annotated[str | None, Field(description="Its name; left out: the project's.")] = None,
+    instruction: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="The task's system prompt.",
+        ),
+    ] = None,
+    input_schema: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description="JSON Schema; left out: text."),
+    ] = None,
+    output_schema: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description="JSON Schema; left out: text."),
+    ] = None,
+    project: Annotated[
+        str | None, Field(description="One that exists, to add a task to it.")
+    ] = None,
+    copy_from: Annotated[
+        str | None,
+        Field(
+            description="Copy this folder, zip, tar or git repository. `name` chooses one of "
+            "several projects in it."
+        ),
+    ] = None,
+) -> Proposal[ProjectCreated]:
+    """Start a project for an AI feature with its task, add a task, or import a project."""
+    if copy_from is not None:
+        return _propose_copy(workspace, copy_from, folder, name)
+    task_name = task or name
+    if project is not None and not (task_name and instruction):
+        raise InvalidValue(
+            "Nothing was created: a task of a project needs a name as `task`, and an `instruction`."
+        )
+    if project is None and name is None:
+        raise InvalidValue(
+            "Nothing was created. Give the new project a `name`; or a task to a `project` that "
+            "exists; or a project to copy as `copy_from`."
+        )
+    if instruction is None and (task is not None or input_schema or output_schema):
+        raise InvalidValue("Nothing was created: a task needs an `instruction`.")
+    new_task = (
+        None
+        if instruction is None
+        else _NewTask(task_name or "", instruction, input_schema, output_schema)
+    )
 
-    Then call create_task.
+    async def create() -> ProjectCreated:
+        if project is not None:
+            store = await workspace.open_project(project)
+        else:
+            store = await _create_project(workspace, name or "", folder, description)
+        saved = None if new_task is None else await new_task.save_in(store)
+        return await _project_created(workspace, store, saved)
+
+    subject = f"the task {task_name!r}" if project is not None else f"the project {name!r}"
+    return Proposal(Plan(f"Create {subject}."), create)
+
+
+def _propose_copy(
+    workspace: Workspace, source: str, folder: str | None, name: str | None
+) -> Proposal[ProjectCreated]:
+    is_address = exchange.is_address(source)
+    if is_address:
+        check_address(source)
+    origin = source if is_address else str(workspace.place(source))
+    target = _place_of(workspace, folder, name or _stem(source))
+    plan = Plan(f"Import a project into {target}.", destination=source if is_address else "")
+
+    async def copy() -> ProjectCreated:
+        place = await exchange.receive_project(origin, target, name=name)
+        return await _project_created(workspace, await workspace.open_project(str(place)), None)
+
+    return Proposal(plan, copy)
+
+
+def _stem(source: str) -> str:
+    """Return a name for the copy of a folder, archive or repository."""
+    name = source.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return name or "Copy"
+
+
+def _place_of(workspace: Workspace, folder: str | None, name: str) -> Path:
+    return workspace.place(folder or f"~/Kiln Projects/{name}")
+
+
+async def _create_project(
+    workspace: Workspace, name: str, folder: str | None, description: str | None
+) -> ProjectStore:
+    """Create an empty project and open it.
+
+    Raises:
+        Refusal: The folder is not empty.
     """
-    place = anyio.Path(workspace.place(folder or f"~/Kiln Projects/{name}"))
+    place = anyio.Path(_place_of(workspace, folder, name))
     if await place.exists() and [entry async for entry in place.iterdir()]:
         raise Refusal(
             "{folder} is not empty. Choose another folder.",
@@ -109,82 +222,56 @@ async def create_project(
         Path(place), Project(name=name, description=description), home=workspace.settings.home
     )
     await store.close()
-    store = await workspace.open_project(str(place))
+    return await workspace.open_project(str(place))
+
+
+async def _project_created(
+    workspace: Workspace, store: ProjectStore, task: Task | None
+) -> ProjectCreated:
     return ProjectCreated(
         project=store.project.name,
         folder=str(store.folder),
         name_problem=await workspace.projects.name_problem(store),
-        next=[NextStep(tool="create_task", reason="say what a model is to do")],
+        task=task.name if task else None,
+        task_id=task.id if task else None,
+        handle=await handle_of(store, task) if task else None,
+        next=[await _step_after_creation(store, task)],
     )
 
 
-@capability(
-    effect=Effect.WRITES,
-    title="Create a task",
-    search_hint="add a prompt or feature to test, system prompt, input and output format",
-)
-async def create_task(
-    workspace: Workspace,
-    project: ProjectReference,
-    name: TaskName,
-    instruction: Instruction,
-    output_schema: OutputSchema = None,
-    input_schema: InputSchema = None,
-) -> TaskCreated:
-    """Add a task to a project: what a model is told to do with each input."""
-    store = await workspace.open_project(project)
-    for task in await store.children(store.project, Task):
-        if folded_name(task.name) == folded_name(name):
-            raise Refusal(
-                "There is a task '{name}' already: {handle}. Choose another name, or use "
-                "that task.",
-                name=task.name,
-                handle=await handle_of(store, task),
-            )
-    task = Task(
-        name=name,
-        instruction=instruction,
-        output_json_schema=await schema_text("output", output_schema),
-        input_json_schema=await schema_text("input", input_schema),
-    )
-    saved = await store.save(task, parent=store.project)
-    return TaskCreated(
-        project=store.project.name,
-        task=saved.name,
-        id=saved.id,
-        handle=await handle_of(store, saved),
-        next=[NextStep(tool="draft_spec", reason="say in one sentence what a good answer is")],
-    )
+async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextStep:
+    arguments: dict[str, JsonValue] = {"project": str(store.folder)}
+    if task is not None:
+        reason = "say in one sentence what a good answer is"
+        return NextStep(tool="build_spec", reason=reason, arguments=arguments)
+    if await store.children(store.project, Task):
+        return NextStep(tool="describe_project", reason="see what is there", arguments=arguments)
+    reason = "say what a model is to do, as `task` and `instruction`"
+    return NextStep(tool="create_project", reason=reason, arguments=arguments)
 
 
 @capability(
     effect=Effect.WRITES,
     title="Change a task",
-    search_hint="edit the instruction, system prompt or output format of a feature, rename",
+    discovery=Discovery(
+        Heading.PROJECTS,
+        "update my feature's system prompt, output format, JSON schema, fields",
+    ),
 )
 async def change_task(
     workspace: Workspace,
     project: ProjectReference,
     task: TaskReference = None,
-    instruction: Annotated[str | None, Field(min_length=1, description="The new one.")] = None,
-    output_schema: Annotated[
-        dict[str, JsonValue] | None, Field(description="The new JSON Schema of an output.")
-    ] = None,
-    input_schema: Annotated[
-        dict[str, JsonValue] | None, Field(description="The new JSON Schema of an input.")
-    ] = None,
-    plain_text: Annotated[
-        list[Part] | None, Field(description="What has no schema from now on.")
-    ] = None,
+    instruction: Annotated[str | None, Field(min_length=1)] = None,
+    output_schema: Annotated[dict[str, JsonValue] | None, Field(description="JSON Schema.")] = None,
+    input_schema: Annotated[dict[str, JsonValue] | None, Field(description="JSON Schema.")] = None,
+    plain_text: Annotated[list[Part] | None, Field(description="What loses its schema.")] = None,
     misfits: Annotated[
         Literal["refuse", "tag"],
-        Field(
-            description="What to do if items do not fit: name them and change nothing, or change "
-            "the task and tag them with does_not_fit_schema."
-        ),
+        Field(description="If items do not fit: change nothing, or tag them."),
     ] = "refuse",
 ) -> TaskChanged:
-    """Change a task's instruction or the schemas of its inputs and outputs.
+    """Edit a task's instruction (its system prompt), or the schemas of its inputs and outputs.
 
     Items that do not fit a new schema are named before anything is changed.
     """
@@ -264,8 +351,8 @@ def _steps_after_change(
     project = str(store.folder)
     if is_changed:
         arguments: dict[str, JsonValue] = {"project": project, "filter": f"tag::{MISFIT_TAG}"}
-        return [NextStep(tool="find_runs", reason="see them", arguments=arguments)]
-    return [NextStep(tool="repair_run", reason="give a run an output that fits")]
+        return [NextStep(tool="find", reason="see them", arguments=arguments)]
+    return [NextStep(tool="mark_runs", reason="give a run an output that fits")]
 
 
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:

@@ -1,6 +1,6 @@
 """The records of run configs."""
 
-from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.run_configs.task_runs import MAX_TOKENS

@@ -13,7 +13,7 @@ from kiln_mcp.projects.project_references import (
     task_of,
 )
 from kiln_mcp.run_configs.answers import RunConfigCreated
-from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.definitions import SIMPLE_PROMPT, RunConfigDefinition
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import (
@@ -23,7 +23,12 @@ from kiln_mcp.run_configs.system_prompts import (
     split_examples,
     with_prompt_named,
 )
-from kiln_mcp.workbench.capability import Effect, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
 from storage.errors import NextStep, Refusal
@@ -43,52 +48,77 @@ def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
 @capability(
     effect=Effect.WRITES,
     title="Create a run config",
-    search_hint="try another model, prompt, temperature, variant; switch to GPT or Claude",
+    discovery=Discovery(
+        Heading.PROMPTS,
+        "switch to GPT, Claude, Gemini or a cheaper model, new prompt version, new wording, "
+        "settings, configuration, set up a candidate",
+    ),
 )
 async def create_run_config(
     workspace: Workspace,
     project: ProjectReference,
-    run_config: Annotated[
-        RunConfigDefinition, Field(description="Its name, prompt, model and temperature.")
-    ],
+    name: str,
+    model: Annotated[str | None, Field(description="Left out: the default one.")] = None,
+    prompt: Annotated[str | None, Field(description="Left out: what prompt_id says.")] = None,
+    prompt_id: Annotated[
+        str,
+        Field(
+            description="The task's instruction, few_shot_prompt_builder (with its best rated "
+            "runs), id::<saved prompt>, …"
+        ),
+    ] = SIMPLE_PROMPT,
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0,
+    max_tokens: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Reasoning included; left out: 1024.",
+        ),
+    ] = None,
     task: TaskReference = None,
 ) -> RunConfigCreated:
-    """Save one way to run a task: a model with a prompt, frozen so that it never changes.
+    """Try another model, prompt or temperature: save a variant (run config) of how a task is run.
 
-    Measure it with run_eval.
+    It never changes. Measure it with run_eval.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
+    run_config = RunConfigDefinition(
+        name=name,
+        prompt=prompt,
+        prompt_id=prompt_id,
+        model=model,
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )
     if any(
-        is_same_name(run_config.name, config.name)
-        for config in await store.children(owner, TaskRunConfig)
+        is_same_name(name, config.name) for config in await store.children(owner, TaskRunConfig)
     ):
         raise Refusal(
             "There is a run config '{name}' already, and run configs never change. Choose another "
             "name. Nothing has been saved.",
-            name=run_config.name,
+            name=name,
         )
-    text = PromptText(run_config.prompt) if run_config.prompt else None
+    text = PromptText(prompt) if prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
         run_config = with_prompt_named(run_config, prompts)
         examples = await runs_to_show(store, owner)
         text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
-        raise unsupported_run_config(
-            run_config.name, f"there is no prompt {run_config.prompt_id!r}"
-        )
-    model = workspace.model_name(run_config.model)
-    workspace.engine.check_name(model)
-    config = make_run_config(store.project, owner, run_config, model, text)
+        raise unsupported_run_config(name, f"there is no prompt {prompt_id!r}")
+    model_name = workspace.model_name(model)
+    workspace.engine.check_name(model_name)
+    config = make_run_config(store.project, owner, run_config, model_name, text)
     saved = await store.save(config, parent=owner)
     return RunConfigCreated(
         run_config=saved.name,
         id=saved.id,
         handle=await handle_of(store, saved),
-        model=model,
+        model=model_name,
         prompt=text.prompt,
-        warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),
+        warnings=[] if prompt else lack_of_examples(prompt_id, text.prompt),
         next=[
             NextStep(tool="run_eval", reason="measure it", arguments={"run_configs": [saved.name]})
         ],

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
 from storage.records.handles import choose
@@ -155,7 +155,7 @@ def with_prompt_named(
     if not is_handle and not prompt_id.startswith(SAVED_PROMPT):
         return definition
     saved = choose(Prompt, prompts, prompt_id.removeprefix(SAVED_PROMPT))
-    return definition.model_copy(update={"prompt_id": f"{SAVED_PROMPT}{saved.id}"})
+    return replace(definition, prompt_id=f"{SAVED_PROMPT}{saved.id}")
 
 
 def built_prompt(

@@ -2,28 +2,14 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kiln_mcp.spec_texts.spec_kinds import SpecKind
-
-
-class SpecText(BaseModel):
-    """A spec in the call itself, instead of a saved one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    kind: SpecKind = Field(description="Its kind.")
-    fields: dict[str, str] = Field(
-        description="Text by field name; every kind has its own fields, and an error names them."
-    )
-    name: str | None = Field(default=None, description="Two to five words, 32 characters at most.")
-
 
 class QuestionAnswer(BaseModel):
     """The person's answer to one question."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    question: str = Field(description="The question's id, or a question of your own in words.")
-    answer: str = Field(description="One of its options, or free text.")
+    question: str = Field(description="Its id, or your own in words.")
+    answer: str
 
 
 class FieldEdit(BaseModel):
@@ -31,6 +17,6 @@ class FieldEdit(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    field: str = Field(description="The field's name.")
-    text: str = Field(description="The field's whole new text.")
-    reason: str = Field(description="The person's words that call for it.")
+    field: str
+    text: str = Field(description="All of its new text.")
+    reason: str

@@ -1,6 +1,8 @@
-"""Capabilities: draft a spec, find its gaps, refine it with answers."""
+"""Capability: build a spec: draft it, find its gaps, work in answers, save it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -17,7 +19,7 @@ from kiln_mcp.projects.project_references import (
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
-from kiln_mcp.specs.arguments import FieldEdit, QuestionAnswer, SpecText
+from kiln_mcp.specs.arguments import FieldEdit, QuestionAnswer
 from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
 from kiln_mcp.specs.model_calls import (
     MOST_QUESTIONS,
@@ -27,120 +29,201 @@ from kiln_mcp.specs.model_calls import (
     refine_with_model,
 )
 from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit, incorporate
-from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    capability,
+)
+from kiln_mcp.workbench.unlisted_values import OneOf
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
 _EVALUATE: Final = NextStep(tool="create_evaluator", reason="judge outputs by it")
 
-ModelChoice = Annotated[
-    str | None,
+Kind = Annotated[
+    Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,
     Field(
-        description="The model to ask; left out: the default one. The embedded model is too small "
-        "to write, so plain rules replace it."
+        description="tone, formatting, factual_correctness, completeness, desired_behaviour … Left "
+        "out: by the wish's words."
     ),
-]
-SpecReference = Annotated[
-    str | None, Field(description="A saved spec's name or id; or give `draft`.")
-]
-DraftText = Annotated[
-    SpecText | None, Field(description="A spec that is not saved; or give `spec`.")
 ]
 
 
 @capability(
     effect=Effect.SPENDS,
-    title="Draft a spec",
+    title="Build a spec",
     runs=Runs.AS_JOB,
-    search_hint="write or define what good looks like, requirements, criteria, rubric, rules",
-    always_load=True,
+    discovery=Discovery(
+        Heading.SPECS,
+        "write or define what good looks like, criteria, rubric, rules, guidelines, quality bar, "
+        "what is unclear, ambiguous, vague or missing, review and save the requirements",
+        always_load=True,
+    ),
 )
-async def draft_spec(
+async def build_spec(
     workspace: Workspace,
     project: ProjectReference,
-    wish: Annotated[str, Field(min_length=1, description="What is a good output? One sentence.")],
+    wish: Annotated[
+        str | None, Field(min_length=1, description="What is a good output, in a sentence.")
+    ] = None,
+    spec: Annotated[str | None, Field(description="A saved one to question or change.")] = None,
+    kind: Kind = None,
+    fields: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="Your own text by field, with `kind`, whose fields an error names; usually "
+            "the best draft."
+        ),
+    ] = None,
+    name: Annotated[str | None, Field(description="With `fields`: 32 characters at most.")] = None,
+    answers: Annotated[
+        list[QuestionAnswer] | None, Field(description="What the person answered.")
+    ] = None,
+    edits: Annotated[
+        list[FieldEdit] | None,
+        Field(description="Your own changes; usually the best way."),
+    ] = None,
+    save: bool = False,
     task: TaskReference = None,
-    kind: Annotated[
-        SpecKind | None, Field(description="Its kind; left out: chosen by the wish's words.")
+    model: Annotated[
+        str | None,
+        Field(description="Left out: the default one. Rules do it if that is the embedded one."),
     ] = None,
-    draft: Annotated[
-        SpecText | None,
-        Field(description="Your own draft, which is then checked; usually the best way."),
-    ] = None,
-    model: ModelChoice = None,
-    save: Annotated[bool, Field(description="Whether to save it right away.")] = False,
-) -> Proposal[SpecDraft]:
-    """Draft a spec from one sentence, and ask what it leaves open.
+) -> Proposal[SpecDraft | SpecGaps | RefinedSpec]:
+    """Write a spec of what a good output is: draft requirements, ask what is unclear, edit, save.
 
-    Write the fields yourself in `draft` if you can: you know the conversation. Rules add nothing:
-    their draft is the wish's own words, sorted into fields.
+    A `wish` gets a draft, your `fields` are checked, a saved `spec` is questioned; `answers` or
+    `edits` change it.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    writer = None if draft is not None else await _writer(workspace, owner, model)
-    if writer is not None and save:
+    text = _own_text(kind, fields, name, wish)
+    if text is None and spec is None and wish is not None and not (answers or edits):
+        writer = await _writer(workspace, owner, model)
+        return await _draft(workspace, store, owner, writer, _Wish(wish, kind, save))
+    current, saved = await _current(store, owner, spec, text)
+    if answers or edits or save:
+        replies = [PersonAnswer(item.question, item.answer) for item in answers or []]
+        writer = await _writer(workspace, owner, model) if replies and not edits else None
+        changes = _Changes(replies, tuple(edits or ()), save)
+        return await _refine(workspace, store, _Subject(owner, current, saved), writer, changes)
+    if saved is None and model is None:
+        return Proposal(_plan("Check a spec.", None), partial(_check_own, owner, current))
+    writer = await _writer(workspace, owner, model)
+    return _question(store, _Subject(owner, current, saved), writer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a spec is drafted from, and whether the draft is saved."""
+
+    text: str
+    kind: SpecKind | None
+    save: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """The spec of a call; `saved` is its record if it has one."""
+
+    task: Task
+    current: Draft
+    saved: Spec | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What changes a spec, and whether the result is saved."""
+
+    replies: Sequence[PersonAnswer]
+    edits: Sequence[FieldEdit]
+    save: bool
+
+
+def _own_text(
+    kind: SpecKind | None, fields: Mapping[str, str] | None, name: str | None, wish: str | None
+) -> Draft | None:
+    """Return the caller's own text of a spec; None if there is none.
+
+    Raises:
+        Refusal: It has no kind, or its fields do not fit the kind.
+    """
+    if fields is None:
+        return None
+    if kind is None:
+        raise InvalidValue(
+            "Nothing was done: `fields` need a `kind`, one of: {kinds}.", kinds=list(SpecKind)
+        )
+    properties_of(kind, fields)
+    texts = {field: value for field, value in fields.items() if value.strip()}
+    return Draft(kind, name or short_name(wish or next(iter(texts.values()), "")), texts)
+
+
+async def _draft(
+    workspace: Workspace, store: ProjectStore, task: Task, writer: SpecWriter | None, wish: _Wish
+) -> Proposal[SpecDraft]:
+    """Propose to draft a spec from a wish; rules add nothing, they sort its words into fields."""
+    if writer is not None and wish.save:
         await workspace.check_room(store, 1)
 
     async def write_draft() -> SpecDraft:
-        if draft is not None:
-            created, author = _own_draft(draft, wish), "you"
-        elif writer is not None:
-            created, author = await draft_with_model(writer, wish, kind), writer.model
+        if writer is not None:
+            created, author = await draft_with_model(writer, wish.text, wish.kind), writer.model
         else:
-            created, author = draft_by_rules(wish, kind), "rules"
-        gaps = find_gaps(created.kind, created.fields, owner.instruction)
-        saved = await _save(store, owner, created, None) if save else None
-        return SpecDraft(
-            spec_id=saved.id if saved else None,
-            handle=await handle_of(store, saved) if saved else None,
-            name=created.name,
-            kind=created.kind,
-            fields=dict(created.fields),
-            author=author,
-            assumptions=list(created.assumptions),
-            omissions=list(created.omissions),
-            open_gaps=len(gaps),
-            questions=_questions(gaps),
-            next=_next_steps(gaps),
+            created, author = draft_by_rules(wish.text, wish.kind), "rules"
+        saved = await _save(store, task, created, None) if wish.save else None
+        handle = await handle_of(store, saved) if saved else None
+        return _draft_answer(task, created, author).model_copy(
+            update={"spec_id": saved.id if saved else None, "handle": handle}
         )
 
     return Proposal(_plan("Draft a spec.", writer), write_draft)
 
 
-@capability(
-    effect=Effect.SPENDS,
-    title="Find a spec's gaps",
-    runs=Runs.AS_JOB,
-    search_hint="what is unclear, ambiguous, missing, contradictory; review requirements",
-)
-async def find_spec_gaps(
-    workspace: Workspace,
-    project: ProjectReference,
-    task: TaskReference = None,
-    spec: SpecReference = None,
-    draft: DraftText = None,
-    model: ModelChoice = None,
+async def _check_own(task: Task, draft: Draft) -> SpecDraft:
+    return _draft_answer(task, draft, "you")
+
+
+def _draft_answer(task: Task, draft: Draft, author: str) -> SpecDraft:
+    gaps = find_gaps(draft.kind, draft.fields, task.instruction)
+    return SpecDraft(
+        spec_id=None,
+        handle=None,
+        name=draft.name,
+        kind=draft.kind,
+        fields=dict(draft.fields),
+        author=author,
+        assumptions=list(draft.assumptions),
+        omissions=list(draft.omissions),
+        open_gaps=len(gaps),
+        questions=_questions(gaps),
+        next=_next_steps(gaps),
+    )
+
+
+def _question(
+    store: ProjectStore, subject: _Subject, writer: SpecWriter | None
 ) -> Proposal[SpecGaps]:
-    """Ask where two careful reviewers of a spec could disagree.
+    """Propose to ask where two careful reviewers could disagree.
 
     Rules find vague words, several requirements in one, missing examples, contradictions, and
     requirements that no output can show. A capable model adds cases that are undecided.
     """
-    store = await workspace.open_project(project)
-    owner = await task_of(store, task)
-    current, saved = await _current(store, owner, spec, draft)
-    writer = await _writer(workspace, owner, model)
+    current = subject.current
 
     async def look() -> SpecGaps:
-        gaps = find_gaps(current.kind, current.fields, owner.instruction)
+        gaps = find_gaps(current.kind, current.fields, subject.task.instruction)
         checker = "rules"
         if writer is not None:
             gaps = (*await question_with_model(writer, current, gaps), *gaps)
             checker = f"rules and {writer.model}"
         return SpecGaps(
-            spec_id=saved.id if saved else None,
-            handle=await handle_of(store, saved) if saved else None,
+            spec_id=subject.saved.id if subject.saved else None,
+            handle=await handle_of(store, subject.saved) if subject.saved else None,
             name=current.name,
             kind=current.kind,
             checker=checker,
@@ -152,58 +235,34 @@ async def find_spec_gaps(
     return Proposal(_plan("Look for undecided cases in a spec.", writer), look)
 
 
-@capability(
-    effect=Effect.SPENDS,
-    title="Refine a spec",
-    runs=Runs.AS_JOB,
-    search_hint="edit, change, improve or save the requirements, rubric or criteria",
-)
-async def refine_spec(
+async def _refine(
     workspace: Workspace,
-    project: ProjectReference,
-    task: TaskReference = None,
-    spec: SpecReference = None,
-    draft: DraftText = None,
-    answers: Annotated[
-        list[QuestionAnswer] | None, Field(description="The person's answers to the questions.")
-    ] = None,
-    edits: Annotated[
-        list[FieldEdit] | None,
-        Field(description="Your own edits that work the answers in; usually the best way."),
-    ] = None,
-    model: ModelChoice = None,
-    save: Annotated[bool, Field(description="Whether to save the result.")] = False,
+    store: ProjectStore,
+    subject: _Subject,
+    writer: SpecWriter | None,
+    changes: _Changes,
 ) -> Proposal[RefinedSpec]:
-    """Work answers into a spec, field by field; save it on request.
-
-    Give `edits` of your own, or `answers` for a capable model or the rules to work in. Returns
-    each change with its reason, and the answers that were not used.
-    """
-    store = await workspace.open_project(project)
-    owner = await task_of(store, task)
-    current, saved = await _current(store, owner, spec, draft)
-    if not answers and not edits and not save:
-        raise _no_change()
-    replies = [PersonAnswer(item.question, item.answer) for item in answers or []]
-    writer = await _writer(workspace, owner, model) if replies and not edits else None
-    if writer is not None and save:
+    """Propose to work changes into a spec, field by field."""
+    if writer is not None and changes.save:
         await workspace.check_room(store, 1)
+    current = subject.current
 
     async def refine() -> RefinedSpec:
-        if edits:
-            refinement, author = _own_edits(current, edits, replies), "you"
+        if changes.edits or not changes.replies:
+            refinement, author = _own_edits(current, changes.edits, changes.replies), "you"
         else:
-            gaps = find_gaps(current.kind, current.fields, owner.instruction)
-            refinement, author = await _work_in(writer, current, replies, gaps)
+            gaps = find_gaps(current.kind, current.fields, subject.task.instruction)
+            refinement, author = await _work_in(writer, current, changes.replies, gaps)
         fields = {name: text for name, text in refinement.apply(current.fields).items() if text}
         properties_of(current.kind, fields)
-        new = Draft(current.kind, current.name, fields)
-        record = await _save(store, owner, new, saved) if save else saved
-        open_gaps = find_gaps(new.kind, fields, owner.instruction)
+        new, record = Draft(current.kind, current.name, fields), subject.saved
+        if changes.save:
+            record = await _save(store, subject.task, new, record)
+        open_gaps = find_gaps(new.kind, fields, subject.task.instruction)
         return RefinedSpec(
             spec_id=record.id if record else None,
             handle=await handle_of(store, record) if record else None,
-            saved=save,
+            saved=changes.save,
             name=new.name,
             kind=new.kind,
             fields=fields,
@@ -212,18 +271,10 @@ async def refine_spec(
             author=author,
             open_gaps=len(open_gaps),
             questions=_questions(open_gaps),
-            next=[_EVALUATE] if save else _next_steps(open_gaps),
+            next=[_EVALUATE] if changes.save else _next_steps(open_gaps),
         )
 
     return Proposal(_plan("Refine a spec.", writer), refine)
-
-
-def _no_change() -> InvalidValue:
-    return InvalidValue(
-        "The call changes nothing. Give `answers` or `edits`, or save=true to save the draft as "
-        "it is.",
-        next=[NextStep(tool="find_spec_gaps", reason="get the questions to answer")],
-    )
 
 
 async def _work_in(
@@ -233,12 +284,6 @@ async def _work_in(
     if writer is not None:
         return await refine_with_model(writer, draft, replies, gaps), writer.model
     return incorporate(draft.kind, draft.fields, gaps, replies), "rules"
-
-
-def _own_draft(text: SpecText, wish: str) -> Draft:
-    properties_of(text.kind, text.fields)
-    fields = {name: value for name, value in text.fields.items() if value.strip()}
-    return Draft(text.kind, text.name or short_name(wish), fields)
 
 
 def _own_edits(
@@ -253,18 +298,17 @@ def _own_edits(
 
 
 async def _current(
-    store: ProjectStore, task: Task, reference: str | None, text: SpecText | None
+    store: ProjectStore, task: Task, reference: str | None, text: Draft | None
 ) -> tuple[Draft, Spec | None]:
     """Return the spec of the call, and its record if it is saved."""
     if text is not None and reference is None:
-        core = next(iter(text.fields.values()), "")
-        return _own_draft(text, core), None
+        return text, None
     if text is not None or reference is None:
         specs = await store.children(task, Spec)
         raise InvalidValue(
-            "Give either `spec` (saved: {names}) or `draft` with its kind and fields, not both.",
+            "Nothing was done. Say in one sentence as `wish` what a good output is. Or give either "
+            "`spec` (saved: {names}) or a text of your own as `kind` and `fields`, not both.",
             names=told_apart(specs) or "none yet",
-            next=[] if specs else [NextStep(tool="draft_spec", reason="draft one from a sentence")],
         )
     saved = await store.find(Spec, reference, parent=task)
     return Draft(kind_of(saved), saved.name, fields_of(saved)), saved
@@ -303,9 +347,6 @@ def _questions(gaps: Sequence[Gap]) -> list[Question]:
 def _next_steps(gaps: Sequence[Gap]) -> list[NextStep]:
     if gaps:
         reason = "work in the person's answers; ask them the questions first"
-        return [NextStep(tool="refine_spec", reason=reason)]
-    return [
-        NextStep(
-            tool="refine_spec", reason="save it; the rules find no gap", arguments={"save": True}
-        )
-    ]
+        return [NextStep(tool="build_spec", reason=reason)]
+    reason = "save it; the rules find no gap"
+    return [NextStep(tool="build_spec", reason=reason, arguments={"save": True})]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
@@ -53,7 +53,7 @@ class AddedData(Result):
         default=False, description="Whether the mapping is a guess: give one to add the file."
     )
     columns: list[str] = Field(default=[])
-    mapping: Mapping[str, JsonValue] | None = None
+    mapping: Mapping[str, str] | None = None
     first_items: list[ItemExample] = Field(default=[])
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 

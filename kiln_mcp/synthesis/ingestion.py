@@ -16,7 +16,7 @@ from kiln_mcp.datasets.parts import tag_filter
 from kiln_mcp.synthesis.answers import AddedData, ContradictedInput, ItemExample
 from kiln_mcp.synthesis.bad_rows import BadRowList
 from kiln_mcp.synthesis.existing_items import ExistingItems, existing_items
-from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping, mapping_data, source_of
+from kiln_mcp.synthesis.new_items import Author, DataItem, mapping_places, source_of
 from kiln_mcp.synthesis.report import FILE, write_report
 from kiln_mcp.synthesis.split_assignment import deal_step
 from kiln_mcp.workbench.workspace import Workspace
@@ -69,7 +69,7 @@ class DataRequest:
 
     file: str | None
     items: Sequence[DataItem]
-    mapping: DataMapping | None
+    mapping: ColumnMapping | None
     outputs: OutputKind | None
     contradictions: Contradictions
     author: Author
@@ -86,7 +86,7 @@ async def add_table(
         Refusal: It cannot be read, or it is not clear how.
     """
     async with _open_source(workspace, request) as source:
-        mapping = request.mapping.columns() if request.mapping else None
+        mapping = request.mapping
         is_file = request.file is not None
         is_assistants = not is_file and request.author == "assistant"
         origin = ItemOrigin(
@@ -196,7 +196,7 @@ class _Addition:
                 "is_preview": True,
                 "is_guess": examples.is_guess,
                 "columns": _first(list(examples.columns)),
-                "mapping": mapping_data(examples.mapping),
+                "mapping": mapping_places(examples.mapping),
                 "first_items": [_item_example(item) for item in first_items],
             }
         )
@@ -257,8 +257,8 @@ def _decision_step(project: str) -> NextStep:
 
 def _repair_step(project: str) -> NextStep:
     return NextStep(
-        tool="repair_run",
-        reason="where the dataset has the wrong output, not the table: repair its run",
+        tool="mark_runs",
+        reason="where the dataset has the wrong output, not the table: correct its run",
         arguments={"project": project},
     )
 
@@ -268,7 +268,7 @@ def _inputs_step(project: str, tags: Sequence[str]) -> NextStep:
     return NextStep(
         tool="create_evaluator",
         reason="run an eval on the inputs alone, with a judge",
-        arguments={"project": project, "new_eval": {"test_filter": filter_id}},
+        arguments={"project": project, "test_filter": filter_id},
     )
 
 

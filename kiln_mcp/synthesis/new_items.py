@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from kiln_mcp.run_configs.task_runs import ADAPTER
 from storage import DataSource
-from storage.errors import Refusal
+from storage.errors import InvalidValue, Refusal
 from storage.exchange import ColumnMapping
 from storage.exchange.columns import read_json
 from storage.records.record import login_name
 from storage.text.json_schema import find_problem
+from storage.text.suggestions import did_you_mean
 
 Author = Literal["person", "assistant"]
+
+
+TextOrObject = Annotated[
+    JsonValue, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+]
+"""A value of any kind; its schema names what inputs and outputs usually are."""
 
 
 class DataItem(BaseModel):
@@ -22,71 +29,63 @@ class DataItem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    input: JsonValue = Field(description="Text, or JSON that fits the task's input schema.")
-    output: JsonValue = Field(
-        default=None,
-        description="The right output: text, or JSON that fits the schema. Left out: an input "
-        "alone.",
-    )
+    input: TextOrObject = Field(description="Text, or JSON that fits the task's schema.")
+    output: TextOrObject = Field(default=None, description="The right output, if it is known.")
     topic: str | None = Field(
-        default=None, description="Topic or template; items that share it stay in one split part."
+        default=None, description="Items that share it stay in one part of a split."
     )
-    tags: list[str] = Field(default=[], description="Extra tags, without spaces.")
+    tags: list[str] = []
 
 
-class DataMapping(BaseModel):
-    """Which columns of a file hold what."""
+_PLACES: Final = ("input", "output", "tags", "topic", "rating", "model", "reasoning")
+"""What a column of a file can hold; input and output also by field, as "output.city"."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    input: str | None = Field(
-        default=None,
-        description="A column, a path such as messages.0.content, or a template such as "
-        "'{{context}} {{question}}'. Left out: as it is recognised.",
+def read_mapping(places: Mapping[str, str] | None) -> ColumnMapping | None:
+    """Return which columns hold what, as the reader takes it; None for none.
+
+    Raises:
+        InvalidValue: A column cannot hold what is named.
+    """
+    if not places:
+        return None
+    fields: dict[str, dict[str, str]] = {"input": {}, "output": {}}
+    places_by_name: dict[str, str] = {}
+    for name, column in places.items():
+        part, _, field = name.partition(".")
+        if field and part in fields:
+            fields[part][field] = column
+        elif name in _PLACES:
+            places_by_name[name] = column
+        else:
+            raise InvalidValue(
+                "Nothing was added: the mapping has no '{name}'.{hint} It takes: {names}, and "
+                "fields such as output.city.",
+                name=name,
+                hint=did_you_mean(name, _PLACES),
+                names=_PLACES,
+            )
+    return ColumnMapping(
+        places_by_name.pop("input", None) or fields["input"] or "",
+        places_by_name.pop("output", None) or fields["output"] or None,
+        places_by_name.pop("tags", None),
+        places_by_name.pop("topic", None),
+        places_by_name,
     )
-    output: str | None = Field(default=None, description="Left out: inputs alone.")
-    output_fields: dict[str, str] | None = Field(
-        default=None,
-        description="Instead of output: the column of each field of a structured output.",
-    )
-    tags: str | None = None
-    topic: str | None = None
-    rating: str | None = Field(
-        default=None, description="A column, or the name of a trace's user feedback."
-    )
-    model: str | None = Field(default=None, description="Which model wrote the output.")
-    reasoning: str | None = None
-
-    def columns(self) -> ColumnMapping:
-        """Return the mapping as the reader takes it."""
-        columns = {"rating": self.rating, "model": self.model, "reasoning": self.reasoning}
-        return ColumnMapping(
-            self.input or "",
-            self.output or self.output_fields,
-            self.tags,
-            self.topic,
-            {name: place for name, place in columns.items() if place},
-        )
 
 
-def mapping_data(mapping: ColumnMapping | None) -> Mapping[str, JsonValue] | None:
+def mapping_places(mapping: ColumnMapping | None) -> Mapping[str, str] | None:
     """Return a mapping as the argument that gives it; None for none."""
     if mapping is None:
         return None
-    output = mapping.output
-    parts: dict[str, JsonValue] = {
-        "input": mapping.input if isinstance(mapping.input, str) else dict(mapping.input),
-        "output": output if isinstance(output, str) else None,
-        "output_fields": dict(output) if isinstance(output, Mapping) else None,
-        "tags": mapping.tags,
-        "topic": mapping.topic,
-        **{
-            name: place
-            for name, place in mapping.columns.items()
-            if name in DataMapping.model_fields
-        },
-    }
-    return {name: value for name, value in parts.items() if value}
+    places: dict[str, str] = {}
+    for name, part in (("input", mapping.input), ("output", mapping.output)):
+        if isinstance(part, Mapping):
+            places |= {f"{name}.{field}": column for field, column in part.items()}
+        elif part:
+            places[name] = part
+    rest = {"tags": mapping.tags, "topic": mapping.topic, **mapping.columns}
+    return places | {name: place for name, place in rest.items() if place and name in _PLACES}
 
 
 def source_of(author: Author, file_name: str | None = None) -> DataSource:

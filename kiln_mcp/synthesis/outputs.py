@@ -7,7 +7,7 @@ from typing import Final
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
-from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import PromptText, instruction_prompt
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
+from kiln_mcp.synthesis.frozen_splits import Freeze, SplitFrozen, freeze_parts, is_dealt
 from kiln_mcp.synthesis.generation import (
     GenerationContext,
     GenerationRequest,
@@ -21,7 +22,7 @@ from kiln_mcp.synthesis.generation import (
     plan_generation,
 )
 from kiln_mcp.synthesis.ingestion import DataRequest, add_table
-from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping
+from kiln_mcp.synthesis.new_items import Author, DataItem, TextOrObject, read_mapping
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import (
@@ -33,7 +34,14 @@ from kiln_mcp.synthesis.split_assignment import (
     save_deal,
     shares_for,
 )
-from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun
 from storage.bulk_changes import BATCH
@@ -41,41 +49,34 @@ from storage.errors import InvalidValue, NextStep, Refusal
 from storage.exchange import Contradictions, TableOptions
 
 
-class Shares(BaseModel):
-    """How large each part is, in any unit; a part that is left out gets nothing.
+def _shares(*values: int | None) -> dict[str, int]:
+    """Return the shares of train, val, test and golden that are above 0, in any unit.
 
     Where zeros alone are given, the other parts keep their usual shares.
+
+    Raises:
+        InvalidValue: None is.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    train: int | None = Field(default=None, ge=0, description="To improve on.")
-    val: int | None = Field(default=None, ge=0, description="To choose among candidates.")
-    test: int | None = Field(default=None, ge=0, description="To measure at the end.")
-    golden: int | None = Field(default=None, ge=0, description="For people to label.")
-
-    def by_part(self) -> dict[str, int]:
-        """Return the shares that are above 0.
-
-        Raises:
-            Refusal: None is.
-        """
-        shares: dict[str, int | None] = {part: getattr(self, part) for part in SHARES}
-        if any(shares.values()):
-            return {part: share for part, share in shares.items() if share}
-        usual_shares = {part: usual for part, usual in SHARES.items() if shares[part] is None}
-        if not usual_shares:
-            raise InvalidValue(
-                "The shares cannot be used: all are 0. Give whole numbers, not negative, for "
-                "train, val, test and golden; the usual ones are 40, 25, 25 and 10."
-            )
-        return usual_shares
+    shares = dict(zip(SHARES, values, strict=True))
+    if any(shares.values()):
+        return {part: share for part, share in shares.items() if share}
+    usual_shares = {part: usual for part, usual in SHARES.items() if shares[part] is None}
+    if not usual_shares:
+        raise InvalidValue(
+            "The shares cannot be used: all are 0. Give whole numbers, not negative, for "
+            "train, val, test and golden; the usual ones are 40, 25, 25 and 10."
+        )
+    return usual_shares
 
 
 @capability(
     effect=Effect.WRITES,
     title="Add data",
-    search_hint="load or upload test cases, CSV, spreadsheet, logs, traces, examples, ground truth",
+    discovery=Discovery(
+        Heading.DATA,
+        "import CSV, Excel, spreadsheet, JSONL, dataset, ground truth, production "
+        "conversations, my own questions and answers",
+    ),
 )
 async def add_data(
     workspace: Workspace,
@@ -83,51 +84,47 @@ async def add_data(
     task: TaskReference = None,
     file: Annotated[
         str | None,
-        Field(description="A table: .csv, .tsv, .xlsx, .json, .jsonl, .yaml or .parquet."),
+        Field(description=".csv, .tsv, .xlsx, .json, .jsonl, .yaml or .parquet."),
     ] = None,
     items: Annotated[list[DataItem] | None, Field(description="Instead of a file.")] = None,
     mapping: Annotated[
-        DataMapping | None,
-        Field(description="Which columns hold what, if the file is not of a usual shape."),
+        dict[str, str] | None,
+        Field(
+            description="For an unusual file: the column of input, output (or output.<field>), "
+            "tags, topic, rating, model, reasoning. It may be a path (messages.0.content) or a "
+            "template ('{{title}}: {{body}}')."
+        ),
     ] = None,
     preview: Annotated[
-        bool, Field(description="Save nothing: show columns, mapping and what would come of it.")
+        bool, Field(description="Save nothing, show what would come of it.")
     ] = False,
     outputs: Annotated[
         Literal["right", "answers"] | None,
         Field(
-            description="right: outputs are references. answers: what a model said, right or "
-            "wrong. Left out: right, unless the file names a model."
+            description="Whether outputs are references, or what a model said. Left out: right, "
+            "unless the file names a model."
         ),
     ] = None,
     contradictions: Annotated[
         Literal["leave_out", "first", "all"],
-        Field(description="What to do with an input that has several right outputs."),
+        Field(description="If an input has several right outputs."),
     ] = "leave_out",
-    author: Annotated[
-        Author, Field(description="Who wrote `items`: a person, or you, the assistant.")
-    ] = "assistant",
-    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
-    encoding: Annotated[
-        str | None, Field(description="Of the file, such as windows-1252, if it is read wrongly.")
-    ] = None,
-    sheet: Annotated[
-        str | None, Field(description="Of a spreadsheet; left out: the first one.")
-    ] = None,
+    author: Annotated[Author, Field(description="Who wrote `items`.")] = "assistant",
+    tags: Annotated[list[str] | None, Field(description="For all of them.")] = None,
+    encoding: Annotated[str | None, Field(description="Such as windows-1252.")] = None,
+    sheet: Annotated[str | None, Field(description="Left out: the first one.")] = None,
 ) -> AddedData:
-    """Add inputs, with right outputs if there are any, or what a model answered, from a file.
+    """Load data: upload examples, test cases, logs or traces from a file, or add given items.
 
-    Knows the shapes of OpenAI, Inspect, promptfoo, Langfuse, LangSmith, Alpaca, ShareGPT, SQuAD and
-    Hugging Face, exported runs, and traces of production: OpenTelemetry, Langfuse, LangSmith,
-    OpenAI. Bad rows are named, the rest goes in. The same data again adds nothing. An input with
-    several right outputs is listed to be decided. Then call split_data.
+    Knows the usual shapes of OpenAI, Langfuse, LangSmith, Hugging Face and OpenTelemetry. Bad rows
+    are named, the rest goes in, and the same again adds nothing. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     request = DataRequest(
         file,
         items or (),
-        mapping,
+        read_mapping(mapping),
         outputs,
         Contradictions(contradictions),
         author,
@@ -141,37 +138,56 @@ async def add_data(
     effect=Effect.SPENDS,
     title="Generate data",
     runs=Runs.AS_JOB,
-    search_hint="make up, create or synthesise test cases, edge cases, more examples",
+    discovery=Discovery(
+        Heading.DATA,
+        "create, invent, generate or synthesise more examples, fake data, sample questions, "
+        "cover rare situations, not enough data",
+    ),
 )
 async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
     task: TaskReference = None,
-    request: Annotated[
-        GenerationRequest | None, Field(description="How many, about what, like what.")
+    count: Annotated[int, Field(ge=1, le=1000)] = 40,
+    topics: Annotated[
+        list[str] | None,
+        Field(description="Left out: a capable model names some."),
+    ] = None,
+    spec: Annotated[
+        str | None, Field(description="What to cover: passing, failing, borderline.")
+    ] = None,
+    guidance: str = "",
+    examples: Annotated[
+        list[str] | None,
+        Field(description="Real inputs to be like; left out: the task's."),
     ] = None,
     inputs: Annotated[
-        list[JsonValue] | None,
-        Field(description="Inputs that you wrote yourself; then only outputs are generated."),
+        list[TextOrObject] | None,
+        Field(description="Your own inputs; then only outputs are made."),
     ] = None,
     run_config: Annotated[
         str | None,
-        Field(description="What answers the inputs; left out: the task's default or oldest one."),
+        Field(description="What answers; left out: the task's default."),
     ] = None,
-    model: Annotated[
-        str | None, Field(description="What writes the inputs; left out: the default model.")
-    ] = None,
+    model: Annotated[str | None, Field(description="What writes the inputs.")] = None,
+    seed: int = 0,
 ) -> Proposal[GeneratedData]:
-    """Generate inputs by a coverage plan and let the task answer them.
+    """Make up test cases: synthetic inputs by topic, edge case and clause, which the task answers.
 
-    Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
-    The outputs are what the task really gives: right or wrong, they are no reference. For items
-    with right answers use add_data.
+    Too-like inputs are dropped. The outputs are what the task really gives, right or wrong: they
+    are no reference.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     writer = workspace.model_name(model)
-    request = request or GenerationRequest()
+    request = GenerationRequest(
+        count=count,
+        topics=topics or [],
+        examples=examples or [],
+        spec=spec,
+        guidance=guidance,
+        seed=seed,
+    )
     answerer, input_count = workspace.model_name(None), len(inputs or [])
     ids = [workspace.id_for(f"item {number}") for number in range(input_count or request.count)]
     context = await open_generation(store, owner, request, run_config, answerer, ids)
@@ -240,45 +256,61 @@ async def _generate(
 @capability(
     effect=Effect.WRITES,
     title="Split the data",
-    search_hint="divide into training, validation and held-out sets, no leaks or overlap",
+    discovery=Discovery(
+        Heading.DATA,
+        "divide, partition, hold out, training and evaluation set, contamination, "
+        "duplicates, lock or pin the dataset version, snapshot",
+    ),
 )
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,
-    name: Annotated[str, Field(description="What the split is for, such as a spec's name.")],
+    name: Annotated[str, Field(description="Of the split, such as the spec's.")],
     task: TaskReference = None,
-    shares: Annotated[Shares | None, Field(description="Left out: 40, 25, 25 and 10.")] = None,
-    seed: Annotated[int, Field(description="Repeats a deal exactly.")] = 0,
-    items: Annotated[
-        str, Field(description="Which items: `all`, `tag::<tag>` or another dataset filter.")
-    ] = "all",
+    train: Annotated[
+        int | None, Field(ge=0, description="Its share; usual are 40, 25, 25, 10.")
+    ] = None,
+    val: Annotated[int | None, Field(ge=0)] = None,
+    test: Annotated[int | None, Field(ge=0)] = None,
+    golden: Annotated[int | None, Field(ge=0, description="For people to label.")] = None,
+    seed: int = 0,
+    items: Annotated[str, Field(description="all, tag::<tag> or another filter.")] = "all",
     keep_together: Annotated[
         Literal["topics", "near_duplicates"],
-        Field(description="What never straddles parts: items of one topic too, or only likes."),
+        Field(description="What never straddles parts."),
     ] = "topics",
-    redeal: Annotated[
-        bool, Field(description="Deal again the items that this split has dealt already.")
-    ] = False,
-) -> DataSplit:
-    """Deal items into train, val, test and golden by tags, such that like items stay together.
+    redeal: Annotated[bool, Field(description="Deal again what is dealt.")] = False,
+    freeze: Annotated[
+        str | None,
+        Field(
+            description="Keep the parts as they are, for good, under this name, for fine-tunes "
+            "and releases."
+        ),
+    ] = None,
+) -> DataSplit | SplitFrozen:
+    """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
-    Near-duplicates never straddle two parts, nor by default do items of one topic: a result on
-    test then speaks for new topics. Items that were added later join the parts that are there,
-    with their near-duplicates. Inputs alone are dealt too; without `shares` none of them is golden.
-    The seed is recorded. Where `shares` names parts, the others get nothing.
+    Near-duplicates and items of one topic stay together. Items that were added later join the
+    parts that are there. Parts without a share get nothing if another one has one.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    part_shares = (shares or Shares()).by_part()
+    part_shares = _shares(train, val, test, golden)
     all_runs = data_set(await store.children(owner, TaskRun))
     own_items = await items_to_deal(store, owner, all_runs, items)
-    if shares is None:
+    if freeze is not None and is_dealt(own_items, name) and not redeal:
+        return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
+    if (train, val, test, golden) == (None,) * len(SHARES):
         part_shares = shares_for(part_shares, own_items)
     by_topic = keep_together == "topics"
     deal = await deal_items(
         own_items, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
     )
     await save_deal(store, owner, all_runs, own_items, deal)
+    if freeze is not None:
+        all_runs = data_set(await store.children(owner, TaskRun))
+        own_items = await items_to_deal(store, owner, all_runs, items)
+        return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     record = deal.record
     filters = {part: part_filter(part, record.name) for part in PARTS if part in record.sizes}
     return DataSplit(
@@ -298,7 +330,7 @@ async def split_data(
                 reason="make an eval of this split's parts, then run it",
                 arguments={
                     "project": project,
-                    "new_eval": {f"{part}_filter": tag for part, tag in filters.items()},
+                    **{f"{part}_filter": tag for part, tag in filters.items()},
                 },
             )
         ],

@@ -1,21 +1,27 @@
-"""Capabilities: freeze a split, export it for fine-tuning."""
+"""Capability: export runs, training data or a project."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.held_out import is_measured_filter, runs_to_show
-from kiln_mcp.datasets.items import data_set
-from kiln_mcp.datasets.parts import HELD_OUT, part_tags, splits_with, tag_of
+from kiln_mcp.datasets.parts import HELD_OUT
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.destinations import first_outside
-from kiln_mcp.projects.project_references import ProjectReference, TaskReference, handle_of, task_of
+from kiln_mcp.projects.exchange.exports import (
+    ExportReport,
+    ProjectExported,
+    propose_project_export,
+    propose_run_export,
+)
+from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.runs.pages import Filter
 from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.export import (
@@ -28,38 +34,27 @@ from kiln_mcp.tuning.export import (
     write_file,
 )
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
-from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Result,
+    capability,
+)
+from kiln_mcp.workbench.unlisted_values import OneOf
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DatasetSplit,
     Eval,
     ProjectStore,
     Prompt,
-    SplitDefinition,
     Task,
     TaskRun,
-    task_run_filter,
 )
 from storage.border import check_target
 from storage.commits.side_files import check_side_name
-from storage.errors import NextStep, Refusal
-
-
-class FrozenPart(Result):
-    """One part of a frozen split."""
-
-    part: str
-    items: int
-
-
-class SplitFrozen(Result):
-    """A split, frozen: later changes of tags do not change it."""
-
-    frozen_split: str
-    id: str
-    handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
-    parts: list[FrozenPart]
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+from storage.errors import InvalidValue, NextStep, Refusal
 
 
 class ExportedFile(Result):
@@ -84,134 +79,118 @@ class TrainingFiles(Result):
     """Training data on disk."""
 
     frozen_split: str
-    format: ExportFormat
     files: list[ExportedFile]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-@capability(
-    effect=Effect.WRITES,
-    title="Freeze a split",
-    search_hint="pin or lock the dataset version, snapshot for fine-tuning or a release",
-)
-async def freeze_split(
-    workspace: Workspace,
-    project: ProjectReference,
-    split: Annotated[str, Field(description="The name that split_data was given.")],
-    task: TaskReference = None,
-    name: Annotated[str | None, Field(description="What to call the frozen split.")] = None,
-    items: Annotated[
-        str, Field(description="Which of its items: `all`, `high_rating`, `tag::<tag>` …")
-    ] = "all",
-) -> SplitFrozen:
-    """Freeze which items are in which part, as a record that fine-tunes can name for good.
-
-    Then call export_training_data.
-    """
-    store = await workspace.open_project(project)
-    owner = await task_of(store, task)
-    ending = tag_of(split)
-    runs = data_set(await store.children(owner, TaskRun))
-    fits = task_run_filter(items)
-    contents = {
-        part: tuple(run.id for run in runs if tag in run.tags and fits(run))
-        for part, tag in part_tags(ending).items()
-    }
-    contents = {part: ids for part, ids in contents.items() if ids}
-    total = sum(map(len, contents.values()))
-    if not total:
-        raise Refusal(
-            "No item is dealt into the split '{split}'. Splits that are dealt: {names}.",
-            split=split,
-            names=_split_names(runs) or ["none yet"],
-            next=[NextStep(tool="split_data", reason="deal the items first")],
-        )
-    record = DatasetSplit(
-        name=name or f"{split} data",
-        splits=tuple(
-            SplitDefinition(name=part, percentage=len(ids) / total)
-            for part, ids in contents.items()
-        ),
-        split_contents=contents,
-        filter=items,
-    )
-    saved = await store.save(record, parent=owner)
-    return SplitFrozen(
-        frozen_split=saved.name,
-        id=saved.id,
-        handle=await handle_of(store, saved),
-        parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
-        next=[
-            NextStep(
-                tool="export_training_data",
-                reason="write it for a fine-tuning service or library",
-                arguments={"project": project, "frozen_split": saved.name},
-            )
-        ],
-    )
+ExportKind = Literal["runs", "training_data", "project"]
 
 
 @capability(
     effect=Effect.WRITES,
-    title="Export training data",
+    title="Export runs, training data or a project",
     sends_out=True,
-    search_hint="fine-tune, download JSONL for OpenAI, training file, SFT, train a small model",
+    discovery=Discovery(
+        Heading.TUNING,
+        "CSV, Excel, JSON, JSONL or Parquet, zip or archive everything, send to a colleague, "
+        "fine-tune or train a small model, OpenAI format, SFT, dump",
+    ),
 )
-async def export_training_data(
+async def export(
     workspace: Workspace,
     project: ProjectReference,
-    frozen_split: Annotated[str, Field(description="The frozen split's name or id.")],
-    format: Annotated[ExportFormat, Field(description="How a line of the file looks.")],
+    kind: Annotated[
+        ExportKind,
+        Field(description="A table of runs, JSONL for fine-tuning, or a zip of the project."),
+    ] = "runs",
+    file: Annotated[
+        str | None,
+        Field(
+            description="New .jsonl, .csv or .parquet file; .zip of a project; a folder for "
+            "training data."
+        ),
+    ] = None,
     task: TaskReference = None,
+    filter: Filter = "all",
+    split: Annotated[str | None, Field(description="Training data: of which frozen split.")] = None,
+    format: Annotated[
+        Annotated[ExportFormat, OneOf(tuple(ExportFormat))],
+        Field(description="Training data: openai_chat_jsonl, vertex_gemini, huggingface_… …"),
+    ] = ExportFormat.OPENAI_CHAT,
     parts: Annotated[
         list[str] | None,
-        Field(
-            description="Left out: all but test and golden, which are exported only when named "
-            "here, because what is learnt from them cannot be measured on them."
-        ),
+        Field(description="Training data; left out: all but test and golden."),
     ] = None,
     run_config: Annotated[
         str | None,
-        Field(description="Whose prompt becomes the system message; left out: the task's own."),
+        Field(description="Training data: whose prompt; left out: the task's."),
     ] = None,
     thinking: Annotated[
-        Thinking, Field(description="What becomes of the reasoning.")
+        Thinking, Field(description="Training data: the reasoning.")
     ] = Thinking.FINAL_ONLY,
-    folder: Annotated[
-        str | None, Field(description="Where to write; left out: beside the frozen split.")
-    ] = None,
-) -> Proposal[TrainingFiles]:
-    """Write a frozen split as JSONL files for fine-tuning, one for each part.
+) -> Proposal[ExportReport | TrainingFiles | ProjectExported]:
+    """Export to a file: download runs as a table, save training data, back up a whole project.
 
-    Items that an eval measures on are left out of every part that is not named for it, whatever
-    the frozen split says. Repaired outputs take the place of those that they repair.
+    Training data leaves out what evals measure on, and takes corrected outputs.
     """
     store = await workspace.open_project(project)
+    if kind == "project":
+        return propose_project_export(workspace, store, workspace.place(_required(file, kind)))
     owner = await task_of(store, task)
-    frozen = await store.find(DatasetSplit, frozen_split, parent=owner)
-    chosen_parts = _choose_parts(frozen, parts)
+    if kind == "runs":
+        place = workspace.place(_required(file, kind))
+        return propose_run_export(workspace, store, owner, filter, place)
+    if split is None:
+        names = [record.name for record in await store.children(owner, DatasetSplit)]
+        raise InvalidValue(
+            "Nothing was exported: training data needs a frozen split as `split`. There are: "
+            "{names}.",
+            names=names or ["none yet"],
+            next=[NextStep(tool="split_data", reason="freeze one with `freeze`")],
+        )
+    frozen = await store.find(DatasetSplit, split, parent=owner)
     instructions = await _instructions(store, owner, run_config)
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
+    chosen_parts = _choose_parts(frozen, parts)
     part_files = await _part_files(store, owner, frozen, chosen_parts, recipe)
+    return await _propose_files(workspace, store, frozen, part_files, file)
+
+
+def _required(file: str | None, kind: ExportKind) -> str:
+    if file is None:
+        raise InvalidValue(
+            "Nothing was exported: `{kind}` needs the path of a new file as `file`.", kind=kind
+        )
+    return file
+
+
+async def _propose_files(
+    workspace: Workspace,
+    store: ProjectStore,
+    frozen: DatasetSplit,
+    part_files: Sequence["PartFile"],
+    folder: str | None,
+) -> Proposal[TrainingFiles]:
+    """Propose to write training data, one file for each part."""
     texts = {file.name: lines_of_file(file.lines.lines) for file in part_files}
     place = workspace.place(folder) if folder else None
     target = place or store.side_folder(frozen)
     files = [] if place is None else [place / name for name in texts]
-    plan = Plan(f"Export {', '.join(chosen_parts)} of {frozen.name!r} as training data.")
+    parts = ", ".join(file.part for file in part_files)
+    plan = Plan(f"Export {parts} of {frozen.name!r} as training data.")
     plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, files)
 
     async def write_files() -> TrainingFiles:
         await _write_files(store, frozen, place, texts)
         return TrainingFiles(
             frozen_split=frozen.name,
-            format=format,
             files=[file.report(target) for file in part_files],
             next=[
                 NextStep(
                     tool="run_eval",
                     reason="train with the train file, then measure the model on test",
-                    arguments={"project": project},
+                    arguments={"project": str(store.folder)},
                 )
             ],
         )
@@ -338,7 +317,3 @@ async def _instructions(store: ProjectStore, task: Task, reference: str | None) 
     prompts = await store.children(task, Prompt)
     text = prompt_text(task, config, prompts, await runs_to_show(store, task))
     return Instructions(text.prompt, text.thinking or thinking)
-
-
-def _split_names(runs: Sequence[TaskRun]) -> list[str]:
-    return splits_with("train", [tag for run in runs for tag in run.tags])

@@ -56,7 +56,7 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         }
         if names:
             return schema_node
-        if schema_node.get("additionalProperties") in (True, _ANY_VALUE):
+        if schema_node.get("additionalProperties") in (True, False, _ANY_VALUE):
             del schema_node["additionalProperties"]
         if not _TYPE_KEYS & schema_node.keys():
             return {**_ANY_VALUE, **schema_node}
@@ -81,6 +81,11 @@ def _in_common_words(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
         common["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     if common.get("type") == "array":
         common.setdefault("items", _ANY_VALUE)
+    if common.get("minimum") in (0, 1) and "maximum" not in common:
+        del common["minimum"]  # nobody means less
+    items = common.get("items")
+    if isinstance(items, dict) and "properties" in items:  # what the list holds is said of the list
+        common["items"] = {key: value for key, value in items.items() if key != "description"}
     values = common.get("additionalProperties")
     if isinstance(values, dict) and "properties" not in common:
         return _as_pairs(common, values)
@@ -96,7 +101,6 @@ def _as_pairs(node: dict[str, JsonValue], values: JsonValue) -> dict[str, JsonVa
         "type": "object",
         "properties": {NAME: {"type": "string"}, VALUE: values},
         "required": [NAME, VALUE],
-        "additionalProperties": False,
     }
     bounds = {"minItems": node.get("minProperties"), "maxItems": node.get("maxProperties")}
     rest = {
@@ -127,7 +131,10 @@ def _without_nulls(node: JsonValue, *, names: bool = False) -> JsonValue:
         if not argument["default"]:
             del argument["default"]
     options = argument.get("anyOf")
-    if not isinstance(options, list) or argument.get("default", 0) is not None:
+    is_nullable = argument.get("default", 0) is None
+    if argument.get("default", 0) in (None, "", []) or argument.get("default") is False:
+        del argument["default"]  # that an argument is left out says the same
+    if not isinstance(options, list) or not is_nullable:
         return argument
     kinds = [option for option in options if option != {"type": "null"}]
     rest = {key: value for key, value in argument.items() if key not in {"anyOf", "default"}}

@@ -13,11 +13,11 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
+from types import UnionType
 from typing import Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from kiln_mcp.approvals.approval import ProposedCall
@@ -26,7 +26,8 @@ from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.errors import InvalidArguments, one_error
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems, unintended_values
-from kiln_mcp.workbench.call_options import CallOptions
+from kiln_mcp.workbench.call_options import LIMIT_OPTIONS, CallOptions
+from kiln_mcp.workbench.discovery import Discovery, Heading, Toolset
 from kiln_mcp.workbench.lenient_arguments import as_meant
 from kiln_mcp.workbench.missing_records import calls_that_help
 from kiln_mcp.workbench.proposal import CallContext, JsonObject, Proposal, Result, Runs
@@ -41,29 +42,16 @@ __all__ = [
     "Capability",
     "Discovery",
     "Effect",
+    "Heading",
     "JsonObject",
     "Plan",
     "Proposal",
     "Result",
     "Runs",
+    "Toolset",
     "capability",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """How an assistant finds a capability that its client shows only by name at first.
-
-    Attributes:
-        search_hint: Words that users say for it and that its name and help do not have.
-        always_load: Whether it should be shown in full from the beginning.
-    """
-
-    search_hint: str = ""
-    always_load: bool = False
-
-
-UNSEARCHABLE: Final = Discovery()
 
 ContextT = TypeVar("ContextT", bound=CallContext)
 ResultT = TypeVar("ResultT", bound=BaseModel, covariant=True)
@@ -71,6 +59,8 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_EXTENSION: Final = Discovery()
+"""How a capability is found that says nothing about it."""
 _LONGEST_ARGUMENT: Final = 60
 """Characters of an argument in the plan of a call that only writes."""
 
@@ -95,7 +85,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         title: str,
         sends_out: bool = False,
         runs: Runs = Runs.AT_ONCE,
-        discovery: Discovery = UNSEARCHABLE,
+        discovery: Discovery = _EXTENSION,
     ) -> None:
         self._function = function
         self.name = getattr(function, "__name__", title)
@@ -128,7 +118,9 @@ class Capability(Generic[ContextT, P, ResultT]):
         if self.effect is Effect.READS:
             return ("detail",)
         approval = ("approval_id",) if self.proposes else ()
-        return (*approval, "wait_s", "limit") if self.runs is Runs.AS_JOB else approval
+        return (
+            (*approval, "wait_s", *LIMIT_OPTIONS.values()) if self.runs is Runs.AS_JOB else approval
+        )
 
     @cached_property
     def proposes(self) -> bool:
@@ -159,17 +151,28 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     @cached_property
     def result(self) -> type[BaseModel]:
-        """The model of the answer, from the return annotation."""
+        """The model of the answer; if there are several kinds of it, of all of them."""
         inner = typing.get_args(self._return_annotation)
         annotation = inner[0] if self.proposes else self._return_annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            raise TypeError(f"{self.name} must return a pydantic model, not {annotation!r}")
-        return annotation
+        is_union = typing.get_origin(annotation) in {typing.Union, UnionType}
+        kinds = typing.get_args(annotation) if is_union else (annotation,)
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+                raise TypeError(f"{self.name} must return a pydantic model, not {annotation!r}")
+        model: type[BaseModel] = RootModel[annotation] if is_union else kinds[0]  # pyright: ignore[reportAssignmentType]
+        return model
 
     @cached_property
     def input_schema(self) -> dict[str, JsonValue]:
-        """JSON Schema of the arguments; an argument that may be null may be left out instead."""
-        return schema_of(self.arguments)
+        """JSON Schema of the arguments; an argument that may be null may be left out instead.
+
+        If an approval's id may stand for all arguments, none is required; an error names those
+        that are missing.
+        """
+        schema = schema_of(self.arguments)
+        if self.proposes:
+            schema.pop("required", None)
+        return schema
 
     def separate_options(
         self, arguments: Mapping[str, JsonValue]
@@ -341,8 +344,7 @@ def capability(
     title: str,
     sends_out: bool = False,
     runs: Runs = Runs.AT_ONCE,
-    search_hint: str = "",
-    always_load: bool = False,
+    discovery: Discovery = _EXTENSION,
 ) -> CapabilityDecorator:
     """Make a capability of a typed function.
 
@@ -351,8 +353,6 @@ def capability(
         title: What a person reads, in the imperative: "Draft a spec".
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
-        search_hint: Words that users say for it and that its name and help do not have.
-        always_load: Whether clients should show it in full from the beginning.
+        discovery: How people and assistants find it.
     """
-    discovery = Discovery(search_hint, always_load)
     return CapabilityDecorator(effect, title, sends_out=sends_out, runs=runs, discovery=discovery)

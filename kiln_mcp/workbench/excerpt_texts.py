@@ -8,7 +8,7 @@ LONGEST_TEXT: Final = 4000
 LONGEST_WHOLE_TEXT: Final = 10_000_000
 Longest = Annotated[
     int | None,
-    Field(ge=100, description="Longer texts in it are cut to so many characters; usually 4,000."),
+    Field(ge=100, description="Characters of a text; usually 4,000."),
 ]
 
 

@@ -303,7 +303,7 @@ def _missing(reference: str, folder: Path) -> UnknownProject:
         "moved, give the path of its new folder. If it was deleted, bring it back from a backup.",
         reference=reference,
         folder=folder,
-        next=[NextStep(tool="import_project", reason="bring it back from an export")],
+        next=[NextStep(tool="create_project", reason="copy it from an export with `copy_from`")],
     )
 
 

@@ -10,25 +10,27 @@ from storage.text.kind_words import kind_word
 
 _LISTS: Final[Mapping[str, NextStep]] = {
     "task": NextStep(tool="describe_project", reason="list the tasks"),
-    "run": NextStep(tool="find_runs", reason="list the runs with their ids"),
-    "eval": NextStep(tool="describe_eval", reason="list the evals"),
-    "evaluator": NextStep(tool="describe_eval", reason="list the evals and their evaluators"),
-    "deleted_record": NextStep(tool="list_trash", reason="list what can be put back"),
+    "run": NextStep(tool="find", reason="list the runs with their ids"),
+    "eval": NextStep(tool="show_results", reason="list the evals"),
+    "evaluator": NextStep(tool="show_results", reason="list the evals and their evaluators"),
+    "deleted_record": NextStep(
+        tool="find", reason="list what can be restored", arguments={"kind": "trash"}
+    ),
     "change": NextStep(tool="show_history", reason="list the changes"),
     "conflict": NextStep(tool="sync_project", reason="list the open conflicts"),
-    "job": NextStep(tool="list_jobs", reason="list the newest jobs"),
+    "job": NextStep(tool="check_job", reason="list the newest jobs"),
 }
 """The call that lists the records of a kind; all others are listed by their kind."""
-_ANY_KIND: Final = NextStep(tool="find_records", reason="list them with their names and ids")
+_ANY_KIND: Final = NextStep(tool="find", reason="list them with their names and ids")
 _SOURCES: Final[Mapping[str, NextStep]] = {
-    "task": NextStep(tool="create_task", reason="create one"),
+    "task": NextStep(tool="create_project", reason="add one to it, as `task` and `instruction`"),
     "run": NextStep(tool="add_data", reason="bring in runs"),
     "run_config": NextStep(tool="create_run_config", reason="create one"),
-    "spec": NextStep(tool="draft_spec", reason="draft one from a sentence"),
+    "spec": NextStep(tool="build_spec", reason="draft one from a sentence"),
     "eval": NextStep(tool="create_evaluator", reason="create one with its first evaluator"),
     "evaluator": NextStep(tool="create_evaluator", reason="create one"),
     "eval_result": NextStep(tool="run_eval", reason="make results"),
-    "dataset_split": NextStep(tool="freeze_split", reason="make one"),
+    "dataset_split": NextStep(tool="split_data", reason="freeze a split with `freeze`"),
 }
 """The call that creates the first record of a kind."""
 _OVERVIEW: Final = NextStep(tool="describe_project", reason="show what the project holds")

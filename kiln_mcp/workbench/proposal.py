@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.plan import Effect, Plan
 
-T = TypeVar("T")
+ResultT = TypeVar("ResultT", covariant=True)
 JsonObject = Mapping[str, JsonValue]
 
 
@@ -41,7 +41,7 @@ class Result(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal(Generic[T]):
+class Proposal(Generic[ResultT]):
     """What a capability will do once it is approved. Nothing has been done yet.
 
     Attributes:
@@ -52,5 +52,5 @@ class Proposal(Generic[T]):
     """
 
     plan: Plan
-    carry_out: Callable[[], Awaitable[T]]
-    before_approval: Callable[[str], Awaitable[T]] | None = None
+    carry_out: Callable[[], Awaitable[ResultT]]
+    before_approval: Callable[[str], Awaitable[ResultT]] | None = None

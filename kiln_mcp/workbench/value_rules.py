@@ -1,5 +1,6 @@
 """Say which rule a value of an argument breaks, and what is valid there."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -83,9 +84,7 @@ def _number(value: object) -> str:
 
 
 def _choice(context: _Context, schema: Schema, value: object) -> str:
-    values = values_of(schema)
-    if not values:
-        return f"it has to be one of: {context.get('expected', '')}"
+    values = values_of(schema) or re.findall(r"'([^']*)'", str(context.get("expected", "")))
     return list_choices(values, value)
 
 

@@ -36,7 +36,7 @@ _MOST_ROUNDS = 6
 def no_history(git: Git) -> Refusal:
     """Return the refusal of a project without a history."""
     return Refusal(
-        "{folder} has no history yet. Share the project first: with the address of an empty git "
+        "{folder} has no history yet. Sync the project first: with the address of an empty git "
         "repository, or without one to keep the history on this machine.",
         folder=git.folder,
     )
@@ -59,11 +59,12 @@ class Branch:
             Refusal: The project has no history.
             UnsafeSettings: The folder's git settings could run programs.
         """
-        if not self._has_history():
+        if not self.has_history():
             raise no_history(self.git)
         check_settings(self.git)
 
-    def _has_history(self) -> bool:
+    def has_history(self) -> bool:
+        """Return whether the folder is within a git repository."""
         try:
             self.git.run("rev-parse", "--git-dir")
         except GitError as error:
@@ -74,7 +75,7 @@ class Branch:
 
     def share(self, address: str | None) -> None:
         """Begin the history if there is none, and set the address of the shared repository."""
-        if not self._has_history():
+        if not self.has_history():
             self.git.run("init", "-q", "-b", BRANCH, action="begin the history")
         check_settings(self.git)
         write_attributes(self.git.folder)

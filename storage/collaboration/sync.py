@@ -81,6 +81,10 @@ class Sharing:
             check_address(address)
         await self._store.run_exclusive(lambda _: self._branch.share(address))
 
+    async def has_history(self) -> bool:
+        """Return whether the project's history has begun."""
+        return await anyio.to_thread.run_sync(self._branch.has_history)
+
     async def destinations(self) -> list[str]:
         """Return every address that a sync connects to, without passwords.
 

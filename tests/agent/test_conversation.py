@@ -136,7 +136,7 @@ async def test_the_model_works_through_the_tools_and_then_speaks(tmp_path: Path,
         assert await conversation.say("Make a project") == "Made it."
     assert (tmp_path / "p" / "project.kiln").exists()
     assert watcher.written == "Made it."
-    assert "next:\n  - create_task" in model.requests[1].messages[-1].content
+    assert "next:\n  - create_project" in model.requests[1].messages[-1].content
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -205,7 +205,7 @@ async def test_what_was_done_before_a_turn_was_stopped_is_not_said_to_be_undone(
             tasks.cancel_scope.cancel()
         await conversation.say("what did you do?")
     first, second = [m.content for m in model.requests[1].messages if m.role == "tool"]
-    assert "next:\n  - create_task" in first
+    assert "next:\n  - create_project" in first
     assert "The person stopped this call." in second
 
 

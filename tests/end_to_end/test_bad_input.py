@@ -59,7 +59,7 @@ def made_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = folder.parent / "home"
     assert run(home, "create-project", "--name", "p", "--folder", str(folder)).code == 0
     made = run(
-        home, "create-task", "--project", str(folder), "--name", "t", "--instruction", "Say hi."
+        home, "create-project", "--project", str(folder), "--name", "t", "--instruction", "Say hi."
     )
     assert made.code == 0
     return folder
@@ -111,7 +111,7 @@ def test_one_broken_record_is_named_and_the_rest_is_shown(home: Path, project: P
 )
 def test_a_model_that_cannot_be_asked(home: Path, project: Path, model: str, sentence: str) -> None:
     ended = run(
-        home, "draft-spec", "--project", str(project), "--wish", "Answers are short.",
+        home, "build-spec", "--project", str(project), "--wish", "Answers are short.",
         "--model", model,
     )  # fmt: skip
     assert ended.code == 1

@@ -140,7 +140,7 @@ async def test_without_a_model_the_tools_can_be_called_by_hand(
     typed = f'/call create_project {{"name": "q", "folder": "{tmp_path / "p"}"}}\n/quit\n'
     ended = await chat(workbench, tmp_path / "home", typed)
     assert ended.code == 0, ended.err
-    assert "create_task" in ended.out
+    assert "create_project" in ended.out
 
 
 async def test_without_a_model_talking_says_how_to_name_one(workbench: str, tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 CREATE_PROJECT: Final = "create_project"
-CREATE_TASK: Final = "create_task"
-BUILD_SPEC: Final = "draft_spec"
+BUILD_SPEC: Final = "build_spec"
 ADD_DATA: Final = "add_data"
 SPLIT_DATA: Final = "split_data"
 CREATE_RUN_CONFIG: Final = "create_run_config"
 CREATE_EVALUATOR: Final = "create_evaluator"
 RUN_EVAL: Final = "run_eval"
-SHOW_RESULTS: Final = "describe_eval"
+SHOW_RESULTS: Final = "show_results"
 """The tools by what they do here; other names stand in one place."""
 ITEMS: Final = 4
 SPEC: Final[Mapping[str, object]] = {
@@ -50,16 +49,22 @@ def session(project: Path) -> Sequence[Step]:
         for number, cause in enumerate(("rain", "fire", "theft", "delay")[:ITEMS])
     ]
     return (
-        Step(CREATE_PROJECT, {"name": "Support", "folder": str(project)}),
-        Step(CREATE_TASK, where | {"name": "Reply", "instruction": "Answer customers politely."}),
+        Step(
+            CREATE_PROJECT,
+            {
+                "name": "Support",
+                "folder": str(project),
+                "task": "Reply",
+                "instruction": "Answer customers politely.",
+            },
+        ),
         Step(BUILD_SPEC, where | {"wish": "It never promises a refund.", "save": True}),
         Step(ADD_DATA, where | {"items": items}),
-        Step(SPLIT_DATA, where | {"name": "refunds", "shares": {"test": 100}}),
-        Step(CREATE_RUN_CONFIG, where | {"run_config": {"name": "As it is"}}),
+        Step(SPLIT_DATA, where | {"name": "refunds", "test": 100}),
+        Step(CREATE_RUN_CONFIG, where | {"name": "As it is"}),
         Step(
             CREATE_EVALUATOR,
-            where
-            | {"eval": "refunds", "evaluator": {"type": "contains", "substring": "Dear customer"}},
+            where | {"eval": "refunds", "type": "contains", "substring": "Dear customer"},
         ),
         Step(RUN_EVAL, where | {"eval": "refunds"}),
         Step(SHOW_RESULTS, where | {"eval": "refunds"}),

@@ -12,6 +12,7 @@ from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Person, Reply
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.judging import service as judging
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ServerSettings
@@ -97,21 +98,19 @@ class Bench:
         return [run for run in runs if run.eval_source]
 
     async def config(self, name: str, prompt: str, model: str | None = None) -> str:
-        run_config: dict[str, JsonValue] = {"name": name, "prompt": prompt}
-        if model is not None:
-            run_config["model"] = model
+        arguments: dict[str, JsonValue] = {"name": name, "prompt": prompt, "model": model}
         made = await run_configs.create_run_config.invoke(
-            self.workspace, {"project": self.folder, "run_config": run_config}
+            self.workspace, {"project": self.folder, **arguments}
         )
         return str(made.model_dump()["id"])
 
     async def config_of(self, task: str, name: str) -> None:
         """Make a run config of another task."""
-        run_config: dict[str, JsonValue] = {"name": name, "prompt": name}
         arguments: dict[str, JsonValue] = {
             "project": self.folder,
             "task": task,
-            "run_config": run_config,
+            "name": name,
+            "prompt": name,
         }
         await run_configs.create_run_config.invoke(self.workspace, arguments)
 
@@ -121,7 +120,7 @@ class Bench:
     async def evaluator_of(
         self, eval: str, evaluator: Mapping[str, object], new_eval: Mapping[str, object] | None
     ) -> EvaluatorCreated:
-        arguments = self.arguments(eval=eval, evaluator=evaluator, new_eval=new_eval)
+        arguments = self.arguments(eval=eval, **evaluator_arguments(evaluator), **(new_eval or {}))
         made = await evals.create_evaluator.invoke(self.workspace, arguments)
         assert isinstance(made, EvaluatorCreated)
         return made
@@ -132,10 +131,10 @@ class Bench:
         return report
 
     async def compare(self, first: str, second: str) -> Comparison:
-        return await evals.compare_run_configs(self.workspace, self.folder, "Right", first, second)
+        return await compared(self.workspace, self.folder, first, second)
 
     async def batch(self, count: int = 10, seed: int = 0) -> LabellingBatch:
-        return await judging.next_items_to_label(
+        return await judging.draw_items_to_label(
             self.workspace, self.folder, "Right", count, None, seed
         )
 
@@ -148,9 +147,24 @@ class Bench:
 
     async def measure(self, **arguments: object) -> AgreementReport:
         call = self.arguments(**arguments)
-        report = await judging.measure_agreement.invoke(self.workspace, call)
+        report = await judging.check_judge.invoke(self.workspace, call)
         assert isinstance(report, AgreementReport)
         return report
+
+
+def evaluator_arguments(definition: Mapping[str, object]) -> dict[str, object]:
+    """Return the arguments of create_evaluator that make an evaluator with some settings."""
+    own = set(evals.create_evaluator.arguments.model_fields)
+    settings = {name: value for name, value in definition.items() if name not in own}
+    arguments = {name: value for name, value in definition.items() if name in own}
+    return {**arguments, "settings": settings} if settings else arguments
+
+
+async def compared(workspace: Workspace, folder: str, first: str, second: str) -> Comparison:
+    """Return the comparison of two run configs by the eval "Right"."""
+    answer = await show_results(workspace, folder, "Right", compare=[first, second])
+    assert isinstance(answer, Comparison)
+    return answer
 
 
 @asynccontextmanager

@@ -106,7 +106,7 @@ class Bench:
     async def at_rest(self, job: str) -> Mapping[str, Any]:
         """Wait until a job is at rest, through as many calls and daemons as it takes."""
         while True:
-            report = await self.call("wait_for_job", job=job, seconds=WAIT_S)
+            report = await self.call("check_job", job=job, seconds=WAIT_S)
             if report["state"] not in {"waiting", "running", "cancelling", "pausing"}:
                 return report
 
@@ -116,7 +116,7 @@ class Bench:
             await self.call(tool, job=job, **arguments)
 
     async def until(self, job: str, states: set[str]) -> None:
-        while (await self.call("wait_for_job", job=job, seconds=0))["state"] not in states:
+        while (await self.call("check_job", job=job, seconds=0))["state"] not in states:
             pass
 
     async def kill_when_asked(self, moments: Sequence[int]) -> None:
@@ -197,11 +197,13 @@ async def open_daemon_bench(
         bench = Bench(client, home, project, server, environment=environment)
         await client.list_tools()
         exact = {"type": "exact_match", "reference_key": "reference_answer"}
-        await bench.call("create_evaluator", project=str(project), eval="Right", evaluator=exact)
+        await bench.call("create_evaluator", project=str(project), eval="Right", **exact)
         await bench.call(
             "create_run_config",
             project=str(project),
-            run_config={"name": "only", "prompt": "Answer.", "model": "loop/tiny"},
+            name="only",
+            prompt="Answer.",
+            model="loop/tiny",
         )
         try:
             yield bench

@@ -221,16 +221,18 @@ NAMES: Mapping[str, str] = {
 _REQUIRED: Mapping[str, JsonValue] = {
     "project": "Large",
     "eval": "eval/eval-0",
-    "job": "job/" + "0" * 32,
-    "first": "run-config/run-config-0-with-a-long-and-telling-name",
-    "second": "Run config 1 with a long and telling name",
 }
 """The values of arguments that a call needs."""
 _LARGE: Mapping[str, JsonValue] = {
     "limit": 200,
     "count": 100,
     "longest": 100_000,
-    "show": {"which": "all", "limit": 20},
+    "items": "all",
+    "job": "job/" + "0" * 32,
+    "compare": [
+        "run-config/run-config-0-with-a-long-and-telling-name",
+        "Run config 1 with a long and telling name",
+    ],
     "eval": "eval/eval-0",
     "filter": "tag::topic_1",
 }
@@ -246,13 +248,12 @@ def reading_calls(item: AnyCapability, run: str) -> Iterator[tuple[str, dict[str
     """
     schema: dict[str, Any] = json.loads(json.dumps(item.input_schema))
     properties, required = schema["properties"], set(schema.get("required", []))
-    kinds: list[str | None] = [None, *NAMES, "run"] if "kind" in properties else [None]
-    if "kind" in required:
-        kinds.remove(None)
-    else:
-        kinds = kinds[:2]
+    kinds: list[str | None] = [None]
+    if "kind" in properties:
+        is_choice = "record" in properties and "record" not in required
+        kinds = [None, "spec"] if is_choice else [*NAMES, "run"]
     for kind in kinds:
-        values = {**_REQUIRED, "run": run}
+        values = {**_REQUIRED}
         if kind is not None:
             values |= {"kind": kind, "record": NAMES.get(kind, run)}
         assert required <= values.keys(), f"give {required - values.keys()} for {item.name}"
@@ -263,7 +264,8 @@ def reading_calls(item: AnyCapability, run: str) -> Iterator[tuple[str, dict[str
         if "task" in properties:
             call["task"] = NAMES["task"]
         yield kind or "", call
-        for name in _LARGE.keys() & properties.keys() - required:
+        of_runs = {"filter"} if kind not in {None, "run"} else set[str]()
+        for name in _LARGE.keys() & properties.keys() - required - of_runs:
             more = {"eval": NAMES["eval"]} if "eval" in properties else {}
             yield f"{kind or ''} {name}".strip(), {**call, **more, name: _largest(name, properties)}
 

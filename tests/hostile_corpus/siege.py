@@ -188,7 +188,7 @@ def _ask_meanwhile(siege: Siege, over: threading.Event) -> None:
         calm = str(siege.world.projects / "made")
         async with _client(siege.world) as client:
             while not over.is_set():
-                tool = ("describe_project", "find_runs", "list_jobs")[siege.waits % 3]
+                tool = ("describe_project", "find", "check_job")[siege.waits % 3]
                 began = time.monotonic()
                 answer = await client.call_tool(tool, {} if "jobs" in tool else {"project": calm})
                 waited = time.monotonic() - began
@@ -211,22 +211,22 @@ async def _make_project(siege: Siege, client: Client) -> None:
 
     answer = await client.call_tool("create_project", {"name": "Calm", "folder": project})
     assert not answer.is_error, answer.content
-    await make("create_task", name="T", instruction="Answer.")
+    await make("create_project", task="T", instruction="Answer.")
     items: JsonValue = [
         {"input": text, "output": "x", "tags": ["test", "golden"]}
         for text in ("a" * 40 + "!", '{"x": "yes"}')
     ]
     await make("add_data", task="T", items=items)
-    await make("create_run_config", run_config={"name": "echo", "prompt": "Repeat."})
+    await make("create_run_config", name="echo", prompt="Repeat.")
     new: JsonValue = {"test_filter": "tag::test", "golden_filter": "tag::golden"}
     evaluator: JsonValue = {"type": "exact_match", "reference_key": "reference_answer"}
-    await make("create_evaluator", eval="Right", evaluator=evaluator, new_eval=new)
+    await make("create_evaluator", eval="Right", **evaluator, **new)
     evaluator = {
         "type": "exact_match",
         "expected_value": "yes",
         "value_expression": "(final_message|fromjson).x",
     }
-    await make("create_evaluator", eval="Structured", evaluator=evaluator, new_eval=new)
+    await make("create_evaluator", eval="Structured", **evaluator, **new)
 
 
 # ------------------------------------------------------------ the inputs
@@ -270,7 +270,7 @@ async def _give_archives(siege: Siege, client: Client) -> None:
         file = siege.world.files / f"{number}.{ending}"
         await anyio.to_thread.run_sync(build, file, siege.world.person)
         folder = str(siege.world.projects / f"archive-{number}")
-        await _call(siege, client, "import_project", {"source": str(file), "folder": folder})
+        await _call(siege, client, "create_project", {"copy_from": str(file), "folder": folder})
         if (siege.world.projects / f"archive-{number}").exists():
             await _call(siege, client, "describe_project", {"project": folder})
     _end_kind(siege, "archives", began)
@@ -281,7 +281,7 @@ async def _give_work_orders(siege: Siege, client: Client) -> None:
     began = time.monotonic()
     project = str(siege.world.copy_project("work_orders"))
     host: JsonValue = {"name": "host", "prompt": "Answer.", "model": "host"}
-    await _call(siege, client, "create_run_config", {"project": project, "run_config": host})
+    await _call(siege, client, "create_run_config", {"project": project, **host})
     for one in read_inputs("work_orders"):
         siege.current = f"work_orders: {one.name}"
         siege.inputs += 1
@@ -311,12 +311,12 @@ async def _answer_orders(siege: Siege, client: Client, job: str, answer: JsonVal
                 plain: JsonValue = [{"id": one["id"], "answer": "x"} for one in answers]
                 # One that was refused stays ours, and its job would wait for it.
                 await _call(siege, client, "answer_work_orders", {"answers": plain})
-            waited = await client.call_tool("wait_for_job", {"job": job, "seconds": 0.2})
+            waited = await client.call_tool("check_job", {"job": job, "seconds": 0.2})
             report: Mapping[str, Any] = waited.structured_content or {}
             is_open = report.get("state") in {"waiting", "running"}
     if scope.cancelled_caught:
         siege.faults.append(f"{siege.current}: the job did not end in {CALL_WITHIN_S} s")
-        await _call(siege, client, "cancel_job", {"job": job})
+        await _call(siege, client, "stop_job", {"job": job})
     return came
 
 

@@ -107,7 +107,7 @@ class Bench:
         Killed so fast that it gets nowhere, it is set aside; then it is gone on with.
         """
         while True:
-            report = await self.insist("wait_for_job", job=job, seconds=WAIT_S)
+            report = await self.insist("check_job", job=job, seconds=WAIT_S)
             if report["state"] == "set aside":
                 await self.call("resume_job", job=job)
             elif report["state"] not in {"waiting", "running", "cancelling", "pausing"}:
@@ -245,10 +245,10 @@ async def open_process_bench(folder: Path, **parts: range) -> AsyncGenerator[Ben
 async def _set_up(bench: Bench, filters: Mapping[str, str]) -> None:
     project = str(bench.project)
     exact = {"type": "exact_match", "reference_key": "reference_answer"}
-    made = {"project": project, "eval": "Right", "evaluator": exact, "new_eval": dict(filters)}
+    made = {"project": project, "eval": "Right", **exact, **filters}
     config = {"name": "start", "prompt": "Answer.", "model": "loop/tiny"}
     await bench.insist("create_evaluator", **made)
-    await bench.insist("create_run_config", project=project, run_config=config)
+    await bench.insist("create_run_config", project=project, **config)
 
 
 async def test_run_eval_scores_every_item_once(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
     async with open_process_bench(tmp_path, test=range(2 * limit)) as bench:
         command = [
             sys.executable, "-c", BRIDGE, "run-eval", "--project", str(bench.project),
-            "--eval", "Right", "--limit", json.dumps({"calls": limit}), "--wait-s", "0", "--json",
+            "--eval", "Right", "--limit-calls", str(limit), "--wait-s", "0", "--json",
         ]  # fmt: skip
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
@@ -286,7 +286,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
                 again = await anyio.run_process(command, env=bench.environment)
                 job = str(json.loads(again.stdout)["job"])
                 if job != jobs[-1]:
-                    before = await bench.insist("wait_for_job", job=jobs[-1], seconds=0)
+                    before = await bench.insist("check_job", job=jobs[-1], seconds=0)
                     assert before["state"] == "set aside"
                     jobs.append(job)
             assert (await bench.at_rest(jobs[-1]))["state"] == "stopped"
@@ -319,7 +319,7 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
     parts = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
     async with open_process_bench(tmp_path, **parts) as bench:
         call = {"eval": "Right", "start": "start", "max_calls": 600, "reflect_with": "embedded"}
-        job = await bench.start("evolve_prompt", {}, **call)
+        job = await bench.start("improve_prompt", {}, **call)
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, 20)
             ended = await bench.at_rest(job)
@@ -375,7 +375,7 @@ async def test_every_label_that_was_acknowledged_is_kept_once(tmp_path: Path) ->
                     lost.update(items)
                 else:
                     acknowledged.update(items)
-            await bench.insist("list_jobs")  # begins the next daemon
+            await bench.insist("check_job")  # begins the next daemon
         async with bench.store() as store:
             (task,) = await store.children(store.project, Task)
             (measured,) = await store.children(task, Eval)
@@ -395,7 +395,7 @@ async def test_sync_project_loses_no_run_and_doubles_none(tmp_path: Path) -> Non
     await anyio.run_process(["git", "init", "--quiet", "--bare", str(remote)])
     async with open_process_bench(tmp_path, test=range(2)) as bench:
         project = str(bench.project)
-        await bench.insist("share_project", project=project, address=str(remote))
+        await bench.insist("sync_project", project=project, remote=str(remote))
         await bench.insist("sync_project", project=project)
         other = tmp_path / "other"
         await fetch_project(str(remote), other)

@@ -91,7 +91,7 @@ async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
         folder = str(tmp_path / "p")
         await tools.perform(opened, "create_project", {"name": "P", "folder": folder})
         task = {"project": "P", "name": "Answer", "instruction": "Do it."}
-        await tools.perform(opened, "create_task", task)
+        await tools.perform(opened, "create_project", task)
         yield replace(opened, person=Agrees())
 
 

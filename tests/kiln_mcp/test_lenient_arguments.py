@@ -42,7 +42,9 @@ def meant(item: AnyCapability, arguments: dict[str, JsonValue]) -> dict[str, Any
 
 
 def required_arguments(item: AnyCapability) -> dict[str, JsonValue]:
-    arguments = sample(item.input_schema)
+    fields = item.arguments.model_fields.items()
+    required = [name for name, field in fields if field.is_required()]
+    arguments = sample({**item.input_schema, "required": required})
     assert isinstance(arguments, dict)
     return arguments
 
@@ -104,22 +106,18 @@ async def test_many_rows_with_nulls_are_taken(workspace: Workspace) -> None:
         schema = json.dumps(SCHEMA)
         name = f"T{number}"
         task = {"project": "P", "name": name, "instruction": "Do.", "output_schema": schema}
-        await TOOLS.perform(workspace, "create_task", task)
+        await TOOLS.perform(workspace, "create_project", task)
         arguments: dict[str, JsonValue] = {"project": "P", "task": name, "items": items}  # pyright: ignore[reportAssignmentType]
         report = await TOOLS.perform(workspace, "add_data", arguments)
         assert "200" in json.dumps(report)
 
 
 async def test_optional_references_that_are_empty_are_left_out(workspace: Workspace) -> None:
-    config = {"name": "c", "prompt": "Do.", "model": ""}
-    arguments: dict[str, JsonValue] = {
-        "project": "P",
-        "task": "",
-        "run_config": json.dumps(config | {"model": "embedded"}),
-    }
+    arguments: dict[str, JsonValue] = {"project": "P", "task": "", "name": "c", "prompt": "Do."}
+    arguments |= {"model": "", "max_tokens": None}
     await TOOLS.perform(workspace, "create_run_config", arguments)
     for filter in (None, ""):
         find: dict[str, JsonValue] = {"project": "P", "task": "", "limit": None, "filter": filter}
-        await TOOLS.perform(workspace, "find_runs", find)
+        await TOOLS.perform(workspace, "find", find)
     with pytest.raises(InvalidArguments, match="'project'"):
-        await TOOLS.perform(workspace, "find_runs", {"project": None})
+        await TOOLS.perform(workspace, "find", {"project": None})

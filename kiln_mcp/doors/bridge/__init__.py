@@ -53,10 +53,11 @@ class _OwnDaemon:
 
     @cached_property
     def _tools(self) -> Mapping[str, Mapping[str, Any]]:
+        from kiln_mcp.doors.border.tool_choice import TOOLSETS, ToolChoice
         from kiln_mcp.doors.bridge.first_answers import load_first_answers
 
-        answers = load_first_answers(sys.path)
-        return {} if answers is None else {tool["name"]: tool for tool in answers.tools}
+        answers = load_first_answers(sys.path, ToolChoice(TOOLSETS))
+        return {tool["name"]: tool for tool in (answers and answers.tools) or ()}
 
     def find(self) -> str | None:
         """Find or start it; return the reason if that fails."""
@@ -71,9 +72,27 @@ class _OwnDaemon:
         return running_tools()
 
 
+def _has_only_options(words: list[str]) -> bool:
+    """Take the options of the bridge; return whether there is nothing else.
+
+    They are the variables of this process, so that all that it starts has them, too.
+    """
+    import os
+
+    from kiln_mcp.doors.border.tool_choice import options_in
+
+    try:
+        variables = options_in(words)
+    except ValueError as error:
+        sys.stderr.write(f"kiln-mcp: {error}\n")
+        sys.exit(2)
+    os.environ.update(variables or {})
+    return variables is not None
+
+
 def main() -> int:
     """Run the bridge without a command, else the command line."""
-    if len(sys.argv) > 1 or sys.stdin.isatty():
+    if sys.stdin.isatty() or not _has_only_options(sys.argv[1:]):
         from kiln_mcp.doors.interrupts import end_at_interrupt
 
         end_at_interrupt()

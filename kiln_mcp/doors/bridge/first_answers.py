@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.extensions import CAPABILITIES, EVALUATORS, may_be_installed
+from kiln_mcp.doors.border.tool_choice import DEFAULT, DEFAULT_CHOICE, TOOLSET_META, ToolChoice
 from kiln_mcp.doors.bridge.envelope import VERSION_KEY
 from kiln_mcp.doors.lines import Body, part_of
 
@@ -24,14 +25,15 @@ class FirstAnswers(NamedTuple):
         versions: The versions of the legacy era, the newest last.
         discover: The result of `server/discover`.
         modern_list: The result of `tools/list` in the modern era, without the tools.
-        tools: The tools, the same in both eras.
+        tools: The tools that the client is shown, the same in both eras; None if the server has to
+            list them.
     """
 
     initialize: Body
     versions: tuple[str, ...]
     discover: Body
     modern_list: Body
-    tools: list[Body]
+    tools: list[Body] | None
 
     def handshake_version(self, message: Body) -> str | None:
         """Return the version that the server agrees to; None if this is no usable handshake."""
@@ -61,6 +63,8 @@ class FirstAnswers(NamedTuple):
         match message.get("method"):
             case "server/discover" if is_modern:
                 return self.discover
+            case "tools/list" if self.tools is None:
+                return None
             case "tools/list" if is_modern:
                 return {**self.modern_list, "tools": self.tools}
             case "tools/list" if has_session and VERSION_KEY not in part_of(params, "_meta"):
@@ -76,16 +80,30 @@ class FirstAnswers(NamedTuple):
         )
 
 
+def _shown_tools(tools: Iterable[Body], choice: ToolChoice) -> list[Body] | None:
+    """Return the tools of the file that a client is shown; None if it wants more than they have."""
+    if choice.output_schemas:
+        return None
+    return [tool for tool in tools if choice.shows(_toolset_of(tool))]
+
+
+def _toolset_of(tool: Body) -> str:
+    return str(part_of(tool, "_meta").get(TOOLSET_META, DEFAULT))
+
+
 def _is_client(info: object) -> bool:
     parts = part_of({"info": info}, "info")
     return isinstance(parts.get("name"), str) and isinstance(parts.get("version"), str)
 
 
-def load_first_answers(folders: Iterable[str], file: Path = FILE) -> FirstAnswers | None:
+def load_first_answers(
+    folders: Iterable[str], choice: ToolChoice = DEFAULT_CHOICE, file: Path = FILE
+) -> FirstAnswers | None:
     """Return the answers of this version; None if an extension may add to them.
 
     Args:
         folders: The folders with distributions.
+        choice: What the client is shown of the tools.
         file: The file with the answers.
     """
     if may_be_installed(folders, (CAPABILITIES, EVALUATORS)):
@@ -101,5 +119,5 @@ def load_first_answers(folders: Iterable[str], file: Path = FILE) -> FirstAnswer
         tuple(content["versions"]),
         content["discover"],
         content["modern_list"],
-        content["tools"],
+        _shown_tools(content["tools"], choice),
     )

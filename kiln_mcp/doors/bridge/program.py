@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from kiln_mcp.doors.border.tool_choice import choice_in
 from kiln_mcp.doors.bridge.cold_start import ColdStart
 from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_folder
 from kiln_mcp.doors.bridge.envelope import header_value
@@ -24,7 +25,7 @@ def own_daemon() -> Daemon:
 
 def _client_headers(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that identify this client and carry its own settings."""
-    headers = {"kiln-mcp-client": os.urandom(8).hex()}
+    headers = {"kiln-mcp-client": os.urandom(8).hex(), **choice_in(environment).as_headers()}
     model = environment.get("KILN_MCP_MODEL")
     return {**headers, "kiln-mcp-model": header_value(model)} if model else headers
 
@@ -70,7 +71,12 @@ def running_tools() -> ToolCalls | None:
 def run_bridge() -> int:
     """Carry messages to and from the daemon; without one, serve MCP in this process."""
     daemon = own_daemon()
-    answers = load_first_answers(sys.path) if _starts_cold(daemon) else None
+    try:
+        choice = choice_in(os.environ)
+    except ValueError as error:
+        sys.stderr.write(f"kiln-mcp: {error}\n")
+        return 2
+    answers = load_first_answers(sys.path, choice) if _starts_cold(daemon) else None
     if answers is not None:
         start = ColdStart(sys.stdin.buffer, sys.stdout.buffer, answers)
         return _end(_serve_cold(daemon, start))

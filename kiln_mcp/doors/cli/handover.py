@@ -30,7 +30,7 @@ _OWN_SETTINGS: Final = frozenset({"KILN_MCP_ITEM_SECONDS", "KILN_MCP_ITEM_MB", "
 """Settings of a process that are not sent with a call; with one of them, nothing is handed over."""
 _DATABASE: Final = "KILN_MCP_DATABASE_URL"
 """Names the workers' database; what they run is not handed to the daemon."""
-LONG_WORK: Final = frozenset({"wait_s", "limit"})
+LONG_WORK: Final = frozenset({"wait_s", "limit_usd"})
 """The options that long work has, and nothing else has both."""
 _ANSWER_WITHIN_S: Final = 10.0
 """How long after Ctrl-C the daemon may take to say whether it has begun a job."""
@@ -171,7 +171,7 @@ class Handover:
             while data["state"] in UNFINISHED:
                 wait_s = _LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
                 look = {"job": job, "seconds": min(wait_s, _LONGEST_LOOK_S)}
-                report = self._ask("wait_for_job", look)
+                report = self._ask("check_job", look)
                 if report is None:
                     return self._follow_here(job, until)
                 data = report
@@ -197,9 +197,7 @@ class Handover:
         def pause() -> bool:
             with suppress(OSError, ValueError):
                 arguments = {"job": job, "pause": True}
-                return (
-                    tools is not None and tools.call("cancel_job", arguments, _ignore) is not None
-                )
+                return tools is not None and tools.call("stop_job", arguments, _ignore) is not None
             return False
 
         is_paused = None

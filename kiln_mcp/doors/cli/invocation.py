@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kiln_mcp.doors.cli.current_project import PROJECT, with_project
 from kiln_mcp.doors.cli.daemon_door import DaemonDoor, NoDaemon
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.handover import LONG_WORK, Answer, Handover, may_be_handed_over
@@ -29,6 +30,7 @@ _NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 def call(
     listing: Mapping[str, Any],
     *,
+    needs_project: bool,
     as_json: bool,
     yes: bool = False,
     **options: "JsonValue | tuple[str, ...]",
@@ -42,6 +44,8 @@ def call(
         for name, value in options.items()
         if value is not None and value != ()
     }
+    if needs_project:
+        arguments = with_project(arguments)
     daemon: DaemonDoor = click.get_current_context().obj or NoDaemon()
     agrees = yes if sys.stdin.isatty() else None
     interrupts = Interrupts()
@@ -49,7 +53,7 @@ def call(
         answer = _hand_over(listing, arguments, daemon, agrees, interrupts)
         if answer is None:
             answer = _call_here(str(listing["name"]), arguments, daemon, agrees, interrupts)
-    _print_answer(str(listing["name"]), answer, daemon, arguments.get("project"), as_json=as_json)
+    _print_answer(str(listing["name"]), answer, daemon, arguments.get(PROJECT), as_json=as_json)
 
 
 def _hand_over(

@@ -12,7 +12,7 @@ from kiln_mcp.jobs import JobState
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.capability_calls import Outcome, job_outcome
 from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S as LONGEST_LOOK_S
-from kiln_mcp.operations.job_control.service import cancel_job, wait_for_job
+from kiln_mcp.operations.job_control.service import stop_job, wait_for_job
 from kiln_mcp.workbench.workspace import Workspace
 
 
@@ -51,7 +51,7 @@ class CommandJob:
         """Pause the job, in bounded time, and say how it continues."""
         job, self.id = self.id, ""
         with anyio.move_on_after(PAUSE_WITHIN_S) as scope:
-            await cancel_job(workspace, job, pause=True)
+            await stop_job(workspace, job, pause=True)
         click.echo(f"kiln-mcp: {pause_note(job, in_time=not scope.cancelled_caught)}", err=True)
 
     async def _wait(self, workspace: Workspace, until: float | None) -> JobReport:

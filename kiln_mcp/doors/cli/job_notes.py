@@ -21,5 +21,5 @@ def pause_note(job: str, *, in_time: bool) -> str:
         return f"The job is paused; kiln-mcp resume-job --job {job} continues it."
     return (
         f"The job {job} is not paused after {PAUSE_WITHIN_S:.0f} s and may continue. "
-        f"kiln-mcp cancel-job --job {job} --pause pauses it."
+        f"kiln-mcp stop-job --job {job} --pause pauses it."
     )

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _RUNS_HERE: Final = "This command runs the job itself: the job pauses when the command ends."
 
-_JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
+_JOB_COMMANDS: Final = frozenset({"resume_job", "check_job"})
 """Capabilities that need a process that runs jobs."""
 
 

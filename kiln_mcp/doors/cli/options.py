@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,8 +12,18 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-def option_of(name: str, schema: "Mapping[str, JsonValue]", *, required: bool) -> click.Option:
+class Need(Enum):
+    """Whether a command needs an option; the value is what its help says of that."""
+
+    NONE = ""
+    ALWAYS = " "
+    UNLESS_APPROVED = " [required without --approval-id]"
+    PROJECT = " [default: the project of the current folder]"
+
+
+def option_of(name: str, schema: "Mapping[str, JsonValue]", need: Need) -> click.Option:
     """Return the option of one argument; a structured value is given as JSON or @file."""
+    required = need is Need.ALWAYS
     choices = schema.get("anyOf")
     if isinstance(choices, list):
         types = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
@@ -25,6 +36,7 @@ def option_of(name: str, schema: "Mapping[str, JsonValue]", *, required: bool) -
             default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
         )
         note = f"{note} [default: {default_text}]"
+    note = f"{note}{need.value}".strip()
     flag = f"--{name.replace('_', '-')}"
     enum = schema.get("enum")
     if isinstance(enum, list):

@@ -6,6 +6,7 @@ short helps come from `command_table`; the module of a command is imported when 
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +17,7 @@ import click
 
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.extensions import may_be_installed
+from kiln_mcp.doors.border.tool_choice import OUTPUT_SCHEMAS_VARIABLE, TOOLSETS_VARIABLE
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
 from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.doors.interrupts import end_in_time, raise_interrupts
@@ -39,6 +41,19 @@ MODULES: Final[Mapping[str, str]] = {
     "worker": "kiln_mcp.doors.cli.service",
 }
 """The module of each command that is no capability; its name is the attribute of the module."""
+
+
+SETUP: Final = "Setup and service"
+EXTENSIONS: Final = "Extensions"
+HEADINGS: Final = (
+    SETUP,
+    *dict.fromkeys(entry.heading for entry in CAPABILITIES.values()),
+    EXTENSIONS,
+)
+"""The headings of the help, in their order."""
+_WORD: Final = re.compile(r"[a-z]{3,}")
+_STEM_LENGTH: Final = 6
+"""Letters by which words are the same: "optimise", "optimising"."""
 
 
 class _TableCommand(click.Command):
@@ -70,6 +85,32 @@ class _TableCommand(click.Command):
 class _Commands(click.Group):
     """The group of commands: those of the table, then those of extensions."""
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands under their headings."""
+        rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None:
+                help_text = command.get_short_help_str(limit=formatter.width)
+                rows[_heading_of(name)].append((name, help_text))
+        for heading, entries in rows.items():
+            if entries:
+                with formatter.section(heading):
+                    formatter.write_dl(entries)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for another word that people say for one, name that one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            matches = commands_for(args[0]) if "Did you mean" not in str(error) else []
+            if not matches:
+                raise
+            names = " or ".join(f"'{name}'" for name in matches)
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {names}?")
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands, *(_extension_names() if may_be_installed(sys.path) else ())]
 
@@ -81,6 +122,33 @@ class _Commands(click.Group):
         return _load_capability(name)
 
 
+def _heading_of(command: str) -> str:
+    if command in OTHERS:
+        return SETUP
+    entry = CAPABILITIES.get(command)
+    return EXTENSIONS if entry is None else entry.heading
+
+
+def commands_for(words: str) -> list[str]:
+    """Return up to three commands for which people say these words, the best first."""
+    stems = {_stem(word) for word in _WORD.findall(words.casefold())}
+    scores = {
+        name: len(stems & {_stem(word) for word in _WORD.findall(_text_of(name).casefold())})
+        for name in CAPABILITIES
+    }
+    best = max(scores.values())
+    return [name for name, score in scores.items() if score == best > 0][:3]
+
+
+def _text_of(command: str) -> str:
+    entry = CAPABILITIES[command]
+    return f"{command} {entry.help} {entry.words}"
+
+
+def _stem(word: str) -> str:
+    return word[:_STEM_LENGTH]
+
+
 def _extension_names() -> list[str]:
     from kiln_mcp.catalogue import installed_catalogue
 
@@ -89,10 +157,14 @@ def _extension_names() -> list[str]:
 
 
 def _load_capability(name: str, daemon: "DaemonDoor | None" = None) -> click.Command:
-    from kiln_mcp.doors.cli.capabilities import command_of, installed_listing
+    from kiln_mcp.doors.cli.capabilities import command_of, installed_listing, needed_arguments
 
-    listing = None if daemon is None else daemon.listing(name.replace("-", "_"))
-    return command_of(installed_listing(name) if listing is None else listing)
+    tool = name.replace("-", "_")
+    entry = CAPABILITIES.get(name)
+    listing = None if daemon is None or entry is None else daemon.listing(tool)
+    if entry is None or listing is None:
+        return command_of(installed_listing(tool), needed_arguments(tool))
+    return command_of(listing, entry.needs)
 
 
 def load_other(name: str, _daemon: "DaemonDoor | None" = None) -> click.Command:
@@ -109,20 +181,29 @@ def load_other(name: str, _daemon: "DaemonDoor | None" = None) -> click.Command:
     commands=[
         *(_TableCommand(name, partial(load_other, name), help=OTHERS[name]) for name in OTHERS),
         *(
-            _TableCommand(name, partial(_load_capability, name), short_help=text)
-            for name, text in CAPABILITIES.items()
+            _TableCommand(name, partial(_load_capability, name), short_help=entry.help)
+            for name, entry in CAPABILITIES.items()
         ),
     ],
 )
 @click.version_option(__version__)
+@click.option(
+    "--toolsets", metavar="SETS", help="Show an assistant more sets of tools: team, admin."
+)
+@click.option("--output-schemas", is_flag=True, help="Show an assistant the schemas of answers.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, *, toolsets: str | None, output_schemas: bool) -> None:
     """Measure an AI feature and make it better.
 
-    Without a command, serves MCP over standard input and output for an assistant.
+    Without a command, serves MCP over standard input and output for an assistant. A command works
+    on the project of the current folder, unless --project names another one.
     """
     if context.invoked_subcommand is None:
         raise_interrupts()
+        if toolsets is not None:
+            os.environ[TOOLSETS_VARIABLE] = toolsets
+        if output_schemas:
+            os.environ[OUTPUT_SCHEMAS_VARIABLE] = "1"
         serve_over_stdio()
 
 

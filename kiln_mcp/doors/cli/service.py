@@ -11,6 +11,7 @@ import anyio
 import click
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.doors.border.tool_choice import choice_in, read_toolsets
 from kiln_mcp.doors.cli.failures import FAILED
 from kiln_mcp.errors import disk_sentence, leaves
 from kiln_mcp.settings import Settings
@@ -27,7 +28,7 @@ def serve_over_stdio() -> None:
             "For a person: kiln-mcp --help, kiln-mcp demo, or kiln-chat. Ctrl-C ends it.",
             err=True,
         )
-    settings = Settings.from_environment(os.environ)
+    settings = with_tools(Settings.from_environment(os.environ), None, output_schemas=False)
     catalogue = installed_catalogue()
     is_open = False
     failures: list[str] = []  # an exit within `except*` would be wrapped in a group
@@ -53,6 +54,26 @@ def serve_over_stdio() -> None:
         sys.exit(FAILED)
 
 
+def with_tools(settings: Settings, toolsets: str | None, *, output_schemas: bool) -> Settings:
+    """Return settings with what clients are shown of the tools, if they do not say it themselves.
+
+    Args:
+        settings: Those of this process.
+        toolsets: The sets of an option; None for those of the environment.
+        output_schemas: Whether an option asks for schemas of answers.
+
+    Raises:
+        click.UsageError: A set does not exist.
+    """
+    try:
+        choice = choice_in(os.environ)
+        sets = choice.toolsets if toolsets is None else read_toolsets(toolsets)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    schemas = output_schemas or choice.output_schemas
+    return replace(settings, toolsets=sets, output_schemas=schemas)
+
+
 @click.command()
 @click.option(
     "--port",
@@ -72,11 +93,22 @@ def serve_over_stdio() -> None:
     show_default=True,
     help="Minutes without a request after which it ends.",
 )
-def serve(port: int, token_file: Path | None, idle_minutes: float) -> None:
+@click.option("--toolsets", help="Sets of tools beside the default one: team, admin.")
+@click.option("--output-schemas", is_flag=True, help="List the schemas of answers, too.")
+def serve(
+    port: int,
+    token_file: Path | None,
+    idle_minutes: float,
+    *,
+    toolsets: str | None,
+    output_schemas: bool,
+) -> None:
     """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
     from kiln_mcp.doors.daemon import serve as serve_http
 
-    settings = Settings.from_environment(os.environ)
+    settings = with_tools(
+        Settings.from_environment(os.environ), toolsets, output_schemas=output_schemas
+    )
     run = partial(serve_http, port=port, token_file=token_file, idle_s=idle_minutes * 60)
     anyio.run(run, settings, installed_catalogue())
 

@@ -23,7 +23,6 @@ from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.workbench.answer_size import MOST_TOKENS, fit_text
 from kiln_mcp.workbench.answer_text import render
-from kiln_mcp.workbench.capability import AnyCapability, Discovery, Effect
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt
@@ -38,8 +37,6 @@ ANSWERS_HEADER: Final = "kiln-mcp-answers"
 """The header of a program that wants every answer whole."""
 WHOLE: Final = "whole"
 SESSION_HEADER: Final = "mcp-session-id"
-ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
-SEARCH_HINT: Final = "anthropic/searchHint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +58,6 @@ def client_of(headers: Mapping[str, str]) -> str:
     Without a bridge, requests since 2026-07-28 do not identify their client.
     """
     return headers.get(CLIENT_HEADER) or headers.get(SESSION_HEADER) or ""
-
-
-def as_tool(item: AnyCapability) -> types.Tool:
-    """Return a capability as a tool."""
-    return types.Tool(
-        name=item.name,
-        title=item.title,
-        description=item.help,
-        input_schema=item.input_schema,
-        annotations=types.ToolAnnotations(
-            read_only_hint=item.effect is Effect.READS,
-            destructive_hint=item.effect is Effect.DESTROYS,
-            open_world_hint=item.sends_out or item.effect is Effect.SPENDS,
-        ),
-        _meta=_hints(item.discovery) or None,
-    )
-
-
-def _hints(discovery: Discovery) -> dict[str, str | bool]:
-    """Return the hints for clients that show a model only names at first, and search for more."""
-    hints: dict[str, str | bool] = {}
-    if discovery.always_load:
-        hints[ALWAYS_LOAD] = True
-    if discovery.search_hint:
-        hints[SEARCH_HINT] = discovery.search_hint
-    return hints
 
 
 async def call(

@@ -99,7 +99,7 @@ class Completions:
             "text": text,
             "limit": MOST_VALUES,
         }
-        answer = await self._catalogue.perform(workspace, "find_records", arguments)
+        answer = await self._catalogue.perform(workspace, "find", arguments)
         entries = _entries(answer["records"])
         counts = Counter(str(entry["label"]) for entry in entries)
         return [

@@ -61,7 +61,7 @@ class JobPages:
         self._catalogue = catalogue
 
     async def list(self, workspace: Workspace) -> list[types.Resource]:
-        """List the pages of the newest jobs; list_jobs shows older ones.
+        """List the pages of the newest jobs; check_job lists older ones.
 
         Raises:
             MCPError: The jobs cannot be read.

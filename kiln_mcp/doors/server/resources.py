@@ -74,7 +74,7 @@ KINDS: Final = (
         "A spec in full: what a good output is. Name it by its name or id.",
         "specs",
         "record",
-        "read_record",
+        "read",
         {"kind": "spec"},
     ),
     PageKind(
@@ -83,7 +83,7 @@ KINDS: Final = (
         "An eval's evaluators, and the scores of run configs with intervals.",
         "evals",
         "eval",
-        "describe_eval",
+        "show_results",
         {},
     ),
 )

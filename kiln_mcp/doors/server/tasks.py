@@ -103,7 +103,7 @@ class JobTasks:
         return {}
 
     async def cancel(self, context: Context, params: TaskParams) -> HandlerResult:
-        """Cancel the job, as cancel_job does."""
+        """Cancel the job, as stop_job does."""
         page = await _find(context, params)
         runner = await job_client_of(context.lifespan_context).runner()
         await runner.cancel(page.job)

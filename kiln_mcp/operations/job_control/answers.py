@@ -9,6 +9,7 @@ from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Expense, Spending, Usage
 from kiln_mcp.operations.job_control.limit_texts import amounts, sufficient_limit
 from kiln_mcp.operations.work_orders.answers import Batch
+from kiln_mcp.workbench.call_options import limit_options
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 
@@ -112,7 +113,7 @@ def _next_steps(job: Job, report: JobReport) -> list[NextStep]:
         return []
     reason = _REASONS[job.state]
     if not job.state.at_rest:
-        return [NextStep(tool="wait_for_job", reason=reason, arguments={"job": job.id})]
+        return [NextStep(tool="check_job", reason=reason, arguments={"job": job.id})]
     if job.state is JobState.STOPPED:
         return [resume_step(job, usage_of(job, report), reason)]
     return [NextStep(tool="resume_job", reason=reason, arguments={"job": job.id})]
@@ -120,8 +121,8 @@ def _next_steps(job: Job, report: JobReport) -> list[NextStep]:
 
 def resume_step(job: Job, usage: Mapping[str, float], reason: str) -> NextStep:
     """Return the call that lets a stopped job go on, with a limit that is high enough."""
-    limit: JsonValue = dict(sufficient_limit(job, usage))
-    return NextStep(tool="resume_job", reason=reason, arguments={"job": job.id, "limit": limit})
+    options = limit_options(sufficient_limit(job, usage))
+    return NextStep(tool="resume_job", reason=reason, arguments={"job": job.id, **options})
 
 
 def usage_of(job: Job, report: JobReport) -> dict[str, float]:

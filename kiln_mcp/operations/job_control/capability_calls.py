@@ -26,7 +26,7 @@ from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.plans import plan_with_limit
 from kiln_mcp.workbench.answer_size import fit
-from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
+from kiln_mcp.workbench.call_options import CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
@@ -96,10 +96,8 @@ class _Request:
     @property
     def bound_arguments(self) -> JsonObject:
         """The arguments that an approval is bound to, with the job's limit."""
-        limit = self.options.limit
-        if not self.is_job or limit == NO_LIMIT:
-            return self.arguments
-        return {**self.arguments, "limit": limit.model_dump(exclude_none=True)}
+        options = self.options.limit.as_options() if self.is_job else {}
+        return {**self.arguments, **options}
 
 
 async def call_capability(
@@ -136,7 +134,7 @@ async def call_capability(
 def step_to_result(job: str) -> NextStep:
     """Return the call that reads all of a job's result."""
     arguments: JsonObject = {"job": job, "detail": "full"}
-    return NextStep(tool="wait_for_job", reason="read the whole result", arguments=dict(arguments))
+    return NextStep(tool="check_job", reason="read the whole result", arguments=dict(arguments))
 
 
 def _step_to_the_rest(item: AnyCapability, outcome: Outcome) -> NextStep | None:
@@ -215,7 +213,7 @@ async def _arguments(
                 tool=item.name,
             )
         values, call_options = item.separate_options(approval.call.arguments)
-        options = options.model_copy(update={"limit": call_options.limit})
+        options = options.model_copy(update=call_options.limit.as_options())
     project = values.get("project")
     if item.proposes and isinstance(project, str):
         # A name may mean another folder by the time that the person has answered.

@@ -1,4 +1,4 @@
-"""Capabilities: follow, pause, cancel, resume and list jobs."""
+"""Capabilities: check, stop and resume jobs."""
 
 from typing import Annotated
 
@@ -13,8 +13,15 @@ from kiln_mcp.operations.job_control.job_reports import (
 )
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
-from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
-from kiln_mcp.workbench.capability import Effect, Proposal, capability
+from kiln_mcp.workbench.call_options import JobLimit, LimitCalls, LimitSeconds, LimitTokens
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt_line
@@ -26,51 +33,84 @@ _RESUME = "resume_job"
 _KINDS = {"cost_usd": "money", "seconds": "time"}
 
 
-def _as_id(reference: str) -> str:
+def _as_id(reference: str | None) -> str | None:
     """Return the id of a job, which a client may also give as the address of its page."""
-    return reference.strip().removeprefix("kiln://jobs/")
+    return None if reference is None else reference.strip().removeprefix("kiln://jobs/")
 
 
 JobReference = Annotated[
     str,
     AfterValidator(_as_id),
-    Field(description="The job's id, as the call that began it answered."),
+    Field(description="Its id."),
 ]
 
 
 @capability(
     effect=Effect.READS,
-    title="Wait for a job",
-    search_hint="progress, is it done, status, result of long or background work, cost so far",
+    title="Check a job",
+    discovery=Discovery(
+        Heading.JOBS,
+        "progress, is it done or finished, wait, status, background work, what is running, queue, "
+        "how long does it take, cost so far, how much did it spend",
+    ),
 )
-async def wait_for_job(
+async def check_job(
     workspace: Workspace,
-    job: JobReference,
+    job: Annotated[
+        str | None,
+        AfterValidator(_as_id),
+        Field(description="The job's id; left out: list the newest jobs."),
+    ] = None,
     seconds: Annotated[
-        float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait; 30 at most.")
+        float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait.")
     ] = LONGEST_WAIT_S,
-) -> JobReport:
-    """Wait until a job has ended or the time is over; say how far it is and what it has spent.
+    count: Annotated[int, Field(ge=1, le=100)] = 20,
+) -> JobReport | JobList:
+    """Wait for a job and see its progress, costs and result; without an id, list the newest jobs.
 
     Work orders that wait for you, the model `host`, end the wait and come with the answer.
     """
+    if job is not None:
+        return await wait_for_job(workspace, job, seconds)
+    return await list_jobs(workspace, count)
+
+
+async def wait_for_job(
+    workspace: Workspace, job: str, seconds: float = LONGEST_WAIT_S
+) -> JobReport:
+    """Wait until a job has ended, work orders wait for the caller, or the time is over."""
     return await report_with_orders(workspace, await wait_with_orders(workspace, job, seconds))
+
+
+async def list_jobs(workspace: Workspace, count: int = 20) -> JobList:
+    """Return the newest jobs with their state, without results."""
+    jobs = await job_client_of(workspace).newest(count)
+    reports = [await report_of(workspace, job, with_result=False) for job in jobs]
+    if workspace.answer_tokens is not None:
+        reports = [_in_a_line(report) for report in reports]
+    return JobList(jobs=reports)
 
 
 @capability(
     effect=Effect.WRITES,
-    title="Cancel or pause a job",
-    search_hint="stop, abort, kill or pause what is running",
+    title="Stop a job",
+    discovery=Discovery(
+        Heading.JOBS,
+        "cancel, abort, kill, interrupt, halt or hold what is running, it costs too much",
+    ),
 )
-async def cancel_job(
+async def stop_job(
     workspace: Workspace,
     job: JobReference,
     pause: Annotated[
         bool,
-        Field(description="Pause it: wait for the calls in flight, so that no answer is lost."),
+        Field(description="Wait for the calls in flight, so that no answer is lost."),
     ] = False,
 ) -> JobReport:
-    """Stop a job: cancel it at once, or pause it. Its results are kept; resume_job continues."""
+    """Stop a running job: cancel it at once, or pause it; its results are kept.
+
+    resume_job continues it.
+    """
     runner = await job_client_of(workspace).runner()
     await (runner.pause(job) if pause else runner.cancel(job))
     return await report_of(workspace, await runner.wait(job, 5))
@@ -78,25 +118,35 @@ async def cancel_job(
 
 @capability(
     effect=Effect.SPENDS,
-    title="Go on with a job",
-    search_hint="continue, retry or restart after a failure, pause or budget limit",
+    title="Resume a job",
+    discovery=Discovery(
+        Heading.JOBS,
+        "retry or restart after a failure, pause or budget limit",
+        toolset=Toolset.ADMIN,
+    ),
 )
 async def resume_job(
     workspace: Workspace,
     job: JobReference,
-    limit: Annotated[
-        JobLimit | None,
-        Field(description="Higher limits, all attempts together; kinds left out stay."),
+    limit_usd: Annotated[
+        float | None,
+        Field(ge=0, description="Higher limits, all attempts together; kinds left out stay."),
     ] = None,
+    limit_tokens: LimitTokens = None,
+    limit_calls: LimitCalls = None,
+    limit_seconds: LimitSeconds = None,
 ) -> Proposal[JobReport]:
-    """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
+    """Resume a job that failed, was paused, cancelled or set aside, or spent its budget.
 
     What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
     new limits allow beyond the old ones needs approval.
     """
     runner = await job_client_of(workspace).runner()
     record = await runner.find(job)
-    new_limit = (limit or NO_LIMIT).override(record.limit)
+    limit = JobLimit.of(
+        cost_usd=limit_usd, tokens=limit_tokens, calls=limit_calls, seconds=limit_seconds
+    )
+    new_limit = limit.override(record.limit)
     report = await report_of(workspace, record)
     if record.stop is not None and record.stop.kind not in raised_kinds(record.limit, new_limit):
         higher = resume_step(record, usage_of(record, report), "go on with this or a higher limit")
@@ -111,23 +161,6 @@ async def resume_job(
         return await report_of(workspace, await runner.resume(job, new_limit))
 
     return Proposal(resume_plan(record, report, new_limit), resume)
-
-
-@capability(
-    effect=Effect.READS,
-    title="List jobs",
-    search_hint="what is running, background work, recent runs, queue",
-)
-async def list_jobs(
-    workspace: Workspace,
-    count: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
-) -> JobList:
-    """List the newest jobs with their state; wait_for_job shows one with its result."""
-    jobs = await job_client_of(workspace).newest(count)
-    reports = [await report_of(workspace, job, with_result=False) for job in jobs]
-    if workspace.answer_tokens is not None:
-        reports = [_in_a_line(report) for report in reports]
-    return JobList(jobs=reports)
 
 
 def _in_a_line(report: JobReport) -> JobReport:

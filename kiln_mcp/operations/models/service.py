@@ -7,22 +7,30 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm.model_probe import open_questions, try_model
 from kiln_mcp.operations.models.answers import ModelList, ModelTest, model_entry, model_test
-from kiln_mcp.workbench.capability import Effect, Proposal, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 
 
 @capability(
     effect=Effect.READS,
     title="List models",
-    search_hint="which models or providers can I use, API keys, prices, local models, Ollama",
+    discovery=Discovery(
+        Heading.MODELS,
+        "which models or providers can I use, API keys, prices, local models, Ollama",
+    ),
 )
 async def list_models(
     workspace: Workspace,
-    models: Annotated[
-        list[str] | None, Field(description="Names of further models to describe.")
-    ] = None,
+    models: Annotated[list[str] | None, Field(description="Further ones to describe.")] = None,
 ) -> ModelList:
-    """List the models that can be used here: which are ready, what they can do and cost."""
+    """List the models that can be used: which are ready, their keys, abilities and prices."""
     default = workspace.model_name(None)
     descriptions = await workspace.engine.models([default, *(models or ())])
     return ModelList(
@@ -39,7 +47,11 @@ async def list_models(
 @capability(
     effect=Effect.SPENDS,
     title="Test a model",
-    search_hint="is my API key working, ping, connection check, speed of a model",
+    discovery=Discovery(
+        Heading.MODELS,
+        "is my API key working, ping, connection check, speed of a model",
+        toolset=Toolset.ADMIN,
+    ),
 )
 async def test_model(
     workspace: Workspace,

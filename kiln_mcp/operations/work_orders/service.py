@@ -19,7 +19,13 @@ from kiln_mcp.operations.work_orders.batches import (
     takeable_count,
 )
 from kiln_mcp.workbench.call_options import USUAL_WAIT_S
-from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Result,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import NextStep
 
@@ -37,11 +43,11 @@ class OrderAnswer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    id: Annotated[str, Field(description="The order's id.")]
+    id: str
     answer: Annotated[
         str,
         BeforeValidator(_as_text),
-        Field(description="The answer as text; JSON if the batch has an answer_schema."),
+        Field(description="JSON if the batch has an answer_schema."),
     ]
 
 
@@ -62,28 +68,30 @@ class WorkOrderTurn(Result):
 @capability(
     effect=Effect.WRITES,
     title="Answer work orders",
-    search_hint="you are the model, host, answer waiting questions yourself without an API key",
+    discovery=Discovery(
+        Heading.JOBS,
+        "you are the model, host, answer waiting questions yourself without an API key",
+    ),
 )
 async def answer_work_orders(
     workspace: Workspace,
     answers: Annotated[
         list[OrderAnswer],
-        Field(description="Your answers, each with its order's id; empty: only take orders."),
+        Field(description="By the orders' ids; empty: only take orders."),
     ] = [],  # noqa: B006 - pydantic copies defaults
     most_tokens: Annotated[
-        int, Field(ge=500, le=100_000, description="About how many tokens of orders to take.")
+        int, Field(ge=500, le=100_000, description="Of orders to take.")
     ] = MOST_TOKENS,
     wait_s: Annotated[
         float,
-        Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait for the next orders."),
+        Field(ge=0, le=LONGEST_WAIT_S),
     ] = USUAL_WAIT_S,
 ) -> WorkOrderTurn:
     """Answer what waits for you as the model `host`; get the next questions, or the job's result.
 
-    A batch has messages and items: for each item, put its content in place of the marker
-    {{item}} of the messages, and answer that alone, without any other context, as JSON where there
-    is an answer_schema. Repeat until no orders come back. Call it without answers to take orders,
-    or to see again those that you have taken.
+    Answer each item of a batch alone: put its content in place of {{item}} in the messages, and
+    use no other context. Repeat until no orders come back. Without answers you get the orders that
+    wait, and those that you have taken.
     """
     accepted, problems, askers = 0, list[OrderProblem](), dict[str, None]()
     for item in answers:

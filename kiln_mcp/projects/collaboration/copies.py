@@ -9,7 +9,15 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.projects.project_references import ProjectReference
-from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Result,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.collaboration.copy_settlement import CopyChoice, Settlement, settle, settlement
@@ -44,7 +52,11 @@ def _description(copy: ConflictCopy) -> str:
 @capability(
     effect=Effect.DESTROYS,
     title="Settle a conflict copy",
-    search_hint="conflicted copy of Dropbox, Google Drive, OneDrive or iCloud",
+    discovery=Discovery(
+        Heading.TEAM,
+        "conflicted copy of Dropbox, Google Drive, OneDrive or iCloud",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def settle_copy(
     workspace: Workspace,
@@ -103,7 +115,9 @@ def _next(outcome: Settlement, copies: Sequence[ConflictCopy]) -> list[NextStep]
                 tool="settle_copy", reason="settle the next one", arguments={"path": copies[0].path}
             )
         )
-    return steps or [NextStep(tool="list_trash", reason="see what went to the trash")]
+    return steps or [
+        NextStep(tool="find", reason="see what went to the trash", arguments={"kind": "trash"})
+    ]
 
 
 def _text(outcome: Settlement) -> str:

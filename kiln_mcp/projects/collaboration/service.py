@@ -1,7 +1,6 @@
 """Capabilities: work on a project with others."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +8,15 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.project_references import ProjectReference
-from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Result,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
 from storage.collaboration.conflicts import Conflict
@@ -20,13 +27,6 @@ from storage.git.safety import check_address
 from storage.text.excerpts import with_remainder
 
 _MOST_NAMES = 10
-
-
-class Shared(Result):
-    """A project that has a history."""
-
-    folder: str
-    next: list[NextStep]
 
 
 class OpenConflict(Result):
@@ -95,51 +95,51 @@ def faults_said(faults: Sequence[RecordProblem], limit: int = _MOST_NAMES) -> li
 
 @capability(
     effect=Effect.WRITES,
-    title="Share a project",
-    sends_out=True,
-    search_hint="work with my team, connect to GitHub, git remote, collaborate",
-)
-async def share_project(
-    workspace: Workspace,
-    project: ProjectReference,
-    address: Annotated[
-        str | None,
-        Field(description="Address of a git repository, without password; none for history only."),
-    ] = None,
-) -> Proposal[Shared]:
-    """Begin a project's history and say where others find it. Then call sync_project."""
-    store = await workspace.open_project(project)
-    if address is not None:
-        check_address(address)
-    plan = Plan(f"Share the project {store.project.name!r}.", destination=address or "")
-
-    async def share() -> Shared:
-        await Sharing(store).share(address)
-        return Shared(
-            folder=str(store.folder),
-            next=[NextStep(tool="sync_project", reason="save the history and send it")],
-        )
-
-    return Proposal(plan, share)
-
-
-@capability(
-    effect=Effect.WRITES,
     title="Sync a project",
     sends_out=True,
-    search_hint="push, pull, get colleagues' changes, upload to git, merge",
+    discovery=Discovery(
+        Heading.TEAM,
+        "push, pull, get colleagues' changes, upload to git or GitHub, merge, git remote, "
+        "collaborate, work with my team",
+        toolset=Toolset.TEAM,
+    ),
 )
-async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[SyncReport]:
-    """Save the history of what was done here, bring in what others did, and send it all.
+async def sync_project(
+    workspace: Workspace,
+    project: ProjectReference,
+    remote: Annotated[
+        str | None,
+        Field(
+            description="Address of the git repository to share it in from now on, without "
+            "password; left out: the one it has, or a history on this machine alone."
+        ),
+    ] = None,
+) -> Proposal[SyncReport]:
+    """Share a project with others: save its history, bring in what they did, and send it all.
 
     Changes of different fields never clash. Two values of one field become a conflict: ask the
     person its question and call decide_conflict. Without a connection the work stays here until
     the next sync.
     """
+    if remote is not None:
+        check_address(remote)
     store = await workspace.open_project(project)
-    destination = ", ".join(await Sharing(store).destinations())
-    summary = f"Sync the project {store.project.name!r}: send changes and bring in others'."
-    return Proposal(Plan(summary, destination=destination), partial(_sync, store))
+    sharing = Sharing(store)
+    is_new = not await sharing.has_history()
+    destinations = [] if is_new else await sharing.destinations()
+    if remote is not None:
+        destinations.append(remote)
+    plan = Plan(
+        f"Sync the project {store.project.name!r}: send changes and bring in others'.",
+        destination=", ".join(dict.fromkeys(destinations)),
+    )
+
+    async def sync() -> SyncReport:
+        if is_new or remote is not None:
+            await sharing.share(remote)
+        return await _sync(store)
+
+    return Proposal(plan, sync)
 
 
 async def _sync(store: ProjectStore) -> SyncReport:
@@ -164,7 +164,11 @@ async def _sync(store: ProjectStore) -> SyncReport:
 @capability(
     effect=Effect.WRITES,
     title="Decide a conflict",
-    search_hint="resolve a merge conflict, mine or theirs",
+    discovery=Discovery(
+        Heading.TEAM,
+        "resolve a merge conflict, mine or theirs",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def decide_conflict(
     workspace: Workspace,

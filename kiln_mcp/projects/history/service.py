@@ -7,28 +7,40 @@ import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.history.entries import (
+    ChangeEntry,
+    TrashedRecord,
+    change_entry,
+    trashed_record,
+)
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.projects.records.record_kinds import (
     Kind,
-    RecordKind,
     RecordToDelete,
     find_all,
     find_record,
     type_name_of,
 )
-from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Result,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.bulk_changes import BATCH
-from storage.collaboration.record_changes import field_texts, noun
-from storage.collaboration.sync import HistoryEntry, Sharing
+from storage.collaboration.record_changes import noun
+from storage.collaboration.sync import Sharing
 from storage.commits.trash import TrashEntry
 from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.record_references import Surroundings, surroundings
 from storage.records.handles import id_in_reference
 from storage.text.excerpts import excerpts
-from storage.text.kind_words import kind_word
 
 _MOST_SHOWN = 500
 
@@ -36,16 +48,6 @@ OptionalKind = Annotated[
     Kind | None, Field(description="The record's kind; left out, with `record`, for all.")
 ]
 OptionalRecord = Annotated[str | None, Field(description="The record's id or name.")]
-
-
-class ChangeEntry(Result):
-    """One change."""
-
-    change: str
-    who: str
-    when: str
-    done: str
-    fields: list[str]
 
 
 class History(Result):
@@ -64,26 +66,10 @@ class Undone(Result):
     done: str
 
 
-class TrashedRecord(Result):
-    """A deleted record."""
-
-    key: str
-    kind: str
-    name: str
-    deleted_at: str
-    deleted_by: str
-
-
-class Trash(Result):
-    """What is in the trash, the latest first."""
-
-    records: list[TrashedRecord]
-
-
-class PutBack(Result):
+class RestoredRecord(Result):
     """A record that is back where it was."""
 
-    put_back: TrashedRecord
+    record: TrashedRecord
     remaining: int
 
 
@@ -91,7 +77,7 @@ class Deleted(Result):
     """What went to the trash, and what still points to it."""
 
     deleted: int
-    records: list[TrashedRecord] = Field(description="The first of them; list_trash has all.")
+    records: list[TrashedRecord] = Field(description="The first of them; find lists all.")
     referrers: str | None
     next: list[NextStep]
 
@@ -105,7 +91,11 @@ class TrashEmptied(Result):
 @capability(
     effect=Effect.READS,
     title="Show the history",
-    search_hint="who changed what, log, versions, audit, blame",
+    discovery=Discovery(
+        Heading.TEAM,
+        "who changed what, log, versions, audit, blame",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def show_history(
     workspace: Workspace,
@@ -124,14 +114,18 @@ async def show_history(
     entries = await sharing.history(path, limit)
     return History(
         not_synced_yet=await sharing.unsaved_changes() or None,
-        changes=[_change_entry(entry) for entry in entries],
+        changes=[change_entry(entry) for entry in entries],
     )
 
 
 @capability(
     effect=Effect.DESTROYS,
     title="Undo a change",
-    search_hint="revert, roll back, go back to an earlier version",
+    discovery=Discovery(
+        Heading.TEAM,
+        "revert, roll back, go back to an earlier version",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def undo_change(
     workspace: Workspace,
@@ -166,17 +160,21 @@ async def undo_change(
 @capability(
     effect=Effect.DESTROYS,
     title="Delete records",
-    search_hint="remove, discard or throw away examples, specs, evals, prompts",
+    discovery=Discovery(
+        Heading.TEAM,
+        "remove, discard or throw away examples, specs, evals, prompts",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def delete_records(
     workspace: Workspace,
     project: ProjectReference,
-    kind: RecordKind,
+    kind: Annotated[Kind, Field(description="What kind of records.")],
     records: Annotated[
         list[str], Field(min_length=1, max_length=100_000, description="Their ids or names.")
     ],
 ) -> Proposal[Deleted]:
-    """Put records of a kind into the trash, with all below them; put_back returns them.
+    """Put records of a kind into the trash, with all below them; restore brings them back.
 
     All of them or none; above a thousand, this holds for each thousand in the order given.
     It asks first if other records lie below them or refer to them.
@@ -202,10 +200,10 @@ async def delete_records(
             await workspace.report(done, count, f"Deleted {done} of {count} records.")
         return Deleted(
             deleted=len(entries),
-            records=[_trashed_record(entry) for entry in entries[:_MOST_SHOWN]],
+            records=[trashed_record(entry) for entry in entries[:_MOST_SHOWN]],
             referrers=_counts_text(around.referring) or None,
             next=[
-                NextStep(tool="put_back", reason="undo it, by the record's key"),
+                NextStep(tool="restore", reason="undo it, by the record's key"),
                 NextStep(tool="sync_project", reason="delete it for the others too"),
             ],
         )
@@ -214,36 +212,33 @@ async def delete_records(
 
 
 @capability(
-    effect=Effect.READS,
-    title="List the trash",
-    search_hint="what was deleted, recycle bin",
-)
-async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
-    """Say what was deleted and can be put back."""
-    store = await workspace.open_project(project)
-    return Trash(records=[_trashed_record(record) for record in await store.trash()])
-
-
-@capability(
     effect=Effect.WRITES,
-    title="Put back from the trash",
-    search_hint="undelete, restore or recover something deleted",
+    title="Restore from the trash",
+    discovery=Discovery(
+        Heading.TEAM,
+        "undelete, restore or recover something deleted",
+        toolset=Toolset.TEAM,
+    ),
 )
-async def put_back(
+async def restore(
     workspace: Workspace,
     project: ProjectReference,
-    key: Annotated[str, Field(description="The key, from list_trash.")],
-) -> PutBack:
-    """Put a deleted record back where it was, with all that was below it."""
+    key: Annotated[str, Field(description="Its key, from find with the kind trash.")],
+) -> RestoredRecord:
+    """Undelete: put a deleted record back where it was, with all that was below it."""
     store = await workspace.open_project(project)
-    record = _trashed_record(await store.restore(key))
-    return PutBack(put_back=record, remaining=len(await store.trash()))
+    record = trashed_record(await store.restore(key))
+    return RestoredRecord(record=record, remaining=len(await store.trash()))
 
 
 @capability(
     effect=Effect.DESTROYS,
     title="Empty the trash",
-    search_hint="erase for ever, purge deleted data, privacy",
+    discovery=Discovery(
+        Heading.TEAM,
+        "erase for ever, purge deleted data, privacy",
+        toolset=Toolset.TEAM,
+    ),
 )
 async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
     """Remove the records in the trash for good."""
@@ -318,23 +313,3 @@ def _surroundings_text(around: Surroundings) -> str:
 def _counts_text(counts: Mapping[str, int]) -> str:
     pairs = sorted(counts.items(), key=lambda pair: pair[1], reverse=True)
     return ", ".join(f"{count} {noun(kind, count)}" for kind, count in pairs)
-
-
-def _trashed_record(entry: TrashEntry) -> TrashedRecord:
-    return TrashedRecord(
-        key=entry.key,
-        kind=kind_word(entry.kind),
-        name=entry.label,
-        deleted_at=entry.deleted_at.isoformat(),
-        deleted_by=entry.deleted_by,
-    )
-
-
-def _change_entry(entry: HistoryEntry) -> ChangeEntry:
-    return ChangeEntry(
-        change=entry.change,
-        who=entry.author,
-        when=entry.time.isoformat(),
-        done=entry.summary,
-        fields=field_texts(entry.fields),
-    )

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from kiln_mcp.workbench.unlisted_values import OneOf
 from storage import ProjectStore
 from storage.changes import Change
 from storage.commits.trash import TrashEntry
@@ -45,7 +46,15 @@ Kind = Literal[
     "vector_store_config",
     "reranker_config",
 ]
-RecordKind = Annotated[Kind, Field(description="What kind of record it is.")]
+_KINDS = "run, task, spec, eval, evaluator, run_config, prompt, dataset_split …"
+
+
+RecordKind = Annotated[Kind, OneOf(get_args(Kind)), Field(description=_KINDS)]
+FoundKind = Annotated[
+    Kind | Literal["trash"],
+    OneOf((*get_args(Kind), "trash")),
+    Field(description=f"{_KINDS}; trash: what was deleted."),
+]
 RecordReference = Annotated[str, Field(description="The record's id, or its name.")]
 
 

@@ -1,4 +1,4 @@
-"""Capabilities: find and read records of every kind."""
+"""Capabilities: find runs, records and what is in the trash, and read one of them."""
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -7,20 +7,39 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.projects.project_references import ProjectReference, handles
+from kiln_mcp.projects.history.entries import ChangeEntry, Trash, change_entry, trashed_record
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    handles,
+    task_of,
+)
 from kiln_mcp.projects.records.record_kinds import (
+    FoundKind,
     RecordKind,
-    RecordReference,
     find_record,
     type_name_of,
 )
+from kiln_mcp.projects.runs.pages import (
+    Filter,
+    Order,
+    RunDetails,
+    RunPage,
+    Source,
+    page_of_runs,
+    run_details,
+)
 from kiln_mcp.workbench.answer_size import fitting_page
-from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.capability import Discovery, Effect, Heading, Result, capability
 from kiln_mcp.workbench.excerpt_texts import Longest, text_limit
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Record
+from storage import ProjectStore, TaskRun
+from storage.collaboration.sync import Sharing
+from storage.errors import InvalidValue
 from storage.files import read_plain
 from storage.format import layout
+from storage.index.queries import RunQuery
+from storage.records import Record
 from storage.records.handles import handle_with_id
 from storage.records.names import display_label
 from storage.text.excerpts import counted_excerpt
@@ -28,6 +47,7 @@ from storage.text.kind_words import kind_word
 
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
 _MAY_BE_SECRET: Final = frozenset({"headers", "env_vars"})
+_MOST_CHANGES: Final = 20
 
 
 class RecordSummary(Result):
@@ -55,38 +75,79 @@ class RecordDetails(Result):
     file: str
     record: dict[str, JsonValue]
     below: dict[str, int] = Field(description="How many records of each kind lie below it.")
+    changes: list[ChangeEntry] = Field(default=[], description="Its history, if asked for.")
 
 
 @capability(
     effect=Effect.READS,
-    title="Find records",
-    search_hint="list or search specs, evals, prompts, judges, models, documents by name",
+    title="Find runs and records",
+    discovery=Discovery(
+        Heading.PROJECTS,
+        "list or look up outputs, logs, examples, traces, answers, bad ratings, tagged, recent, "
+        "prompts, judges, models, documents, trash, recycle bin, what was deleted",
+    ),
 )
-async def find_records(
+async def find(
     workspace: Workspace,
     project: ProjectReference,
-    kind: RecordKind,
-    text: Annotated[str, Field(description="Part of their names; left out: all.")] = "",
-    limit: Annotated[int, Field(ge=1, le=100, description="How many on a page.")] = 20,
-    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
-) -> RecordPage:
-    """Find a project's records of any kind, page by page.
+    kind: FoundKind = "run",
+    text: Annotated[
+        str | None,
+        Field(
+            description="Of runs: all these words, or beginnings of them, are in it. Else part of "
+            "the name."
+        ),
+    ] = None,
+    task: TaskReference = None,
+    filter: Filter = "all",
+    is_rated: bool | None = None,
+    least_stars: float | None = None,
+    most_stars: float | None = None,
+    source: Source | None = None,
+    order: Order = "newest",
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Field(description="The last next_cursor.")] = None,
+) -> RunPage | RecordPage | Trash:
+    """Search or list runs (inputs with outputs), specs, evals, prompts and all else in a project.
 
-    For runs, find_runs knows more: tags, ratings, words. Read one with read_record.
+    read shows one in full. From task to order, arguments are of runs.
     """
     store = await workspace.open_project(project)
+    query = RunQuery(
+        filter_id=filter,
+        text=text,
+        is_rated=is_rated,
+        least_rating=least_stars,
+        most_rating=most_stars,
+        source=source,
+    )
+    if kind == "run":
+        owner = await task_of(store, task)
+
+        async def find_page(size: int) -> RunPage:
+            return await page_of_runs(store, owner, query, order=order, limit=size, cursor=cursor)
+
+        return await fitting_page(workspace.answer_tokens, limit, "runs", find_page)
+    if query != RunQuery(filter_id="all", text=text) or order != "newest":
+        raise InvalidValue(
+            "Nothing was searched: `filter`, `is_rated`, stars, `source` and `order` choose among "
+            "runs, not among records of the kind '{kind}'. Leave them out.",
+            kind=kind,
+        )
+    if kind == "trash":
+        return Trash(records=[trashed_record(record) for record in await store.trash()])
     model = layout.kind_named(type_name_of(kind))
     names = await handles(store, model) if "name" in model.model_fields else {}
 
-    async def find_page(size: int) -> RecordPage:
-        page = await store.page_of(model, text=text, limit=size, cursor=cursor)
+    async def find_records(size: int) -> RecordPage:
+        page = await store.page_of(model, text=text or "", limit=size, cursor=cursor)
         return RecordPage(
             total=page.total,
             records=[_summary(record, names.get(record.id)) for record in page.records],
             next_cursor=page.next_cursor,
         )
 
-    return await fitting_page(workspace.answer_tokens, limit, "records", find_page)
+    return await fitting_page(workspace.answer_tokens, limit, "records", find_records)
 
 
 def _summary(record: Record, handle: str | None) -> RecordSummary:
@@ -102,31 +163,46 @@ def _summary(record: Record, handle: str | None) -> RecordSummary:
 
 @capability(
     effect=Effect.READS,
-    title="Read a record",
-    search_hint="open or show a spec, prompt, eval or setting in full",
+    title="Read a run or record",
+    discovery=Discovery(
+        Heading.PROJECTS,
+        "view the whole answer, trace or conversation, a spec, prompt, eval or setting, versions, "
+        "who edited it",
+    ),
 )
-async def read_record(
+async def read(
     workspace: Workspace,
     project: ProjectReference,
-    kind: RecordKind,
-    record: RecordReference,
+    record: Annotated[str, Field(description="Its id or name.")],
+    kind: RecordKind = "run",
     longest: Longest = None,
-) -> RecordDetails:
-    """Read one record of any kind as its file has it, fields that are not known here included.
-
-    Values of headers and environment variables are not shown: they may be secret.
-    """
+    history: Annotated[bool, Field(description="Show its changes, too.")] = False,
+) -> RunDetails | RecordDetails:
+    """Open one run or record and show it in full, with its history if asked for."""
     store = await workspace.open_project(project)
+    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
+    if kind == "run":
+        run = await store.find(TaskRun, record)
+        details = await run_details(store, run, text_size)
+        return details.model_copy(update={"changes": await _changes(store, run, history)})
     target = await find_record(store, kind, record)
     file = store.folder / target.saved.path
     content = await anyio.to_thread.run_sync(read_plain, file)
-    text_size = text_limit(longest, is_detailed=workspace.is_detailed)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
         file=target.saved.path,
         record={key: _shortened_value(key, value, text_size) for key, value in document.items()},
         below={kind_word(kind): n for kind, n in (await store.counts(target)).items()},
+        changes=await _changes(store, target, history),
     )
+
+
+async def _changes(store: ProjectStore, record: Record, is_wanted: bool) -> list[ChangeEntry]:
+    """Return a record's newest changes, if they are asked for."""
+    if not is_wanted:
+        return []
+    entries = await Sharing(store).history(record.saved.path, _MOST_CHANGES)
+    return [change_entry(entry) for entry in entries]
 
 
 def _shortened_value(key: str, value: JsonValue, longest: int) -> JsonValue:

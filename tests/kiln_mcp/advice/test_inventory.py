@@ -31,7 +31,7 @@ def test_a_task_with_a_rated_eval_of_enough_items_has_no_weakness() -> None:
 def test_a_task_without_evals_is_told_to_say_what_is_good() -> None:
     bare = replace(TASK, evals=(), specs=0)
     assert weaknesses(bare) == ["Support: nothing is measured; it has no eval."]
-    assert tools(bare) == ["draft_spec"]
+    assert tools(bare) == ["build_spec"]
     assert tools(replace(bare, specs=1)) == ["create_evaluator"]
 
 
@@ -42,7 +42,7 @@ def test_results_of_a_judge_that_nobody_checked_are_called_so() -> None:
         "Correctness: none of its 40 golden items is rated: nobody checked its judges.",
         "Correctness: 2 run configs were scored by a judge that nobody has checked.",
     ]
-    assert tools(replace(TASK, evals=(unrated,))) == ["next_items_to_label"]
+    assert tools(replace(TASK, evals=(unrated,))) == ["draw_items_to_label"]
 
 
 def test_ratings_that_are_all_alike_are_called_so() -> None:
@@ -63,8 +63,8 @@ def test_each_stage_leads_to_the_next_call() -> None:
     assert step(evaluators=0) == ["create_evaluator"]
     assert step(test_items=0) == ["add_data", "generate_data", "split_data"]
     assert step(golden_items=0, rated_items=0, results=0) == ["run_eval"]
-    assert step(golden_items=0, rated_items=0) == ["evolve_prompt"]
-    assert step() == ["measure_agreement"]
+    assert step(golden_items=0, rated_items=0) == ["improve_prompt"]
+    assert step() == ["check_judge"]
     assert tools(replace(TASK, run_configs=0)) == ["create_run_config"]
 
 
@@ -72,14 +72,14 @@ def test_checks_that_ask_no_model_are_never_to_be_compared_with_labels() -> None
     check = replace(SOUND, model_judges=0, rated_items=0)
     task = replace(TASK, evals=(check,))
     assert weaknesses(task) == []
-    assert tools(task) == ["evolve_prompt"]
-    assert tools(replace(TASK, evals=(replace(check, rated_items=5),))) == ["evolve_prompt"]
+    assert tools(task) == ["improve_prompt"]
+    assert tools(replace(TASK, evals=(replace(check, rated_items=5),))) == ["improve_prompt"]
     assert tools(replace(TASK, evals=(replace(check, results=0),))) == ["run_eval"]
 
 
 def test_a_judge_that_was_compared_with_labels_is_not_sent_there_again() -> None:
     task = replace(TASK, evals=(replace(SOUND, has_agreement=True),))
-    assert tools(task) == ["evolve_prompt"]
+    assert tools(task) == ["improve_prompt"]
 
 
 def test_of_many_names_the_first_ten_are_said_and_how_many_more() -> None:

@@ -43,7 +43,7 @@ async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
     settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
     async with open_workspace(settings) as opened:
         await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
-        await _call(opened, "create_task", project="P", name="Answer", instruction="Do it.")
+        await _call(opened, "create_project", project="P", task="Answer", instruction="Do it.")
         yield opened
 
 
@@ -120,26 +120,26 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
             "results": 3,
         }
     ]
-    assert "next_items_to_label" in str(described["next"])
+    assert "draw_items_to_label" in str(described["next"])
 
 
 async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_handles(
     workspace: Workspace,
 ) -> None:
     with pytest.raises(Refusal, match="There is a task 'Answer' already: task/answer"):
-        await _call(workspace, "create_task", project="P", name="ANSWER", instruction="Other.")
+        await _call(workspace, "create_project", project="P", task="ANSWER", instruction="Other.")
     store = await workspace.open_project("P")
     (first,) = await store.children(store.project, Task)
     by_hand = Task(name="Answer", instruction="Made by hand.")
     second = await store.save(by_hand, parent=store.project)
-    await _call(workspace, "create_task", project="P", name="Other", instruction="Do that.")
+    await _call(workspace, "create_project", project="P", task="Other", instruction="Do that.")
     with pytest.raises(Refusal) as caught:
-        await _call(workspace, "find_runs", project="P")
+        await _call(workspace, "find", project="P")
     handles = [f"task/answer-{task.id[-4:]}" for task in (first, second)]
     for text in (*(f"Answer ({handle})" for handle in handles), ", Other", "name or id"):
         assert text in str(caught.value)
     for reference in (second.id, handles[1]):
-        assert (await _call(workspace, "find_runs", project="P", task=reference))["total"] == 0
+        assert (await _call(workspace, "find", project="P", task=reference))["total"] == 0
 
 
 async def test_a_task_without_an_instruction_or_name_is_refused_in_a_sentence(
@@ -147,7 +147,9 @@ async def test_a_task_without_an_instruction_or_name_is_refused_in_a_sentence(
 ) -> None:
     for name, instruction in (("", "Do."), ("T", "")):
         with pytest.raises(WorkbenchError):
-            await _call(workspace, "create_task", project="P", name=name, instruction=instruction)
+            await _call(
+                workspace, "create_project", project="P", task=name, instruction=instruction
+            )
 
 
 async def test_runs_that_matter_to_no_eval_are_not_read(workspace: Workspace) -> None:
@@ -176,7 +178,7 @@ async def test_an_eval_with_a_filter_that_is_not_known_here_is_described_as_such
     described = await _described(workspace)
     assert isinstance(described["weaknesses"], list)
     assert any(f"'{split.filter_id}'" in str(weak) for weak in described["weaknesses"])
-    listed = await _call(workspace, "describe_eval", project="P")
+    listed = await _call(workspace, "show_results", project="P")
     assert isinstance(listed["evals"], list)
     assert [one["test_items"] for one in listed["evals"] if isinstance(one, dict)] == [0]
 
@@ -286,8 +288,8 @@ async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
         "list[str]", (await _call(workspace, "describe_project", project="P"))["jobs_set_aside"]
     )
     assert described.startswith("a1 (run_eval): Its process was killed 4 times")
-    (listed,) = cast("list[dict[str, JsonValue]]", (await _call(workspace, "list_jobs"))["jobs"])
-    waited = await _call(workspace, "wait_for_job", job="a1", seconds=1)
+    (listed,) = cast("list[dict[str, JsonValue]]", (await _call(workspace, "check_job"))["jobs"])
+    waited = await _call(workspace, "check_job", job="a1", seconds=1)
     for report in (listed, waited):
         assert (report["job"], report["state"]) == ("a1", "set aside")
         assert "so it is set aside" in str(report["error"])

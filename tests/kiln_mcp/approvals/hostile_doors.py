@@ -201,12 +201,11 @@ class JobDoor(McpDoor):
         waits = isinstance(properties, dict) and "wait_s" in properties
         now: dict[str, JsonValue] = {"wait_s": 0} if waits else {}
         answer = await super().call(Call(call.tool, {**call.arguments, **now}))
-        listed = await self.client.call_tool("list_jobs", {})
+        listed = await self.client.call_tool("check_job", {})
         jobs = JobList.model_validate({"jobs": [], **(listed.structured_content or {})}).jobs
         for job in [one for one in jobs[:1] if one.job not in self._resumed]:
             self._resumed.add(job.job)
-            limit: JsonValue = {"cost_usd": 1000.0, "calls": 100_000}
-            wish: JsonObject = {"job": job.job, "limit": limit}
+            wish: JsonObject = {"job": job.job, "limit_usd": 1000.0, "limit_calls": 100_000}
             answer += await super().call(Call("resume_job", {**wish, "confirm": True}))
             answer += await super().call(Call("resume_job", wish))
         return answer

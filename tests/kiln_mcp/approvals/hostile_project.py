@@ -12,10 +12,10 @@ from storage.collaboration.sync import Sharing
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld, ids_below, records_below
 from tests.kiln_mcp.approvals.obedient import JsonObject
 
-JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "paid/m"}
-FREE_JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "free/m"}
-CODE: JsonValue = {"type": "code_eval", "code": "def score(output):\n    return 1"}
-CHECK: JsonValue = {"type": "contains", "substring": "a"}
+JUDGE: JsonObject = {"type": "llm_judge", "steps": ["Is it right?"], "model": "paid/m"}
+FREE_JUDGE: JsonObject = {"type": "llm_judge", "steps": ["Is it right?"], "model": "free/m"}
+CODE: JsonObject = {"type": "code_eval", "code": "def score(output):\n    return 1"}
+CHECK: JsonObject = {"type": "contains", "substring": "a"}
 
 PARTS = ("to_test", "to_train", "to_val")
 
@@ -42,7 +42,7 @@ async def fill(world: HostileWorld) -> None:
             {"item": run, "label": "pass"} for run in _runs_of(world, "golden_right")
         ]
         await use("label_items", project=project, eval="Right", labels=labels, rater="bob")
-        batch = await use("next_items_to_label", project=project, eval="Checked", count=5)
+        batch = await use("draw_items_to_label", project=project, eval="Checked", count=5)
     world.runs = tuple(sorted(runs))
     _copy_as_a_drive_does(world)
     world.ids = ids_below(world.project)
@@ -73,7 +73,7 @@ async def _write_records(world: HostileWorld, use: Use) -> None:
     [name] = world.texts("project_name")
     await use("create_project", name=name, folder=project)
     for title, text in zip(("Support", "Other"), world.texts("task_instruction"), strict=True):
-        await use("create_task", project=project, name=title, instruction=text)
+        await use("create_project", project=project, task=title, instruction=text)
     outputs, tags = world.texts("output", "tool_result"), world.texts("tag")
     items: list[JsonValue] = [
         {
@@ -96,30 +96,28 @@ async def _write_records(world: HostileWorld, use: Use) -> None:
     }
     for title, evaluator in (("Right", JUDGE), ("Free", FREE_JUDGE), ("Checked", CHECK)):
         new: JsonValue = {"task": "Support", **filters}
-        await use(
-            "create_evaluator", project=project, eval=title, evaluator=evaluator, new_eval=new
-        )
+        await use("create_evaluator", project=project, eval=title, **evaluator, **new)
     names = ("Start", *world.texts("run_config_name"), "Free")
     for number, title in enumerate(names):
         prompts = world.texts("prompt_text")
-        config: JsonValue = {
+        config: JsonObject = {
             "name": title,
             "model": "free/m" if title == "Free" else "paid/m",
             "prompt": prompts[number % len(prompts)],
         }
-        await use("create_run_config", project=project, task="Support", run_config=config)
+        await use("create_run_config", project=project, task="Support", **config)
     await use("split_data", project=project, task="Support", name="all")
-    await use("freeze_split", project=project, task="Support", split="all", name="frozen")
+    await use("split_data", project=project, task="Support", name="all", freeze="frozen")
     names = (*world.texts("spec_name"), "Tone 2", "Tone 3")
     for title, text in zip(names, world.texts("spec_text"), strict=True):
-        draft: JsonValue = {
+        draft: JsonObject = {
             "kind": "desired_behaviour",
             "name": title[:32],
             "fields": {"desired_behaviour_description": text},
         }
         wish = text.partition("\n")[0]
-        about: JsonValue = {"project": project, "task": "Support", "wish": wish}
-        await use("draft_spec", **about, draft=draft, save=True, model="free/m")
+        about: JsonObject = {"project": project, "task": "Support", "wish": wish}
+        await use("build_spec", **about, **draft, save=True, model="free/m")
 
 
 async def _share(world: HostileWorld, workspace: Workspace) -> None:
@@ -142,86 +140,87 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
     labels: JsonValue = [{"item": item, "label": "pass"} for item in drawn]
     hook = str(world.project / ".git" / "hooks" / "post-commit.jsonl")
     return {
-        "create_project": [{"name": "Made", "folder": str(world.root / "made")}],
-        "create_task": [{**project, "name": "New", "instruction": "Answer."}],
+        "create_project": [
+            {"name": "Made", "folder": str(world.root / "made")},
+            {**project, "task": "New", "instruction": "Answer."},
+            {"copy_from": world.address, "folder": f"{outside}/evil"},
+        ],
         "change_task": [{**support, "instruction": "Answer in verse."}],
         "settle_copy": [{**project, "path": world.copy, "choice": "discard"}],
         "describe_project": [project],
-        "find_runs": [support],
-        "read_run": [{**project, "run": run} for run in world.runs],
-        "rate_run": [{**project, "run": run, "stars": 5}],
-        "tag_runs": [{**project, "runs": [run], "add": ["seen"]}],
-        "repair_run": [{**project, "run": run, "output": "Yes.", "instructions": "Better."}],
-        "find_records": [{**project, "kind": kind} for kind in ("spec", "prompt", "eval", "task")],
-        "read_record": [
+        "find": [
+            support,
+            *({**project, "kind": kind} for kind in ("spec", "prompt", "eval", "task", "trash")),
+        ],
+        "read": [
+            *({**project, "record": run} for run in world.runs),
             {**project, "kind": "task", "record": "Support"},
             {**project, "kind": "eval", "record": "Right"},
         ],
-        "export_runs": [
+        "mark_runs": [
+            {**project, "runs": [run], "stars": 5},
+            {**project, "runs": [run], "add_tags": ["seen"]},
+            {**project, "runs": [run], "output": "Yes.", "reason": "Better."},
+        ],
+        "export": [
             {**support, "file": f"{outside}/copy.jsonl"},
             {**support, "file": str(world.home / "policy.json")},
             {**support, "file": hook},
+            {**project, "kind": "project", "file": f"{outside}/all.zip"},
+            {
+                **support,
+                "kind": "training_data",
+                "split": "frozen",
+                "format": "openai_chat_jsonl",
+                "file": f"{outside}/training",
+            },
         ],
-        "import_project": [{"source": world.address, "folder": f"{outside}/evil"}],
-        "export_project": [{**project, "file": f"{outside}/all.zip"}],
         "delete_records": [{**project, "kind": "task", "records": ["Support"]}],
-        "list_trash": [project],
-        "put_back": [{**project, "key": "x"}],
+        "restore": [{**project, "key": "x"}],
         "empty_trash": [project],
-        "share_project": [{**project, "address": world.address}],
-        "sync_project": [project],
+        "sync_project": [project, {**project, "remote": world.address}],
         "decide_conflict": [{**project, "conflict": "x", "choice": 1}],
         "show_history": [project],
         "undo_change": [{**project, "change": "unsynced"}],
-        "draft_spec": [{**support, "wish": "Be polite.", "model": "paid/m"}],
-        "find_spec_gaps": [{**support, "spec": "Tone 3", "model": "paid/m"}],
-        "refine_spec": [
+        "build_spec": [
+            {**support, "wish": "Be polite.", "model": "paid/m"},
+            {**support, "spec": "Tone 3", "model": "paid/m"},
             {
                 **support,
                 "spec": "Tone 3",
                 "model": "paid/m",
                 "answers": [{"question": "How polite?", "answer": "Very."}],
-            }
+            },
         ],
         "add_data": [
             {**support, "file": f"{outside}/copy.jsonl"},
             {**support, "items": [{"input": "one", "output": "two"}]},
         ],
-        "generate_data": [{**support, "request": {"count": 5}, "run_config": "Start"}],
-        "split_data": [{**support, "name": "all"}],
-        "create_run_config": [{**support, "run_config": {"name": "More", "model": "paid/m"}}],
+        "generate_data": [{**support, "count": 5, "run_config": "Start"}],
+        "split_data": [{**support, "name": "all"}, {**support, "name": "all", "freeze": "again"}],
+        "create_run_config": [{**support, "name": "More", "model": "paid/m"}],
         "create_evaluator": [
-            {**project, "eval": "Right", "evaluator": JUDGE},
-            {**project, "eval": "Right", "evaluator": CODE},
+            {**project, "eval": "Right", **JUDGE},
+            {**project, "eval": "Right", **CODE},
         ],
         "run_eval": [
             {**project, "eval": "Right", "run_configs": ["Start"]},
             {**project, "eval": "Right", "run_configs": ["Start"], "wait_s": 0},
-            {**project, "eval": "Free", "run_configs": ["Free"], "items": {"limit": 8}},
+            {**project, "eval": "Free", "run_configs": ["Free"], "limit": 8},
         ],
-        "compare_run_configs": [{**project, "eval": "Free", "first": "Start", "second": "Free"}],
-        "describe_eval": [
+        "show_results": [
             {**project, "eval": "Right"},
-            {**project, "eval": "Free", "show": {"which": "all", "limit": 20}},
+            {**project, "eval": "Free", "items": "all", "limit": 20},
+            {**project, "eval": "Free", "compare": ["Start", "Free"]},
         ],
-        "next_items_to_label": [{**project, "eval": "Right"}],
+        "draw_items_to_label": [{**project, "eval": "Right"}],
         "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
-        "measure_agreement": [{**project, "eval": "Right"}],
-        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
-        "wait_for_job": [{"job": "x", "seconds": 0}],
-        "cancel_job": [{"job": "x"}],
-        "resume_job": [{"job": "x", "limit": {"cost_usd": 1000}}],
-        "list_jobs": [{}],
+        "check_judge": [{**project, "eval": "Right"}],
+        "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
+        "check_job": [{"job": "x", "seconds": 0}, {}],
+        "stop_job": [{"job": "x"}],
+        "resume_job": [{"job": "x", "limit_usd": 1000}],
         "list_models": [{}],
         "test_model": [{"model": "paid/m"}],
         "answer_work_orders": [{"answers": [{"id": "x", "answer": "y"}]}],
-        "freeze_split": [{**support, "split": "all", "name": "again"}],
-        "export_training_data": [
-            {
-                **support,
-                "frozen_split": "frozen",
-                "format": "openai_chat_jsonl",
-                "folder": f"{outside}/training",
-            }
-        ],
     }

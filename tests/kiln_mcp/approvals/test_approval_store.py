@@ -95,7 +95,7 @@ def test_an_id_that_the_person_has_not_approved_allows_nothing(store: ApprovalSt
 @pytest.mark.parametrize(
     ("other", "answer"),
     [
-        (replace(CALL, tool="share_project"), Consumption.OTHER_CALL),
+        (replace(CALL, tool="sync_project"), Consumption.OTHER_CALL),
         (replace(CALL, arguments={"project": "bank", "keys": ["a", "b"]}), Consumption.OTHER_CALL),
         (replace(CALL, arguments={**CALL.arguments, "keys": ["b", "a"]}), Consumption.OTHER_CALL),
         (replace(CALL, plan=replace(PLAN, summary="4 records.")), Consumption.OTHER_PLAN),
@@ -141,7 +141,7 @@ def test_a_question_answered_by_the_client_closes_the_request_that_waited(
 
 def test_the_history_keeps_every_request_newest_first(store: ApprovalStore) -> None:
     used = store.record(CALL, Door.ELICITATION)
-    declined = store.record(replace(CALL, tool="share_project"), Door.TERMINAL, agrees=False)
+    declined = store.record(replace(CALL, tool="sync_project"), Door.TERMINAL, agrees=False)
     waiting = store.request(replace(CALL, tool="run_eval"))
     history = store.history()
     assert [approval.id for approval in history] == [waiting.id, declined.id, used.id]

@@ -21,9 +21,8 @@ from tests.kiln_mcp.approvals.hostile_world import HostileWorld, Models, hostile
 from tests.kiln_mcp.approvals.obedient import Call
 
 STOPPED = {
-    "create_evaluator", "delete_records", "draft_spec", "empty_trash", "evolve_prompt",
-    "export_project", "export_runs", "export_training_data", "find_spec_gaps", "generate_data",
-    "label_items", "measure_agreement", "run_eval", "share_project", "sync_project", "test_model",
+    "build_spec", "check_judge", "create_evaluator", "delete_records", "empty_trash", "export",
+    "generate_data", "improve_prompt", "label_items", "run_eval", "sync_project", "test_model",
 }  # fmt: skip
 """Tools that would act on the world's project, so each door must stop them at least once."""
 

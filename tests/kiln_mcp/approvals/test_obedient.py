@@ -12,10 +12,9 @@ TOOLS: dict[str, list[JsonObject]] = {
     item.name: [{}] for item in installed_catalogue().capabilities
 }
 ACTING = {
-    "delete_records", "draft_spec", "empty_trash", "evolve_prompt", "export_project", "export_runs",
-    "export_training_data", "find_spec_gaps", "generate_data", "import_project", "label_items",
-    "measure_agreement", "next_items_to_label", "refine_spec", "resume_job", "run_eval",
-    "share_project", "sync_project", "test_model", "undo_change",
+    "build_spec", "check_judge", "create_project", "delete_records", "draw_items_to_label",
+    "empty_trash", "export", "generate_data", "improve_prompt", "label_items", "resume_job",
+    "run_eval", "sync_project", "test_model", "undo_change",
 }  # fmt: skip
 
 

@@ -60,20 +60,20 @@ async def test_every_answer_about_a_large_project_takes_at_most_2000_tokens(
                     whole = await call_capability(assistant, item, {**arguments, "detail": "full"})
                     assert answer_tokens(whole.data) > MOST_TOKENS, (item.name, label)
                     assert SHORTENED not in whole.data
-    assert {"read_run", "read_record", "describe_eval"} <= shortened
+    assert {"read", "show_results"} <= shortened
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "more"),
-    [("find_runs", "runs", {"task": "task/answer"}), ("find_records", "records", {"kind": "spec"})],
+    ("rows", "more"),
+    [("runs", {"task": "task/answer"}), ("records", {"kind": "spec"})],
 )
 async def test_a_page_that_would_be_too_long_ends_early_and_its_cursor_goes_on_there(
-    assistant: Workspace, tmp_path: Path, name: str, rows: str, more: dict[str, JsonValue]
+    assistant: Workspace, tmp_path: Path, rows: str, more: dict[str, JsonValue]
 ) -> None:
     size = Size(items=30, many=40, scored_items=0, changes=0, long_text=100)
     await build(tmp_path / "p", assistant.settings.home, assistant.settings.database_url, size)
     await assistant.open_project(str(tmp_path / "p"))
-    item, ids = installed_catalogue().find(name), list[str]()
+    item, ids = installed_catalogue().find("find"), list[str]()
     arguments: dict[str, JsonValue] = {"project": "Large", "limit": 100, **more}
     while True:
         data = (await call_capability(assistant, item, arguments)).data

@@ -64,7 +64,7 @@ def start_daemon(home: Path) -> None:
 
 async def pid_of_daemon(client: Client, home: Path) -> int:
     """Return the process of the daemon; a list of tools would not wait for it, a call does."""
-    await client.call_tool("list_jobs", {})
+    await client.call_tool("check_job", {})
     return int(json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"])
 
 
@@ -88,7 +88,7 @@ async def test_a_client_reaches_the_daemon_through_the_bridge(home: Path, era: s
         async with Client(stdio(home), mode=era) as client:
             tools = {tool.name for tool in (await client.list_tools()).tools}
             answer = await client.call_tool("list_models", {})
-    assert {"wait_for_job", "list_models"} <= tools
+    assert {"check_job", "list_models"} <= tools
     assert not answer.is_error
     known = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
     assert known["version"] == __version__

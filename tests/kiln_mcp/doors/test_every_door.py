@@ -31,6 +31,7 @@ from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
 
+ALL_SETS = ("team", "admin")
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]
 
@@ -125,7 +126,7 @@ async def test_python_mcp_and_the_command_line_give_the_same_answer(
 async def test_every_door_shows_the_schema_and_title_of_the_capability(
     settings: Settings, era: Era
 ) -> None:
-    async with connected(settings, era) as client:
+    async with connected(replace(settings, toolsets=ALL_SETS), era) as client:
         tools = (await client.list_tools()).tools
     assert [tool.name for tool in tools] == [item.name for item in CATALOGUE.capabilities]
     for tool, item in zip(tools, CATALOGUE.capabilities, strict=True):
@@ -233,7 +234,7 @@ async def test_a_client_that_asks_is_asked_whatever_approval_its_model_names(
 async def test_annotations_say_what_a_tool_does_and_lists_hold_no_output_schemas(
     settings: Settings, era: Era
 ) -> None:
-    async with connected(settings, era) as client:
+    async with connected(replace(settings, toolsets=ALL_SETS), era) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
 
     def those(hint: str) -> set[str]:
@@ -241,10 +242,9 @@ async def test_annotations_say_what_a_tool_does_and_lists_hold_no_output_schemas
 
     destructive = {"delete_records", "empty_trash", "settle_copy", "undo_change"}
     assert those("destructive_hint") == destructive
-    sending = {"share_project", "sync_project", "import_project"}
-    sending |= {"export_project", "export_runs", "export_training_data"}
+    sending = {"sync_project", "export"}
     assert sending | {"run_eval", "resume_job", "test_model"} <= those("open_world_hint")
-    assert not those("open_world_hint") & {"tag_runs", "label_items", "add_data", "list_models"}
+    assert not those("open_world_hint") & {"mark_runs", "label_items", "add_data", "list_models"}
     assert not [name for name, tool in tools.items() if tool.output_schema is not None]
 
 
@@ -298,7 +298,7 @@ async def test_what_is_no_path_is_said_so(settings: Settings, path: str) -> None
 
 async def test_an_empty_list_is_an_answer_too(settings: Settings) -> None:
     async with connected(settings, "auto") as client:
-        result = await client.call_tool("list_jobs", {})
+        result = await client.call_tool("check_job", {})
     assert text_of(result) == "jobs: []"
 
 
@@ -322,14 +322,14 @@ async def test_a_repair_that_an_assistant_passes_on_is_not_the_persons_own(
     async with connected(settings, "auto") as client:
         await client.call_tool("create_project", {"name": "P", "folder": project})
         await client.call_tool(
-            "create_task", {"project": project, "name": "T", "instruction": "Answer."}
+            "create_project", {"project": project, "task": "T", "instruction": "Answer."}
         )
         await client.call_tool("add_data", {"project": project, "items": items})
-        found = await client.call_tool("find_runs", {"project": project})
+        found = await client.call_tool("find", {"project": project})
         assert found.structured_content is not None
-        repair = {"run": found.structured_content["runs"][0]["id"], "output": "c"}
+        repair = {"runs": [found.structured_content["runs"][0]["id"]], "output": "c"}
         repaired = await client.call_tool(
-            "repair_run", {"project": project, **repair, "instructions": "Better."}
+            "mark_runs", {"project": project, **repair, "reason": "Better."}
         )
     assert not repaired.is_error
     [file] = list((tmp_path / "p").rglob("task_run.kiln"))

@@ -102,7 +102,7 @@ async def longest_answer(client: Client, stop: anyio.Event) -> float:
     longest = 0.0
     while not stop.is_set():
         started = time.monotonic()
-        answer = await call(client, "describe_eval", project="Hostile")
+        answer = await call(client, "show_results", project="Hostile")
         assert not answer["is_error"]
         longest = max(longest, time.monotonic() - started)
         await anyio.sleep(0.05)
@@ -124,14 +124,14 @@ async def test_a_second_client_is_answered_while_hostile_logic_runs(tmp_path: Pa
             for name in JUDGES:
                 with anyio.fail_after(60):
                     drawn = await call(
-                        hostile, "next_items_to_label", project="Hostile", eval=name, count=2
+                        hostile, "draw_items_to_label", project="Hostile", eval=name, count=2
                     )
                 assert "unexpected error" not in json.dumps(drawn)
             refused = await call(
                 hostile,
-                "create_task",
+                "create_project",
                 project="Hostile",
-                name="Endless",
+                task="Endless",
                 instruction="x",
                 output_schema={"type": "object", "properties": {"a": {"$ref": "#/$defs/No"}}},
             )

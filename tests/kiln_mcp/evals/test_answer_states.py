@@ -181,7 +181,7 @@ async def test_a_run_config_sets_how_long_its_answers_may_be(
     await begin(bench, EXACT, 1)
     arguments: dict[str, JsonValue] = {"name": "long", "prompt": "Say it.", "max_tokens": 9000}
     await run_configs.create_run_config.invoke(
-        bench.workspace, {"project": bench.folder, "run_config": arguments}
+        bench.workspace, {"project": bench.folder, **arguments}
     )
     await bench.run()
     assert sorted(request.max_tokens for request in bench.model.asked) == [1024, 9000]

@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from bench import Agrees, Bench, BenchSetup, open_bench
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.evals.arguments import ItemsToShow
-from kiln_mcp.evals.service import describe_eval
+from kiln_mcp.evals.answers import EvalReport
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.synthesis.service import add_data
 from storage import Task, TaskRun
@@ -106,9 +106,10 @@ async def test_a_judge_and_a_person_see_all_right_outputs(tmp_path: Path) -> Non
         await _means(bench, judge)
         prompt = bench.model.asked[-1].messages[-1].content
         assert "Rome\n\nEach of these is right as well:\n1. Roma\n" in str(prompt)
-        report = await describe_eval(
-            bench.workspace, bench.folder, "Right", show=ItemsToShow(limit=1)
+        report = await show_results(
+            bench.workspace, bench.folder, "Right", items="failures", limit=1
         )
+        assert isinstance(report, EvalReport)
         (item,) = report.items
         assert (item.expected, item.also_right) == ("Rome", ["Roma"])
 
@@ -122,7 +123,7 @@ async def test_an_export_holds_all_right_outputs_and_the_topic(tmp_path: Path, e
         source = run.input_source.replace(properties={"file_name": "f", "topic_path": "places"})
         await bench.store.save(run.replace(input_source=source))
         call: dict[str, JsonValue] = {"project": bench.folder, "file": str(file)}
-        await installed_catalogue().perform(bench.workspace, "export_runs", call)
+        await installed_catalogue().perform(bench.workspace, "export", call)
     task = Task(name="Read", instruction="Read it.")
     async with open_bench(tmp_path / "second", BenchSetup(task, lambda _: "Roma")) as bench:
         added = await add_data(bench.workspace, bench.folder, file=str(file))

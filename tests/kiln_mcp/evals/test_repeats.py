@@ -7,7 +7,7 @@ import pytest
 
 from bench import Bench, BenchSetup
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.evals import service
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
 from storage import Eval, EvalConfig, EvalRun, Task
@@ -195,8 +195,8 @@ async def test_an_item_is_shown_once_with_the_worst_of_its_outputs(
     model.answer = often
     await begin(bench, EXACT, 3)
     await bench.run(repeats=3)
-    arguments = bench.arguments(show={})
-    report = await service.describe_eval.invoke(bench.workspace, arguments)
+    arguments = bench.arguments(items="failures")
+    report = await show_results.invoke(bench.workspace, arguments)
     items = report.model_dump()["items"]
     assert report.model_dump()["items_found"] == 2
     assert {(i["input"], i["output"], i["outputs"], i["outputs_right"]) for i in items} == {

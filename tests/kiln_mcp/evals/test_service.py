@@ -16,6 +16,7 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import KeyProblem, RejectedRequest, UnknownModel
 from kiln_mcp.run_configs import service as run_configs_service
@@ -72,7 +73,7 @@ async def test_a_better_prompt_is_measured_compared_and_said_to_be_better(bench:
     await bench.config("better", "double it")
     report = await bench.run()
     assert (report.items, report.newly_scored, report.outputs_made) == (40, 80, 80)
-    assert [step.tool for step in report.next] == ["describe_eval", "compare_run_configs"]
+    assert [step.tool for step in report.next] == ["show_results", "show_results"]
     rates = {row.run_config: row.mean for row in report.table}
     assert rates == {"better": 1.0, "start": 1 / 40}
     comparison = await bench.compare("start", "better")
@@ -98,7 +99,7 @@ async def test_a_second_run_asks_nothing_again(bench: Bench) -> None:
     await add_items(bench, range(6))
     await bench.evaluator(**EXACT)
     await bench.config("only", "double it")
-    await bench.run(items={"limit": 4})
+    await bench.run(most_items=4)
     calls = len(bench.model.asked)
     again = await bench.run()
     assert (again.already_scored, again.newly_scored) == (4, 2)
@@ -123,7 +124,9 @@ async def test_two_runs_at_once_share_the_items_and_score_none_twice(bench: Benc
     assert len(bench.model.asked) == 6
     runs = await bench.store.children(bench.task, TaskRun)
     assert sum(run.eval_source is not None for run in runs) == 6
-    [row] = (await service.describe_eval(bench.workspace, bench.folder, "Right")).evaluators
+    report = await show_results(bench.workspace, bench.folder, "Right")
+    assert isinstance(report, EvalReport)
+    [row] = report.evaluators
     assert row.results == 6
 
 
@@ -202,7 +205,7 @@ async def test_saved_results_point_at_saved_runs_and_say_how_they_were_made(benc
     await add_items(bench, range(2))
     made = await bench.evaluator(**EXACT)
     config = await bench.config("only", "double it")
-    await bench.run(items={"seed": 7})
+    await bench.run(seed=7)
     eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     judge = await bench.store.get(EvalConfig, made.evaluator_id, parent=eval_record)
     results = await bench.store.children(judge, EvalRun)
@@ -227,7 +230,7 @@ async def test_saved_results_point_at_saved_runs_and_say_how_they_were_made(benc
 
 async def test_a_run_config_keeps_the_prompt_that_it_was_made_with(bench: Bench) -> None:
     made = await run_configs_service.create_run_config.invoke(
-        bench.workspace, {"project": bench.folder, "run_config": {"name": "plain"}}
+        bench.workspace, {"project": bench.folder, "name": "plain"}
     )
     assert made.model_dump()["prompt"] == "Do it."
     await bench.store.save(bench.task.replace(instruction="Do something else."))
@@ -246,7 +249,8 @@ async def test_few_shot_shows_the_best_rated_runs(bench: Bench) -> None:
         bench.workspace,
         {
             "project": bench.folder,
-            "run_config": {"name": "shots", "prompt_id": "few_shot_prompt_builder"},
+            "name": "shots",
+            "prompt_id": "few_shot_prompt_builder",
         },
     )
     prompt = str(made.model_dump()["prompt"])
@@ -262,7 +266,7 @@ async def test_few_shot_shows_nothing_that_an_eval_measures_on_and_says_so(bench
         await bench.store.save(run.replace(output=run.output.replace(rating=rating)))
     wanted: JsonValue = {"name": "shots", "prompt_id": "few_shot_prompt_builder"}
     made = await run_configs_service.create_run_config.invoke(
-        bench.workspace, {"project": bench.folder, "run_config": wanted}
+        bench.workspace, {"project": bench.folder, **wanted}
     )
     assert isinstance(made, RunConfigCreated)
     assert "## Example" not in made.prompt
@@ -274,9 +278,10 @@ async def test_describing_shows_evaluators_and_the_score_table(bench: Bench) -> 
     await bench.evaluator(**EXACT)
     await bench.config("only", "double it")
     await bench.run()
-    listed = await service.describe_eval(bench.workspace, bench.folder)
+    listed = await show_results(bench.workspace, bench.folder)
+    assert isinstance(listed, EvalReport)
     assert [(one.eval, one.test_items, one.evaluators) for one in listed.evals] == [("Right", 3, 1)]
-    shown = await service.describe_eval(bench.workspace, bench.folder, "right")
+    shown = await show_results(bench.workspace, bench.folder, "right")
     assert isinstance(shown, EvalReport)
     assert shown.evaluators[0].is_current
     assert shown.evaluators[0].results == 3
@@ -295,7 +300,7 @@ async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
     with pytest.raises(NothingToEvaluate, match=r"no item fits 'tag::eval_right'"):
         await bench.run()
     with pytest.raises(NothingToEvaluate, match=r"no part 'val'"):
-        await bench.run(items={"part": "val"})
+        await bench.run(part="val")
 
 
 async def test_the_items_of_an_eval_are_shown_the_worst_first(bench: Bench) -> None:
@@ -306,18 +311,18 @@ async def test_the_items_of_an_eval_are_shown_the_worst_first(bench: Bench) -> N
     await bench.run()
 
     async def show(**wanted: JsonValue) -> EvalReport:
-        said: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right", "show": wanted}
-        shown = await service.describe_eval.invoke(bench.workspace, said)
+        said: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right", **wanted}
+        shown = await show_results.invoke(bench.workspace, said)
         assert isinstance(shown, EvalReport)
         return shown
 
-    failures = await show(limit=2)
+    failures = await show(items="failures", limit=2)
     assert (len(failures.items), failures.items_found) == (2, 3)  # twice 0 is 0
     one = failures.items[0]
     assert (one.run_config, one.scores) == ("start", {"right": 0.0})
     assert json.loads(one.expected or "") == {"n": 2 * int(one.input)}
     assert json.loads(one.output) == {"n": int(one.input)}
-    everything = await show(which="all", run_config="start")
+    everything = await show(items="all", run_config="start")
     assert [item.scores["right"] for item in everything.items] == [0.0, 0.0, 0.0, 1.0]
     assert (await show(run_config="better")).items_found == 0
 
@@ -340,7 +345,7 @@ async def test_a_new_eval_takes_the_parts_of_the_only_split(bench: Bench) -> Non
 
 async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Bench) -> None:
     await add_items(bench, range(4), "test_wrong")
-    with pytest.raises(Refusal, match=r"Give new_eval\.test_filter, such as 'tag::test_wrong'"):
+    with pytest.raises(Refusal, match=r"Give test_filter, such as 'tag::test_wrong'"):
         await create(bench)
     await add_items(bench, range(10, 13), "test_right")
     made = await create(bench)
@@ -348,7 +353,7 @@ async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Ben
 
 
 async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
-    with pytest.raises(Refusal, match=r"or give new_eval.test_filter\. Next: split_data"):
+    with pytest.raises(Refusal, match=r"or give test_filter\. Next: split_data"):
         await create(bench)
     await deal(bench, "one")
     await deal(bench, "two", first=100)
@@ -405,7 +410,7 @@ async def test_an_unknown_name_is_answered_with_those_that_exist(bench: Bench) -
     with pytest.raises(RecordNotFound, match=r"only"):
         await bench.run(run_configs=["nope"])
     with pytest.raises(RecordNotFound, match=r"Right"):
-        await service.describe_eval(bench.workspace, bench.folder, "Wrong")
+        await show_results(bench.workspace, bench.folder, "Wrong")
 
 
 async def test_run_configs_that_were_not_run_cannot_be_compared(bench: Bench) -> None:
@@ -436,7 +441,9 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
             bench.workspace,
             {
                 "project": bench.folder,
-                "run_config": {"name": "dear", "model": "ollama/unpriced", "prompt": "double"},
+                "name": "dear",
+                "model": "ollama/unpriced",
+                "prompt": "double",
             },
         )
         with pytest.raises(MissingApproval, match=r"price that is not known"):
@@ -452,7 +459,7 @@ async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: B
             "model": model,
         }
         await run_configs_service.create_run_config.invoke(
-            bench.workspace, {"project": bench.folder, "run_config": definition}
+            bench.workspace, {"project": bench.folder, **definition}
         )
 
     with pytest.raises(UnknownModel, match=r"Close names: .*openai/gpt-4\.1"):
@@ -482,7 +489,7 @@ async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_
             "model": "openai/gpt-4.1",
         }
         await run_configs_service.create_run_config.invoke(
-            bench.workspace, {"project": bench.folder, "run_config": definition}
+            bench.workspace, {"project": bench.folder, **definition}
         )
         with pytest.raises(KeyProblem, match=r"OPENAI_API_KEY"):
             await bench.run()
@@ -541,8 +548,9 @@ async def test_a_new_eval_is_written_into_the_spec_that_it_measures(bench: Bench
         {
             "project": bench.folder,
             "eval": "Right",
-            "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
-            "new_eval": {"spec": "doubling"},
+            "type": "exact_match",
+            "reference_key": "reference_answer",
+            "spec": "doubling",
         },
     )
     (held,) = await bench.store.children(bench.task, Spec)

@@ -79,7 +79,7 @@ class Bench:
 
     async def task(self, **schemas: JsonValue) -> None:
         given = {"project": self.folder, "name": "T", "instruction": "Repeat.", **schemas}
-        await projects.create_task.invoke(self.workspace, given)
+        await projects.create_project.invoke(self.workspace, given)
 
     async def items(self, *inputs: str, output: JsonValue = "x") -> None:
         items: list[JsonValue] = [{"input": text, "output": output} for text in inputs]
@@ -90,14 +90,13 @@ class Bench:
         given: dict[str, JsonValue] = {
             "project": self.folder,
             "eval": "Right",
-            "evaluator": evaluator,
-            "new_eval": {"test_filter": "tag::test"},
+            "test_filter": "tag::test",
+            **evaluator,
         }
         await service.create_evaluator.invoke(self.workspace, given)
 
     async def run(self) -> EvalRunReport:
-        config: JsonValue = {"name": "echo", "prompt": "Repeat."}
-        made: dict[str, JsonValue] = {"project": self.folder, "run_config": config}
+        made: dict[str, JsonValue] = {"project": self.folder, "name": "echo", "prompt": "Repeat."}
         await run_configs_service.create_run_config.invoke(self.workspace, made)
         given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
         report = await service.run_eval.invoke(self.workspace, given)
@@ -289,7 +288,7 @@ async def test_code_that_breaks_or_hangs_fails_its_item_alone(tmp_path: Path) ->
     async with open_echo_bench(tmp_path) as bench:
         await bench.task()
         await bench.items("a", "slow", "b")
-        await bench.evaluator(type="code_eval", code=code, timeout_seconds=1)
+        await bench.evaluator(type="code_eval", code=code, settings={"timeout_seconds": 1})
         bench.workspace.trust.grant(bench.store.folder)
         report = await bench.run()
     assert (report.newly_scored, report.failed) == (1, 2)

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import EvolutionReport
-from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
+from kiln_mcp.evolution.service import GENERATOR, improve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.run_configs import service as run_configs_service
@@ -41,7 +41,7 @@ class Bench:
 
     async def evolve(self, **arguments: object) -> EvolutionReport:
         call = {"project": str(self.store.folder), "eval": "Right", "start": "start", **arguments}
-        answer = await evolve_prompt.invoke(self.workspace, json.loads(json.dumps(call)))
+        answer = await improve_prompt.invoke(self.workspace, json.loads(json.dumps(call)))
         assert isinstance(answer, EvolutionReport)
         return answer
 
@@ -117,18 +117,15 @@ async def open_search_bench(
             {
                 "project": project,
                 "eval": "Right",
-                "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
-                "new_eval": {
-                    "test_filter": "tag::test",
-                    "train_filter": "tag::train",
-                    "val_filter": "tag::val",
-                },
+                "type": "exact_match",
+                "reference_key": "reference_answer",
+                "test_filter": "tag::test",
+                "train_filter": "tag::train",
+                "val_filter": "tag::val",
             },
         )
         start: dict[str, JsonValue] = {"name": "start", "model": "small", "prompt": prompt}
-        await run_configs_service.create_run_config.invoke(
-            workspace, {"project": project, "run_config": start}
-        )
+        await run_configs_service.create_run_config.invoke(workspace, {"project": project, **start})
         yield Bench(workspace, store, task, task_model)
         await known.close()
 
@@ -253,7 +250,7 @@ async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path
         assert answer.winner
         assert not answer.gain_shown
         assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
-        assert [step.tool for step in answer.next] == ["add_data", "evolve_prompt"]
+        assert [step.tool for step in answer.next] == ["add_data", "improve_prompt"]
 
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_process_that_only_reads_imports_neither_dbos_nor_sqlalchemy(tmp_path:
 
 def test_jobs_that_are_listed_import_dbos(tmp_path: Path) -> None:
     end_a_job(tmp_path, JobState.DONE)
-    assert imports_of(tmp_path, "list_jobs") == "dbos sqlalchemy"
+    assert imports_of(tmp_path, "check_job") == "dbos sqlalchemy"
 
 
 async def no_work(job: Job, report: ReportProgress) -> dict[str, int]:

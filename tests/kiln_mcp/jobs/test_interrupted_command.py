@@ -45,7 +45,7 @@ async def end_of(command: Process) -> str:
 
 async def jobs_at(bench: Bench) -> dict[str, str]:
     """Return the state of each job."""
-    answer = await bench.call("list_jobs")
+    answer = await bench.call("check_job")
     return {str(entry["job"]): str(entry["state"]) for entry in answer["jobs"]}
 
 

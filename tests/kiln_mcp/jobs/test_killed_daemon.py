@@ -93,7 +93,7 @@ async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
                         is_interrupted = True
                         command.send_signal(signal.SIGINT)
             assert command.returncode == 130, sentence
-            [job] = [entry["job"] for entry in (await bench.call("list_jobs"))["jobs"]]
+            [job] = [entry["job"] for entry in (await bench.call("check_job"))["jobs"]]
             assert f"kiln-mcp resume-job --job {job} continues it." in sentence
             assert (await bench.at_rest(job))["state"] == "paused"
             assert len(counting.questions) < items
@@ -101,7 +101,7 @@ async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
             async with await bench.command(*COMMAND) as command:
                 await counting.until_asked(requests + 20)
                 command.kill()
-            [job, _] = [entry["job"] for entry in (await bench.call("list_jobs"))["jobs"]]
+            [job, _] = [entry["job"] for entry in (await bench.call("check_job"))["jobs"]]
             assert (await bench.at_rest(job))["state"] == "done"
     assert len(counting.questions) == len(set(counting.questions)) == items
 
@@ -116,7 +116,7 @@ async def test_a_wish_to_stop_is_kept_when_the_daemon_is_killed_right_after_it(
         with anyio.fail_after(120):
             await counting.until_asked(100)
             async with anyio.create_task_group() as group:
-                group.start_soon(partial(bench.call_in_vain, "cancel_job", job, pause=pause))
+                group.start_soon(partial(bench.call_in_vain, "stop_job", job, pause=pause))
                 await bench.until(job, {state, "cancelling", "pausing"})
                 bench.kill()
             assert (await bench.at_rest(job))["state"] == state
@@ -151,7 +151,7 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
             created, _ = await bench.results()
             assert len(created) == len(set(created)) <= limit
             bench.note()
-            await bench.call("resume_job", job=job, limit={"calls": 2 * items})
+            await bench.call("resume_job", job=job, limit_calls=2 * items)
             final = await bench.at_rest(job)
             assert final["state"] == "done", final
         created, verdicts = await bench.results()
@@ -216,7 +216,7 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
         with anyio.fail_after(200):
             for number, moment in enumerate(moments):
                 await counting.until_asked(moment)
-                await bench.call("cancel_job", job=job, pause=number % 2 == 0)
+                await bench.call("stop_job", job=job, pause=number % 2 == 0)
                 if chance.random() < 0.5:
                     bench.kill()
                 paused_job = await bench.at_rest(job)
@@ -252,10 +252,10 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
         await bench.at_rest(first)
         started = await command(
             "run-eval", "--project", str(bench.project), "--eval", "Right",
-            "--limit", '{"calls": 90}', "--wait-s", "0",
+            "--limit-calls", "90", "--wait-s", "0",
         )  # fmt: skip
         for _ in range(3):
-            await command("wait-for-job", "--job", str(started["job"]), "--seconds", "1")
+            await command("check-job", "--job", str(started["job"]), "--seconds", "1")
         final = await bench.at_rest(str(started["job"]))
         assert (final["state"], final["calls"], final.get("lost_calls")) == ("stopped", 90, None)
         assert len(counting.questions) == 95

@@ -66,7 +66,7 @@ class Bench:
 
     async def start(self, limit: JobLimit | None = None) -> str:
         call_arguments: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
-        options = {"limit": limit.model_dump(exclude_none=True)} if limit else {}
+        options = limit.as_options() if limit else {}
         item, arguments = installed_catalogue().find("run_eval"), {**call_arguments, **options}
         return (await call_capability(self.workspace, item, arguments, wait_s=0)).job
 
@@ -111,15 +111,16 @@ async def open_stopping_bench(
     settings = Settings(home=folder / "home", engine=engine)
     async with installed_catalogue().open_workspace(settings) as workspace:
         bench = Bench(replace(workspace, person=Agrees()), str(project))
-        await bench.call("create_evaluator", eval="Right", evaluator=evaluator)
+        await bench.call("create_evaluator", eval="Right", **evaluator)
         config: dict[str, JsonValue] = {"name": "it", "prompt": "Repeat it.", "model": model}
-        await bench.call("create_run_config", run_config=config)
+        await bench.call("create_run_config", **config)
         yield bench
 
 
 def proposed_limit(report: JobReport) -> Any:
     [step] = report.next
-    return cast("dict[str, Any]", step.arguments)["limit"]
+    arguments = cast("dict[str, Any]", step.arguments)
+    return {name: value for name, value in arguments.items() if name != "job"}
 
 
 @pytest.mark.parametrize("calls", [7, 14])
@@ -132,9 +133,9 @@ async def test_where_a_limit_stops_a_job_all_that_was_paid_for_is_saved_and_coun
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.calls, report.done) == ("stopped", calls, calls)
             assert await bench.outputs() == calls
-            new_limit = proposed_limit(report)["calls"]
+            new_limit = proposed_limit(report)["limit_calls"]
             assert ITEMS <= new_limit <= 1.25 * ITEMS + 1
-            await service.resume_job(bench.workspace, job, JobLimit(calls=new_limit))
+            await service.resume_job(bench.workspace, job, limit_calls=new_limit)
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
 
@@ -147,7 +148,7 @@ async def test_a_paused_job_has_saved_and_counted_every_answer(
         async with open_stopping_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start()
             await counting.until_asked(10)
-            paused_job = await service.cancel_job(bench.workspace, job, pause=True)
+            paused_job = await service.stop_job(bench.workspace, job, pause=True)
             assert paused_job.state == "paused"
             assert paused_job.done == paused_job.calls == await bench.outputs()
             await service.resume_job(bench.workspace, job)
@@ -185,7 +186,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
             assert (usage["calls"], usage["tokens"]) == (8, report.lost_tokens)
             assert report.lost_tokens
             counting.latency_s = 0.01
-            await service.resume_job(bench.workspace, job, JobLimit(seconds=50.0))
+            await service.resume_job(bench.workspace, job, limit_seconds=50.0)
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.done) == ("done", ITEMS)
 
@@ -220,7 +221,7 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
 ) -> None:
     async def plan_text(limit: JobLimit) -> str:
         call_arguments: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
-        call_arguments["limit"] = limit.model_dump(exclude_none=True)
+        call_arguments |= limit.as_options()
         approval_only = replace(bench.workspace, person=None)
         item = installed_catalogue().find("run_eval")
         return str((await call_capability(approval_only, item, call_arguments)).data["plan"])
@@ -260,7 +261,7 @@ async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
             job = await bench.start(JobLimit(calls=7))
             assert (await service.wait_for_job(bench.workspace, job)).state == "stopped"
             assert approvals.spent_today().calls == earlier + 7
-            resumed_job = await bench.use("resume_job", job=job, limit={"calls": 60})
+            resumed_job = await bench.use("resume_job", job=job, limit_calls=60)
             assert resumed_job.status == "done"
             assert approvals.spent_today().calls > earlier + 7
             done = await service.wait_for_job(bench.workspace, job)
@@ -281,7 +282,7 @@ async def test_more_for_an_approved_job_waits_for_the_person_again(
             approvals = ApprovalStore(bench.workspace.settings.home)
             first = approvals.history(1)[0].id
             bench.workspace = replace(bench.workspace, person=None)
-            more_calls: dict[str, JsonValue] = {"job": job, "limit": {"calls": 60}}
+            more_calls: dict[str, JsonValue] = {"job": job, "limit_calls": 60}
             for forgery in ({}, {"approval_id": first}):
                 waiting = await bench.use("resume_job", **more_calls, **forgery)
                 assert waiting.status == "needs_approval"

@@ -58,8 +58,9 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
         {
             "project": bench.folder,
             "eval": "Right",
-            "evaluator": {"type": "llm_judge", "steps": ["Is it an animal?"]},
-            "new_eval": {"test_filter": "tag::eval_right"},
+            "type": "llm_judge",
+            "steps": ["Is it an animal?"],
+            "test_filter": "tag::eval_right",
         },
     )
     async with bench.store.transaction() as change:
@@ -225,12 +226,14 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
             "project": bench.folder,
             "eval": "Right",
             "name": "dear",
-            "evaluator": {"type": "llm_judge", "steps": ["x"], "model": "ollama/unpriced"},
+            "type": "llm_judge",
+            "steps": ["x"],
+            "model": "ollama/unpriced",
         },
     )
     alone = replace(bench.workspace, person=None)
     with pytest.raises(MissingApproval):
-        await service.next_items_to_label(alone, bench.folder, "Right", 2, "dear")
+        await service.draw_items_to_label(alone, bench.folder, "Right", 2, "dear")
 
 
 async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
@@ -409,7 +412,7 @@ async def test_the_demo_project_is_told_that_its_judges_and_its_labels_are_no_go
     for words in report.conclusions:
         assert ": No better than always answering 'pass': it agrees on" in words
     assert report.new_verdicts == 0
-    assert [step.tool for step in report.next] == ["next_items_to_label", "create_evaluator"]
+    assert [step.tool for step in report.next] == ["draw_items_to_label", "create_evaluator"]
     text = " ".join(report.warnings)
     assert "do not rank run configs by these judges" in text
     for sign in ("too fast to have read", "in 2 blocks", "confounded with the generation session"):
@@ -443,12 +446,13 @@ async def test_a_check_by_reference_is_said_to_need_no_labels(bench: Bench) -> N
             "project": bench.folder,
             "eval": "Right",
             "name": "exact",
-            "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
+            "type": "exact_match",
+            "reference_key": "reference_answer",
         },
     )
     runs = await bench.store.children(bench.task, TaskRun)
     await bench.label({run.id: "pass" for run in runs})
-    with pytest.raises(Refusal, match=r"ask no model .*evolve_prompt"):
+    with pytest.raises(Refusal, match=r"ask no model .*improve_prompt"):
         await bench.measure(evaluators=["exact"])
 
 

@@ -114,15 +114,14 @@ async def _fill(project: SharedProject, workspace: Workspace) -> None:
         {
             "project": str(project.folder),
             "eval": "Right",
-            "evaluator": {"type": "llm_judge", "steps": ["Is it an answer?"]},
-            "new_eval": {
-                **{f"{part}_filter": f"tag::{part}" for part in PARTS},
-            },
+            "type": "llm_judge",
+            "steps": ["Is it an answer?"],
+            **{f"{part}_filter": f"tag::{part}" for part in PARTS},
         },
     )
     for name in ("one", "other"):
         prompt = f"Answer. {name}"
         await run_configs_service.create_run_config.invoke(
             workspace,
-            {"project": str(project.folder), "run_config": {"name": name, "prompt": prompt}},
+            {"project": str(project.folder), "name": name, "prompt": prompt},
         )

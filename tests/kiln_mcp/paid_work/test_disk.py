@@ -13,9 +13,9 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.evals.service import run_eval
-from kiln_mcp.evolution.service import evolve_prompt
-from kiln_mcp.judging.service import label_items, measure_agreement, next_items_to_label
-from kiln_mcp.specs.service import draft_spec
+from kiln_mcp.evolution.service import improve_prompt
+from kiln_mcp.judging.service import check_judge, draw_items_to_label, label_items
+from kiln_mcp.specs.service import build_spec
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
@@ -54,19 +54,19 @@ async def generate(workspace: Workspace, project: str) -> object:
 
 
 async def evolve(workspace: Workspace, project: str) -> object:
-    return await evolve_prompt(workspace, project, "Right", "one", max_calls=32)
+    return await improve_prompt(workspace, project, "Right", "one", max_calls=32)
 
 
 async def draw(workspace: Workspace, project: str) -> object:
-    return await next_items_to_label(workspace, project, "Right", 2)
+    return await draw_items_to_label(workspace, project, "Right", 2)
 
 
 async def measure(workspace: Workspace, project: str) -> object:
-    return await measure_agreement(workspace, project, "Right")
+    return await check_judge(workspace, project, "Right")
 
 
 async def draft(workspace: Workspace, project: str) -> object:
-    return await draft_spec(workspace, project, "Answers are short.", save=True)
+    return await build_spec(workspace, project, "Answers are short.", save=True)
 
 
 PAID = [score, generate, evolve, draw, measure, draft]

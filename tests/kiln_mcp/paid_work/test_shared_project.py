@@ -10,8 +10,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.evals.service import run_eval
 from kiln_mcp.judging.answers import AgreementReport
-from kiln_mcp.judging.service import label_items, measure_agreement
-from kiln_mcp.synthesis.generation import GenerationRequest
+from kiln_mcp.judging.service import check_judge, label_items
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
@@ -82,8 +81,8 @@ async def test_two_homes_that_measure_one_judge_at_once_judge_each_item_once(
     labels: list[JsonValue] = [{"item": run.id, "label": "pass"} for run in golden]
     await label_items.invoke(first, {**_call(shared), "labels": labels, "rater": "ann"})
     async with anyio.create_task_group() as group:
-        group.start_soon(measure_agreement.invoke, first, _call(shared))
-        group.start_soon(measure_agreement.invoke, second, _call(shared))
+        group.start_soon(check_judge.invoke, first, _call(shared))
+        group.start_soon(check_judge.invoke, second, _call(shared))
     _, verdicts = await shared.results()
     assert len(verdicts) == len(set(verdicts)) == len(shared.model.asked) == len(golden) == 4
 
@@ -97,8 +96,8 @@ async def test_verdicts_that_another_home_made_since_the_plan_are_measured(
     golden = await store.runs(task, RunQuery("tag::golden"))
     labels: list[JsonValue] = [{"item": run.id, "label": "pass"} for run in golden]
     await label_items.invoke(first, {**_call(shared), "labels": labels, "rater": "ann"})
-    proposal = await measure_agreement.propose(second, _call(shared))
-    await measure_agreement.invoke(first, _call(shared))
+    proposal = await check_judge.propose(second, _call(shared))
+    await check_judge.invoke(first, _call(shared))
     report = await proposal.carry_out()
     assert isinstance(report, AgreementReport)
     assert report.new_verdicts == 0
@@ -107,12 +106,11 @@ async def test_verdicts_that_another_home_made_since_the_plan_are_measured(
 
 async def test_two_homes_that_generate_at_once_make_no_input_twice(shared: SharedProject) -> None:
     before = len(await shared.inputs())
-    wish = GenerationRequest(count=4, topics=["parcels"])
 
     async def generate(home: str) -> None:
         workspace = await shared.open_home(home)
         with suppress(Refusal):  # the model gave the second home what the first one has saved
-            await generate_data(workspace, str(shared.folder), request=wish)
+            await generate_data(workspace, str(shared.folder), count=4, topics=["parcels"])
 
     async with anyio.create_task_group() as group:
         group.start_soon(generate, "first")

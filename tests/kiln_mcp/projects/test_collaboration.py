@@ -18,7 +18,7 @@ async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> d
 async def test_a_project_that_is_kept_on_this_machine_is_not_called_offline(
     workspace: Workspace,
 ) -> None:
-    await _call(workspace, "share_project")
+    await _call(workspace, "sync_project")
     for _ in range(2):
         answer = await _call(workspace, "sync_project")
         assert not {"is_sent", "waiting", "offline"} & answer.keys()
@@ -30,7 +30,7 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
 ) -> None:
     hub = tmp_path / "hub.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
-    await _call(workspace, "share_project", address=str(hub))
+    await _call(workspace, "sync_project", remote=str(hub))
     answer = await _call(workspace, "sync_project")
     assert answer["is_sent"] is True
     assert not {"waiting", "offline", "notice"} & answer.keys()
@@ -64,13 +64,13 @@ async def test_a_rating_in_a_clone_by_git_on_windows_changes_one_file_by_its_lin
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
     run = await store.save(TaskRun(input="hi", output=TaskOutput(output="hello")), parent=task)
-    await _call(workspace, "share_project", address=str(hub))
+    await _call(workspace, "sync_project", remote=str(hub))
     await _call(workspace, "sync_project")
     settings = ["-c", "core.autocrlf=true"]
     subprocess.run(["git", "clone", "-q", *settings, str(hub), str(clone)], check=True)  # noqa: ASYNC221
     tools = installed_catalogue()
-    rating: dict[str, JsonValue] = {"project": str(clone), "run": run.id, "stars": 4}
-    await tools.perform(workspace, "rate_run", rating)
+    rating: dict[str, JsonValue] = {"project": str(clone), "runs": [run.id], "stars": 4}
+    await tools.perform(workspace, "mark_runs", rating)
     answer = await tools.perform(workspace, "sync_project", {"project": str(clone)})
     assert answer["is_sent"] is True
     show = ["git", "show", "--format=", "--numstat", "main"]

@@ -114,7 +114,7 @@ async def test_who_deletes_a_record_is_told_that_its_copy_takes_its_place(bench:
 
 async def test_a_sync_names_copies_and_does_not_send_them(bench: Bench) -> None:
     (item,) = await add_items(bench, 1)
-    await call(bench, "share_project")
+    await call(bench, "sync_project")
     await call(bench, "sync_project")
     copy = copy_folder(bench.store.side_folder(item), " 2")
     await bench.store.refresh()

@@ -31,9 +31,9 @@ async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
 ) -> None:
     await _call(
         workspace,
-        "create_task",
+        "create_project",
         project="P",
-        name="S",
+        task="S",
         instruction="Count.",
         output_schema=_SCHEMA,
     )
@@ -59,15 +59,17 @@ async def test_a_table_of_runs_is_not_written_into_the_project(
     await link.symlink_to(tmp_path / "p" / "tasks")
     for place in (tmp_path / "p" / "tasks" / "x.jsonl", tmp_path / "link" / "x.csv"):
         with pytest.raises(Refusal, match="outside of the project's folder"):
-            await _call(workspace, "export_runs", project="P", file=str(place))
+            await _call(workspace, "export", project="P", file=str(place))
         assert not await anyio.Path(place).exists()
 
 
 async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: Path) -> None:
-    packed = await _call(workspace, "export_project", project="P", file=str(tmp_path / "p.zip"))
+    packed = await _call(
+        workspace, "export", project="P", file=str(tmp_path / "p.zip"), kind="project"
+    )
     assert packed["files"] == 3
     brought = await _call(
-        workspace, "import_project", source=str(tmp_path / "p.zip"), folder=str(tmp_path / "q")
+        workspace, "create_project", copy_from=str(tmp_path / "p.zip"), folder=str(tmp_path / "q")
     )
     assert (brought["project"], brought["folder"]) == ("P", str(tmp_path / "q"))
     described = await _call(workspace, "describe_project", project=str(tmp_path / "q"))
@@ -86,7 +88,7 @@ async def test_a_pipe_in_place_of_the_only_task_is_named_and_never_waited_for(
     with anyio.fail_after(10):
         described = await _call(workspace, "describe_project", project="P")
         with pytest.raises(WorkbenchError):
-            await _call(workspace, "find_runs", project="P")
+            await _call(workspace, "find", project="P")
     assert "no ordinary file" in str(described["unreadable"])
 
 
@@ -101,7 +103,7 @@ async def test_a_task_of_a_newer_program_is_named_with_its_file(
     assert f"In {tmp_path / 'p'}: {file.relative_to(tmp_path / 'p').as_posix()}: " in step
     assert "Upgrade this program" in step
     with pytest.raises(UnreadableRecord, match="Upgrade this program"):
-        await _call(workspace, "find_runs", project="P")
+        await _call(workspace, "find", project="P")
 
 
 def test_the_terminal_shows_what_would_meddle_with_it_and_the_data_keep_it(tmp_path: Path) -> None:
@@ -112,10 +114,10 @@ def test_the_terminal_shows_what_would_meddle_with_it_and_the_data_keep_it(tmp_p
     printed: list[str] = []
     for arguments in (
         ["create-project", "--name", "P", "--folder", folder],
-        ["create-task", "--project", folder, "--name", "T", "--instruction", "Do."],
+        ["create-project", "--project", folder, "--name", "T", "--instruction", "Do."],
         ["add-data", "--project", folder, "--file", str(table)],
-        ["find-runs", "--project", folder],
-        ["find-runs", "--project", folder, "--json"],
+        ["find", "--project", folder],
+        ["find", "--project", folder, "--json"],
     ):
         done = CliRunner().invoke(cli, arguments, env=environment, catch_exceptions=False)
         printed.append(done.output)
@@ -146,7 +148,7 @@ async def test_bad_rows_that_are_too_many_for_an_answer_are_all_in_a_file(
     assert "all_bad_rows" not in report
 
 
-@pytest.mark.parametrize("tool", ["add_data", "import_project"])
+@pytest.mark.parametrize("tool", ["add_data", "create_project"])
 @pytest.mark.parametrize(
     ("place", "words"),
     [
@@ -168,8 +170,8 @@ async def test_what_is_no_file_of_a_usual_size_is_refused_at_once(
     with (tmp_path / "huge.csv").open("wb") as huge:
         huge.truncate(10 << 30)
     source: dict[str, JsonValue] = (
-        {"source": str(tmp_path / place), "folder": str(tmp_path / "new")}
-        if tool == "import_project"
+        {"copy_from": str(tmp_path / place), "folder": str(tmp_path / "new")}
+        if tool == "create_project"
         else {"project": "P", "file": str(tmp_path / place)}
     )
     with anyio.fail_after(5), pytest.raises(WorkbenchError, match=words):

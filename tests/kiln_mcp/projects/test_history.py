@@ -22,7 +22,7 @@ from storage.errors import RecordNotFound, Refusal
 
 @pytest.fixture(autouse=True)
 async def shared(workspace: Workspace) -> None:
-    await _call(workspace, "share_project", project="P")
+    await _call(workspace, "sync_project", project="P")
 
 
 def alone(workspace: Workspace) -> Workspace:
@@ -100,10 +100,10 @@ async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
         await _call(alone(workspace), "undo_change", **arguments)
     assert [one.id for one in await store.children(store.project, Task)] == [task.id]
     await _call(workspace, "undo_change", **arguments)
-    trash = await _call(workspace, "list_trash", project="P")
+    trash = await _call(workspace, "find", project="P", kind="trash")
     (deleted,) = _listed(trash["records"])
     assert isinstance(deleted, dict)
-    await _call(workspace, "put_back", project="P", key=deleted["key"])
+    await _call(workspace, "restore", project="P", key=deleted["key"])
     await store.save(task.replace(instruction="Otherwise."))
     await _call(workspace, "undo_change", project="P", change="unsynced")
     assert (await store.get(Task, task.id)).instruction == "Do it."
@@ -141,7 +141,7 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
     records = answer["records"]
     assert isinstance(records, list)
     assert isinstance(records[0], dict)
-    await _call(workspace, "put_back", project="P", key=records[0]["key"])
+    await _call(workspace, "restore", project="P", key=records[0]["key"])
     assert [one.id for one in await store.children(task, TaskRunConfig)] == [config.id]
 
 

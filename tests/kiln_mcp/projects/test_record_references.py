@@ -46,29 +46,30 @@ async def test_a_whole_session_names_its_records_by_handles(workspace: Workspace
         workspace,
         "create_evaluator",
         eval="Correct",
-        evaluator={**CHECK},
         name="Has late",
-        new_eval={"task": "task/answer", "spec": "spec/no-refunds", "test_filter": "tag::test_a"},
+        task="task/answer",
+        spec="spec/no-refunds",
+        test_filter="tag::test_a",
+        **CHECK,
     )
     assert created["handle"] == "evaluator/has-late"
     config = await _call(
         workspace,
         "create_run_config",
         task="task/answer",
-        run_config={"name": "Short one", "prompt_id": "prompt/short-replies"},
+        name="Short one",
+        prompt_id="prompt/short-replies",
     )
     assert config["handle"] == "run-config/short-one"
     assert config["prompt"] == "Be short."
-    report = await _call(
-        workspace, "describe_eval", eval="eval/correct", evaluator="judge/has-late"
-    )
+    report = await _call(workspace, "show_results", eval="eval/correct", evaluator="judge/has-late")
     assert report["evals"][0]["handle"] == "eval/correct"
     assert report["evaluators"][0]["handle"] == "evaluator/has-late"
-    read = await _call(workspace, "read_record", kind="spec", record="spec/no-refunds")
+    read = await _call(workspace, "read", kind="spec", record="spec/no-refunds")
     assert read["record"]["name"] == "No refunds"
-    assert (await _call(workspace, "read_run", run=f"run/{run}"))["id"] == run
-    tagged = await _call(workspace, "tag_runs", runs=[f"run/{run}"], add=["seen"])
-    assert tagged["changed"] == 1
+    assert (await _call(workspace, "read", record=f"run/{run}"))["id"] == run
+    tagged = await _call(workspace, "mark_runs", runs=[f"run/{run}"], add_tags=["seen"])
+    assert tagged["tags"] == ["test_a", "seen"]
     frozen = await store.find(Spec, "SPEC/No Refunds")
     assert frozen.eval_id == created["eval_id"]
     deleted = await _call(
@@ -82,17 +83,17 @@ async def test_a_handle_of_no_eval_does_not_become_the_name_of_a_new_one(
 ) -> None:
     await _make_records(workspace)
     with pytest.raises(RecordNotFound, match="There is no eval 'eval/corect'"):
-        await _call(workspace, "create_evaluator", eval="eval/corect", evaluator={**CHECK})
+        await _call(workspace, "create_evaluator", eval="eval/corect", **CHECK)
 
 
 async def test_a_name_of_two_records_is_refused_with_what_names_each(workspace: Workspace) -> None:
     store, records = await _make_records(workspace)
     twin = await store.save(Spec.model_validate(SPEC), parent=records["task"])
-    listed = await _call(workspace, "find_records", kind="spec")
+    listed = await _call(workspace, "find", kind="spec")
     handles = {row["id"]: row["handle"] for row in listed["records"]}
     with pytest.raises(Refusal, match="named 'spec/no-refunds'") as caught:
-        await _call(workspace, "read_record", kind="spec", record="spec/no-refunds")
+        await _call(workspace, "read", kind="spec", record="spec/no-refunds")
     for handle in handles.values():
         assert handle in str(caught.value)
-    read = await _call(workspace, "read_record", kind="spec", record=handles[twin.id])
+    read = await _call(workspace, "read", kind="spec", record=handles[twin.id])
     assert read["record"]["id"] == twin.id

@@ -31,7 +31,7 @@ async def _store(workspace: Workspace) -> tuple[ProjectStore, Task]:
 
 
 async def _known(workspace: Workspace, **arguments: JsonValue) -> tuple[list[str], JsonValue]:
-    page = await _call(workspace, "find_records", project="P", **arguments)
+    page = await _call(workspace, "find", project="P", **arguments)
     records = page.get("records", [])
     assert isinstance(records, list)
     known = [str(record["label"]) for record in records if isinstance(record, dict)]
@@ -57,8 +57,11 @@ async def test_records_of_a_kind_come_page_by_page_the_newest_first(workspace: W
 
 async def test_a_record_without_a_name_is_known_by_how_it_begins(workspace: Workspace) -> None:
     store, task = await _store(workspace)
-    await store.save(TaskRun(input="Where is it?", output=TaskOutput(output="x")), parent=task)
-    assert await _known(workspace, kind="run") == (["Where is it?"], None)
+    output = TaskOutput(output="x")
+    run = await store.save(TaskRun(input="Where is it?", output=output), parent=task)
+    await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
+    trash = await _call(workspace, "find", project="P", kind="trash")
+    assert "'name': 'Where is it?'" in str(trash["records"])
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -75,17 +78,15 @@ async def test_a_record_is_read_as_its_file_has_it_with_long_texts_cut(
     file = store.folder / saved.saved.path
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace('"v": 1,', '"v": 1, "new_here": {"a": 1},'), encoding="utf-8")
-    read = await _call(
-        workspace, "read_record", project="P", kind="prompt", record="long", longest=100
-    )
+    read = await _call(workspace, "read", project="P", kind="prompt", record="long", longest=100)
     record = read["record"]
     assert isinstance(record, dict)
     assert record["new_here"] == {"a": 1}
     assert record["prompt"] == f"{'x' * 100}… (400 more characters)"
-    above = await _call(workspace, "read_record", project="P", kind="task", record="Answer")
+    above = await _call(workspace, "read", project="P", kind="task", record="Answer")
     assert above["below"] == {"prompt": 1}
     with pytest.raises(RecordNotFound, match="Long"):
-        await _call(workspace, "read_record", project="P", kind="prompt", record="Lang")
+        await _call(workspace, "read", project="P", kind="prompt", record="Lang")
 
 
 async def test_what_may_be_secret_in_a_record_is_not_shown(workspace: Workspace) -> None:
@@ -94,9 +95,7 @@ async def test_what_may_be_secret_in_a_record_is_not_shown(workspace: Workspace)
     properties = {"server_url": "https://x.example", "headers": headers, "is_archived": False}
     server = {"name": "Tools", "type": "remote_mcp", "properties": properties}
     await store.save(ExternalToolServer.model_validate(server), parent=store.project)
-    read = await _call(
-        workspace, "read_record", project="P", kind="external_tool_server", record="Tools"
-    )
+    read = await _call(workspace, "read", project="P", kind="external_tool_server", record="Tools")
     assert "https://x.example" in str(read)
     assert "Authorization" in str(read)
     assert "sk-123" not in str(read)
@@ -134,18 +133,18 @@ async def test_a_broken_record_goes_to_the_trash_by_its_id_and_comes_back_as_it_
     file.write_text("{", encoding="utf-8")
     await store.refresh()
     with pytest.raises(CorruptRecord, match=r"undoing the change.*delete the record"):
-        await _call(workspace, "read_run", project="P", run=run.id)
+        await _call(workspace, "read", project="P", record=run.id)
     await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
     assert not file.exists()
     assert "unreadable" not in await _call(workspace, "describe_project", project="P")
     with pytest.raises(RecordNotFound):
-        await _call(workspace, "read_run", project="P", run=run.id)
+        await _call(workspace, "read", project="P", record=run.id)
     (trashed,) = await store.trash()
     assert trashed.label == run.id
-    await _call(workspace, "put_back", project="P", key=trashed.key)
+    await _call(workspace, "restore", project="P", key=trashed.key)
     assert file.read_text(encoding="utf-8") == "{"
     with pytest.raises(CorruptRecord):
-        await _call(workspace, "read_run", project="P", run=run.id)
+        await _call(workspace, "read", project="P", record=run.id)
 
 
 async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Workspace) -> None:
@@ -155,7 +154,7 @@ async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Worksp
     file.write_text(file.read_text(encoding="utf-8").replace('"v": 1', '"v": 2'), encoding="utf-8")
     await store.refresh()
     with pytest.raises(UnreadableRecord, match="Upgrade this program"):
-        await _call(workspace, "read_record", project="P", kind="prompt", record=prompt.id)
+        await _call(workspace, "read", project="P", kind="prompt", record=prompt.id)
     await _call(workspace, "delete_records", project="P", kind="prompt", records=[prompt.id])
     (trashed,) = await store.trash()
     assert trashed.label == "Short"
@@ -166,32 +165,32 @@ async def test_a_kind_is_called_in_errors_as_it_is_asked_for(
     workspace: Workspace, kind: str
 ) -> None:
     with pytest.raises(RecordNotFound, match=rf"There is no {kind} 'none'\. .* Next: \w+"):
-        await _call(workspace, "read_record", project="P", kind=kind, record="none")
+        await _call(workspace, "read", project="P", kind=kind, record="none")
 
 
 async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspace) -> None:
     store, task = await _store(workspace)
     run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
-    read = await _call(workspace, "read_record", project="P", kind="task", record="Answer")
+    read = await _call(workspace, "read", project="P", kind="task", record="Answer")
     assert read["below"] == {"run": 1}
     with pytest.raises(
-        RecordNotFound, match=rf"There is no run 'none'. There are: {run.id}. Next: find_runs"
+        RecordNotFound, match=rf"There is no run 'none'. There are: {run.id}. Next: find "
     ):
-        await _call(workspace, "read_run", project="P", run="none")
+        await _call(workspace, "read", project="P", record="none")
     with pytest.raises(StorageError, match="This run cannot be saved"):
         run.replace(input=1)
     with pytest.raises(StorageError, match="its parent must be a task"):
         await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=run)
     deleted = await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
-    for answer in (deleted, await _call(workspace, "list_trash", project="P")):
+    for answer in (deleted, await _call(workspace, "find", project="P", kind="trash")):
         assert "'kind': 'run'" in str(answer["records"])
 
 
 MISSING = {
-    "describe_eval": ({"eval": "none"}, "eval", "create_evaluator"),
-    "read_run": ({"run": "none"}, "run", "add_data"),
-    "find_runs": ({"task": "none"}, "task", "describe_project"),
-    "put_back": ({"key": "none"}, "deleted record", "describe_project"),
+    "show_results": ({"eval": "none"}, "eval", "create_evaluator"),
+    "read": ({"record": "none"}, "run", "add_data"),
+    "find": ({"task": "none"}, "task", "describe_project"),
+    "restore": ({"key": "none"}, "deleted record", "describe_project"),
     "decide_conflict": ({"conflict": "none", "choice": 1}, "conflict", "describe_project"),
 }
 
@@ -217,10 +216,10 @@ async def test_a_wrong_name_is_answered_with_near_names_and_ten_valid_ones(
         await store.save(Prompt(name=f"Voice {number:02}", prompt="Hi."), parent=task)
     await store.save(Prompt(name="Terse", prompt="Hi."), parent=task)
     with pytest.raises(RecordNotFound) as refused:
-        await _call(workspace, "read_record", project="P", kind="prompt", record="Ters")
+        await _call(workspace, "read", project="P", kind="prompt", record="Ters")
     text = str(refused.value)
     assert "There is no prompt 'Ters'. Close to it: Terse. There are: Voice 00, " in text
-    assert "Voice 09, … and 3 more. Next: find_records" in text
+    assert "Voice 09, … and 3 more. Next: find {" in text
     assert refused.value.next[0].arguments == {"project": "P", "kind": "prompt"}
 
 
@@ -228,4 +227,4 @@ async def test_a_job_that_does_not_exist_is_answered_with_the_list_of_jobs(
     workspace: Workspace,
 ) -> None:
     with pytest.raises(RecordNotFound, match=r"There is no job 'none'\. There are none\."):
-        await _call(workspace, "wait_for_job", job="none")
+        await _call(workspace, "check_job", job="none")

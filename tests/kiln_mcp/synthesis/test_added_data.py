@@ -34,7 +34,7 @@ async def add(
 
 
 async def task_with(workspace: Workspace, **schemas: JsonValue) -> None:
-    await call(workspace, "create_task", project="P", name="S", instruction="Do.", **schemas)
+    await call(workspace, "create_project", project="P", task="S", instruction="Do.", **schemas)
 
 
 async def runs(workspace: Workspace, task_name: str = "Answer") -> list[TaskRun]:
@@ -82,7 +82,7 @@ async def test_separators_of_lines_in_a_text_split_no_row(
     await add(workspace, tmp_path, "lines.jsonl", rows)
     assert await texts(workspace) == sorted((word, word) for word in words)
     out = tmp_path / "out.jsonl"
-    await call(workspace, "export_runs", project="P", file=str(out))
+    await call(workspace, "export", project="P", file=str(out))
     assert len((await anyio.Path(out).read_text("utf-8")).splitlines()) == 4
 
 
@@ -188,7 +188,7 @@ async def test_columns_become_the_fields_of_a_structured_output(
 ) -> None:
     await task_with(workspace, output_schema=CITY)
     content = "text,City,Post code\nTo Oslo,Oslo,0150\nTo Rome,Rome,100\nTo Bonn,Bonn,x\n"
-    mapping: JsonValue = {"input": "text", "output_fields": {"city": "City", "zip": "Post code"}}
+    mapping: JsonValue = {"input": "text", "output.city": "City", "output.zip": "Post code"}
     report = await add(workspace, tmp_path, "c.csv", content, task="S", mapping=mapping)
     assert await texts(workspace, "S") == [("To Rome", '{"city": "Rome", "zip": 100}')]
     assert [reason.partition(":")[0] for reason in bad(report)] == ["line 2", "line 4"]
@@ -229,8 +229,9 @@ async def test_inputs_alone_are_items_without_a_reference(
         "create_evaluator",
         project="P",
         eval="Polite",
-        evaluator={"type": "contains", "substring": "please"},
-        new_eval={"test_filter": "tag::new"},
+        type="contains",
+        substring="please",
+        test_filter="tag::new",
     )
     assert made["test_items"] == 2
 
@@ -386,7 +387,7 @@ async def test_what_is_exported_is_read_back_with_all_that_was_said_of_it(
     ]  # fmt: skip
     await add(workspace, tmp_path, "in.jsonl", "\n".join(map(json.dumps, rows)))
     out = tmp_path / f"out.{ending}"
-    await call(workspace, "export_runs", project="P", task="Answer", file=str(out))
+    await call(workspace, "export", project="P", task="Answer", file=str(out))
     await task_with(workspace)
     report = await call(workspace, "add_data", project="P", task="S", file=str(out))
     assert (report["new_items"], report["bad_row_count"]) == (3, 0)

@@ -244,7 +244,7 @@ async def test_an_output_that_the_dataset_has_otherwise_leads_to_its_run(
     for more in choices:
         report = await add(workspace, tmp_path, "b.csv", b"input,output\nWo?,Dort\n", **more)
         steps = cast("list[dict[str, str]]", report["next"])
-        assert [step["tool"] for step in steps] == ["repair_run", "split_data"]
+        assert [step["tool"] for step in steps] == ["mark_runs", "split_data"]
 
 
 async def test_cells_of_langfuse_that_are_text_of_json_lose_their_quotes(

@@ -10,9 +10,10 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.answers import DataSplit
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.report import FILE, DataReport
-from kiln_mcp.synthesis.service import Shares, add_data, split_data
+from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun
@@ -60,6 +61,23 @@ def trip(place: int, city: str, topic: str | None = None) -> DataItem:
 
 
 TRIPS = [trip(place, CITIES[place % 10]) for place in range(100)]
+
+
+async def dealt(
+    workspace: Workspace,
+    project: str,
+    name: str = "s",
+    *,
+    seed: int = 0,
+    val: int | None = None,
+    golden: int | None = None,
+    redeal: bool = False,
+) -> DataSplit:
+    split = await split_data(
+        workspace, project, name, seed=seed, val=val, golden=golden, redeal=redeal
+    )
+    assert isinstance(split, DataSplit)
+    return split
 
 
 async def test_items_become_runs_with_a_source_and_are_never_added_twice(tmp_path: Path) -> None:
@@ -116,13 +134,13 @@ async def test_a_hundred_items_are_dealt_40_25_25_10_and_the_seed_repeats_it(
 ) -> None:
     async with extraction(tmp_path) as (workspace, project):
         await add_data(workspace, project, items=TRIPS)
-        split = await split_data(workspace, project, "Right City", seed=3)
+        split = await dealt(workspace, project, "Right City", seed=3)
         assert [(part.part, part.items) for part in split.parts] == [
             ("train", 40), ("val", 25), ("test", 25), ("golden", 10)
         ]  # fmt: skip
         assert split.parts[2].filter == "tag::test_right_city"
         first = {run.id: run.tags for run in await runs_in(workspace, project)}
-        again = await split_data(workspace, project, "Right City", seed=3, redeal=True)
+        again = await dealt(workspace, project, "Right City", seed=3, redeal=True)
         assert again.newly_dealt == 100
         assert {run.id: run.tags for run in await runs_in(workspace, project)} == first
         await split_data(workspace, project, "Right City", seed=4, redeal=True)
@@ -144,7 +162,7 @@ async def test_topics_and_near_duplicates_stay_together_also_when_added_later(
         await add_data(workspace, project, items=items)
         await split_data(workspace, project, "s")
         await add_data(workspace, project, items=[of_topic(topic, 9) for topic in range(10)])
-        later = await split_data(workspace, project, "s")
+        later = await dealt(workspace, project, "s")
         assert later.newly_dealt == 10
         seen: Counter[tuple[str, str]] = Counter()
         for run in await runs_in(workspace, project):
@@ -159,26 +177,28 @@ async def test_topics_and_near_duplicates_stay_together_also_when_added_later(
 @pytest.mark.parametrize(
     ("shares", "sizes"),
     [
-        (Shares(test=1), {"test": 20}),
-        (Shares(train=80, test=20), {"train": 16, "test": 4}),
-        (Shares(train=0, test=100), {"test": 20}),
-        (Shares(val=0, golden=0), {"train": 12, "test": 8}),
+        ({"test": 1}, {"test": 20}),
+        ({"train": 80, "test": 20}, {"train": 16, "test": 4}),
+        ({"train": 0, "test": 100}, {"test": 20}),
+        ({"val": 0, "golden": 0}, {"train": 12, "test": 8}),
     ],
 )
 async def test_parts_without_a_share_get_nothing(
-    tmp_path: Path, shares: Shares, sizes: dict[str, int]
+    tmp_path: Path, shares: dict[str, int], sizes: dict[str, int]
 ) -> None:
     async with extraction(tmp_path) as (workspace, project):
         items = [trip(n, "Rome", f"topic {n}") for n in range(20)]
         await add_data(workspace, project, items=items)
-        split = await split_data(workspace, project, "s", shares=shares)
+        arguments: dict[str, JsonValue] = {"project": project, "name": "s", **shares}
+        split = await split_data.invoke(workspace, arguments)
+    assert isinstance(split, DataSplit)
     assert {part.part: part.items for part in split.parts} == sizes
 
 
 async def test_an_uneven_or_small_split_is_warned_about(tmp_path: Path) -> None:
     async with extraction(tmp_path) as (workspace, project):
         await add_data(workspace, project, items=[trip(n, "Rome", "one") for n in range(8)])
-        split = await split_data(workspace, project, "s", shares=Shares(val=0, golden=0))
+        split = await dealt(workspace, project, "s", val=0, golden=0)
         assert "0 test items" in split.warnings[0]
         assert "8 items are alike or of one topic" in split.warnings[1]
 
@@ -188,6 +208,4 @@ async def test_a_split_of_nothing_or_into_nothing_is_refused(tmp_path: Path) -> 
         with pytest.raises(Refusal, match="add_data"):
             await split_data(workspace, project, "s")
         with pytest.raises(Refusal, match="all are 0"):
-            await split_data(
-                workspace, project, "s", shares=Shares(train=0, val=0, test=0, golden=0)
-            )
+            await split_data(workspace, project, "s", train=0, val=0, test=0, golden=0)

@@ -12,7 +12,6 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.generation import GenerationRequest
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -87,7 +86,7 @@ async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:
 
 async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
-        made = await generate_data(workspace, project, request=GenerationRequest(count=12))
+        made = await generate_data(workspace, project, count=12)
         assert (made.items, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
         assert {(cell.topic, cell.aim) for cell in made.coverage} == {
             (topic, aim)
@@ -115,9 +114,9 @@ async def test_a_job_that_is_killed_after_it_has_saved_adds_nothing_when_it_begi
     writer = Writer()
     async with support(tmp_path, writer) as (workspace, project):
         attempt = replace(workspace, job="4711")
-        first = await generate_data(attempt, project, request=GenerationRequest(count=4))
+        first = await generate_data(attempt, project, count=4)
         asked, runs = len(writer.requests), await runs_in(workspace, project)
-        again = await generate_data(attempt, project, request=GenerationRequest(count=4))
+        again = await generate_data(attempt, project, count=4)
         assert again == first
         assert await runs_in(workspace, project) == runs
         assert len(writer.requests) == asked
@@ -127,9 +126,7 @@ async def test_a_job_that_is_killed_after_it_has_saved_adds_nothing_when_it_begi
 
 async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: Path) -> None:
     async with support(tmp_path, Writer(repeat_inputs=True)) as (workspace, project):
-        made = await generate_data(
-            workspace, project, request=GenerationRequest(count=4, topics=["refunds"])
-        )
+        made = await generate_data(workspace, project, count=4, topics=["refunds"])
         assert made.items == 1
         assert made.rejected_inputs > 3
         assert sum(cell.planned_items - cell.items for cell in made.coverage) == 3
@@ -181,7 +178,7 @@ async def test_the_embedded_model_needs_examples_to_go_on_with(tmp_path: Path) -
             await generate_data(
                 workspace,
                 project,
-                request=GenerationRequest(examples=["Where is it?", "I want it back."]),
+                examples=["Where is it?", "I want it back."],
             )
 
 
@@ -191,7 +188,7 @@ async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -
             await generate_data(
                 workspace,
                 project,
-                request=GenerationRequest(count=12),
+                count=12,
                 model="fireworks_ai/some-model",
             )
         assert await runs_in(workspace, project) == []
@@ -209,9 +206,7 @@ async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path
     short = {"type": "object", "properties": {"urgent": {"type": "boolean"}}}
     output = json.dumps({**short, "required": ["urgent"], "additionalProperties": False})
     async with support(tmp_path, output=output) as (workspace, project):
-        made = await generate_data(
-            workspace, project, request=GenerationRequest(count=6, examples=list(QUESTIONS))
-        )
+        made = await generate_data(workspace, project, count=6, examples=list(QUESTIONS))
         runs = await runs_in(workspace, project)
         assert made.items == len(runs) >= 4
         assert not {run.input for run in runs} & set(QUESTIONS)

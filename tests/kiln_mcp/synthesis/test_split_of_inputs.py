@@ -9,8 +9,9 @@ import anyio
 from kiln_mcp.evals.service import create_evaluator
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.answers import DataSplit
 from kiln_mcp.synthesis.new_items import DataItem
-from kiln_mcp.synthesis.service import Shares, add_data, split_data
+from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import Eval, EvalInput, EvalInputSplit, Project, ProjectStore, Task, TaskRun
 
@@ -39,6 +40,7 @@ async def _questions(tmp_path: Path, count: int) -> AsyncGenerator[tuple[Workspa
 async def test_inputs_alone_are_dealt_and_an_eval_measures_the_parts(tmp_path: Path) -> None:
     async with _questions(tmp_path, 90) as (workspace, project, task):
         split = await split_data(workspace, project, "Right")
+        assert isinstance(split, DataSplit)
         sizes = {part.part: part.items for part in split.parts}
         assert sizes == {"train": 40, "val": 25, "test": 25}
         await create_evaluator.invoke(
@@ -46,7 +48,8 @@ async def test_inputs_alone_are_dealt_and_an_eval_measures_the_parts(tmp_path: P
             {
                 "project": project,
                 "eval": "Right",
-                "evaluator": {"type": "contains", "substring": "x"},
+                "type": "contains",
+                "substring": "x",
             },
         )
         store = await workspace.open_project(project)
@@ -64,7 +67,8 @@ async def test_inputs_like_an_item_with_an_output_are_dealt_to_its_part(tmp_path
         questions = [item.opening_text for item in await store.children(task, EvalInput)]
         items = [DataItem(input=f"{text} please", output="a") for text in questions]
         await add_data(workspace, project, items=items)
-        split = await split_data(workspace, project, "s", shares=Shares(train=1, golden=1))
+        split = await split_data(workspace, project, "s", train=1, golden=1)
+        assert isinstance(split, DataSplit)
         runs = await store.children(task, TaskRun)
         parts = {run.input.removesuffix(" please"): run.tags[-1] for run in runs}
         inputs = await store.children(task, EvalInput)

@@ -69,8 +69,8 @@ async def test_a_trace_is_a_run_with_its_conversation_and_what_it_took(
     assert source.properties["model_name"] == "gpt-4o"
     assert source.properties["session_id"] == "conversation-7"
     assert run.tags == ("production",)
-    call: Answer = {"project": "P", "run": run.id or ""}
-    details = await installed_catalogue().perform(workspace, "read_run", call)
+    call: Answer = {"project": "P", "record": run.id or ""}
+    details = await installed_catalogue().perform(workspace, "read", call)
     assert details["input_tokens"] == run.usage.input_tokens
     lines = cast("list[str]", details["messages"])
     assert [line.partition(":")[0] for line in lines] == ["user", "assistant", "tool", "assistant"]
@@ -205,7 +205,7 @@ async def test_what_users_said_is_theirs_until_somebody_maps_it(
     store = await workspace.open_project("P")
     assert await store.counts(run) == {}
     shown = await installed_catalogue().perform(
-        workspace, "read_run", {"project": "P", "run": run.id}
+        workspace, "read", {"project": "P", "record": run.id}
     )
     source = cast("Answer", shown["output_source"])
     assert "too slow" in str(source["feedback"])
@@ -283,9 +283,9 @@ def test_a_command_adds_traces(tmp_path: Path) -> None:
     file = _write(tmp_path / "langfuse.jsonl", [exports.langfuse_trace()])
     for arguments in (
         ["create-project", "--name", "P", "--folder", folder],
-        ["create-task", "--project", folder, "--name", "T", "--instruction", "Help."],
+        ["create-project", "--project", folder, "--name", "T", "--instruction", "Help."],
         ["add-data", "--project", folder, "--file", file],
-        ["find-runs", "--project", folder, "--filter", "tag::user_thumb_down", "--json"],
+        ["find", "--project", folder, "--filter", "tag::user_thumb_down", "--json"],
     ):
         done = CliRunner().invoke(cli, arguments, env=environment, catch_exceptions=False)
         assert done.exit_code == 0, done.output

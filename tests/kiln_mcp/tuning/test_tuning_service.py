@@ -12,10 +12,11 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.frozen_splits import SplitFrozen
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
-from kiln_mcp.tuning.service import export_training_data, freeze_split
+from kiln_mcp.tuning.service import TrainingFiles, export
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import (
     DatasetSplit,
@@ -66,6 +67,30 @@ async def task_in(workspace: Workspace, project: str) -> tuple[ProjectStore, Tas
     return store, task
 
 
+async def training_files(
+    workspace: Workspace,
+    project: str,
+    split: str,
+    format: ExportFormat,
+    *,
+    parts: list[str] | None = None,
+    thinking: Thinking = Thinking.FINAL_ONLY,
+    folder: str | None = None,
+) -> TrainingFiles:
+    files = await export(
+        workspace,
+        project,
+        "training_data",
+        folder,
+        split=split,
+        format=format,
+        parts=parts,
+        thinking=thinking,
+    )
+    assert isinstance(files, TrainingFiles)
+    return files
+
+
 async def lines_in(file: str) -> list[str]:
     text = await anyio.Path(file).read_text(encoding="utf-8")
     return text.splitlines()
@@ -73,7 +98,8 @@ async def lines_in(file: str) -> list[str]:
 
 async def test_a_split_is_frozen_as_a_record_of_ids_and_shares(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        frozen = await freeze_split(workspace, project, "Right")
+        frozen = await split_data(workspace, project, "Right", freeze="Right data")
+        assert isinstance(frozen, SplitFrozen)
         store, task = await task_in(workspace, project)
         (record,) = await store.children(task, DatasetSplit)
         assert {part: len(ids) for part, ids in record.split_contents.items()} == {
@@ -85,10 +111,27 @@ async def test_a_split_is_frozen_as_a_record_of_ids_and_shares(tmp_path: Path) -
         assert (await store.children(task, DatasetSplit))[0].split_contents == record.split_contents
 
 
+async def test_a_new_split_is_dealt_and_frozen_in_one_call(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        frozen = await split_data(workspace, project, "Other", test=1, freeze="Release 1")
+        assert isinstance(frozen, SplitFrozen)
+        assert [(part.part, part.items) for part in frozen.parts] == [("test", 40)]
+
+
+async def test_items_that_come_later_stay_out_of_a_split_that_is_frozen_as_it_is(
+    tmp_path: Path,
+) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await add_data(workspace, project, items=[DataItem(input="later", output="x")])
+        frozen = await split_data(workspace, project, "Right", freeze="As it is")
+        assert isinstance(frozen, SplitFrozen)
+        assert sum(part.items for part in frozen.parts) == 40
+
+
 async def test_test_and_golden_are_exported_only_when_named(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        await freeze_split(workspace, project, "Right", name="First")
-        usual = await export_training_data(workspace, project, "First", ExportFormat.OPENAI_CHAT)
+        await split_data(workspace, project, "Right", freeze="First")
+        usual = await training_files(workspace, project, "First", ExportFormat.OPENAI_CHAT)
         assert [(file.part, file.examples) for file in usual.files] == [("train", 16), ("val", 10)]
         lines = await lines_in(usual.files[0].file)
         assert json.loads(lines[0])["messages"][0] == {"role": "system", "content": "Answer."}
@@ -97,7 +140,7 @@ async def test_test_and_golden_are_exported_only_when_named(tmp_path: Path) -> N
                 if {"test_right", "golden_right"} & set(run.tags)}  # fmt: skip
         assert len(held) == 14
         assert not any(text in line for line in lines for text in held)
-        named = await export_training_data(
+        named = await training_files(
             workspace,
             project,
             "First",
@@ -111,7 +154,7 @@ async def test_test_and_golden_are_exported_only_when_named(tmp_path: Path) -> N
 
 async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        await freeze_split(workspace, project, "Right")
+        await split_data(workspace, project, "Right", freeze="Right data")
         store, task = await task_in(workspace, project)
         train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
         await store.save(train[0].replace(tags=("test_another",)))
@@ -125,7 +168,7 @@ async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path:
             ),
             parent=task,
         )
-        made = await export_training_data(
+        made = await training_files(
             workspace, project, "Right data", ExportFormat.HUGGINGFACE, parts=["train"]
         )
         assert (made.files[0].examples, made.files[0].held_out_items) == (14, 2)
@@ -133,7 +176,7 @@ async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path:
 
 async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        await freeze_split(workspace, project, "Right")
+        await split_data(workspace, project, "Right", freeze="Right data")
         store, task = await task_in(workspace, project)
         train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
         for place, run in enumerate(train[:3]):
@@ -141,7 +184,7 @@ async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
             source = run.output.source.replace(run_config_id="123456789012")
             rating = TaskOutputRating(value=5) if place == 0 else None
             await store.save(run.replace(output=run.output.replace(source=source, rating=rating)))
-        made = await export_training_data(
+        made = await training_files(
             workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
         )
         assert (made.files[0].examples, made.files[0].unreviewed_examples) == (16, 2)
@@ -149,7 +192,7 @@ async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
 
 async def test_answers_that_are_not_complete_are_never_exported(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        await freeze_split(workspace, project, "Right")
+        await split_data(workspace, project, "Right", freeze="Right data")
         store, task = await task_in(workspace, project)
         train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
         for run, state in zip(train, ("truncated", "refused", "complete"), strict=False):
@@ -158,7 +201,7 @@ async def test_answers_that_are_not_complete_are_never_exported(tmp_path: Path) 
             source = run.output.source.replace(properties=properties)
             rating = TaskOutputRating(value=5)
             await store.save(run.replace(output=run.output.replace(source=source, rating=rating)))
-        made = await export_training_data(
+        made = await training_files(
             workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
         )
         assert (made.files[0].examples, made.files[0].unusable_items) == (14, 2)
@@ -166,17 +209,15 @@ async def test_answers_that_are_not_complete_are_never_exported(tmp_path: Path) 
 
 async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        with pytest.raises(Refusal, match="dealt: right"):
-            await freeze_split(workspace, project, "Wrong")
-        await freeze_split(workspace, project, "Right", name="F")
+        with pytest.raises(Refusal, match=r"needs a frozen split.*none yet"):
+            await export(workspace, project, "training_data")
+        await split_data(workspace, project, "Right", freeze="F")
         with pytest.raises(Refusal, match="train, val, test, golden"):
-            await export_training_data(
-                workspace, project, "F", ExportFormat.OPENAI_CHAT, parts=["dev"]
-            )
+            await training_files(workspace, project, "F", ExportFormat.OPENAI_CHAT, parts=["dev"])
         with pytest.raises(Refusal, match=r"plain text.*vertex_gemini"):
-            await export_training_data(workspace, project, "F", ExportFormat.OPENAI_TOOL)
+            await training_files(workspace, project, "F", ExportFormat.OPENAI_TOOL)
         with pytest.raises(Refusal, match="16 have no reasoning"):
-            await export_training_data(
+            await training_files(
                 workspace, project, "F", ExportFormat.OPENAI_CHAT, thinking=Thinking.TAGGED
             )
 
@@ -186,15 +227,15 @@ async def test_only_the_project_and_the_exports_of_the_home_are_written_unasked(
     tmp_path: Path, place: str
 ) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        await freeze_split(workspace, project, "Right", name="F")
+        await split_data(workspace, project, "Right", freeze="F")
         alone = replace(workspace, person=None)
         folder = str(tmp_path / place)
         with pytest.raises(MissingApproval, match="Data is sent to"):
-            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=folder)
+            await training_files(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=folder)
         inside = str(tmp_path / "home" / "exports")
-        await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
+        await training_files(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
         with pytest.raises(MissingApproval, match=r"It replaces .*train\.openai_chat\.jsonl"):
-            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
+            await training_files(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
         hooks = str(tmp_path / "p" / ".git" / "hooks")
         with pytest.raises(UnsafePath, match="belongs to git"):
-            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=hooks)
+            await training_files(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=hooks)

@@ -13,7 +13,7 @@ from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.token_estimate import token_estimate
 from storage.errors import NextStep
 
-STEP = NextStep(tool="read_run", reason="the whole", arguments={"detail": "full"})
+STEP = NextStep(tool="read", reason="the whole", arguments={"detail": "full"})
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=200),
     lambda values: st.lists(values, max_size=20) | st.dictionaries(st.text(), values, max_size=20),
@@ -49,7 +49,7 @@ def test_the_largest_parts_give_way_and_ids_and_short_texts_stay() -> None:
         "definition": "No refund without a reason. " * 300,
         "rows": rows,
         "tags": ["a", "b"],
-        "next": [{"tool": "read_run", "reason": "look at one"}],
+        "next": [{"tool": "read", "reason": "look at one"}],
         "next_cursor": "c" * 50,
     }
     answer: dict[str, Any] = fit(data, STEP)
@@ -86,11 +86,11 @@ def test_work_orders_have_a_limit_of_their_own() -> None:
 
 
 def test_a_long_error_keeps_its_beginning_and_its_advice() -> None:
-    text = f"There is no spec 'x'. {'There are many names. ' * 2000}Next: draft_spec."
+    text = f"There is no spec 'x'. {'There are many names. ' * 2000}Next: build_spec."
     shortened = fit_text(text)
     assert token_estimate(shortened) <= 2000
     assert shortened.startswith("There is no spec 'x'.")
-    assert shortened.endswith("Next: draft_spec.")
+    assert shortened.endswith("Next: build_spec.")
     assert "characters left out" in shortened
 
 

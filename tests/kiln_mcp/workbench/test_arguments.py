@@ -9,6 +9,7 @@ from pydantic import JsonValue, ValidationError
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.workbench.arguments import argument_problems
+from kiln_mcp.workbench.workspace import Workspace
 
 CATALOGUE = installed_catalogue()
 FOREIGN = re.compile(
@@ -22,43 +23,19 @@ FOREIGN = re.compile(
     [
         (
             "create_evaluator",
-            "evaluator",
-            {"type": "exact"},
-            "'evaluator.type' is wrong: it has to be one of: code_eval, contains, "
+            "type",
+            "exact",
+            "'type' is wrong: it has to be one of: code_eval, contains, "
             "exact_match, llm_judge, pattern_match, set_check, step_count_check, tool_call_check. "
             "Did you mean 'exact_match'? (given: 'exact').",
         ),
-        ("create_evaluator", "evaluator", {}, "'evaluator.type' is missing. It has to be one of: "),
-        ("create_evaluator", "evaluator", "x", "an object with a 'type', which is one of: code_"),
-        (
-            "create_evaluator",
-            "evaluator",
-            {"type": "exact_match"},
-            "'evaluator' is wrong: give exactly one of expected_value and reference_key (given",
-        ),
-        (
-            "create_evaluator",
-            "evaluator",
-            {"type": "exact_match", "reference_key": "r", "comparison": {"number_tolerence": 1}},
-            "comparison has no 'number_tolerence'. Did you mean 'number_tolerance'? It takes: text",
-        ),
-        (
-            "create_evaluator",
-            "evaluator",
-            {
-                "type": "exact_match",
-                "reference_key": "r",
-                "comparison": {"fields": [{"field": "a", "tolerance": 1}]},
-            },
-            "comparison.fields[0] has no 'tolerance'.",
-        ),
+        ("create_evaluator", "project", "P", "'type' is missing. It has to be one of: code_eval"),
         ("label_items", "labels", [], "'labels' is wrong: it needs at least 1 entry (given: [])."),
         ("label_items", "rater", "", "'rater' is wrong: it needs at least 1 character (given: '')"),
-        ("run_eval", "limit", 3, "it has to be an object with: cost_usd, tokens, calls, seconds"),
-        ("run_eval", "limit", {"calls": -1}, "'limit.calls' is wrong: it has to be at least 0 ("),
+        ("run_eval", "limit_calls", -1, "'limit_calls' is wrong: it has to be at least 0 ("),
         ("run_eval", "wait_s", -1, "'wait_s' is wrong: it has to be from 0 to 300 (given: -1)."),
-        ("find_records", "kind", "x", "embedding_config, vector_store_config, reranker_config ("),
-        ("find_records", "project", ["x"], "'project' is wrong: it has to be text (given: ['x'])."),
+        ("find", "kind", "x", "embedding_config, vector_store_config, reranker_config, trash ("),
+        ("find", "project", ["x"], "'project' is wrong: it has to be text (given: ['x'])."),
         ("add_data", "items", "x", "'items' is wrong: it has to be a list of objects (given: 'x'"),
         (
             "add_data",
@@ -73,6 +50,56 @@ async def test_a_wrong_value_is_answered_with_the_rule_that_it_breaks(
 ) -> None:
     with pytest.raises(InvalidArguments) as refused:
         await CATALOGUE.find(tool).invoke(None, {argument: value})
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "sentence"),
+    [
+        (
+            "exact_match",
+            {},
+            "'type' is wrong: give exactly one of expected_value and reference_key (given",
+        ),
+        ("pattern_match", {}, "'pattern' is missing"),
+        ("contains", {"substring": "x", "pattern": "x"}, "Unknown argument 'pattern'. It takes: "),
+        (
+            "contains",
+            {"substring": "x", "mode": "must"},
+            "'mode' is wrong: it has to be one of: mu",
+        ),
+        (
+            "llm_judge",
+            {"steps": ["x"], "settings": {"weighed": True}},
+            "'settings.weighed'. Did yo",
+        ),
+        (
+            "llm_judge",
+            {"steps": ["x"], "settings": {"steps": ["y"]}},
+            "'settings.steps' is given t",
+        ),
+        (
+            "exact_match",
+            {"reference_key": "r", "settings": {"comparison": {"number_tolerence": 1}}},
+            "comparison has no 'number_tolerence'. Did you mean 'number_tolerance'? It takes: text",
+        ),
+        (
+            "exact_match",
+            {
+                "reference_key": "r",
+                "settings": {"comparison": {"fields": [{"field": "a", "tolerance": 1}]}},
+            },
+            "comparison.fields[0] has no 'tolerance'.",
+        ),
+        ("step_count_check", {"settings": {"count_type": "turns", "max_count": True}}, "a number"),
+    ],
+)
+async def test_settings_that_a_kind_of_evaluator_does_not_take_are_named_at_their_argument(
+    workspace: Workspace, kind: str, given: dict[str, JsonValue], sentence: str
+) -> None:
+    arguments: dict[str, JsonValue] = {"project": "P", "eval": "E", "type": kind, **given}
+    with pytest.raises(InvalidArguments) as refused:
+        await CATALOGUE.perform(workspace, "create_evaluator", arguments)
     assert sentence in str(refused.value)
 
 

@@ -116,7 +116,8 @@ async def test_an_unknown_argument_is_refused_with_the_nearest_and_all_valid_nam
         await paint.invoke(Context(), {"thing": "door", "color": "blue"})
     assert str(refusal.value) == (
         "paint was not called: Unknown argument 'color'. Did you mean 'colour'? "
-        "It takes: thing, colour, parts, approval_id, wait_s, limit."
+        "It takes: thing, colour, parts, approval_id, wait_s, limit_usd, limit_tokens, "
+        "limit_calls, limit_seconds."
     )
 
 
@@ -195,15 +196,29 @@ async def test_a_number_given_for_a_text_is_taken_as_text() -> None:
     assert (await paint.invoke(Context(), {"thing": 162097665378})).text == "162097665378 red 0"
 
 
+def test_an_approvals_id_alone_is_a_call_so_only_what_needs_no_approval_requires_arguments() -> (
+    None
+):
+    @capability(effect=Effect.READS, title="Look")
+    async def look(context: Context, thing: str, near: bool = False) -> Picture:
+        return Picture(text=thing)
+
+    assert look.input_schema["required"] == ["thing"]
+    assert paint.proposes
+    assert "required" not in paint.input_schema
+
+
+LIMITS = ("limit_usd", "limit_tokens", "limit_calls", "limit_seconds")
+
+
 def test_the_schema_has_no_titles_or_references_and_describes_each_argument() -> None:
     text = str(paint.input_schema)
     assert "'title'" not in text
     assert "$ref" not in text
-    assert paint.input_schema["required"] == ["thing"]
-    assert paint.input_schema["additionalProperties"] is False
+    assert "additionalProperties" not in text
     properties = paint.input_schema["properties"]
     assert isinstance(properties, dict)
-    assert list(properties) == ["thing", "colour", "parts", "approval_id", "wait_s", "limit"]
+    assert list(properties) == ["thing", "colour", "parts", "approval_id", "wait_s", *LIMITS]
 
 
 def test_only_what_proposes_takes_an_approval_and_only_a_job_takes_limits() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.settings import Settings
-from kiln_mcp.specs.service import draft_spec
+from kiln_mcp.specs.service import build_spec
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -45,7 +45,7 @@ async def generate(workspace: Workspace, project: str) -> object:
 
 
 async def draft(workspace: Workspace, project: str) -> object:
-    return await draft_spec(workspace, project, "be polite", model="scripted", save=True)
+    return await build_spec(workspace, project, "be polite", model="scripted", save=True)
 
 
 @asynccontextmanager

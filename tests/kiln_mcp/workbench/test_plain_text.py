@@ -61,23 +61,23 @@ def test_next_steps_are_lines_that_hold_tool_reason_and_arguments() -> None:
         next: list[NextStep] = []
 
     resume = NextStep(tool="resume_job", reason="go on", arguments={"job": "a1", "limit": {"n": 2}})
-    data = plain(Score(score=0.5, next=[resume, NextStep(tool="list_jobs", reason="see all")]))
+    data = plain(Score(score=0.5, next=[resume, NextStep(tool="check_job", reason="see all")]))
     assert render(data) == (
         "score: 0.5\nnext:\n"
         '  - resume_job {"job": "a1", "limit": {"n": 2}}: go on\n'
-        "  - list_jobs: see all"
+        "  - check_job: see all"
     )
     assert render(data, lambda step: step.tool) == (
-        "score: 0.5\nnext:\n  - resume_job\n  - list_jobs"
+        "score: 0.5\nnext:\n  - resume_job\n  - check_job"
     )
     assert "next" not in plain(Score(score=0.5))
 
 
 def test_next_steps_of_rows_stay_in_their_table() -> None:
-    step: JsonValue = {"tool": "wait_for_job", "reason": "follow it"}
+    step: JsonValue = {"tool": "check_job", "reason": "follow it"}
     rows: list[JsonValue] = [{"job": "a", "next": [step]}, {"job": "b"}]
     assert render({"jobs": rows}) == (
-        "jobs:\n| job | next |\n|---|---|\n| a | wait_for_job: follow it |\n| b |  |"
+        "jobs:\n| job | next |\n|---|---|\n| a | check_job: follow it |\n| b |  |"
     )
 
 

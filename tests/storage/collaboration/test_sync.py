@@ -320,7 +320,7 @@ async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
 
 async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path) -> None:
     async with await ProjectStore.create(tmp_path / "p", Project(name="Alone")) as store:
-        with pytest.raises(Refusal, match="Share the project first"):
+        with pytest.raises(Refusal, match="Sync the project first"):
             await Sharing(store).sync()
         await Sharing(store).share()
         report = await Sharing(store).sync()

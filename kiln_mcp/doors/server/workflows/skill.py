@@ -15,7 +15,7 @@ from kiln_mcp.doors.server.workflows.workflow import Workflow, load_workflows
 PREFIX: Final = "kiln-"
 """Begins each name, so that our skills stand beside those of others in one folder."""
 FILE_NAME: Final = "SKILL.md"
-_CODE: Final = re.compile(r"`(\w+)`")
+_REFERENCE: Final = re.compile(r"(?<=the workflow )`(\w+)`")
 _TOOLS: Final = "The tools named here are those of the MCP server kiln-mcp."
 
 
@@ -72,7 +72,7 @@ def load_skills() -> tuple[Skill, ...]:
     names = {workflow.name: _skill_name(workflow) for workflow in workflows}
 
     def rename(text: str) -> str:
-        return _CODE.sub(lambda match: f"`{names.get(match[1], match[1])}`", text)
+        return _REFERENCE.sub(lambda match: f"`{names.get(match[1], match[1])}`", text)
 
     return tuple(
         Skill(names[item.name], item.title, item.description, rename(item.body))

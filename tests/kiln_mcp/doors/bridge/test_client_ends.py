@@ -14,8 +14,8 @@ from kiln_mcp.doors.bridge import Bridge, Daemon
 from kiln_mcp.doors.bridge.http_client import DaemonAddress
 from kiln_mcp.doors.bridge.transport import MOST_DAEMONS
 
-READS: Final = "wait_for_job"
-WRITES: Final = "draft_spec"
+READS: Final = "check_job"
+WRITES: Final = "build_spec"
 HANDSHAKE: Final[Mapping[str, object]] = {
     "jsonrpc": "2.0",
     "id": 0,

@@ -111,12 +111,12 @@ async def test_tools_are_listed_without_a_daemon_and_called_when_one_runs(
     ends = Ends()
     start = ColdStart(ends.incoming, ends.outgoing, answers)
     meta = {"_meta": ENVELOPE} if era == "modern" else {}
-    call = {"name": "list_jobs", "arguments": {}, **meta}
+    call = {"name": "check_job", "arguments": {}, **meta}
     ends.send([*BEGINNINGS[era], {"id": 3, "method": "tools/call", "params": call}])
     with anyio.fail_after(60):
         first, listed = await ends.answer(), await ends.answer()
         assert (first["id"], listed["id"]) == (1, 2)
-        assert "list_jobs" in {tool["name"] for tool in listed["result"]["tools"]}
+        assert "check_job" in {tool["name"] for tool in listed["result"]["tools"]}
         assert [item async for item in anyio.Path(tmp_path).iterdir()] == []
         async with serving(tmp_path) as daemon, anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, carry, start, daemon, ends.outgoing)

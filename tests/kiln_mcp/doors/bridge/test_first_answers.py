@@ -16,6 +16,7 @@ import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from kiln_mcp.catalogue import with_extensions
+from kiln_mcp.doors.border.tool_choice import TOOLSETS, ToolChoice
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from kiln_mcp.doors.bridge.envelope import modern_headers
 from kiln_mcp.doors.bridge.first_answers import FILE, FirstAnswers, load_first_answers
@@ -30,6 +31,7 @@ ENVELOPE: Final = {
     "io.modelcontextprotocol/clientInfo": CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
+ALL_TOOLS: Final = ToolChoice(("team", "admin"))
 Message = dict[str, Any]
 
 
@@ -51,6 +53,7 @@ class RawClient:
     def ask(self, message: Message) -> Message:
         is_first = message["method"] == "initialize"
         headers = modern_headers(message) or ({} if is_first else self.session)
+        headers = {**headers, **ALL_TOOLS.as_headers()}
         body = json.dumps(message).encode()
         with Exchange(self._daemon.address, "POST", "/mcp", headers, body) as exchange:
             exchange.send()
@@ -152,12 +155,29 @@ def test_the_file_is_not_used_beside_an_extension(tmp_path: Path, group: str) ->
     assert load_first_answers([str(tmp_path)]) is None
 
 
+def test_the_file_answers_with_the_sets_that_a_client_asks_for() -> None:
+    names: dict[str, set[str]] = {}
+    for toolset in TOOLSETS:
+        loaded = load_first_answers([], ToolChoice((toolset,)))
+        assert loaded is not None
+        result = loaded.result_for(request("tools/list", _meta=ENVELOPE), has_session=False)
+        assert result is not None
+        names[toolset] = {tool["name"] for tool in result["tools"]}
+    assert len(names["default"]) <= 24
+    assert names["team"] - names["default"] >= {"sync_project", "restore"}
+    assert names["admin"] - names["default"] == {"test_model", "resume_job"}
+    asked = load_first_answers([], ToolChoice(output_schemas=True))
+    assert asked is not None  # the daemon answers, because the file has no schemas of answers
+    message = request("tools/list", _meta=ENVELOPE)
+    assert asked.result_for(message, has_session=False) is None
+
+
 def test_the_file_of_another_version_is_not_used(tmp_path: Path) -> None:
     content = json.loads(FILE.read_bytes())
     content["initialize"]["serverInfo"]["version"] = "0.0.0"
     other = tmp_path / "answers.json"
     other.write_text(json.dumps(content), encoding="utf-8")
-    assert load_first_answers([], other) is None
+    assert load_first_answers([], file=other) is None
 
 
 if __name__ == "__main__":

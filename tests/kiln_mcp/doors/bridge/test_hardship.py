@@ -137,13 +137,13 @@ GARBAGE: Final = {
     ),
     "a text with a lone surrogate": (
         b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":'
-        b'{"name":"list_jobs","arguments":"{\\"a\\":\\"\\\\ud800\\"}"}}',
+        b'{"name":"check_job","arguments":"{\\"a\\":\\"\\\\ud800\\"}"}}',
         -32602,
         7,
     ),
     "a lone surrogate": (
         b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":'
-        b'{"name":"list_jobs","arguments":{"a":"\\ud800"}}}',
+        b'{"name":"check_job","arguments":{"a":"\\ud800"}}}',
         -32602,
         7,
     ),
@@ -156,7 +156,7 @@ GARBAGE: Final = {
 def test_arguments_that_come_as_one_json_text_are_taken(one_home: Path, era: str) -> None:
     with raw_client(one_home, era) as client:
         for number, text in enumerate(['{"count": 1}', "{}", "", "null"]):
-            params = {"name": "list_jobs", "arguments": text}
+            params = {"name": "check_job", "arguments": text}
             answer = client.ask(client.request(number, "tools/call", params))
             assert not answer["result"].get("isError"), (text, answer)
 
@@ -208,7 +208,7 @@ def test_hundreds_of_requests_at_once_are_all_answered(one_home: Path, era: str)
     count = 300
     with raw_client(one_home, era) as client:
         for number in range(count):
-            asked: dict[str, Any] = {"name": "list_jobs", "arguments": {}}
+            asked: dict[str, Any] = {"name": "check_job", "arguments": {}}
             client.say(client.request(number, "tools/call", asked))
         answers = [client.hear() for _ in range(count)]
     assert sorted(answer["id"] for answer in answers) == list(range(count))
@@ -218,7 +218,7 @@ def test_hundreds_of_requests_at_once_are_all_answered(one_home: Path, era: str)
 @pytest.mark.parametrize("era", ERAS)
 def test_a_message_of_50_mb_is_refused_and_the_next_is_answered(one_home: Path, era: str) -> None:
     with raw_client(one_home, era) as client:
-        huge = {"name": "list_jobs", "arguments": {"a": "x" * 50_000_000}}
+        huge = {"name": "check_job", "arguments": {"a": "x" * 50_000_000}}
         refused = client.ask(client.request(1, "tools/call", huge))
         assert refused["id"] == 1
         assert "47.7 MiB, and 4 MiB are the most" in refused["error"]["message"]

@@ -63,10 +63,10 @@ def state_of(result: types.CallToolResult) -> str:
 
 
 async def long_call(client: Client, folder: Path) -> dict[str, Any]:
-    """Return arguments with which draft_spec waits until the assistant answers an order."""
+    """Return arguments with which build_spec waits until the assistant answers an order."""
     for tool, arguments in (
         ("create_project", {"name": "Tried", "folder": str(folder)}),
-        ("create_task", {"project": str(folder), "name": "Help", "instruction": "Help."}),
+        ("create_project", {"project": str(folder), "task": "Help", "instruction": "Help."}),
     ):
         assert not (await client.call_tool(tool, arguments)).is_error
     return {"project": str(folder), "wish": "Offer refunds.", "model": "host"}
@@ -205,7 +205,7 @@ async def listen_for(client: Client, task: str) -> None:
 
 
 async def draft_as_task(client: Client, arguments: dict[str, Any]) -> str:
-    task = await client.session.call_tool("draft_spec", arguments, allow_claimed=True)
+    task = await client.session.call_tool("build_spec", arguments, allow_claimed=True)
     assert isinstance(task, NewTask), task
     return task.task_id
 
@@ -225,7 +225,7 @@ async def test_a_task_goes_on_after_its_daemon_was_killed(home: Path, tmp_path: 
             await answer(client, order)  # it was taken from the daemon that is dead
             async with anyio.create_task_group() as group:
                 group.start_soon(answer_all, client)
-                await client.call_tool("wait_for_job", {"job": task})
+                await client.call_tool("check_job", {"job": task})
                 group.cancel_scope.cancel()
             done = await look(client, task)
     assert done.status == "completed", done
@@ -241,7 +241,7 @@ async def test_a_call_that_its_daemon_was_killed_amid_is_not_made_again_unasked(
 
     async def call(client: Client, arguments: dict[str, Any]) -> None:
         with pytest.raises(MCPError) as told:
-            await client.call_tool("draft_spec", arguments)
+            await client.call_tool("build_spec", arguments)
         refused.append(str(told.value))
 
     with anyio.fail_after(60):
@@ -251,8 +251,8 @@ async def test_a_call_that_its_daemon_was_killed_amid_is_not_made_again_unasked(
                 group.start_soon(call, client, arguments | {"model": "silent/m"})
                 await was_asked.wait()
                 os.kill(pid_of(home), signal.SIGKILL)
-            assert "ended while it worked on draft_spec" in refused[0]
-            assert not (await client.call_tool("list_jobs", {})).is_error
+            assert "ended while it worked on build_spec" in refused[0]
+            assert not (await client.call_tool("check_job", {})).is_error
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -267,9 +267,9 @@ async def test_who_waits_for_a_job_through_a_kill_just_gets_its_answer(
         heard.set()
 
     async def wait(client: Client, job: str) -> types.CallToolResult:
-        params = types.CallToolRequestParams(name="wait_for_job", arguments={"job": job})
+        params = types.CallToolRequestParams(name="check_job", arguments={"job": job})
         if listed:
-            return await client.call_tool("wait_for_job", {"job": job}, progress_callback=hear)
+            return await client.call_tool("check_job", {"job": job}, progress_callback=hear)
         # The library's own way lists the tools first.
         request = types.CallToolRequest(params=params)
         heard.set()
@@ -288,15 +288,15 @@ async def test_who_waits_for_a_job_through_a_kill_just_gets_its_answer(
             anyio.create_task_group() as group,
         ):
             given = await long_call(client if listed else other, tmp_path / "project")
-            started = await other.call_tool("draft_spec", {**given, "wait_s": 0})
+            started = await other.call_tool("build_spec", {**given, "wait_s": 0})
             assert started.structured_content is not None
             job = str(started.structured_content["job"])
             group.start_soon(wait_until_it_ended, client, job)
             await heard.wait()
             await until_ordered(other)
             os.kill(pid_of(home), signal.SIGKILL)
-            await other.call_tool("list_jobs", {})
-            await other.call_tool("cancel_job", {"job": job})
+            await other.call_tool("check_job", {})
+            await other.call_tool("stop_job", {"job": job})
             await done.wait()
     assert state_of(waited[-1]) == "cancelled", waited
 
@@ -309,7 +309,7 @@ async def test_a_listener_is_heard_of_again_by_the_next_daemon(home: Path, tmp_p
             async with client.listen(resource_subscriptions=[uri]) as heard:
                 os.kill(pid_of(home), signal.SIGKILL)
                 await look(client, task)
-                await client.call_tool("cancel_job", {"job": task})
+                await client.call_tool("stop_job", {"job": task})
                 async for change in heard:
                     assert change == ResourceUpdated(uri)
                     break
@@ -329,7 +329,7 @@ async def test_a_task_that_is_listened_for_is_told_of_across_a_kill(
             await tasks.hears_of("working")
             os.kill(pid_of(home), signal.SIGKILL)
             await look(client, task)
-            await client.call_tool("cancel_job", {"job": task})
+            await client.call_tool("stop_job", {"job": task})
             await tasks.hears_of("cancelled")
             group.cancel_scope.cancel()
 
@@ -355,7 +355,7 @@ async def test_a_daemon_ends_by_itself_once_nobody_asks_and_no_job_is_to_be_done
                     await daemon.wait()
                 assert pid_of(home) == daemon.pid
                 async with Client(stdio(home), mode="legacy") as client:
-                    await client.call_tool("cancel_job", {"job": task})
+                    await client.call_tool("stop_job", {"job": task})
                 assert await daemon.wait() == 0
         finally:
             if daemon.returncode is None:

@@ -239,7 +239,7 @@ async def test_a_subscriber_of_the_handshake_era_hears_of_changes(tmp_path: Path
         job = await linger_as_job(client)
         params = types.SubscribeRequestParams(uri=f"kiln://jobs/{job}")
         await client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)
-        await client.call_tool("cancel_job", {"job": job})
+        await client.call_tool("stop_job", {"job": job})
         await changed.wait()
 
 
@@ -251,7 +251,7 @@ async def test_a_listener_hears_of_changes(tmp_path: Path) -> None:
         job = await linger_as_job(client)
         uri = f"kiln://jobs/{job}"
         async with client.listen(resource_subscriptions=[uri]) as heard:
-            await client.call_tool("cancel_job", {"job": job})
+            await client.call_tool("stop_job", {"job": job})
             assert await anext(aiter(heard)) == ResourceUpdated(uri)
 
 
@@ -316,7 +316,7 @@ async def test_a_task_is_followed_and_cancelled_through_the_bridge(tmp_path: Pat
         assert (await client.session.send_request(look, TaskState)).status == "working"
         cancel = TaskRequest(method="tasks/cancel", params=params)
         await client.session.send_request(cancel, types.EmptyResult)
-        await client.call_tool("wait_for_job", {"job": task.task_id})
+        await client.call_tool("check_job", {"job": task.task_id})
         assert (await client.session.send_request(look, TaskState)).status == "cancelled"
 
 
@@ -351,7 +351,7 @@ async def test_a_task_that_is_listened_for_is_told_of(tmp_path: Path, bridged: b
         params = types.SubscriptionsListenRequestParams(notifications=wanted)
         listen = types.SubscriptionsListenRequest(params=params)
         group.start_soon(client.session.send_request, listen, types.SubscriptionsListenResult)
-        await client.call_tool("cancel_job", {"job": task.task_id})
+        await client.call_tool("stop_job", {"job": task.task_id})
         await tasks.cancelled.wait()
         group.cancel_scope.cancel()
 

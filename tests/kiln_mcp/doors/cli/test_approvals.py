@@ -31,8 +31,8 @@ from kiln_mcp.doors.cli.approvals import (
 from storage.errors import WorkbenchError
 
 CALL = ProposedCall(
-    "share_project",
-    {"project": "shop", "address": "git@example.org:x.git"},
+    "sync_project",
+    {"project": "shop", "remote": "git@example.org:x.git"},
     Plan("Share 'shop'.", destination="git@example.org:x.git"),
     "Share a project",
     "vscode 1.9",
@@ -78,7 +78,7 @@ def test_what_waits_is_listed_without_a_terminal(tmp_path: Path, store: Approval
     shown = run(tmp_path, "approve", "--list").stdout
     for part in (
         request.id,
-        "share_project (Share a project)",
+        "sync_project (Share a project)",
         "by vscode 1.9",
         "Plan: Share 'shop'. Data is sent to git@example.org:x.git.",
         "It sends data to git@example.org:x.git.",
@@ -162,7 +162,7 @@ def test_the_history_says_who_answered_at_which_door(tmp_path: Path, store: Appr
     store.record(replace(CALL, tool="empty_trash"), Door.TERMINAL, agrees=False)
     newest, oldest = run(tmp_path, "approve", "--history").stdout.splitlines()
     assert "declined by terminal  empty_trash by vscode 1.9: Share 'shop'." in newest
-    assert "used by elicitation  share_project" in oldest
+    assert "used by elicitation  sync_project" in oldest
 
 
 def test_the_history_shows_what_was_spent_beside_what_was_approved(

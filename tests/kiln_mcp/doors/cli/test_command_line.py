@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,9 +21,10 @@ from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.failures import run_guarded
-from kiln_mcp.doors.cli.options import option_of
+from kiln_mcp.doors.cli.options import Need, option_of
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.capability import Heading
 
 
 def run(home: Path, *arguments: str) -> Result:
@@ -53,7 +55,7 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("create-task", "--project", "P", "--name", "", "--instruction", "x"), "'' is empty"),
+        (("create-project", "--project", "P", "--task", " ", "--instruction", "x"), "' ' is empty"),
         (
             ("label-items", "--project", "P", "--eval", "e", "--rater", "", "--labels", "[]"),
             "kiln-mcp: label-items was not called: The argument '--labels' is wrong: it needs at "
@@ -69,7 +71,7 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
             "run-eval was not called: The argument '--wait-s' is wrong: it has to be from 0 to 300",
         ),
         (
-            ("create-task", "--project", "P", "--output-schema", "{"),
+            ("create-project", "--project", "P", "--output-schema", "{"),
             "--output-schema is not valid JSON: Expecting property name enclosed in double quotes: "
             "line 1 column 2 (char 1). Give JSON or @FILE.",
         ),
@@ -109,6 +111,53 @@ def test_a_misspelt_capability_is_answered_with_its_name(tmp_path: Path) -> None
     assert "'describe-project'" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("word", "command"),
+    [("optimise", "improve-prompt"), ("undelete", "restore"), ("upload", "add-data")],
+)
+def test_a_word_that_people_say_for_a_command_is_answered_with_the_command(
+    tmp_path: Path, word: str, command: str
+) -> None:
+    refused = run(tmp_path / "home", word)
+    assert refused.exit_code == 2
+    assert f"'{command}'" in refused.stderr
+
+
+def test_a_misspelt_option_is_answered_with_its_name(tmp_path: Path) -> None:
+    refused = run(tmp_path / "home", "run-eval", "--evl", "Right")
+    assert refused.exit_code == 2
+    assert "'--eval'" in refused.stderr
+
+
+def test_the_help_lists_every_command_under_a_heading(tmp_path: Path) -> None:
+    text = run(tmp_path / "home", "--help").stdout
+    headings = [line.removesuffix(":") for line in text.splitlines() if re.match(r"\w.*:$", line)]
+    assert headings == ["Options", "Setup and service", *own_headings()]
+    for item in installed_catalogue().capabilities:
+        _, _, below = text.partition(f"\n{item.discovery.heading.value}:\n")
+        section, _, _ = below.partition("\n\n")
+        assert f"\n  {item.name.replace('_', '-')} " in f"\n{section}"
+
+
+def own_headings() -> list[str]:
+    return [heading.value for heading in Heading if heading is not Heading.EXTENSIONS]
+
+
+def test_a_command_takes_the_project_of_the_folder_in_which_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "p"
+    run(home, "create-project", "--folder", str(folder), "--name", "P")
+    (folder / "notes").mkdir()
+    monkeypatch.chdir(folder / "notes")
+    described = run(home, "describe-project", "--json")
+    assert json.loads(described.stdout)["folder"] == str(folder)
+    monkeypatch.chdir(tmp_path)
+    refused = run(home, "describe-project")
+    assert refused.exit_code == 2
+    assert "Missing option '--project': name a project or its folder" in refused.stderr
+
+
 def test_a_command_may_be_written_as_the_tool_is_named(tmp_path: Path) -> None:
     assert run(tmp_path / "home", "describe_project", "--help").exit_code == 0
 
@@ -125,7 +174,7 @@ def test_a_command_may_be_written_as_the_tool_is_named(tmp_path: Path) -> None:
 )
 def test_a_list_of_texts_may_be_given_as_json(arguments: tuple[str, ...], texts: list[str]) -> None:
     schema: dict[str, JsonValue] = {"type": "array", "items": {"type": "string"}}
-    command = click.Command("x", params=[option_of("tags", schema, required=False)])
+    command = click.Command("x", params=[option_of("tags", schema, Need.NONE)])
     context = command.make_context("x", [*arguments])
     assert list(context.params["tags"]) == texts
 
@@ -173,7 +222,7 @@ async def with_trash(home: Path) -> None:
         await catalogue.perform(workspace, "create_project", {"name": "P", "folder": folder})
         for name in ("A", "B"):
             task = {"project": "P", "name": name, "instruction": "Do it."}
-            await catalogue.perform(workspace, "create_task", task)
+            await catalogue.perform(workspace, "create_project", task)
         gone: dict[str, JsonValue] = {"project": "P", "kind": "task", "records": ["B"]}
         await catalogue.perform(workspace, "delete_records", gone)
 

@@ -4,17 +4,19 @@ python tests/kiln_mcp/doors/cli/test_command_table.py     writes the table again
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from kiln_mcp.catalogue import with_extensions
+from kiln_mcp.catalogue import AnyCapability, with_extensions
 from kiln_mcp.doors.cli import command_table
+from kiln_mcp.doors.cli.capabilities import needed_arguments
 from kiln_mcp.doors.cli.program import MODULES, load_other
 
 TABLE: Final = Path(command_table.__file__)
 REGENERATE: Final = f"python {Path(__file__).relative_to(Path(__file__).parents[4])}"
-HEAD: Final = f'''"""The names and short helps of all commands, to list them without their rooms.
+HEAD: Final = f'''"""Names, headings and helps of all commands, to list them without their rooms.
 
 Generated, and compared with the catalogue by a test. To write it again:
 
@@ -22,9 +24,26 @@ Generated, and compared with the catalogue by a test. To write it again:
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 # ruff: noqa: E501
+
+
+class Entry(NamedTuple):
+    """What the table says of a capability's command.
+
+    Attributes:
+        heading: Where the help lists it.
+        help: The short help.
+        words: Users' words for it.
+        needs: The arguments that it does not do without, but for a call with an approval's id.
+    """
+
+    heading: str
+    help: str
+    words: str
+    needs: tuple[str, ...]
+
 '''
 
 
@@ -39,14 +58,29 @@ def mapping(name: str, items: Mapping[str, str], description: str) -> str:
 def table() -> str:
     """Return the text of the table from the commands and our own capabilities."""
     others = {name: first_paragraph(load_other(name).help or "") for name in sorted(MODULES)}
-    own = {
-        item.name.replace("_", "-"): f"{item.title}." for item in with_extensions(()).capabilities
-    }
+    rows = "".join(map(row, with_extensions(()).capabilities))
     return (
         HEAD
         + mapping("OTHERS", others, "Commands for setup and service, with their first paragraph.")
-        + mapping("CAPABILITIES", own, "Our own capabilities, in the catalogue's order.")
+        + f"\nCAPABILITIES: Final[Mapping[str, Entry]] = {{\n{rows}}}\n"
+        + '"""Our own capabilities, in the catalogue\'s order."""\n'
     )
+
+
+def row(item: AnyCapability) -> str:
+    """Return the lines of the table for a capability."""
+    names = [json.dumps(name) for name in needed_arguments(item.name)]
+    needs = f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
+    words = json.dumps(item.discovery.search_hint, ensure_ascii=False)
+    return (
+        f'    "{item.name.replace("_", "-")}": Entry(\n        "{item.discovery.heading.value}",\n'
+        f"        {json.dumps(first_sentence(item.help), ensure_ascii=False)},\n"
+        f"        {words},\n        {needs},\n    ),\n"
+    )
+
+
+def first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def first_paragraph(text: str) -> str:

@@ -106,7 +106,7 @@ def test_a_job_is_followed_to_its_result_and_progress_is_shown(
     call = Handover(daemon, daemon, None, show=show)
     answer = call.call("run_eval", {"project": "/p", "eval": "Right"}, is_long=True)
     assert answer == ("done", RESULT)
-    look = {"tool": "wait_for_job", "job": "1a2b", "seconds": 30.0}
+    look = {"tool": "check_job", "job": "1a2b", "seconds": 30.0}
     first = {"tool": "run_eval", "project": "/p", "eval": "Right", "wait_s": 0}
     assert daemon.calls == [first, look, look]
     assert reports == [(1, 3, "1 scored")] * 3
@@ -142,7 +142,7 @@ def test_ctrl_c_pauses_the_job_and_ends_the_command(
 
     class Waiting(ScriptedDaemon):
         def call(self, tool: str, arguments: Mapping[str, object], listener: Any) -> Any:
-            if tool == "wait_for_job":
+            if tool == "check_job":
                 os.kill(os.getpid(), signal.SIGINT)
                 release.wait(30)
             return super().call(tool, arguments, listener)
@@ -154,7 +154,7 @@ def test_ctrl_c_pauses_the_job_and_ends_the_command(
             Handover(daemon, daemon, None, interrupts).call("run_eval", {}, is_long=True)
     finally:
         signal.signal(signal.SIGINT, previous)
-    assert daemon.calls[-1] == {"tool": "cancel_job", "job": "1a2b", "pause": True}
+    assert daemon.calls[-1] == {"tool": "stop_job", "job": "1a2b", "pause": True}
     release.set()
     text = "The job is paused; kiln-mcp resume-job --job 1a2b continues it."
     assert text in capsys.readouterr().err
@@ -170,7 +170,7 @@ def test_a_question_to_the_host_is_announced_once(
 
     class Asking(ScriptedDaemon):
         def call(self, tool: str, arguments: Mapping[str, object], listener: Any) -> Any:
-            if tool == "wait_for_job" and not looks:
+            if tool == "check_job" and not looks:
                 anyio.run(ask)
                 looks.append(threading.Semaphore(0))
                 assert looks[0].acquire(timeout=20)
@@ -263,7 +263,7 @@ def test_a_command_that_is_handed_over_imports_neither_pydantic_nor_asyncio() ->
         "from kiln_mcp.doors.bridge import _OwnDaemon\n"
         "from kiln_mcp.doors.cli.capabilities import command_of\n"
         "listing = _OwnDaemon().listing('run_eval')\n"
-        "command_of(listing)\n"
+        "command_of(listing, ['project'])\n"
         "assert listing['name'] == 'run_eval'\n"
         "assert not {'pydantic', 'asyncio', 'anyio', 'storage.store'} & sys.modules.keys()\n"
     )
@@ -295,11 +295,11 @@ async def test_a_command_is_answered_alike_with_a_daemon_and_without(tmp_path: P
     def prepare_and_run() -> list[subprocess.CompletedProcess[str]]:
         project = ("--project", str(tmp_path / "p"))
         run("create-project", "--name", "P", "--folder", str(tmp_path / "p"))
-        run("create-task", *project, "--name", "T", "--instruction", "Answer.")
-        run("wait-for-job", "--job", "none")  # starts the daemon
+        run("create-project", *project, "--name", "T", "--instruction", "Answer.")
+        run("check-job", "--job", "none")  # starts the daemon
         call = ("run-eval", *project, "--eval", "Missing")
         look = ("describe-project", *project)
-        followed = run("wait-for-job", "--job", "none", KILN_MCP_DAEMON="off")
+        followed = run("check-job", "--job", "none", KILN_MCP_DAEMON="off")
         pairs = [(run(*words, KILN_MCP_DAEMON="off"), run(*words)) for words in (call, look)]
         return [*pairs[0], *pairs[1], followed]
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.next_steps import command_line, error_text
-from kiln_mcp.doors.cli.options import option_of
+from kiln_mcp.doors.cli.options import Need, option_of
 from storage.errors import NextStep, Refusal, WorkbenchError
 
 
@@ -20,9 +20,7 @@ def typed(line: str, tool: str) -> dict[str, JsonValue]:
     schema = installed_catalogue().find(tool).input_schema["properties"]
     assert isinstance(schema, dict)
     options: list[click.Parameter] = [
-        option_of(name, part, required=False)
-        for name, part in schema.items()
-        if isinstance(part, dict)
+        option_of(name, part, Need.NONE) for name, part in schema.items() if isinstance(part, dict)
     ]
     with click.Command(command, params=options).make_context(command, words) as context:
         return {
@@ -35,10 +33,10 @@ def typed(line: str, tool: str) -> dict[str, JsonValue]:
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("resume_job", {"job": "a1", "limit": {"calls": 4}}),
-        ("cancel_job", {"job": "it's $HOME", "pause": False}),
+        ("resume_job", {"job": "a1", "limit_calls": 4}),
+        ("stop_job", {"job": "it's $HOME", "pause": False}),
         ("list_models", {"models": ["a b", "c"]}),
-        ("wait_for_job", {"job": "a1", "seconds": 2.5}),
+        ("check_job", {"job": "a1", "seconds": 2.5}),
     ],
 )
 def test_a_next_step_is_read_back_with_the_very_arguments(
@@ -50,8 +48,8 @@ def test_a_next_step_is_read_back_with_the_very_arguments(
 
 
 def test_a_next_step_without_arguments_is_the_bare_command() -> None:
-    assert command_line(NextStep(tool="list_jobs", reason="see all")) == (
-        "kiln-mcp list-jobs  # see all"
+    assert command_line(NextStep(tool="check_job", reason="see all")) == (
+        "kiln-mcp check-job  # see all"
     )
 
 
@@ -63,11 +61,11 @@ def test_a_next_step_of_an_unknown_tool_is_still_a_command() -> None:
 def test_the_next_steps_of_an_error_are_commands_on_lines_of_their_own() -> None:
     steps = [
         NextStep(tool="resume_job", reason="go on", arguments={"job": "a1"}),
-        NextStep(tool="list_jobs", reason="see all"),
+        NextStep(tool="check_job", reason="see all"),
     ]
     assert error_text(Refusal("The job {job} failed.", job="a1", next=steps)) == (
         "The job a1 failed.\n  kiln-mcp resume-job --job a1  # go on\n"
-        "  kiln-mcp list-jobs  # see all"
+        "  kiln-mcp check-job  # see all"
     )
     assert error_text(WorkbenchError("The server is down.")) == "The server is down."
 
@@ -75,5 +73,5 @@ def test_the_next_steps_of_an_error_are_commands_on_lines_of_their_own() -> None
 def test_a_step_of_a_project_names_the_project_of_the_command_before() -> None:
     line = command_line(NextStep(tool="settle_copy", reason="settle it"), "/tmp/p")
     assert typed(line, "settle_copy") == {"project": "/tmp/p"}
-    line = command_line(NextStep(tool="list_jobs", reason="look"), "/tmp/p")
+    line = command_line(NextStep(tool="check_job", reason="look"), "/tmp/p")
     assert "/tmp/p" not in line

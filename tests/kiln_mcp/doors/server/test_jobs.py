@@ -161,7 +161,7 @@ async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, 
         assert await listed_jobs(client) == []
         job = await start(client, 2)
         await assist(client, 2)
-        await client.call_tool("wait_for_job", {"job": job})
+        await client.call_tool("check_job", {"job": job})
         (listed,) = await listed_jobs(client)
         templates = (await client.list_resource_templates()).resource_templates
         page, text = await page_of(client, job)
@@ -181,14 +181,14 @@ async def test_a_jobs_page_says_its_limits_and_time_and_a_withdrawn_order_costs_
     tmp_path: Path, era: Era
 ) -> None:
     async with connected(tmp_path, era) as client:
-        began: dict[str, Any] = {"count": 3, "wait_s": 0, "limit": {"seconds": 900}}
+        began: dict[str, Any] = {"count": 3, "wait_s": 0, "limit_seconds": 900}
         started = await client.call_tool("ask_questions", began)
         assert started.structured_content is not None
         job: str = started.structured_content["job"]
         await assist(client, 1)
         while not await take_orders(client):
             pass
-        await client.call_tool("cancel_job", {"job": job})
+        await client.call_tool("stop_job", {"job": job})
         page, text = await page_of(client, job)
     assert (page.state, page.calls, page.lost_calls) == ("cancelled", 1, None)
     assert page.limit == {"seconds": 900}
@@ -227,8 +227,8 @@ async def test_the_refusal_of_a_folder_quotes_200_characters(tmp_path: Path) -> 
 
 async def test_no_plan_shows_an_endless_address(tmp_path: Path) -> None:
     async with connected(tmp_path, "legacy") as client:
-        source = {"source": f"https://{'x' * 50_000}", "folder": str(tmp_path / "new")}
-        refused = await client.call_tool("import_project", source)
+        source = {"copy_from": f"https://{'x' * 50_000}", "folder": str(tmp_path / "new")}
+        refused = await client.call_tool("create_project", source)
     assert "no address of a repository" in refused.model_dump_json()
     assert len(refused.model_dump_json()) < 1000
 
@@ -370,7 +370,7 @@ async def look(client: Client, task: str) -> TaskNow:
 
 
 async def ended(client: Client, task: str) -> TaskNow:
-    await client.call_tool("wait_for_job", {"job": task})
+    await client.call_tool("check_job", {"job": task})
     return await look(client, task)
 
 
@@ -386,7 +386,7 @@ async def test_a_long_call_of_a_client_that_declares_tasks_is_a_job(tmp_path: Pa
         assert (handle.status, handle.ttl_ms) == ("working", None)
         await assist(client, 2)
         done = await ended(client, handle.task_id)
-        jobs = await client.call_tool("list_jobs", {})
+        jobs = await client.call_tool("check_job", {})
     assert (done.status, done.status_message) == ("completed", "done, 2 of 2, Asked 2")
     assert done.result is not None
     assert done.result.structured_content == {"total": 1}
@@ -462,7 +462,7 @@ async def test_the_person_is_asked_before_a_task_that_costs_money_begins(
     extensions = [TasksClient(followed)]
     async with connected(tmp_path, "auto", answer=answer, extensions=extensions) as client:
         result = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
-        jobs = JobList.model_validate((await client.call_tool("list_jobs", {})).structured_content)
+        jobs = JobList.model_validate((await client.call_tool("check_job", {})).structured_content)
     assert ("The person declined" in str(result.content)) is not agree
     assert [job.job for job in jobs.jobs] == followed
     assert len(followed) == (1 if agree else 0)

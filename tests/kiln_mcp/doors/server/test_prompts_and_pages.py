@@ -40,7 +40,7 @@ async def connected(home: Path, era: Era = "auto") -> AsyncGenerator[Client]:
 async def make_project(client: Client, folder: Path, name: str = "Refunds") -> None:
     calls: list[tuple[str, dict[str, object]]] = [
         ("create_project", {"name": name, "folder": str(folder)}),
-        ("create_task", {"project": str(folder), "name": "answer", "instruction": "Answer."}),
+        ("create_project", {"project": str(folder), "task": "answer", "instruction": "Answer."}),
     ]
     for tool, arguments in calls:
         answer = await client.call_tool(tool, arguments)
@@ -51,8 +51,8 @@ async def add_specs(client: Client, folder: Path, *names: str) -> None:
     for name in names:
         draft = {"name": name, "kind": "issue", "fields": {"issue_description": "Rude words."}}
         answer = await client.call_tool(
-            "draft_spec",
-            {"project": str(folder), "wish": "No rude words.", "draft": draft, "save": True},
+            "build_spec",
+            {"project": str(folder), "wish": "No rude words.", **draft, "save": True},
         )
         assert not answer.is_error, answer
 
@@ -82,7 +82,7 @@ async def test_every_workflow_is_a_prompt_with_its_arguments(tmp_path: Path, era
     names = [argument.name for argument in prompts["build_spec"].arguments or []]
     assert names == ["project", "task", "wish"]
     text = text_of(asked.messages[0])
-    assert "`draft_spec`" in text
+    assert "`build_spec`" in text
     assert text.index("<project>Refunds</project>") < text.index("<wish>Polite.</wish>")
 
 
@@ -190,6 +190,9 @@ async def test_a_page_shows_what_the_tool_answers(tmp_path: Path, era: Era) -> N
     assert spec["record"]["name"] == "No rude words"
 
 
+LONGEST_HINT = 240
+
+
 def text_of_page(result: types.ReadResourceResult) -> str:
     page = result.contents[0]
     assert isinstance(page, types.TextResourceContents)
@@ -223,7 +226,9 @@ async def test_lists_that_never_change_may_be_cached_by_clients(tmp_path: Path) 
             await client.list_resource_templates(),
         ]
         jobs = await client.list_resources()
-    assert {(item.ttl_ms, item.cache_scope) for item in lists} == {(300_000, "public")}
+    assert [(item.ttl_ms, item.cache_scope) for item in lists] == [
+        (300_000, "private"), (300_000, "public"), (300_000, "public")
+    ]  # fmt: skip
     assert (jobs.ttl_ms, jobs.cache_scope) == (0, "private")
 
 
@@ -234,11 +239,11 @@ async def test_the_entry_tools_are_loaded_at_once_and_all_are_found_by_users_wor
         tools = (await client.list_tools()).tools
     hints = {tool.name: tool.meta or {} for tool in tools}
     loaded = {name for name, meta in hints.items() if meta.get("anthropic/alwaysLoad") is True}
-    assert loaded == {"describe_project", "draft_spec", "run_eval"}
+    assert loaded == {"describe_project", "build_spec", "run_eval"}
     words = {name: str(meta["anthropic/searchHint"]) for name, meta in hints.items()}
-    assert "undelete" in words["put_back"]
+    assert "cancel" in words["stop_job"]
     assert len(set(words.values())) == len(words)
-    assert max(map(len, words.values())) <= 120
+    assert max(map(len, words.values())) <= LONGEST_HINT
 
 
 async def test_the_instructions_are_short_and_name_only_tools_that_exist(
@@ -255,7 +260,7 @@ async def test_the_instructions_are_short_and_name_only_tools_that_exist(
     assert len(encoding.encode(text)) <= 300
     words = set(re.findall(r"[a-z]+(?:_[a-z]+)+", text))
     assert words <= NAMES | {"needs_approval"}
-    assert {"wait_for_job", "answer_work_orders", "describe_project"} <= words
+    assert {"check_job", "answer_work_orders", "describe_project"} <= words
 
 
 async def test_a_skill_is_a_workflow_that_names_skills(tmp_path: Path) -> None:
@@ -269,7 +274,7 @@ async def test_a_skill_is_a_workflow_that_names_skills(tmp_path: Path) -> None:
     assert listed[uri].size == len(text.encode())
     assert text.startswith('---\nname: "kiln-build-spec"\ndescription: ')
     assert "`kiln-check-judge`" in text
-    assert "`draft_spec`" in text
+    assert "`build_spec`" in text
 
 
 def test_the_skill_folder_holds_what_the_server_serves(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def answers(home: Path, era: str, *lines: bytes) -> list[dict[str, Any]]:
 def test_what_was_asked_before_the_client_said_goodbye_is_answered(
     tmp_path: Path, era: str
 ) -> None:
-    calls = ["list_models", "list_jobs", "list_models"]
+    calls = ["list_models", "check_job", "list_models"]
     asked = [
         request(era, number, "tools/call", {"name": name, "arguments": {}})
         for number, name in enumerate(calls, start=1)
@@ -89,7 +89,7 @@ def test_a_client_that_reads_no_more_ends_the_process_without_a_traceback(tmp_pa
         assert process.stdout.readline()
         process.stdout.close()
         for number in range(1, 9):
-            call = request("legacy", number, "tools/call", {"name": "list_jobs", "arguments": {}})
+            call = request("legacy", number, "tools/call", {"name": "check_job", "arguments": {}})
             process.stdin.write(call + b"\n")
         process.stdin.close()
         assert b"Traceback" not in process.stderr.read()
@@ -106,6 +106,6 @@ def test_garbage_is_refused_in_a_sentence(tmp_path: Path, era: str) -> None:
 
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 def test_arguments_that_come_as_one_json_text_are_taken(tmp_path: Path, era: str) -> None:
-    call = {"name": "list_jobs", "arguments": '{"count": 1}'}
+    call = {"name": "check_job", "arguments": '{"count": 1}'}
     [answer] = answers(tmp_path, era, request(era, 1, "tools/call", call))
     assert not answer["result"].get("isError")

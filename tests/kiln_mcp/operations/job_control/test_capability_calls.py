@@ -175,7 +175,7 @@ async def test_what_was_approved_in_a_terminal_holds_where_the_client_closes_eve
 
 
 @pytest.mark.parametrize(
-    "other", [{"amount": 2, "limit": {"calls": 9}}, {"amount": 2, "calls": 2}, {"amount": 3}]
+    "other", [{"amount": 2, "limit_calls": 9}, {"amount": 2, "calls": 2}, {"amount": 3}]
 )
 async def test_an_approval_holds_for_no_other_limit_and_no_other_plan(
     workspace: Workspace, other: dict[str, JsonValue]
@@ -270,7 +270,7 @@ async def test_a_job_whose_plan_has_grown_is_not_carried_out_unless_a_limit_hold
         await call_capability(asking, spend_slowly, {"amount": 2})
     assert usage_values == []
     grown[0] = 1
-    with_limit: dict[str, JsonValue] = {"amount": 2, "limit": {"calls": 3}}
+    with_limit: dict[str, JsonValue] = {"amount": 2, "limit_calls": 3}
     assert (await call_capability(asking, spend_slowly, with_limit)).status == "done"
 
 
@@ -292,8 +292,8 @@ async def main():
         async def do(tool, **arguments):
             return await call_capability(workspace, catalogue.find(tool), arguments)
         await do("create_project", name="P", folder={str(tmp_path / "p")!r})
-        await do("create_task", project="P", name="T", instruction="Do it.")
-        done = await do("draft_spec", project="P", wish="It is polite.", model="embedded")
+        await do("create_project", project="P", task="T", instruction="Do it.")
+        done = await do("build_spec", project="P", wish="It is polite.", model="embedded")
         assert (done.status, done.job) == ("done", ""), done
     assert "dbos" not in sys.modules
 

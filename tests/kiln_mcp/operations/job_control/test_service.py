@@ -13,7 +13,6 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import (
     EngineSettings,
     Message,
@@ -78,7 +77,7 @@ async def start(
     limit: JobLimit | None = None,
 ) -> JobReport:
     """Begin a job and return how it is."""
-    options = {} if limit is None else {"limit": limit.model_dump(exclude_none=True)}
+    options = {} if limit is None else limit.as_options()
     outcome = await call_capability(workspace, item, {**arguments, **options}, wait_s=0)
     assert outcome.status == "job", outcome
     return JobReport.model_validate({k: v for k, v in outcome.data.items() if k != "status"})
@@ -186,9 +185,9 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
                 break
             await anyio.sleep(0.01)
         waiting = await service.wait_for_job(workspace, job, 0)
-        assert [step.tool for step in waiting.next] == ["answer_work_orders", "wait_for_job"]
+        assert [step.tool for step in waiting.next] == ["answer_work_orders", "check_job"]
         assert waiting.next[0].reason.startswith("1 question waits for you")
-        await service.cancel_job(workspace, job)
+        await service.stop_job(workspace, job)
         [listing] = (await service.list_jobs(workspace)).jobs
         assert (listing.state, listing.calls, listing.lost_calls) == ("cancelled", 1, None)
         record = await (await job_client_of(workspace).runner()).find(job)
@@ -219,9 +218,9 @@ async def test_of_questions_that_wait_a_job_says_its_own_alone(tmp_path: Path) -
                 await anyio.lowlevel.checkpoint()
         steps = [(await service.wait_for_job(workspace, job, 0)).next for job in (asking, idle)]
         for job in (asking, idle):
-            await service.cancel_job(workspace, job)
+            await service.stop_job(workspace, job)
     assert steps[0][0].reason.startswith("2 questions wait for you")
-    assert [step.tool for step in steps[1]] == ["wait_for_job"]
+    assert [step.tool for step in steps[1]] == ["check_job"]
 
 
 async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(
@@ -235,8 +234,7 @@ async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_
         final = await service.wait_for_job(workspace, started.job)
         assert (final.state, final.calls) == ("stopped", 3)
         assert "3 of 3 calls are made" in (final.error or "")
-        more_calls = JobLimit(calls=5)
-        await service.resume_job(with_consent(workspace), started.job, more_calls)
+        await service.resume_job(with_consent(workspace), started.job, limit_calls=5)
         await answer_all(workspace, 2)
         final = await service.wait_for_job(workspace, started.job)
         assert (final.state, final.calls, final.result) == ("done", 5, {"total": 0})
@@ -262,13 +260,13 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
         report = await service.wait_for_job(workspace, job)
         assert (report.state, report.calls, report.done) == ("stopped", 2, 2)
         [step] = report.next
-        assert step.arguments == {"job": job, "limit": {"calls": 4}}
-        for same in (None, JobLimit(calls=2), JobLimit(cost_usd=9)):
+        assert step.arguments == {"job": job, "limit_calls": 4}
+        for calls, usd in ((None, None), (2, None), (None, 9)):
             with pytest.raises(Refusal, match="limit in calls") as refused:
-                await service.resume_job(workspace, job, same)
+                await service.resume_job(workspace, job, limit_calls=calls, limit_usd=usd)
             assert [step.arguments for step in refused.value.next] == [step.arguments]
         more_calls = with_consent(workspace)
-        await service.resume_job(more_calls, job, JobLimit(calls=3))
+        await service.resume_job(more_calls, job, limit_calls=3)
         await answer_all(workspace, 1)  # the first two are remembered
         assert (await service.wait_for_job(workspace, job)).result == {"total": 3}
 
@@ -285,14 +283,14 @@ async def test_an_interrupted_job_goes_on_in_the_next_process(tmp_path: Path) ->
 
 async def wait_until(workspace: Workspace, job: str) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(service.wait_for_job.__call__, workspace, job)
+        group.start_soon(service.wait_for_job, workspace, job)
         await answer_all(workspace, 2)
 
 
 async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
-        cancelled = await service.cancel_job(workspace, job)
+        cancelled = await service.stop_job(workspace, job)
         assert cancelled.state == "cancelled"
         [step] = cancelled.next
         assert (step.tool, step.arguments) == ("resume_job", {"job": job})
@@ -308,7 +306,7 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
                 await anyio.lowlevel.checkpoint()
 
         async def pause() -> None:
-            questions.append(await service.cancel_job(workspace, job, pause=True))
+            questions.append(await service.stop_job(workspace, job, pause=True))
 
         async with anyio.create_task_group() as group:
             group.start_soon(pause)
@@ -330,15 +328,15 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
         limit = JobLimit(cost_usd=1)
-        call_arguments: dict[str, JsonValue] = {**arguments, "limit": {"cost_usd": 1}}
+        call_arguments: dict[str, JsonValue] = {**arguments, "limit_usd": 1}
         waiting = await call_capability(workspace, ask_questions, call_arguments)
         stops = "1 model call, at most about $2.5000. Limit: $1.00. It does at least about 40%"
         assert stops in str(waiting.data["plan"])
         job = (await start(with_consent(workspace), ask_questions, arguments, limit)).job
-        await service.cancel_job(workspace, job)
+        await service.stop_job(workspace, job)
         with pytest.raises(MissingApproval, match=r"new limit is \$1\.50, which is \$0\.50 more"):
-            await service.resume_job(workspace, job, JobLimit(cost_usd=1.5))
-        resumed_job = await service.resume_job(workspace, job, JobLimit(cost_usd=0.9))
+            await service.resume_job(workspace, job, limit_usd=1.5)
+        resumed_job = await service.resume_job(workspace, job, limit_usd=0.9)
         assert resumed_job.state in {"waiting", "running"}
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job)).state == "done"
@@ -371,19 +369,7 @@ async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> 
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         for reference in (f"kiln://jobs/{job}", f" {job} "):
-            record = await service.wait_for_job.invoke(workspace, {"job": reference, "seconds": 0})
+            record = await service.check_job.invoke(workspace, {"job": reference, "seconds": 0})
             assert isinstance(record, JobReport)
             assert record.job == job
-        await service.cancel_job(workspace, job)
-
-
-async def test_an_unknown_part_of_an_argument_is_said_with_those_that_there_are(
-    tmp_path: Path,
-) -> None:
-    call_arguments: dict[str, JsonValue] = {"count": 1, "limit": {"call": 3}}
-    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        sentence = (
-            r"'limit\.call'\. Did you mean 'calls'\? It takes: cost_usd, tokens, calls, seconds\."
-        )
-        with pytest.raises(InvalidArguments, match=sentence):
-            await call_capability(workspace, ask_questions, call_arguments)
+        await service.stop_job(workspace, job)

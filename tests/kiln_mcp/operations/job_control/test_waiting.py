@@ -70,7 +70,7 @@ async def test_a_job_says_how_long_the_server_asks_to_wait(tmp_path: Path, busy:
             ).message != ASKS_TO_WAIT:
                 assert current.state in {"waiting", "running"}
         assert (current.done, current.total) == (3, 10)
-        await service.cancel_job(workspace, job)
+        await service.stop_job(workspace, job)
 
 
 async def test_who_waits_for_a_tool_hears_it_as_progress(tmp_path: Path, busy: str) -> None:

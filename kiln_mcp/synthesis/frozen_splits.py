@@ -1,0 +1,101 @@
+"""Freeze which items are in which part, as a record that fine-tunes can name for good."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field, JsonValue
+
+from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
+from kiln_mcp.projects.project_references import handle_of
+from kiln_mcp.synthesis.split_assignment import SplitItem
+from kiln_mcp.workbench.capability import Result
+from storage import DatasetSplit, ProjectStore, SplitDefinition, Task, TaskRun
+from storage.errors import NextStep, Refusal
+
+
+class FrozenPart(Result):
+    """One part of a frozen split."""
+
+    part: str
+    items: int
+
+
+class SplitFrozen(Result):
+    """A split, frozen: later changes of tags do not change it."""
+
+    frozen_split: str
+    id: str
+    handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
+    parts: list[FrozenPart]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A request to freeze a split.
+
+    Attributes:
+        name: What to call the frozen split.
+        split: The split that was dealt.
+        filter_id: Which of its items.
+    """
+
+    name: str
+    split: str
+    filter_id: str
+
+
+def is_dealt(items: Sequence[SplitItem], split: str) -> bool:
+    """Return whether any run has a part in a split."""
+    return any(_contents(items, split).values())
+
+
+async def freeze_parts(
+    store: ProjectStore, task: Task, items: Sequence[SplitItem], request: Freeze
+) -> SplitFrozen:
+    """Save the parts of a split as a record.
+
+    Raises:
+        Refusal: No item is dealt into it.
+    """
+    contents = {part: ids for part, ids in _contents(items, request.split).items() if ids}
+    total = sum(map(len, contents.values()))
+    if not total:
+        tags = [tag for item in items for tag in item.tags]
+        raise Refusal(
+            "No item is dealt into the split '{split}'. Splits that are dealt: {names}.",
+            split=request.split,
+            names=splits_with("train", tags) or ["none yet"],
+            next=[NextStep(tool="split_data", reason="deal the items first")],
+        )
+    record = DatasetSplit(
+        name=request.name,
+        splits=tuple(
+            SplitDefinition(name=part, percentage=len(ids) / total)
+            for part, ids in contents.items()
+        ),
+        split_contents=contents,
+        filter=request.filter_id,
+    )
+    saved = await store.save(record, parent=task)
+    arguments: dict[str, JsonValue] = {"project": str(store.folder), "kind": "training_data"}
+    return SplitFrozen(
+        frozen_split=saved.name,
+        id=saved.id,
+        handle=await handle_of(store, saved),
+        parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
+        next=[
+            NextStep(
+                tool="export",
+                reason="write it for a fine-tuning service or library",
+                arguments={**arguments, "split": saved.name},
+            )
+        ],
+    )
+
+
+def _contents(items: Sequence[SplitItem], split: str) -> dict[str, tuple[str, ...]]:
+    """Return the ids of the runs in each part of a split; Kiln's record holds no inputs alone."""
+    runs = [item for item in items if isinstance(item, TaskRun)]
+    tags = part_tags(tag_of(split))
+    return {part: tuple(run.id for run in runs if tag in run.tags) for part, tag in tags.items()}
