@@ -20,12 +20,12 @@ _TOKEN: Final = re.compile(
     r"""|(?<=[\[{,:\s])'(?:[^'\\]|\\.)*+'(?=\s*+[,:\]}])""",
     re.DOTALL,
 )
-"""A string that has no end takes the rest, so that no start is tried twice."""
+"""A string that has no end takes the rest, so that no start is tried twice; so does a comment."""
 _LOOSE: Final = re.compile(
-    r"""(?P<kept>"(?:[^"\\]|\\.)*+")"""
+    r"""(?P<kept>"(?:[^"\\]|\\.)*+(?:"|\\?\Z))"""
     r"""|(?<=[\[{,:\s])'(?P<single>(?:[^'\\]|\\.|(?<=\w)'(?=\w))*+)'(?=\s*+[,:\]}])"""
     r"""|“(?P<curly>[^“”"\\]*+)”(?=\s*+[,:\]}])"""
-    r"""|(?P<comment>//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)"""
+    r"""|(?P<comment>//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\*?\Z))"""
     r"""|(?<=[{,\s])(?P<name>[^\W\d][\w-]*+)(?=\s*+:)"""
     r"""|(?<![\w.])(?P<literal>True|False|None)(?![\w.])"""
     r"""|(?P<comma>:\s*+[-+]?\d{1,15},\d{1,2})(?=\s*+[,}])""",
