@@ -9,9 +9,7 @@ product's own estimate is off.
 
 import argparse
 import asyncio
-import importlib.util
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -23,7 +21,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes"), str(Path(__file__).parent)]
+from vocabulary import token_count  # noqa: E402
+
 from kiln_mcp.catalogue import installed_catalogue  # noqa: E402
 from kiln_mcp.operations.job_control.capability_calls import call_capability  # noqa: E402
 from kiln_mcp.settings import Settings  # noqa: E402
@@ -46,18 +46,6 @@ class Answer:
     whole: int
     estimate: int
     seconds: float
-
-
-def token_count(text: str) -> int:
-    """Return the tokens of a text by the vocabulary that litellm carries."""
-    package = importlib.util.find_spec("litellm")
-    assert package is not None
-    assert package.origin is not None
-    tokenizers = Path(package.origin).parent / "litellm_core_utils" / "tokenizers"
-    os.environ["TIKTOKEN_CACHE_DIR"] = str(tokenizers)
-    import tiktoken
-
-    return len(tiktoken.get_encoding("cl100k_base").encode(text, disallowed_special=()))
 
 
 def tokens_of(data: Mapping[str, JsonValue]) -> int:

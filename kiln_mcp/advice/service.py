@@ -103,7 +103,14 @@ class ProjectDescription(Result):
     title="Describe a project",
     discovery=Discovery(
         Heading.PROJECTS,
-        "status, overview, where are we, what is missing or weak, what should I do next",
+        "status, overview, summary, summarise, progress, state, health, stand, recap, catch up, "
+        "getting started, next steps, todo, plan, recommend, suggestions, advice, help, guide, "
+        "problems, weaknesses, gaps, missing, lacking, before release or shipping, ready to ship, "
+        "how far along, opened project, how are we doing, going, where to go from here, where "
+        "were we, stuck, not sure, lost, come back, today, session, everything, biggest issue, "
+        "risks, worry, tell me about, explain this project, forgot, forgotten something, is my "
+        "setup any good, what state is it in, improve next, checklist, how complete, coverage, "
+        "remind, left off, improve first",
         always_load=True,
     ),
 )

@@ -72,7 +72,16 @@ MOST_REPEATS: Final = 100
     title="Create an evaluator",
     discovery=Discovery(
         Heading.EVALS,
-        "set up a judge, LLM as a judge, scorer, grader, metric, check, regex, assertion",
+        "create, make, build, define, write, add, evaluator, eval, evaluation, LLM as a judge, "
+        "scorer, grader, validator, assertion, rule, regex, pattern, exact match, contains, valid "
+        "JSON, Python code, function, right tool called, length, measure tone, polite, "
+        "helpfulness, correctness, faithfulness, hallucination, automatic score, decide whether, "
+        "another model, follows, followed, policy, longer, shorter than, words, characters, count "
+        "as failed, match the label, against the expected, automatically check, catch, detect, "
+        "verify, flag, forbid, required field, numbers, threshold, criterion, points, compare "
+        "with reference, new judge, judge prompt, politeness, made-up facts, mentions, "
+        "competitors, brevity, grade answers, from one to five, set up an evaluation for a spec, "
+        "set up an eval, new eval, judge, at most",
     ),
 )
 async def create_evaluator(
@@ -236,7 +245,15 @@ async def _save_evaluator(
     runs=Runs.AS_JOB,
     discovery=Discovery(
         Heading.EVALS,
-        "test, measure, benchmark, pass rate, accuracy, regression, how good is it",
+        "start, execute, launch, evaluate, evaluation, measure, benchmark, assess, score, try, "
+        "rerun, again, all examples, test set, tests, bot, feature, updated model, both prompts, "
+        "how well, accuracy, quality, performance, baseline, regression test, after a change, "
+        "release gate, batch, experiment, see how, how does it do, does it work, good enough, "
+        "now, new version, against, check everything, go, whole dataset, all cases, thirty "
+        "examples, try out, trial, judge all outputs, percent right, current prompt, compare "
+        "models, candidates, production ready, pass, configurations, two configurations, "
+        "variants, once more, still work, current version, kick off, start an evaluation, run the "
+        "evaluation, eval, measure the pass rate, evaluate a prompt",
         always_load=True,
     ),
 )

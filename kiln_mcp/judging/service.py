@@ -63,7 +63,13 @@ from storage.records.handles import choose
     runs=Runs.AS_JOB,
     discovery=Discovery(
         Heading.JUDGES,
-        "annotate, review, what should I grade next, human labelling queue",
+        "annotate, annotation, review, look at, labelling, labeling, manual, manually, by hand, "
+        "human, expert, reviewer, queue, sample, random, ten, outputs, cases, examples, batch, "
+        "give me, golden set, blind, spare time, worth checking, check a few, show some, few "
+        "examples, grade by hand, I'd like to grade, want to rate, go through, next one, more, "
+        "another, spot check, quality control, double check, validate by people, assign to "
+        "reviewers, needs labels, unlabelled, unlabeled, start labelling, label some data, domain "
+        "expert, needs a human look, pick a sample, what to label, label today, reviewers",
     ),
 )
 async def draw_items_to_label(
@@ -118,7 +124,13 @@ async def draw_items_to_label(
     title="Label items",
     discovery=Discovery(
         Heading.JUDGES,
-        "save my pass or fail, annotations, human grades, verdicts, ground truth labels",
+        "store, record, enter, note, verdicts, verdict, labels, label, annotations, annotated, "
+        "human, expert, annotator, reviewer, passes, fails, failed, ok, fine, acceptable, good, "
+        "bad, rude, wrong, because, ground truth, judgement, opinion, for this item, numbers, "
+        "both, all good, all others, correct, incorrect, true, false, agree, disagree, my "
+        "answers, my grades, my ratings, graded, marked, rated, reviewed, looked at, decided, "
+        "done labelling, here are my labels, colleague's labels, mark items as passing, first one "
+        "fails, invents, items pass, items fail, my labels",
     ),
 )
 async def label_items(
@@ -152,7 +164,14 @@ async def label_items(
     runs=Runs.AS_JOB,
     discovery=Discovery(
         Heading.JUDGES,
-        "can I trust the judge, accuracy, calibrate, align with humans, kappa",
+        "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, "
+        "validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, "
+        "lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, "
+        "experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the "
+        "judge, believe, rely on, good judge, judge the judge, quality of the judge, meta "
+        "evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, "
+        "sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, "
+        "compared with me",
     ),
 )
 async def check_judge(

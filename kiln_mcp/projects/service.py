@@ -104,8 +104,12 @@ class _NewTask:
     title="Create a project",
     discovery=Discovery(
         Heading.PROJECTS,
-        "start something new, set up a workspace, begin testing my AI feature, open or clone or "
-        "import a project from a folder, zip or git repository, add a task, system prompt",
+        "new, begin, set up, setup, create, initialise, from scratch, workspace, chatbot, bot, "
+        "assistant, agent, classifier, summariser, extractor, app, use case, product, another or "
+        "second task, system prompt, open, clone, copy, bring in, unpack, unzip, archive, zip, "
+        "tar, folder, git or GitHub repository, launch, launching, building, idea, recommender, "
+        "translator, Kiln project, existing, on my disk, example project, use here, empty, blank, "
+        "under test, from last year, write job ads, we want to build",
     ),
 )
 async def create_project(
@@ -255,7 +259,13 @@ async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextSt
     title="Change a task",
     discovery=Discovery(
         Heading.PROJECTS,
-        "update my feature's system prompt, output format, JSON schema, fields",
+        "update, modify, revise, adjust, rename, system message, description, output format, "
+        "response format, structured output, JSON schema, input fields, add or remove a field, "
+        "column, key, enum, property called, now contains, feature changed, make it answer in "
+        "JSON, always, also, from now on, cite, confidence, category, number, optional, required, "
+        "current instruction, prompt text, task name, wording of the instruction, task "
+        "definition, outdated, model returns, returned field, task instruction, out of date, "
+        "should return, a list instead of a string, text, edit the prompt of the task",
     ),
 )
 async def change_task(

@@ -50,8 +50,15 @@ def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
     title="Create a run config",
     discovery=Discovery(
         Heading.PROMPTS,
-        "switch to GPT, Claude, Gemini or a cheaper model, new prompt version, new wording, "
-        "settings, configuration, set up a candidate",
+        "switch to, use, swap, change, set, add, GPT, Claude, Gemini, Llama, Mistral, Haiku, "
+        "OpenAI, smaller, larger, cheaper, faster, lower, higher, max tokens, few-shot examples, "
+        "chain of thought, shorter, longer, new wording, version, variant, alternative, "
+        "candidate, configuration, settings, parameters, instead, what if, use the prompt below, "
+        "replace, current one, other, different, another, second prompt, provider, local model, "
+        "new, setup, creative, deterministic, reasoning, thinking, examples in the prompt, saved "
+        "prompt, as a variant, save it as, compare later, v2, prompt version, smarter, mini, "
+        "bigger, bigger model, another LLM, try, upgrade, new prompt, other model, swap the "
+        "model, run config",
     ),
 )
 async def create_run_config(

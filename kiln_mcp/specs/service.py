@@ -59,8 +59,16 @@ Kind = Annotated[
     runs=Runs.AS_JOB,
     discovery=Discovery(
         Heading.SPECS,
-        "write or define what good looks like, criteria, rubric, rules, guidelines, quality bar, "
-        "what is unclear, ambiguous, vague or missing, review and save the requirements",
+        "define, describe, specify, criteria, acceptance criteria, rubric, rules, guidelines, "
+        "policy, standards, expectations, quality bar, agree, good looks like, must, must not, "
+        "never, always, allowed, forbidden, ambiguous, vague, contradictions, gaps, holes, "
+        "questions, review, refine, tighten, edge cases, goal, behaviour, want it to, don't want, "
+        "ever, may, should, need, requirement, change a requirement, testable, measurable, "
+        "friendly, short, tone, polite, safe, safety, advice, legal, medical, misunderstood, "
+        "wrong, too strict, first version, document, success, mean, what is good, definition, "
+        "mean by, correct, helpful, wish, requirements, sentences, spec, requirements from a "
+        "wish, ask me, formulate, have to contain, figure out what quality means, write "
+        "requirements, define a failure",
         always_load=True,
     ),
 )

@@ -74,8 +74,15 @@ def _shares(*values: int | None) -> dict[str, int]:
     title="Add data",
     discovery=Discovery(
         Heading.DATA,
-        "import CSV, Excel, spreadsheet, JSONL, dataset, ground truth, production "
-        "conversations, my own questions and answers",
+        "import, add, bring in, pull in, ingest, feed, paste, save, CSV, Excel, spreadsheet, "
+        "sheet, table, rows, JSONL, dataset, dump, Langfuse, LangSmith, Phoenix, OpenTelemetry, "
+        "production conversations, chats, tickets, emails, questions and expected answers, "
+        "labelled, ground truth, real data, logging system, use my file, desktop, folder, "
+        "attached, below, pasted, here are, these, existing, already have, old, users, user "
+        "chats, messages, records, column, label, new examples, examples I wrote, test data, test "
+        "set, database, output of my system, parquet, transcripts, exported, sheet of golden "
+        "answers, this example, input and output, use as examples, insert, helpdesk, export of "
+        "another system, examples from a file, add data",
     ),
 )
 async def add_data(
@@ -140,8 +147,15 @@ async def add_data(
     runs=Runs.AS_JOB,
     discovery=Discovery(
         Heading.DATA,
-        "create, invent, generate or synthesise more examples, fake data, sample questions, "
-        "cover rare situations, not enough data",
+        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, "
+        "artificial, sample, more examples, questions, corner cases, tricky, rare, hard, "
+        "difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, "
+        "diverse, coverage, lack examples, not enough data, no data, personas, think of, think "
+        "up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, "
+        "too small, too few, only a few, cover, cases, Spanish, other languages, typos, long "
+        "inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, "
+        "out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic "
+        "data",
     ),
 )
 async def generate_data(
@@ -258,8 +272,14 @@ async def _generate(
     title="Split the data",
     discovery=Discovery(
         Heading.DATA,
-        "divide, partition, hold out, training and evaluation set, contamination, "
-        "duplicates, lock or pin the dataset version, snapshot",
+        "divide, partition, separate, cut, training, dev, holdout, hold out, keep back, set "
+        "aside, reserve, third, half, percent, 80/20, ratio, shares, leakage, leaking, "
+        "contamination, overlap, duplicates, overfitting, unseen, peek, lock, pin, snapshot, fix, "
+        "dataset version, reproducible, cite, release, trained on, tested on, evaluate on, "
+        "percent for evaluation, twenty, eighty, part, parts, portion, random, same topic, "
+        "similar, fair, cheat, cheating, seen before, sets, subset, keep the same, never change, "
+        "mix, assign, between training and evaluation data, lock the test set, test set, split, "
+        "held-out set, on one side",
     ),
 )
 async def split_data(

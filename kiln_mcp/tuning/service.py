@@ -92,8 +92,14 @@ ExportKind = Literal["runs", "training_data", "project"]
     sends_out=True,
     discovery=Discovery(
         Heading.TUNING,
-        "CSV, Excel, JSON, JSONL or Parquet, zip or archive everything, send to a colleague, "
-        "fine-tune or train a small model, OpenAI format, SFT, dump",
+        "write out, dump, extract, backup, archive, zip, send, hand over, share, transfer, CSV, "
+        "Excel, spreadsheet, JSON, JSONL, Parquet, all results, outputs, everything, fine-tuning, "
+        "fine-tune, finetune, train a small model, training set, SFT, OpenAI format, chat format, "
+        "Hugging Face, pandas, colleague, migrate, offline copy, save to disk, file for my boss, "
+        "report file, in a spreadsheet, Google Sheets, get the data out, take out, copy of, all "
+        "examples, dataset file, train our own, distil, distill, distillation, LoRA, Unsloth, "
+        "Fireworks, Together, upload elsewhere, zip the project, move to another computer, "
+        "snapshot, safe copy, document, publish, get me, ratings as csv, pack, prepare a dataset",
     ),
 )
 async def export(

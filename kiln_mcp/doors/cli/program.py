@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -54,6 +55,8 @@ HEADINGS: Final = (
 _WORD: Final = re.compile(r"[a-z]{3,}")
 _STEM_LENGTH: Final = 6
 """Letters by which words are the same: "optimise", "optimising"."""
+_NAME_WEIGHT: Final = 9
+"""A word of a command's name counts as much as so many elsewhere."""
 
 
 class _TableCommand(click.Command):
@@ -131,22 +134,24 @@ def _heading_of(command: str) -> str:
 
 def commands_for(words: str) -> list[str]:
     """Return up to three commands for which people say these words, the best first."""
-    stems = {_stem(word) for word in _WORD.findall(words.casefold())}
+    stems = {name: Counter(_stems(_text_of(name))) for name in CAPABILITIES}
+    holders = Counter(stem for counts in stems.values() for stem in counts)
+    asked = [stem for stem in _stems(words) if stem in holders]
     scores = {
-        name: len(stems & {_stem(word) for word in _WORD.findall(_text_of(name).casefold())})
-        for name in CAPABILITIES
+        name: sum(counts[stem] / holders[stem] for stem in asked) for name, counts in stems.items()
     }
-    best = max(scores.values())
-    return [name for name, score in scores.items() if score == best > 0][:3]
+    found = [name for name in scores if scores[name] > 0]
+    return sorted(found, key=lambda name: -scores[name])[:3]
 
 
 def _text_of(command: str) -> str:
     entry = CAPABILITIES[command]
-    return f"{command} {entry.help} {entry.words}"
+    names = f"{command} " * _NAME_WEIGHT
+    return f"{names}{entry.help} {entry.words}"
 
 
-def _stem(word: str) -> str:
-    return word[:_STEM_LENGTH]
+def _stems(text: str) -> list[str]:
+    return [word[:_STEM_LENGTH] for word in _WORD.findall(text.casefold())]
 
 
 def _extension_names() -> list[str]:

@@ -49,8 +49,16 @@ from storage.errors import InvalidValue, NextStep
     title="Show results of evals",
     discovery=Discovery(
         Heading.EVALS,
-        "report, leaderboard, what went wrong, errors, A/B test, which of two models or prompts "
-        "wins, significant difference, better or worse, regression, list evals",
+        "results, report, scored, numbers, statistics, leaderboard, scoreboard, ranking, summary, "
+        "pass rate, success rate, accuracy, last time, failed, failing, badly, errors, mistakes, "
+        "went wrong, worst, why, comparison, versus, A/B test, difference, significant, winner, "
+        "wins, really better, worse, regression, improved, last change, get better, got worse, "
+        "did it help, noise, chance, luck, confidence, significantly, which one, better of two, "
+        "side by side, outcome, examples went wrong, say about, explanation, reasons, table of "
+        "scores, chart, previous run, compared to before, list evals, evals so far, did it pass, "
+        "percent, how did it do, common errors, variants against each other, failing items, error "
+        "analysis, failure report, which prompt won, accuracy of each model, accuracy drop, show "
+        "results, where it fails",
     ),
 )
 async def show_results(

@@ -50,8 +50,13 @@ JobReference = Annotated[
     title="Check a job",
     discovery=Discovery(
         Heading.JOBS,
-        "progress, is it done or finished, wait, status, background work, what is running, queue, "
-        "how long does it take, cost so far, how much did it spend",
+        "jobs, status, state, done, finished, finish, ready, complete, still running, currently, "
+        "at the moment, going on, how long, how far, remaining, left, ETA, waiting, background "
+        "work, queue, cost, spent, spend, spending, budget, tokens, money, so far, yet, failed, "
+        "happened, news, any news, update, started, going, stuck, hang, slow, taking so long, "
+        "when, soon, minutes, already, result of the job, last job, list jobs, tell me when, "
+        "burn, burned, dollars, price, percent, processed, working on, busy, show progress, are "
+        "we done, is it done, how far along",
     ),
 )
 async def check_job(
@@ -96,7 +101,11 @@ async def list_jobs(workspace: Workspace, count: int = 20) -> JobList:
     title="Stop a job",
     discovery=Discovery(
         Heading.JOBS,
-        "cancel, abort, kill, interrupt, halt or hold what is running, it costs too much",
+        "abort, kill, end, quit, terminate, interrupt, halt, hold, suspend, until tomorrow, "
+        "background, expensive, too long, costs too much, money, mistake, never mind, stuck, "
+        "enough, pause it, stop everything, don't continue, wait, no more, cut short, early, "
+        "picked the wrong, changed my mind, forget it, shut down, cancel the job, jobs, all jobs, "
+        "current, process, work, for now, later, tonight, break",
     ),
 )
 async def stop_job(
@@ -121,7 +130,12 @@ async def stop_job(
     title="Resume a job",
     discovery=Discovery(
         Heading.JOBS,
-        "retry or restart after a failure, pause or budget limit",
+        "continue, carry on, pick up, go on, restart, retry, rerun, again, unpause, crash, "
+        "crashed, halfway, interrupted, error, failure, stopped, raise the limit, more budget, "
+        "left off, unfinished, finish, ran out, give more, more money, dollars, higher limit, "
+        "laptop was closed, computer restarted, power, connection lost, network error, rate "
+        "limit, continue the job, proceed, keep going, complete the rest, paused yesterday, start "
+        "again, second attempt, broke, died",
         toolset=Toolset.ADMIN,
     ),
 )

@@ -23,7 +23,13 @@ from kiln_mcp.workbench.workspace import Workspace
     title="List models",
     discovery=Discovery(
         Heading.MODELS,
-        "which models or providers can I use, API keys, prices, local models, Ollama",
+        "providers, provider, available, installed, configured, supported, choose, API key, API "
+        "keys, credentials, GPT, Claude, OpenAI, Anthropic, Google, Gemini, Ollama, OpenRouter, "
+        "local, offline, free, cheap, cheapest, pricing, cost per token, context size, vision, "
+        "structured output, capabilities, default model, LLM, LLMs, models exist, work with, "
+        "connect, set up, which models, best, strongest, fast, small, open source, embedded, "
+        "built in, hosted, cloud, own server, vLLM, LM Studio, llama.cpp, Bedrock, Azure, Vertex, "
+        "DeepSeek, Qwen, Mistral, keys missing, set, cost of, per million",
     ),
 )
 async def list_models(
@@ -49,7 +55,12 @@ async def list_models(
     title="Test a model",
     discovery=Discovery(
         Heading.MODELS,
-        "is my API key working, ping, connection check, speed of a model",
+        "ping, try, check, connection, connect, works, working, valid API key, key work, OpenAI, "
+        "Anthropic, Ollama, credentials, login, reachable, available, respond, speed, latency, "
+        "slow, slower, health, hello, tool calls, JSON mode, answers, answering, running, up, "
+        "down, online, is it alive, test call, small request, sanity check, key accepted, key is "
+        "right, quota, rate limit, timeout, error, broken, supports tools, supports JSON, can do, "
+        "my server, endpoint, how fast, seconds, probe",
         toolset=Toolset.ADMIN,
     ),
 )

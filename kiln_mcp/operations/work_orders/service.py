@@ -70,7 +70,12 @@ class WorkOrderTurn(Result):
     title="Answer work orders",
     discovery=Discovery(
         Heading.JOBS,
-        "you are the model, host, answer waiting questions yourself without an API key",
+        "host, act as or be the model, assistant, chat, subscription, without an API key, no key, "
+        "waiting, pending, open questions, work orders, batch, reply, respond, play the model, "
+        "local, free, answer in place of, answer the prompts, answer the questions, take orders, "
+        "order, next question, use Claude itself, use this chat, use yourself, generate here, "
+        "inline, human in place of the model, manual answers, outputs by hand, no external model, "
+        "questions of a job",
     ),
 )
 async def answer_work_orders(

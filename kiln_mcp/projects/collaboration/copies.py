@@ -54,7 +54,11 @@ def _description(copy: ConflictCopy) -> str:
     title="Settle a conflict copy",
     discovery=Discovery(
         Heading.TEAM,
-        "conflicted copy of Dropbox, Google Drive, OneDrive or iCloud",
+        "conflicted copy, conflict copies, Dropbox, Google Drive, OneDrive, iCloud, Syncthing, "
+        "synced folder, two versions, discard, keep, stray, delete it, copies, copy of a record, "
+        "appeared, (1), second version, cloud drive, shared folder, take over, accept, reject, "
+        "delete the copy, keep the copy, both versions, duplicate record, warning, conflicted, "
+        "name of another computer, leftovers",
         toolset=Toolset.TEAM,
     ),
 )

@@ -99,8 +99,13 @@ def faults_said(faults: Sequence[RecordProblem], limit: int = _MOST_NAMES) -> li
     sends_out=True,
     discovery=Discovery(
         Heading.TEAM,
-        "push, pull, get colleagues' changes, upload to git or GitHub, merge, git remote, "
-        "collaborate, work with my team",
+        "push, pull, fetch, send, upload, publish, commit, git, GitHub, GitLab, remote, "
+        "repository, merge, team, teammates, colleagues, coworkers, collaborate, collaboration, "
+        "together, latest changes, up to date, invite, exchange, coworker, colleague, teammate, "
+        "changed things, get them, get the newest, newest version, others, share with, same "
+        "project, work with, back to, save my work, store on, online, server, cloud repository, "
+        "branch, checkout, remote address, send everything, receive, exchange changes, update "
+        "from",
         toolset=Toolset.TEAM,
     ),
 )
@@ -166,7 +171,11 @@ async def _sync(store: ProjectStore) -> SyncReport:
     title="Decide a conflict",
     discovery=Discovery(
         Heading.TEAM,
-        "resolve a merge conflict, mine or theirs",
+        "merge conflict, conflicts, conflicting, resolve, solve, mine, ours, theirs, keep, both "
+        "changed, edited the same, clash, choose, pick, version, disagree, after a sync, my "
+        "version, her version, his version, their version, not hers, not his, take mine, take "
+        "theirs, use theirs, colliding, collision, both edited, same field, different values, "
+        "which one wins, changed twice, accept, override, after pulling, settle, open conflict",
         toolset=Toolset.TEAM,
     ),
 )

@@ -93,7 +93,11 @@ class TrashEmptied(Result):
     title="Show the history",
     discovery=Discovery(
         Heading.TEAM,
-        "who changed what, log, versions, audit, blame",
+        "log, edited, edits, changes, author, versions, earlier, previous, old, audit, audit "
+        "trail, blame, timeline, diff, commits, activity, since yesterday, last week, happened, "
+        "touched, modified, who broke, who did, who wrote, who deleted, when was, why, reason, "
+        "last changes, recent, record of changes, list of changes, how did it look, before, "
+        "originally, evolution, of the, colleague, people, past, past versions, days ago",
         toolset=Toolset.TEAM,
     ),
 )
@@ -123,7 +127,12 @@ async def show_history(
     title="Undo a change",
     discovery=Discovery(
         Heading.TEAM,
-        "revert, roll back, go back to an earlier version",
+        "revert, roll back, rollback, go back, back out, reset, take back, earlier version, "
+        "previous, old, before, mistake, oops, wrong edit, yesterday, this morning, last edit, "
+        "cancel an edit, take it back, didn't mean, did not want, wrong, accidentally, by "
+        "mistake, changed by accident, change back, as it was, how it was, old version, previous "
+        "version, restore version, last thing, last step, latest change, my change, his change, "
+        "this change, reverse, annul, drop change, was better before, put back old",
         toolset=Toolset.TEAM,
     ),
 )
@@ -162,7 +171,11 @@ async def undo_change(
     title="Delete records",
     discovery=Discovery(
         Heading.TEAM,
-        "remove, discard or throw away examples, specs, evals, prompts",
+        "delete, remove, discard, throw away, drop, get rid of, clean up, cleanup, bin, "
+        "duplicate, duplicates, obsolete, old, unused, junk, eliminate, erase, take out, remove "
+        "the, remove an, broken, wrong, test entries, not needed, no longer needed, don't need, "
+        "all from, imported, generated, outdated, mistaken, empty ones, half of, everything, "
+        "project record, examples, spec",
         toolset=Toolset.TEAM,
     ),
 )
@@ -216,7 +229,11 @@ async def delete_records(
     title="Restore from the trash",
     discovery=Discovery(
         Heading.TEAM,
-        "undelete, restore or recover something deleted",
+        "recover, bring back, get back, put back, removed, lost, accident, accidentally, by "
+        "mistake, trash, recycle bin, rescue, retrieve, undelete, I deleted, deleted by, removed "
+        "the wrong, wrong one, get it back, need it again, again, gone, disappeared, vanished, "
+        "missing, accidentally deleted, unintentionally, out of the trash, reactivate, resurrect, "
+        "bring it back",
         toolset=Toolset.TEAM,
     ),
 )
@@ -236,7 +253,11 @@ async def restore(
     title="Empty the trash",
     discovery=Discovery(
         Heading.TEAM,
-        "erase for ever, purge deleted data, privacy",
+        "erase, purge, wipe, destroy, delete for ever, forever, permanently, permanent, "
+        "irrevocably, clear, bin, recycle bin, free disk space, privacy, GDPR, deleted, really "
+        "delete, delete for real, completely, fully, finally, unrecoverable, gone for good, get "
+        "rid of for good, remove from disk, sensitive, secret, leaked, confidential, right to be "
+        "forgotten, compliance, empty, clean, trashed, storage",
         toolset=Toolset.TEAM,
     ),
 )

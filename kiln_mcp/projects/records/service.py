@@ -83,8 +83,13 @@ class RecordDetails(Result):
     title="Find runs and records",
     discovery=Discovery(
         Heading.PROJECTS,
-        "list or look up outputs, logs, examples, traces, answers, bad ratings, tagged, recent, "
-        "prompts, judges, models, documents, trash, recycle bin, what was deleted",
+        "look for, look up, filter, browse, show all, how many, outputs, answers, responses, "
+        "logs, traces, conversations, examples, items, containing, mention, keyword, tagged, low "
+        "rated, bad ratings, stars, thumbs down, recent, latest, oldest, judges, models, "
+        "documents, settings, deleted, trash, recycle bin, pull up, everything, total, count, "
+        "customers complained, asked, said, where it said, long, short, similar, got, exist, "
+        "there are, overview of runs, duplicates, unrated, newest, last ten, table, do we have, "
+        "have we got, which are saved, about, nobody has rated, every evaluator, list all",
     ),
 )
 async def find(
@@ -166,8 +171,11 @@ def _summary(record: Record, handle: str | None) -> RecordSummary:
     title="Read a run or record",
     discovery=Discovery(
         Heading.PROJECTS,
-        "view the whole answer, trace or conversation, a spec, prompt, eval or setting, versions, "
-        "who edited it",
+        "view, display, inspect, look at, details, detail, entire, whole, complete text, content, "
+        "conversation, transcript, messages, steps, tool calls, configuration, by id or name, "
+        "print, versions, exactly, replied, reply, said, look like, right now, current, this one, "
+        "that one, last, next, who edited it, text of, show me, what does it say, called, full "
+        "trace, output, record, entry",
     ),
 )
 async def read(

@@ -42,8 +42,14 @@ class RunsMarked(Result):
     title="Rate, tag or repair runs",
     discovery=Discovery(
         Heading.DATA,
-        "mark good or bad, thumbs up, thumbs down, give feedback, group or categorise examples, "
-        "fix, edit, rewrite or repair a response, should have been, gold answer",
+        "rating, score by hand, four stars, like, dislike, thumbs up, thumbs down, mark, good, "
+        "bad, right, feedback, label, categorise, group, fix, correction, edit, repair, rewrite "
+        "the answer, response, reply, should have been, should say, gold answer, golden, "
+        "reference, production, great, nice, terrible, awful, perfect, useless, actually, would "
+        "be, instead, the right answer, was wrong, incorrect, mistake, better answer, rate it, "
+        "five stars, one star, bug, flag, favourite, favorite, remember, note, improve this "
+        "output, replace the output, output with what I typed, too verbose, disliked, stars for "
+        "an output",
     ),
 )
 async def mark_runs(

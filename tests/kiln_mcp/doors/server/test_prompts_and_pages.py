@@ -190,7 +190,7 @@ async def test_a_page_shows_what_the_tool_answers(tmp_path: Path, era: Era) -> N
     assert spec["record"]["name"] == "No rude words"
 
 
-LONGEST_HINT = 240
+LONGEST_HINT = 850
 
 
 def text_of_page(result: types.ReadResourceResult) -> str:

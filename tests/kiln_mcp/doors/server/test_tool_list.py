@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,10 @@ def test_a_request_says_what_its_client_is_shown_and_else_the_server_does() -> N
 def test_a_request_for_a_set_that_does_not_exist_is_refused() -> None:
     with pytest.raises(MCPError, match="There is no tool set 'x'"):
         choice_or_refusal({"kiln-mcp-toolsets": "x"}, ToolChoice())
+
+
+def test_a_search_for_users_words_finds_the_tools() -> None:
+    script = Path(__file__).parents[4] / "benchmarks" / "surface" / "finding.py"
+    run = [sys.executable, str(script), "--set", "all"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout.rsplit("|", 2)[1].strip().removesuffix("%")) >= 95, done.stdout
