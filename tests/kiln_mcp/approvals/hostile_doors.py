@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol
 
@@ -249,6 +249,9 @@ async def command_door(world: HostileWorld) -> AsyncGenerator[Door]:
     yield CommandDoor(world)
 
 
+_ALL_SETS = ("team", "admin")
+
+
 class _Silent:
     """Nobody watches."""
 
@@ -300,9 +303,11 @@ async def chat_door(world: HostileWorld) -> AsyncGenerator[Door]:
         return "decline"
 
     catalogue = installed_catalogue()
-    server = build_server(catalogue.open_workspace(world.settings), catalogue)
+    settings = replace(world.settings, toolsets=_ALL_SETS)
+    server = build_server(catalogue.open_workspace(settings), catalogue)
     async with Client(server, elicitation_callback=elicitation_callback(refuse)) as client:
-        door = ChatDoor(await Toolbox.load(client, refuse, asks_itself=True), questions)
+        toolbox = await Toolbox.load(client, refuse, asks_itself=True, toolsets=_ALL_SETS)
+        door = ChatDoor(toolbox, questions)
         async with chat_model(ScriptedModel(door.answer)) as door.model:
             yield door
 

@@ -206,7 +206,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "run_eval": [
             {**project, "eval": "Right", "run_configs": ["Start"]},
             {**project, "eval": "Right", "run_configs": ["Start"], "wait_s": 0},
-            {**project, "eval": "Free", "run_configs": ["Free"], "limit": 8},
+            {**project, "eval": "Free", "run_configs": ["Free"], "most_items": 8},
         ],
         "show_results": [
             {**project, "eval": "Right"},
