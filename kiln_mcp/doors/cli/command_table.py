@@ -209,7 +209,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     "undo-change": Entry(
         "Team",
         "Undo a change, all of it or what it did to one record; later changes stay.",
-        "revert, roll back, rollback, go back, back out, reset, take back, earlier version, previous, old, before, mistake, oops, wrong edit, yesterday, this morning, last edit, cancel an edit, take it back, didn't mean, did not want, wrong, accidentally, by mistake, changed by accident, change back, as it was, how it was, old version, previous version, restore version, last thing, last step, latest change, my change, his change, this change, reverse, annul, drop change, was better before, put back old",
+        "revert, roll back, rollback, go back, back out, reset, earlier version, previous, old, before, mistake, oops, wrong edit, yesterday, this morning, last edit, cancel an edit, take it back, didn't mean, did not want, wrong, accidentally, by mistake, changed by accident, change back, as it was, how it was, old version, previous version, restore version, last thing, last step, latest change, my change, his change, this change, reverse, annul, drop change, was better before, put back old",
         ("project", "change"),
     ),
     "delete-records": Entry(

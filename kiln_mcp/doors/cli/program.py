@@ -136,12 +136,12 @@ def commands_for(words: str) -> list[str]:
     """Return up to three commands for which people say these words, the best first."""
     stems = {name: Counter(_stems(_text_of(name))) for name in CAPABILITIES}
     holders = Counter(stem for counts in stems.values() for stem in counts)
-    asked = [stem for stem in _stems(words) if stem in holders]
+    query = [stem for stem in _stems(words) if stem in holders]
     scores = {
-        name: sum(counts[stem] / holders[stem] for stem in asked) for name, counts in stems.items()
+        name: sum(counts[stem] / holders[stem] for stem in query) for name, counts in stems.items()
     }
-    found = [name for name in scores if scores[name] > 0]
-    return sorted(found, key=lambda name: -scores[name])[:3]
+    matches = [name for name in scores if scores[name] > 0]
+    return sorted(matches, key=lambda name: -scores[name])[:3]
 
 
 def _text_of(command: str) -> str:

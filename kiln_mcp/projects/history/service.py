@@ -127,7 +127,7 @@ async def show_history(
     title="Undo a change",
     discovery=Discovery(
         Heading.TEAM,
-        "revert, roll back, rollback, go back, back out, reset, take back, earlier version, "
+        "revert, roll back, rollback, go back, back out, reset, earlier version, "
         "previous, old, before, mistake, oops, wrong edit, yesterday, this morning, last edit, "
         "cancel an edit, take it back, didn't mean, did not want, wrong, accidentally, by "
         "mistake, changed by accident, change back, as it was, how it was, old version, previous "

@@ -158,6 +158,24 @@ def test_a_command_takes_the_project_of_the_folder_in_which_it_is_typed(
     assert "Missing option '--project': name a project or its folder" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("optimise", "improve-prompt"),
+        ("delete", "delete-records"),
+        ("upload", "add-data"),
+        ("download", "export"),
+        ("run-evl", "run-eval"),
+    ],
+)
+def test_another_word_for_a_command_is_answered_with_its_name(
+    tmp_path: Path, words: str, command: str
+) -> None:
+    refused = run(tmp_path / "home", words)
+    assert refused.exit_code == 2
+    assert f"Did you mean '{command}'" in refused.stderr.replace("one of: ", "")
+
+
 def test_a_command_may_be_written_as_the_tool_is_named(tmp_path: Path) -> None:
     assert run(tmp_path / "home", "describe_project", "--help").exit_code == 0
 
