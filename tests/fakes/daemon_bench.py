@@ -88,9 +88,10 @@ class Bench:
         assert not answer.is_error, answer
         return answer.structured_content or {}
 
-    async def start(self, **limit: float) -> str:
+    async def start(self, **limits: float) -> str:
+        """Begin the eval as a job, with limits such as `limit_calls`."""
         started = await self.call(
-            "run_eval", project=str(self.project), eval="Right", limit=limit, wait_s=0
+            "run_eval", project=str(self.project), eval="Right", wait_s=0, **limits
         )
         return str(started["job"])
 

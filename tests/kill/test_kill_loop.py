@@ -96,8 +96,9 @@ class Bench:
 
     async def start(self, tool: str, limit: Mapping[str, float], **arguments: object) -> str:
         """Begin long work with the person's approval, and return its job."""
+        limits = {f"limit_{kind}": amount for kind, amount in limit.items()}
         started = await self.insist(
-            tool, project=str(self.project), limit=dict(limit), wait_s=0, **arguments
+            tool, project=str(self.project), wait_s=0, **limits, **arguments
         )
         return str(started["job"])
 

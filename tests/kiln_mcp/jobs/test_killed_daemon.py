@@ -138,7 +138,7 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
 ) -> None:
     items, limit = 300, 200
     async with open_daemon_bench(tmp_path, counting, items) as bench:
-        job = await bench.start(calls=limit)
+        job = await bench.start(limit_calls=limit)
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 group.start_soon(bench.kill_when_asked, [60, 120])
@@ -165,7 +165,7 @@ async def test_a_clock_that_is_set_changes_nothing_but_the_times_that_are_shown(
 ) -> None:
     items = 600
     async with open_daemon_bench(tmp_path, counting, items, **clock.environment) as bench:
-        job = await bench.start(seconds=100)
+        job = await bench.start(limit_seconds=100)
 
         async def set_the_clock() -> None:
             for moment, jump in ((100, DAY_S), (200, -DAY_S), (300, 400 * DAY_S), (400, 0)):
@@ -193,7 +193,7 @@ async def test_a_time_limit_is_true_though_the_clock_goes_back(
     counting.latency_s = 0.5
     async with open_daemon_bench(tmp_path, counting, items, **clock.environment) as bench:
         started = anyio.current_time()
-        job = await bench.start(seconds=4)
+        job = await bench.start(limit_seconds=4)
         with anyio.fail_after(60):
             await counting.until_asked(30)
             clock.jump(-DAY_S)
@@ -248,7 +248,7 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
             final = await anyio.run_process(program, env=environment)
             return json.loads(final.stdout)
 
-        first = await bench.start(calls=5)  # the daemon is at work
+        first = await bench.start(limit_calls=5)  # the daemon is at work
         await bench.at_rest(first)
         started = await command(
             "run-eval", "--project", str(bench.project), "--eval", "Right",
