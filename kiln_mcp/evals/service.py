@@ -32,7 +32,7 @@ from kiln_mcp.evals.sentences import (
     no_items,
     plan_sentence,
 )
-from kiln_mcp.evaluators.definitions import KindName, read_definition
+from kiln_mcp.evaluators.definitions import KindName, add_extension_settings, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import kind_name, make_evaluator
 from kiln_mcp.projects.project_references import (
@@ -136,7 +136,8 @@ async def create_evaluator(
         dict[str, JsonValue] | None,
         Field(
             description="Others: case_sensitive, comparison, expected_set, expected_tools, "
-            "count_type, max_count …"
+            "count_type, max_count …",
+            json_schema_extra=add_extension_settings,
         ),
     ] = None,
     name: str | None = None,

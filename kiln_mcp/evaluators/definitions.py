@@ -1,5 +1,6 @@
 """Read the arguments of a new evaluator, which depend on its kind."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -31,6 +32,21 @@ class KindName:
         return handler.generate_schema(
             Literal[tuple(name for name, kind in kinds.items() if kind.definition)]
         )
+
+
+def add_extension_settings(schema: dict[str, JsonValue]) -> None:
+    """Add to an argument's description what the kinds of installed extensions measure and take.
+
+    Args:
+        schema: The argument's JSON schema, changed in place.
+    """
+    help_texts = [
+        f"{name}: {inspect.cleandoc(kind.definition.__doc__ or '').partition(chr(10))[0]} "
+        f"Takes {', '.join(field for field in kind.definition.model_fields if field != 'type')}."
+        for name, kind in installed_kinds().by_name.items()
+        if kind.definition and "." in name
+    ]
+    schema["description"] = " ".join([str(schema.get("description", "")), *help_texts])
 
 
 def read_definition(
