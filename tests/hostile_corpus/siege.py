@@ -190,7 +190,8 @@ def _ask_meanwhile(siege: Siege, over: threading.Event) -> None:
             while not over.is_set():
                 tool = ("describe_project", "find", "check_job")[siege.waits % 3]
                 began = time.monotonic()
-                answer = await client.call_tool(tool, {} if "jobs" in tool else {"project": calm})
+                about = {} if tool == "check_job" else {"project": calm}
+                answer = await client.call_tool(tool, about)
                 waited = time.monotonic() - began
                 siege.slowest = max(siege.slowest, (waited, f"{siege.current}, {tool}"))
                 siege.waits += 1
