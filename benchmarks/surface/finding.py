@@ -46,8 +46,8 @@ class Index:
     def ranking(self, query: str) -> Sequence[str]:
         """Return the names that share a word with a query, the best first."""
         scores = {name: sum(self._scores(name, query)) for name in self._counts}
-        found = [name for name, score in scores.items() if score > 0]
-        return sorted(found, key=lambda name: -scores[name])
+        matches = [name for name, score in scores.items() if score > 0]
+        return sorted(matches, key=lambda name: -scores[name])
 
     def _scores(self, name: str, query: str) -> Iterator[float]:
         counts, length = self._counts[name], self._lengths[name] / self._mean

@@ -41,12 +41,18 @@ def add_extension_settings(schema: dict[str, JsonValue]) -> None:
         schema: The argument's JSON schema, changed in place.
     """
     help_texts = [
-        f"{name}: {inspect.cleandoc(kind.definition.__doc__ or '').partition(chr(10))[0]} "
-        f"Takes {', '.join(field for field in kind.definition.model_fields if field != 'type')}."
+        _help_of(name, kind.definition)
         for name, kind in installed_kinds().by_name.items()
         if kind.definition and "." in name
     ]
     schema["description"] = " ".join([str(schema.get("description", "")), *help_texts])
+
+
+def _help_of(name: str, definition: type[EvaluatorDefinition]) -> str:
+    """Return the first line of a kind's help and the settings that it takes."""
+    help_line, _, _ = inspect.cleandoc(definition.__doc__ or "").partition("\n")
+    settings = ", ".join(field for field in definition.model_fields if field != "type")
+    return f"{name}: {help_line or 'no help.'} Takes {settings or 'no settings'}."
 
 
 def read_definition(
