@@ -130,6 +130,52 @@ class AgreementReport(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
+class DisagreementCount(Result):
+    """How often a judge differs from development labels, for one score."""
+
+    evaluator: str
+    score: str
+    labels: int = Field(description="Development labels that have a verdict.")
+    disagreements: int
+    too_strict: int = Field(description="Verdicts below their label.")
+    too_lenient: int = Field(description="Verdicts above their label.")
+    unjudged: int = Field(description="Development labels without a verdict.")
+
+
+class ShownDisagreement(Result):
+    """One score of one item on which a judge and a person differ."""
+
+    item: str
+    evaluator: str | None = Field(default=None, description="If several are shown.")
+    score: str | None = Field(default=None, description="If the eval has several.")
+    verdict: str = Field(description="The judge's.")
+    label: str = Field(description="The person's.")
+    input: str
+    output: str
+    judge_reason: str | None
+    label_reason: str | None = None
+    rater: str | None = None
+    panel: str | None = Field(default=None, description="The other verdicts of this output.")
+    label_wrong: bool = Field(
+        default=False,
+        description="Nearly all of the panel contradicts the label: the person looks again.",
+    )
+
+
+class DisagreementReport(Result):
+    """Where judges differ from people's development labels."""
+
+    eval: str
+    summary: str
+    counts: list[DisagreementCount]
+    disagreements: list[ShownDisagreement] = Field(description="The worst first.")
+    total: int
+    hidden: int = Field(description="Items with labels for the certificate: they stay hidden.")
+    new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
+    warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
 def round_if_known(value: float | CannotTell) -> float | None:
     """Return a number with four digits; None if it cannot be told."""
     return None if isinstance(value, CannotTell) else round(value, 4)

@@ -308,6 +308,25 @@ WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
 ORDER BY records.created_us DESC, records.id DESC
 """
 """Of several results of one verdict the oldest is the last one."""
+VERDICT_MATRIX: Final[LiteralString] = """
+SELECT evaluators.key, results.item_id, results.verdict, scores.key, scores.value, results.row
+FROM json_each(:evaluators) AS evaluators
+    CROSS JOIN parents ON parents.path = evaluators.value
+    CROSS JOIN results ON results.evaluator = parents.number
+        AND results.run_config_id = :run_config_id
+    LEFT JOIN scores ON scores.row = results.row
+WHERE results.sample = 0 AND results.item_id <> ''
+"""
+"""A skipped result has one row, without a key."""
+RESULTS_OF_ITEMS: Final[LiteralString] = """
+SELECT results.item_id, records.path
+FROM results CROSS JOIN records ON records.row = results.row
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
+    AND results.item_id IN (SELECT value FROM json_each(:items))
+    AND results.sample = 0 AND results.verdict = 0 AND NOT results.is_skipped
+ORDER BY results.row DESC
+"""
+"""Of several results of one item the oldest is the last one."""
 ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id,
     results.sample

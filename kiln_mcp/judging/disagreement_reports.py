@@ -1,0 +1,154 @@
+"""Report disagreements of judges and people with the texts that explain them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
+from kiln_mcp.judging.answers import DisagreementCount, DisagreementReport, ShownDisagreement
+from kiln_mcp.judging.development_labels import count_hidden
+from kiln_mcp.judging.disagreements import (
+    Disagreement,
+    ScoreDisagreements,
+    find_disagreements,
+)
+from kiln_mcp.judging.suspicious_labels import share_with
+from kiln_mcp.judging.verdict_reasons import read_verdict_texts, reason_in
+from kiln_mcp.judging.warnings import failure_warnings, ledger_warnings
+from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
+from kiln_mcp.labels.label_words import label_text
+from storage import ProjectStore, TaskRun
+from storage.errors import NextStep
+from storage.text.excerpts import excerpt
+
+MOST_ROWS: Final = 100
+LONGEST_TEXT: Final = 600
+
+
+async def disagreement_report(
+    golden_set: GoldenSet, judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
+) -> DisagreementReport:
+    """Return all disagreements with development labels, the worst first."""
+    store = judges[0].store
+    matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
+    groups = find_disagreements(golden_set, judges, matrix)
+    entries = sorted(
+        (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank
+    )
+    shown = entries[:MOST_ROWS]
+    reasons = await _read_reasons(store, shown)
+    runs = await read_golden_runs(store, golden_set, (entry.label.run.id for entry in shown))
+    several = len(judges) > 1, len(golden_set.scores) > 1
+    rows = [
+        _row(entry, runs.get(entry.label.run.id), reasons.get(_key(entry), ""), several)
+        for entry in shown
+    ]
+    suspicious = sum(entry.is_label_suspicious for entry in entries)
+    return DisagreementReport(
+        eval=golden_set.task_eval.name,
+        summary=_summary(groups, suspicious),
+        counts=[_count(group) for group in groups],
+        disagreements=rows,
+        total=len(entries),
+        hidden=count_hidden(golden_set, golden_set.scores),
+        new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
+        warnings=[*ledger_warnings(golden_set), *failure_warnings(outcomes)],
+        next=_next_steps(golden_set.task_eval.name, groups, suspicious),
+    )
+
+
+def _key(entry: Disagreement) -> tuple[str, str, str]:
+    return entry.judge.evaluator_record.id, entry.label.run.id, entry.score.json_key
+
+
+async def _read_reasons(
+    store: ProjectStore, entries: Sequence[Disagreement]
+) -> Mapping[tuple[str, str, str], str]:
+    """Return the judges' reasons by evaluator, item and score key."""
+    reasons: dict[tuple[str, str, str], str] = {}
+    records = {e.judge.evaluator_record.id: e.judge.evaluator_record for e in entries}
+    for record in records.values():
+        own = [entry for entry in entries if entry.judge.evaluator_record.id == record.id]
+        texts = await read_verdict_texts(store, record, [entry.label.run.id for entry in own])
+        for entry in own:
+            key = entry.score.json_key
+            reasons[_key(entry)] = reason_in(texts.get(entry.label.run.id, {}), key)
+    return reasons
+
+
+def _row(
+    entry: Disagreement, run: TaskRun | None, reason: str, several: tuple[bool, bool]
+) -> ShownDisagreement:
+    kind = entry.score.type
+    others = len(entry.panel)
+    share = share_with(entry.label.value, entry.panel, kind) or 0.0
+    return ShownDisagreement(
+        item=entry.label.run.id,
+        evaluator=entry.judge.evaluator_record.name if several[0] else None,
+        score=entry.score.json_key if several[1] else None,
+        verdict=label_text(entry.verdict, kind),
+        label=label_text(entry.label.value, kind),
+        input=excerpt(run.input, LONGEST_TEXT) if run else "",
+        output=excerpt(run.output.output, LONGEST_TEXT) if run else "",
+        judge_reason=excerpt(reason, LONGEST_TEXT) or None,
+        label_reason=excerpt(entry.label.reason, LONGEST_TEXT) or None,
+        rater=entry.label.rater or None,
+        panel=f"{round(share * others)} of {others} agree with the label" if others > 1 else None,
+        label_wrong=entry.is_label_suspicious,
+    )
+
+
+def _count(group: ScoreDisagreements) -> DisagreementCount:
+    return DisagreementCount(
+        evaluator=group.judge.evaluator_record.name,
+        score=group.score.json_key,
+        labels=group.compared,
+        disagreements=len(group.disagreements),
+        too_strict=group.count(is_too_strict=True),
+        too_lenient=group.count(is_too_strict=False),
+        unjudged=group.unjudged,
+    )
+
+
+def _summary(groups: Sequence[ScoreDisagreements], suspicious: int) -> str:
+    compared = sum(group.compared for group in groups)
+    total = sum(len(group.disagreements) for group in groups)
+    if not compared:
+        return "No development label has a verdict of these judges yet."
+    strict = sum(group.count(is_too_strict=True) for group in groups)
+    sentence = f"{total} of {compared} verdicts differ from development labels"
+    if not total:
+        return f"{sentence}."
+    parts = f"{strict} are too strict, {total - strict} too lenient"
+    again = f" {suspicious} of the labels may be wrong: look at them again." if suspicious else ""
+    return f"{sentence}: {parts}.{again}"
+
+
+def _next_steps(
+    name: str, groups: Sequence[ScoreDisagreements], suspicious: int
+) -> list[NextStep]:
+    steps: list[NextStep] = []
+    if suspicious:
+        steps.append(
+            NextStep(
+                tool="label_items",
+                reason="let the person look again at items with label_wrong, and save what they say",
+                arguments={"eval": name},
+            )
+        )
+    worst = max(groups, key=lambda group: len(group.disagreements))
+    if worst.disagreements:
+        steps.append(
+            NextStep(
+                tool="improve_judge",
+                reason="rewrite the judge from these disagreements",
+                arguments={"eval": name, "evaluator": worst.judge.evaluator_record.name},
+            )
+        )
+    else:
+        reason = "label drawn items: a certificate needs labels that no judge was written from"
+        steps.append(
+            NextStep(tool="draw_items_to_label", reason=reason, arguments={"eval": name})
+        )
+    return steps
