@@ -6,7 +6,7 @@ from functools import cached_property
 
 from kiln_mcp.datasets.counts import count_incomplete, golden_items
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
 from storage import EvalOutputScore, ProjectStore, TaskRun
