@@ -101,6 +101,18 @@ class AgreementRow(Result):
         )
 
 
+class JudgeComparison(Result):
+    """Several judges on the same labels; all intervals hold together at 95 %."""
+
+    score: str
+    conclusion: str
+    best: str = Field(description="The judge that agrees most on these labels.")
+    may_be_best: list[str] = Field(description="Judges than which none is shown to agree more.")
+    corrected: float = Field(description="Agreement of the best, less the bias of the choice.")
+    at_least: float = Field(description="Its 95 % limit in spite of the choice.")
+    against_best: dict[str, str] = Field(description="Each other judge's agreement less its own.")
+
+
 class Ceiling(Result):
     """The agreement of two people: no judge can be shown to agree further."""
 
@@ -123,6 +135,12 @@ class AgreementReport(Result):
     purpose: str
     rows: list[AgreementRow]
     conclusions: list[str] = Field(description="What each row means, in the same order.")
+    comparisons: list[JudgeComparison] = Field(
+        default=[], description="Which judges may be the best, if several were measured."
+    )
+    bias_checks: list[str] = Field(
+        default=[], description="Whether a judge favours long outputs or its own model family."
+    )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int

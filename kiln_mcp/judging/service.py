@@ -22,8 +22,19 @@ from kiln_mcp.judging.agreement_reports import (
     next_steps,
     nothing_measured,
 )
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
+from kiln_mcp.judging.answers import (
+    AgreementReport,
+    DisagreementReport,
+    LabellingBatch,
+    SavedLabels,
+)
 from kiln_mcp.judging.batches import BatchRequest, draw_batch
+from kiln_mcp.judging.bias_checks import check_biases
+from kiln_mcp.judging.check_plans import plan_of_check
+from kiln_mcp.judging.current_judge import set_current_judge
+from kiln_mcp.judging.disagreement_reports import disagreement_report
+from kiln_mcp.judging.judge_comparison import compare_judges
+from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panel, panel_of, plan_panel
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
@@ -184,8 +195,19 @@ async def check_judge(
         Literal["all", "certificate", "development"],
         Field(description="Which labels."),
     ] = "all",
+    show: Annotated[
+        Literal["summary", "disagreements"],
+        Field(description="disagreements: where it and development labels differ, worst first."),
+    ] = "summary",
+    panel: Annotated[
+        int,
+        Field(ge=0, le=MOST_MEMBERS, description="First ask so many cheap judges for comparison."),
+    ] = 0,
+    make_current: Annotated[
+        bool, Field(description="Then make the named evaluator the eval's judge.")
+    ] = False,
     seed: Annotated[int, Field(ge=0)] = 0,
-) -> Proposal[AgreementReport]:
+) -> Proposal[AgreementReport | DisagreementReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
     With 95 % intervals, and beside the best constant answer, which it must beat.
@@ -193,17 +215,32 @@ async def check_judge(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
-    judges = await _judges(store, task_eval, evaluators)
+    lists = show == "disagreements"
+    judges = await _judges(store, task_eval, evaluators, is_current_only=lists)
+    if make_current and len(evaluators or ()) != 1:
+        raise Refusal(
+            "make_current takes one evaluator: name it in `evaluators`, such as '{name}'.",
+            name=judges[-1].evaluator_record.name,
+        )
+    runs_by_score = _runs_for(golden_set, "development" if lists else purpose, task_eval.name)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
     work = [await plan_agreement(judge, _references(runs)) for judge in judges]
-    calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
+    panels = [
+        await plan_panel(judge, _references(golden_set.runs), panel) for judge in judges if panel
+    ]
+    calls = sum((Counter(part.calls_by_model) for part in [*work, *panels]), Counter[str]())
     await workspace.check_ready(store, calls)
-    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
+    summary = plan_of_check(task_eval.name, runs_by_score, panels, judges, is_set=make_current)
     plan = await estimate_cost(workspace.engine, summary, calls, "evals")
 
-    async def measure_judges() -> AgreementReport:
+    async def measure_judges() -> AgreementReport | DisagreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
+        for part in panels:
+            outcomes += await carry_out_panel(workspace, part)
+        if make_current:
+            await set_current_judge(store, task_eval, judges[0].evaluator_record)
+        if lists:
+            return await disagreement_report(golden_set, judges, outcomes)
         results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
@@ -216,6 +253,8 @@ async def check_judge(
             purpose=purpose,
             rows=rows,
             conclusions=conclusions(results),
+            comparisons=await compare_judges(golden_set, runs_by_score, judges, seed),
+            bias_checks=await check_biases(golden_set, runs_by_score, judges),
             human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
@@ -256,8 +295,13 @@ async def _judge_of(
 
 
 async def _judges(
-    store: ProjectStore, task_eval: TaskEval, references: Sequence[str] | None
+    store: ProjectStore,
+    task_eval: TaskEval,
+    references: Sequence[str] | None,
+    *,
+    is_current_only: bool,
 ) -> list[Measurement]:
+    """Return the named evaluators; without names the current one, or all but panel members."""
     configs = await store.children(task_eval.eval_record, EvalConfig)
     if not configs:
         raise Refusal(
@@ -267,6 +311,10 @@ async def _judges(
         )
     if references:
         configs = [choose(EvalConfig, configs, reference) for reference in references]
+    elif is_current_only:
+        return [await load_measurement(store, task_eval, None)]
+    else:
+        configs = [config for config in configs if panel_of(config) is None]
     return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
 
 

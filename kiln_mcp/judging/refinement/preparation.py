@@ -10,6 +10,7 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
 from kiln_mcp.judging.development_labels import count_hidden
 from kiln_mcp.judging.judge_versions import version_of
+from kiln_mcp.judging.refinement.claims import power_sentence
 from kiln_mcp.judging.refinement.labelled_items import LabelledItem, read_labelled_items
 from kiln_mcp.judging.refinement.proposals import (
     ExampleChooser,
@@ -21,7 +22,6 @@ from kiln_mcp.judging.refinement.proposals import (
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
-from kiln_mcp.statistics.power import power_sentence
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec
 from storage.errors import NextStep, Refusal

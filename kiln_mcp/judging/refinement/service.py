@@ -201,7 +201,7 @@ def _report(
 ) -> JudgeImprovement:
     claim = claim_of(result, search.request.seed)
     name, winner = search.judge.evaluator_record.name, saved.winner
-    gain = claim.gain
+    gain = claim.interval
     return JudgeImprovement(
         verdict=claim_sentence(claim, name, winner.name if winner else None),
         gain_shown=claim.is_gain_shown,
