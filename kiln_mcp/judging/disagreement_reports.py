@@ -7,16 +7,15 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.judging.answers import DisagreementCount, DisagreementReport, ShownDisagreement
-from kiln_mcp.judging.development_labels import count_hidden
 from kiln_mcp.judging.disagreements import (
     Disagreement,
     ScoreDisagreements,
     find_disagreements,
 )
-from kiln_mcp.judging.suspicious_labels import share_with
 from kiln_mcp.judging.verdict_reasons import read_verdict_texts, reason_in
 from kiln_mcp.judging.warnings import failure_warnings, ledger_warnings
 from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
+from kiln_mcp.labels.golden_set_audit import audit_golden_set
 from kiln_mcp.labels.label_words import label_text
 from storage import ProjectStore, TaskRun
 from storage.errors import NextStep
@@ -32,34 +31,47 @@ async def disagreement_report(
     """Return all disagreements with development labels, the worst first."""
     store = judges[0].store
     matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
-    groups = find_disagreements(golden_set, judges, matrix)
+    audits = await audit_golden_set(store, golden_set)
+    groups = find_disagreements(golden_set, judges, matrix, audits)
     entries = sorted(
         (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank
     )
     shown = entries[:MOST_ROWS]
     reasons = await _read_reasons(store, shown)
-    runs = await read_golden_runs(store, golden_set, (entry.label.run.id for entry in shown))
+    runs = await read_golden_runs(store, golden_set, (entry.item for entry in shown))
     several = len(judges) > 1, len(golden_set.scores) > 1
     rows = [
-        _row(entry, runs.get(entry.label.run.id), reasons.get(_key(entry), ""), several)
+        _row(entry, runs.get(entry.item), reasons.get(_key(entry), ""), several)
         for entry in shown
     ]
-    suspicious = sum(entry.is_label_suspicious for entry in entries)
+    doubtful = sum(entry.doubt is not None for entry in entries)
     return DisagreementReport(
         eval=golden_set.task_eval.name,
-        summary=_summary(groups, suspicious),
+        summary=_summary(groups, doubtful),
         counts=[_count(group) for group in groups],
         disagreements=rows,
         total=len(entries),
-        hidden=count_hidden(golden_set, golden_set.scores),
+        hidden=count_hidden_items(golden_set),
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
-        warnings=[*ledger_warnings(golden_set), *failure_warnings(outcomes)],
-        next=_next_steps(golden_set.task_eval.name, groups, suspicious),
+        warnings=[
+            *(fault for audit in audits.values() for fault in audit.faults),
+            *ledger_warnings(golden_set),
+            *failure_warnings(outcomes),
+        ],
+        next=_next_steps(golden_set.task_eval.name, groups, doubtful),
+    )
+
+
+def count_hidden_items(golden_set: GoldenSet) -> int:
+    """Return how many items have a label for a certificate, which stays hidden."""
+    return sum(
+        any(golden_set.is_hidden(run, score) for score in golden_set.scores)
+        for run in golden_set.runs
     )
 
 
 def _key(entry: Disagreement) -> tuple[str, str, str]:
-    return entry.judge.evaluator_record.id, entry.label.run.id, entry.score.json_key
+    return entry.judge.evaluator_record.id, entry.item, entry.score.json_key
 
 
 async def _read_reasons(
@@ -70,10 +82,10 @@ async def _read_reasons(
     records = {e.judge.evaluator_record.id: e.judge.evaluator_record for e in entries}
     for record in records.values():
         own = [entry for entry in entries if entry.judge.evaluator_record.id == record.id]
-        texts = await read_verdict_texts(store, record, [entry.label.run.id for entry in own])
+        texts = await read_verdict_texts(store, record, [entry.item for entry in own])
         for entry in own:
             key = entry.score.json_key
-            reasons[_key(entry)] = reason_in(texts.get(entry.label.run.id, {}), key)
+            reasons[_key(entry)] = reason_in(texts.get(entry.item, {}), key)
     return reasons
 
 
@@ -81,21 +93,20 @@ def _row(
     entry: Disagreement, run: TaskRun | None, reason: str, several: tuple[bool, bool]
 ) -> ShownDisagreement:
     kind = entry.score.type
-    others = len(entry.panel)
-    share = share_with(entry.label.value, entry.panel, kind) or 0.0
+    members = len(entry.panel)
     return ShownDisagreement(
-        item=entry.label.run.id,
+        item=entry.item,
         evaluator=entry.judge.evaluator_record.name if several[0] else None,
         score=entry.score.json_key if several[1] else None,
         verdict=label_text(entry.verdict, kind),
-        label=label_text(entry.label.value, kind),
+        label=label_text(entry.value, kind),
         input=excerpt(run.input, LONGEST_TEXT) if run else "",
         output=excerpt(run.output.output, LONGEST_TEXT) if run else "",
         judge_reason=excerpt(reason, LONGEST_TEXT) or None,
         label_reason=excerpt(entry.label.reason, LONGEST_TEXT) or None,
-        rater=entry.label.rater or None,
-        panel=f"{round(share * others)} of {others} agree with the label" if others > 1 else None,
-        label_wrong=entry.is_label_suspicious,
+        rater=entry.label.event.rater if entry.label.event else None,
+        panel=f"{entry.supporters} of {members} agree with the label" if members > 1 else None,
+        label_doubt=entry.doubt.why if entry.doubt else None,
     )
 
 
@@ -111,7 +122,7 @@ def _count(group: ScoreDisagreements) -> DisagreementCount:
     )
 
 
-def _summary(groups: Sequence[ScoreDisagreements], suspicious: int) -> str:
+def _summary(groups: Sequence[ScoreDisagreements], doubtful: int) -> str:
     compared = sum(group.compared for group in groups)
     total = sum(len(group.disagreements) for group in groups)
     if not compared:
@@ -121,19 +132,19 @@ def _summary(groups: Sequence[ScoreDisagreements], suspicious: int) -> str:
     if not total:
         return f"{sentence}."
     parts = f"{strict} are too strict, {total - strict} too lenient"
-    again = f" {suspicious} of the labels may be wrong: look at them again." if suspicious else ""
+    again = f" {doubtful} of the labels may be wrong: look at them again." if doubtful else ""
     return f"{sentence}: {parts}.{again}"
 
 
 def _next_steps(
-    name: str, groups: Sequence[ScoreDisagreements], suspicious: int
+    name: str, groups: Sequence[ScoreDisagreements], doubtful: int
 ) -> list[NextStep]:
     steps: list[NextStep] = []
-    if suspicious:
+    if doubtful:
         steps.append(
             NextStep(
                 tool="label_items",
-                reason="let the person look again at items with label_wrong, and save what they say",
+                reason="let the person look again at items with label_doubt, and save what they say",
                 arguments={"eval": name},
             )
         )

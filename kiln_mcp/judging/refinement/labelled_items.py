@@ -6,7 +6,6 @@ from statistics import fmean
 
 from kiln_mcp.evals.eval_items import stored_case
 from kiln_mcp.evaluators.scales import decision_of, distance_of
-from kiln_mcp.judging.development_labels import DevelopmentLabel, development_labels
 from kiln_mcp.judging.judge_versions import JudgeExample
 from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
 from kiln_mcp.labels.label_words import label_text
@@ -33,13 +32,15 @@ class LabelledItem:
 
     Attributes:
         run: The run that holds it.
-        labels: By the score's key.
+        labels: The values by the score's key.
         kinds: The kinds of the labelled scores.
+        reason: The person's reasons; "" if they gave none.
     """
 
     run: TaskRun
-    labels: Mapping[str, DevelopmentLabel]
+    labels: Mapping[str, float]
     kinds: Mapping[str, str]
+    reason: str = ""
 
     @property
     def id(self) -> str:
@@ -56,7 +57,7 @@ class LabelledItem:
         return fmean(
             float(
                 key in verdict.scores
-                and decision_of(verdict.scores[key], self.kinds[key]) == label.value
+                and decision_of(verdict.scores[key], self.kinds[key]) == label
             )
             for key, label in self.labels.items()
         )
@@ -64,7 +65,7 @@ class LabelledItem:
     def loss(self, verdict: ItemVerdict) -> float:
         """Return the mean distance from the labels, from 0 to 1; 1 without a verdict."""
         return fmean(
-            distance_of(verdict.scores[key], label.value, self.kinds[key])
+            distance_of(verdict.scores[key], label, self.kinds[key])
             if key in verdict.scores
             else 1.0
             for key, label in self.labels.items()
@@ -73,14 +74,7 @@ class LabelledItem:
     @property
     def label_words(self) -> dict[str, str]:
         """Return the labels as people read them, by score key."""
-        return {
-            key: label_text(label.value, self.kinds[key]) for key, label in self.labels.items()
-        }
-
-    @property
-    def reason(self) -> str:
-        """Return the person's reasons."""
-        return " ".join(filter(None, (label.reason for label in self.labels.values())))
+        return {key: label_text(label, self.kinds[key]) for key, label in self.labels.items()}
 
     @property
     def example(self) -> JudgeExample:
@@ -91,15 +85,26 @@ class LabelledItem:
 
 
 async def read_labelled_items(store: ProjectStore, golden_set: GoldenSet) -> list[LabelledItem]:
-    """Return the complete outputs with development labels, in the order of their random ids."""
-    labels: dict[str, dict[str, DevelopmentLabel]] = {}
+    """Return the complete outputs with development labels, in the order of their random ids.
+
+    A label that calls each value defensible tells nothing of a judge and is left out.
+    """
+    labels: dict[str, dict[str, float]] = {}
+    reasons: dict[str, list[str]] = {}
     for score in golden_set.scores:
-        for label in development_labels(golden_set, score):
-            labels.setdefault(label.run.id, {})[score.json_key] = label
+        for item, label in golden_set.development_labels(score).items():
+            if label.value is not None:
+                labels.setdefault(item, {})[score.json_key] = label.value
+                reasons.setdefault(item, []).append(label.reason)
     runs = await read_golden_runs(store, golden_set, labels)
     kinds = {score.json_key: score.type for score in golden_set.scores}
     return [
-        LabelledItem(runs[item], own, {key: kinds[key] for key in own})
+        LabelledItem(
+            runs[item],
+            own,
+            {key: kinds[key] for key in own},
+            " ".join(dict.fromkeys(filter(None, reasons[item]))),
+        )
         for item, own in sorted(labels.items())
         if item in runs
     ]

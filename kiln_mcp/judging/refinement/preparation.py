@@ -8,7 +8,7 @@ from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
-from kiln_mcp.judging.development_labels import count_hidden
+from kiln_mcp.judging.disagreement_reports import count_hidden_items
 from kiln_mcp.judging.judge_versions import version_of
 from kiln_mcp.judging.refinement.claims import power_sentence
 from kiln_mcp.judging.refinement.labelled_items import LabelledItem, read_labelled_items
@@ -78,7 +78,7 @@ class JudgeSearch:
     @property
     def hidden(self) -> int:
         """Return the number of items whose labels are for the certificate."""
-        return count_hidden(self.golden_set, self.golden_set.scores)
+        return count_hidden_items(self.golden_set)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
@@ -195,8 +195,8 @@ def _no_development_label(golden_set: GoldenSet) -> Refusal:
         name=name,
         next=[
             NextStep(
-                tool="label_items",
-                reason="save the person's labels of outputs picked by hand",
+                tool="draw_items_to_label",
+                reason="draw outputs for the person to label, with purpose development",
                 arguments={"eval": name},
             )
         ],

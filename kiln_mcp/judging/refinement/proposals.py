@@ -221,7 +221,7 @@ def _balance(entry: JudgedItem) -> float:
     """Return how far a verdict is above the labels."""
     scores, kinds = entry.verdict.scores, entry.item.kinds
     return sum(
-        decision_of(scores[key], kinds[key]) - label.value
+        decision_of(scores[key], kinds[key]) - label
         for key, label in entry.item.labels.items()
         if key in scores
     )
