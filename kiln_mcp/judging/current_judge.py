@@ -1,7 +1,26 @@
 """Make an evaluator the one that an eval uses."""
 
+from collections.abc import Sequence
+
 from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evals.measurement import Measurement
 from storage import Eval, EvalConfig, ProjectStore
+from storage.errors import Refusal
+
+
+def check_current(
+    judges: Sequence[Measurement], references: Sequence[str] | None, *, is_set: bool
+) -> None:
+    """Refuse to make one of several evaluators the current one.
+
+    Raises:
+        Refusal: Not exactly one evaluator was named.
+    """
+    if is_set and len(references or ()) != 1:
+        raise Refusal(
+            "make_current takes one evaluator: name it in `evaluators`, such as ['{name}'].",
+            name=judges[-1].evaluator_record.name,
+        )
 
 
 async def set_current_judge(store: ProjectStore, task_eval: TaskEval, record: EvalConfig) -> None:

@@ -1,10 +1,12 @@
 """Report disagreements of judges and people with the texts that explain them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.judging.answers import DisagreementCount, DisagreementReport, ShownDisagreement
 from kiln_mcp.judging.disagreements import (
@@ -12,17 +14,70 @@ from kiln_mcp.judging.disagreements import (
     ScoreDisagreements,
     find_disagreements,
 )
+from kiln_mcp.judging.panel import PanelPlan, carry_out_panels
 from kiln_mcp.judging.verdict_reasons import read_verdict_texts, reason_in
 from kiln_mcp.judging.warnings import failure_warnings, ledger_warnings
 from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
 from kiln_mcp.labels.golden_set_audit import audit_golden_set
 from kiln_mcp.labels.label_words import label_text
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
+from kiln_mcp.workbench.proposal import Proposal
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, TaskRun
-from storage.errors import NextStep
+from storage.errors import NextStep, Refusal
+from storage.index.results import RecordRow
 from storage.text.excerpts import excerpt
 
 MOST_ROWS: Final = 100
 LONGEST_TEXT: Final = 600
+
+
+async def propose_disagreements(
+    workspace: Workspace,
+    golden_set: GoldenSet,
+    judges: Sequence[Measurement],
+    panels: Sequence[PanelPlan],
+) -> Proposal[DisagreementReport]:
+    """Return the proposal of listing disagreements: missing verdicts are asked for first.
+
+    Raises:
+        Refusal: No label is for development.
+    """
+    name, store = golden_set.task_eval.name, judges[0].store
+    items = {
+        item for score in golden_set.scores for item in golden_set.development_labels(score)
+    }
+    if not items:
+        raise no_development_label(name)
+    rows = [RecordRow(run.id, run.path) for run in golden_set.runs if run.id in items]
+    work = [await plan_agreement(judge, rows) for judge in judges]
+    calls = sum((Counter(part.calls_by_model) for part in [*work, *panels]), Counter[str]())
+    await workspace.check_ready(store, calls)
+    summary = f"Judge {len(rows)} outputs of {name!r} that have development labels."
+    plan = await estimate_cost(workspace.engine, summary, calls, "evals")
+
+    async def judge_and_list() -> DisagreementReport:
+        outcomes = [await carry_out(workspace, part) for part in work]
+        outcomes += await carry_out_panels(workspace, panels)
+        return await disagreement_report(golden_set, judges, outcomes)
+
+    return Proposal(plan, judge_and_list)
+
+
+def no_development_label(name: str) -> Refusal:
+    """Return the refusal of what learns from development labels, for an eval without any."""
+    return Refusal(
+        "No item of '{name}' has a label for development, and labels for a certificate stay "
+        "hidden. Have the person label some outputs for development.",
+        name=name,
+        next=[
+            NextStep(
+                tool="draw_items_to_label",
+                reason="draw outputs for the person to label, with purpose development",
+                arguments={"eval": name},
+            )
+        ],
+    )
 
 
 async def disagreement_report(
@@ -143,9 +198,9 @@ def _next_steps(
     if doubtful:
         steps.append(
             NextStep(
-                tool="label_items",
-                reason="let the person look again at items with label_doubt, and save what they say",
-                arguments={"eval": name},
+                tool="draw_items_to_label",
+                reason="draw the doubtful labels for a second look",
+                arguments={"eval": name, "purpose": "second_look"},
             )
         )
     worst = max(groups, key=lambda group: len(group.disagreements))
@@ -160,6 +215,10 @@ def _next_steps(
     else:
         reason = "label drawn items: a certificate needs labels that no judge was written from"
         steps.append(
-            NextStep(tool="draw_items_to_label", reason=reason, arguments={"eval": name})
+            NextStep(
+                tool="draw_items_to_label",
+                reason=reason,
+                arguments={"eval": name, "purpose": "certificate"},
+            )
         )
     return steps

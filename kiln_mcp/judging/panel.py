@@ -14,11 +14,12 @@ from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.judging.judge_versions import template_judge
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, LlmJudge, ProjectStore
+from storage import EvalConfig, LlmJudge
 from storage.index.results import RecordRow
 
 Variant = Literal["strict", "lenient", "reversed", "embedded"]
@@ -34,7 +35,7 @@ class PanelPlan:
     Attributes:
         judge: The judge that the panel is for.
         items: The stored outputs to be judged.
-        work: What is left to do for members that are there.
+        work: What is left to do for the judge itself, and for members that are there.
         new_records: The variants to be saved, which judge all items.
     """
 
@@ -46,7 +47,7 @@ class PanelPlan:
     @property
     def members(self) -> int:
         """Return the number of members."""
-        return len(self.work) + len(self.new_records)
+        return len(self.work) - 1 + len(self.new_records)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
@@ -82,9 +83,27 @@ async def plan_panel(judge: Measurement, items: Sequence[RecordRow], members: in
         if variant not in variants and (record := _make_variant(judge, variant)) is not None
     ][: max(0, members - len(others))]
     work = [
-        await plan_agreement(replace(judge, evaluator_record=record), items) for record in others
+        await plan_agreement(replace(judge, evaluator_record=record), items)
+        for record in [own, *others]
     ]
     return PanelPlan(judge, items, work, new_records)
+
+
+async def plan_panels(
+    judges: Sequence[Measurement], golden_set: GoldenSet, members: int
+) -> list[PanelPlan]:
+    """Return what is left to do for the panels of judges; nothing for no members."""
+    items = [RecordRow(run.id, run.path) for run in golden_set.runs]
+    return [
+        await plan_panel(judge, items, members)
+        for judge in judges
+        if members and judge.evaluator.model is not None
+    ]
+
+
+async def carry_out_panels(workspace: Workspace, plans: Sequence[PanelPlan]) -> list[RunOutcome]:
+    """Save the new members of panels, and ask for the verdicts that are missing."""
+    return [outcome for plan in plans for outcome in await carry_out_panel(workspace, plan)]
 
 
 async def carry_out_panel(workspace: Workspace, plan: PanelPlan) -> list[RunOutcome]:

@@ -30,11 +30,11 @@ from kiln_mcp.judging.answers import (
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
 from kiln_mcp.judging.bias_checks import check_biases
 from kiln_mcp.judging.check_plans import plan_of_check
-from kiln_mcp.judging.current_judge import set_current_judge
-from kiln_mcp.judging.disagreement_reports import disagreement_report
+from kiln_mcp.judging.current_judge import check_current, set_current_judge
+from kiln_mcp.judging.disagreement_reports import propose_disagreements
 from kiln_mcp.judging.judge_comparison import compare_judges
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
-from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panel, panel_of, plan_panel
+from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panels, panel_of, plan_panels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
     failure_warnings,
@@ -234,32 +234,25 @@ async def check_judge(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    lists = show == "disagreements"
-    judges = await _judges(store, task_eval, evaluators, is_current_only=lists)
-    if make_current and len(evaluators or ()) != 1:
-        raise Refusal(
-            "make_current takes one evaluator: name it in `evaluators`, such as '{name}'.",
-            name=judges[-1].evaluator_record.name,
-        )
-    runs_by_score = _runs_for(golden_set, "development" if lists else purpose, task_eval.name)
+    is_list = show == "disagreements"
+    judges = await _judges(store, task_eval, evaluators, is_current_only=is_list)
+    check_current(judges, evaluators, is_set=make_current)
+    panels = await plan_panels(judges, golden_set, panel)
+    if is_list:
+        return await propose_disagreements(workspace, golden_set, judges, panels)
+    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
     work = [await plan_agreement(judge, _references(runs)) for judge in judges]
-    panels = [
-        await plan_panel(judge, _references(golden_set.runs), panel) for judge in judges if panel
-    ]
     calls = sum((Counter(part.calls_by_model) for part in [*work, *panels]), Counter[str]())
     await workspace.check_ready(store, calls)
     summary = plan_of_check(task_eval.name, runs_by_score, panels, judges, is_set=make_current)
     plan = await estimate_cost(workspace.engine, summary, calls, "evals")
 
-    async def measure_judges() -> AgreementReport | DisagreementReport:
+    async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        for part in panels:
-            outcomes += await carry_out_panel(workspace, part)
+        outcomes += await carry_out_panels(workspace, panels)
         if make_current:
             await set_current_judge(store, task_eval, judges[0].evaluator_record)
-        if lists:
-            return await disagreement_report(golden_set, judges, outcomes)
         results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)

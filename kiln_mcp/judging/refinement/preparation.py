@@ -8,7 +8,7 @@ from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
-from kiln_mcp.judging.disagreement_reports import count_hidden_items
+from kiln_mcp.judging.disagreement_reports import count_hidden_items, no_development_label
 from kiln_mcp.judging.judge_versions import version_of
 from kiln_mcp.judging.refinement.claims import power_sentence
 from kiln_mcp.judging.refinement.labelled_items import LabelledItem, read_labelled_items
@@ -132,7 +132,7 @@ async def prepare_search(
         )
     items = await read_labelled_items(judge.store, golden_set)
     if not items:
-        raise _no_development_label(golden_set)
+        raise no_development_label(golden_set.task_eval.name)
     calls_each = judge.evaluator.calls_per_item
     most = (request.max_calls // FEWEST_VERSIONS - 1) // calls_each
     if most < min(len(items), FEWEST_ITEMS):
@@ -185,22 +185,6 @@ def base_rate(items: Sequence[LabelledItem]) -> str:
         on_score = f" on {key}" if len(keys) > 1 else ""
         parts.append(f"Always answering {word!r}{on_score} agrees on {count} of {len(words)}.")
     return " ".join(parts)
-
-
-def _no_development_label(golden_set: GoldenSet) -> Refusal:
-    name = golden_set.task_eval.name
-    return Refusal(
-        "No item of '{name}' has a label for development, and labels for the certificate stay "
-        "hidden. Label some outputs that were not drawn for the certificate.",
-        name=name,
-        next=[
-            NextStep(
-                tool="draw_items_to_label",
-                reason="draw outputs for the person to label, with purpose development",
-                arguments={"eval": name},
-            )
-        ],
-    )
 
 
 async def _spec_text(store: ProjectStore, judge: Measurement) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
@@ -271,12 +271,13 @@ def _next_steps(
     name = search.golden_set.task_eval.name
     if winner is None:
         reason = "label more outputs: so few show little"
-        return [NextStep(tool="draw_items_to_label", reason=reason, arguments={"eval": name})]
+        arguments: dict[str, JsonValue] = {"eval": name, "purpose": "development"}
+        return [NextStep(tool="draw_items_to_label", reason=reason, arguments=arguments)]
     return [
         NextStep(
             tool="draw_items_to_label",
             reason="draw fresh items for the certificate of the new judge",
-            arguments={"eval": name, "evaluator": winner.name},
+            arguments={"eval": name, "evaluator": winner.name, "purpose": "certificate"},
         ),
         NextStep(
             tool="check_judge",
