@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evals.lookups import TaskEval, find_eval
+from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evals.lookups import find_eval
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.sentences import host_is_not_blind
@@ -22,6 +23,7 @@ from kiln_mcp.judging.agreement_reports import (
 )
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
@@ -37,8 +39,7 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
-from kiln_mcp.labels.labelling_pass import open_labelling_pass, read_outputs
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
 from kiln_mcp.labels.ledger import Purpose
 from kiln_mcp.llm import HOST
 from kiln_mcp.llm.errors import ModelError

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from kiln_mcp.datasets.counts import count_incomplete, golden_items
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import (
     JUDGED,
@@ -320,12 +320,9 @@ async def open_golden_set(
     return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, incomplete_count)
 
 
-async def read_golden_runs(
-    store: ProjectStore, golden_set: GoldenSet, items: Iterable[str]
-) -> dict[str, TaskRun]:
-    """Return the records of some golden items by their ids, less those that cannot be read."""
-    ids = frozenset(items)
-    records = await store.read_all(TaskRun, [run.path for run in golden_set.runs if run.id in ids])
+async def read_outputs(store: ProjectStore, runs: Iterable[RatedItem]) -> dict[str, TaskRun]:
+    """Return the records of items by their ids, less those that cannot be read."""
+    records = await store.read_all(TaskRun, [run.path for run in runs])
     return {record.id: record for record in records.values()}
 
 
