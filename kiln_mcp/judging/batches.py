@@ -9,12 +9,12 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import load_measurement
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
+from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
-from kiln_mcp.labels.golden_set import WITHOUT_VERDICT, strata_by_verdict
-from kiln_mcp.labels.golden_set_audit import audit_golden_set
-from kiln_mcp.labels.labelling_pass import LabellingPass, open_labelling_pass, read_outputs
+from kiln_mcp.labels.golden_set import WITHOUT_VERDICT, read_outputs, strata_by_verdict
+from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
 from kiln_mcp.labels.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
 from kiln_mcp.labels.purposes import due_repeats, rater_of, repeat_stratum, second_look_stratum

@@ -18,7 +18,7 @@ from kiln_mcp.judging.panel import PanelPlan, carry_out_panels
 from kiln_mcp.judging.verdict_reasons import read_verdict_texts, reason_in
 from kiln_mcp.judging.warnings import failure_warnings, ledger_warnings
 from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
-from kiln_mcp.labels.golden_set_audit import audit_golden_set
+from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.proposal import Proposal

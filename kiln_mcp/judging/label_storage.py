@@ -11,8 +11,8 @@ from kiln_mcp.datasets.rating_criteria import criterion_of, with_rating
 from kiln_mcp.judging.answers import SavedLabels
 from kiln_mcp.judging.warnings import hygiene_warnings, pass_warnings
 from kiln_mcp.labels.entries import EvalLabels
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
-from kiln_mcp.labels.labelling_pass import LabellingPass, read_outputs
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
+from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Label, append_labels
 from storage import Change, EvalOutputScore, ProjectStore, TaskRun
 from storage.errors import NextStep, RecordNotFound

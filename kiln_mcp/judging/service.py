@@ -32,6 +32,7 @@ from kiln_mcp.judging.bias_checks import check_biases
 from kiln_mcp.judging.check_plans import plan_of_check
 from kiln_mcp.judging.current_judge import check_current, set_current_judge
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
+from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.judge_comparison import compare_judges
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panels, panel_of, plan_panels
@@ -49,8 +50,7 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
-from kiln_mcp.labels.labelling_pass import open_labelling_pass, read_outputs
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
 from kiln_mcp.labels.ledger import Purpose
 from kiln_mcp.llm import HOST
 from kiln_mcp.llm.errors import ModelError

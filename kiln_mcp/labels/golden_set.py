@@ -320,12 +320,9 @@ async def open_golden_set(
     return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, incomplete_count)
 
 
-async def read_golden_runs(
-    store: ProjectStore, golden_set: GoldenSet, items: Iterable[str]
-) -> dict[str, TaskRun]:
-    """Return the records of some golden items by their ids, less those that cannot be read."""
-    ids = frozenset(items)
-    records = await store.read_all(TaskRun, [run.path for run in golden_set.runs if run.id in ids])
+async def read_outputs(store: ProjectStore, runs: Iterable[RatedItem]) -> dict[str, TaskRun]:
+    """Return the records of items by their ids, less those that cannot be read."""
+    records = await store.read_all(TaskRun, [run.path for run in runs])
     return {record.id: record for record in records.values()}
 
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kiln_mcp.labels.golden_set import GoldenSet
+from storage import EvalOutputScore
+
 SMALLEST_PANEL: Final = 3
 """Judges from which on their verdicts on an item are a panel."""
 CLEAR_SHARE: Final = 0.8
@@ -116,6 +119,29 @@ class LabelAudit:
     def visible(self) -> list[DoubtfulLabel]:
         """The doubtful labels that may be shown."""
         return [label for label in self.doubtful if not label.is_hidden]
+
+
+def audited_labels(golden_set: GoldenSet, score: EvalOutputScore) -> dict[str, AuditedLabel]:
+    """Return the labels of a score that have a value, by item."""
+    repeats = {
+        (label.item, label.rater): label.value
+        for label in golden_set.labels
+        if label.score == score.json_key and label.purpose == "repeat"
+    }
+    labels: dict[str, AuditedLabel] = {}
+    for run in golden_set.runs:
+        value = golden_set.label(run, score)
+        if value is None:
+            continue
+        last = golden_set.last_label(run, score)
+        event = golden_set.certificate_label(run, score) or last
+        labels[run.id] = AuditedLabel(
+            value,
+            is_hidden=golden_set.is_hidden(run, score),
+            is_second_look=last is not None and last.purpose == "second_look",
+            repeat=repeats.get((run.id, event.rater)) if event else None,
+        )
+    return labels
 
 
 def audit_labels(

@@ -6,11 +6,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
 
-from kiln_mcp.evals.lookups import find_eval
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import JUDGED, Draw
-from storage import EvalOutputScore, ProjectStore, Task, TaskRun
-from storage.errors import InvalidValue
+from storage import EvalOutputScore, Task
 from storage.index.results import RatedItem
 
 RESERVED_FOR: Final = timedelta(minutes=15)
@@ -128,39 +126,3 @@ class LabellingPass:
                 if item not in labelled
             }
         return len(skipped)
-
-
-async def open_labelling_pass(
-    store: ProjectStore, references: Sequence[str], *, may_be_empty: bool = False
-) -> LabellingPass:
-    """Open the golden sets of evals that are labelled together.
-
-    Args:
-        store: The project.
-        references: The evals' names, ids or handles, each once or more.
-        may_be_empty: Whether golden sets without items are taken.
-
-    Raises:
-        InvalidValue: The evals are of several tasks.
-        Refusal: An eval has no golden set, or an empty one.
-    """
-    evals = [await find_eval(store, reference) for reference in references]
-    distinct_evals = list({task_eval.id: task_eval for task_eval in evals}.values())
-    if len({task_eval.task.id for task_eval in distinct_evals}) > 1:
-        names = ", ".join(f"{e.name} ({e.task.name})" for e in distinct_evals)
-        raise InvalidValue(
-            "One labelling pass serves evals of one task, and these are of several: {names}. "
-            "Label the evals of each task by themselves.",
-            names=names,
-        )
-    return LabellingPass(
-        [await open_golden_set(store, e, may_be_empty=may_be_empty) for e in distinct_evals]
-    )
-
-
-async def read_outputs(
-    store: ProjectStore, runs: Sequence[RatedItem]
-) -> dict[str, TaskRun]:
-    """Return the records of items by their ids, less those that cannot be read."""
-    records = await store.read_all(TaskRun, [run.path for run in runs])
-    return {record.id: record for record in records.values()}
