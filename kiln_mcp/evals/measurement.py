@@ -10,7 +10,7 @@ from typing import Final
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.item_scores import first_verdicts
-from kiln_mcp.evaluators.evaluator import Evaluator
+from kiln_mcp.evaluators.evaluator import Evaluator, calls_of_item
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.system_prompts import shows_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
@@ -203,10 +203,10 @@ class VerdictPlan:
     @property
     def calls_by_model(self) -> Mapping[str, int]:
         """Return how often each model will be asked, corrections left out."""
-        calls: dict[str, int] = {}
-        evaluator = self.measurement.evaluator
-        if evaluator.model:
-            calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
+        calls: dict[str, int] = {
+            model: self.verdicts * calls_each
+            for model, calls_each in calls_of_item(self.measurement.evaluator).items()
+        }
         for request in self.requests:
             if request.output is None and request.resolved_config is not None:
                 calls_per_output = 2 if request.resolved_config.thinking else 1

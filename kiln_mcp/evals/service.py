@@ -190,6 +190,8 @@ async def create_evaluator(
     model_name = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model_name)
+    existing_record = existing_eval.eval_record if existing_eval else None
+    evaluator = await evaluator.with_records(store, existing_record)
     record = await make_evaluator(name, evaluator, model_name)
     task_eval = existing_eval
     if task_eval is None:

@@ -142,6 +142,9 @@ class AgreementReport(Result):
     bias_checks: list[str] = Field(
         default=[], description="Whether a judge favours long outputs or its own model family."
     )
+    cascade: str | None = Field(
+        default=None, description="Cheap judges before a better one, if that pays."
+    )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int

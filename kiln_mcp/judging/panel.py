@@ -13,6 +13,7 @@ from typing import Final, Literal
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
+from kiln_mcp.evaluators.evaluator import calls_of_item
 from kiln_mcp.judging.judge_versions import template_judge
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.llm import EMBEDDED
@@ -55,8 +56,8 @@ class PanelPlan:
         calls = sum((Counter(part.calls_by_model) for part in self.work), Counter[str]())
         for record in self.new_records:
             evaluator = replace(self.judge, evaluator_record=record).evaluator
-            if evaluator.model:
-                calls[evaluator.model] += evaluator.calls_per_item * len(self.items)
+            for model, calls_each in calls_of_item(evaluator).items():
+                calls[model] += calls_each * len(self.items)
         return calls
 
 

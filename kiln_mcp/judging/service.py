@@ -29,6 +29,7 @@ from kiln_mcp.judging.answers import (
 )
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
 from kiln_mcp.judging.bias_checks import check_biases
+from kiln_mcp.judging.cascades import advise_cascade
 from kiln_mcp.judging.check_plans import plan_of_check
 from kiln_mcp.judging.current_judge import check_current, set_current_judge
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
@@ -258,6 +259,7 @@ async def check_judge(
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
         hosts = [judge for judge in judges if judge.evaluator.model == HOST]
+        cascade = await advise_cascade(workspace.engine, golden_set, runs_by_score, judges)
         host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
         return AgreementReport(
             eval=task_eval.name,
@@ -267,6 +269,7 @@ async def check_judge(
             conclusions=conclusions(results),
             comparisons=await compare_judges(golden_set, runs_by_score, judges, seed),
             bias_checks=await check_biases(golden_set, runs_by_score, judges),
+            cascade=cascade.sentence if cascade else None,
             human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
@@ -278,6 +281,7 @@ async def check_judge(
             next=merge_steps(
                 next_steps(results, task_eval),
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
+                [cascade.step] if cascade else [],
             ),
         )
 
