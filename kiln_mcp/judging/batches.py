@@ -147,9 +147,7 @@ def _drawn(
 ) -> DrawnItems:
     # In the order of ids, which are random: neither verdict nor session shows.
     items = sorted({item for draw in draws for item in draw.items if item in labelling.runs})
-    return DrawnItems(
-        labelling, items, added, len(labelling.runs) - len(labelling.complete), notes
-    )
+    return DrawnItems(labelling, items, added, len(labelling.runs) - len(labelling.complete), notes)
 
 
 async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchRequest) -> int:

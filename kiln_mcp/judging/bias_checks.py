@@ -12,7 +12,7 @@ from typing import Final
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.scales import decision_of, to_unit_scale
-from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
+from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.statistics import CannotTell
 from kiln_mcp.statistics.regression import Slope, slopes
 from storage import EvalOutputScore, TaskRun
@@ -114,8 +114,8 @@ async def check_biases(
     judges = [judge for judge in judges if judge.evaluator.model]
     if not 0 < len(judges) <= MOST_JUDGES:
         return []
-    items = {run.id for runs in runs_by_score.values() for run in runs}
-    records = await read_golden_runs(judges[0].store, golden_set, items)
+    items = {run.id: run for runs in runs_by_score.values() for run in runs}
+    records = await read_outputs(judges[0].store, items.values())
     sentences: list[str] = []
     for judge in judges:
         for score in golden_set.scores:

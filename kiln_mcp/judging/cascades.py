@@ -198,11 +198,7 @@ def _cascade(
         *(matrix.abstentions.get(judge.member, frozenset()) for judge in cheap)
     )
     items = set(values[0]).intersection(*values) | abstained
-    sure = {
-        item
-        for item in items - abstained
-        if is_sure([own[item] for own in values], kinds)
-    }
+    sure = {item for item in items - abstained if is_sure([own[item] for own in values], kinds)}
     if not items:
         return None
     agreement = {

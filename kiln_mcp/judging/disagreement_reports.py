@@ -14,11 +14,11 @@ from kiln_mcp.judging.disagreements import (
     ScoreDisagreements,
     find_disagreements,
 )
+from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.judging.panel import PanelPlan, carry_out_panels
 from kiln_mcp.judging.verdict_reasons import read_verdict_texts, reason_in
 from kiln_mcp.judging.warnings import failure_warnings, ledger_warnings
-from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
-from kiln_mcp.judging.golden_sets import audit_golden_set
+from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.proposal import Proposal
@@ -44,9 +44,7 @@ async def propose_disagreements(
         Refusal: No label is for development.
     """
     name, store = golden_set.task_eval.name, judges[0].store
-    items = {
-        item for score in golden_set.scores for item in golden_set.development_labels(score)
-    }
+    items = {item for score in golden_set.scores for item in golden_set.development_labels(score)}
     if not items:
         raise no_development_label(name)
     rows = [RecordRow(run.id, run.path) for run in golden_set.runs if run.id in items]
@@ -93,11 +91,10 @@ async def disagreement_report(
     )
     shown = entries[:MOST_ROWS]
     reasons = await _read_reasons(store, shown)
-    runs = await read_golden_runs(store, golden_set, (entry.item for entry in shown))
+    runs = await read_outputs(store, {e.item: golden_set.item(e.item) for e in shown}.values())
     several = len(judges) > 1, len(golden_set.scores) > 1
     rows = [
-        _row(entry, runs.get(entry.item), reasons.get(_key(entry), ""), several)
-        for entry in shown
+        _row(entry, runs.get(entry.item), reasons.get(_key(entry), ""), several) for entry in shown
     ]
     doubtful = sum(entry.doubt is not None for entry in entries)
     return DisagreementReport(
@@ -191,9 +188,7 @@ def _summary(groups: Sequence[ScoreDisagreements], doubtful: int) -> str:
     return f"{sentence}: {parts}.{again}"
 
 
-def _next_steps(
-    name: str, groups: Sequence[ScoreDisagreements], doubtful: int
-) -> list[NextStep]:
+def _next_steps(name: str, groups: Sequence[ScoreDisagreements], doubtful: int) -> list[NextStep]:
     steps: list[NextStep] = []
     if doubtful:
         steps.append(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.verdict_matrix import VerdictMatrix
 from kiln_mcp.evaluators.scales import decision_of, distance_of
+from kiln_mcp.evaluators.verdict_matrix import VerdictMatrix
 from kiln_mcp.labels.golden_set import DevelopmentLabel, GoldenSet
 from kiln_mcp.labels.label_audit import DoubtfulLabel, LabelAudit
 from storage import EvalOutputScore
@@ -69,9 +69,7 @@ class ScoreDisagreements:
 
     def count(self, *, is_too_strict: bool) -> int:
         """Return how many verdicts are below their label, or above it."""
-        return sum(
-            (entry.verdict < entry.value) == is_too_strict for entry in self.disagreements
-        )
+        return sum((entry.verdict < entry.value) == is_too_strict for entry in self.disagreements)
 
 
 def find_disagreements(
@@ -101,7 +99,7 @@ def _of_score(
     labels = golden_set.development_labels(score)
     doubts = {doubt.item: doubt for doubt in (audit.visible if audit else ())}
     member = matrix.member(judge.evaluator_record.id)
-    verdicts = matrix.column(member, score.json_key) if member else {}
+    verdicts = matrix.column(member, score.json_key) if member else dict[str, float]()
     panel = matrix.decisions(matrix.members, score.json_key, score.type)
     disagreements: list[Disagreement] = []
     for item, label in labels.items():

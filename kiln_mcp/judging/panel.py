@@ -7,6 +7,7 @@ verdict matrix. Nobody measures a member by itself: where they disagree, the jud
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -17,6 +18,7 @@ from kiln_mcp.evaluators.evaluator import calls_of_item
 from kiln_mcp.judging.judge_versions import template_judge
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
@@ -27,6 +29,8 @@ Variant = Literal["strict", "lenient", "reversed", "embedded"]
 VARIANTS: Final[Sequence[Variant]] = ("strict", "lenient", "reversed", "embedded")
 """In the order in which they join a panel; the embedded model is free and slow."""
 MOST_MEMBERS: Final = 8
+MOST_EMBEDDED_ITEMS: Final = 300
+"""Items above which the embedded model, which takes seconds for each, joins no panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,9 @@ def panel_of(record: EvalConfig) -> str | None:
     return record.properties.panel_of if isinstance(record.properties, LlmJudge) else None
 
 
-async def plan_panel(judge: Measurement, items: Sequence[RecordRow], members: int) -> PanelPlan:
+async def plan_panel(
+    workspace: Workspace, judge: Measurement, items: Sequence[RecordRow], members: int
+) -> PanelPlan:
     """Return what is left to do for a panel of so many members.
 
     The eval's other judges come first, then variants of the judge. Members that are there are kept,
@@ -75,14 +81,15 @@ async def plan_panel(judge: Measurement, items: Sequence[RecordRow], members: in
     store, own = judge.store, judge.evaluator_record
     records = await store.children(judge.eval_record, EvalConfig)
     others = [record for record in records if _is_member(judge, record)]
-    variants = {
-        _variant_of(record): record for record in others if panel_of(record) == own.id
-    }
-    new_records = [
+    variants = {_variant_of(record): record for record in others if panel_of(record) == own.id}
+    candidates = [
         record
         for variant in VARIANTS
         if variant not in variants and (record := _make_variant(judge, variant)) is not None
-    ][: max(0, members - len(others))]
+    ]
+    if len(items) > MOST_EMBEDDED_ITEMS or not await _has_embedded_model(workspace):
+        candidates = [record for record in candidates if not _is_embedded(judge, record)]
+    new_records = candidates[: max(0, members - len(others))]
     work = [
         await plan_agreement(replace(judge, evaluator_record=record), items)
         for record in [own, *others]
@@ -91,12 +98,12 @@ async def plan_panel(judge: Measurement, items: Sequence[RecordRow], members: in
 
 
 async def plan_panels(
-    judges: Sequence[Measurement], golden_set: GoldenSet, members: int
+    workspace: Workspace, judges: Sequence[Measurement], golden_set: GoldenSet, members: int
 ) -> list[PanelPlan]:
     """Return what is left to do for the panels of judges; nothing for no members."""
     items = [RecordRow(run.id, run.path) for run in golden_set.runs]
     return [
-        await plan_panel(judge, items, members)
+        await plan_panel(workspace, judge, items, members)
         for judge in judges
         if members and judge.evaluator.model is not None
     ]
@@ -133,6 +140,17 @@ async def _save(workspace: Workspace, plan: PanelPlan) -> list[EvalConfig]:
         async with store.transaction(is_patient=True) as change:
             stored |= {r.id: change.save(r, parent=eval_record) for r in missing}
     return [stored[record.id] for record in planned]
+
+
+async def _has_embedded_model(workspace: Workspace) -> bool:
+    with suppress(ModelError):
+        await workspace.engine.check_ready({EMBEDDED: 1})
+        return True
+    return False
+
+
+def _is_embedded(judge: Measurement, record: EvalConfig) -> bool:
+    return replace(judge, evaluator_record=record).evaluator.model == EMBEDDED
 
 
 def _is_member(judge: Measurement, record: EvalConfig) -> bool:

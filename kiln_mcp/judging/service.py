@@ -126,9 +126,7 @@ async def draw_items_to_label(
     """
     store = await workspace.open_project(project)
     request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
-    draw = Proposal(
-        Plan("Draw items to label."), partial(draw_batch, workspace, store, request)
-    )
+    draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
     if purpose != "certificate":
         return draw
     labelling = await open_labelling_pass(store, eval, may_be_empty=True)
@@ -238,7 +236,7 @@ async def check_judge(
     is_list = show == "disagreements"
     judges = await _judges(store, task_eval, evaluators, is_current_only=is_list)
     check_current(judges, evaluators, is_set=make_current)
-    panels = await plan_panels(judges, golden_set, panel)
+    panels = await plan_panels(workspace, judges, golden_set, panel)
     if is_list:
         return await propose_disagreements(workspace, golden_set, judges, panels)
     runs_by_score = _runs_for(golden_set, purpose, task_eval.name)

@@ -59,8 +59,6 @@ def slopes(
     errors = np.sqrt(np.diag(inverse @ meat @ inverse))
     reach = float(stdtrit(count - width, 0.5 + level / 2))
     return [
-        Slope(
-            float(weight), Interval(float(weight - reach * e), float(weight + reach * e), level)
-        )
+        Slope(float(weight), Interval(float(weight - reach * e), float(weight + reach * e), level))
         for weight, e in zip(weights[1:], errors[1:], strict=True)
     ]

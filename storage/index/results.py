@@ -294,9 +294,7 @@ async def matrix_rows(
     make = MatrixRow._make
     return [
         make(row)
-        for row in cast(
-            "Sequence[tuple[int, str, int, str | None, float | None, int]]", rows
-        )
+        for row in cast("Sequence[tuple[int, str, int, str | None, float | None, int]]", rows)
     ]
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from kiln_mcp.evals.eval_items import stored_case
 from kiln_mcp.evaluators.scales import decision_of, distance_of
 from kiln_mcp.judging.judge_versions import JudgeExample
-from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
+from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.run_configs.item_templates import Case
 from storage import ProjectStore, TaskRun
@@ -56,8 +56,7 @@ class LabelledItem:
         """Return the share of labels that a verdict agrees with; no verdict agrees with none."""
         return fmean(
             float(
-                key in verdict.scores
-                and decision_of(verdict.scores[key], self.kinds[key]) == label
+                key in verdict.scores and decision_of(verdict.scores[key], self.kinds[key]) == label
             )
             for key, label in self.labels.items()
         )
@@ -96,7 +95,7 @@ async def read_labelled_items(store: ProjectStore, golden_set: GoldenSet) -> lis
             if label.value is not None:
                 labels.setdefault(item, {})[score.json_key] = label.value
                 reasons.setdefault(item, []).append(label.reason)
-    runs = await read_golden_runs(store, golden_set, labels)
+    runs = await read_outputs(store, map(golden_set.item, labels))
     kinds = {score.json_key: score.type for score in golden_set.scores}
     return [
         LabelledItem(

@@ -110,9 +110,7 @@ class JudgeSearch:
             f"{score.json_key} ({score.type}): {score.instruction or score.name}"
             for score in self.golden_set.scores
         )
-        return JudgeBrief(
-            self.judge.task.instruction, self.spec, scores, self.request.concerns
-        )
+        return JudgeBrief(self.judge.task.instruction, self.spec, scores, self.request.concerns)
 
 
 async def prepare_search(
@@ -170,9 +168,7 @@ async def plan_search(search: JudgeSearch) -> Plan:
         f"labels with at most {search.request.max_calls} calls. {base_rate(search.items)} "
         f"{power_sentence(labels)}"
     )
-    return await estimate_cost(
-        search.workspace.engine, summary, search.calls_by_model, "evals"
-    )
+    return await estimate_cost(search.workspace.engine, summary, search.calls_by_model, "evals")
 
 
 def base_rate(items: Sequence[LabelledItem]) -> str:

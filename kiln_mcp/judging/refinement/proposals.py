@@ -8,10 +8,10 @@ from typing import Final, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.evaluators.model_verdicts import numbered_list
+from kiln_mcp.evaluators.scales import decision_of
 from kiln_mcp.judging.judge_versions import JudgeVersion
 from kiln_mcp.judging.refinement.labelled_items import ItemVerdict, LabelledItem
 from kiln_mcp.labels.label_words import label_text
-from kiln_mcp.evaluators.scales import decision_of
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.workbench.prompt_templates import load_prompt

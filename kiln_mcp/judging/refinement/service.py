@@ -167,9 +167,7 @@ async def _save(search: JudgeSearch, result: JudgeSearchResult) -> _Saved:
     async with judge.store.transaction(is_patient=True) as change:
         if winner is not None and winner.origin is None:
             winner = change.save(winner, parent=judge.eval_record)
-        write_search_log(
-            change, judge.eval_record, file, judge.evaluator_record, winner, result
-        )
+        write_search_log(change, judge.eval_record, file, judge.evaluator_record, winner, result)
     return _Saved(winner, str(judge.store.side_folder(judge.eval_record) / file))
 
 

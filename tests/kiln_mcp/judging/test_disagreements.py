@@ -27,7 +27,8 @@ async def add_outputs(bench: Bench, *outputs: str) -> list[TaskRun]:
 
 
 async def add_judge(bench: Bench) -> None:
-    await bench.evaluator(type="llm_judge", steps=[NO_DIGITS], test_filter="tag::eval_right")
+    steps = [NO_DIGITS, "Any other name passes."]
+    await bench.evaluator(type="llm_judge", steps=steps, test_filter="tag::eval_right")
 
 
 async def list_disagreements(bench: Bench, **arguments: object) -> DisagreementReport:
@@ -111,7 +112,7 @@ async def test_the_worst_disagreement_comes_first_and_a_doubtful_label_last(benc
     assert order[0] == runs[1].id, "one member of the panel agrees with this label"
     doubtful = {row.item for row in report.disagreements if row.label_doubt}
     assert doubtful == {runs[0].id, runs[2].id}
-    assert report.next[0].arguments["purpose"] == "second_look"
+    assert (report.next[0].arguments or {})["purpose"] == "second_look"
 
 
 async def test_one_call_makes_a_named_evaluator_the_current_one(bench: Bench) -> None:

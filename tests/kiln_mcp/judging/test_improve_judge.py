@@ -40,6 +40,10 @@ async def improve(bench: Bench, **arguments: object) -> JudgeImprovement:
     return report
 
 
+def log_of(report: JudgeImprovement) -> str:
+    return Path(report.search_log or "").read_text(encoding="utf-8")
+
+
 async def judges(bench: Bench) -> list[EvalConfig]:
     eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     return await bench.store.children(eval_record, EvalConfig)
@@ -74,7 +78,7 @@ async def test_what_a_search_reports_is_corrected_and_told_as_optimistic(bench: 
     assert report.agreement_at_least < 0.9
     assert report.agreement_corrected <= report.agreement_after
     assert "Development numbers are optimistic" in report.warnings[0]
-    assert report.next[0].arguments["purpose"] == "certificate"
+    assert (report.next[0].arguments or {})["purpose"] == "certificate"
     plan = (await service.improve_judge.propose(bench.workspace, bench.arguments())).plan
     assert "Always answering 'fail' agrees on 8 of 12" in plan.summary
     assert "12 labels show a gain of 10 points in about" in plan.summary
@@ -105,7 +109,7 @@ async def test_no_model_ever_reads_a_label_for_the_certificate(bench: Bench) -> 
     texts = [str(request.messages) for request in bench.model.asked[asked:]]
     assert texts
     assert not [text for text in texts if "secret dog" in text or "a hidden reason" in text]
-    assert "secret" not in Path(report.search_log or "").read_text(encoding="utf-8")
+    assert "secret" not in log_of(report)
 
 
 async def test_a_judge_without_a_disagreement_costs_nothing_to_improve(bench: Bench) -> None:
@@ -127,8 +131,8 @@ async def test_a_version_that_differs_more_is_logged_and_dropped(bench: Bench) -
     report = await improve(bench)
     assert (report.winner, report.versions[0].kept) == (None, False)
     assert report.versions[0].disagreements == 2
-    lines = Path(report.search_log or "").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["steps"] for line in lines] == [[NO_DIGITS, NO_DOGS], [NO_DIGITS]]
+    steps = [json.loads(line)["steps"] for line in log_of(report).splitlines()]
+    assert steps == [[NO_DIGITS, NO_DOGS], [NO_DIGITS]]
     assert len(await judges(bench)) == 1
 
 
