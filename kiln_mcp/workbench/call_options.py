@@ -64,12 +64,6 @@ def limit_options(amounts: Mapping[str, float]) -> dict[str, JsonValue]:
     return {LIMIT_OPTIONS[kind]: amount for kind, amount in amounts.items()}
 
 
-def _without_bounds(schema: dict[str, JsonValue]) -> None:
-    """Keep bounds that hardly matter out of what a model reads; they are checked all the same."""
-    schema.pop("minimum", None)
-    schema.pop("maximum", None)
-
-
 LimitUsd = Annotated[float | None, Field(ge=0)]
 LimitTokens = Annotated[int | None, Field(ge=0)]
 LimitCalls = Annotated[int | None, Field(ge=0)]
@@ -94,7 +88,8 @@ class CallOptions(BaseModel):
     detail: Detail = "short"
     approval_id: str | None = None
     wait_s: Annotated[
-        float, Field(ge=0, le=LONGEST_WAIT_S, json_schema_extra=_without_bounds)
+        float,
+        Field(ge=0, le=LONGEST_WAIT_S),
     ] = USUAL_WAIT_S
     limit_usd: LimitUsd = None
     limit_tokens: LimitTokens = None
