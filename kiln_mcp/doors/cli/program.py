@@ -33,6 +33,7 @@ MODULES: Final[Mapping[str, str]] = {
     "demo": "kiln_mcp.doors.cli.demo",
     "doctor": "kiln_mcp.doors.cli.clients",
     "install": "kiln_mcp.doors.cli.clients",
+    "label": "kiln_mcp.doors.cli.label",
     "models": "kiln_mcp.doors.cli.models",
     "projects": "kiln_mcp.doors.cli.projects",
     "serve": "kiln_mcp.doors.cli.service",
