@@ -11,8 +11,8 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemsToShow
 from kiln_mcp.evals.eval_items import ItemReference, items_of
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.lookups import (
-    TaskEval,
     find_run_configs,
     load_measurement,
 )

@@ -13,8 +13,8 @@ from kiln_mcp.evals.answers import (
 from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
 from kiln_mcp.evals.errors import no_score
 from kiln_mcp.evals.eval_reports import items_of_part, score_keys
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.lookups import (
-    TaskEval,
     find_eval,
     find_existing_eval,
     find_run_configs,

@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference, range_of
-from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
+from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Purpose
 from storage import Eval, EvalOutputScore, Task

@@ -13,7 +13,7 @@ from kiln_mcp.judging.certificates.audit_lines import (
 )
 from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
 from kiln_mcp.judging.certificates.strata import panel_strata
-from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs
+from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.statistics import scale_of
 from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
@@ -78,7 +78,7 @@ async def open_audit(
         id=request.id,
         score=score.json_key,
         fingerprint=await judge_fingerprint(judge),
-        pool=pool_hash(pool, await read_golden_runs(store, golden_set, pool)),
+        pool=await hash_of_pool(store, golden_set, pool),
         strata=panel_strata(pool, [*panel.values()], scale_of(score.type)),
         panel=tuple(panel),
         seed=request.seed,
@@ -88,6 +88,14 @@ async def open_audit(
     async with store.transaction(is_patient=True) as change:
         append_audit_lines(change, record, [opening])
     return AuditRecord(opening, ())
+
+
+async def hash_of_pool(
+    store: ProjectStore, golden_set: GoldenSet, verdicts: Mapping[str, float]
+) -> str:
+    """Return the hash of items of a golden set with their texts and verdicts."""
+    runs = [run for run in golden_set.runs if run.id in verdicts]
+    return pool_hash(verdicts, await read_outputs(store, runs))
 
 
 async def _fixed_at(
