@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
+from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result

@@ -115,9 +115,7 @@ async def draw_items_to_label(
     """
     store = await workspace.open_project(project)
     request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
-    draw = Proposal(
-        Plan("Draw items to label."), partial(draw_batch, workspace, store, request)
-    )
+    draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
     if purpose != "certificate":
         return draw
     labelling = await open_labelling_pass(store, eval, may_be_empty=True)
