@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
@@ -123,7 +124,10 @@ class AgreementReport(Result):
     labelled_items: int
     purpose: str
     rows: list[AgreementRow]
-    conclusions: list[str] = Field(description="What each row means, in the same order.")
+    conclusions: list[str] = Field(
+        description="What the labels can tell; then what each row means, in the same order."
+    )
+    doubts: LabelDoubts = Field(default=LabelDoubts(), description="Labels to look at again.")
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int

@@ -1,7 +1,7 @@
 """Draw a batch of items to be labelled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +13,12 @@ from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
-from kiln_mcp.labels.golden_set import WITHOUT_VERDICT, read_outputs, strata_by_verdict
+from kiln_mcp.labels.golden_set import (
+    WITHOUT_VERDICT,
+    GoldenSet,
+    read_outputs,
+    strata_by_verdict,
+)
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
 from kiln_mcp.labels.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
@@ -39,6 +44,7 @@ class BatchRequest:
         rater: Who will label them; empty if nobody said.
         outputs: The filter of outputs that are added to the golden sets first.
         evaluator: The judge whose verdicts are the strata; None for the current one.
+        excluded: Items that are not drawn.
     """
 
     evals: Sequence[str]
@@ -48,6 +54,7 @@ class BatchRequest:
     rater: str = ""
     outputs: str | None = None
     evaluator: str | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,18 @@ async def draw_items(
 ) -> DrawnItems:
     """Draw items and record the draw; no model is asked.
 
+    Of several callers one draws at a time, so that two raters never get the same item.
+
     Raises:
         Refusal: There is nothing to draw.
     """
+    async with workspace.turn(store, "draw of items to label"):
+        return await _draw_alone(workspace, store, request)
+
+
+async def _draw_alone(
+    workspace: Workspace, store: ProjectStore, request: BatchRequest
+) -> DrawnItems:
     labelling = await open_labelling_pass(store, request.evals, may_be_empty=True)
     draw_id = workspace.id_for("draw")
     earlier = [draw for draw in labelling.draws if draw.id.startswith(draw_id)]
@@ -136,7 +152,7 @@ async def draw_items(
         raise nothing_to_draw(labelling, request.purpose)
     if await share_items(store, labelling, items):
         labelling = await open_labelling_pass(store, request.evals)
-    await _record(store, labelling, plan.draws)
+    labelling = await _record(store, labelling, plan.draws)
     if added:
         plan.notes.insert(0, f"{added} outputs were added to the golden set.")
     return _drawn(labelling, plan.draws, added, plan.notes)
@@ -207,7 +223,8 @@ async def _new_items(
             f"{missing} of {len(runs)} items have no verdict of {judge.evaluator_record.name!r}: "
             "they were drawn without one."
         )
-    taken = labelling.complete | labelling.reserved_items(request.rater, datetime.now(UTC))
+    reserved = labelling.reserved_items(request.rater, datetime.now(UTC))
+    taken = labelling.complete | reserved | request.excluded
     drawn = draw_strata(strata, taken, request.count - repeats, request.seed)
     return drawn, judge.evaluator_record.id if judge else None
 
@@ -239,12 +256,18 @@ def _draw(
     )
 
 
-async def _record(store: ProjectStore, labelling: LabellingPass, draws: Sequence[Draw]) -> None:
+async def _record(
+    store: ProjectStore, labelling: LabellingPass, draws: Sequence[Draw]
+) -> LabellingPass:
+    """Write draws beside each eval that has some of their items; return the evals with them."""
+    golden_sets: list[GoldenSet] = []
     async with store.transaction(is_patient=True) as change:
         for golden_set in labelling.golden_sets:
-            for draw in draws:
-                if golden_set.ids.intersection(draw.items):
-                    append_draw(change, golden_set.task_eval.eval_record, draw)
+            own = [draw for draw in draws if golden_set.ids.intersection(draw.items)]
+            for draw in own:
+                append_draw(change, golden_set.task_eval.eval_record, draw)
+            golden_sets.append(replace(golden_set, draws=[*golden_set.draws, *own]))
+    return LabellingPass(golden_sets)
 
 
 def nothing_to_draw(labelling: LabellingPass, purpose: Purpose) -> Refusal:

@@ -24,6 +24,7 @@ from kiln_mcp.judging.agreement_reports import (
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
 from kiln_mcp.judging.golden_sets import open_labelling_pass
+from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
@@ -226,6 +227,8 @@ async def check_judge(
         results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
+        doubts = await label_doubts(store, golden_set)
+        results = [result for result in results if result[0].score not in doubts.cannot_measure]
         rows = [row for row, _ in results]
         hosts = [judge for judge in judges if judge.evaluator.model == HOST]
         host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
@@ -234,7 +237,8 @@ async def check_judge(
             labelled_items=len(runs),
             purpose=purpose,
             rows=rows,
-            conclusions=conclusions(results),
+            conclusions=[*doubt_sentences(doubts, task_eval.name), *conclusions(results)],
+            doubts=doubts,
             human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
@@ -244,7 +248,8 @@ async def check_judge(
                 *host_warnings,
             ],
             next=merge_steps(
-                next_steps(results, task_eval),
+                steps_to_mend(doubts, task_eval.name),
+                next_steps(results, task_eval) if results else [],
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
         )
