@@ -32,10 +32,23 @@ class CertificateDraw:
     target: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ItemsForCertificate:
+    """The next items of an audit.
+
+    Attributes:
+        items: Those to be labelled: first those that wait, then those drawn now.
+        draw: What the eval's ledger holds of the draw; None if nothing was drawn.
+    """
+
+    items: tuple[str, ...]
+    draw: Draw | None
+
+
 async def draw_for_certificate(
     golden_set: GoldenSet, judge: Measurement, request: CertificateDraw
-) -> list[str]:
-    """Return the ids of the next items to be labelled for a judge's certificate, in order.
+) -> ItemsForCertificate:
+    """Draw the next items to be labelled for a judge's certificate.
 
     Items that still wait for a label come first. A drawn item that has a label counts at once, and
     another is drawn. The audit opens with the first draw.
@@ -48,23 +61,22 @@ async def draw_for_certificate(
         f"audit-{request.id}", request.seed, request.target, request.rater
     )
     record = await open_audit(golden_set, judge, score, opening_request)
-    earlier = [draw.item for draw in record.draws if draw.draw == request.id]
+    earlier = tuple(draw.item for draw in record.draws if draw.draw == request.id)
     if earlier:
-        return earlier
+        return ItemsForCertificate(earlier, None)
     verdicts = await judge.stored_scores(score.json_key)
     audit = match_labels(record, scale_of(score.type), verdicts, golden_set.labels)
     waiting = [item.draw.item for item in audit.waiting][: request.count]
     draws = _draw(golden_set, audit, request, request.count - len(waiting))
-    if draws:
-        async with judge.store.transaction(is_patient=True) as change:
-            append_audit_lines(change, judge.evaluator_record, draws)
-            append_draw(
-                change,
-                golden_set.task_eval.eval_record,
-                _ledger_draw(judge.evaluator_record.id, record, request, draws),
-            )
+    if not draws:
+        return ItemsForCertificate(tuple(waiting), None)
+    ledger_draw = _ledger_draw(judge.evaluator_record.id, record, request, draws)
+    async with judge.store.transaction(is_patient=True) as change:
+        append_audit_lines(change, judge.evaluator_record, draws)
+        append_draw(change, golden_set.task_eval.eval_record, ledger_draw)
     labelled = _labelled_items(golden_set, record)
-    return [*waiting, *(draw.item for draw in draws if draw.item not in labelled)]
+    fresh = [draw.item for draw in draws if draw.item not in labelled]
+    return ItemsForCertificate((*waiting, *fresh), ledger_draw)
 
 
 def _labelled_items(golden_set: GoldenSet, record: AuditRecord) -> frozenset[str]:
@@ -122,5 +134,10 @@ def _ledger_draw(
         for place, stratum in enumerate(record.opening.strata)
     }
     return Draw(
-        id=request.id, seed=request.seed, purpose="certificate", evaluator=evaluator, strata=drawn
+        id=request.id,
+        seed=request.seed,
+        purpose="certificate",
+        evaluator=evaluator,
+        strata=drawn,
+        rater=request.rater,
     )
