@@ -245,9 +245,10 @@ async def check_judge(
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
                 *host_warnings,
             ],
-            next=merge_steps(
-                steps_to_mend(doubts, task_eval.name),
-                next_steps(results, task_eval) if results else [],
+            next=steps_to_mend(doubts, task_eval.name)
+            if doubts.cannot_measure
+            else merge_steps(
+                next_steps(results, task_eval),
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
         )
