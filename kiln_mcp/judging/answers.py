@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
+from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
@@ -135,7 +136,10 @@ class AgreementReport(Result):
     labelled_items: int
     purpose: str
     rows: list[AgreementRow]
-    conclusions: list[str] = Field(description="What each row means, in the same order.")
+    conclusions: list[str] = Field(
+        description="What the labels can tell; then what each row means, in the same order."
+    )
+    doubts: LabelDoubts = Field(default=LabelDoubts(), description="Labels to look at again.")
     comparisons: list[JudgeComparison] = Field(
         default=[], description="Which judges may be the best, if several were measured."
     )

@@ -9,16 +9,17 @@ from storage.errors import Refusal
 
 
 def check_current(
-    judges: Sequence[Measurement], references: Sequence[str] | None, *, is_set: bool
+    judges: Sequence[Measurement], references: Sequence[str] | None, *, is_measured: bool
 ) -> None:
-    """Refuse to make one of several evaluators the current one.
+    """Refuse to make an evaluator the current one unless it is named alone and measured.
 
     Raises:
-        Refusal: Not exactly one evaluator was named.
+        Refusal: Not exactly one evaluator was named, or the call only lists disagreements.
     """
-    if is_set and len(references or ()) != 1:
+    if len(references or ()) != 1 or not is_measured:
         raise Refusal(
-            "make_current takes one evaluator: name it in `evaluators`, such as ['{name}'].",
+            "make_current takes one evaluator and shows the summary: name it in `evaluators`, such "
+            "as ['{name}'].",
             name=judges[-1].evaluator_record.name,
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 
-from kiln_mcp.evals.lookups import find_eval
+from kiln_mcp.evals.lookups import all_evals, find_eval
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.verdict_matrix import VerdictMatrix, read_verdict_matrix
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
@@ -10,7 +10,7 @@ from kiln_mcp.labels.hygiene import label_faults
 from kiln_mcp.labels.label_audit import LabelAudit, Verdicts, audit_labels, audited_labels
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from storage import EvalConfig, ProjectStore
-from storage.errors import InvalidValue
+from storage.errors import InvalidValue, NextStep, Refusal
 
 
 async def open_labelling_pass(
@@ -39,6 +39,24 @@ async def open_labelling_pass(
     return LabellingPass(
         [await open_golden_set(store, e, may_be_empty=may_be_empty) for e in distinct_evals]
     )
+
+
+async def evals_to_label(store: ProjectStore, references: Sequence[str]) -> list[str]:
+    """Return the evals that a person names; without one, all that have a golden set, as ids.
+
+    Raises:
+        Refusal: None is named, and there is none or they are of several tasks.
+    """
+    if references:
+        return list(references)
+    evals = [e for e in await all_evals(store) if e.eval_record.eval_configs_filter_id]
+    if len({task_eval.task.id for task_eval in evals}) != 1:
+        raise Refusal(
+            "Name the evals to label outputs for: {names}.",
+            names=[task_eval.name for task_eval in evals] or ["there is none with a golden set"],
+            next=[NextStep(tool="create_evaluator", reason="create an eval with a golden set")],
+        )
+    return [task_eval.id for task_eval in evals]
 
 
 async def audit_golden_set(store: ProjectStore, golden_set: GoldenSet) -> dict[str, LabelAudit]:

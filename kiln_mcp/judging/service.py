@@ -35,6 +35,7 @@ from kiln_mcp.judging.current_judge import check_current, set_current_judge
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.judge_comparison import compare_judges
+from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panels, panel_of, plan_panels
 from kiln_mcp.judging.warnings import (
@@ -235,7 +236,8 @@ async def check_judge(
     golden_set = await open_golden_set(store, task_eval)
     is_list = show == "disagreements"
     judges = await _judges(store, task_eval, evaluators, is_current_only=is_list)
-    check_current(judges, evaluators, is_set=make_current)
+    if make_current:
+        check_current(judges, evaluators, is_measured=not is_list)
     panels = await plan_panels(workspace, judges, golden_set, panel)
     if is_list:
         return await propose_disagreements(workspace, golden_set, judges, panels)
@@ -255,18 +257,24 @@ async def check_judge(
         results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
+        doubts = await label_doubts(store, golden_set)
+        results = [result for result in results if result[0].score not in doubts.cannot_measure]
         rows = [row for row, _ in results]
         hosts = [judge for judge in judges if judge.evaluator.model == HOST]
-        cascade = await advise_cascade(workspace.engine, golden_set, runs_by_score, judges)
+        clear_runs = {
+            key: [] if key in doubts.cannot_measure else own for key, own in runs_by_score.items()
+        }
+        cascade = await advise_cascade(workspace.engine, golden_set, clear_runs, judges)
         host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
         return AgreementReport(
             eval=task_eval.name,
             labelled_items=len(runs),
             purpose=purpose,
             rows=rows,
-            conclusions=conclusions(results),
-            comparisons=await compare_judges(golden_set, runs_by_score, judges, seed),
-            bias_checks=await check_biases(golden_set, runs_by_score, judges),
+            conclusions=[*doubt_sentences(doubts, task_eval.name), *conclusions(results)],
+            doubts=doubts,
+            comparisons=await compare_judges(golden_set, clear_runs, judges, seed),
+            bias_checks=await check_biases(golden_set, clear_runs, judges),
             cascade=cascade.sentence if cascade else None,
             human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
@@ -276,7 +284,9 @@ async def check_judge(
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
                 *host_warnings,
             ],
-            next=merge_steps(
+            next=steps_to_mend(doubts, task_eval.name)
+            if doubts.cannot_measure
+            else merge_steps(
                 next_steps(results, task_eval),
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
                 [cascade.step] if cascade else [],

@@ -85,7 +85,7 @@ def agreement_warnings(
             "those items are like the rest."
         )
     judges = {row.evaluator for row in rows}
-    if not any(row.beats_constant for row in rows):
+    if rows and not any(row.beats_constant for row in rows):
         warnings.insert(
             0,
             "No judge is shown to beat the best constant answer: do not rank run configs by these "

@@ -194,11 +194,7 @@ class GoldenSet:
 
     def _is_unconfirmed(self, run: RatedItem, score: EvalOutputScore) -> bool:
         last = self.last_label(run, score)
-        return (
-            last is not None
-            and self.waits(last)
-            and self.certificate_label(run, score) is None
-        )
+        return last is not None and self.waits(last) and self.certificate_label(run, score) is None
 
     def labelled_runs(self, score: EvalOutputScore) -> list[RatedItem]:
         """Return the items with a value, or for which each value can be defended."""
