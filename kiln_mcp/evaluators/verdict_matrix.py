@@ -87,9 +87,9 @@ class VerdictMatrix:
         panel = self.decisions(self.panel(evaluator_id), key, kind)
         shares: dict[str, float] = {}
         for item, value in self.column(judge, key).items() if judge else ():
-            others = panel.get(item, ())
+            votes = panel.get(item, ())
             decision = decision_of(value, kind)
-            shares[item] = sum(other != decision for other in others) / len(others) if others else 0
+            shares[item] = sum(vote != decision for vote in votes) / len(votes) if votes else 0
         return shares
 
 

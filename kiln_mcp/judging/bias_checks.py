@@ -120,14 +120,14 @@ async def check_biases(
     for judge in judges:
         for score in golden_set.scores:
             verdicts = await judge.stored_scores(score.json_key)
-            outputs = _judged(golden_set, runs_by_score, records, verdicts, score)
+            outputs = _judged_outputs(golden_set, runs_by_score, records, verdicts, score)
             words = "; ".join(bias_sentences(outputs, model_family(judge.evaluator.model or "")))
             on_score = f" on {score.json_key}" if len(golden_set.scores) > 1 else ""
             sentences.append(f"{judge.evaluator_record.name}{on_score}: {words}.")
     return sentences
 
 
-def _judged(
+def _judged_outputs(
     golden_set: GoldenSet,
     runs_by_score: Mapping[str, Sequence[RatedItem]],
     records: Mapping[str, TaskRun],

@@ -47,14 +47,14 @@ class Cascade:
     Attributes:
         cheap: The cheap ones.
         last: The better one.
-        asked: The share of outputs about which the better one is asked.
+        last_share: The share of outputs about which the better one is asked.
         cost: Its cost as a share of the better one's.
         agreement: By item.
     """
 
     cheap: tuple[PricedJudge, ...]
     last: PricedJudge
-    asked: float
+    last_share: float
     cost: float
     agreement: Mapping[str, float]
 
@@ -99,12 +99,12 @@ async def advise_cascade(
         }
         for score in golden_set.scores
     }
-    priced = [
+    priced_judges = [
         PricedJudge(member, prices[member.evaluator_id])
         for member in matrix.members
         if not member.verdict
     ]
-    return best_cascade(matrix, priced, labels, kinds, golden_set.task_eval.name)
+    return best_cascade(matrix, priced_judges, labels, kinds, golden_set.task_eval.name)
 
 
 def best_cascade(
@@ -149,9 +149,13 @@ def best_cascade(
 
 def _price_of(engine: Engine, judge: Measurement) -> float | None:
     calls = calls_of_item(judge.evaluator)
-    prices = [engine.price_of(model, _PRICED_CALLS * each) for model, each in calls.items()]
-    known = [price for price in prices if price is not None]
-    return sum(known) if prices and len(known) == len(prices) else None
+    total = 0.0
+    for model, count in calls.items():
+        price = engine.price_of(model, _PRICED_CALLS * count)
+        if price is None:
+            return None
+        total += price
+    return total if calls else None
 
 
 def _values_of(
@@ -194,11 +198,11 @@ def _cascade(
 ) -> Cascade | None:
     """Return what a cascade would do; None if it has too few labels."""
     values = [_values_of(matrix, judge, kinds) for judge in cheap]
-    abstained = set[str]().union(
+    abstentions = set[str]().union(
         *(matrix.abstentions.get(judge.member, frozenset()) for judge in cheap)
     )
-    items = set(values[0]).intersection(*values) | abstained
-    sure = {item for item in items - abstained if is_sure([own[item] for own in values], kinds)}
+    items = set(values[0]).intersection(*values) | abstentions
+    sure = {item for item in items - abstentions if is_sure([own[item] for own in values], kinds)}
     if not items:
         return None
     agreement = {
@@ -208,9 +212,9 @@ def _cascade(
     }
     if len(agreement) < FEWEST_LABELS:
         return None
-    asked = 1 - len(sure) / len(items)
-    price = sum(judge.price for judge in cheap) + asked * last.price
-    return Cascade(tuple(cheap), last, asked, price / last.price, agreement)
+    last_share = 1 - len(sure) / len(items)
+    price = sum(judge.price for judge in cheap) + last_share * last.price
+    return Cascade(tuple(cheap), last, last_share, price / last.price, agreement)
 
 
 def _advice(
@@ -220,7 +224,7 @@ def _advice(
     last = option.last.member.name
     sentence = (
         f"Asking {' and '.join(names)} first, and {last} only in doubt, asks {last} about "
-        f"{option.asked:.0%} of outputs and costs {1 - option.cost:.0%} less. It agrees on "
+        f"{option.last_share:.0%} of outputs and costs {1 - option.cost:.0%} less. It agrees on "
         f"{fmean(option.agreement.values()):.0%}, {last} alone on {last_agreement:.0%} "
         f"({interval.low * 100:+.0f} to {interval.high * 100:+.0f} points)."
     )

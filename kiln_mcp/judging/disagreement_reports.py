@@ -89,12 +89,12 @@ async def disagreement_report(
     entries = sorted(
         (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank
     )
-    shown = entries[:MOST_ROWS]
-    reasons = await _read_reasons(store, shown)
-    runs = await read_outputs(store, {e.item: golden_set.item(e.item) for e in shown}.values())
+    page = entries[:MOST_ROWS]
+    reasons = await _read_reasons(store, page)
+    runs = await read_outputs(store, {e.item: golden_set.item(e.item) for e in page}.values())
     several = len(judges) > 1, len(golden_set.scores) > 1
     rows = [
-        _row(entry, runs.get(entry.item), reasons.get(_key(entry), ""), several) for entry in shown
+        _row(entry, runs.get(entry.item), reasons.get(_key(entry), ""), several) for entry in page
     ]
     doubtful = sum(entry.doubt is not None for entry in entries)
     return DisagreementReport(
@@ -166,26 +166,26 @@ def _count(group: ScoreDisagreements) -> DisagreementCount:
     return DisagreementCount(
         evaluator=group.judge.evaluator_record.name,
         score=group.score.json_key,
-        labels=group.compared,
+        labels=group.labels,
         disagreements=len(group.disagreements),
         too_strict=group.count(is_too_strict=True),
         too_lenient=group.count(is_too_strict=False),
-        unjudged=group.unjudged,
+        unjudged=group.without_verdict,
     )
 
 
 def _summary(groups: Sequence[ScoreDisagreements], doubtful: int) -> str:
-    compared = sum(group.compared for group in groups)
+    labels = sum(group.labels for group in groups)
     total = sum(len(group.disagreements) for group in groups)
-    if not compared:
+    if not labels:
         return "No development label has a verdict of these judges yet."
     strict = sum(group.count(is_too_strict=True) for group in groups)
-    sentence = f"{total} of {compared} verdicts differ from development labels"
+    sentence = f"{total} of {labels} verdicts differ from development labels"
     if not total:
         return f"{sentence}."
     parts = f"{strict} are too strict, {total - strict} too lenient"
-    again = f" {doubtful} of the labels may be wrong: look at them again." if doubtful else ""
-    return f"{sentence}: {parts}.{again}"
+    second_look = f" {doubtful} of the labels may be wrong: look at them again." if doubtful else ""
+    return f"{sentence}: {parts}.{second_look}"
 
 
 def _next_steps(name: str, groups: Sequence[ScoreDisagreements], doubtful: int) -> list[NextStep]:

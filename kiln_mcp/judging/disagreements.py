@@ -56,15 +56,15 @@ class ScoreDisagreements:
     Attributes:
         judge: The judge.
         score: The score.
-        compared: Items with both a development label and a verdict.
-        unjudged: Items with a development label and no verdict.
+        labels: Items with both a development label and a verdict.
+        without_verdict: Items with a development label and no verdict.
         disagreements: Where they differ, the worst first.
     """
 
     judge: Measurement
     score: EvalOutputScore
-    compared: int
-    unjudged: int
+    labels: int
+    without_verdict: int
     disagreements: tuple[Disagreement, ...]
 
     def count(self, *, is_too_strict: bool) -> int:
@@ -121,11 +121,11 @@ def _of_score(
                     doubts.get(item),
                 )
             )
-    compared = sum(item in verdicts for item in labels)
+    count = sum(item in verdicts for item in labels)
     return ScoreDisagreements(
         judge,
         score,
-        compared,
-        len(labels) - compared,
+        count,
+        len(labels) - count,
         tuple(sorted(disagreements, key=lambda entry: entry.rank)),
     )

@@ -52,7 +52,7 @@ def _comparison(key: str, columns: Mapping[str, Mapping[str, float]], seed: int)
     names = [*columns]
     table = score_columns([*columns.values()], (0.0, 1.0))
     best, mean = best_systems(table, seed=seed), best_mean(table, seed=seed)
-    others = {names[d.second]: d for d in best.differences}
+    differences = {names[d.second]: d for d in best.differences}
     may_be_best = [names[column] for column in best.candidates]
     points = {
         name: f"{difference.difference * 100:+.0f} points"
@@ -61,7 +61,7 @@ def _comparison(key: str, columns: Mapping[str, Mapping[str, float]], seed: int)
             if isinstance(difference.interval, Interval)
             else ""
         )
-        for name, difference in others.items()
+        for name, difference in differences.items()
     }
     return JudgeComparison(
         score=key,

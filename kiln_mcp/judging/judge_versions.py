@@ -104,8 +104,10 @@ def _examples_text(examples: Sequence[JudgeExample]) -> str:
     """Return examples as the beginning of a template, which shows them as they are."""
     if not examples:
         return ""
-    shown = "\n\n".join(fence("example", _example_text(example), _TAGS) for example in examples)
-    text = load_prompt("judging", "example_verdicts").render(example_verdicts=shown)
+    example_texts = "\n\n".join(
+        fence("example", _example_text(example), _TAGS) for example in examples
+    )
+    text = load_prompt("judging", "example_verdicts").render(example_verdicts=example_texts)
     return f"{_BEGIN}{_END_MARK.sub('{ %', text.strip())}{_END}"
 
 

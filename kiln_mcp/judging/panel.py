@@ -80,8 +80,10 @@ async def plan_panel(
     """
     store, own = judge.store, judge.evaluator_record
     records = await store.children(judge.eval_record, EvalConfig)
-    others = [record for record in records if _is_member(judge, record)]
-    variants = {_variant_of(record): record for record in others if panel_of(record) == own.id}
+    members_so_far = [record for record in records if _is_member(judge, record)]
+    variants = {
+        _variant_of(record): record for record in members_so_far if panel_of(record) == own.id
+    }
     candidates = [
         record
         for variant in VARIANTS
@@ -89,10 +91,10 @@ async def plan_panel(
     ]
     if len(items) > MOST_EMBEDDED_ITEMS or not await _has_embedded_model(workspace):
         candidates = [record for record in candidates if not _is_embedded(judge, record)]
-    new_records = candidates[: max(0, members - len(others))]
+    new_records = candidates[: max(0, members - len(members_so_far))]
     work = [
         await plan_agreement(replace(judge, evaluator_record=record), items)
-        for record in [own, *others]
+        for record in [own, *members_so_far]
     ]
     return PanelPlan(judge, items, work, new_records)
 
@@ -130,16 +132,16 @@ async def carry_out_panel(workspace: Workspace, plan: PanelPlan) -> list[RunOutc
 async def _save(workspace: Workspace, plan: PanelPlan) -> list[EvalConfig]:
     """Save the new members once for all attempts at a job; return them as they are stored."""
     store, eval_record = plan.judge.store, plan.judge.eval_record
-    planned = [
+    new_members = [
         record.replace(id=workspace.id_for(f"panel member {record.name}"))
         for record in plan.new_records
     ]
-    stored = {record.id: record for record in await store.children(eval_record, EvalConfig)}
-    missing = [record for record in planned if record.id not in stored]
+    records = {record.id: record for record in await store.children(eval_record, EvalConfig)}
+    missing = [record for record in new_members if record.id not in records]
     if missing:
         async with store.transaction(is_patient=True) as change:
-            stored |= {r.id: change.save(r, parent=eval_record) for r in missing}
-    return [stored[record.id] for record in planned]
+            records |= {r.id: change.save(r, parent=eval_record) for r in missing}
+    return [records[record.id] for record in new_members]
 
 
 async def _has_embedded_model(workspace: Workspace) -> bool:

@@ -216,15 +216,13 @@ async def check_judge(
     ] = "all",
     show: Annotated[
         Literal["summary", "disagreements"],
-        Field(description="disagreements: where it and development labels differ, worst first."),
+        Field(description="disagreements: where it and the labels differ, and why."),
     ] = "summary",
     panel: Annotated[
         int,
-        Field(ge=0, le=MOST_MEMBERS, description="First ask so many cheap judges for comparison."),
+        Field(ge=0, le=MOST_MEMBERS, description="Cheap judges to ask first."),
     ] = 0,
-    make_current: Annotated[
-        bool, Field(description="Then make the named evaluator the eval's judge.")
-    ] = False,
+    make_current: Annotated[bool, Field(description="Use the named one from now on.")] = False,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[AgreementReport | DisagreementReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.

@@ -141,6 +141,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
     ),
+    "improve-judge": Entry(
+        "Judges",
+        "Improve a judge: rewrite it from where it differs from people's development labels.",
+        "refine, fix, correct, rewrite, better judge, align, alignment, calibrate, agree with me, judge prompt, grader, evaluator, rubric, criteria, steps, learn from my labels, from disagreements, from feedback, few-shot, examples, too strict, too lenient, too harsh, wrong verdicts, judge is wrong, misjudges, sharpen, tune the judge",
+        ("project", "eval"),
+    ),
     "create-run-config": Entry(
         "Prompts",
         "Try another model, prompt or temperature: save a variant (run config) of how a task is run.",

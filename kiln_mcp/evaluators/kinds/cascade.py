@@ -131,13 +131,15 @@ class CascadeEvaluator:
         if len(evaluations) == len(self.cheap) and is_sure(
             [evaluation.values for evaluation in evaluations], kinds
         ):
-            return _together(evaluations[0], evaluations)
+            return _with_all_calls(evaluations[0], evaluations)
         if self.last is None:
             return Skipped(
                 CANNOT_BE_JUDGED, "The cheap judges are in doubt, so a person is to decide."
             )
         value = await self.last.evaluate(case, context)
-        return value if isinstance(value, Skipped) else _together(value, [*evaluations, value])
+        return (
+            value if isinstance(value, Skipped) else _with_all_calls(value, [*evaluations, value])
+        )
 
 
 def is_sure(values: Sequence[Mapping[str, float]], kinds: Mapping[str, str]) -> bool:
@@ -151,17 +153,17 @@ def is_sure(values: Sequence[Mapping[str, float]], kinds: Mapping[str, str]) -> 
     return True
 
 
-def _together(chosen: Evaluation, evaluations: Sequence[Evaluation]) -> Evaluation:
+def _with_all_calls(decision: Evaluation, evaluations: Sequence[Evaluation]) -> Evaluation:
     """Return an evaluation with the calls and the time of all that were asked."""
     usage = ModelUsage(calls=0)
     for evaluation in evaluations:
         usage += evaluation.usage or ModelUsage(calls=0)
     return Evaluation(
-        scores=chosen.scores,
-        verdict=chosen.verdict,
+        scores=decision.scores,
+        verdict=decision.verdict,
         usage=usage,
         latency_s=sum(evaluation.latency_s for evaluation in evaluations),
-        judge_client=chosen.judge_client,
+        judge_client=decision.judge_client,
     )
 
 

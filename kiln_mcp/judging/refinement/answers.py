@@ -13,7 +13,7 @@ class TriedJudge(Result):
     change: str
     agreement: float = Field(description="Share of development labels that it agrees with.")
     disagreements: int = Field(description="Items on which it differs from a label.")
-    kept: bool = Field(description="Whether it became the best one.")
+    is_accepted: bool = Field(description="Whether it became the best one.")
 
 
 class JudgeImprovement(Result):
@@ -27,7 +27,9 @@ class JudgeImprovement(Result):
     winner: str | None = Field(description="The new evaluator; None if nothing differs less.")
     winner_id: str | None = None
     development_labels: int = Field(description="Labelled outputs that versions judged.")
-    hidden: int = Field(description="Items with certificate labels: the search never reads them.")
+    hidden_items: int = Field(
+        description="Items with certificate labels: the search never reads them."
+    )
     disagreements_before: int
     disagreements_after: int
     agreement_before: float
@@ -39,7 +41,7 @@ class JudgeImprovement(Result):
     steps: list[str] = Field(description="The best judge's steps.")
     examples: int = Field(default=0, description="Labelled outputs that it is shown.")
     versions: list[TriedJudge]
-    stopped: str = Field(description="Why the search ended.")
+    stop_reason: str = Field(description="Why the search ended.")
     calls: int
     search_log: str | None = Field(default=None, description="Every version, as JSON lines.")
     warnings: list[str]

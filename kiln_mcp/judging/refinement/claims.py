@@ -55,14 +55,14 @@ def claim_of(result: JudgeSearchResult, seed: int) -> JudgeClaim:
     """
     columns = [
         {str(number): value for number, value in enumerate(entry.agreements)}
-        for entry in result.tried
+        for entry in result.versions
     ]
     table = score_columns(columns, (0.0, 1.0))
     gain = None
     if result.best:
         gain = next(d for d in differences_from(table, 0, seed=seed) if d.second == result.best)
-    best = result.tried[result.best]
-    return JudgeClaim(result.tried[0], best, best_mean(table, seed=seed), gain)
+    best = result.versions[result.best]
+    return JudgeClaim(result.versions[0], best, best_mean(table, seed=seed), gain)
 
 
 def claim_sentence(claim: JudgeClaim, start: str, winner: str | None) -> str:
@@ -82,17 +82,17 @@ def claim_sentence(claim: JudgeClaim, start: str, winner: str | None) -> str:
     return f"{numbers}. No gain is shown: the 95 % interval over all tried versions is {span}."
 
 
-def limits_of_claim(claim: JudgeClaim, tried: int) -> list[str]:
+def limits_of_claim(claim: JudgeClaim, versions: int) -> list[str]:
     """Return what the numbers of a search cannot tell.
 
     Args:
         claim: What it claims.
-        tried: The versions that it tried, the start left out.
+        versions: How many versions it tried, the start left out.
     """
     estimate = claim.estimate
     return [
         "Development numbers are optimistic: the judge was written from these labels. Corrected "
-        f"for the choice among {tried + 1} versions, the best agrees on about "
+        f"for the choice among {versions + 1} versions, the best agrees on about "
         f"{estimate.corrected:.0%}, and on {estimate.low:.0%} at least.",
         "They cannot tell how far it agrees on outputs that it was not written from: only fresh "
         "labels for the certificate can.",

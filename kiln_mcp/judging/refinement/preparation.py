@@ -60,7 +60,7 @@ class JudgeSearch:
         golden_set: The eval's labels.
         judge: The judge to improve.
         items: The labelled outputs that versions judge.
-        left_out: Labelled outputs that they do not judge, for lack of calls.
+        items_left_out: Labelled outputs that they do not judge, for lack of calls.
         work: Verdicts of the judge that are missing.
         request: What was asked for.
         spec: What the eval measures; "" if nothing is written.
@@ -70,13 +70,13 @@ class JudgeSearch:
     golden_set: GoldenSet
     judge: Measurement
     items: Sequence[LabelledItem]
-    left_out: int
+    items_left_out: int
     work: VerdictPlan
     request: JudgeSearchRequest
     spec: str
 
     @property
-    def hidden(self) -> int:
+    def hidden_items(self) -> int:
         """Return the number of items whose labels are for the certificate."""
         return count_hidden_items(self.golden_set)
 
@@ -132,8 +132,8 @@ async def prepare_search(
     if not items:
         raise no_development_label(golden_set.task_eval.name)
     calls_each = judge.evaluator.calls_per_item
-    most = (request.max_calls // FEWEST_VERSIONS - 1) // calls_each
-    if most < min(len(items), FEWEST_ITEMS):
+    item_limit = (request.max_calls // FEWEST_VERSIONS - 1) // calls_each
+    if item_limit < min(len(items), FEWEST_ITEMS):
         raise Refusal(
             "{calls} calls are too few: {versions} versions of a judge on {items} labelled outputs "
             "take {needed}. Raise max_calls.",
@@ -142,18 +142,18 @@ async def prepare_search(
             items=min(len(items), FEWEST_ITEMS),
             needed=FEWEST_VERSIONS * (min(len(items), FEWEST_ITEMS) * calls_each + 1),
         )
-    chosen = sorted(
-        random.Random(request.seed).sample(items, most) if most < len(items) else items,
+    selection = sorted(
+        random.Random(request.seed).sample(items, item_limit) if item_limit < len(items) else items,
         key=lambda item: item.id,
     )
     paths = {run.id: run.path for run in golden_set.runs}
-    rows = [RecordRow(item.id, paths[item.id]) for item in chosen]
+    rows = [RecordRow(item.id, paths[item.id]) for item in selection]
     return JudgeSearch(
         workspace=workspace,
         golden_set=golden_set,
         judge=judge,
-        items=chosen,
-        left_out=len(items) - len(chosen),
+        items=selection,
+        items_left_out=len(items) - len(selection),
         work=await plan_agreement(judge, rows),
         request=request,
         spec=await _spec_text(judge.store, judge),

@@ -61,7 +61,7 @@ class Proposer(Protocol):
         self,
         best: JudgeVersion,
         judged_items: Sequence[JudgedItem],
-        rejected: Sequence[JudgeVersion],
+        rejections: Sequence[JudgeVersion],
     ) -> VersionProposal | None:
         """Return a version that was not tried; None if there is no more."""
         ...
@@ -121,12 +121,12 @@ class ModelRewriter:
         self,
         best: JudgeVersion,
         judged_items: Sequence[JudgedItem],
-        rejected: Sequence[JudgeVersion],
+        rejections: Sequence[JudgeVersion],
     ) -> VersionProposal | None:
         """Return the model's version; None if its answer cannot be used or was tried."""
         differing = sorted((e for e in judged_items if e.loss), key=lambda e: (-e.loss, e.item.id))
         # After a rejection other cases come first, or the model would answer the same again.
-        turn = len(rejected) * MOST_CASES // 2 % max(1, len(differing))
+        turn = len(rejections) * MOST_CASES // 2 % max(1, len(differing))
         cases = [*differing[turn:], *differing[:turn]][:MOST_CASES]
         agreeing = [entry for entry in judged_items if not entry.loss][:MOST_AGREEMENTS]
         parts = load_prompt("judging", "improve_judge").messages(
@@ -137,7 +137,7 @@ class ModelRewriter:
             concerns=self.brief.concerns or "Nothing was said.",
             disagreements=_case_list(cases),
             agreements=_case_list(agreeing) or "None.",
-            rejected_steps="\n\n".join(numbered_list(v.steps) for v in rejected[-3:]) or "None.",
+            rejected_steps="\n\n".join(numbered_list(v.steps) for v in rejections[-3:]) or "None.",
             most_steps=MOST_STEPS,
         )
         request = ModelRequest(
@@ -171,14 +171,14 @@ class StrictnessStep:
         self,
         best: JudgeVersion,
         judged_items: Sequence[JudgedItem],
-        rejected: Sequence[JudgeVersion],
+        rejections: Sequence[JudgeVersion],
     ) -> VersionProposal | None:
         """Return the steps with one for doubt; None if it was tried."""
         balance = sum(map(_balance, judged_items))
         sentence = STRICTER if balance > 0 else MILDER
         steps = (*(step for step in best.steps if step not in {STRICTER, MILDER}), sentence)
         version = JudgeVersion(steps, best.examples)
-        if version == best or version in rejected:
+        if version == best or version in rejections:
             return None
         side = "lenient" if balance > 0 else "strict"
         return VersionProposal(version, f"The judge is too {side}.")
@@ -199,7 +199,7 @@ class ExampleChooser:
         self,
         best: JudgeVersion,
         judged_items: Sequence[JudgedItem],
-        rejected: Sequence[JudgeVersion],
+        rejections: Sequence[JudgeVersion],
     ) -> VersionProposal | None:
         """Return the steps with other examples; None if there are too few items."""
         count = min(MOST_EXAMPLES, len(judged_items) // 4)
@@ -210,9 +210,9 @@ class ExampleChooser:
         self.draw.shuffle(differing)
         self.draw.shuffle(agreeing)
         half = (count + 1) // 2
-        chosen = [*differing[:half], *agreeing, *differing[half:]][:count]
-        version = JudgeVersion(best.steps, tuple(item.example for item in chosen))
-        if version in rejected:
+        selection = [*differing[:half], *agreeing, *differing[half:]][:count]
+        version = JudgeVersion(best.steps, tuple(item.example for item in selection))
+        if version in rejections:
             return None
         return VersionProposal(version, f"It is shown {count} labelled responses as examples.")
 

@@ -74,13 +74,13 @@ class JudgeSearchResult:
     """What a search came to.
 
     Attributes:
-        tried: The start first, then all versions in their order.
+        versions: The start first, then all versions in their order.
         best: The place of the best one.
         calls: Model calls that were taken.
         stop: Why it ended.
     """
 
-    tried: tuple[TriedVersion, ...]
+    versions: tuple[TriedVersion, ...]
     best: int
     calls: int
     stop: StopReason
@@ -106,23 +106,23 @@ async def search_versions(
         max_calls: Model calls in all.
         tell: Called after each version.
     """
-    tried, best, calls = [start], 0, 0
-    rejected: list[JudgeVersion] = []
+    versions, best, calls = [start], 0, 0
+    rejections: list[JudgeVersion] = []
     idle = 0
     turn = 0
     cost = len(trials.items) * trials.calls_per_item
     while True:
-        stop = _stop(tried[best], rejected, idle, len(proposers))
+        stop = _stop(versions[best], rejections, idle, len(proposers))
         proposer = proposers[turn % len(proposers)]
         if stop is None and calls + cost + proposer.calls > max_calls:
             stop = StopReason.CALLS
         if stop is not None:
-            return JudgeSearchResult(tuple(tried), best, calls, stop)
+            return JudgeSearchResult(tuple(versions), best, calls, stop)
         turn += 1
-        judged = [JudgedItem(item, tried[best].verdicts[item.id]) for item in trials.items]
-        proposal = await proposer.propose(tried[best].version, judged, rejected)
+        judged_items = [JudgedItem(item, versions[best].verdicts[item.id]) for item in trials.items]
+        proposal = await proposer.propose(versions[best].version, judged_items, rejections)
         calls += proposer.calls
-        if proposal is None or any(proposal.version == entry.version for entry in tried):
+        if proposal is None or any(proposal.version == entry.version for entry in versions):
             idle += 1
             continue
         idle = 0
@@ -131,22 +131,24 @@ async def search_versions(
         entry = measure_version(
             trials.items, proposal.version, proposal.reason, {**start.verdicts, **verdicts}
         )
-        if entry.loss < tried[best].loss:
+        if entry.loss < versions[best].loss:
             entry = _accept(entry)
-            best = len(tried)
-            rejected.clear()
+            best = len(versions)
+            rejections.clear()
         else:
-            rejected.append(entry.version)
-        tried.append(entry)
-        await tell(calls, f"{len(tried) - 1} versions tried, {tried[best].disagreements} differ")
+            rejections.append(entry.version)
+        versions.append(entry)
+        await tell(
+            calls, f"{len(versions) - 1} versions tried, {versions[best].disagreements} differ"
+        )
 
 
 def _stop(
-    best: TriedVersion, rejected: Sequence[JudgeVersion], idle: int, proposers: int
+    best: TriedVersion, rejections: Sequence[JudgeVersion], idle: int, proposers: int
 ) -> StopReason | None:
     if not best.loss:
         return StopReason.NO_DISAGREEMENT
-    if len(rejected) >= PATIENCE:
+    if len(rejections) >= PATIENCE:
         return StopReason.PATIENCE
     return StopReason.NO_PROPOSAL if idle >= 2 * proposers else None
 

@@ -23,7 +23,7 @@ def write_search_log(
     """Write the file of a search: one line for each version, the start first."""
     at = datetime.now(UTC).isoformat()
     lines: list[str] = []
-    for number, entry in enumerate(result.tried):
+    for number, entry in enumerate(result.versions):
         values: dict[str, JsonValue] = {
             "v": 1,
             "at": at,

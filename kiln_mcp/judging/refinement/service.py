@@ -76,11 +76,9 @@ async def improve_judge(
     eval: EvalReference,
     evaluator: EvaluatorReference = None,
     concerns: Annotated[
-        str | None, Field(description="What the person says it gets wrong, in their words.")
+        str | None, Field(description="What the person says it gets wrong.")
     ] = None,
-    model: Annotated[
-        str | None, Field(description="Rewrites it; left out: the default one.")
-    ] = None,
+    model: Annotated[str | None, Field(description="Rewrites it.")] = None,
     with_examples: Annotated[
         bool, Field(description="Also try showing it labelled outputs.")
     ] = False,
@@ -89,7 +87,7 @@ async def improve_judge(
 ) -> Proposal[JudgeImprovement]:
     """Improve a judge: rewrite it from where it differs from people's development labels.
 
-    The best version is saved as a new evaluator. Certificate labels stay hidden.
+    The best version becomes a new evaluator. Certificate labels stay hidden.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
@@ -159,7 +157,7 @@ async def _save(search: JudgeSearch, result: JudgeSearchResult) -> _Saved:
     file = FILE.format(run=evaluator_id)
     winner = None
     if result.best:
-        version = result.tried[result.best].version
+        version = result.versions[result.best].version
         winner = next(
             (record for record in evaluators if record.id == evaluator_id),
             with_version(judge.evaluator_record, version, name, evaluator_id),
@@ -171,11 +169,11 @@ async def _save(search: JudgeSearch, result: JudgeSearchResult) -> _Saved:
     return _Saved(winner, str(judge.store.side_folder(judge.eval_record) / file))
 
 
-def _name(name: str, others: Sequence[str]) -> str:
+def _name(name: str, names: Sequence[str]) -> str:
     """Return a judge's name with the next free number of a version."""
     stem = _NUMBER.sub("", name)[:_LONGEST_NAME]
     number = 2
-    while f"{stem} v{number}" in others:
+    while f"{stem} v{number}" in names:
         number += 1
     return f"{stem} v{number}"
 
@@ -207,7 +205,7 @@ def _report(
         winner=winner.name if winner else None,
         winner_id=winner.id if winner else None,
         development_labels=len(search.items),
-        hidden=search.hidden,
+        hidden_items=search.hidden_items,
         disagreements_before=claim.start.disagreements,
         disagreements_after=claim.best.disagreements,
         agreement_before=round(claim.start.agreement, 4),
@@ -224,12 +222,12 @@ def _report(
                 change=entry.reason,
                 agreement=round(entry.agreement, 4),
                 disagreements=entry.disagreements,
-                kept=entry.is_accepted,
+                is_accepted=entry.is_accepted,
             )
-            for number, entry in enumerate(result.tried)
+            for number, entry in enumerate(result.versions)
             if number
         ],
-        stopped=result.stop.value,
+        stop_reason=result.stop.value,
         calls=result.calls,
         search_log=saved.log,
         warnings=_warnings(search, result, claim, failures),
@@ -247,15 +245,15 @@ def _warnings(
             "outputs that show what bothers the person."
         )
     else:
-        warnings += limits_of_claim(claim, len(result.tried) - 1)
+        warnings += limits_of_claim(claim, len(result.versions) - 1)
     if failures:
         warnings.append(
             f"{failures} verdicts of versions could not be used and count as disagreement."
         )
-    if search.left_out:
+    if search.items_left_out:
         warnings.append(
-            f"{search.left_out} labelled outputs were left out at random: max_calls is not enough "
-            "for all."
+            f"{search.items_left_out} labelled outputs were left out at random: max_calls is not "
+            "enough for all."
         )
     if search.judge.evaluator.model == HOST:
         warnings.append(host_is_not_blind(()))

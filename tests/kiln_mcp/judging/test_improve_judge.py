@@ -59,7 +59,7 @@ async def test_a_judge_is_rewritten_from_disagreements_and_saved_as_a_new_evalua
     assert (report.disagreements_before, report.disagreements_after) == (4, 0)
     assert report.winner == "llm judge v2"
     assert report.steps == [NO_DIGITS, NO_DOGS]
-    assert report.stopped == "no disagreement is left"
+    assert report.stop_reason == "no disagreement is left"
     by_name = {record.name: record for record in await judges(bench)}
     winner = by_name["llm judge v2"].properties
     assert isinstance(winner, LlmJudge)
@@ -105,7 +105,7 @@ async def test_no_model_ever_reads_a_label_for_the_certificate(bench: Bench) -> 
     await bench.label({run.id: person(run) for run in runs})
     asked = len(bench.model.asked)
     report = await improve(bench, with_examples=True)
-    assert (report.development_labels, report.hidden) == (4, len(secrets))
+    assert (report.development_labels, report.hidden_items) == (4, len(secrets))
     texts = [str(request.messages) for request in bench.model.asked[asked:]]
     assert texts
     assert not [text for text in texts if "secret dog" in text or "a hidden reason" in text]
@@ -129,7 +129,7 @@ async def test_a_version_that_differs_more_is_logged_and_dropped(bench: Bench) -
     labels = {run.id: person(run) for run in runs} | {runs[3].id: "fail"}
     await bench.label(labels)
     report = await improve(bench)
-    assert (report.winner, report.versions[0].kept) == (None, False)
+    assert (report.winner, report.versions[0].is_accepted) == (None, False)
     assert report.versions[0].disagreements == 2
     steps = [json.loads(line)["steps"] for line in log_of(report).splitlines()]
     assert steps == [[NO_DIGITS, NO_DOGS], [NO_DIGITS]]
