@@ -76,14 +76,15 @@ async def call(
         wait_s: How long to wait for a job; None for the caller's choice.
     """
     person = person_of(context, params)
-    name = _caller_of(context)
+    name, is_read_by_model = _caller_of(context), not _wants_whole_answers(context)
     workspace = replace(
         _workspace_of(context),
         person=person,
         sampler=sampler_of(context),
         caller=name,
         assistant=name,
-        answer_tokens=None if _wants_whole_answers(context) else MOST_TOKENS,
+        takes_orders=is_read_by_model,
+        answer_tokens=MOST_TOKENS if is_read_by_model else None,
     )
     try:
         item = catalogue.find(params.name)
