@@ -5,10 +5,16 @@ from typing import Final
 
 from pydantic import BaseModel, JsonValue
 
+from kiln_mcp.workbench.answer_size import SHORTENED
 from storage.text.schema_references import inline_references
 
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "required", "default"})
 """An answer leaves out what is null or empty, and may say more than its model."""
+_LINES: Final[dict[str, JsonValue]] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "What was left out to keep the answer short.",
+}
 
 
 def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
@@ -23,7 +29,12 @@ def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
 def _open_schema(kind: type[BaseModel]) -> dict[str, JsonValue]:
     schema = inline_references(kind.model_json_schema(mode="serialization"))
     result = _without_bounds(schema)
-    return result if isinstance(result, dict) else {}
+    if not isinstance(result, dict):
+        return {}
+    properties = result.get("properties")
+    if isinstance(properties, dict):
+        return {**result, "properties": {**properties, SHORTENED: _LINES}}
+    return result
 
 
 def _without_bounds(node: JsonValue, *, names: bool = False) -> JsonValue:
