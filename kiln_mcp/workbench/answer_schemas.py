@@ -10,11 +10,14 @@ from storage.text.schema_references import inline_references
 
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "required", "default"})
 """An answer leaves out what is null or empty, and may say more than its model."""
-_LINES: Final[dict[str, JsonValue]] = {
-    "type": "array",
-    "items": {"type": "string"},
-    "description": "What was left out to keep the answer short.",
+_OF_THE_DOOR: Final[dict[str, JsonValue]] = {
+    SHORTENED: {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "What was left out to keep the answer short.",
+    }
 }
+"""Fields that the door adds to any answer."""
 
 
 def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
@@ -22,19 +25,15 @@ def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
     schemas: list[JsonValue] = [_open_schema(kind) for kind in kinds]
     first = schemas[0]
     if len(schemas) == 1 and isinstance(first, dict) and first.get("type") == "object":
-        return first
-    return {"type": "object", "anyOf": schemas}
+        own = first.get("properties")
+        return {**first, "properties": {**(own if isinstance(own, dict) else {}), **_OF_THE_DOOR}}
+    return {"type": "object", "properties": _OF_THE_DOOR, "anyOf": schemas}
 
 
 def _open_schema(kind: type[BaseModel]) -> dict[str, JsonValue]:
     schema = inline_references(kind.model_json_schema(mode="serialization"))
     result = _without_bounds(schema)
-    if not isinstance(result, dict):
-        return {}
-    properties = result.get("properties")
-    if isinstance(properties, dict):
-        return {**result, "properties": {**properties, SHORTENED: _LINES}}
-    return result
+    return result if isinstance(result, dict) else {}
 
 
 def _without_bounds(node: JsonValue, *, names: bool = False) -> JsonValue:
