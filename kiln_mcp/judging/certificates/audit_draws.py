@@ -85,9 +85,7 @@ def _labelled_items(golden_set: GoldenSet, record: AuditRecord) -> frozenset[str
     return frozenset(
         label.item
         for label in golden_set.labels
-        if label.certifies
-        and label.score == opening.score
-        and opening.rater in {"", label.rater}
+        if label.certifies and label.score == opening.score and opening.rater in {"", label.rater}
     )
 
 

@@ -98,9 +98,7 @@ async def hash_of_pool(
     return pool_hash(verdicts, await read_outputs(store, runs))
 
 
-async def _fixed_at(
-    store: ProjectStore, evaluator: EvalConfig, score: EvalOutputScore
-) -> datetime:
+async def _fixed_at(store: ProjectStore, evaluator: EvalConfig, score: EvalOutputScore) -> datetime:
     """Return when a judge became what it is: when it was made, or now if an audit is stale."""
     audits = await read_audits(store, evaluator)
     has_changed = any(audit.opening.score == score.json_key for audit in audits)

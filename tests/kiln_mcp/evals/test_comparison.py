@@ -68,14 +68,16 @@ def test_scores_without_a_scale_that_all_differ_by_the_same_give_no_interval() -
 
 def test_equal_differences_of_few_stars_show_nothing_yet() -> None:
     first = {"a": 1.0, "b": 2.0, "c": 3.0}
-    paired = paired_difference(first, {k: v + 1 for k, v in first.items()}, 0, range_of("five_star"))
+    paired = paired_difference(
+        first, {k: v + 1 for k, v in first.items()}, 0, range_of("five_star")
+    )
     assert isinstance(paired.interval, Interval)
     assert not paired.conclusive
 
 
 def test_an_interval_without_zero_does_not_overrule_the_test() -> None:
     first = {str(n): 0.5 for n in range(5)}
-    paired = paired_difference(first, {item: 1.0 for item in first}, 0, ValueRange(0, 1))
+    paired = paired_difference(first, dict.fromkeys(first, 1.0), 0, ValueRange(0, 1))
     assert isinstance(paired.interval, Interval)
     assert paired.interval.low > 0
     assert paired.is_contradictory
