@@ -1,6 +1,6 @@
 """Draw a batch of items to be labelled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -9,16 +9,17 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import load_measurement
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
+from kiln_mcp.judging.certificates.audit_draws import CertificateDraw, draw_for_certificate
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
 from kiln_mcp.labels.golden_set import (
-    WITHOUT_VERDICT,
     GoldenSet,
     read_outputs,
     strata_by_verdict,
 )
+from kiln_mcp.labels.label_audit import LabelAudit
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
 from kiln_mcp.labels.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
@@ -81,7 +82,14 @@ class _Plan:
     """The draws of one request, before they are written."""
 
     draws: list[Draw] = field(default_factory=list[Draw])
+    items: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
+    recorded_by_audit: str = ""
+
+    def add(self, draw: Draw) -> None:
+        """Add a draw with its items."""
+        self.draws.append(draw)
+        self.items += draw.items
 
 
 async def draw_batch(
@@ -140,32 +148,29 @@ async def _draw_alone(
     draw_id = workspace.id_for("draw")
     earlier = [draw for draw in labelling.draws if draw.id.startswith(draw_id)]
     if earlier:  # an earlier attempt at this job has drawn
-        return _drawn(labelling, earlier, 0, [])
+        return _drawn(labelling, [item for draw in earlier for item in draw.items], 0, [])
     added = 0
     if request.purpose in {"development", "certificate"}:
         added = await _extend(store, labelling, request)
         if added:
             labelling = await open_labelling_pass(store, request.evals)
     plan = await _plan(store, labelling, request, draw_id)
-    items = [item for draw in plan.draws for item in draw.items]
-    if not items:
+    if not plan.items:
         raise nothing_to_draw(labelling, request.purpose)
-    if await share_items(store, labelling, items):
+    if await share_items(store, labelling, plan.items):
         labelling = await open_labelling_pass(store, request.evals)
-    labelling = await _record(store, labelling, plan.draws)
     if added:
         plan.notes.insert(0, f"{added} outputs were added to the golden set.")
-    return _drawn(labelling, plan.draws, added, plan.notes)
+    drawn = _drawn(labelling, plan.items, added, plan.notes)
+    return replace(drawn, labelling=await _record(store, labelling, plan))
 
 
 def _drawn(
-    labelling: LabellingPass, draws: Sequence[Draw], added: int, notes: Sequence[str]
+    labelling: LabellingPass, items: Iterable[str], added: int, notes: Sequence[str]
 ) -> DrawnItems:
     # In the order of ids, which are random: neither verdict nor session shows.
-    items = sorted({item for draw in draws for item in draw.items if item in labelling.runs})
-    return DrawnItems(
-        labelling, items, added, len(labelling.runs) - len(labelling.complete), notes
-    )
+    own = sorted({item for item in items if item in labelling.runs})
+    return DrawnItems(labelling, own, added, len(labelling.runs) - len(labelling.complete), notes)
 
 
 async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchRequest) -> int:
@@ -182,51 +187,73 @@ async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchR
 async def _plan(
     store: ProjectStore, labelling: LabellingPass, request: BatchRequest, draw_id: str
 ) -> _Plan:
+    """Choose the items; an audit writes its own draw to the first eval's ledger."""
     rater, plan = rater_of(labelling, request.rater), _Plan()
-    match request.purpose:
-        case "second_look":
-            audits = [
-                audit
-                for golden_set in labelling.golden_sets
-                for audit in (await audit_golden_set(store, golden_set)).values()
-            ]
-            strata = second_look_stratum(labelling, audits, request.count)
-            evaluator, repeats = None, 0
-        case "repeat":
-            strata = repeat_stratum(labelling, rater, request.count, request.seed)
-            evaluator, repeats = None, 0
-        case _:
-            repeats = due_repeats(labelling, rater, request.count) if rater else 0
-            strata, evaluator = await _new_items(store, labelling, request, repeats, plan)
-    plan.draws.append(_draw(draw_id, request, request.purpose, strata, evaluator))
+    if request.purpose in {"second_look", "repeat"}:
+        strata = (
+            second_look_stratum(labelling, await _audits(store, labelling), request.count)
+            if request.purpose == "second_look"
+            else repeat_stratum(labelling, rater, request.count, request.seed)
+        )
+        plan.add(_draw(draw_id, request, request.purpose, strata, None))
+        return plan
+    repeats = due_repeats(labelling, rater, request.count) if rater else 0
+    request = replace(request, count=request.count - repeats)
+    judge = await judge_of(store, labelling, request.evaluator)
+    by_item = await _verdicts(judge, labelling, plan)
+    if judge is not None and by_item and request.purpose == "certificate":
+        await _draw_for_certificate(labelling.first, judge, request, draw_id, plan)
+    else:
+        strata = _new_items(labelling, by_item, request)
+        evaluator = judge.evaluator_record.id if judge else None
+        plan.add(_draw(draw_id, request, request.purpose, strata, evaluator))
     if repeats:
         again = repeat_stratum(labelling, rater, repeats, request.seed)
-        plan.draws.append(_draw(f"{draw_id}r", request, "repeat", again, None))
+        plan.add(_draw(f"{draw_id}r", request, "repeat", again, None))
     return plan
 
 
-async def _new_items(
-    store: ProjectStore,
-    labelling: LabellingPass,
-    request: BatchRequest,
-    repeats: int,
-    plan: _Plan,
-) -> tuple[dict[str, DrawnStratum], str | None]:
-    """Draw items without a label within the stored verdicts of the first eval's judge."""
-    judge = await judge_of(store, labelling, request.evaluator)
-    score = labelling.first.scores[0]
-    by_item = await judge.stored_scores(score.json_key) if judge else {}
-    runs = list(labelling.runs.values())
-    strata = strata_by_verdict(runs, by_item, score)
-    if judge is not None and (missing := len(strata.get(WITHOUT_VERDICT, ()))):
+async def _audits(store: ProjectStore, labelling: LabellingPass) -> list[LabelAudit]:
+    audits = [await audit_golden_set(store, golden_set) for golden_set in labelling.golden_sets]
+    return [audit for by_score in audits for audit in by_score.values()]
+
+
+async def _verdicts(
+    judge: Measurement | None, labelling: LabellingPass, plan: _Plan
+) -> Mapping[str, float]:
+    """Return the stored verdicts of the judge, and note how many items lack one."""
+    if judge is None:
+        return {}
+    by_item = await judge.stored_scores(labelling.first.scores[0].json_key)
+    missing = len(labelling.runs.keys() - by_item.keys())
+    if missing:
         plan.notes.append(
-            f"{missing} of {len(runs)} items have no verdict of {judge.evaluator_record.name!r}: "
-            "they were drawn without one."
+            f"{missing} of {len(labelling.runs)} items have no verdict of "
+            f"{judge.evaluator_record.name!r}: items are drawn without it."
         )
+    return by_item
+
+
+async def _draw_for_certificate(
+    golden_set: GoldenSet, judge: Measurement, request: BatchRequest, draw_id: str, plan: _Plan
+) -> None:
+    """Let the judge's audit draw; it shows again what waits for a label."""
+    draw = CertificateDraw(draw_id, request.count, request.seed, request.rater)
+    drawn = await draw_for_certificate(golden_set, judge, draw)
+    plan.items += drawn.items
+    if drawn.draw is not None:
+        plan.draws.append(drawn.draw)
+        plan.recorded_by_audit = drawn.draw.id
+
+
+def _new_items(
+    labelling: LabellingPass, by_item: Mapping[str, float], request: BatchRequest
+) -> dict[str, DrawnStratum]:
+    """Draw items without a label within the verdicts of a judge."""
+    strata = strata_by_verdict(list(labelling.runs.values()), by_item, labelling.first.scores[0])
     reserved = labelling.reserved_items(request.rater, datetime.now(UTC))
     taken = labelling.complete | reserved | request.excluded
-    drawn = draw_strata(strata, taken, request.count - repeats, request.seed)
-    return drawn, judge.evaluator_record.id if judge else None
+    return draw_strata(strata, taken, request.count, request.seed)
 
 
 async def judge_of(
@@ -256,17 +283,18 @@ def _draw(
     )
 
 
-async def _record(
-    store: ProjectStore, labelling: LabellingPass, draws: Sequence[Draw]
-) -> LabellingPass:
+async def _record(store: ProjectStore, labelling: LabellingPass, plan: _Plan) -> LabellingPass:
     """Write draws beside each eval that has some of their items; return the evals with them."""
     golden_sets: list[GoldenSet] = []
     async with store.transaction(is_patient=True) as change:
         for golden_set in labelling.golden_sets:
-            own = [draw for draw in draws if golden_set.ids.intersection(draw.items)]
+            own = [draw for draw in plan.draws if golden_set.ids.intersection(draw.items)]
             for draw in own:
-                append_draw(change, golden_set.task_eval.eval_record, draw)
-            golden_sets.append(replace(golden_set, draws=[*golden_set.draws, *own]))
+                if draw.id != plan.recorded_by_audit or golden_set is not labelling.first:
+                    append_draw(change, golden_set.task_eval.eval_record, draw)
+            known = {draw.id for draw in golden_set.draws}
+            new = [draw for draw in own if draw.id not in known]
+            golden_sets.append(replace(golden_set, draws=[*golden_set.draws, *new]))
     return LabellingPass(golden_sets)
 
 

@@ -75,9 +75,7 @@ def doubt_sentences(doubts: LabelDoubts, eval_name: str) -> list[str]:
     if not doubts.cannot_measure:
         return []
     items = len(doubts.look_again) + doubts.more + doubts.hidden
-    again = (
-        f"look again at the {items} items named here" if items else "label the items again"
-    )
+    again = f"look again at the {items} items named here" if items else "label the items again"
     return [
         f"These labels of {eval_name!r} cannot measure any judge; {again}. No judge is ranked by "
         "them: the fault lies with the labels, not with the judges.",

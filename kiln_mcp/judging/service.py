@@ -115,9 +115,7 @@ async def draw_items_to_label(
     """
     store = await workspace.open_project(project)
     request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
-    draw = Proposal(
-        Plan("Draw items to label."), partial(draw_batch, workspace, store, request)
-    )
+    draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
     if purpose != "certificate":
         return draw
     labelling = await open_labelling_pass(store, eval, may_be_empty=True)
@@ -247,9 +245,10 @@ async def check_judge(
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
                 *host_warnings,
             ],
-            next=merge_steps(
-                steps_to_mend(doubts, task_eval.name),
-                next_steps(results, task_eval) if results else [],
+            next=steps_to_mend(doubts, task_eval.name)
+            if doubts.cannot_measure
+            else merge_steps(
+                next_steps(results, task_eval),
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
         )

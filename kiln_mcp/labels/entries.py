@@ -125,9 +125,11 @@ def with_confirmation(labels: Sequence[EvalLabels]) -> list[EvalLabels]:
     """Return the entries of a batch that the person has confirmed."""
     return _with_each(
         labels,
-        lambda entry: entry.model_copy(update={"confirmed": True})
-        if entry.purpose == "certificate"
-        else entry,
+        lambda entry: (
+            entry.model_copy(update={"confirmed": True})
+            if entry.purpose == "certificate"
+            else entry
+        ),
     )
 
 
@@ -135,21 +137,19 @@ def without_confirmation(labels: Sequence[EvalLabels]) -> list[EvalLabels]:
     """Return the entries of a batch that an assistant passed on."""
     return _with_each(
         labels,
-        lambda entry: entry.model_copy(update={"purpose": "development"})
-        if entry.purpose == "certificate"
-        else entry,
+        lambda entry: (
+            entry.model_copy(update={"purpose": "development"})
+            if entry.purpose == "certificate"
+            else entry
+        ),
     )
 
 
-def _with_each(
-    labels: Sequence[EvalLabels], change: Callable[[Label], Label]
-) -> list[EvalLabels]:
+def _with_each(labels: Sequence[EvalLabels], change: Callable[[Label], Label]) -> list[EvalLabels]:
     return [EvalLabels(part.golden_set, list(map(change, part.entries))) for part in labels]
 
 
-def plan_of_labels(
-    labels: Sequence[EvalLabels], rater: str, outputs: Mapping[str, str]
-) -> Plan:
+def plan_of_labels(labels: Sequence[EvalLabels], rater: str, outputs: Mapping[str, str]) -> Plan:
     """Return the plan that a person confirms: the count of each label, and the first ones.
 
     Args:

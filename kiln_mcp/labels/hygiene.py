@@ -39,7 +39,7 @@ class TimedLabel:
 
 def label_warnings(labels: Sequence[TimedLabel]) -> list[str]:
     """Return a sentence for each suspicious property of labels."""
-    return _sentences(labels, (_check_count, _check_values, *_FAULT_CHECKS))
+    return _sentences(labels, _CHECKS)
 
 
 def label_faults(labels: Sequence[TimedLabel]) -> list[str]:
@@ -84,6 +84,12 @@ def _check_speed(labels: Sequence[TimedLabel]) -> str | None:
     )
 
 
+def _check_own_speed(labels: Sequence[TimedLabel]) -> str | None:
+    """Test the speed of labels that were not sent together: of those only a bound is known."""
+    times = Counter(label.at for label in labels)
+    return _check_speed([label for label in labels if times[label.at] == 1])
+
+
 def _check_blocks(labels: Sequence[TimedLabel]) -> str | None:
     """Test for too few runs of equal labels (Wald and Wolfowitz 1940, normal approximation).
 
@@ -125,5 +131,12 @@ def _check_sessions(labels: Sequence[TimedLabel]) -> str | None:
 
 
 _Check = Callable[[Sequence[TimedLabel]], str | None]
-_FAULT_CHECKS: Final[tuple[_Check, ...]] = (_check_speed, _check_blocks, _check_sessions)
+_CHECKS: Final[tuple[_Check, ...]] = (
+    _check_count,
+    _check_values,
+    _check_speed,
+    _check_blocks,
+    _check_sessions,
+)
+_FAULT_CHECKS: Final[tuple[_Check, ...]] = (_check_own_speed, _check_blocks, _check_sessions)
 """What makes labels useless as a measure of judges."""

@@ -1,4 +1,4 @@
-"""The audit of labels, before any judge is measured by them: which are worth a second look, and why.
+"""The audit of labels, before judges are measured by them: which need a second look, and why.
 
 Labels are compared with a panel of judges, with checks that ask no model, and with the same rater's
 blind repeats. A panel may only ask again and never overwrite: where weak judges contradict a label
@@ -212,9 +212,7 @@ def _repeat_faults(labels: Mapping[str, AuditedLabel], scale: str) -> list[str]:
 
 
 def _panel_faults(labels: Sequence[DoubtfulLabel]) -> list[str]:
-    shares = [
-        label.against / label.judges for label in labels if label.judges >= SMALLEST_PANEL
-    ]
+    shares = [label.against / label.judges for label in labels if label.judges >= SMALLEST_PANEL]
     clear = [share for share in shares if max(share, 1 - share) >= CLEAR_SHARE]
     contradicted = sum(share > _MIDDLE for share in clear)
     if len(clear) < FEWEST_CLEAR_ITEMS or contradicted / len(clear) < MOST_CONTRADICTED:
@@ -232,10 +230,7 @@ def _check_faults(
     for name, values in checks.items():
         checked = [label for label in labels if label.item in values]
         contradicted = sum(name in label.checks for label in checked)
-        if (
-            len(checked) >= FEWEST_CLEAR_ITEMS
-            and contradicted / len(checked) >= MOST_CONTRADICTED
-        ):
+        if len(checked) >= FEWEST_CLEAR_ITEMS and contradicted / len(checked) >= MOST_CONTRADICTED:
             faults.append(
                 f"The labels contradict {name!r}, which asks no model: {contradicted} of "
                 f"{len(checked)} labels say the opposite."

@@ -56,9 +56,7 @@ async def extend_golden_sets(
     return len(chosen)
 
 
-async def share_items(
-    store: ProjectStore, labelling: LabellingPass, drawn: Sequence[str]
-) -> int:
+async def share_items(store: ProjectStore, labelling: LabellingPass, drawn: Sequence[str]) -> int:
     """Add drawn items to the golden sets of the other evals; return how many were added."""
     missing = [
         labelling.runs[item].path

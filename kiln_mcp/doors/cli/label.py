@@ -55,7 +55,7 @@ _PURPOSES: Final[Mapping[str, Purpose]] = {
 @click.option("--outputs", help="Add these to the golden set first: tag::prod, or all.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Repeats a random draw.")
 @click.option("--plain", is_flag=True, help="Plain lines, for a screen reader.")
-def label(
+def label(  # noqa: PLR0913 - the options of the command
     evals: tuple[str, ...],
     project: str | None,
     rater: str | None,

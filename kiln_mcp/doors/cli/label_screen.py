@@ -1,7 +1,8 @@
 """The labelling screen: one output at a time, a key for each answer."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from prompt_toolkit.application import Application
@@ -45,12 +46,14 @@ class LabelScreen:
     offset: int = 0
     is_busy: bool = False
     _reason: Buffer = field(init=False)
+    _item: Window = field(init=False)
     _is_writing: bool = False
     _app: Application[None] = field(init=False)
 
     async def run(self, terminal: Input | None = None, output: Output | None = None) -> None:
         """Show the screen until the session ends or the rater quits."""
         self._reason = Buffer(multiline=False, accept_handler=self._take_reason)
+        self._item = Window(FormattedTextControl(self._body, focusable=True))
         self._app = Application(
             layout=self._layout(),
             key_bindings=self._keys(),
@@ -111,7 +114,7 @@ class LabelScreen:
             HSplit(
                 [
                     Window(FormattedTextControl(self._title), height=1),
-                    Window(FormattedTextControl(self._body, focusable=True)),
+                    self._item,
                     ConditionalContainer(Window(reason, height=1), is_writing),
                     Window(FormattedTextControl(self._footer), dont_extend_height=True),
                 ]
@@ -122,31 +125,32 @@ class LabelScreen:
         keys = KeyBindings()
         is_reading = Condition(lambda: not self._is_writing)
 
-        def on(names: tuple[str, ...], act: Callable[[], None]) -> None:
+        def on(names: Sequence[str], act: Callable[[], None], *, always: bool = False) -> None:
             def handle(_event: KeyPressEvent) -> None:
                 act()
 
             for name in names:
-                keys.add(name, filter=is_reading)(handle)
+                keys.add(name, filter=always or is_reading)(handle)
 
         for key in {*answer_keys("five_star"), *answer_keys("pass_fail_critical")}:
-            on((key,), lambda key=key: self._start(self._answer(key)))
-        on(("left", "k", "backspace"), self._back)
-        on(("right", "n"), self._forward)
-        on(("u",), lambda: self._start(self._undo()))
-        on(("r",), self._write_reason)
-        on(("down", "j"), lambda: self._scroll(1))
-        on(("up",), lambda: self._scroll(-1))
-        on((" ", "pagedown"), lambda: self._scroll(self._height))
-        on(("pageup",), lambda: self._scroll(-self._height))
-        on(("home",), lambda: self._scroll(-len(self._lines())))
-        on(("end",), lambda: self._scroll(len(self._lines())))
-        on(("q",), self._quit)
-        keys.add("c-c")(lambda _event: self._quit())
-        keys.add("c-d")(lambda _event: self._quit())
-        keys.add("<sigint>")(lambda _event: self._quit())
-        keys.add("escape", filter=~is_reading, eager=True)(lambda _event: self._end_reason())
+            on([key], partial(self._press, key))
+        on(["left", "k", "backspace"], self._back)
+        on(["right", "n"], self._forward)
+        on(["u"], lambda: self._start(self._undo()))
+        on(["r"], self._write_reason)
+        on(["down", "j"], lambda: self._scroll(1))
+        on(["up"], lambda: self._scroll(-1))
+        on([" ", "pagedown"], lambda: self._scroll(self._height))
+        on(["pageup"], lambda: self._scroll(-self._height))
+        on(["home"], lambda: self._scroll(-len(self._lines())))
+        on(["end"], lambda: self._scroll(len(self._lines())))
+        on(["q"], self._quit)
+        on(["c-c", "c-d", "<sigint>"], self._quit, always=True)
+        on(["escape"], self._end_reason, always=True)
         return keys
+
+    def _press(self, key: str) -> None:
+        self._start(self._answer(key))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work of a key; a key that is pressed meanwhile is dropped."""
@@ -223,8 +227,9 @@ class LabelScreen:
         self._app.layout.focus(self._reason)
 
     def _end_reason(self) -> None:
-        self._is_writing = False
-        self._app.layout.focus_previous()
+        if self._is_writing:
+            self._is_writing = False
+            self._app.layout.focus(self._item)
 
     def _take_reason(self, buffer: Buffer) -> bool:
         text = buffer.text.strip()
