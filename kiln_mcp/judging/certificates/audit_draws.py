@@ -10,7 +10,7 @@ from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditRecord, ap
 from kiln_mcp.judging.certificates.audit_opening import AuditRequest, open_audit
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, append_draw
-from kiln_mcp.statistics import draw_probabilities, scale_of
+from kiln_mcp.statistics import draw_probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ async def draw_for_certificate(
     opening_request = AuditRequest(
         f"audit-{request.id}", request.seed, request.target, request.rater
     )
-    record = await open_audit(golden_set, judge, score, opening_request)
+    record = await open_audit(golden_set, judge, opening_request)
     earlier = tuple(draw.item for draw in record.draws if draw.draw == request.id)
     if earlier:
         return ItemsForCertificate(earlier, None)
     verdicts = await judge.stored_scores(score.json_key)
-    audit = match_labels(record, scale_of(score.type), verdicts, golden_set.labels)
+    audit = match_labels(record, score, verdicts, golden_set.labels)
     waiting = [item.draw.item for item in audit.waiting][: request.count]
     draws = _draw(golden_set, audit, request, request.count - len(waiting))
     if not draws:

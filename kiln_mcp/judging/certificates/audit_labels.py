@@ -8,7 +8,8 @@ from typing import Literal
 
 from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditOpening, AuditRecord
 from kiln_mcp.labels.ledger import Label
-from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale
+from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale, scale_of
+from storage import EvalOutputScore
 
 Doubt = Literal["for", "against"]
 """What an item without a label counts as: for the judge, or against it."""
@@ -48,13 +49,18 @@ class LabelledAudit:
 
     Attributes:
         record: The audit.
-        scale: The scale of its score.
+        score: The score of verdicts and labels.
         drawn: What it drew, in order.
     """
 
     record: AuditRecord
-    scale: Scale
+    score: EvalOutputScore
     drawn: Sequence[DrawnItem]
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of its score."""
+        return scale_of(self.score.type)
 
     @property
     def opening(self) -> AuditOpening:
@@ -148,8 +154,9 @@ class LabelledAudit:
             label = self._label_of(item, doubt)
             if label is not None:
                 pairs[item.draw.stratum].append((item.verdict, label))
+        is_first = self.opening.score == self.score.json_key
         return [
-            PairStratum(len(stratum.items), own, stratum.verdict)
+            PairStratum(len(stratum.items), own, stratum.verdict if is_first else None)
             for stratum, own in zip(self.opening.strata, pairs, strict=True)
         ]
 
@@ -165,27 +172,30 @@ class LabelledAudit:
 
 
 def match_labels(
-    record: AuditRecord, scale: Scale, verdicts: Mapping[str, float], labels: Sequence[Label]
+    record: AuditRecord,
+    score: EvalOutputScore,
+    verdicts: Mapping[str, float],
+    labels: Sequence[Label],
 ) -> LabelledAudit:
     """Match an audit's draws with the labels of the ledger.
 
     Args:
         record: The audit.
-        scale: The scale of its score.
+        score: The score.
         verdicts: The judge's, by item; draws of items without one are left out.
         labels: The ledger.
     """
     opening = record.opening
     by_item: dict[str, list[Label]] = {}
     for label in sorted(labels, key=lambda label: label.at):
-        if label.score == opening.score and opening.rater in {"", label.rater}:
+        if label.score == score.json_key and opening.rater in {"", label.rater}:
             by_item.setdefault(label.item, []).append(label)
     drawn = [
         _drawn_item(draw, verdicts[draw.item], by_item.get(draw.item, []))
         for draw in record.draws
         if draw.item in verdicts
     ]
-    return LabelledAudit(record, scale, drawn)
+    return LabelledAudit(record, score, drawn)
 
 
 def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:
