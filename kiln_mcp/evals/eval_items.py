@@ -110,4 +110,4 @@ def item_of(record: TaskRun | EvalInput) -> Item:
             references_of(record.best_output, record.other_right_outputs) if is_right else None
         )
         return Item(record.id, "task_run", record.input, references, topic_of(record))
-    return Item(record.id, "eval_input", record.opening_text, record.reference)
+    return Item(record.id, "eval_input", record.opening_text, record.reference, record.topic)
