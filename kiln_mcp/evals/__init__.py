@@ -3,7 +3,7 @@
 A run is planned before it is carried out. So its cost is known beforehand, and a second run asks
 nothing again. Verdicts point at the saved output that they judge, so a second judge judges the same
 outputs. Pass and fail are compared by Newcombe's paired interval and McNemar's exact test, other
-scores by a BCa bootstrap and Wilcoxon's test.
+scores by a Bayesian bootstrap and Wilcoxon's test.
 
 Two homes may run one eval. Each claims an item before it asks a model (`storage/commits/claims`),
 reads the project again under the claim, and leaves what the other one claimed until the end.

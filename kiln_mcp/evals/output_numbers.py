@@ -6,7 +6,7 @@ from math import sqrt
 from statistics import NormalDist, fmean, stdev
 from typing import Final, Literal
 
-from kiln_mcp.statistics import CannotTell, Interval, bootstrap_mean_interval
+from kiln_mcp.statistics import CannotTell, Interval, bayesian_mean_interval
 from storage import ProjectStore, Task
 from storage.index.slices import output_numbers
 
@@ -67,7 +67,7 @@ def _line(name: NumberName, values: Sequence[float]) -> NumberLine:
 
 def _mean_interval(values: Sequence[float]) -> Interval | CannotTell:
     if len(values) <= MOST_RESAMPLED:
-        return bootstrap_mean_interval(values)
+        return bayesian_mean_interval(values)
     mean = fmean(values)
     half = NormalDist().inv_cdf(0.975) * stdev(values, mean) / sqrt(len(values))
     return Interval(mean - half, mean + half)

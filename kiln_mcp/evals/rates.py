@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.evals.comparison import MeanScore, mean_score
+from kiln_mcp.evals.comparison import MeanScore, mean_score, range_of
 from kiln_mcp.evals.item_scores import is_empty_score, mean_of, outputs_by_item
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
@@ -80,7 +80,8 @@ def mean_of_scores(verdicts: ItemVerdicts) -> MeanScore | None:
     """Return the mean of a score that is more than pass or fail; None for the others."""
     if verdicts.score.type == "pass_fail" or not verdicts.values:
         return None
-    return mean_score(list(verdicts.values.values()))
+    values = list(verdicts.values.values())
+    return mean_score(values, value_range=range_of(verdicts.score.type))
 
 
 def count_critical(verdicts: ItemVerdicts) -> int | None:

@@ -11,7 +11,15 @@ from kiln_mcp.statistics.agreement import (
     stratified_kappa,
     stratified_kappa_interval,
 )
-from kiln_mcp.statistics.bootstrap import bootstrap_mean_interval
+from kiln_mcp.statistics.audit_design import AuditDesign, AuditResult, prior_of
+from kiln_mcp.statistics.bayesian_bootstrap import ValueRange, bayesian_mean_interval
+from kiln_mcp.statistics.betting_audit import (
+    AuditStanding,
+    ClaimStanding,
+    Limits,
+    audit_standing,
+    draw_probabilities,
+)
 from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
 from kiln_mcp.statistics.differences import (
     PairedCounts,
@@ -21,6 +29,7 @@ from kiln_mcp.statistics.differences import (
 )
 from kiln_mcp.statistics.distance import mean_absolute_error, mean_squared_error
 from kiln_mcp.statistics.interval import CannotTell, Interval
+from kiln_mcp.statistics.label_forecast import LabelForecast, forecast_labels
 from kiln_mcp.statistics.proportions import (
     Stratum,
     jeffreys_interval,
@@ -29,24 +38,52 @@ from kiln_mcp.statistics.proportions import (
     wilson_interval,
 )
 from kiln_mcp.statistics.repeats import clustered_rate_interval, pass_all_rate, pass_any_rate
+from kiln_mcp.statistics.scales import Measure, Scale, scale_of
 from kiln_mcp.statistics.significance import holm, mcnemar_exact, sign_test, wilcoxon_signed_rank
+from kiln_mcp.statistics.stratified_posterior import (
+    Estimate,
+    JudgeEstimates,
+    PairStratum,
+    ShareStratum,
+    agreement_strata,
+    judge_estimates,
+    share_estimate,
+)
 from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
 __all__ = [
+    "AuditDesign",
+    "AuditResult",
+    "AuditStanding",
     "CannotTell",
+    "ClaimStanding",
     "ConstantAnswer",
     "DetectionCounts",
+    "Estimate",
     "Interval",
+    "JudgeEstimates",
+    "LabelForecast",
     "LabelStratum",
+    "Limits",
+    "Measure",
+    "PairStratum",
     "PairedCounts",
+    "Scale",
+    "ShareStratum",
     "Stratum",
+    "ValueRange",
     "VarianceComponents",
+    "agreement_strata",
+    "audit_standing",
+    "bayesian_mean_interval",
     "best_constant_answer",
-    "bootstrap_mean_interval",
     "clustered_rate_interval",
     "cohens_kappa",
+    "draw_probabilities",
+    "forecast_labels",
     "holm",
     "jeffreys_interval",
+    "judge_estimates",
     "kappa_interval",
     "kendall_tau_b",
     "mcnemar_exact",
@@ -61,6 +98,9 @@ __all__ = [
     "post_stratified_difference",
     "post_stratified_estimate",
     "post_stratified_interval",
+    "prior_of",
+    "scale_of",
+    "share_estimate",
     "sign_test",
     "spearman",
     "stratified_kappa",

@@ -13,7 +13,7 @@ from kiln_mcp.evals.answers import (
     EvalReport,
 )
 from kiln_mcp.evals.arguments import ItemsToShow
-from kiln_mcp.evals.comparison import in_words, paired_difference
+from kiln_mcp.evals.comparison import in_words, paired_difference, range_of
 from kiln_mcp.evals.errors import not_compared
 from kiln_mcp.evals.eval_reports import eval_report, eval_summaries, items_of_part
 from kiln_mcp.evals.lookups import (
@@ -125,6 +125,7 @@ async def _compare(
     exclusions = 0
     configs = (first_config, second_config)
     outputs = await read_scored_outputs(measurement, configs)
+    ranges = {s.json_key: range_of(s.type) for s in measurement.eval_record.output_scores}
     for key in measurement.score_keys:
         if key in outputs.empty:
             continue
@@ -132,7 +133,7 @@ async def _compare(
         if not of_one.keys() & of_two.keys():
             raise not_compared(first_config.name, second_config.name, len(of_one), len(of_two))
         exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
-        difference = paired_difference(of_one, of_two)
+        difference = paired_difference(of_one, of_two, value_range=ranges[key])
         rows.append(
             ComparisonRow.of(
                 key, difference, in_words(difference, first_config.name, second_config.name)
