@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kiln_mcp.datasets.counts import golden_items
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.item_scores import first_verdicts
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.run_configs.system_prompts import shows_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from storage import (
@@ -83,10 +85,19 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
 
-    async def has_agreement(self) -> bool:
+    async def has_stored_results(self) -> bool:
         """Return whether the evaluator has results of stored outputs."""
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
+
+    async def has_agreement(self) -> bool:
+        """Return whether the evaluator has results of outputs that people have labelled."""
+        if not await self.has_stored_results():
+            return False
+        if (await read_labels(self.store, self.eval_record)).entries:
+            return True
+        items = await golden_items(self.store, self.task, self.eval_record)
+        return any(item.rating is not None or item.ratings for item in items)
 
     async def stored_scores(self, key: str) -> dict[str, float]:
         """Return one score of stored outputs, by item."""

@@ -9,6 +9,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.rates import ItemVerdicts
 from kiln_mcp.statistics import Interval, holm, wilson_interval
 from kiln_mcp.statistics.slices import SliceCounts, fisher_exact, shrunken_rates
+from storage.text.excerpts import excerpts
 from storage.index.slices import ItemSlice, SliceKind, item_slices
 
 FEWEST: Final = 5
@@ -102,9 +103,20 @@ def _corrected(p_values: dict[str, float]) -> dict[str, float]:
 
 def in_words(rates: Sequence[SliceRate], score: str, kind: str) -> str:
     """Return what the slices of a score say, with the caution that many slices need."""
+    return f"{score}: {_conclusion(rates, kind)}{_small_slices(rates)}"
+
+
+def _small_slices(rates: Sequence[SliceRate]) -> str:
+    small = [rate.name for rate in rates if rate.is_small]
+    if not small:
+        return ""
+    return f" Too few outputs (below {FEWEST}) to say anything: {excerpts(small, limit=5)}."
+
+
+def _conclusion(rates: Sequence[SliceRate], kind: str) -> str:
     tested = [rate for rate in rates if rate.p_value is not None]
     if not tested:
-        return f"{score}: no {kind} has enough outputs to be compared with the rest."
+        return f"No {kind} has enough outputs to be compared with the rest."
     worst = [
         rate
         for rate in tested
@@ -113,12 +125,12 @@ def in_words(rates: Sequence[SliceRate], score: str, kind: str) -> str:
     if worst:
         names = ", ".join(f"{rate.name!r} ({rate.failures} of {rate.count})" for rate in worst[:3])
         return (
-            f"{score}: {names} fails more often than the rest; Holm's correction for "
-            f"{len(tested)} slices is made."
+            f"{names}: more failures than in the rest, after Holm's correction for "
+            f"{len(tested)} slices."
         )
     first = max(tested, key=lambda rate: rate.share)
     return (
-        f"{score}: no {kind} can be told from the rest. The worst of {len(tested)} looks worse "
+        f"No {kind} can be told from the rest. The worst of {len(tested)} looks worse "
         f"than it is: {first.name!r} has {first.share:.0%}, and {first.shrunken:.0%} shrunken "
         "to the whole."
     )

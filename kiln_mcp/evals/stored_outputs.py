@@ -4,7 +4,7 @@ No run config is needed. A conversation counts once, with its last turn. Outputs
 belong to their run configs, and answers that are not complete are counted beside the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final, get_args
@@ -127,6 +127,13 @@ def _no_output(name: str, incomplete: int) -> NothingToEvaluate:
     )
 
 
-def usual_outputs(tags: Sequence[str]) -> str:
+def usual_outputs(tags: Container[str]) -> str:
     """Return the stored outputs to begin with: those of production, if there are any."""
     return tag_filter(PRODUCTION) if PRODUCTION in tags else EVERY
+
+
+async def outputs_to_begin_with(store: ProjectStore, task: Task) -> str | None:
+    """Return the stored outputs of a task to begin with; None if there are none."""
+    if not await store.count_runs(task, RunQuery(is_from_eval=False)):
+        return None
+    return usual_outputs(await store.tags(task))
