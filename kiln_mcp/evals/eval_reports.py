@@ -85,9 +85,7 @@ class _Sections:
     page: ItemsPage | None = None
 
 
-async def _sections(
-    store: ProjectStore, task_eval: TaskEval, request: ReportRequest
-) -> _Sections:
+async def _sections(store: ProjectStore, task_eval: TaskEval, request: ReportRequest) -> _Sections:
     measurement = await load_measurement(store, task_eval, request.evaluator)
     configs = await _judged_configs(measurement)
     judges = await _judges_of_stored(measurement, is_named=request.evaluator is not None)

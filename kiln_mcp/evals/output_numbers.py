@@ -37,9 +37,7 @@ class NumberLine:
     high: float
 
 
-async def number_lines(
-    store: ProjectStore, task: Task, items: frozenset[str]
-) -> list[NumberLine]:
+async def number_lines(store: ProjectStore, task: Task, items: frozenset[str]) -> list[NumberLine]:
     """Return the numbers of the stored outputs of some items; none that no output has."""
     path = task.saved.path
     rows = await store.ask(lambda index: output_numbers(index, path))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.output_numbers import number_lines
-from kiln_mcp.evals.rate_answers import NumberRow, RateRow, SliceRow
+from kiln_mcp.evals.rate_answers import NumberRow, RateRow, SliceRow, interval_ends
 from kiln_mcp.evals.rate_correction import CorrectedRate, correct_rate
 from kiln_mcp.evals.rates import (
     FailureRate,
@@ -113,13 +113,13 @@ def _row(
     mean = mean_of_scores(verdicts)
     if mean is None:
         return row
-    is_interval = not isinstance(mean.interval, CannotTell)
+    low, high = interval_ends(mean.interval)
     return row.model_copy(
         update={
             "critical": count_critical(verdicts),
             "mean": round(mean.mean, 4),
-            "mean_low": round(mean.interval.low, 4) if is_interval else None,
-            "mean_high": round(mean.interval.high, 4) if is_interval else None,
+            "mean_low": low,
+            "mean_high": high,
         }
     )
 
@@ -166,8 +166,8 @@ def _warnings(outputs: StoredOutputs, rows: Sequence[RateRow]) -> list[str]:
         judged = max((row.n for row in rows), default=0)
         share = outputs.incomplete / (outputs.incomplete + outputs.total)
         warnings.append(
-            f"{outputs.incomplete} answers are cut off, refused or empty ({share:.1%} of all). They "
-            f"have no score and are not among the {judged} of the rate."
+            f"{outputs.incomplete} answers are cut off, refused or empty ({share:.1%} of all). "
+            f"They have no score and are not among the {judged} of the rate."
         )
     if outputs.is_sample:
         warnings.append(

@@ -26,6 +26,7 @@ from kiln_mcp.evals.sentences import (
     uniform_warnings,
 )
 from kiln_mcp.evals.summaries import score_lines
+from kiln_mcp.llm import AnswerState
 from storage import TaskRunConfig
 from storage.errors import NextStep
 
@@ -75,12 +76,9 @@ async def run_report(work: RunWork, outcomes: Sequence[RunOutcome], seed: int) -
     if work.outputs is not None:
         rates = await rate_report(work.measurements, work.outputs, seed)
     failures = _distinct(outcomes)
-    notes = [
-        await _notes(work, number, outcome, tables)
-        for number, outcome in enumerate(outcomes)
-    ]
+    notes = [await _notes(work, number, outcome, tables) for number, outcome in enumerate(outcomes)]
     names = [measurement.evaluator_record.name for measurement in work.measurements]
-    states = Counter(failure.state for failure in failures if failure.state is not None)
+    states = Counter[AnswerState](f.state for f in failures if f.state is not None)
     return EvalRunReport(
         eval=work.measurements[0].eval_record.name,
         evaluator=", ".join(names),

@@ -150,9 +150,7 @@ async def _open_part(workspace: Workspace, plan: VerdictPlan) -> _Part:
     context = EvaluationContext(
         workspace.engine, measurement.eval_record, measurement.task, purpose
     )
-    fault = (
-        "" if plan.existing else await fault_on_references(measurement, context, plan.requests)
-    )
+    fault = "" if plan.existing else await fault_on_references(measurement, context, plan.requests)
     tally = Tally(plan.steps, evaluator.model is not None, existing=plan.existing)
     return _Part(measurement, evaluator, context, tally, fault)
 

@@ -266,9 +266,7 @@ async def run_eval(
             "synthetic, model::gpt-5"
         ),
     ] = None,
-    evaluators: Annotated[
-        list[str] | None, Field(description="Left out: the current one.")
-    ] = None,
+    evaluators: Annotated[list[str] | None, Field(description="Left out: the current one.")] = None,
     part: MeasuredPart = "test",
     most_items: Annotated[
         int | None,

@@ -9,8 +9,8 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.rates import ItemVerdicts
 from kiln_mcp.statistics import Interval, holm, wilson_interval
 from kiln_mcp.statistics.slices import SliceCounts, fisher_exact, shrunken_rates
-from storage.text.excerpts import excerpts
 from storage.index.slices import ItemSlice, SliceKind, item_slices
+from storage.text.excerpts import excerpts
 
 FEWEST: Final = 5
 """Outputs below which a slice is too small to say anything of it."""

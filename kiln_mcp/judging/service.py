@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out

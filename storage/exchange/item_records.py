@@ -16,12 +16,18 @@ from storage.exchange.examples import AnswerRecord, Example, is_empty, list_of, 
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
-from storage.records.run import ANSWER_STATE, COMPLETE, OTHER_RIGHT_OUTPUTS, TOPIC, UNKNOWN
+from storage.records.run import (
+    ANSWER_STATE,
+    COMPLETE,
+    IMPORT_ADAPTER,
+    OTHER_RIGHT_OUTPUTS,
+    TOPIC,
+    UNKNOWN,
+)
 
 OutputKind = Literal["right", "answers"]
 """Whether outputs are right, or what a model answered, right or wrong."""
 
-ADAPTER: Final = "import"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
 _TYPES: Final = ("integer", "number", "boolean", "array", "object")
 """Types of a schema that text in a cell may stand for; a schema may name a list of types."""
@@ -172,7 +178,7 @@ class RecordMaker:
         names = {
             "model_name": model or UNKNOWN,
             "model_provider": record.provider or UNKNOWN,
-            "adapter_name": ADAPTER,
+            "adapter_name": IMPORT_ADAPTER,
             "imported_from": self.origin.name,
         }
         properties = {

@@ -116,14 +116,7 @@ class RunSearch:
             conditions.add(sql.IS, facet)
         for facet in _lacking_facets_of(query):
             conditions.add(sql.IS_NOT, facet)
-        if query.model is not None:
-            conditions.add(sql.OF_MODEL, query.model)
-        if query.is_last_turn:
-            conditions.text += sql.IS_LAST_TURN
-        if query.least_rating is not None:
-            conditions.add(sql.AT_LEAST, query.least_rating)
-        if query.most_rating is not None:
-            conditions.add(sql.AT_MOST, query.most_rating)
+        conditions.add_columns(query)
         return start + source + join + condition + conditions.text, conditions.values
 
 
@@ -140,6 +133,17 @@ class _Conditions:
         self.values[name] = value
         # The replacement is a number of ours, never text from data.
         self.text += cast("LiteralString", condition.replace(":value", f":{name}"))
+
+    def add_columns(self, query: RunQuery) -> None:
+        """Add the conditions of a query that columns hold, and no facets."""
+        if query.model is not None:
+            self.add(sql.OF_MODEL, query.model)
+        if query.is_last_turn:
+            self.text += sql.IS_LAST_TURN
+        if query.least_rating is not None:
+            self.add(sql.AT_LEAST, query.least_rating)
+        if query.most_rating is not None:
+            self.add(sql.AT_MOST, query.most_rating)
 
 
 def facets_of(query: RunQuery) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """All SQL of the index.
 
+A stored output may change, as when a fuller export of its trace comes. Its earlier results say
+nothing of it then: `present_results` leaves them out.
+
 A record's row number sorts as its time of creation does (`rows.first_row`), so that pages in the
 order of time come from any table or index without sorting.
 """
@@ -108,6 +111,14 @@ CREATE TABLE IF NOT EXISTS results (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS results_by_evaluator
     ON results (evaluator, run_config_id, item_id, sample, verdict);
+
+CREATE VIEW IF NOT EXISTS present_results AS
+    SELECT * FROM results
+    WHERE results.fingerprint = '' OR NOT EXISTS (
+        SELECT 1 FROM records AS item CROSS JOIN runs AS present ON present.row = item.row
+        WHERE item.kind = 'task_run' AND item.id = results.item_id AND item.problem IS NULL
+            AND present.fingerprint <> results.fingerprint
+    );
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
@@ -302,42 +313,33 @@ GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 
 # Results of one evaluator.
 
-OF_THIS_OUTPUT: Final[LiteralString] = """
-    AND (results.fingerprint = '' OR NOT EXISTS (
-        SELECT 1 FROM records AS item CROSS JOIN runs AS present ON present.row = item.row
-        WHERE item.kind = 'task_run' AND item.id = results.item_id AND item.problem IS NULL
-            AND present.fingerprint <> results.fingerprint
-    ))
-"""
-"""A stored output may change, as when a fuller export of its trace comes: then its earlier results
-say nothing of it."""
-JUDGED_OUTPUTS: Final[LiteralString] = f"""
-SELECT item_id, sample, verdict FROM results
-WHERE evaluator = :evaluator AND run_config_id = :run_config_id {OF_THIS_OUTPUT}
+JUDGED_OUTPUTS: Final[LiteralString] = """
+SELECT item_id, sample, verdict FROM present_results
+WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
 SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
-SCORES: Final[LiteralString] = f"""
+SCORES: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
-FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
-    AND NOT results.is_skipped AND results.item_id <> '' {OF_THIS_OUTPUT}
+    AND NOT results.is_skipped AND results.item_id <> ''
 """
-SCORES_NEWEST_FIRST: Final[LiteralString] = f"""
+SCORES_NEWEST_FIRST: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
-FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
-    AND NOT results.is_skipped AND results.item_id <> '' {OF_THIS_OUTPUT}
+    AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
 """Of several results of one verdict the oldest is the last one."""
-ALL_RESULTS: Final[LiteralString] = f"""
+ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id,
     results.sample
-FROM results CROSS JOIN records ON records.row = results.row
-WHERE results.evaluator = :evaluator {OF_THIS_OUTPUT}
+FROM present_results AS results CROSS JOIN records ON records.row = results.row
+WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
 """
 ALL_SCORES: Final[LiteralString] = """

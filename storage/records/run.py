@@ -28,6 +28,8 @@ COMPLETE: Final = "complete"
 """The state of an answer that was neither truncated nor refused nor empty."""
 TOPIC: Final = "topic_path"
 """The property of an input's source that holds its topic, as Kiln has it."""
+IMPORT_ADAPTER: Final = "import"
+"""The adapter of outputs that a model gave elsewhere, and that were imported."""
 UNKNOWN: Final = "unknown"
 """What Kiln's required properties of a source hold if nobody knows their value."""
 _ONLY_FOR = {
@@ -159,6 +161,12 @@ class TaskRun(Record):
         """The model that made the output; None if none did, or it is not known."""
         name = self.output.source.properties.get("model_name") if self.output.source else None
         return str(name) if name and name != UNKNOWN else None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether a model's output was imported, such as a trace of production."""
+        source = self.output.source
+        return source is not None and source.properties.get("adapter_name") == IMPORT_ADAPTER
 
     @property
     def topic(self) -> str | None:

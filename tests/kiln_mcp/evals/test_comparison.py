@@ -68,7 +68,9 @@ def test_scores_without_a_scale_that_all_differ_by_the_same_give_no_interval() -
 
 def test_equal_differences_of_few_stars_show_nothing_yet() -> None:
     first = {"a": 1.0, "b": 2.0, "c": 3.0}
-    paired = paired_difference(first, {k: v + 1 for k, v in first.items()}, 0, range_of("five_star"))
+    paired = paired_difference(
+        first, {k: v + 1 for k, v in first.items()}, 0, range_of("five_star")
+    )
     assert isinstance(paired.interval, Interval)
     assert not paired.conclusive
 
