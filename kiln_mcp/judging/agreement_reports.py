@@ -120,8 +120,10 @@ def _human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> 
         names = sorted(raters)
         for place, name in enumerate(names):
             for other in names[place + 1 :]:
-                pair = raters[name].value, raters[other].value
-                shared.setdefault((name, other), []).append(pair)
+                first_value, second_value = raters[name].value, raters[other].value
+                if first_value is not None and second_value is not None:
+                    pair = first_value, second_value
+                    shared.setdefault((name, other), []).append(pair)
     if not shared:
         return None
     names, pairs = max(shared.items(), key=lambda entry: len(entry[1]))

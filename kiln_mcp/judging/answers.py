@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
+from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
@@ -24,9 +25,10 @@ class LabellingBatch(Result):
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
+    added: int = Field(default=0, description="Outputs that were added to the golden set.")
     purpose: str
     seed: int
-    warnings: list[str] = Field(default=[], description="Lines of the ledger that are damaged.")
+    warnings: list[str] = Field(default=[], description="What was left out or passed over.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
@@ -122,7 +124,10 @@ class AgreementReport(Result):
     labelled_items: int
     purpose: str
     rows: list[AgreementRow]
-    conclusions: list[str] = Field(description="What each row means, in the same order.")
+    conclusions: list[str] = Field(
+        description="What the labels can tell; then what each row means, in the same order."
+    )
+    doubts: LabelDoubts = Field(default=LabelDoubts(), description="Labels to look at again.")
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.task_eval import TaskEval
-from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import find_eval, load_measurement
+from kiln_mcp.evals.lookups import find_eval
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.sentences import host_is_not_blind
@@ -23,7 +22,9 @@ from kiln_mcp.judging.agreement_reports import (
     nothing_measured,
 )
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.judging.batches import BatchRequest, draw_batch
+from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.golden_sets import open_labelling_pass
+from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
@@ -39,8 +40,10 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
+from kiln_mcp.labels.ledger import Purpose
 from kiln_mcp.llm import HOST
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import (
@@ -56,6 +59,18 @@ from storage import EvalConfig, EvalRun, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem, RecordRow
 from storage.records.handles import choose
+
+
+def _as_list(value: object) -> object:
+    """Take one name for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+EvalReferences = Annotated[
+    list[str],
+    Field(min_length=1, description="Names or ids; one reading serves several."),
+    BeforeValidator(_as_list),
+]
 
 
 @capability(
@@ -76,46 +91,48 @@ from storage.records.handles import choose
 async def draw_items_to_label(
     workspace: Workspace,
     project: ProjectReference,
-    eval: EvalReference,
+    eval: EvalReferences,
     count: Annotated[int, Field(ge=1, le=100)] = 10,
+    purpose: Annotated[
+        Purpose,
+        Field(
+            description="development: to improve on. certificate: to prove a judge. repeat: seen "
+            "before. second_look: labels in doubt."
+        ),
+    ] = "development",
+    rater: Annotated[str, Field(description="Who will label.")] = "",
+    outputs: Annotated[
+        str | None,
+        Field(description="Add these to the golden set first: tag::prod, or all."),
+    ] = None,
     evaluator: EvaluatorReference = None,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[LabellingBatch]:
     """Pick the next items for a person to grade or label, at random within the judge's verdicts.
 
     Show the person input and output alone, and never label in their name. Then call label_items.
+    A person in a terminal labels faster with `kiln-mcp label`.
     """
     store = await workspace.open_project(project)
-    task_eval = await find_eval(store, eval)
-    golden_set = await open_golden_set(store, task_eval)
-    if len(golden_set.complete) == len(golden_set.runs):
-        raise Refusal(
-            "All {count} items of the golden set of '{name}' have labels.",
-            count=len(golden_set.runs),
-            name=task_eval.name,
-            next=[
-                NextStep(
-                    tool="check_judge",
-                    reason="measure the judges against the labels",
-                    arguments={"eval": task_eval.name},
-                )
-            ],
-        )
-    request = BatchRequest(count, seed)
-    judge = await _judge_of(store, task_eval, evaluator)
+    request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
+    draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
+    if purpose != "certificate":
+        return draw
+    labelling = await open_labelling_pass(store, eval, may_be_empty=True)
+    judge = await judge_of(store, labelling, evaluator)
     if judge is None:
-        return Proposal(
-            Plan("Draw items to label."),
-            partial(draw_batch, workspace, store, golden_set, None, request),
-        )
-    work = await plan_agreement(judge, _references(golden_set.runs))
+        return draw
+    work = await plan_agreement(judge, _references(labelling.first.runs))
+    try:
+        await workspace.check_ready(store, work.calls_by_model)
+    except ModelError:
+        return draw  # labelling never needs the judge's key; the batch says what has no verdict
     summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
-    await workspace.check_ready(store, work.calls_by_model)
     plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        return await draw_batch(workspace, store, golden_set, judge, request)
+        return await draw_batch(workspace, store, request)
 
     return Proposal(plan, judge_and_draw)
 
@@ -137,25 +154,26 @@ async def draw_items_to_label(
 async def label_items(
     workspace: Workspace,
     project: ProjectReference,
-    eval: EvalReference,
+    eval: EvalReferences,
     labels: Annotated[list[ItemLabel], Field(min_length=1)],
     rater: Annotated[str, Field(min_length=1, description="The person who gave them.")],
 ) -> Proposal[SavedLabels]:
     """Save the grades that a person gave: pass or fail for each output, with the reason.
 
-    Labels of items that draw_items_to_label drew count for a certificate once the person has
-    confirmed them. Others are for development alone.
+    Labels of items drawn for a certificate count for it once the person has confirmed them, and
+    nobody sees them. All others are for development.
     """
     store = await workspace.open_project(project)
-    golden_set = await open_golden_set(store, await find_eval(store, eval))
-    entries = ledger_entries(golden_set, labels, rater)
-    first_items = [entry.item for entry in entries[:MOST_LABELS]]
-    runs = await read_golden_runs(store, golden_set, first_items)
+    labelling = await open_labelling_pass(store, eval)
+    parts = ledger_entries(labelling, labels, rater)
+    entries = [entry for part in parts for entry in part.entries]
+    first_items = [labelling.runs[entry.item] for entry in entries[:MOST_LABELS]]
+    runs = await read_outputs(store, first_items)
     outputs = {item: run.output.output for item, run in runs.items()}
     return Proposal(
-        plan_of_labels(golden_set, entries, rater, outputs),
-        partial(save_labels, store, golden_set, with_confirmation(entries)),
-        partial(save_unconfirmed_labels, store, golden_set, without_confirmation(entries)),
+        plan_of_labels(parts, rater, outputs),
+        partial(save_labels, store, with_confirmation(parts)),
+        partial(save_unconfirmed_labels, store, without_confirmation(parts)),
     )
 
 
@@ -207,6 +225,8 @@ async def check_judge(
         results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
+        doubts = await label_doubts(store, golden_set)
+        results = [result for result in results if result[0].score not in doubts.cannot_measure]
         rows = [row for row, _ in results]
         hosts = [judge for judge in judges if judge.evaluator.model == HOST]
         host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
@@ -215,7 +235,8 @@ async def check_judge(
             labelled_items=len(runs),
             purpose=purpose,
             rows=rows,
-            conclusions=conclusions(results),
+            conclusions=[*doubt_sentences(doubts, task_eval.name), *conclusions(results)],
+            doubts=doubts,
             human_ceiling=human_ceilings(golden_set, seed),
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
@@ -224,7 +245,9 @@ async def check_judge(
                 *agreement_warnings(golden_set, runs_by_score, rows, purpose),
                 *host_warnings,
             ],
-            next=merge_steps(
+            next=steps_to_mend(doubts, task_eval.name)
+            if doubts.cannot_measure
+            else merge_steps(
                 next_steps(results, task_eval),
                 steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
@@ -243,16 +266,6 @@ def _no_label(name: str, purpose: str) -> Refusal:
             NextStep(tool="label_items", reason="then save the labels"),
         ],
     )
-
-
-async def _judge_of(
-    store: ProjectStore, task_eval: TaskEval, evaluator: str | None
-) -> Measurement | None:
-    """Return the judge to stratify by; None if the eval has none."""
-    try:
-        return await load_measurement(store, task_eval, evaluator)
-    except NothingToEvaluate:
-        return None
 
 
 async def _judges(

@@ -33,6 +33,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "demo": "Take a one-line wish to a measured, better prompt with the embedded model.",
     "doctor": "Look at all that a session needs, and say what is wrong and what to do.",
     "install": "Register this server in a client's list of MCP servers, and check that it answers.",
+    "label": "Label outputs one at a time: pass, fail, stars, with a reason if you like.",
     "models": "Manage models.",
     "projects": "List the opened projects, and assign a name to one of them.",
     "serve": "Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share.",

@@ -1,0 +1,203 @@
+"""The labels that count in an audit, matched with its draws."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditOpening, AuditRecord
+from kiln_mcp.labels.ledger import Label
+from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale
+
+Doubt = Literal["for", "against"]
+"""What an item without a label counts as: for the judge, or against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnItem:
+    """An item that an audit drew.
+
+    Attributes:
+        draw: Its draw.
+        verdict: The judge's verdict.
+        label: The first label that counts; None if there is none.
+        is_changed: Whether its rater has said something else since.
+    """
+
+    draw: AuditDraw
+    verdict: float
+    label: Label | None
+    is_changed: bool = False
+
+    @property
+    def has_value(self) -> bool:
+        """Return whether its label says whether the judge is right."""
+        return self.label is not None and self.label.state in {"value", "both"}
+
+    def agrees(self, scale: Scale) -> bool | None:
+        """Return whether verdict and label agree; None without a label that tells."""
+        if self.label is None or not self.has_value:
+            return None
+        return self.label.state == "both" or self.label.value == scale.nearest(self.verdict)
+
+
+@dataclass(frozen=True)
+class LabelledAudit:
+    """An audit with the labels of the items it drew.
+
+    Attributes:
+        record: The audit.
+        scale: The scale of its score.
+        drawn: What it drew, in order.
+    """
+
+    record: AuditRecord
+    scale: Scale
+    drawn: Sequence[DrawnItem]
+
+    @property
+    def opening(self) -> AuditOpening:
+        """What the audit froze."""
+        return self.record.opening
+
+    @cached_property
+    def design(self) -> AuditDesign:
+        """The sizes and priors of its strata."""
+        strata = self.opening.strata
+        return AuditDesign(
+            tuple(len(stratum.items) for stratum in strata),
+            tuple(stratum.prior for stratum in strata),
+        )
+
+    @cached_property
+    def decided(self) -> Sequence[DrawnItem]:
+        """The drawn items that count: up to the last one with a label."""
+        last = max((n for n, item in enumerate(self.drawn, 1) if item.has_value), default=0)
+        return self.drawn[:last]
+
+    @property
+    def waiting(self) -> Sequence[DrawnItem]:
+        """The drawn items after those, which still wait for their labels."""
+        return [item for item in self.drawn[len(self.decided) :] if item.label is None]
+
+    @property
+    def labelled(self) -> Sequence[DrawnItem]:
+        """The drawn items with a label that tells."""
+        return [item for item in self.decided if item.has_value]
+
+    @property
+    def skipped(self) -> Sequence[DrawnItem]:
+        """The drawn items that were passed over, or that nobody can judge."""
+        return [item for item in self.decided if not item.has_value]
+
+    @property
+    def changed(self) -> Sequence[DrawnItem]:
+        """The items whose label was changed after it had counted."""
+        return [item for item in self.decided if item.is_changed]
+
+    @property
+    def both_count(self) -> int:
+        """How many items have a label by which both verdicts can be defended."""
+        return sum(item.label is not None and item.label.state == "both" for item in self.labelled)
+
+    @property
+    def raters(self) -> list[str]:
+        """Whose labels count."""
+        return sorted({item.label.rater for item in self.labelled if item.label})
+
+    @property
+    def times(self) -> list[datetime]:
+        """When the labels were given, in order."""
+        return sorted(item.label.at for item in self.labelled if item.label)
+
+    def results(self, *, without_changed: bool = False) -> list[AuditResult]:
+        """Return the results of the draws, in order.
+
+        Args:
+            without_changed: Whether labels that were changed count as skipped.
+        """
+        return [
+            AuditResult(
+                item.draw.stratum,
+                item.draw.probabilities,
+                None if without_changed and item.is_changed else item.agrees(self.scale),
+            )
+            for item in self.decided
+        ]
+
+    def counts(self) -> tuple[list[int], list[int], list[int]]:
+        """Return items not drawn, labels, and agreements, by stratum."""
+        left = list(self.design.sizes)
+        labels, agreements = [0] * len(left), [0] * len(left)
+        for item in self.drawn:
+            left[item.draw.stratum] -= 1
+            agrees = item.agrees(self.scale)
+            labels[item.draw.stratum] += agrees is not None
+            agreements[item.draw.stratum] += agrees is True
+        return left, labels, agreements
+
+    def pair_strata(self, doubt: Doubt | None = None) -> list[PairStratum]:
+        """Return verdicts and labels by stratum, for estimates.
+
+        Args:
+            doubt: What skipped items count as; None to leave them out.
+        """
+        pairs: list[list[tuple[float, float]]] = [[] for _ in self.opening.strata]
+        for item in self.decided:
+            label = self._label_of(item, doubt)
+            if label is not None:
+                pairs[item.draw.stratum].append((item.verdict, label))
+        return [
+            PairStratum(len(stratum.items), own, stratum.verdict)
+            for stratum, own in zip(self.opening.strata, pairs, strict=True)
+        ]
+
+    def _label_of(self, item: DrawnItem, doubt: Doubt | None) -> float | None:
+        own = self.scale.nearest(item.verdict)
+        if item.label is not None and item.label.state == "value":
+            return item.label.value
+        if item.label is not None and item.label.state == "both":
+            return own
+        if doubt is None:
+            return None
+        return own if doubt == "for" else self.scale.farthest(own)
+
+
+def match_labels(
+    record: AuditRecord, scale: Scale, verdicts: Mapping[str, float], labels: Sequence[Label]
+) -> LabelledAudit:
+    """Match an audit's draws with the labels of the ledger.
+
+    Args:
+        record: The audit.
+        scale: The scale of its score.
+        verdicts: The judge's, by item; draws of items without one are left out.
+        labels: The ledger.
+    """
+    opening = record.opening
+    by_item: dict[str, list[Label]] = {}
+    for label in sorted(labels, key=lambda label: label.at):
+        if label.score == opening.score and opening.rater in {"", label.rater}:
+            by_item.setdefault(label.item, []).append(label)
+    drawn = [
+        _drawn_item(draw, verdicts[draw.item], by_item.get(draw.item, []))
+        for draw in record.draws
+        if draw.item in verdicts
+    ]
+    return LabelledAudit(record, scale, drawn)
+
+
+def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:
+    first = next((label for label in labels if label.certifies), None)
+    if first is None:
+        return DrawnItem(draw, verdict, None)
+    later = [
+        label
+        for label in labels
+        if label.at > first.at and label.rater == first.rater and label.purpose != "repeat"
+    ]
+    content = first.state, first.value
+    return DrawnItem(
+        draw, verdict, first, any((label.state, label.value) != content for label in later)
+    )
