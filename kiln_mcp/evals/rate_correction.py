@@ -7,14 +7,15 @@ answers of their own items and say nothing of others. Labels of other outputs ar
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.rates import ItemVerdicts, threshold_of
+from kiln_mcp.labels.audit_lines import read_audits
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, strata_by_verdict
-from kiln_mcp.labels.ledger import Draw, read_labels
+from kiln_mcp.labels.ledger import JUDGED, Draw, read_labels
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.statistics.stratified_posterior import (
     RATE_STOPPING_LEVEL,
@@ -32,14 +33,16 @@ class LabelCounts:
     """The labels of some outputs.
 
     Attributes:
-        drawn: Labels that a person confirmed, of items that were drawn at random.
+        drawn: Labels of items that were drawn at random.
         picked: Other labels and ratings: of items that somebody picked.
         skipped: Items that were drawn and passed over.
+        unconfirmed: Labels for a certificate that wait for the person's yes.
     """
 
     drawn: int = 0
     picked: int = 0
     skipped: int = 0
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,17 @@ async def correct_rate(
         golden_set = await open_golden_set(store, measurement.task_eval)
     except Refusal:
         return NO_LABEL
-    labels = _labels_of(golden_set, verdicts)
-    counts = LabelCounts(len(labels.drawn), len(labels.picked), len(labels.skipped))
+    labels = _labels_of(measurement, golden_set, verdicts)
+    counts = LabelCounts(
+        len(labels.drawn), len(labels.picked), len(labels.skipped), labels.unconfirmed
+    )
     if not labels.drawn:
         reason = "no label is of an output that was drawn at random"
         return CorrectedRate(counts, None, CannotTell(reason))
     outside = len(verdicts.values.keys() - labels.pool)
     if outside:
         reason = (
-            f"the labels were drawn from the golden set, which lacks {outside} of these "
+            f"they were drawn from the golden set, which lacks {outside} of these "
             f"{len(verdicts.values)} outputs"
         )
         return CorrectedRate(counts, None, CannotTell(reason))
@@ -97,9 +102,10 @@ class _Labels:
         drawn: Of items that were drawn at random.
         picked: Of items that somebody picked.
         known: Those of them that were labelled before anything was drawn.
-        skipped: Items that were drawn and passed over.
+        skipped: Items that were drawn, and passed over or cannot be judged.
         draws: The draws.
         pool: The items of the golden set.
+        unconfirmed: How many labels for a certificate wait for the person's yes.
     """
 
     drawn: Mapping[str, bool]
@@ -108,33 +114,79 @@ class _Labels:
     skipped: Set[str]
     draws: Sequence[Draw]
     pool: Set[str]
+    unconfirmed: int
 
 
-def _labels_of(golden_set: GoldenSet, verdicts: ItemVerdicts) -> _Labels:
-    score = verdicts.score
-    threshold = threshold_of(score, is_judged=True)
+def _labels_of(measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVerdicts) -> _Labels:
+    random_draws = _random_draws(measurement, golden_set)
     runs = [run for run in golden_set.runs if run.id in verdicts.values]
     drawn: dict[str, bool] = {}
     picked: dict[str, bool] = {}
-    ids_of_draws: set[str] = set()
+    skipped: set[str] = set()
+    unconfirmed = 0
+    used_draws: set[str] = set()
     for run in runs:
-        certificate = golden_set.certificate_label(run, score)
-        value = golden_set.label(run, score)
-        if certificate is not None:
-            drawn[run.id] = certificate.value < threshold
-            ids_of_draws.add(certificate.draw or "")
-        elif value is not None:
-            picked[run.id] = value < threshold
-    draws = [draw for draw in golden_set.draws if draw.id in ids_of_draws]
+        label = golden_set.certificate_label(run, verdicts.score)
+        label = label or golden_set.last_label(run, verdicts.score)
+        if label is not None and golden_set.waits(label):
+            unconfirmed += 1
+            continue
+        is_drawn = label is not None and (label.certifies or label.draw in random_draws)
+        fails = _fails(golden_set, run, verdicts)
+        if label is not None and is_drawn and label.state in JUDGED:
+            used_draws.add(label.draw or "")
+            if fails is None:
+                skipped.add(run.id)
+            else:
+                drawn[run.id] = fails
+        elif fails is not None:
+            picked[run.id] = fails
+    draws = [draw for draw in random_draws.values() if draw.id in used_draws]
     first = min((draw.at for draw in draws), default=None)
     known = {
         run.id: picked[run.id]
         for run in runs
         if run.id in picked and _is_before(golden_set, run, verdicts, first)
     }
-    skipped = _skipped(golden_set.draws, draws) - drawn.keys() - known.keys()
-    pool = {run.id for run in golden_set.runs}
-    return _Labels(drawn, picked, known, skipped & verdicts.values.keys(), draws, pool)
+    skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
+    return _Labels(
+        drawn,
+        picked,
+        known,
+        skipped - drawn.keys() - known.keys(),
+        draws,
+        golden_set.ids,
+        unconfirmed,
+    )
+
+
+def _random_draws(measurement: Measurement, golden_set: GoldenSet) -> dict[str, Draw]:
+    """Return the draws whose labels may correct an evaluator's rate, by id.
+
+    Labels for development may have shaped the judge that came after them.
+    """
+    created_at = measurement.evaluator_record.created_at
+    return {
+        draw.id: draw
+        for draw in golden_set.draws
+        if draw.purpose == "certificate" or (draw.purpose == "development" and draw.at > created_at)
+    }
+
+
+def _fails(golden_set: GoldenSet, run: RatedItem, verdicts: ItemVerdicts) -> bool | None:
+    """Return whether people say that an output fails; None if they do not say it.
+
+    Where each value can be defended, the evaluator's counts.
+    """
+    match golden_set.state(run, verdicts.score):
+        case "both":
+            return verdicts.fails(run.id)
+        case "value":
+            value = golden_set.label(run, verdicts.score)
+            threshold = threshold_of(verdicts.score, is_judged=True)
+            return None if value is None else value < threshold
+        case _:
+            return None
 
 
 def _is_before(
@@ -145,18 +197,12 @@ def _is_before(
     return first is not None and at is not None and at < first
 
 
-def _skipped(all_draws: Sequence[Draw], labelled_draws: Sequence[Draw]) -> set[str]:
+def _passed_over(all_draws: Iterable[Draw], labelled_draws: Sequence[Draw]) -> set[str]:
     """Return the items of draws after which others were drawn and labelled."""
     last = max((draw.at for draw in labelled_draws), default=None)
     if last is None:
         return set()
-    return {
-        item
-        for draw in all_draws
-        if draw.at < last and draw.purpose == "certificate"
-        for stratum in draw.strata.values()
-        for item in stratum.drawn
-    }
+    return {item for draw in all_draws if draw.at < last for item in draw.items}
 
 
 async def _strata_of_draws(
@@ -165,19 +211,27 @@ async def _strata_of_draws(
     draws: Sequence[Draw],
     verdicts: ItemVerdicts,
 ) -> Mapping[str, tuple[str, ...]]:
-    """Return the stratum of each item in the draws of each judge that they were stratified by."""
+    """Return the strata of each item in which it could be drawn.
+
+    They are those of the audits that drew, and those by the verdicts of the other draws' judges.
+    """
     strata: dict[str, list[str]] = defaultdict(list)
-    judge_ids = sorted({draw.evaluator for draw in draws if draw.evaluator})
     evaluators = await measurement.store.children(measurement.eval_record, EvalConfig)
-    by_id = {record.id: record for record in evaluators}
-    for judge_id in judge_ids:
-        judge = by_id.get(judge_id)
-        if judge is None or judge_id == measurement.evaluator_record.id:
-            continue  # the own verdicts are strata already
-        values = await measurement.of(judge).stored_scores(verdicts.key)
-        for name, items in strata_by_verdict(golden_set.runs, values, verdicts.score).items():
-            for item in items:
-                strata[item].append(name)
+    judges = [record for record in evaluators if any(d.evaluator == record.id for d in draws)]
+    for judge in judges:
+        own_draws = {draw.id for draw in draws if draw.evaluator == judge.id}
+        for audit in await read_audits(measurement.store, judge):
+            audit_draws = {draw.draw for draw in audit.draws} & own_draws
+            own_draws -= audit_draws
+            for stratum in audit.opening.strata if audit_draws else ():
+                for item in stratum.items:
+                    strata[item].append(stratum.name)
+        if own_draws and judge.id != measurement.evaluator_record.id:  # own verdicts are cells
+            values = await measurement.of(judge).stored_scores(verdicts.key)
+            by_verdict = strata_by_verdict(golden_set.runs, values, verdicts.score)
+            for name, items in by_verdict.items():
+                for item in items:
+                    strata[item].append(name)
     return {item: tuple(names) for item, names in strata.items()}
 
 

@@ -148,15 +148,18 @@ def _says(
     if not is_judged:
         return raw
     if counts.drawn and isinstance(correction.interval, CannotTell):
-        return f"{raw} Labels do not correct it: {correction.interval.reason}."
+        return f"{raw} {counts.drawn} labels do not correct it: {correction.interval.reason}."
     picked = (
         f" {counts.picked} labels were picked by hand, so they say nothing of the other outputs."
         if counts.picked
         else ""
     )
+    waiting = (
+        f" {counts.unconfirmed} labels wait for the person's yes." if counts.unconfirmed else ""
+    )
     return (
         f"{raw} {counts.drawn} labels: this judge is not checked on these outputs yet, so the true "
-        f"rate may lie outside this interval.{picked}"
+        f"rate may lie outside this interval.{picked}{waiting}"
     )
 
 

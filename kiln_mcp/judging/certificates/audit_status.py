@@ -104,9 +104,7 @@ def audit_status(audit: LabelledAudit, circumstances: AuditCircumstances) -> Aud
     is_open = claim_standing is not None and claim_standing.certified_after is None
     forecast: LabelForecast | CannotTell = CannotTell("nothing is missing")
     if is_open and claim is not None and claim_standing.refuted_after is None:
-        forecast = forecast_labels(
-            audit.design, audit.results(), claim, error, circumstances.seed
-        )
+        forecast = forecast_labels(audit.design, audit.results(), claim, error, circumstances.seed)
     view = _View(audit, circumstances, claim, standing, claim_standing, estimates, forecast)
     state = view.state()
     return AuditStatus(

@@ -77,7 +77,7 @@ def test_equal_differences_of_few_stars_show_nothing_yet() -> None:
 
 def test_an_interval_without_zero_does_not_overrule_the_test() -> None:
     first = {str(n): 0.5 for n in range(5)}
-    paired = paired_difference(first, {item: 1.0 for item in first}, 0, ValueRange(0, 1))
+    paired = paired_difference(first, dict.fromkeys(first, 1.0), 0, ValueRange(0, 1))
     assert isinstance(paired.interval, Interval)
     assert paired.interval.low > 0
     assert paired.is_contradictory

@@ -1,16 +1,15 @@
 """How often stored outputs fail: judged as they are, corrected by labels, sliced."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 
 from bench import Agrees, Bench, BenchSetup
+from imported_answers import DIGITS_JUDGE, add, add_answers, answer, fail_digits
 from kiln_mcp.evals.answers import EvalReport, EvalRunReport
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.results.service import show_results
-from kiln_mcp.llm import ModelRequest
 from storage import (
     DataSource,
     EvalConfig,
@@ -23,50 +22,10 @@ from storage import (
 )
 from storage.errors import InvalidValue
 
-JUDGE: dict[str, object] = {"type": "llm_judge", "steps": ["No digits."], "name": "digits"}
-
-
-def find_digits(request: ModelRequest) -> str:
-    """Fail an output with a digit, and give no verdict on one that is unreadable."""
-    asked = "\n".join(str(message.content) for message in request.messages)
-    output = asked.split("<model_response>")[1].split("</model_response>")[0]
-    if "unreadable" in output:
-        return "I cannot say."
-    verdict = "fail" if any(character.isdigit() for character in output) else "pass"
-    return json.dumps({"reasoning": "I looked.", "right": verdict})
-
 
 @pytest.fixture
 def bench_setup() -> BenchSetup:
-    return BenchSetup(Task(name="Support", instruction="Help."), find_digits, Agrees())
-
-
-def answer(
-    output: str,
-    *,
-    model: str = "gpt-x",
-    tags: Sequence[str] = ("production",),
-    number: int = 0,
-    **properties: str,
-) -> TaskRun:
-    """Return a run as an import of a feature's answers makes it."""
-    names = {"model_name": model, "model_provider": "unknown", "adapter_name": "import"}
-    source = DataSource(type="synthetic", properties={**names, **properties})
-    return TaskRun(
-        input=f"question {number} {output}",
-        output=TaskOutput(output=output, source=source),
-        tags=tuple(tags),
-    )
-
-
-async def add(bench: Bench, *runs: TaskRun) -> list[TaskRun]:
-    async with bench.store.transaction() as change:
-        return [change.save(run, parent=bench.task) for run in runs]
-
-
-async def add_answers(bench: Bench, good: int, bad: int) -> None:
-    await add(bench, *(answer("fine", number=number) for number in range(good)))
-    await add(bench, *(answer("bad 1", number=number) for number in range(bad)))
+    return BenchSetup(Task(name="Support", instruction="Help."), fail_digits, Agrees())
 
 
 async def shown(bench: Bench, **arguments: object) -> EvalReport:
@@ -76,8 +35,8 @@ async def shown(bench: Bench, **arguments: object) -> EvalReport:
 
 
 async def test_two_calls_tell_how_often_imported_answers_fail(bench: Bench) -> None:
-    await add_answers(bench, good=45, bad=15)
-    created = await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=45, bad_1=15)
+    created = await bench.evaluator(**DIGITS_JUDGE)
     [step] = created.next
     assert (step.tool, step.arguments) == (
         "run_eval",
@@ -99,16 +58,16 @@ async def test_two_calls_tell_how_often_imported_answers_fail(bench: Bench) -> N
 async def test_stored_outputs_need_neither_run_config_nor_split_nor_golden_set(
     bench: Bench,
 ) -> None:
-    await add_answers(bench, good=2, bad=1)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=2, bad_1=1)
+    await bench.evaluator(**DIGITS_JUDGE)
     assert (await bench.run(outputs="all")).rates[0].n == 3
     with pytest.raises(NothingToEvaluate, match=r'run_eval \{"eval": "Right", "outputs"'):
         await bench.run()
 
 
 async def test_results_are_stored_as_kiln_stores_judged_outputs(bench: Bench) -> None:
-    await add_answers(bench, good=1, bad=0)
-    created = await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=1, bad_1=0)
+    created = await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all")
     evaluator = await bench.store.get(EvalConfig, created.evaluator_id)
     [result] = await bench.store.children(evaluator, EvalRun)
@@ -123,8 +82,8 @@ async def test_results_are_stored_as_kiln_stores_judged_outputs(bench: Bench) ->
 
 
 async def test_outputs_that_are_judged_are_not_paid_for_again(bench: Bench) -> None:
-    await add_answers(bench, good=4, bad=2)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=4, bad_1=2)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all", most_items=4)
     asked = len(bench.model.asked)
     report = await bench.run(outputs="all")
@@ -151,14 +110,14 @@ async def test_stored_outputs_are_called_by_filter_tag_source_or_model(
     by_hand = TaskRun(input="q", output=TaskOutput(output="fine", source=person))
     tagged = [answer("one", tags=("beta",)), answer("two", tags=("beta", "production"))]
     await add(bench, by_hand, *tagged, answer("three", model="gpt-y"))
-    await add_answers(bench, good=2, bad=0)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=2, bad_1=0)
+    await bench.evaluator(**DIGITS_JUDGE)
     assert (await bench.run(outputs=name)).rates[0].n == count
 
 
 async def test_an_unknown_name_of_outputs_is_refused_with_the_valid_ones(bench: Bench) -> None:
-    await add_answers(bench, good=1, bad=0)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=1, bad_1=0)
+    await bench.evaluator(**DIGITS_JUDGE)
     with pytest.raises(InvalidValue, match=r"'nothing'\. Give a filter .* model::<model>"):
         await bench.run(outputs="nothing")
     with pytest.raises(InvalidValue, match="not both"):
@@ -168,8 +127,8 @@ async def test_an_unknown_name_of_outputs_is_refused_with_the_valid_ones(bench: 
 
 
 async def test_a_sample_is_random_and_lies_within_a_larger_one(bench: Bench) -> None:
-    await add_answers(bench, good=20, bad=20)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=20, bad_1=20)
+    await bench.evaluator(**DIGITS_JUDGE)
     first = await bench.run(outputs="all", most_items=10)
     second = await bench.run(outputs="all", most_items=20)
     assert (second.already_scored, second.newly_scored) == (10, 10)
@@ -178,9 +137,9 @@ async def test_a_sample_is_random_and_lies_within_a_larger_one(bench: Bench) -> 
 
 
 async def test_answers_that_are_cut_off_count_beside_the_rate(bench: Bench) -> None:
-    await add_answers(bench, good=3, bad=1)
+    await add_answers(bench, fine=3, bad_1=1)
     await add(bench, answer("bad 2", answer_state="truncated"))
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     report = await bench.run(outputs="all")
     assert (report.rates[0].failures, report.rates[0].n) == (1, 4)
     assert report.warnings[0].startswith("1 answers are cut off, refused or empty (20.0% of all).")
@@ -190,7 +149,7 @@ async def test_an_output_that_changed_is_judged_again_and_its_old_result_stays_a
     bench: Bench,
 ) -> None:
     [run] = await add(bench, answer("bad 1"))
-    created = await bench.evaluator(**JUDGE)
+    created = await bench.evaluator(**DIGITS_JUDGE)
     assert (await bench.run(outputs="all")).rates[0].failures == 1
     await bench.store.save(run.replace(output=run.output.replace(output="fine")))
     report = await bench.run(outputs="all")
@@ -211,7 +170,7 @@ async def test_a_conversation_counts_once_and_the_judge_reads_all_of_it(bench: B
     [first] = await add(bench, answer("Which one?").replace(trace=trace[:2]))
     last = answer("3").replace(trace=trace, parent_task_run_id=first.id)
     await add(bench, last)
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     assert (await bench.run(outputs="all")).rates[0].n == 1
     [request] = bench.model.asked
     prompt = str(request.messages[-1].content)
@@ -221,9 +180,9 @@ async def test_a_conversation_counts_once_and_the_judge_reads_all_of_it(bench: B
 async def test_several_evaluators_judge_each_output_and_one_that_fails_stops_no_other(
     bench: Bench,
 ) -> None:
-    await add_answers(bench, good=3, bad=1)
+    await add_answers(bench, fine=3, bad_1=1)
     await add(bench, answer("unreadable"))
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.evaluator(type="contains", substring="fine", name="word")
     report = await bench.run(outputs="all", evaluators=["digits", "word"])
     rates = {row.evaluator: (row.failures, row.n) for row in report.rates}
@@ -235,7 +194,7 @@ async def test_several_evaluators_judge_each_output_and_one_that_fails_stops_no_
 
 async def test_several_evaluators_share_each_new_output(bench: Bench) -> None:
     await bench.add_items({f"question {number}": "fine" for number in range(4)})
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.evaluator(type="contains", substring="i", name="word")
     await bench.config("only", "Help me: <model_response>x</model_response>")
     report = await bench.run(evaluators=["digits", "word"])
@@ -248,9 +207,9 @@ async def test_several_evaluators_share_each_new_output(bench: Bench) -> None:
 
 
 async def test_an_evaluator_that_cannot_run_is_named_and_the_others_run(bench: Bench) -> None:
-    await add_answers(bench, good=2, bad=0)
-    await bench.evaluator(**JUDGE)
-    await bench.evaluator(**{**JUDGE, "name": "elsewhere", "model": "openai/gpt-5"})
+    await add_answers(bench, fine=2, bad_1=0)
+    await bench.evaluator(**DIGITS_JUDGE)
+    await bench.evaluator(**{**DIGITS_JUDGE, "name": "elsewhere", "model": "openai/gpt-5"})
     report = await bench.run(outputs="all", evaluators=["digits", "elsewhere"])
     assert [row.evaluator for row in report.rates] == ["digits"]
     problems = {row.evaluator: row.problem for row in report.evaluators}
@@ -259,8 +218,8 @@ async def test_an_evaluator_that_cannot_run_is_named_and_the_others_run(bench: B
 
 
 async def test_the_worst_outputs_are_one_call_away_with_their_reasons(bench: Bench) -> None:
-    await add_answers(bench, good=3, bad=2)
-    await bench.evaluator(**JUDGE)
+    await add_answers(bench, fine=3, bad_1=2)
+    await bench.evaluator(**DIGITS_JUDGE)
     report = await bench.run(outputs="all")
     arguments: Mapping[str, object] = report.next[0].arguments or {}
     assert arguments == {"eval": "Right", "outputs": "all", "items": "failures"}
@@ -276,7 +235,7 @@ async def test_rates_are_sliced_by_tag_with_the_caution_that_many_slices_need(
     await add(bench, *(answer("bad 1", tags=("refund",), number=n) for n in range(12)))
     await add(bench, *(answer("fine", tags=("bill",), number=n) for n in range(20)))
     await add(bench, *(answer("fine", tags=("rare",), number=n) for n in range(2)))
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all")
     report = await shown(bench, outputs="all", slice_by="tag")
     rows = {row.slice: row for row in report.slices}
@@ -297,7 +256,7 @@ async def test_the_worst_of_equal_slices_is_said_to_look_worse_than_it_is(bench:
     for name, bad in {"a": 3, "b": 1, "c": 2}.items():
         await add(bench, *(answer("bad 1", tags=(name,), number=n) for n in range(bad)))
         await add(bench, *(answer("fine", tags=(name,), number=n) for n in range(10 - bad)))
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all")
     [says] = (await shown(bench, outputs="all", slice_by="tag")).conclusions
     assert "No tag can be told from the rest" in says
@@ -323,7 +282,7 @@ async def test_rates_are_sliced_by_model_source_month_and_topic(
         *(answer("fine", number=n).replace(created_at=march, input_source=topic) for n in range(5)),
         *(answer("bad 1", model="gpt-y", number=n).replace(created_at=april) for n in range(5)),
     )
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all")
     report = await shown(bench, outputs="all", slice_by=slice_by)
     assert {row.slice for row in report.slices} == names
@@ -332,7 +291,7 @@ async def test_rates_are_sliced_by_model_source_month_and_topic(
 async def test_cost_time_and_tokens_of_stored_outputs_are_in_the_report(bench: Bench) -> None:
     usage = Usage(cost=0.01, total_llm_latency_ms=2000, input_tokens=10, output_tokens=5)
     await add(bench, *(answer("fine", number=n).replace(usage=usage) for n in range(3)))
-    await bench.evaluator(**JUDGE)
+    await bench.evaluator(**DIGITS_JUDGE)
     report = await bench.run(outputs="all")
     numbers = {row.name: (row.n, row.mean, row.better) for row in report.numbers}
     assert numbers == {
