@@ -170,7 +170,7 @@ async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) ->
     calls = len(bench.model.asked)
     judge = await bench.evaluator(type="llm_judge", steps=["Is it doubled?"])
     assert not judge.is_current
-    report = await bench.run(evaluator=judge.evaluator_id)
+    report = await bench.run(evaluators=[judge.evaluator_id])
     assert (report.outputs_made, report.newly_scored) == (0, 5)
     assert len(bench.model.asked) == calls + 5
     assert any("never compared with people's labels" in warning for warning in report.warnings)
