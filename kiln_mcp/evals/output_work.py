@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import VerdictPlan, VerdictRequest
+from kiln_mcp.evaluators.evaluator import calls_of_item
 from storage import EvalConfig
 
 
@@ -59,10 +60,8 @@ def calls_of(plans: Sequence[VerdictPlan]) -> Mapping[str, int]:
     calls: dict[str, int] = {}
     outputs = group_by_output({n: plan.requests for n, plan in enumerate(plans)})
     for plan in plans:
-        evaluator = plan.measurement.evaluator
-        if evaluator.model:
-            judge_calls = plan.verdicts * evaluator.calls_per_item
-            calls[evaluator.model] = calls.get(evaluator.model, 0) + judge_calls
+        for model, count in calls_of_item(plan.measurement.evaluator).items():
+            calls[model] = calls.get(model, 0) + plan.verdicts * count
     for output in outputs:
         for model, count in output.first.generation_calls.items():
             calls[model] = calls.get(model, 0) + count
