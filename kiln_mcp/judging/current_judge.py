@@ -30,3 +30,12 @@ async def set_current_judge(store: ProjectStore, task_eval: TaskEval, record: Ev
     if eval_record.current_config_id != record.id:
         async with store.transaction() as change:
             change.save(eval_record.replace(current_config_id=record.id))
+
+
+def current_sentences(
+    judges: Sequence[Measurement], task_eval: TaskEval, *, is_set: bool
+) -> list[str]:
+    """Return the sentence that says which judge the eval uses now; none if that is as it was."""
+    if not is_set:
+        return []
+    return [f"{task_eval.name!r} uses {judges[0].evaluator_record.name!r} from now on."]

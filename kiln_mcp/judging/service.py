@@ -31,7 +31,7 @@ from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
 from kiln_mcp.judging.bias_checks import check_biases
 from kiln_mcp.judging.cascades import advise_cascade
 from kiln_mcp.judging.check_plans import plan_of_check
-from kiln_mcp.judging.current_judge import check_current, set_current_judge
+from kiln_mcp.judging.current_judge import check_current, current_sentences, set_current_judge
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.judge_comparison import compare_judges
@@ -269,7 +269,11 @@ async def check_judge(
             labelled_items=len(runs),
             purpose=purpose,
             rows=rows,
-            conclusions=[*doubt_sentences(doubts, task_eval.name), *conclusions(results)],
+            conclusions=[
+                *doubt_sentences(doubts, task_eval.name),
+                *conclusions(results),
+                *current_sentences(judges, task_eval, is_set=make_current),
+            ],
             doubts=doubts,
             comparisons=await compare_judges(golden_set, clear_runs, judges, seed),
             bias_checks=await check_biases(golden_set, clear_runs, judges),

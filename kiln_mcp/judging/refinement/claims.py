@@ -78,8 +78,12 @@ def claim_sentence(claim: JudgeClaim, start: str, winner: str | None) -> str:
         return f"{numbers}. No gain is shown: there are too few labels."
     span = f"{claim.interval.low * 100:+.0f} to {claim.interval.high * 100:+.0f} points"
     if claim.is_gain_shown:
-        return f"{numbers}: a gain, by {span} (95 % interval over all tried versions)."
-    return f"{numbers}. No gain is shown: the 95 % interval over all tried versions is {span}."
+        return f"{numbers}: a gain of {span} (95 % interval over all tried versions)."
+    p_value = claim.gain.p_value
+    test = f" and the exact test has p = {p_value:.2f}" if isinstance(p_value, float) else ""
+    return (
+        f"{numbers}. No gain is shown: the 95 % interval over all tried versions is {span}{test}."
+    )
 
 
 def limits_of_claim(claim: JudgeClaim, versions: int) -> list[str]:

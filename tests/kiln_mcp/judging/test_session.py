@@ -100,8 +100,8 @@ class Session:
         assert not result.is_error, result.content
         while orders := orders_in(content):
             content = await self._answer(orders)
-            (job,) = content.get("jobs") or [{}]
-            content = {**content, **(job.get("result") or {})}
+            jobs: list[dict[str, Any]] = content.get("jobs", [])
+            content |= jobs[0].get("result", {}) if jobs else {}
         assert content.get("status") not in {"running", "needs_approval"}, content
         return content
 
