@@ -84,8 +84,8 @@ def history_page(git: Git, path: str | None, limit: int, cursor: str | None) -> 
             )
         start, skipped_count = place[1], int(place[2])
     entries = _entries(git, path, start, skipped_count, limit + 1)
-    more = len(entries) > limit
-    return HistoryPage(entries[:limit], f"{start}+{skipped_count + limit}" if more else None)
+    next_cursor = f"{start}+{skipped_count + limit}" if len(entries) > limit else None
+    return HistoryPage(entries[:limit], next_cursor)
 
 
 def _entries(

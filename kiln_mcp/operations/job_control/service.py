@@ -100,12 +100,12 @@ async def list_jobs(workspace: Workspace, count: int = 20, cursor: str | None = 
         count: The most jobs.
         cursor: The id of a job; the list goes on after it.
     """
-    found = await job_client_of(workspace).newest(count + 1, cursor or "")
-    jobs = found[:count]
+    one_too_many = await job_client_of(workspace).newest(count + 1, cursor or "")
+    jobs = one_too_many[:count]
     reports = [await report_of(workspace, job, with_result=False) for job in jobs]
     if workspace.answer_tokens is not None:
         reports = [_in_a_line(report) for report in reports]
-    return JobList(jobs=reports, next_cursor=jobs[-1].id if len(found) > count else None)
+    return JobList(jobs=reports, next_cursor=jobs[-1].id if len(one_too_many) > count else None)
 
 
 @capability(
