@@ -5,22 +5,19 @@ from collections.abc import Sequence
 from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from storage import Eval, EvalConfig, ProjectStore
-from storage.errors import Refusal
+from storage.errors import InvalidValue
 
 
-def check_current(
-    judges: Sequence[Measurement], references: Sequence[str] | None, *, is_measured: bool
-) -> None:
+def check_current(references: Sequence[str] | None, *, is_measured: bool) -> None:
     """Refuse to make an evaluator the current one unless it is named alone and measured.
 
     Raises:
-        Refusal: Not exactly one evaluator was named, or the call only lists disagreements.
+        InvalidValue: Not exactly one evaluator was named, or the call measures none.
     """
     if len(references or ()) != 1 or not is_measured:
-        raise Refusal(
-            "make_current takes one evaluator and shows the summary: name it in `evaluators`, such "
-            "as ['{name}'].",
-            name=judges[-1].evaluator_record.name,
+        raise InvalidValue(
+            "make_current goes with the summary of one evaluator. Name that one in `evaluators`, "
+            "and leave `show` and `target` out."
         )
 
 

@@ -1,26 +1,17 @@
 """Capabilities: choose items to label, save the labels, and measure judges against them."""
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.task_eval import TaskEval
-from kiln_mcp.evals.lookups import find_eval, load_measurement
-from kiln_mcp.evals.measurement import Measurement, plan_agreement
+from kiln_mcp.evals.lookups import find_eval
+from kiln_mcp.evals.measurement import plan_agreement
 from kiln_mcp.evals.runner import carry_out
-from kiln_mcp.evals.sentences import host_is_not_blind
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.judging.agreement_reports import (
-    agreement_rows,
-    conclusions,
-    human_ceilings,
-    next_steps,
-    nothing_measured,
-)
+from kiln_mcp.judging.agreement_checks import AgreementCheck, labelled_runs, propose_agreement
+from kiln_mcp.judging.agreement_reports import ceilings_to_print
 from kiln_mcp.judging.answers import (
     AgreementReport,
     DisagreementReport,
@@ -28,22 +19,14 @@ from kiln_mcp.judging.answers import (
     SavedLabels,
 )
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
-from kiln_mcp.judging.bias_checks import check_biases
-from kiln_mcp.judging.cascades import advise_cascade
-from kiln_mcp.judging.check_plans import plan_of_check
-from kiln_mcp.judging.current_judge import check_current, current_sentences, set_current_judge
+from kiln_mcp.judging.certificates.answers import CertificateReport
+from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
+from kiln_mcp.judging.current_judge import check_current
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
 from kiln_mcp.judging.golden_sets import open_labelling_pass
-from kiln_mcp.judging.judge_comparison import compare_judges
-from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
+from kiln_mcp.judging.judges import judges_to_certify, judges_to_compare, judges_to_read
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
-from kiln_mcp.judging.panel import MOST_MEMBERS, carry_out_panels, panel_of, plan_panels
-from kiln_mcp.judging.warnings import (
-    agreement_warnings,
-    failure_warnings,
-    merge_steps,
-    steps_to_certify,
-)
+from kiln_mcp.judging.panel import MOST_MEMBERS, plan_panels
 from kiln_mcp.labels.entries import (
     MOST_LABELS,
     ItemLabel,
@@ -52,9 +35,8 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
+from kiln_mcp.labels.golden_set import open_golden_set, read_outputs
 from kiln_mcp.labels.ledger import Purpose
-from kiln_mcp.llm import HOST
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
@@ -67,10 +49,7 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalRun, ProjectStore
-from storage.errors import NextStep, Refusal
-from storage.index.results import RatedItem, RecordRow
-from storage.records.handles import choose
+from storage.index.results import RecordRow
 
 
 def _as_list(value: object) -> object:
@@ -134,7 +113,9 @@ async def draw_items_to_label(
     judge = await judge_of(store, labelling, evaluator)
     if judge is None:
         return draw
-    work = await plan_agreement(judge, _references(labelling.first.runs))
+    work = await plan_agreement(
+        judge, [RecordRow(run.id, run.path) for run in labelling.first.runs]
+    )
     try:
         await workspace.check_ready(store, work.calls_by_model)
     except ModelError:
@@ -214,9 +195,16 @@ async def check_judge(
         Literal["all", "certificate", "development"],
         Field(description="Which labels."),
     ] = "all",
+    target: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Certify this agreement, such as 0.85."),
+    ] = None,
     show: Annotated[
-        Literal["summary", "disagreements"],
-        Field(description="disagreements: where it and the labels differ, and why."),
+        Literal["summary", "disagreements", "certificate"],
+        Field(
+            description="disagreements: where it and the labels differ. certificate: a signed "
+            "one, with a page to print."
+        ),
     ] = "summary",
     panel: Annotated[
         int,
@@ -224,7 +212,7 @@ async def check_judge(
     ] = 0,
     make_current: Annotated[bool, Field(description="Use the named one from now on.")] = False,
     seed: Annotated[int, Field(ge=0)] = 0,
-) -> Proposal[AgreementReport | DisagreementReport]:
+) -> Proposal[AgreementReport | DisagreementReport | CertificateReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
     With 95 % intervals, and beside the best constant answer, which it must beat.
@@ -232,136 +220,20 @@ async def check_judge(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    is_list = show == "disagreements"
-    judges = await _judges(store, task_eval, evaluators, is_current_only=is_list)
     if make_current:
-        check_current(judges, evaluators, is_measured=not is_list)
-    panels = await plan_panels(workspace, judges, golden_set, panel)
-    if is_list:
+        check_current(evaluators, is_measured=target is None and show == "summary")
+    if target is not None or show == "certificate":
+        request = CertificateRequest(
+            target, show == "certificate", seed, ceilings_to_print(golden_set, seed)
+        )
+        judges = await judges_to_certify(store, task_eval, evaluators)
+        return await propose_certificates(workspace, golden_set, judges, request)
+    if show == "disagreements":
+        judges = await judges_to_read(store, task_eval, evaluators)
+        panels = await plan_panels(workspace, judges, golden_set, panel)
         return await propose_disagreements(workspace, golden_set, judges, panels)
-    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
-    runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
-    work = [await plan_agreement(judge, _references(runs)) for judge in judges]
-    calls = sum((Counter(part.calls_by_model) for part in [*work, *panels]), Counter[str]())
-    await workspace.check_ready(store, calls)
-    summary = plan_of_check(task_eval.name, runs_by_score, panels, judges, is_set=make_current)
-    plan = await estimate_cost(workspace.engine, summary, calls, "evals")
-
-    async def measure_judges() -> AgreementReport:
-        outcomes = [await carry_out(workspace, part) for part in work]
-        outcomes += await carry_out_panels(workspace, panels)
-        if make_current:
-            await set_current_judge(store, task_eval, judges[0].evaluator_record)
-        results = await agreement_rows(golden_set, runs_by_score, judges, seed)
-        if not results:
-            raise nothing_measured(task_eval, judges, outcomes)
-        doubts = await label_doubts(store, golden_set)
-        results = [result for result in results if result[0].score not in doubts.cannot_measure]
-        rows = [row for row, _ in results]
-        hosts = [judge for judge in judges if judge.evaluator.model == HOST]
-        clear_runs = {
-            key: [] if key in doubts.cannot_measure else own for key, own in runs_by_score.items()
-        }
-        cascade = await advise_cascade(workspace.engine, golden_set, clear_runs, judges)
-        host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
-        return AgreementReport(
-            eval=task_eval.name,
-            labelled_items=len(runs),
-            purpose=purpose,
-            rows=rows,
-            conclusions=[
-                *doubt_sentences(doubts, task_eval.name),
-                *conclusions(results),
-                *current_sentences(judges, task_eval, is_set=make_current),
-            ],
-            doubts=doubts,
-            comparisons=await compare_judges(golden_set, clear_runs, judges, seed),
-            bias_checks=await check_biases(golden_set, clear_runs, judges),
-            cascade=cascade.sentence if cascade else None,
-            human_ceiling=human_ceilings(golden_set, seed),
-            new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
-            failed=sum(len(outcome.failures) for outcome in outcomes),
-            warnings=[
-                *failure_warnings(outcomes),
-                *agreement_warnings(golden_set, runs_by_score, rows, purpose),
-                *host_warnings,
-            ],
-            next=steps_to_mend(doubts, task_eval.name)
-            if doubts.cannot_measure
-            else merge_steps(
-                next_steps(results, task_eval),
-                steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
-                [cascade.step] if cascade else [],
-            ),
-        )
-
-    return Proposal(plan, measure_judges)
-
-
-def _no_label(name: str, purpose: str) -> Refusal:
-    return Refusal(
-        "No item of '{name}' has a label whose purpose is '{purpose}'.",
-        name=name,
-        purpose=purpose,
-        next=[
-            NextStep(tool="draw_items_to_label", reason="draw items for a person to label"),
-            NextStep(tool="label_items", reason="then save the labels"),
-        ],
-    )
-
-
-async def _judges(
-    store: ProjectStore,
-    task_eval: TaskEval,
-    references: Sequence[str] | None,
-    *,
-    is_current_only: bool,
-) -> list[Measurement]:
-    """Return the named evaluators; without names the current one, or all but panel members."""
-    configs = await store.children(task_eval.eval_record, EvalConfig)
-    if not configs:
-        raise Refusal(
-            "The eval '{name}' has no evaluator.",
-            name=task_eval.name,
-            next=[NextStep(tool="create_evaluator", reason="create one")],
-        )
-    if references:
-        configs = [choose(EvalConfig, configs, reference) for reference in references]
-    elif is_current_only:
-        return [await load_measurement(store, task_eval, None)]
-    else:
-        configs = [config for config in configs if panel_of(config) is None]
-    return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
-
-
-async def _clients_of(judges: Sequence[Measurement]) -> set[str]:
-    """Return what the clients call themselves whose models judged."""
-    names = {
-        result.judge_client
-        for judge in judges
-        for result in await judge.store.children(judge.evaluator_record, EvalRun)
-    }
-    return names - {""}
-
-
-def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
-    return [RecordRow(run.id, run.path) for run in runs]
-
-
-def _runs_for(golden_set: GoldenSet, purpose: str, name: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a purpose by score key.
-
-    Raises:
-        Refusal: The eval of this name has no such label.
-    """
-    runs_by_score = {
-        score.json_key: [
-            run
-            for run in golden_set.labelled_runs(score)
-            if golden_set.has_purpose(run, score, purpose)
-        ]
-        for score in golden_set.scores
-    }
-    if not any(runs_by_score.values()):
-        raise _no_label(name, purpose)
-    return runs_by_score
+    runs_by_score = labelled_runs(golden_set, purpose)
+    judges = await judges_to_compare(store, task_eval, evaluators)
+    panels = await plan_panels(workspace, judges, golden_set, panel)
+    check = AgreementCheck(golden_set, judges, runs_by_score, purpose, seed, make_current)
+    return await propose_agreement(workspace, check, panels)

@@ -65,6 +65,10 @@ class AuditOpening(_Line):
     target: float | None = None
     rater: str = ""
 
+    def counts_rater(self, rater: str) -> bool:
+        """Return whether a rater's labels count."""
+        return not self.rater or rater.strip().casefold() == self.rater.strip().casefold()
+
 
 class AuditDraw(_Line):
     """One draw of an audit.

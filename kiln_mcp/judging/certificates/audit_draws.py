@@ -23,6 +23,7 @@ class CertificateDraw:
         seed: Repeats the draw over the same audit.
         rater: Whose labels count; empty for every rater's.
         target: The agreement to be certified; None if nobody has named one.
+        excluded: Items that wait for a label on the rater's screen already.
     """
 
     id: str
@@ -30,6 +31,7 @@ class CertificateDraw:
     seed: int = 0
     rater: str = ""
     target: float | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ async def draw_for_certificate(
         return ItemsForCertificate(earlier, None)
     verdicts = await judge.stored_scores(score.json_key)
     audit = match_labels(record, score, verdicts, golden_set.labels)
-    waiting = [item.draw.item for item in audit.waiting][: request.count]
+    drawn_before = [item.draw.item for item in audit.waiting]
+    waiting = [item for item in drawn_before if item not in request.excluded][: request.count]
     draws = _draw(golden_set, audit, request, request.count - len(waiting))
     if not draws:
         return ItemsForCertificate(tuple(waiting), None)
@@ -85,7 +88,7 @@ def _labelled_items(golden_set: GoldenSet, record: AuditRecord) -> frozenset[str
     return frozenset(
         label.item
         for label in golden_set.labels
-        if label.certifies and label.score == opening.score and opening.rater in {"", label.rater}
+        if label.certifies and label.score == opening.score and opening.counts_rater(label.rater)
     )
 
 

@@ -24,12 +24,14 @@ class DrawnItem:
         verdict: The judge's verdict.
         label: The first label that counts; None if there is none.
         is_changed: Whether its rater has said something else since.
+        is_passed_over: Whether a rater passed it over, so that it is not shown again.
     """
 
     draw: AuditDraw
     verdict: float
     label: Label | None
     is_changed: bool = False
+    is_passed_over: bool = False
 
     @property
     def has_value(self) -> bool:
@@ -51,11 +53,13 @@ class LabelledAudit:
         record: The audit.
         score: The score of verdicts and labels.
         drawn: What it drew, in order.
+        of_others: Labels of its items by raters whom it is not about.
     """
 
     record: AuditRecord
     score: EvalOutputScore
     drawn: Sequence[DrawnItem]
+    of_others: int = 0
 
     @property
     def scale(self) -> Scale:
@@ -84,8 +88,8 @@ class LabelledAudit:
 
     @property
     def waiting(self) -> Sequence[DrawnItem]:
-        """The drawn items after those, which still wait for their labels."""
-        return [item for item in self.drawn[len(self.decided) :] if item.label is None]
+        """The drawn items that have no label yet, and that nobody passed over."""
+        return [item for item in self.drawn if item.label is None and not item.is_passed_over]
 
     @property
     def labelled(self) -> Sequence[DrawnItem]:
@@ -94,8 +98,13 @@ class LabelledAudit:
 
     @property
     def skipped(self) -> Sequence[DrawnItem]:
-        """The drawn items that were passed over, or that nobody can judge."""
+        """The drawn items that count without a label that tells: passed over, or waiting."""
         return [item for item in self.decided if not item.has_value]
+
+    @property
+    def overdue(self) -> Sequence[DrawnItem]:
+        """The drawn items that wait for a label which a later draw has."""
+        return [item for item in self.decided if item.label is None and not item.is_passed_over]
 
     @property
     def changed(self) -> Sequence[DrawnItem]:
@@ -186,22 +195,27 @@ def match_labels(
         labels: The ledger.
     """
     opening = record.opening
-    by_item: dict[str, list[Label]] = {}
+    by_item: dict[str, list[Label]] = {draw.item: [] for draw in record.draws}
+    of_others = 0
     for label in sorted(labels, key=lambda label: label.at):
-        if label.score == score.json_key and opening.rater in {"", label.rater}:
-            by_item.setdefault(label.item, []).append(label)
+        if label.score == score.json_key and label.item in by_item:
+            if opening.counts_rater(label.rater):
+                by_item[label.item].append(label)
+            else:
+                of_others += label.certifies
     drawn = [
-        _drawn_item(draw, verdicts[draw.item], by_item.get(draw.item, []))
+        _drawn_item(draw, verdicts[draw.item], by_item[draw.item])
         for draw in record.draws
         if draw.item in verdicts
     ]
-    return LabelledAudit(record, score, drawn)
+    return LabelledAudit(record, score, drawn, of_others)
 
 
 def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:
     first = next((label for label in labels if label.certifies), None)
     if first is None:
-        return DrawnItem(draw, verdict, None)
+        is_passed_over = bool(labels) and labels[-1].state in {"skipped", "cannot_judge"}
+        return DrawnItem(draw, verdict, None, is_passed_over=is_passed_over)
     later = [
         label
         for label in labels

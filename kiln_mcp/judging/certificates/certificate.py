@@ -212,7 +212,9 @@ def number_of(estimate: Estimate) -> Number:
 
 
 def _numbers(status: AuditStatus) -> dict[str, Number]:
-    measures = status.estimates.measures if status.estimates else {}
+    if status.estimates is None:
+        return {}
+    measures = status.estimates.measures
     return {str(measure): number_of(estimate) for measure, estimate in measures.items()}
 
 
