@@ -7,6 +7,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
 from kiln_mcp.judging.judge_agreement import describe, measure
+from kiln_mcp.judging.label_bases import label_bases
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import latest
 from kiln_mcp.statistics import (
@@ -27,22 +28,24 @@ async def agreement_rows(
     judges: Sequence[Measurement],
     seed: int,
 ) -> list[tuple[AgreementRow, str]]:
-    """Return each judge's row with what it means in words, the best κ first."""
+    """Return each judge's row with what it means in words, the best κ first.
+
+    Labels of drawn items come first; labels of picked items have rows of their own.
+    """
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in golden_set.scores:
-            verdicts = await judge.stored_scores(score.json_key)
-            pairs = golden_set.pairs(runs_by_score[score.json_key], score, verdicts)
-            if pairs:
-                agreement = measure(pairs, score.type, golden_set.stratum_sizes(score), seed)
-                key = score.json_key
+            key = score.json_key
+            for basis in await label_bases(golden_set, judge, score, runs_by_score[key]):
+                agreement = measure(basis, score.type, seed)
                 row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
                 rows.append((row, describe(agreement, score.type)))
     return sorted(rows, key=_rank)
 
 
-def _rank(row: tuple[AgreementRow, str]) -> tuple[str, float, str]:
-    return row[0].score, -(row[0].kappa or 0.0), row[0].evaluator
+def _rank(row: tuple[AgreementRow, str]) -> tuple[str, bool, float, str]:
+    is_picked = row[0].basis == "by hand"
+    return row[0].score, is_picked, -(row[0].kappa or 0.0), row[0].evaluator
 
 
 def conclusions(rows: Sequence[tuple[AgreementRow, str]]) -> list[str]:

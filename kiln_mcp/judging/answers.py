@@ -1,13 +1,28 @@
 """The results of the capabilities of this room."""
 
+from typing import Final
+
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
+from kiln_mcp.judging.label_bases import BasisKind
 from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.labels.label_words import label_text
-from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.statistics import CannotTell, Interval, Measure
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
+
+_STAR_NUMBERS: Final = frozenset(
+    {Measure.WEIGHTED_KAPPA, Measure.SPEARMAN, Measure.PEARSON, Measure.SQUARED_ERROR}
+)
+"""Numbers that say nothing more of passes and fails."""
+_NUMBERS: Final = _STAR_NUMBERS | {
+    Measure.TRUE_PASS_RATE,
+    Measure.TRUE_FAIL_RATE,
+    Measure.TAU_B,
+    Measure.MEAN_ERROR,
+    Measure.BIAS,
+}
 
 
 class ItemToLabel(Result):
@@ -60,7 +75,9 @@ class AgreementRow(Result):
 
     evaluator: str
     score: str
+    basis: BasisKind = Field(description="Whether the items were drawn at random, or picked.")
     n: int
+    skips: int = Field(description="Drawn items without a label: they count as disagreements.")
     agreement: float
     low: float
     high: float
@@ -75,31 +92,52 @@ class AgreementRow(Result):
     tau_b: float | None
     mean_error: float
     bias: float
+    other_numbers: dict[str, float] = Field(default={}, description="Of a scale with stars.")
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="The 95 % interval of each other number that has one."
+    )
 
     @classmethod
     def of(cls, evaluator: str, score: str, kind: str, agreement: Agreement) -> "AgreementRow":
         """Return the row of a measurement, rounded for reading."""
-        interval = agreement.kappa_interval
-        ends = interval if isinstance(interval, Interval) else None
-        rates = agreement.rates
+        numbers = {
+            measure: round(estimate.value, 4)
+            for measure, estimate in agreement.estimates.measures.items()
+            if isinstance(estimate.value, float)
+        }
+        ends = {
+            str(measure): (round(estimate.interval.low, 4), round(estimate.interval.high, 4))
+            for measure, estimate in agreement.estimates.measures.items()
+            if isinstance(estimate.interval, Interval) and measure in numbers
+        }
+        kappa_ends = ends.get(Measure.KAPPA)
+        shown = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
         return cls(
             evaluator=evaluator,
             score=score,
+            basis=agreement.kind,
             n=agreement.count,
-            agreement=round(agreement.agreement, 4),
+            skips=agreement.skips,
+            agreement=numbers[Measure.AGREEMENT],
             low=round(agreement.interval.low, 4),
             high=round(agreement.interval.high, 4),
             constant_answer=label_text(agreement.constant.label, kind),
             constant_agreement=round(agreement.constant.agreement, 4),
             beats_constant=agreement.standing is JudgeStanding.BETTER,
-            kappa=round_if_known(agreement.kappa),
-            kappa_low=round_if_known(ends.low) if ends else None,
-            kappa_high=round_if_known(ends.high) if ends else None,
-            true_pass_rate=round_if_known(rates.true_positive_rate) if rates else None,
-            true_fail_rate=round_if_known(rates.true_negative_rate) if rates else None,
-            tau_b=round_if_known(agreement.tau_b),
-            mean_error=round(agreement.mean_error, 4),
-            bias=round(agreement.bias, 4),
+            kappa=numbers.get(Measure.KAPPA),
+            kappa_low=kappa_ends[0] if kappa_ends else None,
+            kappa_high=kappa_ends[1] if kappa_ends else None,
+            true_pass_rate=numbers.get(Measure.TRUE_PASS_RATE),
+            true_fail_rate=numbers.get(Measure.TRUE_FAIL_RATE),
+            tau_b=numbers.get(Measure.TAU_B),
+            mean_error=numbers[Measure.MEAN_ERROR],
+            bias=numbers[Measure.BIAS],
+            other_numbers={
+                str(measure): numbers[measure]
+                for measure in sorted(_STAR_NUMBERS & numbers.keys())
+                if kind == "five_star"
+            },
+            intervals={name: ends[name] for name in sorted(shown) if name in ends},
         )
 
 

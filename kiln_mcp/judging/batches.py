@@ -159,10 +159,10 @@ async def _draw_alone(
         raise nothing_to_draw(labelling, request.purpose)
     if await share_items(store, labelling, plan.items):
         labelling = await open_labelling_pass(store, request.evals)
-    labelling = await _record(store, labelling, plan)
     if added:
         plan.notes.insert(0, f"{added} outputs were added to the golden set.")
-    return _drawn(labelling, plan.items, added, plan.notes)
+    drawn = _drawn(labelling, plan.items, added, plan.notes)
+    return replace(drawn, labelling=await _record(store, labelling, plan))
 
 
 def _drawn(

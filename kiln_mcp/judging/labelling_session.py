@@ -96,6 +96,7 @@ class LabellingSession:
     _order: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     _place: tuple[int, int] = (0, 0)
     _reason: str = ""
+    _shown_item: str = ""
     _shown_at: float = 0.0
     _is_exhausted: bool = False
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
@@ -181,8 +182,10 @@ class LabellingSession:
         return is_new or own
 
     def show(self) -> None:
-        """Note that the question is shown now; the time of its answer is counted from here."""
-        self._shown_at = self.clock()
+        """Note that the question is shown now; its item's answers take their time from here."""
+        question = self.question
+        if question is not None and question.item != self._shown_item:
+            self._shown_item, self._shown_at = question.item, self.clock()
 
     async def answer(self, word: str) -> bool:
         """Save the answer to the question and go on; False if the word means nothing here."""

@@ -140,6 +140,21 @@ class GoldenSet:
 
     def state(self, run: RatedItem, score: EvalOutputScore) -> State | None:
         """Return what the label that counts for an item says; None if there is none."""
+        return self._states[score.json_key].get(run.id)
+
+    @cached_property
+    def _states(self) -> Mapping[str, Mapping[str, State]]:
+        """What the label that counts says, by score and item; most of many items have none."""
+        in_ledger = {label.item for label in self.labels}
+        runs = [r for r in self.runs if r.ratings or r.rating is not None or r.id in in_ledger]
+        return {
+            score.json_key: {
+                run.id: state for run in runs if (state := self._state(run, score)) is not None
+            }
+            for score in self.scores
+        }
+
+    def _state(self, run: RatedItem, score: EvalOutputScore) -> State | None:
         certificate = self.certificate_label(run, score)
         if certificate is not None:
             return certificate.state
@@ -198,7 +213,8 @@ class GoldenSet:
 
     def labelled_runs(self, score: EvalOutputScore) -> list[RatedItem]:
         """Return the items with a value, or for which each value can be defended."""
-        return [run for run in self.runs if self.state(run, score) in {"value", "both"}]
+        states = self._states[score.json_key]
+        return [run for run in self.runs if states.get(run.id) in {"value", "both"}]
 
     @cached_property
     def complete(self) -> frozenset[str]:
@@ -206,13 +222,14 @@ class GoldenSet:
 
         A drawn item whose labels were passed on and not confirmed is not one of them.
         """
+        complete = self.ids
+        for score in self.scores:
+            states = self._states[score.json_key]
+            complete &= {item for item, state in states.items() if state in JUDGED}
         return frozenset(
-            run.id
-            for run in self.runs
-            if all(
-                self.state(run, score) in JUDGED and not self._is_unconfirmed(run, score)
-                for score in self.scores
-            )
+            item
+            for item in complete
+            if not any(self._is_unconfirmed(self.item(item), score) for score in self.scores)
         )
 
     def last_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:

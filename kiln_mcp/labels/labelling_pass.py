@@ -85,12 +85,9 @@ class LabellingPass:
     @cached_property
     def complete(self) -> frozenset[str]:
         """The items that need no other label for any eval whose golden set holds them."""
-        open_items = {
-            run.id
-            for golden_set in self.golden_sets
-            for run in golden_set.runs
-            if run.id not in golden_set.complete
-        }
+        open_items = frozenset[str]().union(
+            *(golden_set.ids - golden_set.complete for golden_set in self.golden_sets)
+        )
         return frozenset(self.runs.keys() - open_items)
 
     def reserved_items(self, rater: str, now: datetime) -> frozenset[str]:

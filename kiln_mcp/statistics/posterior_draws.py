@@ -75,9 +75,7 @@ def plain_tables(strata: Sequence[_Stratum], scale: Scale) -> VerdictTables:
     return VerdictTables(layout.verdicts, layout.labels, cells, scale)
 
 
-def drawn_tables(
-    strata: Sequence[_Stratum], scale: Scale, count: int, seed: int
-) -> VerdictTables:
+def drawn_tables(strata: Sequence[_Stratum], scale: Scale, count: int, seed: int) -> VerdictTables:
     """Return tables drawn from the posterior of each stratum, weighted by its size."""
     layout = _Layout(strata, scale)
     draw = np.random.default_rng(seed)

@@ -52,6 +52,14 @@ class Estimate:
     value: float | CannotTell
     interval: Interval | CannotTell
 
+    def spanning(self, other: "Estimate") -> "Estimate":
+        """Return this number with an interval that spans another's too."""
+        intervals = [i for i in (self.interval, other.interval) if isinstance(i, Interval)]
+        if not intervals:
+            return self
+        low, high = min(i.low for i in intervals), max(i.high for i in intervals)
+        return Estimate(self.value, Interval(low, high, intervals[0].level))
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeEstimates:
@@ -66,6 +74,17 @@ class JudgeEstimates:
     constant: ConstantAnswer[float]
     measures: Mapping[Measure, Estimate]
     chance_probability: float
+
+    def spanning(self, other: "JudgeEstimates") -> "JudgeEstimates":
+        """Return these values, with intervals that span those of other estimates too."""
+        return JudgeEstimates(
+            constant=self.constant,
+            measures={
+                measure: estimate.spanning(other.measures[measure])
+                for measure, estimate in self.measures.items()
+            },
+            chance_probability=max(self.chance_probability, other.chance_probability),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +141,7 @@ def judge_estimates(
     )
 
 
-def share_estimate(
-    strata: Sequence[ShareStratum], level: float = 0.95, seed: int = 0
-) -> Estimate:
+def share_estimate(strata: Sequence[ShareStratum], level: float = 0.95, seed: int = 0) -> Estimate:
     """Return the share of a finite pool that counts, such as an agreement or a pass rate.
 
     Labelled items are known. Only the rest of each stratum is predicted, from the posterior of its

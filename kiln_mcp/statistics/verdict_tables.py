@@ -45,8 +45,9 @@ class VerdictTables:
         agreement, chance, weighted = self._agreement()
         answers = np.array([label == constant for label in self.labels], dtype=np.float64)
         constant_agreement = self.cells.sum(axis=1) @ answers
-        first, second = np.asarray(self.verdicts), np.asarray(self.labels)
-        distances = first[:, None] - second[None, :]
+        first: Floats = np.asarray(self.verdicts, dtype=np.float64)
+        second: Floats = np.asarray(self.labels, dtype=np.float64)
+        distances: Floats = first[:, None] - second[None, :]
         numbers = {
             Measure.AGREEMENT: agreement,
             Measure.KAPPA: _ratio(agreement - chance, 1 - chance),
@@ -55,7 +56,7 @@ class VerdictTables:
             Measure.TAU_B: _tau_b(self.cells),
             Measure.SPEARMAN: _spearman(self.cells),
             Measure.PEARSON: _correlation(self.cells, first[None, :], second[None, :]),
-            Measure.MEAN_ERROR: self._mean(abs(distances)),
+            Measure.MEAN_ERROR: self._mean(np.abs(distances)),
             Measure.SQUARED_ERROR: self._mean(distances**2),
             Measure.BIAS: self._mean(distances),
         }

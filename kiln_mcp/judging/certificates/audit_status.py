@@ -1,4 +1,4 @@
-"""The state of an audit: what is certified, what cannot be, and about how many labels are missing."""
+"""The state of an audit: certified, not reachable, or about how many labels are missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,8 @@ from kiln_mcp.statistics import (
     CannotTell,
     ClaimStanding,
     Estimate,
-    Interval,
     JudgeEstimates,
     LabelForecast,
-    Measure,
     agreement_strata,
     audit_standing,
     forecast_labels,
@@ -101,9 +99,8 @@ def audit_status(audit: LabelledAudit, circumstances: AuditCircumstances) -> Aud
         standing = _standing(audit, claim, error)
     claim_standing = standing.claims[0] if standing.claims else None
     estimates = worst_estimates(audit, circumstances.seed) if audit.labelled else None
-    is_open = claim_standing is not None and claim_standing.certified_after is None
     forecast: LabelForecast | CannotTell = CannotTell("nothing is missing")
-    if is_open and claim is not None and claim_standing.refuted_after is None:
+    if claim is not None and claim_standing is not None and not claim_standing.is_decided:
         forecast = forecast_labels(audit.design, audit.results(), claim, error, circumstances.seed)
     view = _View(audit, circumstances, claim, standing, claim_standing, estimates, forecast)
     state = view.state()
@@ -148,28 +145,12 @@ def worst_estimates(audit: LabelledAudit, seed: int) -> JudgeEstimates:
     if not audit.skipped:
         return against
     in_favour = judge_estimates(audit.pair_strata("for"), audit.scale, seed=seed)
-    return JudgeEstimates(
-        constant=against.constant,
-        measures={
-            measure: _span(estimate, in_favour.measures[measure])
-            for measure, estimate in against.measures.items()
-        },
-        chance_probability=max(against.chance_probability, in_favour.chance_probability),
-    )
-
-
-def _span(first: Estimate, second: Estimate) -> Estimate:
-    """Return the first value with an interval that spans both."""
-    intervals = [i for i in (first.interval, second.interval) if isinstance(i, Interval)]
-    if not intervals:
-        return first
-    low, high = min(i.low for i in intervals), max(i.high for i in intervals)
-    return Estimate(first.value, Interval(low, high, intervals[0].level))
+    return against.spanning(in_favour)
 
 
 def _agreement(audit: LabelledAudit, seed: int) -> Estimate:
     """Return the agreement with an interval at which one may stop; skips count as disagreements."""
-    estimates = [
+    against, in_favour = [
         share_estimate(
             agreement_strata(
                 audit.design.sizes, *_counts_with_skips(audit, is_for), audit.design.priors
@@ -179,7 +160,7 @@ def _agreement(audit: LabelledAudit, seed: int) -> Estimate:
         )
         for is_for in (False, True)
     ]
-    return _span(*estimates)
+    return against.spanning(in_favour)
 
 
 def _counts_with_skips(audit: LabelledAudit, is_for: bool) -> tuple[list[int], list[int]]:
@@ -327,8 +308,3 @@ class _View:
 def percent(share: float | None) -> str:
     """Return a share in percent, with a decimal where it has one."""
     return f"{100 * (share or 0.0):.1f}".removesuffix(".0") + " %"
-
-
-def measure_of(status: AuditStatus, measure: Measure) -> Estimate | None:
-    """Return one number of a status; None if it has none."""
-    return status.estimates.measures.get(measure) if status.estimates else None
