@@ -72,7 +72,7 @@ async def test_the_topic_of_an_input_alone_is_kept_and_results_are_sliced_by_it(
     bench: Bench,
 ) -> None:
     topics = {"bill": "bills", "refund": "refunds"}
-    items = [
+    items: list[JsonValue] = [
         {"input": f"{word} {n}", "topic": topic} for n in range(5) for word, topic in topics.items()
     ]
     await _call(bench, "add_data", items=items, tags=["eval_right"])
