@@ -92,19 +92,32 @@ async def _sections(store: ProjectStore, task_eval: TaskEval, request: ReportReq
     if request.outputs is not None or (judges and not configs):
         return await _stored_sections(judges or [measurement], request)
     items = await items_of_part(measurement, request.part)
-    item_ids = [item.id for item in items]
     test_ids = [item.id for item in await items_of_part(measurement, "test")]
     table = await score_table(measurement, configs, test_ids) if configs else ScoreTable()
-    slices = SliceReport()
-    if request.slice_by:
-        own = [c for c in configs if request.run_config in {None, c.id, c.name}]
-        for config in own:
-            found = await slice_report(
-                [measurement], item_ids, request.slice_by, (config.id, config.name)
-            )
-            slices = SliceReport([*slices.rows, *found.rows], [*slices.says, *found.says])
+    slices = await _config_slices(measurement, configs, items, request)
     page = await _page(measurement, items, request.items) if request.items else None
     return _Sections(table, slices=slices, page=page)
+
+
+async def _config_slices(
+    measurement: Measurement,
+    configs: Sequence[TaskRunConfig],
+    items: Sequence[ItemReference],
+    request: ReportRequest,
+) -> SliceReport:
+    """Return the rates by slice of one run config, or of all that have results."""
+    report = SliceReport()
+    if request.slice_by is None:
+        return report
+    if request.run_config is not None:
+        configs = await find_run_configs(measurement.store, measurement.task, [request.run_config])
+    item_ids = [item.id for item in items]
+    for config in configs:
+        run_config = (config.id, config.name)
+        part = await slice_report([measurement], item_ids, request.slice_by, run_config)
+        report.rows.extend(part.rows)
+        report.says.extend(part.says)
+    return report
 
 
 async def _stored_sections(judges: Sequence[Measurement], request: ReportRequest) -> _Sections:
@@ -160,8 +173,8 @@ async def _judges_of_stored(measurement: Measurement, *, is_named: bool) -> list
     records = [measurement.evaluator_record]
     if not is_named:
         own = measurement.evaluator_record.id
-        others = await measurement.store.children(measurement.eval_record, EvalConfig)
-        records += [record for record in others if record.id != own]
+        other_records = await measurement.store.children(measurement.eval_record, EvalConfig)
+        records += [record for record in other_records if record.id != own]
     candidates = [measurement.of(record) for record in records]
     return [judge for judge in candidates if await judge.has_stored_results()]
 

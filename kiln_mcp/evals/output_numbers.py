@@ -51,15 +51,15 @@ async def number_lines(store: ProjectStore, task: Task, items: frozenset[str]) -
 
 
 def _line(name: NumberName, values: Sequence[float]) -> NumberLine:
-    ordered = sorted(values)
-    last = len(ordered) - 1
+    ascending = sorted(values)
+    last = len(ascending) - 1
     return NumberLine(
         name=name,
-        count=len(ordered),
-        mean=fmean(ordered),
-        interval=_mean_interval(ordered),
-        median=ordered[round(last * 0.5)],
-        high=ordered[round(last * 0.95)],
+        count=len(ascending),
+        mean=fmean(ascending),
+        interval=_mean_interval(ascending),
+        median=ascending[round(last * 0.5)],
+        high=ascending[round(last * 0.95)],
     )
 
 

@@ -27,7 +27,7 @@ class RateRow(Result):
     mean_low: float | None = None
     mean_high: float | None = None
     labels: int = Field(description="People's labels that were drawn at random among these.")
-    corrected: float | None = Field(default=None, description="The rate as labels correct it.")
+    corrected_rate: float | None = Field(default=None, description="The rate as labels correct it.")
     corrected_low: float | None = None
     corrected_high: float | None = None
     says: str
@@ -58,7 +58,7 @@ class RateRow(Result):
             low=round(rate.interval.low, 4),
             high=round(rate.interval.high, 4),
             labels=correction.counts.drawn,
-            corrected=None if correction.share is None else round(correction.share, 4),
+            corrected_rate=None if correction.share is None else round(correction.share, 4),
             corrected_low=low,
             corrected_high=high,
             says=says,
@@ -113,7 +113,7 @@ class NumberRow(Result):
     low: float | None
     high: float | None
     median: float
-    one_in_twenty_above: float
+    percentile_95: float
     better: Literal["less"] = "less"
 
     @classmethod
@@ -127,7 +127,7 @@ class NumberRow(Result):
             low=low,
             high=high,
             median=round(line.median, 6),
-            one_in_twenty_above=round(line.high, 6),
+            percentile_95=round(line.high, 6),
         )
 
 

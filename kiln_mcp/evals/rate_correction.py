@@ -34,15 +34,15 @@ class LabelCounts:
 
     Attributes:
         drawn: Labels of items that were drawn at random.
-        picked: Other labels and ratings: of items that somebody picked.
+        hand_labels: Other labels and ratings: of items that somebody hand_labels.
         skipped: Items that were drawn and passed over.
-        unconfirmed: Labels for a certificate that wait for the person's yes.
+        waiting_labels: Labels for a certificate that wait for the person's yes.
     """
 
     drawn: int = 0
-    picked: int = 0
+    hand_labels: int = 0
     skipped: int = 0
-    unconfirmed: int = 0
+    waiting_labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ async def correct_rate(
         return NO_LABEL
     labels = _labels_of(measurement, golden_set, verdicts)
     counts = LabelCounts(
-        len(labels.drawn), len(labels.picked), len(labels.skipped), labels.unconfirmed
+        len(labels.drawn), len(labels.hand_labels), len(labels.skipped), labels.waiting_labels
     )
     if not labels.drawn:
         reason = "no label is of an output that was drawn at random"
@@ -100,36 +100,36 @@ class _Labels:
 
     Attributes:
         drawn: Of items that were drawn at random.
-        picked: Of items that somebody picked.
-        known: Those of them that were labelled before anything was drawn.
+        hand_labels: Of items that somebody hand_labels.
+        known_answers: Those of them that were labelled before anything was drawn.
         skipped: Items that were drawn, and passed over or cannot be judged.
         draws: The draws.
         pool: The items of the golden set.
-        unconfirmed: How many labels for a certificate wait for the person's yes.
+        waiting_labels: How many labels for a certificate wait for the person's yes.
     """
 
     drawn: Mapping[str, bool]
-    picked: Mapping[str, bool]
-    known: Mapping[str, bool]
+    hand_labels: Mapping[str, bool]
+    known_answers: Mapping[str, bool]
     skipped: Set[str]
     draws: Sequence[Draw]
     pool: Set[str]
-    unconfirmed: int
+    waiting_labels: int
 
 
 def _labels_of(measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVerdicts) -> _Labels:
     random_draws = _random_draws(measurement, golden_set)
     runs = [run for run in golden_set.runs if run.id in verdicts.values]
     drawn: dict[str, bool] = {}
-    picked: dict[str, bool] = {}
+    hand_labels: dict[str, bool] = {}
     skipped: set[str] = set()
-    unconfirmed = 0
+    waiting_labels = 0
     used_draws: set[str] = set()
     for run in runs:
         label = golden_set.certificate_label(run, verdicts.score)
         label = label or golden_set.last_label(run, verdicts.score)
         if label is not None and golden_set.waits(label):
-            unconfirmed += 1
+            waiting_labels += 1
             continue
         is_drawn = label is not None and (label.certifies or label.draw in random_draws)
         fails = _fails(golden_set, run, verdicts)
@@ -140,23 +140,23 @@ def _labels_of(measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVe
             else:
                 drawn[run.id] = fails
         elif fails is not None:
-            picked[run.id] = fails
+            hand_labels[run.id] = fails
     draws = [draw for draw in random_draws.values() if draw.id in used_draws]
     first = min((draw.at for draw in draws), default=None)
-    known = {
-        run.id: picked[run.id]
+    known_answers = {
+        run.id: hand_labels[run.id]
         for run in runs
-        if run.id in picked and _is_before(golden_set, run, verdicts, first)
+        if run.id in hand_labels and _is_before(golden_set, run, verdicts, first)
     }
     skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
     return _Labels(
         drawn,
-        picked,
-        known,
-        skipped - drawn.keys() - known.keys(),
+        hand_labels,
+        known_answers,
+        skipped - drawn.keys() - known_answers.keys(),
         draws,
         golden_set.ids,
-        unconfirmed,
+        waiting_labels,
     )
 
 
@@ -241,10 +241,10 @@ def _estimate(
     """Return the share of failures with its interval; skipped items widen it both ways."""
     cells: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for item in verdicts.values:
-        if item not in labels.known:
+        if item not in labels.known_answers:
             own = round(verdicts.values[item])
             cells[(own, *strata.get(item, ()))].append(item)
-    groups = [*cells.values(), list(labels.known)]
+    groups = [*cells.values(), list(labels.known_answers)]
 
     def estimate(answers: Mapping[str, bool]) -> Estimate:
         strata = [
@@ -258,7 +258,7 @@ def _estimate(
         ]
         return share_estimate(strata, RATE_STOPPING_LEVEL, seed)
 
-    answers = {**labels.drawn, **labels.known}
+    answers = {**labels.drawn, **labels.known_answers}
     result = estimate(answers)
     if not labels.skipped:
         return result
@@ -269,8 +269,8 @@ def _estimate(
 
 def _hull(intervals: Sequence[Interval | CannotTell]) -> Interval | CannotTell:
     """Return the interval from the lowest end to the highest."""
-    known = [interval for interval in intervals if isinstance(interval, Interval)]
-    if not known:
+    numbers = [interval for interval in intervals if isinstance(interval, Interval)]
+    if not numbers:
         return CannotTell("the labels do not tell")
-    low, high = min(i.low for i in known), max(i.high for i in known)
-    return Interval(low, high, known[0].level)
+    low, high = min(i.low for i in numbers), max(i.high for i in numbers)
+    return Interval(low, high, numbers[0].level)

@@ -149,28 +149,30 @@ def _says(
         return raw
     if counts.drawn and isinstance(correction.interval, CannotTell):
         return f"{raw} {counts.drawn} labels do not correct it: {correction.interval.reason}."
-    picked = (
-        f" {counts.picked} labels were picked by hand, so they say nothing of the other outputs."
-        if counts.picked
+    hand_labels = (
+        f" {counts.hand_labels} labels were picked by hand and say nothing of the other outputs."
+        if counts.hand_labels
         else ""
     )
     waiting = (
-        f" {counts.unconfirmed} labels wait for the person's yes." if counts.unconfirmed else ""
+        f" {counts.waiting_labels} labels wait for the person's yes."
+        if counts.waiting_labels
+        else ""
     )
     return (
         f"{raw} {counts.drawn} labels: this judge is not checked on these outputs yet, so the true "
-        f"rate may lie outside this interval.{picked}{waiting}"
+        f"rate may lie outside this interval.{hand_labels}{waiting}"
     )
 
 
 def _warnings(outputs: StoredOutputs, rows: Sequence[RateRow]) -> list[str]:
     warnings: list[str] = []
     if outputs.incomplete:
-        judged = max((row.n for row in rows), default=0)
+        judged_count = max((row.n for row in rows), default=0)
         share = outputs.incomplete / (outputs.incomplete + outputs.total)
         warnings.append(
             f"{outputs.incomplete} answers are cut off, refused or empty ({share:.1%} of all). "
-            f"They have no score and are not among the {judged} of the rate."
+            f"They have no score and are not among the {judged_count} of the rate."
         )
     if outputs.is_sample:
         warnings.append(

@@ -126,8 +126,8 @@ async def open_evaluators(
             most=MOST_EVALUATORS,
             count=len(references),
         )
-    named = [await load_measurement(store, task_eval, name) for name in references or [None]]
-    distinct = {measurement.evaluator_record.id: measurement for measurement in named}
+    candidates = [await load_measurement(store, task_eval, name) for name in references or [None]]
+    distinct = {measurement.evaluator_record.id: measurement for measurement in candidates}
     usable: list[Measurement] = []
     errors: dict[str, WorkbenchError] = {}
     for measurement in distinct.values():
@@ -150,11 +150,11 @@ async def _usable(
         EvalError: Its code cannot be read.
         ModelError: Its model cannot answer.
     """
-    opened = await ready(workspace, measurement)
-    model = opened.evaluator.model
+    usable = await ready(workspace, measurement)
+    model = usable.evaluator.model
     if model is not None and not is_alone:
         await workspace.check_ready(store, {model: 1})
-    return opened
+    return usable
 
 
 async def plan_work(

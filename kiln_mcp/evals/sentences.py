@@ -31,7 +31,7 @@ def filter_of_test(eval_record: Eval) -> str:
 
 
 def after_evaluator(
-    eval_record: Eval, *, items: int, is_judge: bool, stored: str | None = None
+    eval_record: Eval, *, items: int, is_judge: bool, outputs: str | None = None
 ) -> list[NextStep]:
     """Return the next steps after an evaluator was created.
 
@@ -39,10 +39,10 @@ def after_evaluator(
         eval_record: Its eval.
         items: Test items of the eval.
         is_judge: Whether it asks a model.
-        stored: The stored outputs to begin with; None if there are none.
+        outputs: The stored outputs to begin with; None if there are none.
     """
-    if not items and stored is not None:
-        return [_judge_stored(eval_record, stored)]
+    if not items and outputs is not None:
+        return [_judge_stored(eval_record, outputs)]
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
@@ -99,13 +99,13 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="check_judge", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, name: str, stored: str) -> NothingToEvaluate:
+def no_items(eval_record: Eval, name: str, outputs: str) -> NothingToEvaluate:
     """Return the error for a part without items.
 
     Args:
         eval_record: The eval.
         name: The part.
-        stored: The stored outputs that can be judged as they are.
+        outputs: The stored outputs that can be judged as they are.
     """
     part = eval_record.part(name)
     if part is None:
@@ -116,7 +116,7 @@ def no_items(eval_record: Eval, name: str, stored: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
-            _judge_stored(eval_record, stored),
+            _judge_stored(eval_record, outputs),
             NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),

@@ -194,15 +194,15 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        stored = None if items else await outputs_to_begin_with(store, task_eval.task)
-        created = _evaluator_created(eval_record, record, items, stored)
+        outputs = None if items else await outputs_to_begin_with(store, task_eval.task)
+        created = _evaluator_created(eval_record, record, items, outputs)
         return created.model_copy(update={"handle": await handle_of(store, record)})
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
 
 
 def _evaluator_created(
-    eval_record: Eval, record: EvalConfig, items: int, stored: str | None
+    eval_record: Eval, record: EvalConfig, items: int, outputs: str | None
 ) -> EvaluatorCreated:
     is_judge = evaluator_of(record).model is not None
     return EvaluatorCreated(
@@ -217,7 +217,7 @@ def _evaluator_created(
         golden_filter=eval_record.eval_configs_filter_id or "",
         test_items=items,
         is_current=eval_record.current_config_id == record.id,
-        next=after_evaluator(eval_record, items=items, is_judge=is_judge, stored=stored),
+        next=after_evaluator(eval_record, items=items, is_judge=is_judge, outputs=outputs),
     )
 
 
@@ -297,8 +297,8 @@ async def run_eval(
     request.check()
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
-    opened = await open_evaluators(workspace, store, task_eval, request.evaluators)
-    work = await plan_work(store, task_eval, opened, request)
+    team = await open_evaluators(workspace, store, task_eval, request.evaluators)
+    work = await plan_work(store, task_eval, team, request)
     calls = calls_of(work.plans)
     await workspace.check_ready(store, calls)
     plan = await estimate_cost(workspace.engine, work.summary, calls, "evals")

@@ -75,7 +75,7 @@ def slice_rates(verdicts: ItemVerdicts, slices: Sequence[ItemSlice]) -> list[Sli
         for name, items in members.items()
     }
     all_failures = sum(fails.values())
-    p_values = _corrected({
+    p_values = _holm_by_name({
         name: fisher_exact(own, SliceCounts(all_failures - own.failures, len(fails) - own.count))
         for name, own in counts.items()
         if FEWEST <= own.count < len(fails)
@@ -97,7 +97,7 @@ def slice_rates(verdicts: ItemVerdicts, slices: Sequence[ItemSlice]) -> list[Sli
     return sorted(rates, key=lambda rate: (rate.is_small, -rate.shrunken, -rate.count, rate.name))
 
 
-def _corrected(p_values: dict[str, float]) -> dict[str, float]:
+def _holm_by_name(p_values: dict[str, float]) -> dict[str, float]:
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
@@ -114,23 +114,23 @@ def _small_slices(rates: Sequence[SliceRate]) -> str:
 
 
 def _conclusion(rates: Sequence[SliceRate], kind: str) -> str:
-    tested = [rate for rate in rates if rate.p_value is not None]
-    if not tested:
+    tested_rates = [rate for rate in rates if rate.p_value is not None]
+    if not tested_rates:
         return f"No {kind} has enough outputs to be compared with the rest."
     worst = [
         rate
-        for rate in tested
+        for rate in tested_rates
         if rate.p_value is not None and rate.p_value < LEVEL and rate.share > (rate.rest or 0)
     ]
     if worst:
         names = ", ".join(f"{rate.name!r} ({rate.failures} of {rate.count})" for rate in worst[:3])
         return (
             f"{names}: more failures than in the rest, after Holm's correction for "
-            f"{len(tested)} slices."
+            f"{len(tested_rates)} slices."
         )
-    first = max(tested, key=lambda rate: rate.share)
+    first = max(tested_rates, key=lambda rate: rate.share)
     return (
-        f"No {kind} can be told from the rest. The worst of {len(tested)} looks worse "
+        f"No {kind} can be told from the rest. The worst of {len(tested_rates)} looks worse "
         f"than it is: {first.name!r} has {first.share:.0%}, and {first.shrunken:.0%} shrunken "
         "to the whole."
     )

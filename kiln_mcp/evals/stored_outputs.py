@@ -51,7 +51,7 @@ class StoredOutputs:
 
 
 async def select_outputs(
-    store: ProjectStore, task: Task, name: str, most: int | None = None, seed: int = 0
+    store: ProjectStore, task: Task, name: str, limit: int | None = None, seed: int = 0
 ) -> StoredOutputs:
     """Return the stored outputs of a task that a call names.
 
@@ -59,7 +59,7 @@ async def select_outputs(
         store: The project.
         task: The task.
         name: A filter, a source, a tag, a run config, or `model::` with a model's name.
-        most: The size of a random sample; None for all. A larger one of the same seed holds it.
+        limit: The size of a random sample; None for all. A larger one of the same seed holds it.
         seed: Of the sample.
 
     Raises:
@@ -79,17 +79,17 @@ async def select_outputs(
             for source in ("human", "file_import")
         ]
         right_answers = sum(counts)
-    sample = runs if most is None or most >= len(runs) else _sample(runs, most, seed)
+    sample = runs if limit is None or limit >= len(runs) else _sample(runs, limit, seed)
     return StoredOutputs(name.strip(), sample, len(runs), incomplete, right_answers)
 
 
-def _sample(runs: Sequence[RecordRow], most: int, seed: int) -> list[RecordRow]:
+def _sample(runs: Sequence[RecordRow], limit: int, seed: int) -> list[RecordRow]:
     """Return a random sample; samples of one seed lie within each other."""
 
     def place(run: RecordRow) -> bytes:
         return blake2b(f"{seed} {run.id}".encode(), digest_size=8).digest()
 
-    return sorted(runs, key=place)[:most]
+    return sorted(runs, key=place)[:limit]
 
 
 async def _query_of(store: ProjectStore, task: Task, name: str) -> RunQuery:

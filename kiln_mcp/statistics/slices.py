@@ -66,10 +66,10 @@ def fisher_exact(first: SliceCounts, second: SliceCounts) -> float:
 
     lowest = max(0, first.count - (total - failures))
     highest = min(failures, first.count)
-    observed = exp(log_probability(first.failures)) * _TIE
+    threshold = exp(log_probability(first.failures)) * _TIE
     tables = (exp(log_probability(own)) for own in range(lowest, highest + 1))
-    return min(1.0, sum(p for p in tables if p <= observed))
+    return min(1.0, sum(p for p in tables if p <= threshold))
 
 
-def _log_choose(total: int, chosen: int) -> float:
-    return lgamma(total + 1) - lgamma(chosen + 1) - lgamma(total - chosen + 1)
+def _log_choose(total: int, count: int) -> float:
+    return lgamma(total + 1) - lgamma(count + 1) - lgamma(total - count + 1)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 from bench import Bench
 from kiln_mcp.llm import ModelRequest
@@ -36,7 +37,9 @@ def answer(
     """Return a run with an imported answer."""
     names = {"model_name": model, "model_provider": "unknown", "adapter_name": "import"}
     source = DataSource(type="synthetic", properties={**names, **properties})
+    key = f"{number} {output} {model} {tags}"
     return TaskRun(
+        id=f"{crc32(key.encode()):012}",  # draws are made among ids
         input=f"question {number} {output}",
         output=TaskOutput(output=output, source=source),
         tags=tuple(tags),

@@ -27,8 +27,10 @@ async def truth(bench: Bench, items: Iterable[str]) -> dict[str, str]:
     return {item: "fail" if "rude" in runs[item].output.output else "pass" for item in items}
 
 
-async def label_drawn(bench: Bench, count: int, seed: int = 0, **arguments: object) -> None:
-    batch = await bench.batch(count, seed, **arguments)
+async def label_drawn(
+    bench: Bench, count: int, seed: int = 0, purpose: str = "development"
+) -> None:
+    batch = await bench.batch(count, seed, purpose)
     await bench.label(await truth(bench, [item.item for item in batch.items]))
 
 
@@ -39,7 +41,7 @@ async def test_labels_drawn_at_random_correct_what_the_judge_gets_wrong(
     await add_answers(bench, fine=30, rude=20, fine_1=10)
     await bench.evaluator(**DIGITS_JUDGE)
     raw = await rate(bench)
-    assert (raw.rate, raw.corrected) == (round(10 / 60, 4), None)
+    assert (raw.rate, raw.corrected_rate) == (round(10 / 60, 4), None)
     await label_drawn(bench, 30, purpose=purpose)
     row = await rate(bench)
     assert (row.rate, row.labels) == (raw.rate, 30)
@@ -55,9 +57,9 @@ async def test_the_correction_weighs_each_verdict_by_its_size(bench: Bench) -> N
     await add_answers(bench, fine=90, rude_1=10)
     await bench.evaluator(**DIGITS_JUDGE)
     await rate(bench)
-    await label_drawn(bench, 20, purpose="development")
+    await label_drawn(bench, 20)
     row = await rate(bench)
-    assert row.corrected == 0.1
+    assert row.corrected_rate == 0.1
 
 
 async def test_labels_picked_by_hand_correct_nothing(bench: Bench) -> None:
@@ -68,7 +70,7 @@ async def test_labels_picked_by_hand_correct_nothing(bench: Bench) -> None:
     rude = [run.id for run in runs if run.output.output == "rude"]
     await bench.label(await truth(bench, rude))
     row = await rate(bench)
-    assert (row.labels, row.corrected) == (0, None)
+    assert (row.labels, row.corrected_rate) == (0, None)
     assert "20 labels were picked by hand" in row.says
 
 
@@ -78,7 +80,7 @@ async def test_development_labels_that_a_judge_may_know_do_not_correct_its_rate(
     await add_answers(bench, fine=20, rude=20)
     await bench.evaluator(**DIGITS_JUDGE)
     await rate(bench)
-    await label_drawn(bench, 10, purpose="development")
+    await label_drawn(bench, 10)
     later = await bench.evaluator(**{**DIGITS_JUDGE, "name": "later"})
     report = await bench.run(outputs="all", evaluators=["digits", later.evaluator_id])
     assert {row.evaluator: row.labels for row in report.rates} == {"digits": 10, "later": 0}
@@ -88,14 +90,14 @@ async def test_labels_of_other_outputs_do_not_correct_a_rate(bench: Bench) -> No
     await add_answers(bench, fine=20, rude=20)
     await bench.evaluator(**DIGITS_JUDGE)
     await rate(bench)
-    await label_drawn(bench, 10, purpose="development")
+    await label_drawn(bench, 10)
     await add(bench, *(answer("other", tags=("beta",), number=n) for n in range(8)))
     row = await rate(bench, "tag::beta")
-    assert (row.labels, row.corrected) == (0, None)
+    assert (row.labels, row.corrected_rate) == (0, None)
     row = await rate(bench, "all")
-    assert row.corrected is None
+    assert row.corrected_rate is None
     assert "they were drawn from the golden set, which lacks 8 of these 48 outputs" in row.says
-    assert (await rate(bench, "tag::production")).corrected is not None
+    assert (await rate(bench, "tag::production")).corrected_rate is not None
 
 
 async def test_passing_over_drawn_outputs_never_narrows_the_rate(bench: Bench) -> None:
@@ -106,7 +108,8 @@ async def test_passing_over_drawn_outputs_never_narrows_the_rate(bench: Bench) -
     answers = await truth(bench, [item.item for item in batch.items])
     kept = {item: label for item, label in answers.items() if label == "pass"}
     await bench.label(kept)
-    await label_drawn(bench, 10, seed=1, purpose="development")
+    second = {item.item for item in (await bench.batch(20, 1, "development")).items}
+    await bench.label(await truth(bench, second - answers.keys()))
     row = await rate(bench)
     assert "were passed over" in row.says
     assert row.corrected_high is not None
