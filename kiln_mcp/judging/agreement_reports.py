@@ -6,6 +6,7 @@ from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
+from kiln_mcp.judging.certificates.certificate import HumanCeiling, Number
 from kiln_mcp.judging.judge_agreement import describe, measure
 from kiln_mcp.judging.label_bases import label_bases
 from kiln_mcp.labels.golden_set import GoldenSet
@@ -114,6 +115,18 @@ def human_ceilings(golden_set: GoldenSet, seed: int) -> list[Ceiling]:
     """Return the agreement of two raters for each score that two have labelled."""
     ceilings = (_human_ceiling(golden_set, score, seed) for score in golden_set.scores)
     return [ceiling for ceiling in ceilings if ceiling is not None]
+
+
+def ceilings_to_print(golden_set: GoldenSet, seed: int) -> dict[str, HumanCeiling]:
+    """Return the agreement of two raters as certificates hold it, by score."""
+    return {
+        ceiling.score: HumanCeiling(
+            raters=tuple(ceiling.raters),
+            n=ceiling.n,
+            agreement=Number(value=ceiling.agreement, low=ceiling.low, high=ceiling.high),
+        )
+        for ceiling in human_ceilings(golden_set, seed)
+    }
 
 
 def _human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:

@@ -253,7 +253,9 @@ async def _draw_for_certificate(
     golden_set: GoldenSet, judge: Measurement, request: BatchRequest, draw_id: str, plan: _Plan
 ) -> None:
     """Let the judge's audit draw; it shows again what waits for a label."""
-    draw = CertificateDraw(draw_id, request.count, request.seed, request.rater)
+    draw = CertificateDraw(
+        draw_id, request.count, request.seed, request.rater, excluded=request.excluded
+    )
     drawn = await draw_for_certificate(golden_set, judge, draw)
     plan.items += drawn.items
     plan.is_ordered = True

@@ -102,10 +102,10 @@ class _Drawing:
         """Return the labels of the judge's own audit, or those of the draw with the most."""
         if not items:
             return None
-        record = await current_audit(self.judge, self.score)
+        record = await current_audit(self.judge)
         if record is not None:
             labels = self.golden_set.labels
-            audit = match_labels(record, self._scale, self.verdicts, labels)
+            audit = match_labels(record, self.score, self.verdicts, labels)
             if audit.labelled:
                 return _of_audit(audit, len(items))
         drawn = self._group(items, "certificate")

@@ -9,13 +9,14 @@ from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.task_eval import TaskEval
-from kiln_mcp.evals.lookups import find_eval
+from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_agreement
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.sentences import host_is_not_blind
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
+    ceilings_to_print,
     conclusions,
     human_ceilings,
     next_steps,
@@ -23,6 +24,9 @@ from kiln_mcp.judging.agreement_reports import (
 )
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.certificates.answers import CertificateReport
+from kiln_mcp.judging.certificates.audit_lines import read_audits
+from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
@@ -202,8 +206,16 @@ async def check_judge(
         Literal["all", "certificate", "development"],
         Field(description="Which labels."),
     ] = "all",
+    target: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Certify this agreement, such as 0.85."),
+    ] = None,
+    show: Annotated[
+        Literal["summary", "certificate"],
+        Field(description="certificate: a signed one, with a page to print."),
+    ] = "summary",
     seed: Annotated[int, Field(ge=0)] = 0,
-) -> Proposal[AgreementReport]:
+) -> Proposal[AgreementReport | CertificateReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
     With 95 % intervals, and beside the best constant answer, which it must beat.
@@ -211,6 +223,12 @@ async def check_judge(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
+    if target is not None or show == "certificate":
+        request = CertificateRequest(
+            target, show == "certificate", seed, ceilings_to_print(golden_set, seed)
+        )
+        judges = await _judges_to_certify(store, task_eval, evaluators)
+        return await propose_certificates(workspace, golden_set, judges, request)
     runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
@@ -281,6 +299,17 @@ async def _judges(
     if references:
         configs = [choose(EvalConfig, configs, reference) for reference in references]
     return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
+
+
+async def _judges_to_certify(
+    store: ProjectStore, task_eval: TaskEval, references: Sequence[str] | None
+) -> list[Measurement]:
+    """Return the named evaluators; without names those with an audit, or the current one."""
+    judges = await _judges(store, task_eval, references)
+    if references:
+        return judges
+    audited = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
+    return audited or [await load_measurement(store, task_eval, None)]
 
 
 async def _clients_of(judges: Sequence[Measurement]) -> set[str]:

@@ -10,7 +10,7 @@ from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditRecord, ap
 from kiln_mcp.judging.certificates.audit_opening import AuditRequest, open_audit
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, append_draw
-from kiln_mcp.statistics import draw_probabilities, scale_of
+from kiln_mcp.statistics import draw_probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class CertificateDraw:
         seed: Repeats the draw over the same audit.
         rater: Whose labels count; empty for every rater's.
         target: The agreement to be certified; None if nobody has named one.
+        excluded: Items that wait for a label on the rater's screen already.
     """
 
     id: str
@@ -30,6 +31,7 @@ class CertificateDraw:
     seed: int = 0
     rater: str = ""
     target: float | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,14 @@ async def draw_for_certificate(
     opening_request = AuditRequest(
         f"audit-{request.id}", request.seed, request.target, request.rater
     )
-    record = await open_audit(golden_set, judge, score, opening_request)
+    record = await open_audit(golden_set, judge, opening_request)
     earlier = tuple(draw.item for draw in record.draws if draw.draw == request.id)
     if earlier:
         return ItemsForCertificate(earlier, None)
     verdicts = await judge.stored_scores(score.json_key)
-    audit = match_labels(record, scale_of(score.type), verdicts, golden_set.labels)
-    waiting = [item.draw.item for item in audit.waiting][: request.count]
+    audit = match_labels(record, score, verdicts, golden_set.labels)
+    drawn_before = [item.draw.item for item in audit.waiting]
+    waiting = [item for item in drawn_before if item not in request.excluded][: request.count]
     draws = _draw(golden_set, audit, request, request.count - len(waiting))
     if not draws:
         return ItemsForCertificate(tuple(waiting), None)
@@ -85,7 +88,7 @@ def _labelled_items(golden_set: GoldenSet, record: AuditRecord) -> frozenset[str
     return frozenset(
         label.item
         for label in golden_set.labels
-        if label.certifies and label.score == opening.score and opening.rater in {"", label.rater}
+        if label.certifies and label.score == opening.score and opening.counts_rater(label.rater)
     )
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditOpening, AuditRecord
 from kiln_mcp.labels.ledger import Label
-from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale
+from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale, scale_of
+from storage import EvalOutputScore
 
 Doubt = Literal["for", "against"]
 """What an item without a label counts as: for the judge, or against it."""
@@ -23,12 +24,14 @@ class DrawnItem:
         verdict: The judge's verdict.
         label: The first label that counts; None if there is none.
         is_changed: Whether its rater has said something else since.
+        is_passed_over: Whether a rater passed it over, so that it is not shown again.
     """
 
     draw: AuditDraw
     verdict: float
     label: Label | None
     is_changed: bool = False
+    is_passed_over: bool = False
 
     @property
     def has_value(self) -> bool:
@@ -48,13 +51,20 @@ class LabelledAudit:
 
     Attributes:
         record: The audit.
-        scale: The scale of its score.
+        score: The score of verdicts and labels.
         drawn: What it drew, in order.
+        of_others: Labels of its items by raters whom it is not about.
     """
 
     record: AuditRecord
-    scale: Scale
+    score: EvalOutputScore
     drawn: Sequence[DrawnItem]
+    of_others: int = 0
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of its score."""
+        return scale_of(self.score.type)
 
     @property
     def opening(self) -> AuditOpening:
@@ -78,8 +88,8 @@ class LabelledAudit:
 
     @property
     def waiting(self) -> Sequence[DrawnItem]:
-        """The drawn items after those, which still wait for their labels."""
-        return [item for item in self.drawn[len(self.decided) :] if item.label is None]
+        """The drawn items that have no label yet, and that nobody passed over."""
+        return [item for item in self.drawn if item.label is None and not item.is_passed_over]
 
     @property
     def labelled(self) -> Sequence[DrawnItem]:
@@ -88,8 +98,13 @@ class LabelledAudit:
 
     @property
     def skipped(self) -> Sequence[DrawnItem]:
-        """The drawn items that were passed over, or that nobody can judge."""
+        """The drawn items that count without a label that tells: passed over, or waiting."""
         return [item for item in self.decided if not item.has_value]
+
+    @property
+    def overdue(self) -> Sequence[DrawnItem]:
+        """The drawn items that wait for a label which a later draw has."""
+        return [item for item in self.decided if item.label is None and not item.is_passed_over]
 
     @property
     def changed(self) -> Sequence[DrawnItem]:
@@ -148,8 +163,9 @@ class LabelledAudit:
             label = self._label_of(item, doubt)
             if label is not None:
                 pairs[item.draw.stratum].append((item.verdict, label))
+        is_first = self.opening.score == self.score.json_key
         return [
-            PairStratum(len(stratum.items), own, stratum.verdict)
+            PairStratum(len(stratum.items), own, stratum.verdict if is_first else None)
             for stratum, own in zip(self.opening.strata, pairs, strict=True)
         ]
 
@@ -165,33 +181,41 @@ class LabelledAudit:
 
 
 def match_labels(
-    record: AuditRecord, scale: Scale, verdicts: Mapping[str, float], labels: Sequence[Label]
+    record: AuditRecord,
+    score: EvalOutputScore,
+    verdicts: Mapping[str, float],
+    labels: Sequence[Label],
 ) -> LabelledAudit:
     """Match an audit's draws with the labels of the ledger.
 
     Args:
         record: The audit.
-        scale: The scale of its score.
+        score: The score.
         verdicts: The judge's, by item; draws of items without one are left out.
         labels: The ledger.
     """
     opening = record.opening
-    by_item: dict[str, list[Label]] = {}
+    by_item: dict[str, list[Label]] = {draw.item: [] for draw in record.draws}
+    of_others = 0
     for label in sorted(labels, key=lambda label: label.at):
-        if label.score == opening.score and opening.rater in {"", label.rater}:
-            by_item.setdefault(label.item, []).append(label)
+        if label.score == score.json_key and label.item in by_item:
+            if opening.counts_rater(label.rater):
+                by_item[label.item].append(label)
+            else:
+                of_others += label.certifies
     drawn = [
-        _drawn_item(draw, verdicts[draw.item], by_item.get(draw.item, []))
+        _drawn_item(draw, verdicts[draw.item], by_item[draw.item])
         for draw in record.draws
         if draw.item in verdicts
     ]
-    return LabelledAudit(record, scale, drawn)
+    return LabelledAudit(record, score, drawn, of_others)
 
 
 def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:
     first = next((label for label in labels if label.certifies), None)
     if first is None:
-        return DrawnItem(draw, verdict, None)
+        is_passed_over = bool(labels) and labels[-1].state in {"skipped", "cannot_judge"}
+        return DrawnItem(draw, verdict, None, is_passed_over=is_passed_over)
     later = [
         label
         for label in labels

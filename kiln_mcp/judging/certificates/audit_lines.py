@@ -1,7 +1,7 @@
 """The side file of an evaluator that holds its audits: what each froze, and its draws in order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -65,6 +65,10 @@ class AuditOpening(_Line):
     target: float | None = None
     rater: str = ""
 
+    def counts_rater(self, rater: str) -> bool:
+        """Return whether a rater's labels count."""
+        return not self.rater or rater.strip().casefold() == self.rater.strip().casefold()
+
 
 class AuditDraw(_Line):
     """One draw of an audit.
@@ -87,7 +91,20 @@ class AuditDraw(_Line):
     left: tuple[int, ...]
 
 
-AuditLine = Annotated[AuditOpening | AuditDraw, Discriminator("line")]
+class AuditClosing(_Line):
+    """The end of an audit whose outputs were changed.
+
+    Attributes:
+        audit: The audit's id.
+        reason: What has changed, in words.
+    """
+
+    line: Literal["closing"] = "closing"
+    audit: str
+    reason: str
+
+
+AuditLine = Annotated[AuditOpening | AuditDraw | AuditClosing, Discriminator("line")]
 _LINE: Final[TypeAdapter[AuditLine]] = TypeAdapter(AuditLine, config=ConfigDict(defer_build=True))
 
 
@@ -98,11 +115,13 @@ class AuditRecord:
     Attributes:
         opening: What it froze.
         draws: Its draws in order; an item that two machines drew counts once.
+        closing: Why it ended, in words; None if it goes on.
         problems: A sentence for each line that cannot be used.
     """
 
     opening: AuditOpening
     draws: tuple[AuditDraw, ...]
+    closing: str | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -112,7 +131,7 @@ async def read_audits(store: ProjectStore, evaluator: EvalConfig) -> list[AuditR
 
 
 def append_audit_lines(
-    change: Change, evaluator: EvalConfig, lines: Sequence[AuditOpening | AuditDraw]
+    change: Change, evaluator: EvalConfig, lines: Sequence[AuditOpening | AuditDraw | AuditClosing]
 ) -> None:
     """Add lines to the audits of an evaluator."""
     change.append_lines(evaluator, AUDITS, [line.model_dump_json() for line in lines])
@@ -122,6 +141,7 @@ def parse_audits(lines: Sequence[str]) -> list[AuditRecord]:
     """Return the audits that lines tell of."""
     openings: dict[str, AuditOpening] = {}
     draws: dict[str, dict[str, AuditDraw]] = {}
+    closings: dict[str, str] = {}
     problems: list[str] = []
     for number, text in enumerate(lines, 1):
         if not text.strip():
@@ -134,9 +154,16 @@ def parse_audits(lines: Sequence[str]) -> list[AuditRecord]:
             continue
         if isinstance(line, AuditOpening):
             openings.setdefault(line.id, line)
+        elif isinstance(line, AuditClosing):
+            closings.setdefault(line.audit, line.reason)
         else:
             draws.setdefault(line.audit, {}).setdefault(line.item, line)
-    return [_record(opening, draws.get(opening.id, {}), problems) for opening in openings.values()]
+    return [
+        replace(
+            _record(opening, draws.get(opening.id, {}), problems), closing=closings.get(opening.id)
+        )
+        for opening in openings.values()
+    ]
 
 
 def _record(
@@ -154,4 +181,4 @@ def _record(
     ]
     missing = len(draws) - len(fitting)
     sentences = [f"{missing} draws do not fit their audit and are left out."] if missing else []
-    return AuditRecord(opening, tuple(fitting), (*problems, *sentences))
+    return AuditRecord(opening, tuple(fitting), problems=(*problems, *sentences))

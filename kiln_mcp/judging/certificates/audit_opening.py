@@ -1,6 +1,6 @@
 """Open an audit: freeze the judge, the pool and its strata."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,35 +37,36 @@ class AuditRequest:
     rater: str = ""
 
 
-async def current_audit(judge: Measurement, score: EvalOutputScore) -> AuditRecord | None:
+async def current_audit(judge: Measurement) -> AuditRecord | None:
     """Return the newest audit of a judge as it is now; None if it is stale, or never opened."""
     fingerprint = await judge_fingerprint(judge)
     audits = await read_audits(judge.store, judge.evaluator_record)
     fitting = [
         audit
         for audit in audits
-        if audit.opening.score == score.json_key and dict(audit.opening.fingerprint) == fingerprint
+        if dict(audit.opening.fingerprint) == fingerprint and audit.closing is None
     ]
     return fitting[-1] if fitting else None
 
 
 async def open_audit(
-    golden_set: GoldenSet, judge: Measurement, score: EvalOutputScore, request: AuditRequest
+    golden_set: GoldenSet, judge: Measurement, request: AuditRequest
 ) -> AuditRecord:
     """Return the current audit of a judge; open one if there is none.
 
-    The pool is every golden item that the judge has a verdict on, without those whose label was
+    The strata are made by the verdicts of the eval's first score; its draws serve all scores. The
+    pool is every golden item that the judge has a verdict on, without those whose label was
     known before this version of the judge was fixed.
 
     Raises:
         Refusal: No item is left for the pool.
     """
-    current = await current_audit(judge, score)
+    current = await current_audit(judge)
     if current is not None:
         return current
-    store, record = judge.store, judge.evaluator_record
+    store, record, score = judge.store, judge.evaluator_record, golden_set.scores[0]
     verdicts = await judge.stored_scores(score.json_key)
-    fixed_at = await _fixed_at(store, record, score)
+    fixed_at = await _fixed_at(store, record)
     pool = {
         run.id: verdicts[run.id]
         for run in golden_set.runs
@@ -98,10 +99,9 @@ async def hash_of_pool(
     return pool_hash(verdicts, await read_outputs(store, runs))
 
 
-async def _fixed_at(store: ProjectStore, evaluator: EvalConfig, score: EvalOutputScore) -> datetime:
+async def _fixed_at(store: ProjectStore, evaluator: EvalConfig) -> datetime:
     """Return when a judge became what it is: when it was made, or now if an audit is stale."""
-    audits = await read_audits(store, evaluator)
-    has_changed = any(audit.opening.score == score.json_key for audit in audits)
+    has_changed = bool(await read_audits(store, evaluator))
     return datetime.now(UTC) if has_changed else evaluator.created_at.astimezone(UTC)
 
 
@@ -142,9 +142,3 @@ def _nothing_fresh(golden_set: GoldenSet) -> Refusal:
         name=golden_set.task_eval.name,
         next=[NextStep(tool="mark_runs", reason="give outputs the golden tag")],
     )
-
-
-def labels_before(record: AuditRecord, runs: Sequence[RatedItem]) -> int:
-    """Return how many golden items are not in an audit's pool."""
-    pool = {item for stratum in record.opening.strata for item in stratum.items}
-    return sum(run.id not in pool for run in runs)

@@ -289,15 +289,27 @@ class _View:
     @property
     def _notes(self) -> str:
         notes: list[str] = []
-        if self.standing.skips:
+        waiting = len(self.audit.overdue)
+        if waiting:
             notes.append(
-                f" {self.standing.skips} drawn items were passed over or cannot be judged: they "
+                f" {waiting} drawn items before the last label wait for theirs: until then they "
                 "count against every claim."
+            )
+        passed_over = len(self.audit.skipped) - waiting
+        if passed_over:
+            notes.append(
+                f" {passed_over} drawn items were passed over or cannot be judged: they count "
+                "against every claim."
             )
         if self.audit.changed:
             notes.append(
                 f" {len(self.audit.changed)} labels were changed after they had counted: the audit "
                 "is open again, and holds only what is true either way."
+            )
+        if self.audit.of_others:
+            notes.append(
+                f" {self.audit.of_others} labels of other raters do not count: the audit is about "
+                f"{self.audit.opening.rater}."
             )
         if self.audit.both_count:
             share = self.audit.both_count / len(self.audit.labelled)
