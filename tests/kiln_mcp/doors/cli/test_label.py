@@ -96,8 +96,9 @@ async def press(
 def at_item(screen: LabelScreen, number: int, score: str = "") -> Callable[[], bool]:
     def is_there() -> bool:
         question = screen.session.question
-        is_score = question is not None and score in question.place.name
-        return not screen.is_busy and is_score and question.number == number
+        if screen.is_busy or question is None:
+            return False
+        return score in question.place.name and question.number == number
 
     return is_there
 
