@@ -60,6 +60,7 @@ from kiln_mcp.statistics.stratified_posterior import (
     judge_estimates,
     share_estimate,
 )
+from kiln_mcp.statistics.unbiased_table import DrawnPair, unbiased_table
 from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "ClaimStanding",
     "ConstantAnswer",
     "DetectionCounts",
+    "DrawnPair",
     "Estimate",
     "Interval",
     "JudgeEstimates",
@@ -128,6 +130,7 @@ __all__ = [
     "spearman",
     "stratified_kappa",
     "stratified_kappa_interval",
+    "unbiased_table",
     "variance_components",
     "wilcoxon_signed_rank",
     "wilson_interval",
