@@ -7,7 +7,7 @@ from judge_script import NO_DIGITS, judge_or_rewrite, person
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import DisagreementReport
 from storage import Eval, EvalConfig, Task, TaskOutput, TaskRun
-from storage.errors import Refusal
+from storage.errors import Refusal, WorkbenchError
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_one_call_makes_a_named_evaluator_the_current_one(bench: Bench) ->
     await bench.evaluator(type="llm_judge", steps=["Any name passes."], name="Second")
     runs = await add_outputs(bench, "cat", "c4t")
     await bench.label({run.id: person(run) for run in runs})
-    with pytest.raises(Refusal, match="make_current takes one evaluator"):
+    with pytest.raises(WorkbenchError, match="make_current goes with the summary"):
         await bench.measure(make_current=True)
     await bench.measure(evaluators=["Second"], make_current=True)
     eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
