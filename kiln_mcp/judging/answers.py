@@ -146,6 +146,7 @@ class JudgeComparison(Result):
 
     score: str
     conclusion: str
+    labels: int = Field(description="Those of one way of drawing that all judges have judged.")
     best: str = Field(description="The judge that agrees most on these labels.")
     may_be_best: list[str] = Field(description="Judges than which none is shown to agree more.")
     corrected: float = Field(description="Agreement of the best, less the bias of the choice.")

@@ -49,5 +49,5 @@ async def judges_to_certify(
     judges = await judges_to_compare(store, task_eval, references)
     if references:
         return judges
-    audited = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
-    return audited or [await load_measurement(store, task_eval, None)]
+    with_audit = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
+    return with_audit or [await load_measurement(store, task_eval, None)]

@@ -56,6 +56,8 @@ from storage.index.results import RecordRow
 
 _NUMBER: Final = re.compile(r" v(\d+)$")
 _LONGEST_NAME: Final = 100
+PANEL_MEMBERS: Final = 3
+"""Members of a panel that are enough to tell where a judge is in doubt."""
 
 
 @capability(
@@ -271,13 +273,13 @@ def _next_steps(
         return [NextStep(tool="draw_items_to_label", reason=reason, arguments=arguments)]
     return [
         NextStep(
+            tool="check_judge",
+            reason="ask a panel: it saves labels; make_current uses the new judge",
+            arguments={"eval": name, "evaluators": [winner.name], "panel": PANEL_MEMBERS},
+        ),
+        NextStep(
             tool="draw_items_to_label",
             reason="draw fresh items for the certificate of the new judge",
             arguments={"eval": name, "evaluator": winner.name, "purpose": "certificate"},
-        ),
-        NextStep(
-            tool="check_judge",
-            reason="then compare it, and make it the current judge with make_current",
-            arguments={"eval": name, "evaluators": [winner.name]},
         ),
     ]

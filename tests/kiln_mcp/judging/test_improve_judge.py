@@ -78,7 +78,8 @@ async def test_what_a_search_reports_is_corrected_and_told_as_optimistic(bench: 
     assert report.agreement_at_least < 0.9
     assert report.agreement_corrected <= report.agreement_after
     assert "Development numbers are optimistic" in report.warnings[0]
-    assert (report.next[0].arguments or {})["purpose"] == "certificate"
+    assert (report.next[0].arguments or {})["panel"] == 3
+    assert (report.next[1].arguments or {})["purpose"] == "certificate"
     plan = (await service.improve_judge.propose(bench.workspace, bench.arguments())).plan
     assert "Always answering 'fail' agrees on 8 of 12" in plan.summary
     assert "12 labels show a gain of 10 points in about" in plan.summary
@@ -176,3 +177,16 @@ async def test_the_same_job_after_a_kill_saves_one_judge(bench: Bench) -> None:
     first, again = await improve(attempt), await improve(attempt)
     assert first.winner_id == again.winner_id
     assert len(await judges(bench)) == 2
+
+
+async def test_the_embedded_model_rewrites_nothing_and_examples_are_tried_instead(
+    bench: Bench,
+) -> None:
+    await add_judge(bench, NO_DIGITS)
+    runs = await add_outputs(bench, *["cat", "dog", "cow", "dog"] * 2)
+    await bench.label({run.id: person(run) for run in runs})
+    report = await improve(bench, model="embedded")
+    changes = {version.change for version in report.versions}
+    assert "The judge is too lenient." in changes
+    assert any("as examples" in change for change in changes)
+    assert not any("You mend" in str(request.messages) for request in bench.model.asked)
