@@ -22,7 +22,7 @@ def search(columns: list[list[float]]) -> JudgeSearchResult:
 
 @pytest.mark.slow
 def test_of_equal_versions_the_best_is_claimed_to_gain_in_few_searches() -> None:
-    draw, claims, above, searches = random.Random(4), 0, 0, 200
+    draw, claims, above, searches = random.Random(4), 0, 0, 100
     for seed in range(searches):
         items = [draw.random() < 0.5 for _ in range(60)]
         columns = [
@@ -31,8 +31,8 @@ def test_of_equal_versions_the_best_is_claimed_to_gain_in_few_searches() -> None
         claim = claim_of(search(columns), seed)
         claims += claim.is_gain_shown
         above += claim.estimate.low > 0.775
-    assert claims <= 16, "5 % of 200, and two standard errors"
-    assert above <= 16
+    assert claims <= 9, "5 % of 100, and two standard errors"
+    assert above <= 9
 
 
 def test_a_gain_of_all_disagreements_is_shown_by_thirty_labels() -> None:
@@ -51,4 +51,4 @@ def test_without_a_better_version_nothing_is_claimed() -> None:
 def test_the_power_of_few_labels_is_said_in_per_cent() -> None:
     sentence = power_sentence(12)
     assert "60 in 40%" in sentence
-    assert "120 in 68%" in sentence
+    assert "120 in 67%" in sentence
