@@ -1,5 +1,6 @@
 """Draw a batch of items to be labelled."""
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -85,6 +86,7 @@ class _Plan:
     items: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
     recorded_by_audit: str = ""
+    is_ordered: bool = False
 
     def add(self, draw: Draw) -> None:
         """Add a draw with its items."""
@@ -162,6 +164,9 @@ async def _draw_alone(
     if added:
         plan.notes.insert(0, f"{added} outputs were added to the golden set.")
     drawn = _drawn(labelling, plan.items, added, plan.notes)
+    if plan.is_ordered:
+        # An audit counts labels in the order of its draws, which is random already.
+        drawn = replace(drawn, items=_mixed(plan, request.seed))
     return replace(drawn, labelling=await _record(store, labelling, plan))
 
 
@@ -171,6 +176,16 @@ def _drawn(
     # In the order of ids, which are random: neither verdict nor session shows.
     own = sorted({item for item in items if item in labelling.runs})
     return DrawnItems(labelling, own, added, len(labelling.runs) - len(labelling.complete), notes)
+
+
+def _mixed(plan: _Plan, seed: int) -> list[str]:
+    """Return an audit's items in their order, with blind repeats at random places."""
+    repeats = {item for d in plan.draws if d.purpose == "repeat" for item in d.items}
+    items = [item for item in dict.fromkeys(plan.items) if item not in repeats]
+    draw = random.Random(seed)
+    for item in sorted(repeats):
+        items.insert(draw.randint(0, len(items)), item)
+    return items
 
 
 async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchRequest) -> int:
@@ -243,6 +258,7 @@ async def _draw_for_certificate(
     )
     drawn = await draw_for_certificate(golden_set, judge, draw)
     plan.items += drawn.items
+    plan.is_ordered = True
     if drawn.draw is not None:
         plan.draws.append(drawn.draw)
         plan.recorded_by_audit = drawn.draw.id

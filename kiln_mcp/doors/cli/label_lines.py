@@ -55,6 +55,8 @@ async def _act(
         case _:
             keys = answer_keys(question.place.score.type)
             if await session.answer(keys.get(line.casefold(), line)):
+                if session.limits:
+                    write(session.limits)
                 return True
             write(f"'{line}' means nothing here.")
             return False

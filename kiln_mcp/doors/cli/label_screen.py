@@ -150,10 +150,13 @@ class LabelScreen:
         return keys
 
     def _press(self, key: str) -> None:
-        self._start(self._answer(key))
+        question = self.session.question
+        word = answer_keys(question.place.score.type).get(key) if question else None
+        if question is not None and word is not None:
+            self._start(self._answer(question.item, word))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work of a key; a key that is pressed meanwhile is dropped."""
+        """Do work of a key. A key that is pressed meanwhile is dropped: its item was not seen."""
         if self.is_busy:
             work.close()
             return
@@ -169,15 +172,11 @@ class LabelScreen:
             self.is_busy = False
         self._app.invalidate()
 
-    async def _answer(self, key: str) -> None:
-        question = self.session.question
-        word = answer_keys(question.place.score.type).get(key) if question else None
-        if question is None or word is None:
-            return
+    async def _answer(self, item: str, word: str) -> None:
         await self.session.answer(word)
-        self.message = f"{_SAVED} {' '.join(self.session.notes)}".strip()
+        self.message = " ".join(filter(None, [_SAVED, self.session.limits, *self.session.notes]))
         self.session.notes = []
-        self._turn(question.item)
+        self._turn(item)
         if self.session.question is None:
             self._quit()
         elif self.session.needs_items:
