@@ -99,13 +99,13 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="check_judge", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, name: str, outputs: str) -> NothingToEvaluate:
+def no_items(eval_record: Eval, name: str, outputs: str | None) -> NothingToEvaluate:
     """Return the error for a part without items.
 
     Args:
         eval_record: The eval.
         name: The part.
-        outputs: The stored outputs that can be judged as they are.
+        outputs: The stored outputs that can be judged as they are; None if there are none.
     """
     part = eval_record.part(name)
     if part is None:
@@ -116,7 +116,7 @@ def no_items(eval_record: Eval, name: str, outputs: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
-            _judge_stored(eval_record, outputs),
+            *([_judge_stored(eval_record, outputs)] if outputs else []),
             NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),

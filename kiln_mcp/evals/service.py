@@ -319,6 +319,7 @@ async def _new(
     definition: NewEval,
     evaluator: EvaluatorDefinition,
 ) -> TaskEval:
-    complete = with_items(name, definition, await store.tags(owner))
+    outputs = await outputs_to_begin_with(store, owner)
+    complete = with_items(name, definition, await store.tags(owner), outputs)
     record = make_eval(name, complete, evaluator.field_names(owner))
     return TaskEval(owner, await with_eval_inputs(store, owner, record))
