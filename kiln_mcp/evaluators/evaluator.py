@@ -11,7 +11,12 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
-from storage.records.evaluation import EMPTY_SCORES_KEY, JUDGE_CLIENT_KEY
+from storage.records.evaluation import (
+    EMPTY_SCORES_KEY,
+    JUDGE_CLIENT_KEY,
+    NUMBER_KEY,
+    PLAIN_VERDICT_KEY,
+)
 from storage.records.record import Part
 from storage.text.suggestions import did_you_mean
 
@@ -65,6 +70,9 @@ class Evaluation:
         is_unread: Whether the evaluator found no value in the output. One such output failed; if it
             is so for every output, the evaluator is wrong.
         judge_client: What the client calls itself whose model judged; "" if none did.
+        number: What was measured, in its own unit; None if nothing was.
+        is_plain: Whether the judge's own probabilities were to weigh the scores, and its model gave
+            none (G-Eval).
     """
 
     scores: Mapping[str, Score]
@@ -73,6 +81,8 @@ class Evaluation:
     latency_s: float = 0.0
     is_unread: bool = False
     judge_client: str = ""
+    number: float | None = None
+    is_plain: bool = False
 
     @property
     def values(self) -> dict[str, float]:
@@ -88,6 +98,10 @@ class Evaluation:
             texts[EMPTY_SCORES_KEY] = " ".join(empty)
         if self.judge_client:
             texts[JUDGE_CLIENT_KEY] = self.judge_client
+        if self.number is not None:
+            texts[NUMBER_KEY] = repr(self.number)
+        if self.is_plain:
+            texts[PLAIN_VERDICT_KEY] = "its model gives no logprobs"
         feedback = {
             f"{key}_feedback": score.feedback
             for key, score in self.scores.items()

@@ -26,6 +26,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep
 from storage.records.evaluator import is_extension_type
+from storage.records.workbench_checks import VENDOR
 from storage.text.excerpts import defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
@@ -145,7 +146,7 @@ def installed_kinds() -> EvaluatorKinds:
 
 def kind_name(record: EvalConfig) -> str:
     """Return the name of a record's kind; the older judges have no `type`."""
-    return str(getattr(record.properties, "type", _STEPS_JUDGE))
+    return str(getattr(record.properties, "type", _STEPS_JUDGE)).removeprefix(VENDOR)
 
 
 def evaluator_of(record: EvalConfig) -> Evaluator:
@@ -182,7 +183,8 @@ async def make_evaluator(
     """
     await definition.check_logic()
     properties = definition.properties(model)
-    default = str(properties.get("type", "")).replace("_", " ").replace(".", " ")
+    default = str(properties.get("type", "")).removeprefix(VENDOR)
+    default = default.replace("_", " ").replace(".", " ")
     return EvalConfig.model_validate(
         {"name": name or default, "config_type": "v2", "properties": properties}
     )

@@ -16,6 +16,8 @@ SAMPLE_KEY: Final = "kiln_mcp_sample"
 VERDICT_KEY: Final = "kiln_mcp_verdict"
 EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
 JUDGE_CLIENT_KEY: Final = "kiln_mcp_judge_client"
+NUMBER_KEY: Final = "kiln_mcp_number"
+PLAIN_VERDICT_KEY: Final = "kiln_mcp_plain_verdict"
 """Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
 
 EvalStatus = Literal["active", "future", "deprecated", "archived"]

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from storage.records.record import Name, Part, Record, Text
+from storage.records.workbench_checks import VENDOR, CommandCheck, NumberCheck, SchemaCheck
 
 
 class StepsJudge(Part):
@@ -240,9 +241,12 @@ def _evaluator_type(value: object) -> str:
         kind = str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     else:
         kind = str(getattr(value, "type", "steps"))
+    if kind.removeprefix(VENDOR) in _WORKBENCH_KINDS and kind.startswith(VENDOR):
+        return kind.removeprefix(VENDOR)
     return "extension" if is_extension_type(kind) else kind
 
 
+_WORKBENCH_KINDS: Final = frozenset({"number_check", "json_schema", "command_check"})
 EvaluatorProperties = Annotated[
     Annotated[StepsJudge, Tag("steps")]
     | Annotated[LlmJudge, Tag("llm_judge")]
@@ -253,6 +257,9 @@ EvaluatorProperties = Annotated[
     | Annotated[ToolCallCheck, Tag("tool_call_check")]
     | Annotated[StepCountCheck, Tag("step_count_check")]
     | Annotated[CodeEval, Tag("code_eval")]
+    | Annotated[NumberCheck, Tag("number_check")]
+    | Annotated[SchemaCheck, Tag("json_schema")]
+    | Annotated[CommandCheck, Tag("command_check")]
     | Annotated[ExtensionProperties, Tag("extension")],
     Discriminator(_evaluator_type),
 ]
@@ -277,11 +284,6 @@ class EvalConfig(Record):
     def program(self) -> str | None:
         """The code of a code evaluator."""
         return self.properties.code if isinstance(self.properties, CodeEval) else None
-
-    @property
-    def has_program(self) -> bool:
-        """Whether code lies in a file beside the record, and runs if the folder is trusted."""
-        return isinstance(self.properties, CodeEval)
 
     @model_validator(mode="after")
     def _kind_fits_properties(self) -> "EvalConfig":

@@ -1,0 +1,169 @@
+"""Find the clauses of a spec that a check can decide, without a judge.
+
+What is executed, counted or compared is right by its definition, costs nothing and needs no labels.
+The rules look for words; a person or an assistant decides whether the check means the same.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import JsonValue
+
+from kiln_mcp.spec_texts.clauses import clauses, quotations
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
+from storage.errors import NextStep
+from storage.text.excerpts import excerpt
+
+MOST_STEPS: Final = 2
+_LONGEST_QUOTE: Final = 70
+_Arguments = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHint:
+    """A clause that a check could decide.
+
+    Attributes:
+        clause: Its words.
+        kind: The kind of evaluator.
+        arguments: What of the evaluator's arguments follows from the clause.
+    """
+
+    clause: str
+    kind: str
+    arguments: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+    @property
+    def step(self) -> NextStep:
+        """The call that creates the check."""
+        quote = excerpt(self.clause, _LONGEST_QUOTE)
+        return NextStep(
+            tool="create_evaluator",
+            reason=f"decide {quote!r} by a check, which needs no judge and no labels",
+            arguments={"type": self.kind, **self.arguments},
+        )
+
+
+_UNITS: Final = {
+    "word": "words",
+    "character": "characters",
+    "char": "characters",
+    "line": "lines",
+    "token": "output_tokens",
+}
+_MOST: Final = re.compile(
+    r"\b(?:at most|no more than|not more than|not exceed|no longer than|fewer than|less than"
+    r"|shorter than|under|below|within|up to|max(?:imum)?(?: of)?)\s+(\d[\d,]*(?:\.\d+)?)[\s-]*"
+    r"(word|character|char|line|token|second|sec|millisecond|ms)s?\b",
+    re.IGNORECASE,
+)
+_LEAST: Final = re.compile(
+    r"\b(?:at least|no fewer than|no less than|not less than|more than|min(?:imum)?(?: of)?)\s+"
+    r"(\d[\d,]*)[\s-]*(word|character|char|line)s?\b",
+    re.IGNORECASE,
+)
+_JSON: Final = re.compile(r"\bjson\b|\bschema\b", re.IGNORECASE)
+_FORBIDS: Final = re.compile(
+    r"\b(?:never|not|no|without|avoid|don.?t)\b[^\"“]{0,40}"
+    r"(?:mention|contain|includ|say|us|writ|word|phrase|text)\w*[^\"“]{0,20}[\"“]",
+    re.IGNORECASE,
+)
+_DEMANDS: Final = re.compile(
+    r"\b(?:mention|contain|include|say|state|use the|end with|start with|begin with)\w*"
+    r"[^\"“]{0,20}[\"“]",
+    re.IGNORECASE,
+)
+_TOOL: Final = re.compile(r"\b(?:call|use|invoke)\w*\b.{0,30}\btools?\b", re.IGNORECASE)
+_SHAPE: Final = re.compile(
+    r"\biso.?8601\b|\byyyy-mm-dd\b|\bregex|\bregular expression\b|\be-?mail address\b"
+    r"|\bphone number\b|\burls?\b|\bupper.?case\b|\blower.?case\b|\bmarkdown\b|\bbullet",
+    re.IGNORECASE,
+)
+_EXECUTABLE: Final = re.compile(
+    r"\b(?:commands?|scripts?|code|quer(?:y|ies)|sql|program|function|patch|config(?:uration)?)\b"
+    r".{0,60}\b(?:run|work|execut|compil|valid|correct|pars|pass|fail|error)\w*"
+    r"|\b(?:run|execut|compil)\w*\b.{0,30}\b(?:command|script|code|query|program)",
+    re.IGNORECASE,
+)
+_COST: Final = re.compile(r"\b(?:cost|price)s?\b.{0,30}\b(?:cents?|dollars?|usd)|\$\s?\d")
+_LATENCY_UNITS: Final = {"second": 1.0, "sec": 1.0, "millisecond": 0.001, "ms": 0.001}
+
+
+def check_hints(texts: Iterable[str]) -> Sequence[CheckHint]:
+    """Return a hint for each clause of some texts that a check could decide, without repeats."""
+    hints: dict[str, CheckHint] = {}
+    for text in texts:
+        for clause in clauses(text):
+            for rule in _RULES:
+                hint = rule(clause)
+                if hint is not None:
+                    hints.setdefault(clause.casefold(), hint)
+                    break
+    return tuple(hints.values())
+
+
+def rule_texts(kind: SpecKind, fields: Mapping[str, str]) -> list[str]:
+    """Return the fields of a spec that say what must hold, without those with examples."""
+    form = FORMS[kind]
+    return [text for name, text in fields.items() if name not in {form.good, form.bad}]
+
+
+def check_steps(texts: Iterable[str]) -> list[NextStep]:
+    """Return the calls that create the first of the checks that some texts suggest."""
+    return [hint.step for hint in check_hints(texts)[:MOST_STEPS]]
+
+
+def _number_hint(clause: str) -> CheckHint | None:
+    settings: _Arguments = {}
+    for pattern, bound in ((_MOST, "at_most"), (_LEAST, "at_least")):
+        match = pattern.search(clause)
+        if match is None:
+            continue
+        number, unit = float(match[1].replace(",", "")), match[2].lower()
+        if unit in _LATENCY_UNITS:
+            return CheckHint(
+                clause,
+                "number_check",
+                {"settings": {"measure": "latency_s", "at_most": number * _LATENCY_UNITS[unit]}},
+            )
+        settings |= {"measure": _UNITS[unit], bound: number}
+    return CheckHint(clause, "number_check", {"settings": settings}) if settings else None
+
+
+def _cost_hint(clause: str) -> CheckHint | None:
+    if not _COST.search(clause):
+        return None
+    return CheckHint(clause, "number_check", {"settings": {"measure": "cost"}})
+
+
+def _text_hint(clause: str) -> CheckHint | None:
+    texts = quotations(clause)
+    if not texts:
+        return None
+    if _FORBIDS.search(clause):
+        return CheckHint(clause, "contains", {"substring": texts[0], "mode": "must_not_contain"})
+    if _DEMANDS.search(clause):
+        return CheckHint(clause, "contains", {"substring": texts[0]})
+    return None
+
+
+def _word_rule(pattern: re.Pattern[str], kind: str) -> Callable[[str], CheckHint | None]:
+    """Return the rule that a clause with certain words suggests a kind."""
+
+    def rule(clause: str) -> CheckHint | None:
+        return CheckHint(clause, kind) if pattern.search(clause) else None
+
+    return rule
+
+
+_RULES: Final[Sequence[Callable[[str], CheckHint | None]]] = (
+    _number_hint,
+    _cost_hint,
+    _text_hint,
+    _word_rule(_JSON, "json_schema"),
+    _word_rule(_TOOL, "tool_call_check"),
+    _word_rule(_EXECUTABLE, "command_check"),
+    _word_rule(_SHAPE, "pattern_match"),
+)

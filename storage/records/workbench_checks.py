@@ -1,0 +1,138 @@
+"""Checks of the workbench that Kiln does not know; their types begin with `kiln_mcp.`.
+
+Kiln's format has a closed list of kinds, and leaves out a record of any other. What a number was
+lies with each result, in `intermediate_outputs` (docs/side-files.md).
+"""
+
+import shlex
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from storage.records.record import Part, Text
+
+VENDOR: Final = "kiln_mcp."
+"""What the types of these kinds begin with."""
+LONGEST_TIMEOUT_S: Final = 300
+
+Measure = Literal[
+    "latency_s",
+    "cost",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "characters",
+    "words",
+    "lines",
+]
+"""What is measured of an output without an expression: its run's usage, or its length."""
+
+
+class NumberBounds(Part):
+    """What a number is worth.
+
+    Attributes:
+        at_least: Less fails.
+        at_most: More fails.
+        best: Where the score is 1; numbers beyond it too. With `worst`, instead of the two above.
+        worst: Where the score is 0. It says by its side of `best` which direction is better.
+    """
+
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    best: float | None = Field(default=None, allow_inf_nan=False)
+    worst: float | None = Field(default=None, allow_inf_nan=False)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the number passes or fails."""
+        return self.at_least is not None or self.at_most is not None
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether the score lies between the best and the worst number."""
+        return self.best is not None
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> "NumberBounds":
+        if (self.best is None) != (self.worst is None) or (self.has_scale and self.has_limit):
+            raise ValueError("give at_least, at_most or both; or best and worst together")
+        if self.best is not None and self.best == self.worst:
+            raise ValueError("best and worst are the same number")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("at_least is more than at_most, so no number passes")
+        return self
+
+
+class NumberCheck(NumberBounds):
+    """A number of the output or of its run is small or large enough.
+
+    Attributes:
+        measure: What is measured; null for the number that `value_expression` takes.
+    """
+
+    type: Literal["kiln_mcp.number_check"] = "kiln_mcp.number_check"
+    measure: Measure | None = None
+    value_expression: str | None = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "NumberCheck":
+        if (self.measure is None) == (self.value_expression is None):
+            raise ValueError("give exactly one of measure and value_expression")
+        if self.measure is not None and not (self.has_limit or self.has_scale):
+            raise ValueError(
+                "a measure needs at_most or at_least, for pass or fail; or best and worst, for a "
+                "score between them"
+            )
+        return self
+
+
+class SchemaCheck(Part):
+    """The output is JSON that fits a schema.
+
+    Attributes:
+        expected_schema: The JSON schema; null for the task's own.
+        value_expression: The part of the output that must fit; null for all of it.
+    """
+
+    type: Literal["kiln_mcp.json_schema"] = "kiln_mcp.json_schema"
+    expected_schema: dict[str, JsonValue] | None = None
+    value_expression: str | None = None
+
+
+def _words(value: object) -> object:
+    """Return a command line as its words; a list stays as it is."""
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+class CommandCheck(NumberBounds):
+    """A command is run on the output, confined to a scratch folder.
+
+    Attributes:
+        command: Its words; no shell reads them. `{output}`, `{input}`, `{reference}` and `{trace}`
+            stand for the names of files with these. Without `{output}` it reads the output from
+            its standard input. `python` is the Python of this program.
+        files: Files and folders of the project that it may read, by their paths there; in the
+            scratch folder they have the same names.
+        programs: Other programs that it starts, which are looked for in PATH.
+        output_file: The name of the file with the output.
+        result: `exit_code`: 0 passes, any other fails; `number`: the last line that it writes.
+        megabytes: Of memory, all its processes together.
+        project: The project's folder, once the evaluator was loaded. The record does not hold it.
+    """
+
+    type: Literal["kiln_mcp.command_check"] = "kiln_mcp.command_check"
+    command: Annotated[tuple[Text, ...], BeforeValidator(_words)] = Field(min_length=1)
+    files: tuple[Text, ...] = ()
+    programs: tuple[Text, ...] = ()
+    output_file: str = Field(default="output.txt", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
+    result: Literal["exit_code", "number"] = "exit_code"
+    timeout_seconds: int = Field(default=30, ge=1, le=LONGEST_TIMEOUT_S)
+    megabytes: int = Field(default=1024, ge=64, le=65_536)
+    project: str | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _check_result(self) -> "CommandCheck":
+        if self.result == "exit_code" and (self.has_limit or self.has_scale):
+            raise ValueError("at_least, at_most, best and worst need result: number")
+        return self
