@@ -108,7 +108,10 @@ class CommandFiles:
         reads_file = self._mentions("{output}")
         output = contents[self.settings.output_file]
         return Command(
-            arguments=(self._first_word(folder), *map(self._filled, self.settings.command[1:])),
+            arguments=(
+                self._first_word(folder),
+                *map(self._word_for_item, self.settings.command[1:]),
+            ),
             folder=folder,
             input=b"" if reads_file else output.encode("utf-8", "replace"),
             environment={
@@ -127,7 +130,7 @@ class CommandFiles:
             confinement=Confinement(tuple(readable), (str(folder),), may_start_programs=True),
         )
 
-    def _filled(self, word: str) -> str:
+    def _word_for_item(self, word: str) -> str:
         for place, name in {"{output}": self.settings.output_file, **_PLACES}.items():
             word = word.replace(place, name)
         return word

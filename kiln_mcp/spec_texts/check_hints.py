@@ -53,13 +53,13 @@ _UNITS: Final = {
     "line": "lines",
     "token": "output_tokens",
 }
-_MOST: Final = re.compile(
+_UPPER_LIMIT: Final = re.compile(
     r"\b(?:at most|no more than|not more than|not exceed|no longer than|fewer than|less than"
     r"|shorter than|under|below|within|up to|max(?:imum)?(?: of)?)\s+(\d[\d,]*(?:\.\d+)?)[\s-]*"
     r"(word|character|char|line|token|second|sec|millisecond|ms)s?\b",
     re.IGNORECASE,
 )
-_LEAST: Final = re.compile(
+_LOWER_LIMIT: Final = re.compile(
     r"\b(?:at least|no fewer than|no less than|not less than|more than|min(?:imum)?(?: of)?)\s+"
     r"(\d[\d,]*)[\s-]*(word|character|char|line)s?\b",
     re.IGNORECASE,
@@ -117,7 +117,7 @@ def check_steps(texts: Iterable[str]) -> list[NextStep]:
 
 def _number_hint(clause: str) -> CheckHint | None:
     settings: _Arguments = {}
-    for pattern, bound in ((_MOST, "at_most"), (_LEAST, "at_least")):
+    for pattern, bound in ((_UPPER_LIMIT, "at_most"), (_LOWER_LIMIT, "at_least")):
         match = pattern.search(clause)
         if match is None:
             continue

@@ -43,9 +43,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
-_EVALUATE: Final = NextStep(
-    tool="create_evaluator", reason="measure outputs by it: a check where one decides, else a judge"
-)
+_EVALUATE: Final = NextStep(tool="create_evaluator", reason="measure outputs by it")
 
 Kind = Annotated[
     Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,

@@ -9,8 +9,8 @@ an empty environment, no open files and its own session, and ends with its paren
 JSON and nothing is unpickled, so a worker taken over by its code can only answer wrongly. Items of
 one logic share a message. One logic never takes all workers.
 
-`code` and `commands` are confined: `landlock` takes all files but a scratch folder and libraries,
-`system_calls` takes the network and other processes. `bubblewrap` stands in for Landlock where it is
+`code` and `commands` are confined: `landlock` takes all files but a scratch folder and libraries;
+`system_calls` takes the network and other processes. `bubblewrap` stands in for Landlock if it is
 installed. `protection` tries what holds here, and says what does not. A supervisor (`launcher`)
 ends a command with all that it started, also when this program is killed.
 

@@ -8,7 +8,7 @@ from typing import IO, Final
 
 _PIECE: Final = 65_536
 _END_OF_ERRORS: Final = 8192
-_LEFT_OUT: Final = b"\n[...]\n"
+_GAP: Final = b"\n[...]\n"
 
 
 class CommandStreams:
@@ -81,7 +81,7 @@ class CommandStreams:
     @property
     def errors(self) -> bytes:
         """The first and the last bytes that it wrote to its standard error."""
-        gap = _LEFT_OUT if self._has_gap else b""
+        gap = _GAP if self._has_gap else b""
         return bytes(self._first_errors + gap + self._last_errors)
 
     def _feed(self) -> bool:

@@ -131,11 +131,11 @@ async def _in_thread(
         stop.set()
 
 
-def _limiter(place: RunVar[anyio.CapacityLimiter], most: int) -> anyio.CapacityLimiter:
+def _limiter(place: RunVar[anyio.CapacityLimiter], size: int) -> anyio.CapacityLimiter:
     """Return this event loop's own threads."""
     limiter = place.get(None)
     if limiter is None:
-        limiter = anyio.CapacityLimiter(most)
+        limiter = anyio.CapacityLimiter(size)
         place.set(limiter)
     return limiter
 

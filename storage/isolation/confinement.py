@@ -32,7 +32,7 @@ SYSTEM_FOLDERS: Final = (
     "/nix/store",
     "/gnu/store",
 )
-"""What programs need of a system: programs, libraries, fonts, the time zone; nothing of a person."""
+"""What programs need of a system: libraries, fonts, the time zone; nothing of a person."""
 _NEW_USER: Final = 0x10000000
 _NEW_PROCESSES: Final = 0x20000000
 _NEW_NETWORK: Final = 0x40000000

@@ -59,13 +59,13 @@ def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> bool:
     if rules < 0:
         return False
     try:
-        handled = _handled_accesses(number)
+        accesses = _handled_accesses(number)
         for path in readable:
-            _allow(libc, rules, path, _READ & handled)
+            _allow(libc, rules, path, _READ & accesses)
         for path in _DEVICES:
-            _allow(libc, rules, path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & handled)
+            _allow(libc, rules, path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & accesses)
         for path in writable:
-            _allow(libc, rules, path, handled)
+            _allow(libc, rules, path, accesses)
         return libc.prctl(38, 1, 0, 0, 0) == 0 and libc.syscall(_RESTRICT, rules, 0) == 0
     finally:
         os.close(rules)

@@ -137,12 +137,12 @@ def _let_streams_go() -> None:
 def _wait(control: socket.socket, child: int, settings: Settings) -> str:
     """Wait until the command ends or is no longer wanted; return the limit that it passed."""
     end = _end_of(child)
-    watched = [control.fileno()] if end is None else [control.fileno(), end]
+    places = [control.fileno()] if end is None else [control.fileno(), end]
     counts_at = time.monotonic() + _COUNTED_EACH_S
     try:
         while True:
             pause = _COUNTED_EACH_S if end is not None else _LOOK_EACH_S
-            ready, _, _ = select.select(watched, [], [], pause)
+            ready, _, _ = select.select(places, [], [], pause)
             if control.fileno() in ready or _has_ended(child):
                 return ""
             if time.monotonic() >= counts_at:
@@ -156,7 +156,7 @@ def _wait(control: socket.socket, child: int, settings: Settings) -> str:
 
 
 def _end_of(child: int) -> int | None:
-    """Return a file that becomes readable when a process ends; None where there is none."""
+    """Return a file that becomes readable when a process ends; None if the system has none."""
     try:
         return os.pidfd_open(child)
     except (OSError, AttributeError):

@@ -45,7 +45,7 @@ def is_larger(folder: Path, most_bytes: int) -> bool:
                     if row.is_dir(follow_symlinks=False):
                         waiting.append(row.path)
                     else:
-                        total += _allocated(row)
+                        total += _bytes_on_disk(row)
         except OSError:  # it is gone already, or too deep
             continue
         if total > most_bytes:
@@ -53,7 +53,7 @@ def is_larger(folder: Path, most_bytes: int) -> bool:
     return total > most_bytes
 
 
-def _allocated(row: os.DirEntry[str]) -> int:
+def _bytes_on_disk(row: os.DirEntry[str]) -> int:
     """Return the bytes of a file on the disk: one with holes takes less than it says."""
     with suppress(OSError):
         status = row.stat(follow_symlinks=False)

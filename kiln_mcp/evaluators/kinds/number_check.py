@@ -52,7 +52,7 @@ class NumberEvaluator:
         settings = self.properties
         output_scores = context.eval_record.output_scores
         if settings.measure is not None:
-            number = _measured(settings.measure, case)
+            number = _measure_of(settings.measure, case)
             if number is None:
                 return Skipped(
                     MISSING_USAGE, f"The run of this output has no {settings.measure} recorded."
@@ -72,7 +72,7 @@ class NumberEvaluator:
         return score_number(number, "the number", settings, output_scores)
 
 
-def _measured(measure: Measure, case: Case) -> float | None:
+def _measure_of(measure: Measure, case: Case) -> float | None:
     """Return a measure of an output; None if its run has none."""
     text = case.final_message
     match measure:
@@ -83,10 +83,10 @@ def _measured(measure: Measure, case: Case) -> float | None:
         case "lines":
             return len(text.splitlines())
         case _:
-            return None if case.usage is None else _used(measure, case.usage)
+            return None if case.usage is None else _usage_number(measure, case.usage)
 
 
-def _used(measure: Measure, usage: Usage) -> float | None:
+def _usage_number(measure: Measure, usage: Usage) -> float | None:
     match measure:
         case "latency_s":
             milliseconds = usage.total_llm_latency_ms
