@@ -8,9 +8,9 @@ from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
-from kiln_mcp.spec_texts.check_hints import check_steps
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 from storage.text.excerpts import excerpts

@@ -13,11 +13,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.spec_texts.clauses import clauses, quotations
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
-from storage.errors import NextStep
-from storage.text.excerpts import excerpt
 
-MOST_STEPS: Final = 2
-_LONGEST_QUOTE: Final = 70
 _Arguments = dict[str, JsonValue]
 
 
@@ -35,16 +31,6 @@ class CheckHint:
     kind: str
     arguments: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
-    @property
-    def step(self) -> NextStep:
-        """The call that creates the check."""
-        quote = excerpt(self.clause, _LONGEST_QUOTE)
-        return NextStep(
-            tool="create_evaluator",
-            reason=f"decide {quote!r} by a check, which needs no judge and no labels",
-            arguments={"type": self.kind, **self.arguments},
-        )
-
 
 _UNITS: Final = {
     "word": "words",
@@ -61,7 +47,11 @@ _UPPER_LIMIT: Final = re.compile(
 )
 _LOWER_LIMIT: Final = re.compile(
     r"\b(?:at least|no fewer than|no less than|not less than|more than|min(?:imum)?(?: of)?)\s+"
-    r"(\d[\d,]*)[\s-]*(word|character|char|line)s?\b",
+    r"(\d[\d,]*)[\s-]*(?:(word|character|char|line)s?\b|(?:and|to)\b)",
+    re.IGNORECASE,
+)
+_RANGE: Final = re.compile(
+    r"\b(\d[\d,]*)\s*(?:to|and|-|–)\s*(\d[\d,]*)[\s-]*(word|character|char|line)s?\b",  # noqa: RUF001
     re.IGNORECASE,
 )
 _JSON: Final = re.compile(r"\bjson\b|\bschema\b", re.IGNORECASE)
@@ -110,26 +100,27 @@ def rule_texts(kind: SpecKind, fields: Mapping[str, str]) -> list[str]:
     return [text for name, text in fields.items() if name not in {form.good, form.bad}]
 
 
-def check_steps(texts: Iterable[str]) -> list[NextStep]:
-    """Return the calls that create the first of the checks that some texts suggest."""
-    return [hint.step for hint in check_hints(texts)[:MOST_STEPS]]
-
-
 def _number_hint(clause: str) -> CheckHint | None:
-    settings: _Arguments = {}
-    for pattern, bound in ((_UPPER_LIMIT, "at_most"), (_LOWER_LIMIT, "at_least")):
-        match = pattern.search(clause)
-        if match is None:
-            continue
-        number, unit = float(match[1].replace(",", "")), match[2].lower()
-        if unit in _LATENCY_UNITS:
-            return CheckHint(
-                clause,
-                "number_check",
-                {"settings": {"measure": "latency_s", "at_most": number * _LATENCY_UNITS[unit]}},
-            )
-        settings |= {"measure": _UNITS[unit], bound: number}
-    return CheckHint(clause, "number_check", {"settings": settings}) if settings else None
+    between = _RANGE.search(clause)
+    if between is not None:
+        settings: _Arguments = {"measure": _UNITS[between[3].lower()]}
+        settings |= {"at_least": _number(between[1]), "at_most": _number(between[2])}
+        return CheckHint(clause, "number_check", {"settings": settings})
+    upper, lower = _UPPER_LIMIT.search(clause), _LOWER_LIMIT.search(clause)
+    unit = next((match[2].lower() for match in (upper, lower) if match and match[2]), "")
+    if not unit:
+        return None
+    factor = _LATENCY_UNITS.get(unit, 1.0)
+    limits: _Arguments = {"measure": "latency_s" if unit in _LATENCY_UNITS else _UNITS[unit]}
+    if lower is not None:
+        limits["at_least"] = _number(lower[1]) * factor
+    if upper is not None:
+        limits["at_most"] = _number(upper[1]) * factor
+    return CheckHint(clause, "number_check", {"settings": limits})
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def _cost_hint(clause: str) -> CheckHint | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.project_references import (
     ProjectReference,
@@ -16,7 +17,7 @@ from kiln_mcp.projects.project_references import (
     task_of,
     told_apart,
 )
-from kiln_mcp.spec_texts.check_hints import check_steps, rule_texts
+from kiln_mcp.spec_texts.check_hints import rule_texts
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
