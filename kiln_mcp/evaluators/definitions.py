@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import GetCoreSchemaHandler, JsonValue, ValidationError
 from pydantic_core import CoreSchema
@@ -55,12 +55,6 @@ def _help_of(name: str, definition: type[EvaluatorDefinition]) -> str:
     return f"{name}: {help_line or 'no help.'} Takes {settings or 'no settings'}."
 
 
-def record_type(definition: type[EvaluatorDefinition]) -> str:
-    """Return the `type` of a kind's records."""
-    (name,) = get_args(definition.model_fields["type"].annotation)
-    return str(name)
-
-
 def read_definition(
     tool: str, kind: str, own: Mapping[str, JsonValue], settings: Mapping[str, JsonValue]
 ) -> EvaluatorDefinition:
@@ -83,7 +77,7 @@ def read_definition(
             ArgumentProblem("The argument", (SETTINGS, name), " is given twice.") for name in twice
         ]
         raise InvalidArguments(tool, problems)
-    values = as_meant(definition, {"type": record_type(definition), **settings, **values})
+    values = as_meant(definition, {"type": kind, **settings, **values})
     try:
         result = definition.model_validate(values)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from storage.records.evaluation import (
     PLAIN_VERDICT_KEY,
 )
 from storage.records.record import Part
+from storage.records.workbench_checks import CHECK_KEY, WorkbenchCheck
 from storage.text.suggestions import did_you_mean
 
 PropertiesT = TypeVar("PropertiesT", bound=Part)
@@ -247,6 +248,14 @@ class EvaluatorDefinition(BaseModel):
         return self.model_dump(mode="json")
 
 
+class WorkbenchDefinition(EvaluatorDefinition):
+    """The arguments of a check that Kiln does not know, and opens as code."""
+
+    def properties(self, model: str) -> Mapping[str, JsonValue]:
+        """Return the record's properties."""
+        return {"type": "code_eval", CHECK_KEY: dict(super().properties(model))}
+
+
 def _require_type(schema: dict[str, JsonValue]) -> None:
     """Require `type`, which tells the kinds apart even if the record has a default."""
     required = schema.get("required")
@@ -292,6 +301,18 @@ def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
     if not isinstance(properties, kind):
         raise TypeError(f"{record.name!r} is no {kind.__name__}")
     return properties
+
+
+def check_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
+    """Return the settings of a check that Kiln does not know, as the type that its kind has.
+
+    Raises:
+        TypeError: The record is of another kind.
+    """
+    check = properties_of(record, WorkbenchCheck).kiln_mcp_check
+    if not isinstance(check, kind):
+        raise TypeError(f"{record.name!r} is no {kind.__name__}")
+    return check
 
 
 def missing_reference(keys: tuple[str, ...], case: Case) -> Skipped | None:

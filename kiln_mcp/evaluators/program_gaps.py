@@ -4,7 +4,7 @@ import anyio.to_thread
 
 from storage import CodeEval, EvalConfig
 from storage.isolation.protection import protection
-from storage.records.workbench_checks import CommandCheck
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 
 
 async def gaps_in_words() -> str:
@@ -15,7 +15,10 @@ async def gaps_in_words() -> str:
 
 async def program_warnings(record: EvalConfig) -> list[str]:
     """Return what to know of an evaluator that is a program; nothing of any other."""
-    if not isinstance(record.properties, CodeEval | CommandCheck):
-        return []
+    match record.properties:
+        case CodeEval() | WorkbenchCheck(kiln_mcp_check=CommandCheck()):
+            pass
+        case _:
+            return []
     warning = (await anyio.to_thread.run_sync(protection)).warning
     return [warning] if warning else []

@@ -26,7 +26,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep
 from storage.records.evaluator import is_extension_type
-from storage.records.workbench_checks import VENDOR
+from storage.records.workbench_checks import WorkbenchCheck
 from storage.text.excerpts import defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
@@ -146,7 +146,9 @@ def installed_kinds() -> EvaluatorKinds:
 
 def kind_name(record: EvalConfig) -> str:
     """Return the name of a record's kind; the older judges have no `type`."""
-    return str(getattr(record.properties, "type", _STEPS_JUDGE)).removeprefix(VENDOR)
+    if isinstance(record.properties, WorkbenchCheck):
+        return record.properties.kiln_mcp_check.type
+    return str(getattr(record.properties, "type", _STEPS_JUDGE))
 
 
 def evaluator_of(record: EvalConfig) -> Evaluator:
@@ -183,8 +185,8 @@ async def make_evaluator(
     """
     await definition.check_logic()
     properties = definition.properties(model)
-    default = str(properties.get("type", "")).removeprefix(VENDOR)
-    default = default.replace("_", " ").replace(".", " ")
-    return EvalConfig.model_validate(
-        {"name": name or default, "config_type": "v2", "properties": properties}
+    record = EvalConfig.model_validate(
+        {"name": name or "new", "config_type": "v2", "properties": properties}
     )
+    default = kind_name(record).replace("_", " ").replace(".", " ")
+    return record if name else record.replace(name=default)

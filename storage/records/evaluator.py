@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from storage.records.record import Name, Part, Record, Text
-from storage.records.workbench_checks import VENDOR, CommandCheck, NumberCheck, SchemaCheck
+from storage.records.workbench_checks import CHECK_KEY, WorkbenchCheck
 
 
 class StepsJudge(Part):
@@ -237,16 +237,15 @@ def _exactly_one(**values: object) -> None:
 
 
 def _evaluator_type(value: object) -> str:
+    if isinstance(value, WorkbenchCheck) or (isinstance(value, dict) and CHECK_KEY in value):
+        return "workbench_check"
     if isinstance(value, dict):
         kind = str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     else:
         kind = str(getattr(value, "type", "steps"))
-    if kind.removeprefix(VENDOR) in _WORKBENCH_KINDS and kind.startswith(VENDOR):
-        return kind.removeprefix(VENDOR)
     return "extension" if is_extension_type(kind) else kind
 
 
-_WORKBENCH_KINDS: Final = frozenset({"number_check", "json_schema", "command_check"})
 EvaluatorProperties = Annotated[
     Annotated[StepsJudge, Tag("steps")]
     | Annotated[LlmJudge, Tag("llm_judge")]
@@ -257,9 +256,7 @@ EvaluatorProperties = Annotated[
     | Annotated[ToolCallCheck, Tag("tool_call_check")]
     | Annotated[StepCountCheck, Tag("step_count_check")]
     | Annotated[CodeEval, Tag("code_eval")]
-    | Annotated[NumberCheck, Tag("number_check")]
-    | Annotated[SchemaCheck, Tag("json_schema")]
-    | Annotated[CommandCheck, Tag("command_check")]
+    | Annotated[WorkbenchCheck, Tag("workbench_check")]
     | Annotated[ExtensionProperties, Tag("extension")],
     Discriminator(_evaluator_type),
 ]
@@ -282,8 +279,9 @@ class EvalConfig(Record):
 
     @property
     def program(self) -> str | None:
-        """The code of a code evaluator."""
-        return self.properties.code if isinstance(self.properties, CodeEval) else None
+        """The code of a code evaluator, or what Kiln needs in its place."""
+        has_code = isinstance(self.properties, CodeEval | WorkbenchCheck)
+        return self.properties.code if has_code else None
 
     @model_validator(mode="after")
     def _kind_fits_properties(self) -> "EvalConfig":

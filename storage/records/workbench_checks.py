@@ -1,18 +1,28 @@
-"""Checks of the workbench that Kiln does not know; their types begin with `kiln_mcp.`.
+"""Checks of the workbench that Kiln does not know.
 
-Kiln's format has a closed list of kinds, and leaves out a record of any other. What a number was
-lies with each result, in `intermediate_outputs` (docs/side-files.md).
+Kiln's format has a closed list of kinds, and Kiln opens no eval with a record of another one. So
+such a check is a code evaluator for Kiln, whose file says where it runs. Its settings stand in an
+open place of that record, and once more in the file, because Kiln drops them if it saves the
+record. What a number was lies with each result, in `intermediate_outputs` (docs/side-files.md).
 """
 
 import shlex
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, model_validator
 
 from storage.records.record import Part, Text
 
-VENDOR: Final = "kiln_mcp."
-"""What the types of these kinds begin with."""
+CHECK_KEY: Final = "kiln_mcp_check"
+"""The key of a code evaluator's properties under which the settings of such a check stand."""
+_CODE: Final = """\
+# {key}: {settings}
+# The Kiln workbench (kiln-mcp) made this file, and runs the check itself.
+
+
+def score(output):
+    raise NotImplementedError("This check runs in the Kiln workbench (kiln-mcp) alone.")
+"""
 LONGEST_TIMEOUT_S: Final = 300
 
 Measure = Literal[
@@ -71,7 +81,7 @@ class NumberCheck(NumberBounds):
         measure: What is measured; null for the number that `value_expression` takes.
     """
 
-    type: Literal["kiln_mcp.number_check"] = "kiln_mcp.number_check"
+    type: Literal["number_check"] = "number_check"
     measure: Measure | None = None
     value_expression: str | None = None
 
@@ -95,7 +105,7 @@ class SchemaCheck(Part):
         value_expression: The part of the output that must fit; null for all of it.
     """
 
-    type: Literal["kiln_mcp.json_schema"] = "kiln_mcp.json_schema"
+    type: Literal["json_schema"] = "json_schema"
     expected_schema: dict[str, JsonValue] | None = None
     value_expression: str | None = None
 
@@ -121,7 +131,7 @@ class CommandCheck(NumberBounds):
         project: The project's folder, once the evaluator was loaded. The record does not hold it.
     """
 
-    type: Literal["kiln_mcp.command_check"] = "kiln_mcp.command_check"
+    type: Literal["command_check"] = "command_check"
     command: Annotated[tuple[Text, ...], BeforeValidator(_words)] = Field(min_length=1)
     files: tuple[Text, ...] = ()
     programs: tuple[Text, ...] = ()
@@ -136,3 +146,22 @@ class CommandCheck(NumberBounds):
         if self.result == "exit_code" and (self.has_limit or self.has_scale):
             raise ValueError("at_least, at_most, best and worst need result: number")
         return self
+
+
+class WorkbenchCheck(Part):
+    """A check of the workbench, as a code evaluator that Kiln can open.
+
+    Attributes:
+        kiln_mcp_check: The check itself.
+    """
+
+    type: Literal["code_eval"] = "code_eval"
+    reference_keys: tuple[str, ...] = ()
+    timeout_seconds: int = Field(default=180, ge=1, le=LONGEST_TIMEOUT_S)
+    tool_allowlist: tuple[str, ...] = ()
+    kiln_mcp_check: Annotated[NumberCheck | SchemaCheck | CommandCheck, Discriminator("type")]
+
+    @property
+    def code(self) -> str:
+        """The text of scorer.py, which Kiln needs beside the record."""
+        return _CODE.format(key=CHECK_KEY, settings=self.kiln_mcp_check.model_dump_json())

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 BLOCK = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
@@ -52,8 +53,7 @@ def commands_of(answer: str) -> list[list[str]]:
 
 def inputs_of(words: list[str]) -> list[Path]:
     """Return the files that a command reads."""
-    pairs = zip(words, words[1:], strict=False)
-    return [Path(name) for option, name in pairs if option == "-i"]
+    return [Path(name) for option, name in pairwise(words) if option == "-i"]
 
 
 def check(answer: str) -> str:
@@ -84,5 +84,5 @@ def check(answer: str) -> str:
 
 if __name__ == "__main__":
     reason = check(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    print(reason or "every command ran")
+    sys.stdout.write(f"{reason or 'every command ran'}\n")
     sys.exit(bool(reason))

@@ -15,11 +15,11 @@ from kiln_mcp.evaluators.command_files import REFERENCE_FILE, CommandFiles, chec
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
-    EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
+    WorkbenchDefinition,
+    check_of,
     missing_reference,
-    properties_of,
 )
 from kiln_mcp.evaluators.number_scores import read_number, score_number
 from kiln_mcp.evaluators.references import REFERENCE_KEY
@@ -31,13 +31,13 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.isolation.commands import CommandResult, run_in_scratch
 from storage.isolation.outcomes import Failed
-from storage.records.workbench_checks import CommandCheck
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 from storage.text.excerpts import excerpt
 
 LONGEST_DETAIL: Final = 300
 
 
-class CommandDefinition(CommandCheck, EvaluatorDefinition):
+class CommandDefinition(CommandCheck, WorkbenchDefinition):
     """A command is run on the output: exit code 0 passes, or it prints a number.
 
     Takes command (`{output}` is the file with the output), files of the project, programs that it
@@ -134,15 +134,16 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
         Refusal: The person has not trusted the folder.
         EvalError: A file or program that it names is not there.
     """
-    properties = properties_of(record, CommandCheck)
+    settings = check_of(record, CommandCheck)
     purpose = f"the command evaluator {record.name!r}"
     await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
-    await anyio.to_thread.run_sync(CommandFiles(properties, store.folder).check)
-    return record.replace(properties=properties.model_copy(update={"project": str(store.folder)}))
+    await anyio.to_thread.run_sync(CommandFiles(settings, store.folder).check)
+    loaded = settings.model_copy(update={"project": str(store.folder)})
+    return record.replace(properties=WorkbenchCheck(kiln_mcp_check=loaded))
 
 
 def _open(record: EvalConfig) -> CommandEvaluator:
-    return CommandEvaluator(record.name, properties_of(record, CommandCheck))
+    return CommandEvaluator(record.name, check_of(record, CommandCheck))
 
 
 KIND = EvaluatorKind("command_check", _open, CommandDefinition, _load, is_tried=True)

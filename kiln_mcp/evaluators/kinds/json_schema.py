@@ -10,10 +10,10 @@ from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
-    EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
-    properties_of,
+    WorkbenchDefinition,
+    check_of,
 )
 from kiln_mcp.evaluators.schema_parts import Schema
 from kiln_mcp.evaluators.text_comparison import quote
@@ -31,7 +31,7 @@ from storage.records.workbench_checks import SchemaCheck
 from storage.text.json_schema import check_schema, find_problem
 
 
-class SchemaDefinition(SchemaCheck, EvaluatorDefinition):
+class SchemaDefinition(SchemaCheck, WorkbenchDefinition):
     """The output is JSON that fits expected_schema, or the task's own schema without one."""
 
     def check_fields(self, task: Task) -> None:
@@ -118,7 +118,7 @@ async def _check_schema(schema: Schema) -> None:
 
 
 def _open(record: EvalConfig) -> SchemaEvaluator:
-    return SchemaEvaluator(properties_of(record, SchemaCheck))
+    return SchemaEvaluator(check_of(record, SchemaCheck))
 
 
 KIND = EvaluatorKind("json_schema", _open, SchemaDefinition, is_tried=True)

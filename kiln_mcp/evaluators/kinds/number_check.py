@@ -7,10 +7,10 @@ from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
-    EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
-    properties_of,
+    WorkbenchDefinition,
+    check_of,
 )
 from kiln_mcp.evaluators.number_scores import read_number, score_number
 from kiln_mcp.evaluators.text_comparison import json_text, quote
@@ -27,7 +27,7 @@ MISSING_USAGE: Final = "extraction_failed"
 """The format has no word of its own for a run without usage."""
 
 
-class NumberDefinition(NumberCheck, EvaluatorDefinition):
+class NumberDefinition(NumberCheck, WorkbenchDefinition):
     """A number is small or large enough: latency_s, cost, tokens, length, or one in the output.
 
     `measure` names it, or `value_expression` takes it. at_most and at_least pass or fail; best and
@@ -102,7 +102,7 @@ def _usage_number(measure: Measure, usage: Usage) -> float | None:
 
 
 def _open(record: EvalConfig) -> NumberEvaluator:
-    return NumberEvaluator(properties_of(record, NumberCheck))
+    return NumberEvaluator(check_of(record, NumberCheck))
 
 
 KIND = EvaluatorKind("number_check", _open, NumberDefinition, is_tried=True)

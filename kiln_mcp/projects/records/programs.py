@@ -16,7 +16,7 @@ from storage.records import (
     Task,
 )
 from storage.records.tools import LocalServer
-from storage.records.workbench_checks import CommandCheck
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 
 
 def list_programs(folder: Path) -> list[str]:
@@ -55,7 +55,7 @@ def _code_evaluators(files: RecordFiles, project: Project) -> Iterator[str]:
                     case CodeEval():
                         code = f"{folder_of(judge.saved.path)}/scorer.py"
                         yield f"code evaluator '{judge.name}': {code}"
-                    case CommandCheck(command=command):
+                    case WorkbenchCheck(kiln_mcp_check=CommandCheck(command=command)):
                         yield f"command evaluator '{judge.name}': {shlex.join(command)}"
                     case _:
                         continue

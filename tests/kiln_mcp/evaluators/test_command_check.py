@@ -8,14 +8,14 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.definitions import read_definition
-from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped, check_of
 from kiln_mcp.evaluators.registry import evaluator_of, is_tried, kind_name, make_evaluator
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.item_templates import Case
 from storage import Eval, EvalConfig, EvalOutputScore, Task
 from storage.isolation.protection import protection
-from storage.records.workbench_checks import CommandCheck
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 
 EVAL = Eval(
     name="Right",
@@ -31,9 +31,10 @@ async def record_of(project: Path, **settings: JsonValue) -> EvalConfig:
     definition = read_definition("create_evaluator", "command_check", {}, settings)
     record = await make_evaluator(None, definition, "any")
     stored = EvalConfig.model_validate_json(record.model_dump_json())
-    assert isinstance(stored.properties, CommandCheck)
-    assert stored.properties.project is None
-    return stored.replace(properties=stored.properties.model_copy(update={"project": str(project)}))
+    check = check_of(stored, CommandCheck)
+    assert check.project is None
+    loaded = check.model_copy(update={"project": str(project)})
+    return stored.replace(properties=WorkbenchCheck(kiln_mcp_check=loaded))
 
 
 async def verdict(record: EvalConfig, output: str, **case: object) -> Evaluation | Skipped:
