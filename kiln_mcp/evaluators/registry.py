@@ -23,11 +23,11 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, ProjectStore
+from storage import CodeEval, EvalConfig, ProjectStore
 from storage.errors import NextStep
 from storage.records.evaluator import is_extension_type
 from storage.records.workbench_checks import WorkbenchCheck
-from storage.text.excerpts import defuse, excerpt
+from storage.text.excerpts import LONGEST_REASON, defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
 """The group of entry points by which other distributions offer kinds."""
@@ -172,7 +172,29 @@ async def load_evaluator(
         EvalError: A file cannot be read.
     """
     kind = installed_kinds().of(record)
-    return await kind.load(workspace, store, record) if kind else record
+    loaded = await kind.load(workspace, store, record) if kind else record
+    check = _check_in_code(loaded)
+    if check is None:
+        return loaded
+    return await load_evaluator(workspace, store, record.replace(properties=check))
+
+
+def _check_in_code(record: EvalConfig) -> WorkbenchCheck | None:
+    """Return the check that Kiln took for code, because it saved the record without its settings.
+
+    Raises:
+        EvalError: The settings in its file cannot be used.
+    """
+    if not isinstance(record.properties, CodeEval):
+        return None
+    try:
+        return WorkbenchCheck.from_code(record.properties.code or "")
+    except ValueError as error:
+        raise EvalError(
+            f"The settings in scorer.py of the evaluator {record.name!r} cannot be used: "
+            f"{excerpt(str(error), LONGEST_REASON)}. Create the evaluator again.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
+        ) from error
 
 
 async def make_evaluator(

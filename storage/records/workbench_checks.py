@@ -165,3 +165,16 @@ class WorkbenchCheck(Part):
     def code(self) -> str:
         """The text of scorer.py, which Kiln needs beside the record."""
         return _CODE.format(key=CHECK_KEY, settings=self.kiln_mcp_check.model_dump_json())
+
+    @classmethod
+    def from_code(cls, code: str) -> "WorkbenchCheck | None":
+        """Return the check whose file this is; None for any other code.
+
+        Raises:
+            ValueError: Its settings cannot be used.
+        """
+        first_line, _, _ = code.partition("\n")
+        mark, _, settings = first_line.partition(": ")
+        if mark != f"# {CHECK_KEY}":
+            return None
+        return cls.model_validate_json(f'{{"{CHECK_KEY}": {settings}}}')

@@ -361,3 +361,18 @@ async def test_a_command_that_fails_every_right_answer_is_reported_and_not_the_o
         bench.workspace.trust.grant(bench.store.folder)
         with pytest.raises(WorkbenchError, match="fails the right answers of all 4 items"):
             await bench.run()
+
+
+async def test_a_check_whose_settings_kiln_dropped_is_read_from_its_file(tmp_path: Path) -> None:
+    async with open_echo_bench(tmp_path) as bench:
+        await bench.task()
+        await bench.items("one two", "one two three")
+        await bench.evaluator(type="number_check", settings={"measure": "words", "at_most": 2})
+        (scorer,) = bench.store.folder.rglob("scorer.py")
+        file = scorer.parent / "eval_config.kiln"
+        record = json.loads(file.read_text(encoding="utf-8"))
+        del record["properties"]["kiln_mcp_check"]
+        file.write_text(json.dumps(record), encoding="utf-8")
+        bench.workspace.trust.grant(bench.store.folder)
+        report = await bench.run()
+    assert (report.newly_scored, report.table[0].mean) == (2, 0.5)
