@@ -140,7 +140,7 @@ def _usable(item: object, kinds: Mapping[str, EvaluatorKind]) -> EvaluatorKind:
 
 @cache
 def installed_kinds() -> EvaluatorKinds:
-    """Return our own kinds and those of installed extensions, loaded once."""
+    """Return our own kinds and those of installed extensions, runnable_record once."""
     return with_extensions(entry_points(group=GROUP))
 
 
@@ -172,10 +172,10 @@ async def load_evaluator(
         EvalError: A file cannot be read.
     """
     kind = installed_kinds().of(record)
-    loaded = await kind.load(workspace, store, record) if kind else record
-    check = _check_in_code(loaded)
+    runnable_record = await kind.load(workspace, store, record) if kind else record
+    check = _check_in_code(runnable_record)
     if check is None:
-        return loaded
+        return runnable_record
     return await load_evaluator(workspace, store, record.replace(properties=check))
 
 

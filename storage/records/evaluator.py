@@ -280,8 +280,8 @@ class EvalConfig(Record):
     @property
     def program(self) -> str | None:
         """The code of a code evaluator, or what Kiln needs in its place."""
-        has_code = isinstance(self.properties, CodeEval | WorkbenchCheck)
-        return self.properties.code if has_code else None
+        properties = self.properties
+        return properties.code if isinstance(properties, CodeEval | WorkbenchCheck) else None
 
     @model_validator(mode="after")
     def _kind_fits_properties(self) -> "EvalConfig":

@@ -138,8 +138,8 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
     purpose = f"the command evaluator {record.name!r}"
     await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
     await anyio.to_thread.run_sync(CommandFiles(settings, store.folder).check)
-    loaded = settings.model_copy(update={"project": str(store.folder)})
-    return record.replace(properties=WorkbenchCheck(kiln_mcp_check=loaded))
+    check = settings.model_copy(update={"project": str(store.folder)})
+    return record.replace(properties=WorkbenchCheck(kiln_mcp_check=check))
 
 
 def _open(record: EvalConfig) -> CommandEvaluator:

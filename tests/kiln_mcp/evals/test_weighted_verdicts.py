@@ -1,7 +1,7 @@
 """G-Eval weighs scores by logprobs, and says where a model gave none."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from math import log
 from pathlib import Path
@@ -18,10 +18,10 @@ SHARE = 0.8
 """What the judge's model gives to "pass"."""
 
 
-def tokens_of(text: str) -> list[dict[str, object]]:
+def tokens_of(text: str) -> list[Mapping[str, object]]:
     """Return the tokens of an answer; the verdict's own has an alternative."""
     head, _, rest = text.partition('"pass"')
-    verdict = {
+    verdict: Mapping[str, object] = {
         "token": '"pass"',
         "logprob": log(SHARE),
         "top_logprobs": [
@@ -29,8 +29,10 @@ def tokens_of(text: str) -> list[dict[str, object]]:
             {"token": '"fail"', "logprob": log(1 - SHARE)},
         ],
     }
-    plain = [{"token": part, "logprob": 0.0, "top_logprobs": []} for part in (head, rest)]
-    return [plain[0], verdict, plain[1]]
+    first, last = (
+        dict[str, object](token=part, logprob=0.0, top_logprobs=()) for part in (head, rest)
+    )
+    return [first, verdict, last]
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -52,7 +54,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
     await stream.prepare(request)
     delta = {"role": "assistant", "content": text}
     choice = {"index": 0, "finish_reason": "stop", "delta": delta, "logprobs": logprobs}
-    for event in ({"choices": [choice]}, {"choices": [], "usage": usage}):
+    events: list[dict[str, object]] = [{"choices": [choice]}, {"choices": (), "usage": usage}]
+    for event in events:
         await stream.write(f"data: {json.dumps(head | event)}\n\n".encode())
     await stream.write(b"data: [DONE]\n\n")
     return stream

@@ -196,13 +196,13 @@ def test_a_command_has_its_input_its_folder_and_its_exit_code(tmp_path: Path) ->
         "echo x > /tmp/kiln-mcp-trace",
         "mkdir ../outside",
         "kill -9 $PPID",
-        f"kill -9 {os.getpid()}",
+        "kill -9 SERVER",
     ],
 )
 def test_a_command_that_reaches_out_fails(tmp_path: Path, script: str) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
-    result = run_shell(script, folder)
+    result = run_shell(script.replace("SERVER", str(os.getpid())), folder)
     assert isinstance(result, CommandResult), result
     assert result.exit_code != 0
     assert list(tmp_path.iterdir()) == [folder]
