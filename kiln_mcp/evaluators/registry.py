@@ -25,8 +25,12 @@ from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import CodeEval, EvalConfig, ProjectStore
 from storage.errors import NextStep
-from storage.records.evaluator import is_extension_type
-from storage.records.workbench_checks import WorkbenchCheck
+from storage.records.workbench_checks import (
+    CHECK_KEY,
+    ExtensionProperties,
+    WorkbenchCheck,
+    is_extension_type,
+)
 from storage.text.excerpts import LONGEST_REASON, defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
@@ -61,7 +65,18 @@ class EvaluatorKinds:
     def open(self, record: EvalConfig) -> Evaluator:
         """Return the evaluator of a record; one of a kind that is not installed refuses to run."""
         kind = self.of(record)
-        return kind.open(record) if kind else MissingKind(record.name, kind_name(record))
+        if kind is None:
+            return MissingKind(record.name, kind_name(record))
+        return kind.open(_as_extension_sees(record))
+
+
+def _as_extension_sees(record: EvalConfig) -> EvalConfig:
+    """Return the record of an extension with its own properties; any other one as it is."""
+    match record.properties:
+        case WorkbenchCheck(kiln_mcp_check=ExtensionProperties() as properties):
+            return record.replace(properties=properties)
+        case _:
+            return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +187,8 @@ async def load_evaluator(
         EvalError: A file cannot be read.
     """
     kind = installed_kinds().of(record)
-    runnable_record = await kind.load(workspace, store, record) if kind else record
+    plain_record = _as_extension_sees(record)
+    runnable_record = await kind.load(workspace, store, plain_record) if kind else record
     check = _check_in_code(runnable_record)
     if check is None:
         return runnable_record
@@ -207,6 +223,8 @@ async def make_evaluator(
     """
     await definition.check_logic()
     properties = definition.properties(model)
+    if is_extension_type(str(properties["type"])):  # Kiln opens no evaluator of another type
+        properties = {"type": "code_eval", CHECK_KEY: dict(properties)}
     record = EvalConfig.model_validate(
         {"name": name or "new", "config_type": "v2", "properties": properties}
     )

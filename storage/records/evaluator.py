@@ -1,7 +1,6 @@
 """Evaluators (eval configs): the two older kinds of judges, and the eight kinds of newer files."""
 
-import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -14,7 +13,12 @@ from pydantic import (
 )
 
 from storage.records.record import Name, Part, Record, Text
-from storage.records.workbench_checks import CHECK_KEY, WorkbenchCheck
+from storage.records.workbench_checks import (
+    CHECK_KEY,
+    ExtensionProperties,
+    WorkbenchCheck,
+    is_extension_type,
+)
 
 
 class StepsJudge(Part):
@@ -211,20 +215,6 @@ class CodeEval(Part):
     timeout_seconds: int = Field(default=180, ge=1, le=300)
     tool_allowlist: tuple[str, ...] = ()
     code: str | None = Field(default=None, exclude=True)
-
-
-_EXTENSION_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
-
-
-class ExtensionProperties(Part):
-    """An evaluator of a kind that another distribution offers; its settings are extra keys."""
-
-    type: str = Field(pattern=rf"^{_EXTENSION_TYPE.pattern}$")
-
-
-def is_extension_type(name: str) -> bool:
-    """Return whether a type is an extension's: `<vendor>.<kind>`, which Kiln's own never are."""
-    return bool(_EXTENSION_TYPE.fullmatch(name))
 
 
 def _without_null(fields: dict[str, Any], key: str) -> dict[str, Any]:

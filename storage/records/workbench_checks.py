@@ -6,10 +6,12 @@ open place of that record, and once more in the file, because Kiln drops them if
 record. What a number was lies with each result, in `intermediate_outputs` (docs/side-files.md).
 """
 
+import re
 import shlex
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, cast
 
-from pydantic import BeforeValidator, Discriminator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from storage.records.record import Part, Text
 
@@ -148,18 +150,46 @@ class CommandCheck(NumberBounds):
         return self
 
 
+_EXTENSION_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
+
+
+class ExtensionProperties(Part):
+    """An evaluator of a kind that another distribution offers; its settings are extra keys."""
+
+    type: str = Field(pattern=rf"^{_EXTENSION_TYPE.pattern}$")
+
+
+def is_extension_type(name: str) -> bool:
+    """Return whether a type is an extension's: `<vendor>.<kind>`, which Kiln's own never are."""
+    return bool(_EXTENSION_TYPE.fullmatch(name))
+
+
+def _check_type(value: object) -> str:
+    if isinstance(value, dict):
+        kind = str(cast("Mapping[str, object]", value).get("type", ""))
+    else:
+        kind = str(getattr(value, "type", ""))
+    return "extension" if is_extension_type(kind) else kind
+
+
 class WorkbenchCheck(Part):
-    """A check of the workbench, as a code evaluator that Kiln can open.
+    """An evaluator of a kind that Kiln does not know, as a code evaluator that Kiln can open.
 
     Attributes:
-        kiln_mcp_check: The check itself.
+        kiln_mcp_check: The evaluator itself: a check of the workbench, or of another distribution.
     """
 
     type: Literal["code_eval"] = "code_eval"
     reference_keys: tuple[str, ...] = ()
     timeout_seconds: int = Field(default=180, ge=1, le=LONGEST_TIMEOUT_S)
     tool_allowlist: tuple[str, ...] = ()
-    kiln_mcp_check: Annotated[NumberCheck | SchemaCheck | CommandCheck, Discriminator("type")]
+    kiln_mcp_check: Annotated[
+        Annotated[NumberCheck, Tag("number_check")]
+        | Annotated[SchemaCheck, Tag("json_schema")]
+        | Annotated[CommandCheck, Tag("command_check")]
+        | Annotated[ExtensionProperties, Tag("extension")],
+        Discriminator(_check_type),
+    ]
 
     @property
     def code(self) -> str:

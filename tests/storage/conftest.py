@@ -8,6 +8,7 @@ import pytest
 from storage import records as r
 from storage.records.workbench_checks import (
     CommandCheck,
+    ExtensionProperties,
     NumberCheck,
     SchemaCheck,
     WorkbenchCheck,
@@ -56,6 +57,7 @@ JUDGES: tuple[r.Part, ...] = (
     WorkbenchCheck(kiln_mcp_check=NumberCheck(measure="words", at_most=9)),
     WorkbenchCheck(kiln_mcp_check=SchemaCheck(expected_schema={"type": "object"})),
     WorkbenchCheck(kiln_mcp_check=CommandCheck(command=("true",))),
+    WorkbenchCheck(kiln_mcp_check=ExtensionProperties.model_validate({"type": "a.b", "c": 1})),
 )
 
 
