@@ -137,7 +137,7 @@ async def create_evaluator(
         dict[str, JsonValue] | None,
         Field(
             description="Others: case_sensitive, comparison, expected_set, expected_tools, "
-            "count_type, max_count …; number_check: measure (latency_s, cost, words …), at_most; "
+            "max_count …; number_check: measure (latency_s, cost, words), at_most; "
             "command_check: command, files, programs.",
             json_schema_extra=add_extension_settings,
         ),

@@ -60,8 +60,8 @@ def _run(control: socket.socket, settings: Settings) -> Report:
     if settings["confinement"] is not None:
         confinement.enter_process_namespace()
     words, end_of_words = os.pipe()
-    child = os.fork()
-    if child == 0:
+    child = _Child(os.fork())
+    if child.number == 0:
         control.close()
         os.close(words)
         confinement.die_with_parent()
@@ -134,16 +134,37 @@ def _let_streams_go() -> None:
     os.close(nothing)
 
 
-def _wait(control: socket.socket, child: int, settings: Settings) -> str:
+class _Child:
+    """The first process of the command.
+
+    Attributes:
+        number: Its number; 0 in that process itself.
+        exit_code: What it ended with, minus the signal that ended it; None while it runs.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.exit_code: int | None = None
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended."""
+        if self.exit_code is None:
+            number, status = os.waitpid(self.number, os.WNOHANG)
+            if number:
+                self.exit_code = os.waitstatus_to_exitcode(status)
+        return self.exit_code is not None
+
+
+def _wait(control: socket.socket, child: _Child, settings: Settings) -> str:
     """Wait until the command ends or is no longer wanted; return the limit that it passed."""
-    end = _end_of(child)
+    end = _end_of(child.number)
     places = [control.fileno()] if end is None else [control.fileno(), end]
     counts_at = time.monotonic() + _COUNTED_EACH_S
     try:
         while True:
             pause = _COUNTED_EACH_S if end is not None else _LOOK_EACH_S
             ready, _, _ = select.select(places, [], [], pause)
-            if control.fileno() in ready or _has_ended(child):
+            if control.fileno() in ready or child.has_ended():
                 return ""
             if time.monotonic() >= counts_at:
                 breach = _breach(settings)
@@ -163,11 +184,6 @@ def _end_of(child: int) -> int | None:
         return None
 
 
-def _has_ended(child: int) -> bool:
-    state = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    return state is not None
-
-
 def _breach(settings: Settings) -> str:
     from storage.isolation.confinement import descendants, resident_bytes
 
@@ -180,28 +196,27 @@ def _breach(settings: Settings) -> str:
     return ""
 
 
-def _end_all(child: int) -> int:
+def _end_all(child: _Child) -> int:
     """Kill all that the command started; return its exit code, minus the signal that ended it."""
     from storage.isolation.confinement import descendants
 
-    status = 0
     ends_at = time.monotonic() + _LONGEST_END_S
-    if not _has_ended(child):
-        _kill(child)
+    if not child.has_ended():
+        _kill(child.number)
+    if sys.platform != "linux":
+        _kill_group(child.number)
     while time.monotonic() < ends_at:
         try:
-            process, state = os.waitpid(-1, os.WNOHANG)
+            number, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             break
-        if process == child:
-            status = os.waitstatus_to_exitcode(state)
-        elif process == 0:
-            for number in descendants(os.getpid()):
-                _kill(number)
+        if number == child.number:
+            child.exit_code = os.waitstatus_to_exitcode(status)
+        elif number == 0:
+            for process in descendants(os.getpid()):
+                _kill(process)
             time.sleep(0.001)
-    if sys.platform != "linux":
-        _kill_group(child)
-    return status
+    return child.exit_code or 0
 
 
 def _kill(process: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from storage.isolation.bubblewrap import is_working, prefix_of
 from storage.isolation.commands import Command, CommandLimits, CommandResult, run_and_wait
@@ -20,8 +21,10 @@ from storage.isolation.confinement import Confinement
 from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.outcomes import Failed, Outcome, Value
 from storage.isolation.pool import WorkerPool
+from storage.isolation.process import WorkerProcess
 from storage.isolation.protection import protection
 from storage.isolation.scratch import scratch_folder
+from storage.isolation.watchdog import Watchdog
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -308,3 +311,19 @@ def test_bubblewrap_shows_a_process_its_folder_and_the_system_alone(tmp_path: Pa
     assert "out" not in result.stdout
     assert result.stderr.count("No such file") == 2
     assert (tmp_path / "in" / "made").exists()
+
+
+def test_a_worker_below_bubblewrap_answers(tmp_path: Path) -> None:
+    if not is_working():
+        pytest.skip("bubblewrap is not installed, or does not work here")
+    folder, outside = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    outside.write_text("x", encoding="utf-8")
+    prefix = prefix_of(Confinement((), (str(folder),)))
+    worker = WorkerProcess(WorkerLimits(), Watchdog(), prefix)
+    arguments: dict[str, JsonValue] = {"outside": str(outside), "folder": str(folder)}
+    try:
+        outcome = worker.ask("trial", arguments, 20)
+    finally:
+        worker.close()
+    assert outcome == Value({"files": True, "network": True, "processes": True})
