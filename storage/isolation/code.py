@@ -10,10 +10,12 @@ import inspect
 import math
 import os
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from storage.isolation import check_helpers
 from storage.isolation.confinement import Confinement, confine, python_folders
 from storage.isolation.worker_tasks import Reply
 
@@ -36,6 +38,7 @@ def run_check_code(code: str) -> Reply:
 
 def run_code(code: str, names: Mapping[str, Any], seconds: int, folder: str) -> Reply:
     """Run in a worker of its own: call `score` with those of the names that it takes."""
+    sys.modules["check_helpers"] = check_helpers
     _enter(folder, seconds)
     namespace: dict[str, Any] = {"__name__": "scorer", "__file__": "scorer.py"}
     try:

@@ -95,6 +95,17 @@ def test_code_that_uses_its_folder_and_libraries_is_not_kept_from_them(pool: Wor
     assert run_code(pool, body) == Value(1)
 
 
+def test_code_has_helpers_to_read_an_answer(pool: WorkerPool) -> None:
+    body = (
+        "from check_helpers import code_blocks, numbers, read_json, similarity\n"
+        "text = 'See:\\n```json\\n{\"a\": [1, 2]}\\n```\\nIt is 1,200.5 of -3.'\n"
+        "assert read_json(text) == {'a': [1, 2]} and code_blocks(text, 'sh') == []\n"
+        "assert numbers('It is 1,200.5 of -3.') == [1200.5, -3.0]\n"
+        "assert similarity('A  b', 'a b') == 1 and similarity('a', 'b') == 0"
+    )
+    assert run_code(pool, body) == Value(1)
+
+
 def test_modes_and_times_of_other_files_do_not_change(pool: WorkerPool, tmp_path: Path) -> None:
     file = tmp_path / "mine"
     file.write_text("x", encoding="utf-8")
