@@ -19,22 +19,33 @@ class NothingToEvaluate(EvalError):
     """There is no item, no run config or no evaluator."""
 
 
-def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str]) -> Refusal:
+def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = ()) -> Refusal:
     """Return the refusal of a new eval whose items are unclear: no split fits, or several do."""
-    if not splits:
+    if test_tags and not splits:
         return Refusal(
             "The items of the new eval '{name}' are unclear: no split has its name, and none has "
             "more parts than test. Give test_filter, such as 'tag::{tag}'.",
             name=name,
             tag=test_tags[0],
         )
+    if splits:
+        return Refusal(
+            "The new eval '{name}' could take its items from {count} splits: {splits}. Give "
+            "test_filter, such as '{filter}', and the other filters of that split.",
+            name=name,
+            count=len(splits),
+            splits=splits,
+            filter=part_filter("test", splits[0]),
+        )
     return Refusal(
-        "The new eval '{name}' could take its items from {count} splits: {splits}. Give "
-        "test_filter, such as '{filter}', and the other filters of that split.",
+        "The new eval '{name}' would have no items: the task has no split, and no outputs of your "
+        "feature. Deal its items into a split, give test_filter, or import what your feature "
+        "answered, as traces or with outputs=answers.",
         name=name,
-        count=len(splits),
-        splits=splits,
-        filter=part_filter("test", splits[0]),
+        next=[
+            NextStep(tool="split_data", reason="deal the task's items into parts"),
+            NextStep(tool="add_data", reason="or import outputs or traces, to judge them"),
+        ],
     )
 
 

@@ -84,15 +84,23 @@ async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -
 
 def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
-    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
+    return Case(
+        item.task_input, output.output.output, trace_of(output), item.reference, usage=output.usage
+    )
 
 
 def stored_case(run: TaskRun) -> Case:
     """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
-    return Case(run.input, run.output.output, trace_of(run), conversation=conversation_of(run))
+    return Case(
+        run.input,
+        run.output.output,
+        trace_of(run),
+        usage=run.usage,
+        conversation=conversation_text(run),
+    )
 
 
-def conversation_of(run: TaskRun) -> str:
+def conversation_text(run: TaskRun) -> str:
     """Return a conversation as a judge reads it; "" for one question and its answer.
 
     The turns that a run config's examples and its thinking add are no conversation.

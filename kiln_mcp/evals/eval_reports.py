@@ -69,10 +69,17 @@ async def eval_report(
         items=page.items if page else [],
         items_found=page.total if page else None,
         items_cursor=page.next_cursor if page else None,
-        next=rates.next
+        next=_next_steps(request, rates)
         if evaluators
         else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
+
+
+def _next_steps(request: ReportRequest, rates: RateReport) -> list[NextStep]:
+    """Return the calls that help now, less those that show what is shown already."""
+    if request.items is None and request.slice_by is None:
+        return rates.next
+    return [step for step in rates.next if step.tool != "show_results"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,13 @@ async def correct_rate(
         )
         return CorrectedRate(counts, None, CannotTell(reason))
     strata = await _strata_of_draws(measurement, golden_set, labels.draws, verdicts)
-    estimate = _estimate(verdicts, labels, strata, seed)
+    estimate = corrected_share(verdicts, labels, strata, seed)
     share = None if isinstance(estimate.value, CannotTell) else estimate.value
     return CorrectedRate(counts, share, estimate.interval)
 
 
 @dataclass(frozen=True, slots=True)
-class _Labels:
+class PeoplesLabels:
     """What people said of outputs, as whether they fail.
 
     Attributes:
@@ -117,7 +117,9 @@ class _Labels:
     waiting_labels: int
 
 
-def _labels_of(measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVerdicts) -> _Labels:
+def _labels_of(
+    measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVerdicts
+) -> PeoplesLabels:
     random_draws = _random_draws(measurement, golden_set)
     runs = [run for run in golden_set.runs if run.id in verdicts.values]
     drawn: dict[str, bool] = {}
@@ -149,7 +151,7 @@ def _labels_of(measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVe
         if run.id in hand_labels and _is_before(golden_set, run, verdicts, first)
     }
     skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
-    return _Labels(
+    return PeoplesLabels(
         drawn,
         hand_labels,
         known_answers,
@@ -235,8 +237,8 @@ async def _strata_of_draws(
     return {item: tuple(names) for item, names in strata.items()}
 
 
-def _estimate(
-    verdicts: ItemVerdicts, labels: _Labels, strata: Mapping[str, tuple[str, ...]], seed: int
+def corrected_share(
+    verdicts: ItemVerdicts, labels: PeoplesLabels, strata: Mapping[str, tuple[str, ...]], seed: int
 ) -> Estimate:
     """Return the share of failures with its interval; skipped items widen it both ways."""
     cells: dict[tuple[object, ...], list[str]] = defaultdict(list)

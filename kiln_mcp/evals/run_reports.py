@@ -26,6 +26,7 @@ from kiln_mcp.evals.sentences import (
     uniform_warnings,
 )
 from kiln_mcp.evals.summaries import score_lines
+from kiln_mcp.evaluators.program_gaps import program_warnings
 from kiln_mcp.llm import AnswerState
 from storage import TaskRunConfig
 from storage.errors import NextStep
@@ -123,6 +124,7 @@ async def _notes(
     # What labels say of stored outputs stands beside their rates.
     has_agreement = work.outputs is not None or await measurement.has_agreement()
     warnings = [
+        *await program_warnings(measurement.evaluator_record),
         *run_warnings(measurement, outcome, len(work.items), has_agreement=has_agreement),
         *repeat_warnings(plan),
         *uniform_warnings(measurement, outcome, table.rows),

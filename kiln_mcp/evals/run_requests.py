@@ -23,7 +23,7 @@ from kiln_mcp.evals.sentences import (
     plan_sentence,
     stored_plan_sentence,
 )
-from kiln_mcp.evals.stored_outputs import StoredOutputs, select_outputs, usual_outputs
+from kiln_mcp.evals.stored_outputs import StoredOutputs, outputs_to_begin_with, select_outputs
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.workbench.workspace import Workspace
@@ -175,8 +175,8 @@ async def plan_work(
     part = task_eval.eval_record.part(request.part)
     items = (await items_of(store, task_eval.task, part))[: request.most_items]
     if not items:
-        tags = await store.tags(task_eval.task)
-        raise no_items(task_eval.eval_record, request.part, usual_outputs(tags))
+        outputs = await outputs_to_begin_with(store, task_eval.task)
+        raise no_items(task_eval.eval_record, request.part, outputs)
     configs = await find_run_configs(store, task_eval.task, request.run_configs)
     plans = [
         await plan_run(m, configs, items, seed=request.seed, repeats=request.repeats)

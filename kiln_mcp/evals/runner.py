@@ -268,13 +268,23 @@ async def _do(
         output = await _generate(run, work, item, writer)
         case = case_of(item, output)
     run.parts[work.lead].tally.note_output(case)
-    for key in sorted(work.requests, key=lambda key: run.parts[key].evaluator.model is not None):
+
+    async def judge(key: int) -> None:
         request = work.requests[key]
         try:
             await _judge(run.parts[key], _JudgedOutput(request, item, output, case), writer)
         except (ModelError, EvalError) as error:
             run.parts[key].take_failure(request, error)
             await run.report()
+
+    # Checks first: they cost nothing. The judges are asked at the same time.
+    asks_model = [key for key in work.requests if run.parts[key].evaluator.model is not None]
+    for key in work.requests.keys() - asks_model:
+        await judge(key)
+    if len(asks_model) == 1:
+        await judge(asks_model[0])
+    else:
+        await for_each(asks_model, judge, lambda: len(asks_model))
 
 
 @dataclass(frozen=True, slots=True)

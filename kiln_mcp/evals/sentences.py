@@ -9,6 +9,7 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.stored_outputs import StoredOutputs
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval, TaskRunConfig
@@ -31,7 +32,12 @@ def filter_of_test(eval_record: Eval) -> str:
 
 
 def after_evaluator(
-    eval_record: Eval, *, items: int, is_judge: bool, outputs: str | None = None
+    eval_record: Eval,
+    *,
+    items: int,
+    is_judge: bool,
+    steps: Sequence[str] = (),
+    outputs: str | None = None,
 ) -> list[NextStep]:
     """Return the next steps after an evaluator was created.
 
@@ -39,10 +45,12 @@ def after_evaluator(
         eval_record: Its eval.
         items: Test items of the eval.
         is_judge: Whether it asks a model.
+        steps: What a judge is to check, some of which a check may decide.
         outputs: The stored outputs to begin with; None if there are none.
     """
     if not items and outputs is not None:
-        return [_judge_stored(eval_record, outputs)]
+        suggestions = check_steps(steps) if is_judge else []
+        return [_judge_stored(eval_record, outputs), *suggestions]
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
@@ -51,6 +59,7 @@ def after_evaluator(
         ]
     if is_judge:
         return [
+            *check_steps(steps),
             NextStep(tool="draw_items_to_label", reason="label items to check the judge"),
             NextStep(tool="check_judge", reason="compare the judge with people's labels"),
         ]
@@ -99,13 +108,13 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="check_judge", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, name: str, outputs: str) -> NothingToEvaluate:
+def no_items(eval_record: Eval, name: str, outputs: str | None) -> NothingToEvaluate:
     """Return the error for a part without items.
 
     Args:
         eval_record: The eval.
         name: The part.
-        outputs: The stored outputs that can be judged as they are.
+        outputs: The stored outputs that can be judged as they are; None if there are none.
     """
     part = eval_record.part(name)
     if part is None:
@@ -116,7 +125,7 @@ def no_items(eval_record: Eval, name: str, outputs: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
-            _judge_stored(eval_record, outputs),
+            *([_judge_stored(eval_record, outputs)] if outputs else []),
             NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
@@ -248,6 +257,12 @@ def run_warnings(
         warnings.append(
             f"{outcome.abstentions} items have no score, because the judge said that they cannot "
             "be judged from what it is shown."
+        )
+    if outcome.plain_verdicts:
+        warnings.append(
+            f"{outcome.plain_verdicts} of {outcome.new_verdicts} verdicts are plain: G-Eval weighs "
+            "scores by logprobs, and the judge's model gave none. Use a model that offers them, or "
+            "read the scores as those of a plain judge."
         )
     if outcome.hidden_tokens:
         warnings.append(

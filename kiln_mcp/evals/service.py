@@ -50,7 +50,7 @@ from storage import (
     Spec,
     Task,
 )
-from storage.errors import Refusal
+from storage.errors import NextStep, Refusal
 
 EvalReference = Annotated[str, Field(description="Its name or id.")]
 EvaluatorReference = Annotated[
@@ -84,8 +84,8 @@ async def create_evaluator(
         str,
         KindName(),
         Field(
-            description="llm_judge asks a model, the others are checks that ask none: prefer one "
-            "that can decide."
+            description="llm_judge asks a model, the others ask none: first what can be executed "
+            "(command_check, code_eval), counted or compared."
         ),
     ],
     steps: Annotated[
@@ -128,7 +128,8 @@ async def create_evaluator(
         dict[str, JsonValue] | None,
         Field(
             description="Others: case_sensitive, comparison, expected_set, expected_tools, "
-            "count_type, max_count …",
+            "max_count …; number_check: measure (latency_s, cost, words), at_most; "
+            "command_check: command, files, programs.",
             json_schema_extra=add_extension_settings,
         ),
     ] = None,
@@ -195,16 +196,23 @@ async def create_evaluator(
         eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
         outputs = None if items else await outputs_to_begin_with(store, task_eval.task)
-        created = _evaluator_created(eval_record, record, items, outputs)
+        next_steps = after_evaluator(
+            eval_record,
+            items=items,
+            is_judge=evaluator_of(record).model is not None,
+            steps=steps or (),
+            outputs=outputs,
+        )
+        created = _evaluator_created(eval_record, record, items, next_steps)
         return created.model_copy(update={"handle": await handle_of(store, record)})
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+    plan = await plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name)
+    return Proposal(plan, save)
 
 
 def _evaluator_created(
-    eval_record: Eval, record: EvalConfig, items: int, outputs: str | None
+    eval_record: Eval, record: EvalConfig, items: int, next_steps: list[NextStep]
 ) -> EvaluatorCreated:
-    is_judge = evaluator_of(record).model is not None
     return EvaluatorCreated(
         eval=eval_record.name,
         eval_id=eval_record.id,
@@ -217,7 +225,7 @@ def _evaluator_created(
         golden_filter=eval_record.eval_configs_filter_id or "",
         test_items=items,
         is_current=eval_record.current_config_id == record.id,
-        next=after_evaluator(eval_record, items=items, is_judge=is_judge, outputs=outputs),
+        next=next_steps,
     )
 
 
@@ -321,6 +329,7 @@ async def _new(
     definition: NewEval,
     evaluator: EvaluatorDefinition,
 ) -> TaskEval:
-    complete = with_items(name, definition, await store.tags(owner))
+    outputs = await outputs_to_begin_with(store, owner)
+    complete = with_items(name, definition, await store.tags(owner), outputs)
     record = make_eval(name, complete, evaluator.field_names(owner))
     return TaskEval(owner, await with_eval_inputs(store, owner, record))

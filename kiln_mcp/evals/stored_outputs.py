@@ -4,7 +4,7 @@ No run config is needed. A conversation counts once, with its last turn. Outputs
 belong to their run configs, and answers that are not complete are counted beside the rest.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final, get_args
@@ -22,6 +22,8 @@ from storage.records.handles import choose
 EVERY: Final = "all"
 MODEL_PREFIX: Final = "model::"
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
+MADE_BY_MODEL: Final = "synthetic"
+"""The source of what a model answered."""
 PRODUCTION: Final = "production"
 """The tag of imported traces."""
 
@@ -127,13 +129,15 @@ def _no_output(name: str, incomplete: int) -> NothingToEvaluate:
     )
 
 
-def usual_outputs(tags: Container[str]) -> str:
-    """Return the stored outputs to begin with: those of production, if there are any."""
-    return tag_filter(PRODUCTION) if PRODUCTION in tags else EVERY
-
-
 async def outputs_to_begin_with(store: ProjectStore, task: Task) -> str | None:
-    """Return the stored outputs of a task to begin with; None if there are none."""
-    if not await store.count_runs(task, RunQuery(is_from_eval=False)):
+    """Return the stored outputs of a feature to begin with; None if no model made one.
+
+    They are those of production, if there are any.
+    """
+    if PRODUCTION in await store.tags(task):
+        return tag_filter(PRODUCTION)
+    by_models = await store.count_runs(task, RunQuery(source=MADE_BY_MODEL, is_from_eval=False))
+    if not by_models:
         return None
-    return usual_outputs(await store.tags(task))
+    is_all = by_models == await store.count_runs(task, RunQuery(is_from_eval=False))
+    return EVERY if is_all else MADE_BY_MODEL

@@ -111,6 +111,17 @@ async def add_table(
         return await (addition.preview() if preview else addition.save())
 
 
+_BY_MODELS: Final = RunQuery(source="synthetic", is_from_eval=False)
+
+
+def _judge_step(project: str) -> NextStep:
+    return NextStep(
+        tool="create_evaluator",
+        reason="say what a bad answer is, to see how often these fail",
+        arguments={"project": project},
+    )
+
+
 @dataclass(slots=True)
 class _Addition:
     """One call that adds a table, or shows what would come of it."""
@@ -142,6 +153,8 @@ class _Addition:
         input_count = (await self.store.counts(self.task)).get("eval_input", 0)
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
         steps = [deal_step(project)] if count or input_count else []
+        if await self.store.count_runs(self.task, _BY_MODELS):
+            steps.insert(0, _judge_step(project))
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:

@@ -1,13 +1,19 @@
 """Rates as people's labels correct them: only labels drawn at random among the same outputs."""
 
+import random
 from collections.abc import Iterable
+from math import sqrt
+from statistics import fmean, stdev
 
 import pytest
 
 from bench import Agrees, Bench, BenchSetup
 from imported_answers import DIGITS_JUDGE, add, add_answers, answer, fail_digits
 from kiln_mcp.evals.rate_answers import RateRow
-from storage import Task, TaskRun
+from kiln_mcp.evals.rate_correction import PeoplesLabels, corrected_share
+from kiln_mcp.evals.rates import ItemVerdicts
+from kiln_mcp.statistics import Interval
+from storage import EvalOutputScore, Task, TaskRun
 
 
 @pytest.fixture
@@ -114,3 +120,41 @@ async def test_passing_over_drawn_outputs_never_narrows_the_rate(bench: Bench) -
     assert "were passed over" in row.says
     assert row.corrected_high is not None
     assert row.corrected_high > 0.5
+
+
+@pytest.mark.slow
+def test_the_corrected_rate_is_unbiased_and_covers_under_uneven_draws() -> None:
+    score = EvalOutputScore(name="Right", type="pass_fail")
+    chooser = random.Random(7)
+    items = [f"{number:04}" for number in range(300)]
+    fails = {item: chooser.random() < 0.3 for item in items}
+    # The judge misses a third of the failures; the draw prefers what another judge fails.
+    judge = {item: float(not fails[item] or chooser.random() < 0.33) for item in items}
+    other = {item: (f"other {int(not fails[item] or chooser.random() < 0.5)}",) for item in items}
+    verdicts = ItemVerdicts(score, judge, 0.5)
+    truth = sum(fails.values()) / len(items)
+    shares: list[float] = []
+    covers = 0
+    for repeat in range(300):
+        draw = random.Random(repeat)
+        drawn: list[str] = []
+        for name, count in (("other 0", 25), ("other 1", 25)):
+            stratum = [item for item in items if other[item] == (name,)]
+            drawn += draw.sample(stratum, min(count, len(stratum)))
+        labels = PeoplesLabels(
+            drawn={item: fails[item] for item in drawn},
+            hand_labels={},
+            known_answers={},
+            skipped=set(),
+            draws=(),
+            pool=set(items),
+            waiting_labels=0,
+        )
+        estimate = corrected_share(verdicts, labels, other, repeat)
+        assert isinstance(estimate.value, float)
+        assert isinstance(estimate.interval, Interval)
+        shares.append(estimate.value)
+        covers += truth in estimate.interval
+    error = stdev(shares) / sqrt(len(shares))
+    assert abs(fmean(shares) - truth) < 3 * error
+    assert covers / len(shares) >= 0.93

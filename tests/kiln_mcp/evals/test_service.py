@@ -352,7 +352,9 @@ async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Ben
     assert (made.test_filter, made.test_items) == ("tag::test_right", 3)
 
 
-async def test_a_new_eval_whose_items_are_one_of_several_splits_is_refused(bench: Bench) -> None:
+async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
+    with pytest.raises(Refusal, match=r"with outputs=answers\. Next: split_data"):
+        await create(bench)
     await deal(bench, "one")
     await deal(bench, "two", first=100)
     with pytest.raises(Refusal, match=r"2 splits: one, two"):

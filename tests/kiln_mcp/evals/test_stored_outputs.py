@@ -206,6 +206,15 @@ async def test_several_evaluators_share_each_new_output(bench: Bench) -> None:
     assert (again.newly_scored, again.already_scored) == (0, 8)
 
 
+async def test_several_judges_are_asked_about_an_output_at_the_same_time(bench: Bench) -> None:
+    await add_answers(bench, fine=2, bad_1=1)
+    await bench.evaluator(**DIGITS_JUDGE)
+    await bench.evaluator(**{**DIGITS_JUDGE, "name": "again", "steps": ["No numbers."]})
+    report = await bench.run(outputs="all", evaluators=["digits", "again"])
+    assert {row.evaluator: row.failures for row in report.rates} == {"digits": 1, "again": 1}
+    assert len(bench.model.asked) == 6
+
+
 async def test_an_evaluator_that_cannot_run_is_named_and_the_others_run(bench: Bench) -> None:
     await add_answers(bench, fine=2, bad_1=0)
     await bench.evaluator(**DIGITS_JUDGE)

@@ -38,7 +38,8 @@ async def _add(bench: Bench, file: Path, rows: Sequence[Mapping[str, object]]) -
 async def test_an_export_of_traces_is_judged_with_two_further_calls(
     bench: Bench, tmp_path: Path
 ) -> None:
-    await _add(bench, tmp_path / "spans.jsonl", [exports.otlp(*exports.agent_spans())])
+    added = await _add(bench, tmp_path / "spans.jsonl", [exports.otlp(*exports.agent_spans())])
+    assert '"tool": "create_evaluator"' in json.dumps(added["next"])
     created = await bench.evaluator(**DIGITS_JUDGE)
     [step] = created.next
     assert step.arguments == {"eval": "Right", "outputs": "tag::production"}
