@@ -107,9 +107,10 @@ def measure(basis: LabelBasis, kind: str, seed: int = 0) -> Agreement:
     Raises:
         ValueError: There is no label.
     """
-    estimates = judge_estimates(basis.against, scale_of(kind), seed=seed)
+    scale = scale_of(kind)
+    estimates = judge_estimates(basis.against, scale, seed=seed, table=basis.table)
     if basis.skips:
-        estimates = estimates.spanning(judge_estimates(basis.in_favour, scale_of(kind), seed=seed))
+        estimates = estimates.spanning(judge_estimates(basis.in_favour, scale, seed=seed))
     return Agreement(basis.kind, basis.labels, basis.skips, basis.left_out, estimates)
 
 

@@ -15,6 +15,7 @@ from kiln_mcp.judging.certificates.audit_opening import current_audit
 from kiln_mcp.labels.golden_set import GoldenSet, strata_by_verdict
 from kiln_mcp.labels.ledger import JUDGED, Draw, Label
 from kiln_mcp.statistics import PairStratum, Scale, scale_of
+from kiln_mcp.statistics.unbiased_table import Cell
 from storage import EvalOutputScore
 from storage.index.results import RatedItem
 
@@ -32,6 +33,8 @@ class LabelBasis:
         labels: How many labels.
         skips: Items that were drawn and passed over, or that nobody can judge.
         left_out: Labels of the same purpose that another way of drawing gave.
+        table: The shares of the pool by verdict and label, if strata were drawn by what earlier
+            labels said; items passed over count as disagreements.
     """
 
     kind: BasisKind
@@ -40,6 +43,7 @@ class LabelBasis:
     labels: int
     skips: int = 0
     left_out: int = 0
+    table: Mapping[Cell, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +223,5 @@ def _of_audit(audit: LabelledAudit, every: int) -> LabelBasis:
         labels,
         len(audit.skipped),
         every - labels,
+        audit.table("against"),
     )

@@ -49,6 +49,7 @@ from kiln_mcp.statistics.stratified_posterior import (
     judge_estimates,
     share_estimate,
 )
+from kiln_mcp.statistics.unbiased_table import DrawnPair, unbiased_table
 from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "ClaimStanding",
     "ConstantAnswer",
     "DetectionCounts",
+    "DrawnPair",
     "Estimate",
     "Interval",
     "JudgeEstimates",
@@ -105,6 +107,7 @@ __all__ = [
     "spearman",
     "stratified_kappa",
     "stratified_kappa_interval",
+    "unbiased_table",
     "variance_components",
     "wilcoxon_signed_rank",
     "wilson_interval",

@@ -3,12 +3,13 @@
 This module imports numpy, which is slow. Import it where it is called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from kiln_mcp.statistics.scales import Scale
+from kiln_mcp.statistics.unbiased_table import Cell
 from kiln_mcp.statistics.verdict_tables import Floats, VerdictTables
 
 PRIOR_ITEMS = 2.0
@@ -73,6 +74,15 @@ def plain_tables(strata: Sequence[_Stratum], scale: Scale) -> VerdictTables:
         counts = layout.counts(stratum) if stratum.pairs else layout.prior(stratum, len(strata))
         cells[0] += stratum.size / total * counts / counts.sum()
     return VerdictTables(layout.verdicts, layout.labels, cells, scale)
+
+
+def table_of(shares: Mapping[Cell, float], scale: Scale) -> VerdictTables:
+    """Return one table of given shares; those below 0, which few labels give, count as 0."""
+    verdicts = sorted({verdict for verdict, _ in shares})
+    cells = np.zeros((1, len(verdicts), len(scale.values)))
+    for (verdict, label), share in shares.items():
+        cells[0, verdicts.index(verdict), scale.values.index(label)] += max(share, 0.0)
+    return VerdictTables(verdicts, scale.values, cells / cells.sum(), scale)
 
 
 def drawn_tables(strata: Sequence[_Stratum], scale: Scale, count: int, seed: int) -> VerdictTables:

@@ -26,6 +26,18 @@ class Measure(StrEnum):
     PASS_RATE = "pass_rate"
     """The share of items that people pass."""
 
+    def within(self, value: float) -> float:
+        """Return a number inside the range that it can have; NaN stays."""
+        if self in _SHARES:
+            return min(max(value, 0.0), 1.0)
+        return min(value, 1.0) if self in _AT_MOST_ONE else value
+
+
+_SHARES: Final = frozenset(
+    {Measure.AGREEMENT, Measure.TRUE_PASS_RATE, Measure.TRUE_FAIL_RATE, Measure.PASS_RATE}
+)
+_AT_MOST_ONE: Final = frozenset({Measure.KAPPA, Measure.WEIGHTED_KAPPA})
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from kiln_mcp.statistics.agreement import ConstantAnswer
 from kiln_mcp.statistics.interval import CannotTell, Interval, check_level
 from kiln_mcp.statistics.scales import Measure, Scale
+from kiln_mcp.statistics.unbiased_table import Cell
 
 if TYPE_CHECKING:
     from kiln_mcp.statistics.verdict_tables import Floats
@@ -107,25 +108,38 @@ class ShareStratum:
 
 
 def judge_estimates(
-    strata: Sequence[PairStratum], scale: Scale, level: float = 0.95, seed: int = 0
+    strata: Sequence[PairStratum],
+    scale: Scale,
+    level: float = 0.95,
+    seed: int = 0,
+    table: Mapping[Cell, float] | None = None,
 ) -> JudgeEstimates:
     """Return every number that compares a judge with labels.
 
-    Values weigh each stratum's labelled items by its size. Intervals are read from draws of the
-    posterior: one Dirichlet distribution a stratum over its table of verdicts and labels. Its prior
-    weighs 2 items in all strata together, spread evenly over the cells that can occur.
+    Values weigh each stratum's labelled items by its size, or come from a table. Intervals are read
+    from draws of the posterior: one Dirichlet distribution a stratum over its table of verdicts and
+    labels. Its prior weighs 2 items in all strata together, spread evenly over the cells that can
+    occur.
+
+    Args:
+        strata: The labelled items.
+        scale: The scale of the labels.
+        level: Nominal coverage of each interval.
+        seed: The same seed gives the same intervals.
+        table: The shares of the pool by verdict and label, if strata were drawn by what earlier
+            labels said; see `unbiased_table`.
 
     Raises:
         ValueError: No item is labelled, a label is none of the scale, or the level is impossible.
     """
     check_level(level)
-    from kiln_mcp.statistics.posterior_draws import drawn_tables, plain_tables
+    from kiln_mcp.statistics.posterior_draws import drawn_tables, plain_tables, table_of
 
     if not any(stratum.pairs for stratum in strata):
         raise ValueError("Agreement needs at least one labelled item.")
     if any(label not in scale.values for stratum in strata for _, label in stratum.pairs):
         raise ValueError(f"A label is none of {scale.values}.")
-    plain = plain_tables(strata, scale)
+    plain = table_of(table, scale) if table else plain_tables(strata, scale)
     shares = plain.label_shares()
     best = max(shares, key=lambda label: (round(shares[label], 9), label))
     constant = ConstantAnswer(best, min(1.0, shares[best]))
@@ -134,7 +148,7 @@ def judge_estimates(
     return JudgeEstimates(
         constant=constant,
         measures={
-            measure: _estimate(float(values[measure][0]), draws[measure], level)
+            measure: _estimate(measure.within(float(values[measure][0])), draws[measure], level)
             for measure in values
         },
         chance_probability=float((draws[Measure.KAPPA] <= 0).mean()),

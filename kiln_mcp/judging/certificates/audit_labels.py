@@ -1,5 +1,6 @@
 """The labels that count in an audit, matched with its draws."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,16 @@ from typing import Literal
 
 from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditOpening, AuditRecord
 from kiln_mcp.labels.ledger import Label
-from kiln_mcp.statistics import AuditDesign, AuditResult, PairStratum, Scale, scale_of
+from kiln_mcp.statistics import (
+    AuditDesign,
+    AuditResult,
+    DrawnPair,
+    PairStratum,
+    Scale,
+    scale_of,
+    unbiased_table,
+)
+from kiln_mcp.statistics.unbiased_table import Cell
 from storage import EvalOutputScore
 
 Doubt = Literal["for", "against"]
@@ -53,12 +63,14 @@ class LabelledAudit:
         record: The audit.
         score: The score of verdicts and labels.
         drawn: What it drew, in order.
+        verdicts: The judge's, by item of the pool.
         of_others: Labels of its items by raters whom it is not about.
     """
 
     record: AuditRecord
     score: EvalOutputScore
     drawn: Sequence[DrawnItem]
+    verdicts: Mapping[str, float]
     of_others: int = 0
 
     @property
@@ -169,6 +181,26 @@ class LabelledAudit:
             for stratum, own in zip(self.opening.strata, pairs, strict=True)
         ]
 
+    def table(self, doubt: Doubt) -> dict[Cell, float] | None:
+        """Return the unbiased shares of verdicts and labels; None if every item is labelled."""
+        drawn = [
+            DrawnPair(
+                item.draw.stratum,
+                item.draw.probabilities[item.draw.stratum],
+                item.verdict,
+                label,
+            )
+            for item in self.decided
+            if (label := self._label_of(item, doubt)) is not None
+        ]
+        if len(drawn) == self.design.total:
+            return None
+        verdicts = [
+            Counter(self.verdicts[item] for item in stratum.items if item in self.verdicts)
+            for stratum in self.opening.strata
+        ]
+        return unbiased_table(verdicts, self.scale, drawn)
+
     def _label_of(self, item: DrawnItem, doubt: Doubt | None) -> float | None:
         own = self.scale.nearest(item.verdict)
         if item.label is not None and item.label.state == "value":
@@ -208,7 +240,7 @@ def match_labels(
         for draw in record.draws
         if draw.item in verdicts
     ]
-    return LabelledAudit(record, score, drawn, of_others)
+    return LabelledAudit(record, score, drawn, verdicts, of_others)
 
 
 def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:

@@ -141,7 +141,9 @@ def worst_estimates(audit: LabelledAudit, seed: int) -> JudgeEstimates:
 
     A value counts them as disagreements, and an interval spans both.
     """
-    against = judge_estimates(audit.pair_strata("against"), audit.scale, seed=seed)
+    against = judge_estimates(
+        audit.pair_strata("against"), audit.scale, seed=seed, table=audit.table("against")
+    )
     if not audit.skipped:
         return against
     in_favour = judge_estimates(audit.pair_strata("for"), audit.scale, seed=seed)
