@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.datasets.counts import count_golden, count_items
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import (
     EvalReport,
     EvalSummary,
@@ -11,7 +12,6 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemsToShow
 from kiln_mcp.evals.eval_items import ItemReference, items_of
-from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.lookups import (
     find_run_configs,
     load_measurement,

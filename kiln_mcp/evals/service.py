@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.counts import count_items
 from kiln_mcp.datasets.parts import MeasuredPart
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import (
     EvalRunReport,
     EvaluatorCreated,
@@ -13,7 +14,6 @@ from kiln_mcp.evals.answers import (
 from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
 from kiln_mcp.evals.errors import no_score
 from kiln_mcp.evals.eval_reports import items_of_part, score_keys
-from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.lookups import (
     find_eval,
     find_existing_eval,

@@ -40,7 +40,7 @@ class LabellingBatch(Result):
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
-    added: int = Field(default=0, description="Outputs that were added to the golden set.")
+    new_items: int = Field(default=0, description="Outputs that were added to the golden set.")
     purpose: str
     seed: int
     warnings: list[str] = Field(default=[], description="What was left out or passed over.")

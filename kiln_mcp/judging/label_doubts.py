@@ -33,8 +33,8 @@ class LabelDoubts(Result):
     )
     reasons: list[str] = Field(default=[], description="Why.")
     look_again: list[DoubtfulItem] = Field(default=[], description="The worst first.")
-    more: int = Field(default=0, description="Further labels in doubt.")
-    hidden: int = Field(default=0, description="Of them, for a certificate: nobody sees them.")
+    further_labels: int = Field(default=0, description="Further labels in doubt.")
+    hidden_labels: int = Field(default=0, description="Of them, for a certificate, and unseen.")
 
 
 async def label_doubts(store: ProjectStore, golden_set: GoldenSet) -> LabelDoubts:
@@ -65,8 +65,8 @@ def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> 
             )
             for key, label in pairs[:MOST_SHOWN]
         ],
-        more=max(0, len(pairs) - MOST_SHOWN),
-        hidden=doubtful - len(pairs),
+        further_labels=max(0, len(pairs) - MOST_SHOWN),
+        hidden_labels=doubtful - len(pairs),
     )
 
 
@@ -74,10 +74,10 @@ def doubt_sentences(doubts: LabelDoubts, eval_name: str) -> list[str]:
     """Return the sentences that come before all others in a report."""
     if not doubts.cannot_measure:
         return []
-    items = len(doubts.look_again) + doubts.more + doubts.hidden
-    again = f"look again at the {items} items named here" if items else "label the items again"
+    items = len(doubts.look_again) + doubts.further_labels + doubts.hidden_labels
+    advice = f"look again at the {items} items named here" if items else "label the items again"
     return [
-        f"These labels of {eval_name!r} cannot measure any judge; {again}. No judge is ranked by "
+        f"These labels of {eval_name!r} cannot measure any judge; {advice}. No judge is ranked by "
         "them: the fault lies with the labels, not with the judges.",
         *doubts.reasons,
     ]
@@ -85,7 +85,7 @@ def doubt_sentences(doubts: LabelDoubts, eval_name: str) -> list[str]:
 
 def steps_to_mend(doubts: LabelDoubts, eval_name: str) -> list[NextStep]:
     """Return the call that shows a person the labels in doubt again, blind."""
-    if not (doubts.look_again or doubts.hidden):
+    if not (doubts.look_again or doubts.hidden_labels):
         return []
     arguments: dict[str, JsonValue] = {"eval": eval_name, "purpose": "second_look"}
     reason = "show a person the labels in doubt again, blind"

@@ -15,6 +15,7 @@ import anyio
 from kiln_mcp.judging.batches import BatchRequest, draw_items
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.label_storage import write_labels
+from kiln_mcp.judging.live_limits import LiveLimits, live_limits
 from kiln_mcp.labels.entries import (
     EvalLabels,
     LabelBatch,
@@ -78,6 +79,8 @@ class LabellingSession:
         request: What is drawn, for whom, and how many.
         is_person: Whether a person answers at a terminal, so that labels count as confirmed.
         clock: Seconds of a clock that never goes back.
+        notes: What the rater should know now, as sentences.
+        labels_before: The first eval's labels before the session.
     """
 
     workspace: Workspace
@@ -87,6 +90,7 @@ class LabellingSession:
     labelling: LabellingPass
     clock: Callable[[], float] = time.monotonic
     notes: list[str] = field(default_factory=list[str])
+    labels_before: Sequence[Label] = ()
     _queue: list[str] = field(default_factory=list[str])
     _texts: dict[str, _Text] = field(default_factory=dict[str, _Text])
     _scores: dict[str, Sequence[ScoreOfEval]] = field(
@@ -99,10 +103,13 @@ class LabellingSession:
     _shown_item: str = ""
     _shown_at: float = 0.0
     _is_exhausted: bool = False
+    _available: int = 0
+    _audit: LiveLimits | None = None
+    _saved: list[Label] = field(default_factory=list[Label])
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
-    def labelled(self) -> int:
+    def labelled_count(self) -> int:
         """How many items have got a label or were skipped in this session."""
         return len({item for item, _ in self._labels})
 
@@ -117,17 +124,24 @@ class LabellingSession:
         target = scores[min(score, len(scores) - 1)]
         label = self._labels.get((item, target.name))
         text = self._texts[item]
-        total = len(self._queue) if self._is_exhausted else self.request.count
         return Question(
             item=item,
             input=text.input,
             output=text.output,
             place=target,
             number=place + 1,
-            total=min(total, self.request.count),
+            total=self._total,
             answer=event_text(label, target.score.type) if label else "",
             reason=self._reason or (label.reason if label else ""),
         )
+
+    @property
+    def _total(self) -> int:
+        """How many items the session is to have, as far as that is known."""
+        count = len(self._queue) if self._is_exhausted else self.request.count
+        if self.request.purpose in {"development", "certificate"}:
+            count = min(count, max(self._available, len(self._queue)))
+        return min(count, self.request.count)
 
     @property
     def needs_items(self) -> bool:
@@ -143,7 +157,7 @@ class LabellingSession:
                 return
             count = min(DRAWN_AHEAD, self.request.count - len(self._queue))
             try:
-                request = replace(self.request, count=count, excluded=frozenset(self._queue))
+                request = replace(self.request, count=count, exclusions=frozenset(self._queue))
                 drawn = await draw_items(self.workspace, self.store, request)
             except Refusal as error:
                 self._is_exhausted = True
@@ -151,11 +165,28 @@ class LabellingSession:
                     raise
                 self.notes = [str(error)]
                 return
+            waiting = len(self._queue) - self.labelled_count
+            self._available = len(self._queue) + drawn.unlabelled_items - waiting
             self.labelling = drawn.labelling
             self.notes = [*drawn.notes]
-            if drawn.added and self.request.outputs is not None:
+            await self.read_audit()
+            if drawn.new_items and self.request.outputs is not None:
                 self.request = replace(self.request, outputs=None)
             await self.take_items(drawn.items)
+
+    async def read_audit(self) -> None:
+        """Read the audit that draws the items, if one does."""
+        if self.request.purpose == "certificate":
+            self._audit = await live_limits(self.store, self.labelling, self.request.evaluator)
+
+    @property
+    def limits(self) -> str:
+        """Between which limits judge and people agree so far; empty if no audit draws."""
+        if self._audit is None:
+            return ""
+        key = self.labelling.first.scores[0].json_key
+        own = [label for label in self._saved if label.score == key]
+        return self._audit.sentence([*self.labels_before, *own])
 
     async def take_items(self, items: Sequence[str]) -> None:
         """Put items at the end of the queue, with their texts."""
@@ -272,6 +303,8 @@ class LabellingSession:
         parts = mark([EvalLabels(golden_set, [entry])])
         await write_labels(self.store, parts)
         self._labels[question.item, place.name] = parts[0].entries[0]
+        if place.golden_set.task_eval.id == self.labelling.first.task_eval.id:
+            self._saved.append(parts[0].entries[0])
 
 
 async def open_session(
@@ -284,21 +317,25 @@ async def open_session(
     """
     labelling = await open_labelling_pass(store, request.evals, may_be_empty=True)
     session = LabellingSession(workspace, store, request, is_person, labelling)
-    waiting = _shown_before(labelling, request)
+    session.labels_before = labelling.first.labels
+    waiting = _items_to_resume(labelling, request)
     if waiting:
         await session.take_items(waiting[: request.count])
+        await session.read_audit()
     if session.needs_items:
         await session.draw_ahead()
     return session
 
 
-def _shown_before(labelling: LabellingPass, request: BatchRequest) -> list[str]:
+def _items_to_resume(labelling: LabellingPass, request: BatchRequest) -> list[str]:
     """Return the items that this rater was shown and has not labelled, the oldest draw first."""
+    if request.purpose not in {"development", "certificate"}:
+        return []
     items = [
         item
         for draw in labelling.draws
         if draw.rater == request.rater and draw.purpose == request.purpose
-        for item in draw.items
+        for item in (draw.items if request.purpose == "certificate" else sorted(draw.items))
         if item in labelling.runs and item not in labelling.complete
     ]
-    return list(dict.fromkeys(items)) if request.purpose in {"development", "certificate"} else []
+    return list(dict.fromkeys(items))

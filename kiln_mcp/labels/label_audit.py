@@ -158,8 +158,8 @@ def audit_labels(
         hygiene_faults: Sentences of `label_faults`.
         scale: The score's scale.
     """
-    compared = [_compare(item, label, verdicts, scale) for item, label in labels.items()]
-    open_labels = [label for label in compared if not labels[label.item].is_second_look]
+    comparisons = [_compare(item, label, verdicts, scale) for item, label in labels.items()]
+    open_labels = [label for label in comparisons if not labels[label.item].is_second_look]
     doubtful = [label for label in open_labels if _is_doubtful(label)]
     doubtful.sort(key=lambda label: (*(-part for part in label.weight), label.item))
     faults = (
@@ -214,12 +214,12 @@ def _repeat_faults(labels: Mapping[str, AuditedLabel], scale: str) -> list[str]:
 def _panel_faults(labels: Sequence[DoubtfulLabel]) -> list[str]:
     shares = [label.against / label.judges for label in labels if label.judges >= SMALLEST_PANEL]
     clear = [share for share in shares if max(share, 1 - share) >= CLEAR_SHARE]
-    contradicted = sum(share > _MIDDLE for share in clear)
-    if len(clear) < FEWEST_CLEAR_ITEMS or contradicted / len(clear) < MOST_CONTRADICTED:
+    contradictions = sum(share > _MIDDLE for share in clear)
+    if len(clear) < FEWEST_CLEAR_ITEMS or contradictions / len(clear) < MOST_CONTRADICTED:
         return []
     return [
         f"The labels contradict the judges: where nearly all judges say the same, "
-        f"{contradicted} of {len(clear)} labels say the opposite."
+        f"{contradictions} of {len(clear)} labels say the opposite."
     ]
 
 
@@ -228,11 +228,14 @@ def _check_faults(
 ) -> list[str]:
     faults: list[str] = []
     for name, values in checks.items():
-        checked = [label for label in labels if label.item in values]
-        contradicted = sum(name in label.checks for label in checked)
-        if len(checked) >= FEWEST_CLEAR_ITEMS and contradicted / len(checked) >= MOST_CONTRADICTED:
+        checked_labels = [label for label in labels if label.item in values]
+        contradictions = sum(name in label.checks for label in checked_labels)
+        if (
+            len(checked_labels) >= FEWEST_CLEAR_ITEMS
+            and contradictions / len(checked_labels) >= MOST_CONTRADICTED
+        ):
             faults.append(
-                f"The labels contradict {name!r}, which asks no model: {contradicted} of "
-                f"{len(checked)} labels say the opposite."
+                f"The labels contradict {name!r}, which asks no model: {contradictions} of "
+                f"{len(checked_labels)} labels say the opposite."
             )
     return faults

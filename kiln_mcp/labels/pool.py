@@ -51,9 +51,9 @@ async def extend_golden_sets(
     tags = [_golden_tag(labelling, place) for place in range(len(labelling.golden_sets))]
     candidates = await _candidates(store, labelling, request.filter_id)
     draw = random.Random(request.seed)
-    chosen = draw.sample(candidates, min(request.count, len(candidates)))
-    await _add_tags(store, [row.path for row in chosen], tags)
-    return len(chosen)
+    rows = draw.sample(candidates, min(request.count, len(candidates)))
+    await _add_tags(store, [row.path for row in rows], tags)
+    return len(rows)
 
 
 async def share_items(store: ProjectStore, labelling: LabellingPass, drawn: Sequence[str]) -> int:
@@ -114,9 +114,9 @@ async def _tags_of_learning(store: ProjectStore, task: Task) -> list[str]:
 def _golden_tag(labelling: LabellingPass, place: int) -> str:
     task_eval = labelling.golden_sets[place].task_eval
     filter_id = task_eval.eval_record.eval_configs_filter_id or ""
-    parsed = parse_filter(filter_id) if is_filter(filter_id) else None
-    if isinstance(parsed, TagFilter):
-        return parsed.tag
+    golden_filter = parse_filter(filter_id) if is_filter(filter_id) else None
+    if isinstance(golden_filter, TagFilter):
+        return golden_filter.tag
     raise Refusal(
         "No output can be added to the golden set of '{name}': it is found by '{filter}', and not "
         "by a tag. Add outputs that this filter finds, or create an eval whose golden filter is a "
