@@ -2,14 +2,10 @@
 
 from kiln_mcp.statistics.agreement import (
     ConstantAnswer,
-    DetectionCounts,
-    LabelStratum,
     best_constant_answer,
     cohens_kappa,
     kappa_interval,
     percent_agreement,
-    stratified_kappa,
-    stratified_kappa_interval,
 )
 from kiln_mcp.statistics.audit_design import AuditDesign, AuditResult, prior_of
 from kiln_mcp.statistics.bayesian_bootstrap import ValueRange, bayesian_mean_interval
@@ -25,16 +21,12 @@ from kiln_mcp.statistics.differences import (
     PairedCounts,
     newcombe_interval,
     paired_newcombe_interval,
-    post_stratified_difference,
 )
 from kiln_mcp.statistics.distance import mean_absolute_error, mean_squared_error
 from kiln_mcp.statistics.interval import CannotTell, Interval
 from kiln_mcp.statistics.label_forecast import LabelForecast, forecast_labels
 from kiln_mcp.statistics.proportions import (
-    Stratum,
     jeffreys_interval,
-    post_stratified_estimate,
-    post_stratified_interval,
     wilson_interval,
 )
 from kiln_mcp.statistics.repeats import clustered_rate_interval, pass_all_rate, pass_any_rate
@@ -59,20 +51,17 @@ __all__ = [
     "CannotTell",
     "ClaimStanding",
     "ConstantAnswer",
-    "DetectionCounts",
     "DrawnPair",
     "Estimate",
     "Interval",
     "JudgeEstimates",
     "LabelForecast",
-    "LabelStratum",
     "Limits",
     "Measure",
     "PairStratum",
     "PairedCounts",
     "Scale",
     "ShareStratum",
-    "Stratum",
     "ValueRange",
     "VarianceComponents",
     "agreement_strata",
@@ -97,16 +86,11 @@ __all__ = [
     "pass_any_rate",
     "pearson",
     "percent_agreement",
-    "post_stratified_difference",
-    "post_stratified_estimate",
-    "post_stratified_interval",
     "prior_of",
     "scale_of",
     "share_estimate",
     "sign_test",
     "spearman",
-    "stratified_kappa",
-    "stratified_kappa_interval",
     "unbiased_table",
     "variance_components",
     "wilcoxon_signed_rank",
