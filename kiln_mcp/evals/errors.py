@@ -19,29 +19,22 @@ class NothingToEvaluate(EvalError):
     """There is no item, no run config or no evaluator."""
 
 
-def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = ()) -> Refusal:
+def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str]) -> Refusal:
     """Return the refusal of a new eval whose items are unclear: no split fits, or several do."""
-    if test_tags and not splits:
+    if not splits:
         return Refusal(
             "The items of the new eval '{name}' are unclear: no split has its name, and none has "
             "more parts than test. Give test_filter, such as 'tag::{tag}'.",
             name=name,
             tag=test_tags[0],
         )
-    if splits:
-        return Refusal(
-            "The new eval '{name}' could take its items from {count} splits: {splits}. Give "
-            "test_filter, such as '{filter}', and the other filters of that split.",
-            name=name,
-            count=len(splits),
-            splits=splits,
-            filter=part_filter("test", splits[0]),
-        )
     return Refusal(
-        "The new eval '{name}' would have no items: the task has no split. Deal its items into "
-        "one, or give test_filter.",
+        "The new eval '{name}' could take its items from {count} splits: {splits}. Give "
+        "test_filter, such as '{filter}', and the other filters of that split.",
         name=name,
-        next=[NextStep(tool="split_data", reason="deal the task's items into parts")],
+        count=len(splits),
+        splits=splits,
+        filter=part_filter("test", splits[0]),
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
 from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.references import references_of
+from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     EvalInput,
@@ -19,6 +20,8 @@ from storage import (
     TaskRun,
 )
 
+LONGEST_MESSAGE: Final = 4000
+"""Characters of a message that a judge is shown of a conversation."""
 ItemKind = Literal["task_run", "eval_input"]
 """The kind of record that an item is."""
 
@@ -86,7 +89,19 @@ def case_of(item: Item, output: TaskRun) -> Case:
 
 def stored_case(run: TaskRun) -> Case:
     """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
-    return Case(run.input, run.output.output, trace_of(run))
+    return Case(run.input, run.output.output, trace_of(run), conversation=conversation_of(run))
+
+
+def conversation_of(run: TaskRun) -> str:
+    """Return a conversation as a judge reads it; "" for one question and its answer.
+
+    The turns that a run config's examples and its thinking add are no conversation.
+    """
+    messages = run.trace or ()
+    is_of_users = run.parent_task_run_id is not None or run.is_imported
+    if not is_of_users and not any(message.role == "tool" for message in messages):
+        return ""
+    return "\n\n".join(conversation_lines(messages, LONGEST_MESSAGE))
 
 
 def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
@@ -110,4 +125,4 @@ def item_of(record: TaskRun | EvalInput) -> Item:
             references_of(record.best_output, record.other_right_outputs) if is_right else None
         )
         return Item(record.id, "task_run", record.input, references, topic_of(record))
-    return Item(record.id, "eval_input", record.opening_text, record.reference)
+    return Item(record.id, "eval_input", record.opening_text, record.reference, record.topic)

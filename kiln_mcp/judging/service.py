@@ -25,7 +25,6 @@ from kiln_mcp.judging.agreement_reports import (
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
 from kiln_mcp.judging.certificates.answers import CertificateReport
-from kiln_mcp.judging.certificates.audit_lines import read_audits
 from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
@@ -36,6 +35,7 @@ from kiln_mcp.judging.warnings import (
     merge_steps,
     steps_to_certify,
 )
+from kiln_mcp.labels.audit_lines import read_audits
 from kiln_mcp.labels.entries import (
     MOST_LABELS,
     ItemLabel,

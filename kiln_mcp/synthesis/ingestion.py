@@ -38,9 +38,10 @@ from storage.exchange import (
     save_items,
     survey_of,
 )
-from storage.exchange.item_records import ADAPTER, OutputKind
+from storage.exchange.item_records import OutputKind
 from storage.exchange.refusals import unusable_table
 from storage.index.queries import RunQuery
+from storage.records.run import IMPORT_ADAPTER
 from storage.text.excerpts import excerpt, with_remainder
 
 _CALL: Final = "the call"
@@ -281,7 +282,7 @@ def _item_example(item: NewItem) -> ItemExample:
     return ItemExample(
         input=excerpt(record.input, _LONGEST_SHOWN),
         output=excerpt(record.best_output, _LONGEST_SHOWN),
-        is_answer=source is not None and source.properties.get("adapter_name") == ADAPTER,
+        is_answer=source is not None and source.properties.get("adapter_name") == IMPORT_ADAPTER,
         tags=list(record.tags),
     )
 

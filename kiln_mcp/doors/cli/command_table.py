@@ -113,7 +113,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "run-eval": Entry(
         "Evals",
-        "Run an eval: test how good a prompt or model (run config) is; get scores and pass rates.",
+        "Run an eval: test how good a prompt or model (run config) is, or how often outputs fail.",
         "start, execute, launch, evaluate, evaluation, measure, benchmark, assess, score, try, rerun, again, all examples, test set, tests, bot, feature, updated model, both prompts, how well, accuracy, quality, performance, baseline, regression test, after a change, release gate, batch, experiment, see how, how does it do, does it work, good enough, now, new version, against, check everything, go, whole dataset, all cases, thirty examples, try out, trial, judge all outputs, percent right, current prompt, compare models, candidates, production ready, pass, configurations, two configurations, variants, once more, still work, current version, kick off, start an evaluation, run the evaluation, eval, measure the pass rate, evaluate a prompt",
         ("project", "eval"),
     ),

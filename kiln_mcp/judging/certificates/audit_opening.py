@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.judging.certificates.audit_lines import (
+from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
+from kiln_mcp.judging.certificates.strata import panel_strata
+from kiln_mcp.labels.audit_lines import (
     AuditOpening,
     AuditRecord,
     append_audit_lines,
     read_audits,
 )
-from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
-from kiln_mcp.judging.certificates.strata import panel_strata
 from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.statistics import scale_of
 from storage import EvalConfig, EvalOutputScore, ProjectStore
