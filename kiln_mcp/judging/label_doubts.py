@@ -32,6 +32,7 @@ class LabelDoubts(Result):
         default=[], description="Scores whose labels measure no judge, so none is ranked by them."
     )
     reasons: list[str] = Field(default=[], description="Why.")
+    repeats: list[str] = Field(default=[], description="How far raters agree with themselves.")
     look_again: list[DoubtfulItem] = Field(default=[], description="The worst first.")
     further_labels: int = Field(default=0, description="Further labels in doubt.")
     hidden_labels: int = Field(default=0, description="Of them, for a certificate, and unseen.")
@@ -55,6 +56,12 @@ def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> 
             f"{scores[key].name}: {fault}" if several else fault
             for key, audit in audits.items()
             for fault in audit.faults
+        ],
+        repeats=[
+            f"{scores[key].name}: {audit.same_repeats} of {audit.repeats} items that their raters "
+            "saw again, blind, got the same label."
+            for key, audit in audits.items()
+            if audit.repeats
         ],
         look_again=[
             DoubtfulItem(
