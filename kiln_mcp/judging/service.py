@@ -308,8 +308,8 @@ async def _judges_to_certify(
     judges = await _judges(store, task_eval, references)
     if references:
         return judges
-    audited = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
-    return audited or [await load_measurement(store, task_eval, None)]
+    audited_judges = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
+    return audited_judges or [await load_measurement(store, task_eval, None)]
 
 
 async def _clients_of(judges: Sequence[Measurement]) -> set[str]:
