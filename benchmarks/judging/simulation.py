@@ -69,7 +69,7 @@ def run_audits(
         is_skipped = ~agrees & (draw.random(repeats) < skipped_disagreements)
         is_label = (~is_skipped).astype(np.float64)
         paths.observe(strata, outcome, np.maximum(outcome, is_skipped), is_label, chances)
-        is_shown = (paths.log_evidence[0].T >= THRESHOLD) | (paths.seen[0][None, :] >= needed)
+        is_shown = (paths.log_evidence[0].T >= THRESHOLD) | (paths.agreement_bounds[0][None, :] >= needed)
         certified = np.where(is_shown & (certified == NEVER), step, certified)
         draws.append((strata, chances[rows, strata], outcome))
         if step in checkpoints:

@@ -111,7 +111,7 @@ class AgreementRow(Result):
             if isinstance(estimate.interval, Interval) and measure in numbers
         }
         kappa_ends = ends.get(Measure.KAPPA)
-        shown = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
+        names = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
         return cls(
             evaluator=evaluator,
             score=score,
@@ -137,7 +137,7 @@ class AgreementRow(Result):
                 for measure in sorted(_STAR_NUMBERS & numbers.keys())
                 if kind == "five_star"
             },
-            intervals={name: ends[name] for name in sorted(shown) if name in ends},
+            intervals={name: ends[name] for name in sorted(names) if name in ends},
         )
 
 

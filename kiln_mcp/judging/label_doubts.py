@@ -78,15 +78,14 @@ def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> 
 
 
 def doubt_sentences(doubts: LabelDoubts, eval_name: str) -> list[str]:
-    """Return the sentences that come before all others in a report."""
+    """Return the sentence that comes before all others in a report, if there is one."""
     if not doubts.cannot_measure:
         return []
     items = len(doubts.look_again) + doubts.further_labels + doubts.hidden_labels
     advice = f"look again at the {items} items named here" if items else "label the items again"
     return [
         f"These labels of {eval_name!r} cannot measure any judge; {advice}. No judge is ranked by "
-        "them: the fault lies with the labels, not with the judges.",
-        *doubts.reasons,
+        "them: the fault lies with the labels, not with the judges."
     ]
 
 

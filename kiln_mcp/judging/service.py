@@ -256,7 +256,11 @@ async def check_judge(
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
-                *agreement_warnings(golden_set, runs_by_score, rows, purpose),
+                *(
+                    warning
+                    for warning in agreement_warnings(golden_set, runs_by_score, rows, purpose)
+                    if warning not in doubts.reasons
+                ),
                 *host_warnings,
             ],
             next=steps_to_mend(doubts, task_eval.name)
@@ -304,8 +308,8 @@ async def _judges_to_certify(
     judges = await _judges(store, task_eval, references)
     if references:
         return judges
-    audited = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
-    return audited or [await load_measurement(store, task_eval, None)]
+    audited_judges = [judge for judge in judges if await read_audits(store, judge.evaluator_record)]
+    return audited_judges or [await load_measurement(store, task_eval, None)]
 
 
 async def _clients_of(judges: Sequence[Measurement]) -> set[str]:

@@ -250,7 +250,7 @@ async def test_a_certificate_is_signed_and_comes_with_one_page_to_print(bench: B
     lines = await bench.store.side_lines(await evaluator_of(bench), CERTIFICATES)
     assert [SignedCertificate.model_validate_json(line) for line in lines] == [signed]
     earlier = await read_earlier(bench.store, await evaluator_of(bench), home)
-    assert (len(earlier.signed_here), earlier.others) == (1, 0)
+    assert (len(earlier.signed_here), earlier.other_count) == (1, 0)
 
 
 async def test_a_name_in_a_certificate_is_text_and_no_markup(bench: Bench) -> None:
