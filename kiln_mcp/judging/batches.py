@@ -256,7 +256,7 @@ async def _draw_for_certificate(
 ) -> None:
     """Let the judge's audit draw; it shows again what waits for a label."""
     draw = CertificateDraw(
-        draw_id, request.count, request.seed, request.rater, excluded=request.exclusions
+        draw_id, request.count, request.seed, request.rater, exclusions=request.exclusions
     )
     drawn = await draw_for_certificate(golden_set, judge, draw)
     plan.items += drawn.items

@@ -12,17 +12,7 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-<<<<<<< HEAD
-from kiln_mcp.judging.certificates.audit_opening import (
-=======
-from kiln_mcp.judging.certificates.audit_lines import (
-    AuditClosing,
-    AuditRecord,
-    append_audit_lines,
-    read_audits,
-)
 from kiln_mcp.judging.certificates.audit_start import (
->>>>>>> audit
     AuditRequest,
     current_audit,
     hash_of_pool,
