@@ -14,18 +14,20 @@ from statistics import fmean, median
 import numpy as np
 
 from kiln_mcp.statistics import (
+    DrawnPair,
     Interval,
     Measure,
     PairStratum,
     agreement_strata,
     judge_estimates,
     share_estimate,
+    unbiased_table,
 )
 from kiln_mcp.statistics.audit_paths import Floats
 from kiln_mcp.statistics.scales import PASS_FAIL
 from kiln_mcp.statistics.stratified_posterior import STOPPING_LEVEL
 from pools import Pool, demo_pools, read_pools
-from simulation import NEVER, run_audits
+from simulation import NEVER, Audits, run_audits
 
 GAP = 0.05
 HALF_WIDTH = 0.05
@@ -80,8 +82,8 @@ def audit_row(pool: Pool, repeats: int, width_repeats: int) -> Row:
     # A hair above the truth: false, and as near to it as a claim can be.
     claims = (m + 1e-6, m + 0.01, m - GAP)
     ours = run_audits(pool, claims, repeats, MOST_DRAWS)
-    even = run_audits(pool, (m - GAP,), repeats, MOST_DRAWS, is_even=True)
-    skips = run_audits(pool, (m + 1e-6,), repeats, MOST_DRAWS, skipped_disagreements=0.5, seed=1)
+    even = run_audits(pool, (m - GAP,), repeats, MOST_DRAWS, is_even=True, salt="even")
+    skips = run_audits(pool, (m + 1e-6,), repeats, MOST_DRAWS, skipped_disagreements=0.5, salt="skips")
     labels, covers = width_stops(pool, width_repeats)
     return Row(
         judge=pool.name,
@@ -105,7 +107,7 @@ def share_of(certified: Floats) -> float:
 def width_stops(pool: Pool, repeats: int) -> tuple[float, float]:
     """Stop once the interval is narrow enough, looking every 10 labels; median and coverage."""
     looks = tuple(range(30, min(MOST_DRAWS, sum(pool.sizes)) + 1, 10))
-    audits = run_audits(pool, (), repeats, MOST_DRAWS, checkpoints=looks, seed=2)
+    audits = run_audits(pool, (), repeats, MOST_DRAWS, checkpoints=looks, salt="width")
     stops: list[int] = []
     covered = 0
     for repeat in range(repeats):
@@ -127,10 +129,11 @@ def number_rows(pool: Pool, labels: int, repeats: int) -> list[NumberRow]:
         for size, hits, stratum in zip(pool.sizes, pool.agreements, pool.strata, strict=True)
     ]
     truth = judge_estimates(whole, PASS_FAIL).measures
-    audits = run_audits(pool, (), repeats, labels, checkpoints=(labels,), seed=3)
+    audits = run_audits(pool, (), repeats, labels, checkpoints=(labels,), salt="numbers")
     drawn, right = audits.counts[labels]
     values: dict[Measure, list[float]] = {measure: [] for measure in CHECKED}
     covered = dict.fromkeys(CHECKED, 0)
+    verdicts = [{stratum.verdict or 0.0: len(stratum.items)} for stratum in pool.strata]
     for repeat in range(repeats):
         strata = [
             PairStratum(size, _pairs(stratum.verdict or 0.0, int(n), int(s)), stratum.verdict)
@@ -138,7 +141,8 @@ def number_rows(pool: Pool, labels: int, repeats: int) -> list[NumberRow]:
                 pool.sizes, pool.strata, drawn[repeat], right[repeat], strict=True
             )
         ]
-        estimates = judge_estimates(strata, PASS_FAIL, seed=repeat).measures
+        table = unbiased_table(verdicts, PASS_FAIL, _draws(pool, audits, repeat))
+        estimates = judge_estimates(strata, PASS_FAIL, seed=repeat, table=table).measures
         for measure in CHECKED:
             estimate, true = estimates[measure], truth[measure].value
             if isinstance(estimate.value, float) and isinstance(true, float):
@@ -159,6 +163,16 @@ def number_rows(pool: Pool, labels: int, repeats: int) -> list[NumberRow]:
         for measure, own in values.items()
         if own
     ]
+
+
+def _draws(pool: Pool, audits: Audits, repeat: int) -> list[DrawnPair]:
+    draws: list[DrawnPair] = []
+    for strata, chances, outcomes in audits.draws:
+        place = int(strata[repeat])
+        verdict = pool.strata[place].verdict or 0.0
+        label = verdict if outcomes[repeat] else 1 - verdict
+        draws.append(DrawnPair(place, float(chances[repeat]), verdict, label))
+    return draws
 
 
 def _pairs(verdict: float, count: int, right: int) -> list[tuple[float, float]]:

@@ -41,7 +41,7 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_items(store, task, record)
-    hidden = await _certificate_items(store, record)
+    certificate_items = await _certificate_items(store, record)
     criteria = [criterion_of(score, task) for score in record.output_scores]
     ratings = [
         tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
@@ -49,15 +49,15 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     ]
     complete = [rating for rating in ratings if None not in rating]
     # Labels for a certificate are no ratings, and nobody counts which way they went.
-    unrated = [item for item, rating in zip(golden, ratings, strict=True) if None in rating]
-    certified = sum(item.id in hidden for item in unrated)
+    unrated_items = [item for item, rating in zip(golden, ratings, strict=True) if None in rating]
+    certified_items = sum(item.id in certificate_items for item in unrated_items)
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
         test_items=await count_items(store, task, record, "test"),
         golden_items=len(golden),
-        rated_items=len(complete) + certified,
-        one_sided=not certified and len(complete) > 1 and len(set(complete)) == 1,
+        rated_items=len(complete) + certified_items,
+        one_sided=not certified_items and len(complete) > 1 and len(set(complete)) == 1,
         results=sum(cell.items for cell in of_configs),
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),

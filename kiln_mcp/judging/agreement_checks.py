@@ -138,7 +138,11 @@ async def agreement_report(
         failed=sum(len(outcome.failures) for outcome in outcomes),
         warnings=[
             *failure_warnings(outcomes),
-            *agreement_warnings(golden_set, runs_by_score, rows, check.purpose),
+            *(
+                warning
+                for warning in agreement_warnings(golden_set, runs_by_score, rows, check.purpose)
+                if warning not in doubts.reasons
+            ),
             *await _host_warnings(judges),
         ],
         next=steps_to_mend(doubts, task_eval.name)

@@ -40,7 +40,7 @@ class LabellingBatch(Result):
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
-    added: int = Field(default=0, description="Outputs that were added to the golden set.")
+    new_items: int = Field(default=0, description="Outputs that were added to the golden set.")
     purpose: str
     seed: int
     warnings: list[str] = Field(default=[], description="What was left out or passed over.")
@@ -111,7 +111,7 @@ class AgreementRow(Result):
             if isinstance(estimate.interval, Interval) and measure in numbers
         }
         kappa_ends = ends.get(Measure.KAPPA)
-        shown = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
+        names = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
         return cls(
             evaluator=evaluator,
             score=score,
@@ -137,7 +137,7 @@ class AgreementRow(Result):
                 for measure in sorted(_STAR_NUMBERS & numbers.keys())
                 if kind == "five_star"
             },
-            intervals={name: ends[name] for name in sorted(shown) if name in ends},
+            intervals={name: ends[name] for name in sorted(names) if name in ends},
         )
 
 

@@ -12,6 +12,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.certificates.audit_draws import CertificateDraw, draw_for_certificate
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
+from kiln_mcp.judging.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
@@ -23,7 +24,6 @@ from kiln_mcp.labels.golden_set import (
 from kiln_mcp.labels.label_audit import LabelAudit
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
-from kiln_mcp.labels.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
 from kiln_mcp.labels.purposes import due_repeats, rater_of, repeat_stratum, second_look_stratum
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
@@ -46,7 +46,7 @@ class BatchRequest:
         rater: Who will label them; empty if nobody said.
         outputs: The filter of outputs that are added to the golden sets first.
         evaluator: The judge whose verdicts are the strata; None for the current one.
-        excluded: Items that are not drawn.
+        exclusions: Items that are not drawn.
     """
 
     evals: Sequence[str]
@@ -56,7 +56,7 @@ class BatchRequest:
     rater: str = ""
     outputs: str | None = None
     evaluator: str | None = None
-    excluded: frozenset[str] = frozenset()
+    exclusions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class DrawnItems:
     Attributes:
         labelling: The golden sets after the draw.
         items: Their ids, in an order that shows neither verdict nor session.
-        added: Outputs that the draw added to golden sets.
+        new_items: Outputs that the draw added to golden sets.
         unlabelled_items: Items without a label, these included.
         notes: What the rater should know, as sentences.
     """
 
     labelling: LabellingPass
     items: Sequence[str]
-    added: int
+    new_items: int
     unlabelled_items: int
     notes: Sequence[str] = ()
 
@@ -85,7 +85,7 @@ class _Plan:
     draws: list[Draw] = field(default_factory=list[Draw])
     items: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
-    recorded_by_audit: str = ""
+    audit_draw: str = ""
     is_ordered: bool = False
 
     def add(self, draw: Draw) -> None:
@@ -115,7 +115,7 @@ async def draw_batch(
             if item in records
         ],
         unlabelled_items=drawn.unlabelled_items,
-        added=drawn.added,
+        new_items=drawn.new_items,
         purpose=request.purpose,
         seed=request.seed,
         warnings=[*drawn.notes, *pass_warnings(labelling)],
@@ -150,35 +150,37 @@ async def _draw_alone(
     draw_id = workspace.id_for("draw")
     earlier = [draw for draw in labelling.draws if draw.id.startswith(draw_id)]
     if earlier:  # an earlier attempt at this job has drawn
-        return _drawn(labelling, [item for draw in earlier for item in draw.items], 0, [])
-    added = 0
+        return _items_of(labelling, [item for draw in earlier for item in draw.items], 0, [])
+    new_items = 0
     if request.purpose in {"development", "certificate"}:
-        added = await _extend(store, labelling, request)
-        if added:
+        new_items = await _extend(store, labelling, request)
+        if new_items:
             labelling = await open_labelling_pass(store, request.evals)
     plan = await _plan(store, labelling, request, draw_id)
     if not plan.items:
         raise nothing_to_draw(labelling, request.purpose)
     if await share_items(store, labelling, plan.items):
         labelling = await open_labelling_pass(store, request.evals)
-    if added:
-        plan.notes.insert(0, f"{added} outputs were added to the golden set.")
-    drawn = _drawn(labelling, plan.items, added, plan.notes)
+    if new_items:
+        plan.notes.insert(0, f"{new_items} outputs were added to the golden set.")
+    drawn = _items_of(labelling, plan.items, new_items, plan.notes)
     if plan.is_ordered:
         # An audit counts labels in the order of its draws, which is random already.
-        drawn = replace(drawn, items=_mixed(plan, request.seed))
+        drawn = replace(drawn, items=_mix_repeats(plan, request.seed))
     return replace(drawn, labelling=await _record(store, labelling, plan))
 
 
-def _drawn(
-    labelling: LabellingPass, items: Iterable[str], added: int, notes: Sequence[str]
+def _items_of(
+    labelling: LabellingPass, items: Iterable[str], new_items: int, notes: Sequence[str]
 ) -> DrawnItems:
     # In the order of ids, which are random: neither verdict nor session shows.
     own = sorted({item for item in items if item in labelling.runs})
-    return DrawnItems(labelling, own, added, len(labelling.runs) - len(labelling.complete), notes)
+    return DrawnItems(
+        labelling, own, new_items, len(labelling.runs) - len(labelling.complete), notes
+    )
 
 
-def _mixed(plan: _Plan, seed: int) -> list[str]:
+def _mix_repeats(plan: _Plan, seed: int) -> list[str]:
     """Return an audit's items in their order, with blind repeats at random places."""
     repeats = {item for d in plan.draws if d.purpose == "repeat" for item in d.items}
     items = [item for item in dict.fromkeys(plan.items) if item not in repeats]
@@ -193,9 +195,9 @@ async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchR
     has_open_items = len(labelling.complete) < len(labelling.runs)
     if request.outputs is None and has_open_items:
         return 0
-    most = request.count if request.purpose == "development" else MOST_ADDED
+    limit = request.count if request.purpose == "development" else MOST_ADDED
     return await extend_golden_sets(
-        store, labelling, PoolRequest(request.outputs, most, request.seed)
+        store, labelling, PoolRequest(request.outputs, limit, request.seed)
     )
 
 
@@ -223,8 +225,8 @@ async def _plan(
         evaluator = judge.evaluator_record.id if judge else None
         plan.add(_draw(draw_id, request, request.purpose, strata, evaluator))
     if repeats:
-        again = repeat_stratum(labelling, rater, repeats, request.seed)
-        plan.add(_draw(f"{draw_id}r", request, "repeat", again, None))
+        repeat_strata = repeat_stratum(labelling, rater, repeats, request.seed)
+        plan.add(_draw(f"{draw_id}r", request, "repeat", repeat_strata, None))
     return plan
 
 
@@ -254,14 +256,14 @@ async def _draw_for_certificate(
 ) -> None:
     """Let the judge's audit draw; it shows again what waits for a label."""
     draw = CertificateDraw(
-        draw_id, request.count, request.seed, request.rater, excluded=request.excluded
+        draw_id, request.count, request.seed, request.rater, exclusions=request.exclusions
     )
     drawn = await draw_for_certificate(golden_set, judge, draw)
     plan.items += drawn.items
     plan.is_ordered = True
     if drawn.draw is not None:
         plan.draws.append(drawn.draw)
-        plan.recorded_by_audit = drawn.draw.id
+        plan.audit_draw = drawn.draw.id
 
 
 def _new_items(
@@ -269,9 +271,9 @@ def _new_items(
 ) -> dict[str, DrawnStratum]:
     """Draw items without a label within the verdicts of a judge."""
     strata = strata_by_verdict(list(labelling.runs.values()), by_item, labelling.first.scores[0])
-    reserved = labelling.reserved_items(request.rater, datetime.now(UTC))
-    taken = labelling.complete | reserved | request.excluded
-    return draw_strata(strata, taken, request.count, request.seed)
+    reserved_items = labelling.reserved_items(request.rater, datetime.now(UTC))
+    exclusions = labelling.complete | reserved_items | request.exclusions
+    return draw_strata(strata, exclusions, request.count, request.seed)
 
 
 async def judge_of(
@@ -308,10 +310,10 @@ async def _record(store: ProjectStore, labelling: LabellingPass, plan: _Plan) ->
         for golden_set in labelling.golden_sets:
             own = [draw for draw in plan.draws if golden_set.ids.intersection(draw.items)]
             for draw in own:
-                if draw.id != plan.recorded_by_audit or golden_set is not labelling.first:
+                if draw.id != plan.audit_draw or golden_set is not labelling.first:
                     append_draw(change, golden_set.task_eval.eval_record, draw)
-            known = {draw.id for draw in golden_set.draws}
-            new = [draw for draw in own if draw.id not in known]
+            earlier_draws = {draw.id for draw in golden_set.draws}
+            new = [draw for draw in own if draw.id not in earlier_draws]
             golden_sets.append(replace(golden_set, draws=[*golden_set.draws, *new]))
     return LabellingPass(golden_sets)
 

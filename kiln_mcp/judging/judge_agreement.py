@@ -36,14 +36,14 @@ class Agreement:
         kind: Whether the labelled items were drawn at random, or picked.
         count: Items with a verdict and a label.
         skips: Items that were drawn and passed over.
-        left_out: Labels of another way of drawing, which do not count here.
+        other_labels: Labels of another way of drawing, which do not count here.
         estimates: Every number with its interval.
     """
 
     kind: BasisKind
     count: int
     skips: int
-    left_out: int
+    other_labels: int
     estimates: JudgeEstimates
 
     def estimate(self, measure: Measure) -> Estimate:
@@ -111,7 +111,7 @@ def measure(basis: LabelBasis, kind: str, seed: int = 0) -> Agreement:
     estimates = judge_estimates(basis.against, scale, seed=seed, table=basis.table)
     if basis.skips:
         estimates = estimates.spanning(judge_estimates(basis.in_favour, scale, seed=seed))
-    return Agreement(basis.kind, basis.labels, basis.skips, basis.left_out, estimates)
+    return Agreement(basis.kind, basis.labels, basis.skips, basis.other_labels, estimates)
 
 
 def describe(agreement: Agreement, kind: str) -> str:

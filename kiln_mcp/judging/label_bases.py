@@ -11,7 +11,7 @@ from typing import Literal
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_opening import current_audit
+from kiln_mcp.judging.certificates.audit_start import current_audit
 from kiln_mcp.labels.golden_set import GoldenSet, strata_by_verdict
 from kiln_mcp.labels.ledger import JUDGED, Draw, Label
 from kiln_mcp.statistics import PairStratum, Scale, scale_of
@@ -32,7 +32,7 @@ class LabelBasis:
         in_favour: The same, but they count as agreements; equal if nothing was passed over.
         labels: How many labels.
         skips: Items that were drawn and passed over, or that nobody can judge.
-        left_out: Labels of the same purpose that another way of drawing gave.
+        other_labels: Labels of the same purpose that another way of drawing gave.
         table: The shares of the pool by verdict and label, if strata were drawn by what earlier
             labels said; items passed over count as disagreements.
     """
@@ -42,7 +42,7 @@ class LabelBasis:
     in_favour: Sequence[PairStratum]
     labels: int
     skips: int = 0
-    left_out: int = 0
+    other_labels: int = 0
     table: Mapping[Cell, float] | None = None
 
 
@@ -110,7 +110,7 @@ class _Drawing:
         if record is not None:
             labels = self.golden_set.labels
             audit = match_labels(record, self.score, self.verdicts, labels)
-            if audit.labelled:
+            if audit.labelled_items:
                 return _of_audit(audit, len(items))
         drawn = self._group(items, "certificate")
         return self._drawn_basis(drawn, len(items)) if drawn else by_hand(items)
@@ -141,7 +141,7 @@ class _Drawing:
         passed_over = self._passed_over(draws, names)
         sizes = {name: stratum.size for name, stratum in draws[-1].strata.items()}
         counts = Counter([*names.values(), *passed_over.values()])
-        fixed = self._fixed_verdicts(draws[-1])
+        verdict_by_stratum = self._fixed_verdicts(draws[-1])
         strata = {
             is_for: [
                 PairStratum(
@@ -150,7 +150,7 @@ class _Drawing:
                         *[(i.verdict, i.value) for i in items if names[i.item] == name],
                         *[self._doubt(i, is_for) for i, n in passed_over.items() if n == name],
                     ],
-                    fixed.get(name),
+                    verdict_by_stratum.get(name),
                 )
                 for name in sorted({*sizes, *counts})
                 if sizes.get(name, 0) or counts[name]
@@ -174,19 +174,21 @@ class _Drawing:
         last = max(place for place, draw in enumerate(draws) if draw.id in ids)
         return draws[: last + 1]
 
-    def _passed_over(self, draws: Sequence[Draw], labelled: Mapping[str, str]) -> dict[str, str]:
+    def _passed_over(
+        self, draws: Sequence[Draw], labelled_items: Mapping[str, str]
+    ) -> dict[str, str]:
         """Return the strata of items that were drawn, and that have no label a later draw has."""
         key = self.score.json_key
-        judged = {label.item: label for label in self.golden_set.labels if label.score == key}
+        last_labels = {label.item: label for label in self.golden_set.labels if label.score == key}
         passed_over: dict[str, str] = {}
         for place, draw in enumerate(draws):
             for name, stratum in draw.strata.items():
                 for item in stratum.drawn:
-                    label = judged.get(item)
+                    label = last_labels.get(item)
                     is_open = label is None or label.state not in JUDGED
                     cannot = label is not None and label.state == "cannot_judge"
                     is_over = cannot or (is_open and place < len(draws) - 1)
-                    if item not in labelled and item in self.verdicts and is_over:
+                    if item not in labelled_items and item in self.verdicts and is_over:
                         passed_over[item] = name
         return passed_over
 
@@ -215,7 +217,7 @@ def by_hand(items: Sequence[_LabelledItem]) -> LabelBasis:
 
 
 def _of_audit(audit: LabelledAudit, every: int) -> LabelBasis:
-    labels = len(audit.labelled)
+    labels = len(audit.labelled_items)
     return LabelBasis(
         "drawn",
         audit.pair_strata("against"),

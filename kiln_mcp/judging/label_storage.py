@@ -24,11 +24,11 @@ ENOUGH_LABELS: Final = 12
 async def save_labels(store: ProjectStore, labels: Sequence[EvalLabels]) -> SavedLabels:
     """Save labels, and return the counts of the golden sets after it."""
     await write_labels(store, labels)
-    reopened = [
+    parts = [
         replace(part, golden_set=await open_golden_set(store, part.golden_set.task_eval))
         for part in labels
     ]
-    return _result(reopened)
+    return _result(parts)
 
 
 async def save_unconfirmed_labels(
@@ -107,7 +107,7 @@ def _result(labels: Sequence[EvalLabels]) -> SavedLabels:
     entries = [entry for part in labels for entry in part.entries]
     labelling = LabellingPass([part.golden_set for part in labels])
     certificate = sum(entry.certifies for entry in entries)
-    unconfirmed = sum(part.golden_set.waits(e) for part in labels for e in part.entries)
+    unconfirmed_labels = sum(part.golden_set.waits(e) for part in labels for e in part.entries)
     complete = len(labelling.complete)
     lines = {
         (golden_set.task_eval.id, label.item, label.score, label.rater, label.at)
@@ -123,8 +123,8 @@ def _result(labels: Sequence[EvalLabels]) -> SavedLabels:
             for e in part.entries
         ),
         certificate=certificate,
-        development=len(entries) - certificate - unconfirmed,
-        unconfirmed_labels=unconfirmed,
+        development=len(entries) - certificate - unconfirmed_labels,
+        unconfirmed_labels=unconfirmed_labels,
         labelled_items=complete,
         unlabelled_items=len(labelling.runs) - complete,
         warnings=[

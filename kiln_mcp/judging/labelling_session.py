@@ -109,7 +109,7 @@ class LabellingSession:
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
-    def labelled(self) -> int:
+    def labelled_count(self) -> int:
         """How many items have got a label or were skipped in this session."""
         return len({item for item, _ in self._labels})
 
@@ -157,7 +157,7 @@ class LabellingSession:
                 return
             count = min(DRAWN_AHEAD, self.request.count - len(self._queue))
             try:
-                request = replace(self.request, count=count, excluded=frozenset(self._queue))
+                request = replace(self.request, count=count, exclusions=frozenset(self._queue))
                 drawn = await draw_items(self.workspace, self.store, request)
             except Refusal as error:
                 self._is_exhausted = True
@@ -165,12 +165,12 @@ class LabellingSession:
                     raise
                 self.notes = [str(error)]
                 return
-            waiting = len(self._queue) - self.labelled
+            waiting = len(self._queue) - self.labelled_count
             self._available = len(self._queue) + drawn.unlabelled_items - waiting
             self.labelling = drawn.labelling
             self.notes = [*drawn.notes]
             await self.read_audit()
-            if drawn.added and self.request.outputs is not None:
+            if drawn.new_items and self.request.outputs is not None:
                 self.request = replace(self.request, outputs=None)
             await self.take_items(drawn.items)
 
@@ -318,7 +318,7 @@ async def open_session(
     labelling = await open_labelling_pass(store, request.evals, may_be_empty=True)
     session = LabellingSession(workspace, store, request, is_person, labelling)
     session.labels_before = labelling.first.labels
-    waiting = _shown_before(labelling, request)
+    waiting = _items_to_resume(labelling, request)
     if waiting:
         await session.take_items(waiting[: request.count])
         await session.read_audit()
@@ -327,7 +327,7 @@ async def open_session(
     return session
 
 
-def _shown_before(labelling: LabellingPass, request: BatchRequest) -> list[str]:
+def _items_to_resume(labelling: LabellingPass, request: BatchRequest) -> list[str]:
     """Return the items that this rater was shown and has not labelled, the oldest draw first."""
     if request.purpose not in {"development", "certificate"}:
         return []

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from kiln_mcp.judging.batches import judge_of
 from kiln_mcp.judging.certificates.audit_labels import match_labels
-from kiln_mcp.judging.certificates.audit_opening import current_audit
+from kiln_mcp.judging.certificates.audit_start import current_audit
 from kiln_mcp.labels.audit_lines import AuditRecord
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Label
-from kiln_mcp.statistics import Scale, audit_standing, scale_of
-from storage import ProjectStore
+from kiln_mcp.statistics import audit_standing
+from storage import EvalOutputScore, ProjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,18 @@ class LiveLimits:
     Attributes:
         judge: The judge's name.
         record: The audit.
-        scale: The scale of its score.
+        score: Its score.
         verdicts: The judge's, by item.
     """
 
     judge: str
     record: AuditRecord
-    scale: Scale
+    score: EvalOutputScore
     verdicts: Mapping[str, float]
 
     def sentence(self, labels: Sequence[Label]) -> str:
         """Return between which limits judge and people agree, after some labels."""
-        audit = match_labels(self.record, self.scale, self.verdicts, labels)
+        audit = match_labels(self.record, self.score, self.verdicts, labels)
         standing = audit_standing(audit.design, audit.results())
         limits = standing.limits
         return (
@@ -48,8 +48,8 @@ async def live_limits(
     if judge is None:
         return None
     score = labelling.first.scores[0]
-    record = await current_audit(judge, score)
+    record = await current_audit(judge)
     if record is None:
         return None
     verdicts = await judge.stored_scores(score.json_key)
-    return LiveLimits(judge.evaluator_record.name, record, scale_of(score.type), verdicts)
+    return LiveLimits(judge.evaluator_record.name, record, score, verdicts)

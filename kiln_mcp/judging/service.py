@@ -59,7 +59,7 @@ def _as_list(value: object) -> object:
 
 EvalReferences = Annotated[
     list[str],
-    Field(min_length=1, description="Names or ids; one reading serves several."),
+    Field(min_length=1, description="One reading serves several."),
     BeforeValidator(_as_list),
 ]
 
@@ -86,15 +86,12 @@ async def draw_items_to_label(
     count: Annotated[int, Field(ge=1, le=100)] = 10,
     purpose: Annotated[
         Purpose,
-        Field(
-            description="development: to improve on. certificate: to prove a judge. repeat: seen "
-            "before. second_look: labels in doubt."
-        ),
+        Field(description="certificate: proves a judge. second_look: labels in doubt."),
     ] = "development",
-    rater: Annotated[str, Field(description="Who will label.")] = "",
+    rater: str = "",
     outputs: Annotated[
         str | None,
-        Field(description="Add these to the golden set first: tag::prod, or all."),
+        Field(description="Add these to the golden set: tag::prod, all."),
     ] = None,
     evaluator: EvaluatorReference = None,
     seed: Annotated[int, Field(ge=0)] = 0,
@@ -102,7 +99,6 @@ async def draw_items_to_label(
     """Pick the next items for a person to grade or label, at random within the judge's verdicts.
 
     Show the person input and output alone, and never label in their name. Then call label_items.
-    A person in a terminal labels faster with `kiln-mcp label`.
     """
     store = await workspace.open_project(project)
     request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)

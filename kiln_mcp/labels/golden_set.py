@@ -117,7 +117,7 @@ class GoldenSet:
         return frozenset(draw.id for draw in self.draws if draw.purpose != "certificate")
 
     @cached_property
-    def _hidden(self) -> frozenset[tuple[str, str]]:
+    def _hidden_keys(self) -> frozenset[tuple[str, str]]:
         """The items and scores with a label for a certificate, confirmed or not."""
         return frozenset(
             (label.item, label.score)
@@ -174,7 +174,7 @@ class GoldenSet:
 
     def is_hidden(self, run: RatedItem, score: EvalOutputScore) -> bool:
         """Return whether an item has a label for a certificate, which nothing may learn from."""
-        return (run.id, score.json_key) in self._hidden
+        return (run.id, score.json_key) in self._hidden_keys
 
     def development_labels(self, score: EvalOutputScore) -> dict[str, DevelopmentLabel]:
         """Return the labels that specs and judges may learn from, by item.

@@ -11,7 +11,7 @@ from kiln_mcp.labels.ledger import JUDGED, Draw
 from storage import EvalOutputScore, Task
 from storage.index.results import RatedItem
 
-RESERVED_FOR: Final = timedelta(minutes=15)
+RESERVATION: Final = timedelta(minutes=15)
 """How long an item that was shown to one rater is not drawn for another."""
 
 
@@ -90,12 +90,12 @@ class LabellingPass:
         )
         return frozenset(self.runs.keys() - open_items)
 
-    def reserved_items(self, rater: str, now: datetime) -> frozenset[str]:
+    def reserved_items(self, rater: str, time: datetime) -> frozenset[str]:
         """Return the items that were shown to another rater a short while ago."""
         return frozenset(
             item
             for draw in self.draws
-            if rater and draw.rater and draw.rater != rater and now - draw.at < RESERVED_FOR
+            if rater and draw.rater and draw.rater != rater and time - draw.at < RESERVATION
             for item in draw.items
         )
 
@@ -109,17 +109,22 @@ class LabellingPass:
         """The raters who have labelled any item."""
         return frozenset(label.rater for gs in self.golden_sets for label in gs.labels)
 
-    def count_skipped(self) -> int:
-        """Return how many items were drawn, passed over without a label, and drawn no more."""
+    def count_skipped(self, *, certificate: bool) -> int:
+        """Return how many items were drawn, passed over without a label, and drawn no more.
+
+        Args:
+            certificate: Whether those of a certificate are counted, or all others.
+        """
         skipped: set[str] = set()
         for golden_set in self.golden_sets:
-            labelled = {label.item for label in golden_set.labels if label.state in JUDGED}
-            used = {label.draw for label in golden_set.labels if label.state in JUDGED}
-            last = max((n for n, draw in enumerate(golden_set.draws) if draw.id in used), default=0)
+            judged = [label for label in golden_set.labels if label.state in JUDGED]
+            labelled_items = {label.item for label in judged}
+            draw_ids = {label.draw for label in judged}
+            places = [n for n, draw in enumerate(golden_set.draws) if draw.id in draw_ids]
             skipped |= {
                 item
-                for draw in golden_set.draws[:last]
+                for draw in golden_set.draws[: max(places, default=0)]
                 for item in draw.items
-                if item not in labelled
+                if item not in labelled_items and (draw.purpose == "certificate") == certificate
             }
         return len(skipped)

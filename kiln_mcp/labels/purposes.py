@@ -24,12 +24,12 @@ def rater_of(labelling: LabellingPass, rater: str) -> str:
 def repeatable_items(labelling: LabellingPass, rater: str) -> list[str]:
     """Return the items that a rater labelled a while ago and has not seen again."""
     own = [label for label in _labels(labelling.golden_sets) if label.rater == rater]
-    labelled = list(dict.fromkeys(label.item for label in own if label.purpose != "repeat"))
-    shown_again = {label.item for label in own if label.purpose in {"repeat", "second_look"}}
+    labelled_items = list(dict.fromkeys(label.item for label in own if label.purpose != "repeat"))
+    repeated_items = {label.item for label in own if label.purpose in {"repeat", "second_look"}}
     return [
         item
-        for item in labelled[: -RECENT_ITEMS or None]
-        if item not in shown_again and item in labelling.runs
+        for item in labelled_items[: -RECENT_ITEMS or None]
+        if item not in repeated_items and item in labelling.runs
     ]
 
 
@@ -37,8 +37,10 @@ def due_repeats(labelling: LabellingPass, rater: str, count: int) -> int:
     """Return how many of the next items are to be blind repeats."""
     items = {draw.id: draw for draw in labelling.draws if draw.rater in {"", rater}}
     repeats = sum(len(draw.items) for draw in items.values() if draw.purpose == "repeat")
-    labelled = {label.item for label in _labels(labelling.golden_sets) if label.rater == rater}
-    due = int(REPEATED_SHARE * (len(labelled) + count)) - repeats
+    labelled_items = {
+        label.item for label in _labels(labelling.golden_sets) if label.rater == rater
+    }
+    due = int(REPEATED_SHARE * (len(labelled_items) + count)) - repeats
     return max(0, min(due, count // 2, len(repeatable_items(labelling, rater))))
 
 

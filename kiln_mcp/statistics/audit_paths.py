@@ -83,8 +83,8 @@ class AuditPaths:
         odds = np.where(is_open, self.left / np.where(is_open, chances, 1.0), 0.0)
         expected = (self.left * shares).sum(axis=2, keepdims=True)
         values = np.concatenate([expected + (1 - shares) * odds, expected - shares * odds], axis=2)
-        seen = self._successes.sum(axis=2)[..., None] / self.total
-        rest = self._claims - seen
+        agreed_share = self._successes.sum(axis=2)[..., None] / self.total
+        rest = self._claims - agreed_share
         gains = _SIGNS * (values[:, :, None, :] / self.total - rest[..., None])
         gains = np.where(np.tile(is_open, 2)[:, None, :], gains, 0.0)
         weights = np.concatenate([chances * shares, chances * (1 - shares)], axis=2)
@@ -132,7 +132,7 @@ class AuditPaths:
         return strata
 
     @property
-    def seen(self) -> Floats:
+    def agreement_bounds(self) -> Floats:
         """Return the agreements so far, by direction and path: skips count against the claim."""
         return self._successes.sum(axis=2)
 
@@ -164,24 +164,24 @@ def _stakes(gains: Floats, weights: Floats, variance: Floats, draws: Floats) -> 
     Strata without items have gain 0 and weight 0.
     """
     worst = gains.min(axis=3)
-    most = np.where(worst < 0, _CAP / np.maximum(-worst, 1e-12), 0.0)
+    limit = np.where(worst < 0, _CAP / np.maximum(-worst, 1e-12), 0.0)
     products = weights * gains
-    kelly = np.where(products.sum(axis=3) > 0, _kelly(gains, products, most), 0.0)
-    least = _OPTIMISM * np.sqrt(variance / (draws + 10))
-    scale = variance + least * least
-    floor = np.divide(least, scale, where=scale > 0, out=np.zeros_like(least))
-    return np.minimum(np.maximum(kelly, floor), most)
+    kelly = np.where(products.sum(axis=3) > 0, _kelly(gains, products, limit), 0.0)
+    drift = _OPTIMISM * np.sqrt(variance / (draws + 10))
+    scale = variance + drift * drift
+    floor = np.divide(drift, scale, where=scale > 0, out=np.zeros_like(drift))
+    return np.minimum(np.maximum(kelly, floor), limit)
 
 
-def _kelly(gains: Floats, products: Floats, most: Floats) -> Floats:
+def _kelly(gains: Floats, products: Floats, limit: Floats) -> Floats:
     """Return the stake between 0 and the most at which the expected logarithm grows no more.
 
     Newton's method, inside a bracket that halves wherever a step leaves it. It finds what 40
     bisections find, to twelve digits, in a third of the time.
     """
-    is_most = (products / (1 + most[..., None] * gains)).sum(axis=3) >= 0
+    is_most = (products / (1 + limit[..., None] * gains)).sum(axis=3) >= 0
     is_open = ~is_most & (products.sum(axis=3) > 0)
-    low, high, stake = np.zeros_like(most), most, most
+    low, high, stake = np.zeros_like(limit), limit, limit
     for _ in range(_MOST_STEPS):
         rises = 1 + stake[..., None] * gains
         shares = products / rises
@@ -190,6 +190,6 @@ def _kelly(gains: Floats, products: Floats, most: Floats) -> Floats:
         target = stake + np.divide(slope, bend, where=bend > 0, out=np.zeros_like(slope))
         is_inside = (target >= low) & (target <= high)
         last, stake = stake, np.where(is_inside, target, (low + high) / 2)
-        if not (is_open & (abs(stake - last) > _PRECISION * most)).any():
+        if not (is_open & (abs(stake - last) > _PRECISION * limit)).any():
             break
-    return np.where(is_most, most, stake)
+    return np.where(is_most, limit, stake)

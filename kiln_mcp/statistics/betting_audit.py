@@ -156,17 +156,19 @@ def audit_standing(
 
 def _sure_ends(paths: "AuditPaths", total: float) -> Limits:
     """Return the ends that hold with certainty: labels of a finite pool decide in the end."""
-    low, high = paths.seen[:, 0]
+    low, high = paths.agreement_bounds[:, 0]
     return Limits(float(low) / total, float(high + paths.left[0].sum()) / total)
 
 
 def _limits(paths: "AuditPaths", total: int, threshold: float, last: Limits | None) -> Limits:
     """Return the limits after a draw, never wider than the last ones."""
     sure = _sure_ends(paths, total)
-    shown, refuted = (paths.most_evidence[:, 0, : len(CLAIMS)] >= threshold).tolist()
-    low = max((claim for claim, is_over in zip(CLAIMS, shown, strict=True) if is_over), default=0.0)
+    is_certified, is_refuted = (paths.most_evidence[:, 0, : len(CLAIMS)] >= threshold).tolist()
+    low = max(
+        (claim for claim, is_over in zip(CLAIMS, is_certified, strict=True) if is_over), default=0.0
+    )
     high = min(
-        (claim for claim, is_over in zip(CLAIMS, refuted, strict=True) if is_over), default=1.0
+        (claim for claim, is_over in zip(CLAIMS, is_refuted, strict=True) if is_over), default=1.0
     )
     lasting = last or Limits(0.0, 1.0)
     return Limits(max(low, sure.low, lasting.low), min(high, sure.high, lasting.high))

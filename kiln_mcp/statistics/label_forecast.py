@@ -26,13 +26,13 @@ class LabelForecast:
     """How many more labels a certificate takes.
 
     Attributes:
-        fewest: The 10 % quantile over the futures that certify; None if none does.
-        most: Their 90 % quantile; None if none does.
+        smallest: The 10 % quantile over the futures that certify; None if none does.
+        largest: Their 90 % quantile; None if none does.
         share: The share of futures that certify the claim.
     """
 
-    fewest: int | None
-    most: int | None
+    smallest: int | None
+    largest: int | None
     share: float
 
     @property
@@ -82,10 +82,14 @@ class _Futures:
     """Audits that go on with labels drawn from the posterior; decided ones are dropped."""
 
     def __init__(
-        self, paths: "AuditPaths", needed: float, threshold: float, draw: "np.random.Generator"
+        self,
+        paths: "AuditPaths",
+        least_agreements: float,
+        threshold: float,
+        draw: "np.random.Generator",
     ) -> None:
         self._paths = paths
-        self._needed = needed
+        self._least_agreements = least_agreements
         self._threshold = threshold
         self._draw = draw
         alpha, beta = paths.posterior()
@@ -115,11 +119,11 @@ class _Futures:
 
     def _drop_decided(self) -> int:
         up, down = self._paths.log_evidence[:, :, 0]
-        low, high = self._paths.seen
+        low, high = self._paths.agreement_bounds
         left = self._paths.left.sum(axis=1)
-        certified = (up >= self._threshold) | (low >= self._needed)
-        refuted = (down >= self._threshold) | (high + left < self._needed)
-        is_open = ~(certified | refuted) & (left > 0)
+        is_certified = (up >= self._threshold) | (low >= self._least_agreements)
+        is_refuted = (down >= self._threshold) | (high + left < self._least_agreements)
+        is_open = ~(is_certified | is_refuted) & (left > 0)
         self._paths.keep(is_open)
         self._agreeing = self._agreeing[is_open]
-        return int(certified.sum())
+        return int(is_certified.sum())

@@ -190,9 +190,9 @@ def agreement_strata(
     The interval of `share_estimate` at `STOPPING_LEVEL` then covers with 95 % even if labelling
     stops once it is narrow enough, from `FEWEST_LABELS_TO_STOP` on.
     """
-    pooled = (sum(agreements) + 1) / (sum(labels) + 2)
+    pooled_share = (sum(agreements) + 1) / (sum(labels) + 2)
     return [
-        ShareStratum(size, count, right, centre=(prior + pooled + 0.5) / 3, strength=2.0)
+        ShareStratum(size, count, right, centre=(prior + pooled_share + 0.5) / 3, strength=2.0)
         for size, count, right, prior in zip(sizes, labels, agreements, priors, strict=True)
     ]
 
@@ -208,8 +208,8 @@ def _estimate(value: float, draws: "Floats", level: float) -> Estimate:
     if isnan(value):
         reason = "verdicts and labels do not vary enough to tell"
         return Estimate(CannotTell(reason), CannotTell(reason))
-    defined = draws[~np.isnan(draws)]
-    if not len(defined):
+    numbers = draws[~np.isnan(draws)]
+    if not len(numbers):
         return Estimate(value, CannotTell("verdicts and labels do not vary enough to tell"))
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, Interval(min(float(low), value), max(float(high), value), level))

@@ -55,12 +55,12 @@ class _Stratum:
         One item in all strata's agreement stands beside the stratum's own labels.
         """
         total = sum(self.counts.values()) + 1
-        others = max(1, len(scale.values) - 1)
+        other_labels = max(1, len(scale.values) - 1)
         cells: dict[Cell, float] = {}
         for verdict, share in self.verdicts.items():
             own = scale.nearest(verdict)
             for label in scale.values:
-                part = agreement if label == own else (1 - agreement) / others
+                part = agreement if label == own else (1 - agreement) / other_labels
                 cells[verdict, label] = share * part / total
         for cell, count in self.counts.items():
             cells[cell] = cells.get(cell, 0.0) + count / total

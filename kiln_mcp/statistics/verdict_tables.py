@@ -75,23 +75,23 @@ class VerdictTables:
         chance = (first * second).sum(axis=1)
         points = np.asarray(values)
         distances = (points[:, None] - points[None, :]) ** 2
-        seen = (table * distances).sum(axis=(1, 2))
+        distance = (table * distances).sum(axis=(1, 2))
         by_chance = np.einsum("tv,tl,vl->t", first, second, distances)
-        return agreement, chance, 1 - _ratio(seen, by_chance)
+        return agreement, chance, 1 - _ratio(distance, by_chance)
 
     def _rates(self) -> dict[Measure, Floats]:
         """Return the rates of a scale that tells pass from fail."""
         if self.scale.pass_from is None:
             return {}
         passes = np.array([v >= self.scale.pass_from for v in self.verdicts])
-        labelled = np.array([v >= self.scale.pass_from for v in self.labels])
+        label_passes = np.array([v >= self.scale.pass_from for v in self.labels])
         by_label = self.cells.sum(axis=1)
-        right_passes = self.cells[:, passes][:, :, labelled].sum(axis=(1, 2))
-        right_fails = self.cells[:, ~passes][:, :, ~labelled].sum(axis=(1, 2))
+        right_passes = self.cells[:, passes][:, :, label_passes].sum(axis=(1, 2))
+        right_fails = self.cells[:, ~passes][:, :, ~label_passes].sum(axis=(1, 2))
         return {
-            Measure.TRUE_PASS_RATE: _ratio(right_passes, by_label[:, labelled].sum(axis=1)),
-            Measure.TRUE_FAIL_RATE: _ratio(right_fails, by_label[:, ~labelled].sum(axis=1)),
-            Measure.PASS_RATE: by_label[:, labelled].sum(axis=1),
+            Measure.TRUE_PASS_RATE: _ratio(right_passes, by_label[:, label_passes].sum(axis=1)),
+            Measure.TRUE_FAIL_RATE: _ratio(right_fails, by_label[:, ~label_passes].sum(axis=1)),
+            Measure.PASS_RATE: by_label[:, label_passes].sum(axis=1),
         }
 
     def _mean(self, values: Floats) -> Floats:
@@ -104,10 +104,10 @@ class VerdictTables:
         return {label: float(share) for label, share in zip(self.labels, shares, strict=True)}
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
+def _ratio(part: Floats, divisor: Floats) -> Floats:
     """Return quotients, NaN for those by nothing."""
     quotients = np.full_like(part, np.nan)
-    np.divide(part, whole, out=quotients, where=abs(whole) > _LEAST_SPREAD)
+    np.divide(part, divisor, out=quotients, where=abs(divisor) > _LEAST_SPREAD)
     return quotients
 
 
@@ -134,5 +134,5 @@ def _tau_b(cells: Floats) -> Floats:
     to_left = above.cumsum(axis=2) - above
     balance = 2 * (cells * (to_right - to_left)).sum(axis=(1, 2))
     rows, columns = cells.sum(axis=2), cells.sum(axis=1)
-    untied = (1 - (rows**2).sum(axis=1)) * (1 - (columns**2).sum(axis=1))
-    return np.clip(_ratio(balance, np.sqrt(untied.clip(min=0))), -1.0, 1.0)
+    untied_share = (1 - (rows**2).sum(axis=1)) * (1 - (columns**2).sum(axis=1))
+    return np.clip(_ratio(balance, np.sqrt(untied_share.clip(min=0))), -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Labelling line by line: for screen readers, dumb terminals, and input that is no terminal."""
+"""Ask for labels line by line: for screen readers, and for input that is no terminal."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,13 +19,13 @@ async def label_by_lines(
     session: LabellingSession, read_line: ReadLine, write: Callable[[str], None]
 ) -> None:
     """Ask about each item in plain lines until the session ends, or the rater quits."""
-    shown = ""
+    shown_item = ""
     session.show()
     while (question := session.question) is not None:
-        if question.item != shown:
+        if question.item != shown_item:
             write(f"\nItem {title_line(session, question)}")
             write("\n".join(item_lines(question, _WIDTH)))
-            shown = question.item
+            shown_item = question.item
             session.show()
         prompt = f"{question_line(session, question)} ({_choices(question)}): "
         line = await anyio.to_thread.run_sync(read_line, prompt, abandon_on_cancel=True)

@@ -23,7 +23,7 @@ from kiln_mcp.doors.cli.label_texts import (
     key_line,
     question_line,
     title_line,
-    wrapped,
+    wrap,
 )
 from kiln_mcp.judging.labelling_session import LabellingSession
 from storage.errors import WorkbenchError
@@ -89,7 +89,7 @@ class LabelScreen:
             MOVE_LINE,
             self.message,
         ]
-        return [line for text in texts if text for line in wrapped(text, self._width)]
+        return [line for text in texts if text for line in wrap(text, self._width)]
 
     def _title(self) -> StyleAndTextTuples:
         question = self.session.question
@@ -97,8 +97,10 @@ class LabelScreen:
             return []
         lines = len(self._lines())
         last = min(lines, self.offset + self._height)
-        more = f" - lines {self.offset + 1} to {last} of {lines}" if lines > self._height else ""
-        return [("bold", f"{title_line(self.session, question)}{more}")]
+        position = (
+            f" - lines {self.offset + 1} to {last} of {lines}" if lines > self._height else ""
+        )
+        return [("bold", f"{title_line(self.session, question)}{position}")]
 
     def _body(self) -> StyleAndTextTuples:
         lines = self._lines()[self.offset : self.offset + self._height]
@@ -125,12 +127,12 @@ class LabelScreen:
         keys = KeyBindings()
         is_reading = Condition(lambda: not self._is_writing)
 
-        def on(names: Sequence[str], act: Callable[[], None], *, always: bool = False) -> None:
+        def on(names: Sequence[str], act: Callable[[], None], *, in_any_mode: bool = False) -> None:
             def handle(_event: KeyPressEvent) -> None:
                 act()
 
             for name in names:
-                keys.add(name, filter=always or is_reading)(handle)
+                keys.add(name, filter=in_any_mode or is_reading)(handle)
 
         for key in {*answer_keys("five_star"), *answer_keys("pass_fail_critical")}:
             on([key], partial(self._press, key))
@@ -145,8 +147,8 @@ class LabelScreen:
         on(["home"], lambda: self._scroll(-len(self._lines())))
         on(["end"], lambda: self._scroll(len(self._lines())))
         on(["q"], self._quit)
-        on(["c-c", "c-d", "<sigint>"], self._quit, always=True)
-        on(["escape"], self._end_reason, always=True)
+        on(["c-c", "c-d", "<sigint>"], self._quit, in_any_mode=True)
+        on(["escape"], self._end_reason, in_any_mode=True)
         return keys
 
     def _press(self, key: str) -> None:

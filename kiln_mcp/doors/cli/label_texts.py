@@ -56,8 +56,8 @@ def question_line(session: LabellingSession, question: Question) -> str:
     """Return the line with what is asked, and what was answered."""
     score = question.place.score
     several = len(session.labelling.scores) > 1
-    asked = question.place.name if several else score.name
-    text = f"{asked}: {score.instruction}" if score.instruction else asked
+    name = question.place.name if several else score.name
+    text = f"{name}: {score.instruction}" if score.instruction else name
     answer = f"  [you said: {question.answer}]" if question.answer else ""
     reason = f"  [reason: {question.reason}]" if question.reason else ""
     return " ".join(for_terminal(f"{text}{answer}{reason}").split())
@@ -67,23 +67,23 @@ def item_lines(question: Question, width: int) -> list[str]:
     """Return an item as lines that fit a width."""
     return [
         "INPUT",
-        *wrapped(question.input, width),
+        *wrap(question.input, width),
         "",
         "OUTPUT",
-        *wrapped(question.output, width),
+        *wrap(question.output, width),
     ]
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """Return a foreign text as safe lines of at most a width, broken at spaces where possible."""
     width = max(width, NARROWEST)
     lines: list[str] = []
     for line in for_terminal(text).expandtabs(len(_TAB)).split("\n"):
-        lines += _broken(line, width)
+        lines += _break_line(line, width)
     return lines
 
 
-def _broken(line: str, width: int) -> list[str]:
+def _break_line(line: str, width: int) -> list[str]:
     """Break one line; East Asian letters take two columns."""
     parts: list[str] = []
     begin = column = 0
@@ -107,6 +107,6 @@ def _broken(line: str, width: int) -> list[str]:
 
 def ending(session: LabellingSession, notes: Sequence[str]) -> str:
     """Return what a session did, when it ends."""
-    count = session.labelled
+    count = session.labelled_count
     items = "1 item is" if count == 1 else f"{count} items are"
     return for_terminal(" ".join([f"{items} labelled in this session.", *notes]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_opening import AuditRequest, open_audit
+from kiln_mcp.judging.certificates.audit_start import AuditRequest, open_audit
 from kiln_mcp.labels.audit_lines import AuditDraw, AuditRecord, append_audit_lines
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, append_draw
@@ -23,7 +23,7 @@ class CertificateDraw:
         seed: Repeats the draw over the same audit.
         rater: Whose labels count; empty for every rater's.
         target: The agreement to be certified; None if nobody has named one.
-        excluded: Items that wait for a label on the rater's screen already.
+        exclusions: Items that wait for a label on the rater's screen already.
     """
 
     id: str
@@ -31,7 +31,7 @@ class CertificateDraw:
     seed: int = 0
     rater: str = ""
     target: float | None = None
-    excluded: frozenset[str] = frozenset()
+    exclusions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ async def draw_for_certificate(
         return ItemsForCertificate(earlier, None)
     verdicts = await judge.stored_scores(score.json_key)
     audit = match_labels(record, score, verdicts, golden_set.labels)
-    drawn_before = [item.draw.item for item in audit.waiting]
-    waiting = [item for item in drawn_before if item not in request.excluded][: request.count]
+    all_waiting = [item.draw.item for item in audit.waiting]
+    waiting = [item for item in all_waiting if item not in request.exclusions][: request.count]
     draws = _draw(golden_set, audit, request, request.count - len(waiting))
     if not draws:
         return ItemsForCertificate(tuple(waiting), None)
@@ -77,8 +77,8 @@ async def draw_for_certificate(
     async with judge.store.transaction(is_patient=True) as change:
         append_audit_lines(change, judge.evaluator_record, draws)
         append_draw(change, golden_set.task_eval.eval_record, ledger_draw)
-    labelled = _labelled_items(golden_set, record)
-    fresh = [draw.item for draw in draws if draw.item not in labelled]
+    labelled_items = _labelled_items(golden_set, record)
+    fresh = [draw.item for draw in draws if draw.item not in labelled_items]
     return ItemsForCertificate((*waiting, *fresh), ledger_draw)
 
 
@@ -99,7 +99,7 @@ def _draw(
     left, labels, agreements = audit.counts()
     drawn = {item.draw.item for item in audit.drawn}
     items = [[i for i in s.items if i not in drawn] for s in audit.opening.strata]
-    labelled = _labelled_items(golden_set, audit.record)
+    labelled_items = _labelled_items(golden_set, audit.record)
     draw = random.Random(f"{audit.opening.seed} {request.seed} {len(drawn)}")
     draws: list[AuditDraw] = []
     while count > 0 and any(left):
@@ -117,7 +117,7 @@ def _draw(
             )
         )
         left[place] -= 1
-        count -= item not in labelled
+        count -= item not in labelled_items
     return draws
 
 

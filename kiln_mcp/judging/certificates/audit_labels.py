@@ -93,7 +93,7 @@ class LabelledAudit:
         )
 
     @cached_property
-    def decided(self) -> Sequence[DrawnItem]:
+    def decided_items(self) -> Sequence[DrawnItem]:
         """The drawn items that count: up to the last one with a label."""
         last = max((n for n, item in enumerate(self.drawn, 1) if item.has_value), default=0)
         return self.drawn[:last]
@@ -104,39 +104,43 @@ class LabelledAudit:
         return [item for item in self.drawn if item.label is None and not item.is_passed_over]
 
     @property
-    def labelled(self) -> Sequence[DrawnItem]:
+    def labelled_items(self) -> Sequence[DrawnItem]:
         """The drawn items with a label that tells."""
-        return [item for item in self.decided if item.has_value]
+        return [item for item in self.decided_items if item.has_value]
 
     @property
     def skipped(self) -> Sequence[DrawnItem]:
         """The drawn items that count without a label that tells: passed over, or waiting."""
-        return [item for item in self.decided if not item.has_value]
+        return [item for item in self.decided_items if not item.has_value]
 
     @property
     def overdue(self) -> Sequence[DrawnItem]:
         """The drawn items that wait for a label which a later draw has."""
-        return [item for item in self.decided if item.label is None and not item.is_passed_over]
+        return [
+            item for item in self.decided_items if item.label is None and not item.is_passed_over
+        ]
 
     @property
     def changed(self) -> Sequence[DrawnItem]:
         """The items whose label was changed after it had counted."""
-        return [item for item in self.decided if item.is_changed]
+        return [item for item in self.decided_items if item.is_changed]
 
     @property
     def both_count(self) -> int:
         """How many items have a label by which both verdicts can be defended."""
-        return sum(item.label is not None and item.label.state == "both" for item in self.labelled)
+        return sum(
+            item.label is not None and item.label.state == "both" for item in self.labelled_items
+        )
 
     @property
     def raters(self) -> list[str]:
         """Whose labels count."""
-        return sorted({item.label.rater for item in self.labelled if item.label})
+        return sorted({item.label.rater for item in self.labelled_items if item.label})
 
     @property
     def times(self) -> list[datetime]:
         """When the labels were given, in order."""
-        return sorted(item.label.at for item in self.labelled if item.label)
+        return sorted(item.label.at for item in self.labelled_items if item.label)
 
     def results(self, *, without_changed: bool = False) -> list[AuditResult]:
         """Return the results of the draws, in order.
@@ -150,7 +154,7 @@ class LabelledAudit:
                 item.draw.probabilities,
                 None if without_changed and item.is_changed else item.agrees(self.scale),
             )
-            for item in self.decided
+            for item in self.decided_items
         ]
 
     def counts(self) -> tuple[list[int], list[int], list[int]]:
@@ -171,7 +175,7 @@ class LabelledAudit:
             doubt: What skipped items count as; None to leave them out.
         """
         pairs: list[list[tuple[float, float]]] = [[] for _ in self.opening.strata]
-        for item in self.decided:
+        for item in self.decided_items:
             label = self._label_of(item, doubt)
             if label is not None:
                 pairs[item.draw.stratum].append((item.verdict, label))
@@ -190,7 +194,7 @@ class LabelledAudit:
                 item.verdict,
                 label,
             )
-            for item in self.decided
+            for item in self.decided_items
             if (label := self._label_of(item, doubt)) is not None
         ]
         if len(drawn) == self.design.total:

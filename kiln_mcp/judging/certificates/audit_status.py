@@ -98,7 +98,7 @@ def audit_status(audit: LabelledAudit, circumstances: AuditCircumstances) -> Aud
     if claim is not None and not standing.claims:
         standing = _standing(audit, claim, error)
     claim_standing = standing.claims[0] if standing.claims else None
-    estimates = worst_estimates(audit, circumstances.seed) if audit.labelled else None
+    estimates = worst_estimates(audit, circumstances.seed) if audit.labelled_items else None
     forecast: LabelForecast | CannotTell = CannotTell("nothing is missing")
     if claim is not None and claim_standing is not None and not claim_standing.is_decided:
         forecast = forecast_labels(audit.design, audit.results(), claim, error, circumstances.seed)
@@ -111,7 +111,7 @@ def audit_status(audit: LabelledAudit, circumstances: AuditCircumstances) -> Aud
         standing=standing,
         claim_standing=claim_standing,
         estimates=estimates,
-        agreement=_agreement(audit, circumstances.seed) if audit.labelled else None,
+        agreement=_agreement(audit, circumstances.seed) if audit.labelled_items else None,
         forecast=forecast,
     )
 
@@ -167,7 +167,7 @@ def _agreement(audit: LabelledAudit, seed: int) -> Estimate:
 
 def _counts_with_skips(audit: LabelledAudit, is_for: bool) -> tuple[list[int], list[int]]:
     labels, agreements = [0] * len(audit.design.sizes), [0] * len(audit.design.sizes)
-    for item in audit.decided:
+    for item in audit.decided_items:
         agrees = item.agrees(audit.scale)
         labels[item.draw.stratum] += 1
         agreements[item.draw.stratum] += is_for if agrees is None else agrees
@@ -204,7 +204,7 @@ class _View:
 
     def sentence(self, state: CertificateState) -> str:
         texts: Mapping[CertificateState, str] = {
-            CertificateState.CERTIFIED: self._certified,
+            CertificateState.CERTIFIED: self._certified_text,
             CertificateState.NOT_REACHABLE: self._not_reachable,
             CertificateState.LABELS_CONTRADICT: self._labels_contradict,
             CertificateState.NO_INFORMATION: self._no_information,
@@ -227,7 +227,7 @@ class _View:
         return f"these {self.audit.design.total} outputs"
 
     @property
-    def _certified(self) -> str:
+    def _certified_text(self) -> str:
         return (
             f"Certified: {self._judge} agrees with {self._person} on at least "
             f"{percent(self.claim)} of {self._pool}, shown by {self.standing.labels} labels. "
@@ -286,7 +286,7 @@ class _View:
             return f"{goal} takes more labels, how many can be told from 30 on"
         if forecast.may_never_end:
             return f"{goal} may never be reached"
-        return f"{goal} takes about {forecast.fewest} to {forecast.most} more labels"
+        return f"{goal} takes about {forecast.smallest} to {forecast.largest} more labels"
 
     @property
     def _notes(self) -> str:
@@ -314,7 +314,7 @@ class _View:
                 f"{self.audit.opening.rater}."
             )
         if self.audit.both_count:
-            share = self.audit.both_count / len(self.audit.labelled)
+            share = self.audit.both_count / len(self.audit.labelled_items)
             notes.append(f" For {share:.0%} of the labels both verdicts can be defended.")
         return "".join(notes)
 

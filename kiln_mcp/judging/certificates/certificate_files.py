@@ -39,11 +39,11 @@ class EarlierCertificates:
 
     Attributes:
         signed_here: Those that this home wrote, unchanged.
-        others: Those of other homes, or changed since.
+        other_count: Those of other homes, or changed since.
     """
 
     signed_here: Sequence[Certificate]
-    others: int
+    other_count: int
 
 
 async def issue(
@@ -55,8 +55,10 @@ async def issue(
         Refusal: The home cannot be written.
     """
     try:
-        signed = SignedCertificate(certificate=certificate, signature=sign(certificate, home))
-        files = await anyio.to_thread.run_sync(_write, signed, home)
+        signed_certificate = SignedCertificate(
+            certificate=certificate, signature=sign(certificate, home)
+        )
+        files = await anyio.to_thread.run_sync(_write, signed_certificate, home)
     except OSError as error:
         raise Refusal(
             "The certificate was not written, because {folder} cannot be: {reason}. Free space or "
@@ -65,7 +67,7 @@ async def issue(
             reason=error.strerror or str(error),
         ) from error
     async with store.transaction() as change:
-        change.append_lines(evaluator, CERTIFICATES, [signed.model_dump_json()])
+        change.append_lines(evaluator, CERTIFICATES, [signed_certificate.model_dump_json()])
     return files
 
 
@@ -74,27 +76,29 @@ async def read_earlier(
 ) -> EarlierCertificates:
     """Return the certificates that an evaluator was given before, the oldest first."""
     own: list[Certificate] = []
-    others = 0
+    other_count = 0
     for line in await store.side_lines(evaluator, CERTIFICATES):
         try:
-            signed = SignedCertificate.model_validate_json(line.encode("utf-8", "surrogateescape"))
+            signed_certificate = SignedCertificate.model_validate_json(
+                line.encode("utf-8", "surrogateescape")
+            )
         except ValidationError:
-            others += 1
+            other_count += 1
             continue
-        if is_signed_here(signed.certificate, signed.signature, home):
-            own.append(signed.certificate)
+        if is_signed_here(signed_certificate.certificate, signed_certificate.signature, home):
+            own.append(signed_certificate.certificate)
         else:
-            others += 1
-    return EarlierCertificates(own, others)
+            other_count += 1
+    return EarlierCertificates(own, other_count)
 
 
-def _write(signed: SignedCertificate, home: Path) -> CertificateFiles:
+def _write(signed_certificate: SignedCertificate, home: Path) -> CertificateFiles:
     folder = home / _FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    certificate = signed.certificate
+    certificate = signed_certificate.certificate
     words = f"{certificate.eval} {certificate.judge} {certificate.score} {certificate.id}"
     name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:120]
     files = CertificateFiles(folder / f"{name}.html", folder / f"{name}.json")
-    write_private(files.page, certificate_page(signed).encode())
-    write_private(files.document, signed.model_dump_json(indent=2).encode())
+    write_private(files.page, certificate_page(signed_certificate).encode())
+    write_private(files.document, signed_certificate.model_dump_json(indent=2).encode())
     return files

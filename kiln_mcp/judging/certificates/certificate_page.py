@@ -36,9 +36,9 @@ _NAMES: Final = {
 _STAR_NUMBERS: Final = frozenset({"weighted_kappa", "spearman", "pearson", "squared_error"})
 
 
-def certificate_page(signed: SignedCertificate) -> str:
+def certificate_page(document: SignedCertificate) -> str:
     """Return the page of a certificate as HTML; it loads nothing from elsewhere."""
-    certificate = signed.certificate
+    certificate = document.certificate
     has_rates = "true_pass_rate" in certificate.numbers
     numbers = [
         (_NAMES.get(name, name), number)
@@ -52,7 +52,7 @@ def certificate_page(signed: SignedCertificate) -> str:
         numbers=numbers,
         number=_text_of,
         percent=percent,
-        signature=signed.signature,
+        signature=document.signature,
     )
 
 

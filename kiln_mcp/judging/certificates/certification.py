@@ -12,7 +12,7 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_opening import (
+from kiln_mcp.judging.certificates.audit_start import (
     AuditRequest,
     current_audit,
     hash_of_pool,
@@ -208,7 +208,7 @@ async def _judges_on_same_labels(
     golden_set: GoldenSet, judge: Measurement, audit: LabelledAudit
 ) -> int:
     """Return how many judges' audits count some of the same labels, this one's included."""
-    own = {item.draw.item for item in audit.labelled}
+    own = {item.draw.item for item in audit.labelled_items}
     count = 1
     for evaluator in await judge.store.children(golden_set.task_eval.eval_record, EvalConfig):
         if evaluator.id == judge.evaluator_record.id:
@@ -218,8 +218,8 @@ async def _judges_on_same_labels(
         if record is None:
             continue
         verdicts = await other.stored_scores(audit.score.json_key)
-        labelled = match_labels(record, audit.score, verdicts, golden_set.labels).labelled
-        count += not own.isdisjoint(item.draw.item for item in labelled)
+        other_items = match_labels(record, audit.score, verdicts, golden_set.labels).labelled_items
+        count += not own.isdisjoint(item.draw.item for item in other_items)
     return count
 
 
@@ -227,9 +227,9 @@ def _row(
     name: str, audit: LabelledAudit, status: AuditStatus, files: CertificateFiles | None
 ) -> CertificateRow:
     forecast, limits = status.forecast, status.standing.limits
-    more = None
-    if isinstance(forecast, LabelForecast) and forecast.fewest is not None:
-        more = (forecast.fewest, forecast.most or forecast.fewest)
+    more_labels = None
+    if isinstance(forecast, LabelForecast) and forecast.smallest is not None:
+        more_labels = (forecast.smallest, forecast.largest or forecast.smallest)
     return CertificateRow(
         evaluator=name,
         score=audit.score.json_key,
@@ -241,7 +241,7 @@ def _row(
         labels=status.standing.labels,
         skips=status.standing.skips,
         outputs=audit.design.total,
-        more_labels=more,
+        more_labels=more_labels,
         page=str(files.page) if files else None,
         document=str(files.document) if files else None,
     )

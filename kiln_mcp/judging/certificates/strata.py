@@ -18,9 +18,9 @@ def disagreements(
     """Return the share of the panel that differs from the judge, by item; 0 without a panel."""
     shares: dict[str, float] = {}
     for item, verdict in verdicts.items():
-        others = [scale.nearest(member[item]) for member in panel if item in member]
+        panel_values = [scale.nearest(member[item]) for member in panel if item in member]
         own = scale.nearest(verdict)
-        shares[item] = fmean(other != own for other in others) if others else 0.0
+        shares[item] = fmean(other != own for other in panel_values) if panel_values else 0.0
     return shares
 
 

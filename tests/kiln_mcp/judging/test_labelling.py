@@ -72,7 +72,7 @@ async def test_an_empty_golden_set_is_filled_from_the_tasks_outputs_and_says_so(
     await add_eval(bench)
     await add_runs(bench, 30, "prod")
     batch = await bench.batch(12, purpose="development")
-    assert (len(batch.items), batch.added) == (12, 12)
+    assert (len(batch.items), batch.new_items) == (12, 12)
     assert batch.warnings[0] == "12 outputs were added to the golden set."
     tags = await tags_of(bench)
     assert sum("golden_right" in own for own in tags.values()) == 12
@@ -85,11 +85,11 @@ async def test_outputs_that_a_filter_names_are_added_and_no_training_data(bench:
     await add_runs(bench, 4, "prod")
     trained = await add_runs(bench, 4, "prod", "train_all")
     batch = await bench.batch(10, purpose="development", outputs="tag::prod")
-    assert (len(batch.items), batch.added) == (9, 4)
+    assert (len(batch.items), batch.new_items) == (9, 4)
     tags = await tags_of(bench)
     assert not any("golden_right" in tags[run.id] for run in trained)
-    with pytest.raises(Refusal, match=r"'prod' finds no outputs.*tag::prod"):
-        await bench.batch(1, purpose="development", outputs="prod")
+    with pytest.raises(Refusal, match=r"No stored outputs are called 'elsewhere'"):
+        await bench.batch(1, purpose="development", outputs="elsewhere")
 
 
 async def test_one_reading_serves_two_evals(bench: Bench) -> None:

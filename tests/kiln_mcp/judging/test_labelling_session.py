@@ -1,4 +1,4 @@
-"""A person's session: what is asked, saved, taken back, and told meanwhile."""
+"""A person's session: what is asked, saved, withdrawn, and told meanwhile."""
 
 import json
 import re
@@ -75,7 +75,7 @@ async def test_each_answer_is_saved_before_the_next_item_is_asked(bench: Bench) 
     assert second.item != first.item
     await session.answer("both")
     assert session.question is None
-    assert session.labelled == 2
+    assert session.labelled_count == 2
 
 
 async def test_two_evals_are_asked_of_one_output(bench: Bench) -> None:
@@ -133,7 +133,7 @@ async def test_an_answer_is_shown_and_may_be_changed_after_going_back(bench: Ben
     assert session.question.answer == "pass"
     await session.answer("fail")
     assert [label.value for label in await labels_of(bench)] == [1.0, 0.0]
-    assert session.labelled == 1
+    assert session.labelled_count == 1
 
 
 async def test_a_session_goes_on_with_what_was_shown_and_not_labelled(bench: Bench) -> None:

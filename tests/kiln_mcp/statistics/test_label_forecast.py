@@ -12,9 +12,9 @@ def test_a_claim_that_is_nearly_shown_takes_few_more_labels() -> None:
     forecast = forecast_labels(DESIGN, results(40, 2), 0.8, seed=1)
     assert isinstance(forecast, LabelForecast)
     assert forecast.share > 0.9
-    assert forecast.fewest is not None
-    assert forecast.most is not None
-    assert 1 <= forecast.fewest <= forecast.most < 150
+    assert forecast.smallest is not None
+    assert forecast.largest is not None
+    assert 1 <= forecast.smallest <= forecast.largest < 150
 
 
 def test_a_claim_above_what_was_seen_may_never_be_certified() -> None:

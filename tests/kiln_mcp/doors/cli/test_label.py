@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from prompt_toolkit.output import DummyOutput
 from bench import Bench, BenchSetup, open_bench
 from kiln_mcp.doors.cli.label_lines import label_by_lines
 from kiln_mcp.doors.cli.label_screen import LabelScreen
-from kiln_mcp.doors.cli.label_texts import wrapped
+from kiln_mcp.doors.cli.label_texts import wrap
 from kiln_mcp.judging.batches import BatchRequest
 from kiln_mcp.judging.labelling_session import LabellingSession, open_session
 from kiln_mcp.labels.ledger import LABELS, Label, read_labels
@@ -161,18 +160,18 @@ async def test_a_long_output_is_scrolled_in_a_narrow_terminal(tmp_path: Path) ->
                 ("q", lambda: True),
             ],
         )
-        assert session.labelled == 1
+        assert session.labelled_count == 1
 
 
 @pytest.mark.parametrize("width", [20, 33, 80])
 def test_no_line_is_wider_than_the_terminal_and_no_word_is_lost(width: int) -> None:
-    lines = wrapped(f"{LONG}\n{'x' * 200} end", width)
+    lines = wrap(f"{LONG}\n{'x' * 200} end", width)
     assert max(map(len, lines)) <= width
     assert "".join(lines).replace(" ", "") == f"{LONG}{'x' * 200} end".replace(" ", "")
 
 
 async def test_wide_letters_take_two_columns() -> None:
-    assert wrapped("\u6f22" * 15, 20) == ["\u6f22" * 10, "\u6f22" * 5]
+    assert wrap("\u6f22" * 15, 20) == ["\u6f22" * 10, "\u6f22" * 5]
 
 
 async def test_plain_lines_label_without_a_screen(tmp_path: Path) -> None:
@@ -210,6 +209,8 @@ class Shell:
     """A command in a terminal of its own."""
 
     def __init__(self, project: Path, home: Path, *arguments: str) -> None:
+        import termios
+
         self._terminal, inner = os.openpty()
         termios.tcsetwinsize(inner, (24, 80))
         self._text = b""
