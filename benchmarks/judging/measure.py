@@ -1,6 +1,6 @@
 """Measure certificates on recorded judges: validity, labels, intervals, replay, skips.
 
-    python benchmarks/judging/measure.py DATA_FOLDER --repeats 200
+python benchmarks/judging/measure.py DATA_FOLDER --repeats 200
 """
 
 import argparse
@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
+from pools import Pool, demo_pools, read_pools
+from simulation import NEVER, Audits, Repeats, run_audits
 
 from kiln_mcp.statistics import (
     DrawnPair,
@@ -26,8 +28,6 @@ from kiln_mcp.statistics import (
 from kiln_mcp.statistics.audit_paths import Floats
 from kiln_mcp.statistics.scales import PASS_FAIL
 from kiln_mcp.statistics.stratified_posterior import STOPPING_LEVEL
-from pools import Pool, demo_pools, read_pools
-from simulation import NEVER, Audits, run_audits
 
 GAP = 0.05
 HALF_WIDTH = 0.05
@@ -81,9 +81,12 @@ def audit_row(pool: Pool, repeats: int, width_repeats: int) -> Row:
     m = pool.mean
     # A hair above the truth: false, and as near to it as a claim can be.
     claims = (m + 1e-6, m + 0.01, m - GAP)
-    ours = run_audits(pool, claims, repeats, MOST_DRAWS)
-    even = run_audits(pool, (m - GAP,), repeats, MOST_DRAWS, is_even=True, salt="even")
-    skips = run_audits(pool, (m + 1e-6,), repeats, MOST_DRAWS, skipped_disagreements=0.5, salt="skips")
+    ours = run_audits(pool, Repeats(repeats, MOST_DRAWS, claims))
+    even = run_audits(pool, Repeats(repeats, MOST_DRAWS, claims[2:], is_even=True, salt="even"))
+    skips = run_audits(
+        pool,
+        Repeats(repeats, MOST_DRAWS, claims[:1], skipped_disagreements=0.5, salt="skips"),
+    )
     labels, covers = width_stops(pool, width_repeats)
     return Row(
         judge=pool.name,
@@ -107,7 +110,7 @@ def share_of(certified: Floats) -> float:
 def width_stops(pool: Pool, repeats: int) -> tuple[float, float]:
     """Stop once the interval is narrow enough, looking every 10 labels; median and coverage."""
     looks = tuple(range(30, min(MOST_DRAWS, sum(pool.sizes)) + 1, 10))
-    audits = run_audits(pool, (), repeats, MOST_DRAWS, checkpoints=looks, salt="width")
+    audits = run_audits(pool, Repeats(repeats, MOST_DRAWS, checkpoints=looks, salt="width"))
     stops: list[int] = []
     covered = 0
     for repeat in range(repeats):
@@ -129,7 +132,7 @@ def number_rows(pool: Pool, labels: int, repeats: int) -> list[NumberRow]:
         for size, hits, stratum in zip(pool.sizes, pool.agreements, pool.strata, strict=True)
     ]
     truth = judge_estimates(whole, PASS_FAIL).measures
-    audits = run_audits(pool, (), repeats, labels, checkpoints=(labels,), salt="numbers")
+    audits = run_audits(pool, Repeats(repeats, labels, checkpoints=(labels,), salt="numbers"))
     drawn, right = audits.counts[labels]
     values: dict[Measure, list[float]] = {measure: [] for measure in CHECKED}
     covered = dict.fromkeys(CHECKED, 0)
@@ -180,42 +183,57 @@ def _pairs(verdict: float, count: int, right: int) -> list[tuple[float, float]]:
 
 
 def print_audits(rows: Sequence[Row], repeats: int) -> None:
-    print("| judge | items | agreement | best ratio | false at target | 1 point | skips | "
-          "labels | even | ratio | ± .05 | covers |")
+    print(
+        "| judge | items | agreement | best ratio | false at target | 1 point | skips | "
+        "labels | even | ratio | ± .05 | covers |"
+    )
     print("|" + "---|" * 12)
     for r in rows:
-        print(f"| {r.judge} | {r.items} | {r.agreement:.3f} | {r.best_ratio:.2f} | "
-              f"{r.false_at_target:.3f} | {r.false_one_point:.3f} | {r.false_with_skips:.3f} | "
-              f"{r.labels:.0f} | {r.labels_even:.0f} | {r.ratio:.2f} | {r.width_labels:.0f} | "
-              f"{r.width_covers:.3f} |")
+        print(
+            f"| {r.judge} | {r.items} | {r.agreement:.3f} | {r.best_ratio:.2f} | "
+            f"{r.false_at_target:.3f} | {r.false_one_point:.3f} | {r.false_with_skips:.3f} | "
+            f"{r.labels:.0f} | {r.labels_even:.0f} | {r.ratio:.2f} | {r.width_labels:.0f} | "
+            f"{r.width_covers:.3f} |"
+        )
     most = 0.05 + 2 * (0.05 * 0.95 / repeats) ** 0.5
     at_target = fmean(r.false_at_target for r in rows)
-    print(f"\nFalse at the target: mean {at_target:.3f}, most "
-          f"{max(r.false_at_target for r in rows):.3f} (bar {most:.3f}); one point under: mean "
-          f"{fmean(r.false_one_point for r in rows):.3f}; with skips: most "
-          f"{max(r.false_with_skips for r in rows):.3f}.")
+    print(
+        f"\nFalse at the target: mean {at_target:.3f}, most "
+        f"{max(r.false_at_target for r in rows):.3f} (bar {most:.3f}); one point under: mean "
+        f"{fmean(r.false_one_point for r in rows):.3f}; with skips: most "
+        f"{max(r.false_with_skips for r in rows):.3f}."
+    )
     easy = [r.ratio for r in rows if r.best_ratio <= 0.45 and r.labels_even < MOST_DRAWS]
     if easy:
-        print(f"Labels where the best ratio is at most .45: {min(easy):.2f} to {max(easy):.2f} "
-              f"of even, median {median(easy):.2f} ({len(easy)} judges).")
+        print(
+            f"Labels where the best ratio is at most .45: {min(easy):.2f} to {max(easy):.2f} "
+            f"of even, median {median(easy):.2f} ({len(easy)} judges)."
+        )
     others = [r.ratio for r in rows if r.labels_even < MOST_DRAWS]
     print(f"Labels of all: at most {max(others):.2f} of even, median {median(others):.2f}.")
-    print(f"± .05: covers {min(r.width_covers for r in rows):.3f} at least, "
-          f"{fmean(r.width_covers for r in rows):.3f} on the mean.")
+    print(
+        f"± .05: covers {min(r.width_covers for r in rows):.3f} at least, "
+        f"{fmean(r.width_covers for r in rows):.3f} on the mean."
+    )
 
 
 def print_numbers(rows: Sequence[NumberRow]) -> None:
     print("\n| judge | labels | number | truth | bias | bias in SE | covers |\n|" + "---|" * 7)
     for r in rows:
-        print(f"| {r.judge} | {r.labels} | {r.number} | {r.truth:.3f} | {r.bias:+.4f} | "
-              f"{abs(r.bias) / max(r.standard_error, 1e-12):.1f} | {r.covers:.3f} |")
-    print(f"\nCovers {min(r.covers for r in rows):.3f} at least, "
-          f"{fmean(r.covers for r in rows):.3f} on the mean.")
+        print(
+            f"| {r.judge} | {r.labels} | {r.number} | {r.truth:.3f} | {r.bias:+.4f} | "
+            f"{abs(r.bias) / max(r.standard_error, 1e-12):.1f} | {r.covers:.3f} |"
+        )
+    print(
+        f"\nCovers {min(r.covers for r in rows):.3f} at least, "
+        f"{fmean(r.covers for r in rows):.3f} on the mean."
+    )
 
 
 def print_demo(file: Path, repeats: int) -> None:
     certified = [
-        share_of(run_audits(pool, (0.85,), repeats, 34).certified[0]) for pool in demo_pools(file)
+        share_of(run_audits(pool, Repeats(repeats, 34, (0.85,))).certified[0])
+        for pool in demo_pools(file)
     ]
     print(f"\nThe demo's ten judges: certified at .85 in {max(certified):.3f} of audits at most.")
 

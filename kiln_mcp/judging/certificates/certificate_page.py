@@ -2,13 +2,10 @@
 
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kiln_mcp.judging.certificates.audit_status import CertificateState, percent
 from kiln_mcp.judging.certificates.certificate import Number, SignedCertificate
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 _STATES: Final = {
     CertificateState.CERTIFIED: "Certified",
@@ -45,7 +42,10 @@ def certificate_page(document: SignedCertificate) -> str:
         for name, number in certificate.numbers.items()
         if not (has_rates and name in _STAR_NUMBERS)
     ]
-    return _template().render(
+    from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_template()).render(
         c=certificate,
         title=f"Audit of the judge {certificate.judge}",
         state=_STATES[CertificateState(certificate.state)],
@@ -65,9 +65,5 @@ def _text_of(number: Number) -> str:
 
 
 @lru_cache(maxsize=1)
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
-
-    text = (files(__package__ or "") / "page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(text)
+def _template() -> str:
+    return (files(__package__ or "") / "page.html").read_text(encoding="utf-8")
