@@ -15,10 +15,10 @@ from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
     Evaluator,
-    EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
-    properties_of,
+    WorkbenchDefinition,
+    check_of,
 )
 from kiln_mcp.evaluators.kinds import llm_judge, steps_judge
 from kiln_mcp.evaluators.scales import decision_of, to_unit_scale
@@ -26,21 +26,20 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from storage import Eval, EvalConfig, LlmJudge, ProjectStore, StepsJudge
 from storage.errors import InvalidValue, Refusal
-from storage.records.evaluator import ExtensionProperties
 from storage.records.handles import choose
+from storage.records.workbench_checks import CHECK_KEY, JudgeCascade
 
-TYPE: Final = "kiln_mcp.cascade"
+TYPE: Final = "cascade"
 PERSON: Final = "person"
 """What stands for a person at the end of a cascade."""
-_STAGES: Final = "stages"
 _BORDER: Final = 0.2
 """The distance from either end of the scale from which on a weighted score is in doubt."""
 
 
-class CascadeDefinition(EvaluatorDefinition):
+class CascadeDefinition(WorkbenchDefinition):
     """Cheap judges first; the last one, or a person, only where they differ or abstain."""
 
-    type: Literal["kiln_mcp.cascade"]
+    type: Literal["cascade"]
     judges: list[str] = Field(
         min_length=2,
         description="Evaluators of the eval, the cheap ones first; the last may be 'person'.",
@@ -83,7 +82,8 @@ class CascadeDefinition(EvaluatorDefinition):
     def properties(self, model: str) -> Mapping[str, JsonValue]:
         """Return the record's properties."""
         del model
-        return {"type": TYPE, "judges": [*self.judges], _STAGES: [*self._stages]}
+        check = JudgeCascade.model_validate({"judges": self.judges, "stages": self._stages})
+        return {"type": "code_eval", CHECK_KEY: check.model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +171,9 @@ _RECORDS: Final = TypeAdapter(list[EvalConfig])
 
 
 def _open(record: EvalConfig) -> CascadeEvaluator:
-    properties = properties_of(record, ExtensionProperties)
-    settings = properties.model_extra or {}
-    stages = [_open_judge(stage) for stage in _RECORDS.validate_python(settings.get(_STAGES))]
-    judges = settings.get("judges")
-    is_last_person = isinstance(judges, list) and judges[-1:] == [PERSON]
-    if is_last_person:
+    cascade = check_of(record, JudgeCascade)
+    stages = [_open_judge(stage) for stage in _RECORDS.validate_python([*cascade.stages])]
+    if cascade.judges[-1] == PERSON:
         return CascadeEvaluator(tuple(stages), None)
     return CascadeEvaluator(tuple(stages[:-1]), stages[-1])
 

@@ -101,20 +101,20 @@ async def test_the_good_judge_is_asked_only_where_cheap_ones_differ_or_abstain(
     bench: Bench,
 ) -> None:
     await add_judges(bench)
-    await bench.evaluator(type="kiln_mcp.cascade", judges=["A", "B", "C"], name="Cascade")
+    await bench.evaluator(type="cascade", judges=["A", "B", "C"], name="Cascade")
     results = await scores_of(bench, "mmm", "ccc", "cz1", "abstain")
     assert results == [(1.0, 2), (1.0, 3), (0.0, 3), (1.0, 2)]
 
 
 async def test_a_person_decides_at_the_end_of_a_cascade_that_ends_with_one(bench: Bench) -> None:
     await add_judges(bench)
-    await bench.evaluator(type="kiln_mcp.cascade", judges=["A", "B", "person"], name="Cascade")
+    await bench.evaluator(type="cascade", judges=["A", "B", "person"], name="Cascade")
     results = await scores_of(bench, "mmm", "ccc")
     assert results == [(1.0, 2), (None, 2)]
 
 
 async def test_a_cascade_of_a_new_eval_or_of_a_check_is_refused(bench: Bench) -> None:
-    cascade = {"type": "kiln_mcp.cascade", "judges": ["A", "Check"]}
+    cascade = {"type": "cascade", "judges": ["A", "Check"]}
     with pytest.raises(Refusal, match="the eval is new"):
         await bench.evaluator(**cascade)
     await bench.evaluator(
