@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from bench import Agrees, Bench, BenchSetup, open_bench
+from bench import Agrees, Answer, Bench, BenchSetup, open_bench
 from kiln_mcp.evals.answers import EvalRunReport
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.service import create_run_config
@@ -64,11 +64,12 @@ async def open_program_bench(
     task: Task | None = None,
     is_trusted: bool = True,
     environment: Mapping[str, str] | None = None,
+    answer: Answer | str = "a model",
 ) -> AsyncGenerator[ProgramBench]:
     """Open a bench with an eval "Right" that compares outputs with the right ones."""
     setup = BenchSetup(
         task or Task(name="Shout", instruction="Shout."),
-        lambda _: "a model",
+        answer if callable(answer) else lambda _: answer,
         Agrees(),
         environment=environment or {},
     )
