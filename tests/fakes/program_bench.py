@@ -43,6 +43,15 @@ class ProgramBench:
         assert isinstance(made, RunConfigCreated)
         return made
 
+    async def create_model(self, **arguments: object) -> RunConfigCreated:
+        """Make a run config of the bench's model."""
+        call: dict[str, JsonValue] = json.loads(
+            json.dumps({"project": str(self.folder), "name": "Bot", "prompt": "Do.", **arguments})
+        )
+        made = await create_run_config.invoke(self.bench.workspace, call)
+        assert isinstance(made, RunConfigCreated)
+        return made
+
     async def run(self, **arguments: object) -> EvalRunReport:
         return await self.bench.run(run_configs=["Bot"], **arguments)
 
