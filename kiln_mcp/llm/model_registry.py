@@ -106,8 +106,8 @@ class ModelRegistry:
         """Return whether a model needs neither a server of the list nor a hosted service."""
         if model.startswith(PROGRAMS) and model not in self._programs:
             raise ModelError(
-                "The program {model} was not prepared, so it was not run. Run its run config with "
-                "run_eval or improve_prompt.",
+                "The program {model} was not prepared, so it was not run. Measure its run config "
+                "with an eval.",
                 model=model,
             )
         return model in self._programs or self.is_free(model)

@@ -143,8 +143,8 @@ class CommandModel:
         if end.exit_code:
             lines = self.place.mask(end.errors.decode("utf-8", "replace")).split("\n")
             words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            said = f" and said: {words}" if words else ""
-            raise Retry(name, f"ended with exit code {end.exit_code}{said}")
+            last_words = f" and said: {words}" if words else ""
+            raise Retry(name, f"ended with exit code {end.exit_code}{last_words}")
 
 
 @dataclass(frozen=True, slots=True)

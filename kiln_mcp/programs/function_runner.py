@@ -25,11 +25,11 @@ def main() -> int:
         function = getattr(importlib.import_module(module_name), name)
         result = function(**_arguments(function, values))
         if inspect.isawaitable(result):
-            result = asyncio.run(_awaited(result))
+            result = asyncio.run(_await_result(result))
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
     except Exception as error:  # noqa: BLE001 - the outermost door of foreign code
         traceback.print_exc()
-        print(_described(error), file=sys.stderr)  # noqa: T201 - a script
+        print(_describe(error), file=sys.stderr)  # noqa: T201 - a script
         return 1
     answers.write(text)
     answers.close()
@@ -47,11 +47,11 @@ def _arguments(function: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-async def _awaited(result: Any) -> Any:
+async def _await_result(result: Any) -> Any:
     return await result
 
 
-def _described(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename != __file__]
     place = f" (line {own[-1].lineno} of {os.path.basename(own[-1].filename)})" if own else ""  # noqa: PTH119

@@ -93,7 +93,7 @@ class Handover:
         """
         match value:
             case str():
-                return self._filled(value)
+                return self._text_value(value)
             case list():
                 return [self.fill_value(item) for item in value]
             case dict():
@@ -101,14 +101,14 @@ class Handover:
             case _:
                 return value
 
-    def _filled(self, text: str) -> JsonValue:
-        whole = re.fullmatch(PLACEHOLDER, text)
+    def _text_value(self, text: str) -> JsonValue:
+        placeholder = re.fullmatch(PLACEHOLDER, text)
         values: Mapping[str, Callable[[], JsonValue]] = {
             "input": lambda: self.input_value,
             "messages": lambda: self.messages,
             "sample": lambda: self.sample,
             "seed": lambda: self.seed,
         }
-        if whole and whole[1] in values:
-            return values[whole[1]]()
+        if placeholder and placeholder[1] in values:
+            return values[placeholder[1]]()
         return self.fill(text)

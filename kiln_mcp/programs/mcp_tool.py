@@ -57,10 +57,10 @@ class ToolModel:
             arguments = program.arguments
             if arguments is None:
                 tools = await list_tools(client)
-                filled = input_arguments(name, program.tool, tools, handover)
+                values = input_arguments(name, program.tool, tools, handover)
             else:
-                filled = {key: handover.fill_value(value) for key, value in arguments.items()}
-            text, is_error = await call_tool(client, program.tool, filled)
+                values = {key: handover.fill_value(value) for key, value in arguments.items()}
+            text, is_error = await call_tool(client, program.tool, values)
         if is_error:
             raise Retry(name, f"answered with an error: {text}")
         content = text.encode("utf-8", "replace")
@@ -102,7 +102,7 @@ def input_arguments(
     for names in (required, properties):
         if len(names) == 1:
             return {str(names[0]): value}
-    shown = json.dumps(properties)
+    argument_names = json.dumps(properties)
     raise ProgramFailure(
-        name, f"takes the arguments {shown}: say in `arguments` which one gets '{{input}}'"
+        name, f"takes the arguments {argument_names}: say in `arguments` which one gets '{{input}}'"
     )

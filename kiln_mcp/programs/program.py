@@ -26,7 +26,7 @@ class ProgramSettings(BaseModel):
         cost_field: Where in it the cost in US dollars lies; "" if it is not reported.
         trace_field: Where in it the list of messages lies; "" if it is not reported.
         hands_over_prompt: Whether the run config's prompt is handed over.
-        made_for: The id of the run config that it was made for first.
+        origin_id: The id of the run config that it was made for first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -39,7 +39,7 @@ class ProgramSettings(BaseModel):
     cost_field: str = ""
     trace_field: str = ""
     hands_over_prompt: bool = False
-    made_for: str = ""
+    origin_id: str = ""
 
     @property
     def prompt_places(self) -> bool:
@@ -97,7 +97,7 @@ class CommandProgram(ProgramSettings):
     @property
     def text(self) -> str:
         """The command as a shell would be given it."""
-        return described(self, shlex.join(self.command), folder=self.folder)
+        return description_of(self, shlex.join(self.command), folder=self.folder)
 
 
 class FunctionProgram(ProgramSettings):
@@ -132,7 +132,7 @@ class FunctionProgram(ProgramSettings):
     def text(self) -> str:
         """The function and its interpreter."""
         python = self.python or "the project's Python"
-        return described(self, f"{python}: {self.function}", folder=self.folder)
+        return description_of(self, f"{python}: {self.function}", folder=self.folder)
 
 
 class EndpointProgram(ProgramSettings):
@@ -170,7 +170,7 @@ class EndpointProgram(ProgramSettings):
     @property
     def text(self) -> str:
         """The request."""
-        return described(self, f"{self.method} {self.url}")
+        return description_of(self, f"{self.method} {self.url}")
 
 
 class ToolProgram(ProgramSettings):
@@ -200,7 +200,7 @@ class ToolProgram(ProgramSettings):
     @property
     def text(self) -> str:
         """The tool."""
-        return described(self, f"the tool {self.tool} of the MCP server {self.server}")
+        return description_of(self, f"the tool {self.tool} of the MCP server {self.server}")
 
 
 Program = Annotated[
@@ -228,9 +228,9 @@ def texts_in(value: JsonValue) -> tuple[str, ...]:
             return ()
 
 
-def described(program: ProgramSettings, what: str, *, folder: str = "") -> str:
+def description_of(program: ProgramSettings, head: str, *, folder: str = "") -> str:
     """Return what is run, and what it gets of this machine."""
-    lines = [what]
+    lines = [head]
     if folder not in {"", "."}:
         lines.append(f"in the folder {folder}")
     if program.variables:

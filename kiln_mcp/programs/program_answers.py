@@ -33,17 +33,17 @@ def read_answer(
     """
     text = repair_surrogates(content.decode("utf-8", "replace")).removesuffix("\n")
     fields = (settings.output_field, settings.cost_field, settings.trace_field)
-    whole = _parse(name, text) if any(fields) else None
+    document = _parse(name, text) if any(fields) else None
     output = text
     if settings.output_field:
-        output = text_of(field_of(name, whole, settings.output_field))
+        output = text_of(field_of(name, document, settings.output_field))
     if not output.strip():
         raise ProgramFailure(name, "answered with nothing")
     return ModelAnswer(
         text=output,
-        usage=Usage(cost_usd=_cost(name, whole, settings.cost_field)),
+        usage=Usage(cost_usd=_cost(name, document, settings.cost_field)),
         latency_s=seconds,
-        trace=_trace(name, whole, settings.trace_field),
+        trace=_trace(name, document, settings.trace_field),
     )
 
 
@@ -62,8 +62,8 @@ def field_of(name: str, value: JsonValue, path: str) -> JsonValue:
     for step in path.split("."):
         current = _step(current, step)
         if current is _MISSING:
-            shown = excerpt(text_of(value), 120)
-            raise ProgramFailure(name, f"answered without the field {path!r}: {shown}")
+            excerpt_text = excerpt(text_of(value), 120)
+            raise ProgramFailure(name, f"answered without the field {path!r}: {excerpt_text}")
     return cast("JsonValue", current)
 
 
@@ -88,19 +88,19 @@ def _parse(name: str, text: str) -> JsonValue:
     return value
 
 
-def _cost(name: str, whole: JsonValue, path: str) -> float | None:
+def _cost(name: str, document: JsonValue, path: str) -> float | None:
     if not path:
         return 0.0
-    cost = field_of(name, whole, path)
+    cost = field_of(name, document, path)
     if isinstance(cost, bool) or not isinstance(cost, int | float):
         return None
     return float(cost) if math.isfinite(cost) and cost >= 0 else None
 
 
-def _trace(name: str, whole: JsonValue, path: str) -> tuple[Mapping[str, JsonValue], ...]:
+def _trace(name: str, document: JsonValue, path: str) -> tuple[Mapping[str, JsonValue], ...]:
     if not path:
         return ()
-    messages = field_of(name, whole, path)
+    messages = field_of(name, document, path)
     if isinstance(messages, list) and all(
         isinstance(message, dict) and message.get("role") in _ROLES for message in messages
     ):

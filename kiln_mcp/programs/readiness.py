@@ -72,8 +72,8 @@ async def ready_run_configs(
         tools = tools_of(run_config)
         if program is None and not tools:
             continue
-        what = "program" if program else "tools"
-        purpose = f"the {what} of the run config {run_config.name!r}"
+        noun = "program" if program else "tools"
+        purpose = f"the {noun} of the run config {run_config.name!r}"
         await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
         if servers is None:
             servers = await store.children(store.project, ExternalToolServer)

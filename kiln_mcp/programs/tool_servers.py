@@ -18,7 +18,7 @@ from kiln_mcp.programs.errors import ProgramFailure, cannot_run
 from kiln_mcp.programs.program import VARIABLE
 from kiln_mcp.programs.program_place import ProgramPlace
 from storage import ExternalToolServer
-from storage.isolation.program_process import leashed
+from storage.isolation.program_process import leash_command
 from storage.records.tools import LocalServer, RemoteServer
 from storage.text.excerpts import excerpt_line
 
@@ -68,8 +68,8 @@ class ToolServer:
             case LocalServer(secret_env_var_keys=keys):
                 return list(keys)
             case RemoteServer(secret_header_keys=keys, headers=headers):
-                named = [name for value in headers.values() for name in VARIABLE.findall(value)]
-                return [*map(secret_variable, keys), *named]
+                variables = [name for value in headers.values() for name in VARIABLE.findall(value)]
+                return [*map(secret_variable, keys), *variables]
             case _:
                 return []
 
@@ -109,7 +109,7 @@ class ToolServer:
 
         match self.record.properties:
             case LocalServer(command=command, args=arguments, env_vars=variables):
-                start = leashed((command, *arguments))
+                start = leash_command((command, *arguments))
                 secrets = self.place.variables(self._variables())
                 parameters = StdioServerParameters(
                     command=start[0],
@@ -145,10 +145,10 @@ class ToolServer:
         words.seek(0)
         text = self.place.mask(words.read()[-_LONGEST_TAIL:])
         lines = [line for line in text.split("\n") if line.strip()]
-        said = f" and said: {excerpt_line(lines[-1])}" if lines else ""
+        last_words = f" and said: {excerpt_line(lines[-1])}" if lines else ""
         detail = excerpt_line(self.place.mask(reason))
         name = f"(the MCP server {self.record.name!r})"
-        return ProgramFailure(self.place.name, f"{name} {detail}{said}")
+        return ProgramFailure(self.place.name, f"{name} {detail}{last_words}")
 
 
 def secret_variable(key: str) -> str:

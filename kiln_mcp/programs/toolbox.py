@@ -186,16 +186,16 @@ async def open_toolbox(
         server, name = _server_of(tool_id, servers, place)
         if server.record.id not in lists:
             lists[server.record.id] = await _list_of(server)
-        offered = {tool.name: tool for tool in lists[server.record.id]}
-        if name not in offered:
+        server_tools = {tool.name: tool for tool in lists[server.record.id]}
+        if name not in server_tools:
             raise cannot_run(
                 place.name,
                 f"the server {server.record.name!r} has no tool {name!r}; there are: "
-                f"{', '.join(offered) or 'none'}.",
+                f"{', '.join(server_tools) or 'none'}.",
             )
         if name in tools and owners.get(name) != server:
             raise cannot_run(place.name, f"two of its servers have a tool {name!r}. Name one.")
-        tools[name], owners[name] = offered[name], server
+        tools[name], owners[name] = server_tools[name], server
     return Toolbox(place.name, model, tuple(tools.values()), owners)
 
 

@@ -10,16 +10,16 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.programs.errors import cannot_run
-from kiln_mcp.programs.program import AnyProgram, EndpointProgram, ToolProgram
-from kiln_mcp.programs.program_place import ProgramPlace
-from kiln_mcp.programs.readiness import check_program
-from kiln_mcp.programs.spelling import (
+from kiln_mcp.programs.notation import (
     OtherSettings,
     new_server,
     read_program,
     separate_settings,
     server_text,
 )
+from kiln_mcp.programs.program import AnyProgram, EndpointProgram, ToolProgram
+from kiln_mcp.programs.program_place import ProgramPlace
+from kiln_mcp.programs.readiness import check_program
 from kiln_mcp.programs.tool_servers import ToolServer, find_server
 from kiln_mcp.run_configs.own_properties import TOOL_CALLS, TOOL_SECONDS, TOOL_TURNS
 from kiln_mcp.workbench.workspace import Workspace
@@ -111,15 +111,15 @@ async def read_new_program(
         InvalidArguments: A setting is wrong.
         ModelError: The program can run for no item.
     """
-    others, own = separate_settings(arguments.settings)
+    general, own = separate_settings(arguments.settings)
     if own and arguments.program is None:
         raise Refusal(
             "These settings are for programs: {names}. Name a `program`, or leave them out.",
             names=sorted(own),
         )
     existing = await store.children(store.project, ExternalToolServer)
-    added = tuple(new_server(server, entry) for server, entry in others.servers.items())
-    servers = (*added, *existing)
+    new_servers = tuple(new_server(server, entry) for server, entry in general.servers.items())
+    servers = (*new_servers, *existing)
     program = read_program(arguments.program, own) if arguments.program is not None else None
     if isinstance(program, ToolProgram):
         record = _server(servers, program.server)
@@ -127,11 +127,13 @@ async def read_new_program(
     if program is not None:
         program = _with_prompt(program, wants_prompt=arguments.has_prompt)
     tools = tuple(_tool_id(tool, servers) for tool in arguments.tools)
-    result = NewProgram(program, tools, added, _used(program, tools, existing), _limits(others))
+    result = NewProgram(
+        program, tools, new_servers, _servers_in(program, tools, existing), _limits(general)
+    )
     place = ProgramPlace(name, store.folder, workspace.settings.engine.environment)
     if program is not None:
         await check_program(program, place, servers)
-    for server in _used(program, tools, servers):
+    for server in _servers_in(program, tools, servers):
         ToolServer(server, place).check()
     return result
 
@@ -143,7 +145,7 @@ class ProgramArguments:
     Attributes:
         program: How the program is spelled; None for a model.
         tools: The tools of a model.
-        settings: All others.
+        settings: All general.
         has_prompt: Whether a prompt is given.
     """
 
@@ -217,7 +219,7 @@ def _tool_id(tool: str, servers: Sequence[ExternalToolServer]) -> str:
     return f"mcp::{kind}::{server.id}::{name}"
 
 
-def _used(
+def _servers_in(
     program: AnyProgram | None, tools: Sequence[str], servers: Sequence[ExternalToolServer]
 ) -> tuple[ExternalToolServer, ...]:
     """Return those of some servers that a program or tools use."""
@@ -227,10 +229,10 @@ def _used(
     return tuple(server for server in servers if server.id in ids)
 
 
-def _limits(others: OtherSettings) -> dict[str, int]:
+def _limits(general: OtherSettings) -> dict[str, int]:
     limits = {
-        TOOL_TURNS: others.tool_turns,
-        TOOL_CALLS: others.tool_calls,
-        TOOL_SECONDS: others.tool_seconds,
+        TOOL_TURNS: general.tool_turns,
+        TOOL_CALLS: general.tool_calls,
+        TOOL_SECONDS: general.tool_seconds,
     }
     return {key: value for key, value in limits.items() if value is not None}

@@ -53,7 +53,7 @@ def make_record(
         config = TaskRunConfig(id=identity, name=definition.name, run_config_properties=tool)
         return NewRecord(config, model_of_tool(config))
     if new.program is not None:
-        program = new.program.model_copy(update={"made_for": identity})
+        program = new.program.model_copy(update={"origin_id": identity})
         model = program_model(program)
         config = make_run_config(project, task, definition, model, text, identity)
         return NewRecord(config, model, program_line(program))

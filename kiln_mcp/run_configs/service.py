@@ -65,7 +65,8 @@ def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
         "new, setup, creative, deterministic, reasoning, thinking, examples in the prompt, saved "
         "prompt, as a variant, save it as, compare later, v2, prompt version, smarter, mini, "
         "bigger, bigger model, another LLM, try, upgrade, new prompt, other model, swap the "
-        "model, run config",
+        "model, run config, my own code, program under test, script, endpoint, HTTP API, "
+        "MCP tools, agent with tools",
     ),
 )
 async def create_run_config(
@@ -93,26 +94,21 @@ async def create_run_config(
     program: Annotated[
         str | None,
         Field(
-            description="Instead of a model, your own code makes the outputs: 'command: python "
-            "bot.py --prompt {prompt_file}' (input on stdin), a URL, 'python: module:function', "
+            description="Your own code instead of a model: 'command: python bot.py "
+            "{prompt_file}' (input on stdin), a URL, 'python: module:function', "
             "'mcp: server/tool'."
         ),
     ] = None,
-    tools: Annotated[
-        list[str] | None, Field(description="MCP tools the model may call: server/tool.")
-    ] = None,
+    tools: Annotated[list[str] | None, Field(description="MCP tools: server/tool.")] = None,
     settings: Annotated[
         dict[str, JsonValue] | None,
-        Field(
-            description="folder, environment (names), body, headers, output_field, timeout_s, "
-            "retries, servers …"
-        ),
+        Field(description="Of a program: folder, environment, body, output_field …"),
     ] = None,
     task: TaskReference = None,
 ) -> Proposal[RunConfigCreated]:
     """Try another model, prompt or temperature: save a variant (run config) of how a task is run.
 
-    It never changes. Measure it with run_eval. The person approves a program first.
+    It never changes. Measure it with run_eval.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

@@ -265,8 +265,8 @@ async def _run_program(
             )
         output = json.dumps(value, ensure_ascii=False)
     messages = (*request.messages, Message("assistant", output))
-    reported = tuple(TraceMessage.model_validate(message) for message in answer.trace)
-    trace = reported or stored_trace(messages)
+    program_trace = tuple(TraceMessage.model_validate(message) for message in answer.trace)
+    trace = program_trace or stored_trace(messages)
     return ProducedOutput(output, "", trace, answer.usage, answer.latency_s)
 
 

@@ -70,7 +70,9 @@ async def use_tools(
     """
     toolbox = engine.program(toolbox_name)
     if not isinstance(toolbox, Toolbox):
-        raise cannot_run(toolbox_name, "its tools were not prepared. Run it with run_eval.")
+        raise cannot_run(
+            toolbox_name, "its tools were not prepared. Measure its run config with an eval."
+        )
     request = replace(request, tools=toolbox.tools)
     usage, latency, calls, started = Usage(calls=0), 0.0, 0, time.monotonic()
     async with toolbox.session() as session:

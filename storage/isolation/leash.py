@@ -19,7 +19,7 @@ _LOOK_S: Final = 0.5
 def main() -> int:
     """Run the command of the arguments; return its exit code."""
     kind, _, number = sys.argv[1].partition(":")
-    watched = int(number)
+    watch_target = int(number)
     woken, waker = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(waker, False)
@@ -27,7 +27,7 @@ def main() -> int:
     signal.signal(signal.SIGCHLD, _do_nothing)
     signal.signal(signal.SIGTERM, _end_group)
     if kind == "socket":
-        os.set_inheritable(watched, False)
+        os.set_inheritable(watch_target, False)
     try:
         child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
     except OSError as error:
@@ -39,16 +39,18 @@ def main() -> int:
         if process:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
-        _watch(kind, watched, woken)
+        _watch(kind, watch_target, woken)
 
 
-def _watch(kind: str, watched: int, woken: int) -> None:
+def _watch(kind: str, watch_target: int, woken: int) -> None:
     """Wait until something happens; end the group if the parent has ended."""
-    streams = [woken, watched] if kind == "socket" else [woken]
+    streams = [woken, watch_target] if kind == "socket" else [woken]
     ready, _, _ = select.select(streams, [], [], None if kind == "socket" else _LOOK_S)
     if woken in ready:
         os.read(woken, 64)
-    if (kind == "socket" and watched in ready) or (kind == "parent" and os.getppid() != watched):
+    if (kind == "socket" and watch_target in ready) or (
+        kind == "parent" and os.getppid() != watch_target
+    ):
         os.killpg(0, signal.SIGKILL)
 
 

@@ -138,7 +138,7 @@ class _Process:
             if self._is_over:
                 raise InterruptedError("it was cancelled before it began")
             self._process = subprocess.Popen(
-                _with_leash(self._call.command, f"socket:{leash.fileno()}"),
+                _leash_command(self._call.command, f"socket:{leash.fileno()}"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -160,12 +160,12 @@ class _Process:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-def leashed(command: tuple[str, ...]) -> tuple[str, ...]:
+def leash_command(command: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command that ends with this process, for those who start it by themselves."""
-    return _with_leash(command, f"parent:{os.getpid()}")
+    return _leash_command(command, f"parent:{os.getpid()}")
 
 
-def _with_leash(command: tuple[str, ...], parent: str) -> tuple[str, ...]:
+def _leash_command(command: tuple[str, ...], parent: str) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", LEASH, parent, *command)
 
 

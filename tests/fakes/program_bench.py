@@ -86,5 +86,9 @@ async def open_program_bench(
         if is_trusted:
             bench.workspace.trust.grant(bench.store.folder)
         await bench.add_items(items)
-        await bench.evaluator(type="exact_match", reference_key="reference_answer")
+        await bench.evaluator_of(
+            "Right",
+            {"type": "exact_match", "reference_key": "reference_answer"},
+            {"test_filter": "tag::eval_right"},
+        )
         yield ProgramBench(bench)

@@ -10,7 +10,7 @@ import pathlib
 import sys
 from typing import Any
 
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {
         "name": "look_up",
         "description": "The weather of a city.",

@@ -60,10 +60,10 @@ def _programs_under_test(folder: Path, files: RecordFiles, project: Project) -> 
         for config in files.children(task, TaskRunConfig):
             path = side_path(config.saved.path, PROGRAM_FILE)
             for line in whole_lines(read_side_file(folder, path) or b""):
-                yield f"program of the run config '{config.name}': {_described(line)}"
+                yield f"program of the run config '{config.name}': {_description(line)}"
 
 
-def _described(line: str) -> str:
+def _description(line: str) -> str:
     """Return what the file of a program says of it, as far as it can be read."""
     try:
         values: JsonValue = json.loads(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from storage.isolation.program_process import LEASH, ProgramCall, leashed, run_program
+from storage.isolation.program_process import LEASH, ProgramCall, leash_command, run_program
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -92,7 +92,7 @@ async def test_a_program_that_writes_too_much_is_killed(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_program_is_killed(tmp_path: Path) -> None:
-    script = "sleep 60 & echo $! > child; wait"
+    script, child = "sleep 60 & echo $! > child; wait", 0
     async with anyio.create_task_group() as group:
         group.start_soon(run_program, call("sh", "-c", script, folder=tmp_path))
         child = await wait_for_number(tmp_path / "child")
@@ -112,8 +112,9 @@ async def test_no_program_outlives_a_killed_parent(tmp_path: Path, way: str) -> 
         )
     else:
         code = (
-            "import subprocess; from storage.isolation.program_process import leashed; "
-            f"subprocess.Popen(leashed(('sh', '-c', {script!r})), start_new_session=True).wait()"
+            "import subprocess; from storage.isolation.program_process import leash_command; "
+            f"command = leash_command(('sh', '-c', {script!r})); "
+            "subprocess.Popen(command, start_new_session=True).wait()"
         )
     parent = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", code], cwd=Path(LEASH).parents[2]
@@ -135,5 +136,5 @@ async def test_a_program_that_cannot_be_started_says_so(tmp_path: Path) -> None:
 
 def test_a_leash_hands_on_the_exit_code() -> None:
     started = time.monotonic()
-    assert subprocess.run(leashed(("sh", "-c", "exit 5")), check=False).returncode == 5
+    assert subprocess.run(leash_command(("sh", "-c", "exit 5")), check=False).returncode == 5
     assert time.monotonic() - started < 10

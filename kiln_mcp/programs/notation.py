@@ -89,7 +89,7 @@ def read_program(text: str, settings: Mapping[str, JsonValue]) -> AnyProgram:
         Refusal: It names none, or a header holds a secret.
         InvalidArguments: A setting is not one of its kind's, or has a wrong value.
     """
-    kind, values = _spelled(text)
+    kind, values = _definition_of(text)
     try:
         program = kind.model_validate({**settings, **values})
     except ValidationError as error:
@@ -99,7 +99,7 @@ def read_program(text: str, settings: Mapping[str, JsonValue]) -> AnyProgram:
     return program
 
 
-def _spelled(text: str) -> tuple[type[AnyProgram], dict[str, JsonValue]]:
+def _definition_of(text: str) -> tuple[type[AnyProgram], dict[str, JsonValue]]:
     word, _, rest = text.strip().partition(":")
     rest = rest.strip()
     match word.strip().lower():
