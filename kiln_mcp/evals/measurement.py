@@ -167,7 +167,7 @@ class VerdictRequest:
         """How often each model is asked to make the output; empty if it is there."""
         if self.output is not None or self.resolved_config is None:
             return {}
-        return {self.resolved_config.model: 2 if self.resolved_config.thinking else 1}
+        return {self.resolved_config.model: self.resolved_config.calls_per_output}
 
     @property
     def output_key(self) -> OutputKey:

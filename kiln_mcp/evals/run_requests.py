@@ -25,6 +25,7 @@ from kiln_mcp.evals.sentences import (
 )
 from kiln_mcp.evals.stored_outputs import StoredOutputs, outputs_to_begin_with, select_outputs
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, TaskRunConfig
@@ -158,7 +159,11 @@ async def _usable(
 
 
 async def plan_work(
-    store: ProjectStore, task_eval: TaskEval, evaluators: Evaluators, request: RunRequest
+    workspace: Workspace,
+    store: ProjectStore,
+    task_eval: TaskEval,
+    evaluators: Evaluators,
+    request: RunRequest,
 ) -> RunWork:
     """Return what is left to do for a request.
 
@@ -178,6 +183,7 @@ async def plan_work(
         outputs = await outputs_to_begin_with(store, task_eval.task)
         raise no_items(task_eval.eval_record, request.part, outputs)
     configs = await find_run_configs(store, task_eval.task, request.run_configs)
+    await ready_run_configs(workspace, store, configs)
     plans = [
         await plan_run(m, configs, items, seed=request.seed, repeats=request.repeats)
         for m in measurements

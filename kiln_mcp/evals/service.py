@@ -306,7 +306,7 @@ async def run_eval(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     team = await open_evaluators(workspace, store, task_eval, request.evaluators)
-    work = await plan_work(store, task_eval, team, request)
+    work = await plan_work(workspace, store, task_eval, team, request)
     calls = calls_of(work.plans)
     await workspace.check_ready(store, calls)
     plan = await estimate_cost(workspace.engine, work.summary, calls, "evals")
