@@ -123,7 +123,7 @@ def _comparison(key: str, judgements: JudgedItems, seed: int) -> JudgeComparison
         table = score_columns(columns, (0.0, 1.0))
         systems, mean = best_systems(table, seed=seed), best_mean(table, seed=seed)
         best, candidates = systems.best, systems.candidates
-        fair_mean, low = mean.corrected, mean.low
+        fair_mean, low = mean.corrected_mean, mean.low
         differences = {d.second: (d.difference, d.interval) for d in systems.differences}
     may_be_best = [names[n] for n in candidates]
     return JudgeComparison(
