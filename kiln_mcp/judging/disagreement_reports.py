@@ -84,7 +84,7 @@ async def disagreement_report(
     """Return all disagreements with development labels, the worst first."""
     store = judges[0].store
     matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
-    audits = await audit_golden_set(store, golden_set)
+    audits = await audit_golden_set(store, golden_set, "development")
     groups = find_disagreements(golden_set, judges, matrix, audits)
     entries = sorted(
         (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank

@@ -18,7 +18,7 @@ from kiln_mcp.judging.answers import (
     LabellingBatch,
     SavedLabels,
 )
-from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of, rows_to_judge
 from kiln_mcp.judging.certificates.answers import CertificateReport
 from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
 from kiln_mcp.judging.current_judge import check_current
@@ -49,7 +49,6 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage.index.results import RecordRow
 
 
 def _as_list(value: object) -> object:
@@ -109,14 +108,12 @@ async def draw_items_to_label(
     judge = await judge_of(store, labelling, evaluator)
     if judge is None:
         return draw
-    work = await plan_agreement(
-        judge, [RecordRow(run.id, run.path) for run in labelling.first.runs]
-    )
+    work = await plan_agreement(judge, await rows_to_judge(store, labelling, request))
     try:
         await workspace.check_ready(store, work.calls_by_model)
     except ModelError:
         return draw  # labelling never needs the judge's key; the batch says what has no verdict
-    summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
+    summary = f"Judge {len(work.requests)} outputs, to draw from each verdict."
     plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
