@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from kiln_mcp.judging.certificates.audit_lines import AuditStratum
+from kiln_mcp.labels.audit_lines import AuditStratum
 from kiln_mcp.judging.certificates.strata import panel_strata
 from kiln_mcp.statistics.scales import PASS_FAIL
 

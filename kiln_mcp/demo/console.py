@@ -155,7 +155,7 @@ def verdict_on_judges(report: AgreementReport) -> list[str]:
     sentences: list[str] = []
     steps = [f"Next: {step}." for step in report.next]
     if report.doubts.cannot_measure:
-        return [*report.conclusions, *_doubtful(report), *steps]
+        return [*report.conclusions, *report.doubts.reasons, *_doubtful(report), *steps]
     if not beating and rows:
         top = rows[0]
         sentences.append(

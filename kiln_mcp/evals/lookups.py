@@ -99,7 +99,14 @@ async def find_run_configs(
     if not configs:
         raise NothingToEvaluate(
             f"The task {task.name!r} has no run config.",
-            next=[NextStep(tool="create_run_config", reason="create one")],
+            next=[
+                NextStep(tool="create_run_config", reason="create one"),
+                NextStep(
+                    tool="run_eval",
+                    reason="or judge stored outputs as they are",
+                    arguments={"outputs": "all"},
+                ),
+            ],
         )
     if not references:
         return configs

@@ -74,8 +74,13 @@ def next_steps(rows: Sequence[tuple[AgreementRow, str]], task_eval: TaskEval) ->
             arguments={"eval": task_eval.name},
         ),
         NextStep(
-            tool="create_evaluator",
-            reason="create a sharper judge, or a check that asks no model",
+            tool="check_judge",
+            reason="read where judge and person differ",
+            arguments={"eval": task_eval.name, "show": "disagreements"},
+        ),
+        NextStep(
+            tool="improve_judge",
+            reason="rewrite the judge from development labels",
             arguments={"eval": task_eval.name},
         ),
     ]

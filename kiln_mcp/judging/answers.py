@@ -141,6 +141,19 @@ class AgreementRow(Result):
         )
 
 
+class JudgeComparison(Result):
+    """Several judges on the same labels; all intervals hold together at 95 %."""
+
+    score: str
+    conclusion: str
+    labels: int = Field(description="Those of one way of drawing that all judges have judged.")
+    best: str = Field(description="The judge that agrees most on these labels.")
+    may_be_best: list[str] = Field(description="Judges than which none is shown to agree more.")
+    corrected: float = Field(description="Agreement of the best, less the bias of the choice.")
+    at_least: float = Field(description="Its 95 % limit in spite of the choice.")
+    against_best: dict[str, str] = Field(description="Each other judge's agreement less its own.")
+
+
 class Ceiling(Result):
     """The agreement of two people: no judge can be shown to agree further."""
 
@@ -166,9 +179,63 @@ class AgreementReport(Result):
         description="What the labels can tell; then what each row means, in the same order."
     )
     doubts: LabelDoubts = Field(default=LabelDoubts(), description="Labels to look at again.")
+    comparisons: list[JudgeComparison] = Field(
+        default=[], description="Which judges may be the best, if several were measured."
+    )
+    bias_checks: list[str] = Field(
+        default=[], description="Whether a judge favours long outputs or its own model family."
+    )
+    cascade: str | None = Field(
+        default=None, description="Cheap judges before a better one, if that pays."
+    )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int
+    warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class DisagreementCount(Result):
+    """How often a judge differs from development labels, for one score."""
+
+    evaluator: str
+    score: str
+    labels: int = Field(description="Development labels that have a verdict.")
+    disagreements: int
+    too_strict: int = Field(description="Verdicts below their label.")
+    too_lenient: int = Field(description="Verdicts above their label.")
+    unjudged: int = Field(description="Development labels without a verdict.")
+
+
+class ShownDisagreement(Result):
+    """One score of one item on which a judge and a person differ."""
+
+    item: str
+    evaluator: str | None = Field(default=None, description="If several are shown.")
+    score: str | None = Field(default=None, description="If the eval has several.")
+    verdict: str = Field(description="The judge's.")
+    label: str = Field(description="The person's.")
+    input: str
+    output: str
+    judge_reason: str | None
+    label_reason: str | None = None
+    rater: str | None = None
+    panel: str | None = Field(default=None, description="The other verdicts of this output.")
+    label_doubt: str | None = Field(
+        default=None, description="Why the label may be wrong: the person looks again."
+    )
+
+
+class DisagreementReport(Result):
+    """Where judges differ from people's development labels."""
+
+    eval: str
+    summary: str
+    counts: list[DisagreementCount]
+    disagreements: list[ShownDisagreement] = Field(description="The worst first.")
+    total: int
+    hidden: int = Field(description="Items with labels for the certificate: they stay hidden.")
+    new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 

@@ -12,6 +12,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.certificates.audit_draws import CertificateDraw, draw_for_certificate
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
+from kiln_mcp.judging.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
@@ -23,7 +24,6 @@ from kiln_mcp.labels.golden_set import (
 from kiln_mcp.labels.label_audit import LabelAudit
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
-from kiln_mcp.labels.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
 from kiln_mcp.labels.purposes import due_repeats, rater_of, repeat_stratum, second_look_stratum
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore

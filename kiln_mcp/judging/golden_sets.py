@@ -1,9 +1,10 @@
 """The golden sets of the evals that a call names, and the audit of their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from kiln_mcp.evals.lookups import all_evals, find_eval
-from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.evaluators.verdict_matrix import VerdictMatrix, read_verdict_matrix
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
 from kiln_mcp.labels.hygiene import label_faults
 from kiln_mcp.labels.label_audit import LabelAudit, Verdicts, audit_labels, audited_labels
@@ -60,28 +61,27 @@ async def evals_to_label(store: ProjectStore, references: Sequence[str]) -> list
 
 async def audit_golden_set(store: ProjectStore, golden_set: GoldenSet) -> dict[str, LabelAudit]:
     """Return the audit of each score's labels, by the score's key. No model is asked."""
-    task_eval = golden_set.task_eval
-    measurements = [
-        Measurement(store, task_eval.task, task_eval.eval_record, evaluator)
-        for evaluator in await store.children(task_eval.eval_record, EvalConfig)
-    ]
+    record = golden_set.task_eval.eval_record
+    evaluators = await store.children(record, EvalConfig)
+    judges = {e.id for e in evaluators if evaluator_of(e).model is not None}
+    matrix = await read_verdict_matrix(store, record, evaluators)
     audits: dict[str, LabelAudit] = {}
     for score in golden_set.scores:
         runs = golden_set.labelled_runs(score)
         audits[score.json_key] = audit_labels(
             audited_labels(golden_set, score),
-            await _verdicts(measurements, score.json_key),
+            _verdicts(matrix, judges, score.json_key),
             label_faults(golden_set.timed_labels(runs, score)),
             score.type,
         )
     return audits
 
 
-async def _verdicts(measurements: Sequence[Measurement], key: str) -> Verdicts:
+def _verdicts(matrix: VerdictMatrix, judges: Container[str], key: str) -> Verdicts:
     """Return the stored verdicts of one score."""
-    panel: dict[str, dict[str, float]] = {}
-    checks: dict[str, dict[str, float]] = {}
-    for measurement in measurements:
-        members = panel if measurement.evaluator.model else checks
-        members[measurement.evaluator_record.name] = await measurement.stored_scores(key)
+    panel: dict[str, Mapping[str, float]] = {}
+    checks: dict[str, Mapping[str, float]] = {}
+    for member in matrix.members:
+        members = panel if member.evaluator_id in judges else checks
+        members[member.title] = matrix.column(member, key)
     return Verdicts(panel, checks)

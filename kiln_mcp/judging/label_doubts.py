@@ -32,6 +32,7 @@ class LabelDoubts(Result):
         default=[], description="Scores whose labels measure no judge, so none is ranked by them."
     )
     reasons: list[str] = Field(default=[], description="Why.")
+    repeats: list[str] = Field(default=[], description="How far raters agree with themselves.")
     look_again: list[DoubtfulItem] = Field(default=[], description="The worst first.")
     further_labels: int = Field(default=0, description="Further labels in doubt.")
     hidden_labels: int = Field(default=0, description="Of them, for a certificate, and unseen.")
@@ -56,6 +57,12 @@ def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> 
             for key, audit in audits.items()
             for fault in audit.faults
         ],
+        repeats=[
+            f"{scores[key].name}: {audit.same_repeats} of {audit.repeats} items that their raters "
+            "saw again, blind, got the same label."
+            for key, audit in audits.items()
+            if audit.repeats
+        ],
         look_again=[
             DoubtfulItem(
                 item=label.item,
@@ -71,15 +78,14 @@ def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> 
 
 
 def doubt_sentences(doubts: LabelDoubts, eval_name: str) -> list[str]:
-    """Return the sentences that come before all others in a report."""
+    """Return the sentence that comes before all others in a report, if there is one."""
     if not doubts.cannot_measure:
         return []
     items = len(doubts.look_again) + doubts.further_labels + doubts.hidden_labels
     advice = f"look again at the {items} items named here" if items else "label the items again"
     return [
         f"These labels of {eval_name!r} cannot measure any judge; {advice}. No judge is ranked by "
-        "them: the fault lies with the labels, not with the judges.",
-        *doubts.reasons,
+        "them: the fault lies with the labels, not with the judges."
     ]
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from kiln_mcp.judging.batches import judge_of
 from kiln_mcp.judging.certificates.audit_labels import match_labels
-from kiln_mcp.judging.certificates.audit_lines import AuditRecord
 from kiln_mcp.judging.certificates.audit_start import current_audit
+from kiln_mcp.labels.audit_lines import AuditRecord
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Label
 from kiln_mcp.statistics import audit_standing

@@ -35,12 +35,13 @@ def pass_warnings(labelling: LabellingPass) -> list[str]:
     warnings = [
         warning for golden_set in labelling.golden_sets for warning in ledger_warnings(golden_set)
     ]
-    skipped = labelling.count_skipped()
-    if skipped:
+    if skips := labelling.count_skipped(certificate=True):
         warnings.append(
-            f"{skipped} drawn items were passed over without a label. A certificate counts each "
-            "as a disagreement."
+            f"{skips} items drawn for a certificate were passed over without a label. It counts "
+            "each as a disagreement."
         )
+    if skips := labelling.count_skipped(certificate=False):
+        warnings.append(f"{skips} drawn items were passed over without a label.")
     return list(dict.fromkeys(warnings))
 
 

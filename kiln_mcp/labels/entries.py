@@ -35,9 +35,7 @@ class ItemLabel(BaseModel):
     )
 
     item: str = Field(description="Its id.")
-    label: str = Field(
-        description="pass, fail or critical; 1 to 5 for stars; both, cannot judge or skip."
-    )
+    label: str = Field(description="pass, fail, critical; 1 to 5 stars; both, cannot judge, skip.")
     score: str | None = Field(default=None, description="Its key, if there are several.")
     reason: str = Field(default="", description="In the person's words.")
 

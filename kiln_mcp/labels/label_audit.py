@@ -103,11 +103,15 @@ class LabelAudit:
     Attributes:
         labels: How many were audited.
         doubtful: Those worth a second look, the worst first.
+        repeats: How many items their raters saw again, blind.
+        same_repeats: How many of those got the same label.
         faults: Why the labels can measure no judge, as sentences; empty if they can.
     """
 
     labels: int
     doubtful: tuple[DoubtfulLabel, ...]
+    repeats: int
+    same_repeats: int
     faults: tuple[str, ...]
 
     @property
@@ -162,13 +166,15 @@ def audit_labels(
     open_labels = [label for label in comparisons if not labels[label.item].is_second_look]
     doubtful = [label for label in open_labels if _is_doubtful(label)]
     doubtful.sort(key=lambda label: (*(-part for part in label.weight), label.item))
+    pairs = [(label.value, label.repeat) for label in labels.values() if label.repeat is not None]
+    same = sum(not differs(repeat, value, scale) for value, repeat in pairs)
     faults = (
         *hygiene_faults,
-        *_repeat_faults(labels, scale),
+        *_repeat_faults(len(pairs), same),
         *_panel_faults(open_labels),
         *_check_faults(open_labels, verdicts.checks),
     )
-    return LabelAudit(len(labels), tuple(doubtful), faults)
+    return LabelAudit(len(labels), tuple(doubtful), len(pairs), same, faults)
 
 
 def _compare(item: str, label: AuditedLabel, verdicts: Verdicts, scale: str) -> DoubtfulLabel:
@@ -200,13 +206,11 @@ def _is_doubtful(label: DoubtfulLabel) -> bool:
     return checks > 0 or is_repeat_different or share >= CLEAR_SHARE
 
 
-def _repeat_faults(labels: Mapping[str, AuditedLabel], scale: str) -> list[str]:
-    pairs = [(label.value, label.repeat) for label in labels.values() if label.repeat is not None]
-    same = sum(not differs(repeat, value, scale) for value, repeat in pairs)
-    if len(pairs) < FEWEST_REPEATS or same / len(pairs) >= LEAST_REPEATED:
+def _repeat_faults(repeats: int, same: int) -> list[str]:
+    if repeats < FEWEST_REPEATS or same / repeats >= LEAST_REPEATED:
         return []
     return [
-        f"The labels contradict themselves: of {len(pairs)} items that were shown again, "
+        f"The labels contradict themselves: of {repeats} items that their raters saw again, only "
         f"{same} got the same label."
     ]
 

@@ -109,19 +109,22 @@ class LabellingPass:
         """The raters who have labelled any item."""
         return frozenset(label.rater for gs in self.golden_sets for label in gs.labels)
 
-    def count_skipped(self) -> int:
-        """Return how many items were drawn, passed over without a label, and drawn no more."""
+    def count_skipped(self, *, certificate: bool) -> int:
+        """Return how many items were drawn, passed over without a label, and drawn no more.
+
+        Args:
+            certificate: Whether those of a certificate are counted, or all others.
+        """
         skipped: set[str] = set()
         for golden_set in self.golden_sets:
-            labelled_items = {label.item for label in golden_set.labels if label.state in JUDGED}
-            draw_ids = {label.draw for label in golden_set.labels if label.state in JUDGED}
-            last = max(
-                (n for n, draw in enumerate(golden_set.draws) if draw.id in draw_ids), default=0
-            )
+            judged = [label for label in golden_set.labels if label.state in JUDGED]
+            labelled_items = {label.item for label in judged}
+            draw_ids = {label.draw for label in judged}
+            places = [n for n, draw in enumerate(golden_set.draws) if draw.id in draw_ids]
             skipped |= {
                 item
-                for draw in golden_set.draws[:last]
+                for draw in golden_set.draws[: max(places, default=0)]
                 for item in draw.items
-                if item not in labelled_items
+                if item not in labelled_items and (draw.purpose == "certificate") == certificate
             }
         return len(skipped)

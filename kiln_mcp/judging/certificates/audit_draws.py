@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditRecord, append_audit_lines
 from kiln_mcp.judging.certificates.audit_start import AuditRequest, open_audit
+from kiln_mcp.labels.audit_lines import AuditDraw, AuditRecord, append_audit_lines
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, append_draw
 from kiln_mcp.statistics import draw_probabilities

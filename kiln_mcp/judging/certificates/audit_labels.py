@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from kiln_mcp.judging.certificates.audit_lines import AuditDraw, AuditOpening, AuditRecord
+from kiln_mcp.labels.audit_lines import AuditDraw, AuditOpening, AuditRecord
 from kiln_mcp.labels.ledger import Label
 from kiln_mcp.statistics import (
     AuditDesign,

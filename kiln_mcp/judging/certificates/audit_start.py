@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.judging.certificates.audit_lines import (
+from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
+from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
+from kiln_mcp.judging.certificates.strata import panel_strata
+from kiln_mcp.labels.audit_lines import (
     AuditOpening,
     AuditRecord,
     append_audit_lines,
     read_audits,
 )
-from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
-from kiln_mcp.judging.certificates.strata import panel_strata
 from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.statistics import scale_of
 from storage import EvalConfig, EvalOutputScore, ProjectStore
@@ -122,17 +123,13 @@ def _is_fresh(
 async def _panel(
     store: ProjectStore, golden_set: GoldenSet, judge: Measurement, score: EvalOutputScore
 ) -> Mapping[str, Mapping[str, float]]:
-    """Return the stored verdicts of the eval's other evaluators, by their ids."""
-    record = golden_set.task_eval.eval_record
-    panel: dict[str, Mapping[str, float]] = {}
-    for evaluator in await store.children(record, EvalConfig):
-        if evaluator.id == judge.evaluator_record.id:
-            continue
-        member = Measurement(store, judge.task, record, evaluator)
-        verdicts = await member.stored_scores(score.json_key)
-        if verdicts:
-            panel[evaluator.id] = verdicts
-    return panel
+    """Return the stored verdicts of the panel by the member's name in the audit."""
+    matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
+    return {
+        f"{member.evaluator_id}#{member.verdict}" if member.verdict else member.evaluator_id: column
+        for member in matrix.panel(judge.evaluator_record.id)
+        if (column := matrix.column(member, score.json_key))
+    }
 
 
 def _nothing_fresh(golden_set: GoldenSet) -> Refusal:

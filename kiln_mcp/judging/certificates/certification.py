@@ -12,12 +12,6 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_lines import (
-    AuditClosing,
-    AuditRecord,
-    append_audit_lines,
-    read_audits,
-)
 from kiln_mcp.judging.certificates.audit_start import (
     AuditRequest,
     current_audit,
@@ -38,6 +32,12 @@ from kiln_mcp.judging.certificates.certificate import (
 from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, issue, read_earlier
 from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.judging.golden_sets import audit_golden_set
+from kiln_mcp.labels.audit_lines import (
+    AuditClosing,
+    AuditRecord,
+    append_audit_lines,
+    read_audits,
+)
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.statistics import LabelForecast

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
-from kiln_mcp.judging.certificates.audit_lines import AuditStratum
+from kiln_mcp.labels.audit_lines import AuditStratum
 from kiln_mcp.statistics import Scale, prior_of
 
 _BOUNDS: Final = (0.2, 0.5)

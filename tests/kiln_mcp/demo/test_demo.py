@@ -119,7 +119,7 @@ async def test_a_terminal_gets_the_table_and_both_prompts(tmp_path: Path) -> Non
         assert journey.comparison is not None
         teller.outcome(journey.search, journey.comparison.rows)
     shown = text_of(console)
-    assert "constant answer" in shown
+    assert "cannot measure any judge" in shown
     assert "winner, " in shown
     assert "95 % interval" in shown
 

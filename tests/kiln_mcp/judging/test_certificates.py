@@ -12,10 +12,10 @@ from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
-from kiln_mcp.judging.certificates.audit_lines import AUDITS, AuditDraw, read_audits
 from kiln_mcp.judging.certificates.certificate import SignedCertificate
 from kiln_mcp.judging.certificates.certificate_files import CERTIFICATES, read_earlier
 from kiln_mcp.judging.certificates.signature import is_signed_here
+from kiln_mcp.labels.audit_lines import AUDITS, AuditDraw, read_audits
 from kiln_mcp.llm import ModelRequest
 from storage import Eval, EvalConfig, LlmJudge, Task, TaskOutput, TaskRun
 

@@ -88,8 +88,8 @@ async def test_outputs_that_a_filter_names_are_added_and_no_training_data(bench:
     assert (len(batch.items), batch.new_items) == (9, 4)
     tags = await tags_of(bench)
     assert not any("golden_right" in tags[run.id] for run in trained)
-    with pytest.raises(Refusal, match=r"'prod' finds no outputs.*tag::prod"):
-        await bench.batch(1, purpose="development", outputs="prod")
+    with pytest.raises(Refusal, match=r"No stored outputs are called 'elsewhere'"):
+        await bench.batch(1, purpose="development", outputs="elsewhere")
 
 
 async def test_one_reading_serves_two_evals(bench: Bench) -> None:

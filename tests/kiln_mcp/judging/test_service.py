@@ -415,7 +415,8 @@ async def test_the_demo_projects_labels_are_blamed_and_none_of_its_judges_is_ran
         "These labels of 'Right' cannot measure any judge; look"
     )
     assert "not with the judges" in report.conclusions[0]
-    reasons = " ".join(report.conclusions)
+    reasons = " ".join(report.doubts.reasons)
+    assert not set(report.doubts.reasons) & set(report.warnings)
     for sign in ("too fast to have read", "in 2 blocks", "confounded with the generation session"):
         assert sign in reasons
     assert "The labels contradict the judges" in reasons

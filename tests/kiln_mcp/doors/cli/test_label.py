@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -210,6 +209,8 @@ class Shell:
     """A command in a terminal of its own."""
 
     def __init__(self, project: Path, home: Path, *arguments: str) -> None:
+        import termios
+
         self._terminal, inner = os.openpty()
         termios.tcsetwinsize(inner, (24, 80))
         self._text = b""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from kiln_mcp.datasets.parts import tag_filter
+from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.stored_outputs import PRODUCTION, select_outputs
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from storage import Eval, ProjectStore, Task, TaskRun, TaskRunSplit
 from storage.bulk_changes import amend_all
-from storage.errors import InvalidValue, NextStep, Refusal
+from storage.errors import NextStep, Refusal
 from storage.format.filters import TagFilter, is_filter, parse_filter
 from storage.index.queries import RunQuery
 from storage.index.results import RecordRow, items
@@ -27,12 +29,12 @@ class PoolRequest:
     """Which outputs are added, and how many.
 
     Attributes:
-        filter_id: A filter in Kiln's format, such as `tag::prod`; None for models' outputs.
+        outputs: How a person names them, as run_eval takes it; None for the usual ones.
         count: How many at most.
         seed: Repeats the random choice over the same outputs.
     """
 
-    filter_id: str | None
+    outputs: str | None
     count: int
     seed: int
 
@@ -45,11 +47,11 @@ async def extend_golden_sets(
     Left out are outputs that prompts are made of or chosen by, and incomplete ones.
 
     Raises:
-        InvalidValue: There is no such filter.
+        InvalidValue: No outputs have this name.
         Refusal: The golden set of an eval is found by no tag.
     """
     tags = [_golden_tag(labelling, place) for place in range(len(labelling.golden_sets))]
-    candidates = await _candidates(store, labelling, request.filter_id)
+    candidates = await _candidates(store, labelling, request.outputs)
     draw = random.Random(request.seed)
     rows = draw.sample(candidates, min(request.count, len(candidates)))
     await _add_tags(store, [row.path for row in rows], tags)
@@ -79,36 +81,43 @@ async def _add_tags(store: ProjectStore, paths: Sequence[str], tags: Sequence[st
 
 
 async def _candidates(
-    store: ProjectStore, labelling: LabellingPass, filter_id: str | None
+    store: ProjectStore, labelling: LabellingPass, name: str | None
 ) -> list[RecordRow]:
-    """Return the outputs that may be added, the oldest first."""
-    if filter_id is not None and not is_filter(filter_id):
-        raise InvalidValue(
-            "'{filter}' finds no outputs. Give a filter such as tag::prod, high_rating, or all.",
-            filter=filter_id,
-        )
+    """Return the outputs that may be added, the oldest first.
+
+    Without a name these are the outputs of production, or those that models wrote.
+
+    Raises:
+        InvalidValue: No outputs have this name.
+    """
     task = labelling.task
-    query = RunQuery(
-        filter_id or "all",
-        without_tags=tuple(await _tags_of_learning(store, task)),
-        source=None if filter_id else "synthetic",
-        is_from_eval=False,
-        is_complete=True,
-    )
-    rows = await store.ask(lambda index: items(index, task.saved.path, query))
-    return [row for row in rows if row.id not in labelling.runs]
+    tags = await store.tags(task)
+    usual_name = tag_filter(PRODUCTION) if PRODUCTION in tags else "synthetic"
+    try:
+        outputs = await select_outputs(store, task, name or usual_name)
+    except NothingToEvaluate:
+        return []
+    learnt = await _learnt_items(store, task)
+    return [row for row in outputs.runs if row.id not in labelling.runs and row.id not in learnt]
 
 
-async def _tags_of_learning(store: ProjectStore, task: Task) -> list[str]:
-    """Return the tags of runs that prompts are made of and chosen by."""
+async def _learnt_items(store: ProjectStore, task: Task) -> frozenset[str]:
+    """Return the items that prompts are made of, or chosen by."""
     filters = {
         part.filter_id
         for record in await store.children(task, Eval)
         for name in ("train", "val")
-        if isinstance(part := record.part(name), TaskRunSplit)
+        if isinstance(part := record.part(name), TaskRunSplit) and is_filter(part.filter_id)
     }
-    tags = await store.tags(task)
-    return [tag for tag in tags if _TAGS_OF_LEARNING.fullmatch(tag) or tag_filter(tag) in filters]
+    filters |= {
+        tag_filter(tag) for tag in await store.tags(task) if _TAGS_OF_LEARNING.fullmatch(tag)
+    }
+    path, ids = task.saved.path, set[str]()
+    for filter_id in filters:
+        query = RunQuery(filter_id, is_from_eval=False)
+        rows = await store.ask(lambda index, query=query: items(index, path, query))
+        ids |= {row.id for row in rows}
+    return frozenset(ids)
 
 
 def _golden_tag(labelling: LabellingPass, place: int) -> str:
