@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
-from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
+from kiln_mcp.evals.answers import ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
@@ -221,15 +221,18 @@ def run_warnings(
     return warnings
 
 
-def comparison_warnings(
-    measurement: Measurement, rows: Sequence[ComparisonRow], exclusions: int
-) -> list[str]:
-    """Return what to know about a comparison."""
+def comparison_warnings(measurement: Measurement, exclusions: int) -> list[str]:
+    """Return what to know about a comparison.
+
+    Args:
+        measurement: The eval.
+        exclusions: Items that some run configs were scored on and others were not.
+    """
     warnings: list[str] = []
     if exclusions:
-        warnings.append(f"{exclusions} items were scored for one of the two alone and left out.")
-    if len(rows) > 1:
-        warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
+        warnings.append(
+            f"{exclusions} items were not scored for all: each pair is compared on those it shares."
+        )
     if measurement.evaluator.model:
         warnings.append(
             "The scores are a judge's, not people's: they are worth what its agreement is worth."

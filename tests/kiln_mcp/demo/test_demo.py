@@ -114,8 +114,7 @@ async def test_a_terminal_gets_the_table_and_both_prompts(tmp_path: Path) -> Non
         async with open_client(tmp_path, teller) as client:
             await show_example(client, tmp_path / "example", teller)
             journey = await travel(client, tmp_path / "own", teller, SEED)
-        assert journey.comparison is not None
-        teller.outcome(journey.search, journey.comparison.rows)
+        teller.outcome(journey.search, journey.search.comparison)
     shown = text_of(console)
     assert "constant answer" in shown
     assert "winner, " in shown

@@ -1,0 +1,241 @@
+"""The gate of one eval: the checks of a run config's stored results."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kiln_mcp.datasets.items import items_in
+from kiln_mcp.evals.baselines import Baseline, read_baseline
+from kiln_mcp.evals.eval_items import ItemReference
+from kiln_mcp.evals.eval_reports import items_of_part
+from kiln_mcp.evals.gate.checks import (
+    CheckOutcome,
+    GateCheck,
+    check_items,
+    check_loss,
+    check_loss_of_rate,
+    check_threshold,
+)
+from kiln_mcp.evals.gate.rules import GateRules
+from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
+from kiln_mcp.evals.results.config_comparison import ScaledScores
+from kiln_mcp.evals.scored_outputs import ScoredOutputs, read_scored_outputs
+from kiln_mcp.evals.worst_items import look_at
+from storage import EvalConfig, EvalInputSplit, TaskRunConfig, TaskRunSplit
+from storage.records.ratings import RATING_RANGES
+
+TEST: Final = "test"
+_CRITICAL: Final = -1.0
+"""The value of a failure that must never happen, on Kiln's scale for it."""
+_MOST_REASONS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GatedConfig:
+    """A run config before the gate of one eval.
+
+    Attributes:
+        measurement: The eval with its evaluator.
+        config: The run config.
+        items: The items of the test part.
+        outputs: Its scores, and those of the baseline.
+        baseline: The pinned baseline; None if there is none.
+    """
+
+    measurement: Measurement
+    config: TaskRunConfig
+    items: Sequence[ItemReference]
+    outputs: ScoredOutputs
+    baseline: Baseline | None
+
+    @property
+    def name(self) -> str:
+        """Return the eval's name."""
+        return self.measurement.eval_record.name
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the items."""
+        return [item.id for item in self.items]
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the scores that say something."""
+        return [key for key in self.measurement.score_keys if key not in self.outputs.empty]
+
+
+async def read_gated_config(measurement: Measurement, config: TaskRunConfig) -> GatedConfig:
+    """Read what the gate of an eval needs to know of a run config."""
+    store = measurement.store
+    baseline = await read_baseline(store, measurement.eval_record)
+    configs = [config]
+    if baseline is not None and baseline.run_config != config.id:
+        others = await store.children(measurement.task, TaskRunConfig)
+        configs += [other for other in others if other.id == baseline.run_config]
+    items = await items_of_part(measurement, TEST)
+    outputs = await read_scored_outputs(measurement, configs)
+    return GatedConfig(measurement, config, items, outputs, baseline)
+
+
+async def gate_checks(gated: GatedConfig, rules: GateRules) -> list[GateCheck]:
+    """Return the checks of a run config by one eval; rules for others' scores do not count."""
+    checks = [await _completeness(gated)]
+    checks += [
+        check_threshold(
+            gated.name, key, gated.outputs.of(gated.config.id, key, gated.ids), rules.at_least[key]
+        )
+        for key in gated.keys
+        if key in rules.at_least
+    ]
+    checks += _loss_checks(gated, rules)
+    checks += await _must_pass_checks(gated, rules.must_pass)
+    checks += await _critical_checks(gated, rules.critical)
+    return checks
+
+
+async def _completeness(gated: GatedConfig) -> GateCheck:
+    done = {item for item, _, _ in await gated.measurement.judged_outputs(gated.config.id)}
+    missing = sum(item not in done for item in gated.ids)
+    if missing or not gated.items:
+        says = f"{missing} of {len(gated.items)} items have no result of {gated.config.name!r}."
+        return GateCheck(gated.name, "every item is scored", CheckOutcome.CANNOT_TELL, says)
+    says = f"All {len(gated.items)} items."
+    return GateCheck(gated.name, "every item is scored", CheckOutcome.PASS, says)
+
+
+def _loss_checks(gated: GatedConfig, rules: GateRules) -> list[GateCheck]:
+    baseline = gated.baseline
+    if baseline is None:
+        if rules.most_loss is None:
+            return []
+        says = "No baseline is pinned: kiln-mcp gate --pin does it."
+        name = f"no score loses more than {rules.loss:g} points"
+        return [GateCheck(gated.name, name, CheckOutcome.CANNOT_TELL, says)]
+    if baseline.run_config == gated.config.id:
+        says = f"{gated.config.name!r} is the pinned baseline itself."
+        name = f"no score loses more than {rules.loss:g} points"
+        return [GateCheck(gated.name, name, CheckOutcome.PASS, says)]
+    return [_loss_check(gated, baseline, key, rules.loss) for key in gated.keys]
+
+
+def _loss_check(gated: GatedConfig, baseline: Baseline, key: str, most_loss: float) -> GateCheck:
+    of_part = frozenset(gated.ids)
+    first = gated.outputs.means(baseline.run_config, key, of_part)
+    second = gated.outputs.means(gated.config.id, key, of_part)
+    pinned = baseline.rates.get(key)
+    is_same_judge = baseline.evaluator == gated.measurement.evaluator_record.id
+    if not first and pinned is not None and is_same_judge:
+        return check_loss_of_rate(gated.name, key, list(second.values()), pinned, most_loss)
+    score = gated.measurement.eval_record.score(key)
+    ends = RATING_RANGES[score.type if score else "pass_fail"]
+    scores = ScaledScores(key, [first, second], ends)
+    return check_loss(gated.name, scores, baseline.name, most_loss)
+
+
+async def _must_pass_checks(gated: GatedConfig, tag: str) -> list[GateCheck]:
+    """Return a check for each item with the tag; they are among the items of the test part."""
+    part = gated.measurement.eval_record.part(TEST)
+    is_input = isinstance(part, EvalInputSplit)
+    tagged = (EvalInputSplit if is_input else TaskRunSplit)(filter_id=f"tag::{tag}")
+    rows = await items_in(gated.measurement.store, gated.measurement.task, tagged)
+    tagged_ids = {row.id for row in rows}
+    items = [item for item in gated.items if item.id in tagged_ids]
+    failures = await _failures(gated.measurement, gated.config, gated.outputs, items)
+    scored = _scored(gated.measurement, gated.config, gated.outputs)
+    return [
+        check_items(
+            gated.name,
+            f"{tag} {item.id}",
+            {item.id: failures[item.id]} if item.id in failures else {},
+            1,
+            item.id not in scored,
+        )
+        for item in items
+    ]
+
+
+async def _critical_checks(gated: GatedConfig, names: Sequence[str]) -> list[GateCheck]:
+    """Return the checks of which one failing item fails the gate."""
+    measurement = gated.measurement
+    checks: list[GateCheck] = []
+    kinds = {score.json_key: score.type for score in measurement.eval_record.output_scores}
+    for key in gated.keys:
+        is_marked = key in names
+        if not is_marked and kinds[key] != "pass_fail_critical":
+            continue
+        worst = _worst(gated.outputs, gated.config, key, gated.ids)
+        limit = JUDGED_PASS if is_marked else _CRITICAL + JUDGED_PASS
+        failures = {item: f"{key} is {value:g}" for item, value in worst.items() if value < limit}
+        name = f"{key} never fails" if is_marked else f"{key} is never critical"
+        checks.append(check_items(gated.name, name, failures, len(worst), not worst))
+    evaluators = await measurement.store.children(measurement.eval_record, EvalConfig)
+    checks += [
+        await _critical_evaluator(gated, record) for record in evaluators if record.name in names
+    ]
+    return checks
+
+
+async def _critical_evaluator(gated: GatedConfig, record: EvalConfig) -> GateCheck:
+    critical = replace(gated.measurement, evaluator_record=record)
+    outputs = await read_scored_outputs(critical, [gated.config])
+    failures = await _failures(critical, gated.config, outputs, gated.items)
+    scored = _scored(critical, gated.config, outputs)
+    missing = sum(item not in scored for item in gated.ids)
+    name = f"{record.name} never fails"
+    return check_items(gated.name, name, failures, len(gated.items), missing)
+
+
+async def _failures(
+    measurement: Measurement,
+    config: TaskRunConfig,
+    outputs: ScoredOutputs,
+    items: Sequence[ItemReference],
+) -> dict[str, str]:
+    """Return the items of which any output fails in any score, with the judge's reasons."""
+    ids = [item.id for item in items]
+    failed: dict[str, str] = {}
+    for score in measurement.eval_record.output_scores:
+        if score.type == "five_star":
+            continue
+        worst = _worst(outputs, config, score.json_key, ids)
+        failed |= {
+            item: f"{score.json_key} is {value:g}"
+            for item, value in worst.items()
+            if value < JUDGED_PASS and item not in failed
+        }
+    if failed:
+        references = [item for item in items if item.id in failed]
+        page = await look_at(
+            measurement, [config], references, failures=True, limit=_MOST_REASONS
+        )
+        failed |= {
+            view.item: f"{failed[view.item]} for the input {view.input!r}"
+            + (f": {view.why}" if view.why else "")
+            for view in page.items
+        }
+    return failed
+
+
+def _worst(
+    outputs: ScoredOutputs, config: TaskRunConfig, key: str, ids: Sequence[str]
+) -> Mapping[str, float]:
+    """Return the worst verdict of each item that has one."""
+    by_item = outputs.by_score.get((config.id, key), {})
+    return {
+        item: min(value for verdicts in by_item[item] for value in verdicts)
+        for item in ids
+        if item in by_item
+    }
+
+
+def _scored(
+    measurement: Measurement, config: TaskRunConfig, outputs: ScoredOutputs
+) -> frozenset[str]:
+    """Return the items that have any score."""
+    return frozenset(
+        item
+        for key in measurement.score_keys
+        for item in outputs.by_score.get((config.id, key), {})
+    )
+
