@@ -41,7 +41,8 @@ def best_mean(table: ScoreColumns, level: float = 0.95, seed: int = 0) -> BestMe
 
     The correction is the bootstrap's: how much better the winner of a resample looks there than
     it is in the whole. The lower limit is Wilson's for pass and fail, with the quantile of the
-    largest deviation of all systems in place of 1.645.
+    largest deviation of all systems in place of 1.645. Deviations of both signs count, at twice
+    the error: near the end of the scale those upwards alone are too small, and it covered 90 %.
 
     Raises:
         ValueError: The level lies outside (0, 1).
@@ -61,9 +62,9 @@ def best_mean(table: ScoreColumns, level: float = 0.95, seed: int = 0) -> BestMe
         resampled = np.where(weights > 0, counts @ table.values / weights.clip(min=1), means)
         winners = resampled.argmax(axis=1)
         optimism.append(resampled.max(axis=1) - means[winners])
-        largest.append(((resampled - means) / errors).max(axis=1))
+        largest.append((np.abs(resampled - means) / errors).max(axis=1))
     deviations = np.sort(np.concatenate(largest))
-    place = min(_DRAWS - 1, ceil((_DRAWS + 1) * level) - 1)
+    place = min(_DRAWS - 1, max(0, ceil((_DRAWS + 1) * (2 * level - 1)) - 1))
     threshold = max(NormalDist().inv_cdf(level), float(deviations[place]))
     mean, count = float(means[column]), int(table.counts[column])
     corrected = mean - max(0.0, float(np.concatenate(optimism).mean()))

@@ -3,12 +3,12 @@
 It reads stored results: it needs no server, no key, no daemon and no home.
 """
 
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,13 +20,12 @@ from kiln_mcp.doors.cli.failures import FAILED, USAGE
 from kiln_mcp.workbench.answer_text import for_terminal
 
 if TYPE_CHECKING:
+    from kiln_mcp.evals.gate.anchors import DriftRequest
     from kiln_mcp.evals.gate.gate_report import GateReport, GateRequest
 
 CannotTellAs = Literal["fail", "pass"]
 CANNOT_TELL: Final = USAGE
 """The exit code of a gate that cannot tell, and of a call that cannot be made."""
-_SUMMARY_FILE: Final = "GITHUB_STEP_SUMMARY"
-_MARKS: Final = {"pass": "pass", "fail": "FAIL", "cannot tell": "open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,12 @@ class GateOptions:
         summary: Whether GitHub's summary of the workflow gets the Markdown, too.
         as_json: Whether the terminal gets JSON.
         pin: Whether the run config is pinned, and nothing checked.
+        run: Whether models are asked for missing results first.
+        most_usd: The most that may be spent.
+        most_calls: The most calls of models.
+        drift: Whether drift is looked for.
+        since: What was scored before is old.
+        anchor: The tag of the items that drift is measured on.
     """
 
     evals: Sequence[str]
@@ -64,6 +69,12 @@ class GateOptions:
     summary: bool
     as_json: bool
     pin: bool
+    run: bool
+    most_usd: float | None
+    most_calls: int | None
+    drift: bool
+    since: datetime | None
+    anchor: str
 
 
 _File = click.Path(dir_okay=False, path_type=Path)
@@ -108,6 +119,26 @@ _File = click.Path(dir_okay=False, path_type=Path)
 @click.option("--markdown", type=_File, help="Write a Markdown summary into this file.")
 @click.option("--summary", is_flag=True, help="Add it to GitHub's summary of the workflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--run", is_flag=True, help="First ask models for the results that are missing.")
+@click.option("--most-usd", type=click.FloatRange(min=0), help="With --run: US dollars at most.")
+@click.option("--most-calls", type=click.IntRange(min=1), help="With --run: calls at most.")
+@click.option(
+    "--drift",
+    is_flag=True,
+    help="Also say whether the judge or the feature moved; --run makes the new results for it.",
+)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="With --drift: what was scored before is old; left out: before the pin.",
+)
+@click.option(
+    "--anchor",
+    default="anchor",
+    show_default=True,
+    metavar="TAG",
+    help="With --drift: the tag of its items; all items if none has it.",
+)
 @click.option("--pin", is_flag=True, help="Pin the run config as the baseline, and check nothing.")
 def gate(**values: Any) -> None:
     """Say whether a run config may be released: exit code 0 pass, 1 fail, 2 cannot tell.
@@ -115,6 +146,7 @@ def gate(**values: Any) -> None:
     EVALS are names of evals; left out: all. Stored results are read, so it needs no key and no
     server. An error ends with exit code 2, too.
     """
+    from kiln_mcp.doors.cli.gate_outputs import add_to_summary, print_report, write_files
     from kiln_mcp.doors.cli.next_steps import error_text
     from storage.errors import WorkbenchError
 
@@ -126,8 +158,11 @@ def gate(**values: Any) -> None:
             for line in anyio.run(_pin, folder, request):
                 click.echo(for_terminal(line))
             return
-        report = anyio.run(_gate, folder, request)
-        _write(report, options, time.monotonic() - started)
+        report = anyio.run(_gate, folder, request, options)
+        write_files(report, options.junit, options.markdown, time.monotonic() - started)
+        if options.summary:
+            add_to_summary(report)
+        print_report(report, as_json=options.as_json)
     except (WorkbenchError, OSError) as error:
         text = error_text(error) if isinstance(error, WorkbenchError) else str(error)
         click.echo(f"kiln-mcp: {for_terminal(text)}", err=True)
@@ -163,13 +198,36 @@ def _folder(project: Path | None) -> Path:
     return folder
 
 
-async def _gate(folder: Path, request: "GateRequest") -> "GateReport":
+async def _gate(folder: Path, request: "GateRequest", options: GateOptions) -> "GateReport":
+    from kiln_mcp.evals.gate.anchors import checks_of_drift
     from kiln_mcp.evals.gate.gate_report import open_gate, pass_gate
     from kiln_mcp.evals.gate.project_opening import open_for_gate
 
+    drift = _drift(options)
+    if options.run:
+        from kiln_mcp.doors.cli.gate_results import make_gate_results
+        from kiln_mcp.llm import BudgetLimit
+
+        limit = BudgetLimit(cost_usd=options.most_usd, calls=options.most_calls)
+        for failure in await make_gate_results(folder, request, limit, drift):
+            click.echo(f"kiln-mcp: {for_terminal(failure)}", err=True)
     async with open_for_gate(folder, os.environ) as store:
         gated = await open_gate(store, request)
-        return await pass_gate(store, gated, request.rules)
+        report = await pass_gate(store, gated, request.rules)
+        if drift is None:
+            return report
+        points = request.rules.loss
+        checks = [c for one in gated for c in await checks_of_drift(one, drift, points)]
+        return replace(report, checks=[*report.checks, *checks])
+
+
+def _drift(options: GateOptions) -> "DriftRequest | None":
+    if not options.drift:
+        return None
+    from kiln_mcp.evals.gate.anchors import DriftRequest
+
+    since = options.since
+    return DriftRequest(since.replace(tzinfo=UTC) if since else None, options.anchor)
 
 
 async def _pin(folder: Path, request: "GateRequest") -> list[str]:
@@ -184,37 +242,3 @@ async def _pin(folder: Path, request: "GateRequest") -> list[str]:
             rates = ", ".join(f"{key} {rate.mean:g}" for key, rate in pinned.rates.items())
             lines.append(f"{pinned.name} is the baseline of {one.name}: {rates}.")
     return lines
-
-
-def _write(report: "GateReport", options: GateOptions, seconds: float) -> None:
-    from kiln_mcp.evals.gate.junit import junit_xml
-    from kiln_mcp.evals.gate.markdown import markdown_summary
-
-    if options.junit is not None:
-        options.junit.write_bytes(junit_xml(report, seconds))
-    if options.markdown is not None:
-        options.markdown.write_text(markdown_summary(report), encoding="utf-8")
-    place = os.environ.get(_SUMMARY_FILE)
-    if options.summary and place:
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.write(markdown_summary(report))
-    if options.as_json:
-        click.echo(json.dumps(_data(report), indent=2, ensure_ascii=False))
-        return
-    for check in report.checks:
-        line = f"{_MARKS[check.outcome.value]:>4}  {check.eval}: {check.name}. {check.says}"
-        click.echo(for_terminal(line))
-    click.echo(for_terminal(report.summary))
-
-
-def _data(report: "GateReport") -> dict[str, object]:
-    return {
-        "outcome": report.outcome.value,
-        "summary": report.summary,
-        "project": report.project,
-        "run_configs": list(report.run_configs),
-        "checks": [
-            {"eval": c.eval, "check": c.name, "outcome": c.outcome.value, "says": c.says}
-            for c in report.checks
-        ],
-    }

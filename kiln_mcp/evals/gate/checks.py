@@ -67,9 +67,7 @@ def check_threshold(
     return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{says}{more}")
 
 
-def check_loss(
-    eval_name: str, scores: ScaledScores, baseline: str, most_loss: float
-) -> GateCheck:
+def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: float) -> GateCheck:
     """Check that a score loses no more than some points against the baseline, item by item.
 
     Args:
@@ -166,6 +164,6 @@ def check_items(
 def _more_items(count: int, distance: float, half_width: float) -> str:
     """Return about how many more items would decide, as a sentence that follows others."""
     if distance <= 0:
-        return " More items may decide, but as seen it does not hold."
+        return " As seen it does not hold, but more items may decide."
     needed = ceil(count * (half_width / distance) ** 2)
     return f" About {max(1, needed - count)} more items would decide, if it is as seen."

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.datasets.items import items_in
 from kiln_mcp.evals.baselines import Baseline, read_baseline
 from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.eval_reports import items_of_part
@@ -17,15 +16,15 @@ from kiln_mcp.evals.gate.checks import (
     check_threshold,
 )
 from kiln_mcp.evals.gate.rules import GateRules
+from kiln_mcp.evals.gate.tagged_items import TEST, tagged_items
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
 from kiln_mcp.evals.results.config_comparison import ScaledScores
 from kiln_mcp.evals.scored_outputs import ScoredOutputs, read_scored_outputs
 from kiln_mcp.evals.worst_items import look_at
-from storage import EvalConfig, EvalInputSplit, TaskRunConfig, TaskRunSplit
+from storage import EvalConfig, TaskRunConfig
 from storage.records.ratings import RATING_RANGES
 
-TEST: Final = "test"
 _CRITICAL: Final = -1.0
 """The value of a failure that must never happen, on Kiln's scale for it."""
 _MOST_REASONS: Final = 20
@@ -134,13 +133,8 @@ def _loss_check(gated: GatedConfig, baseline: Baseline, key: str, most_loss: flo
 
 
 async def _must_pass_checks(gated: GatedConfig, tag: str) -> list[GateCheck]:
-    """Return a check for each item with the tag; they are among the items of the test part."""
-    part = gated.measurement.eval_record.part(TEST)
-    is_input = isinstance(part, EvalInputSplit)
-    tagged = (EvalInputSplit if is_input else TaskRunSplit)(filter_id=f"tag::{tag}")
-    rows = await items_in(gated.measurement.store, gated.measurement.task, tagged)
-    tagged_ids = {row.id for row in rows}
-    items = [item for item in gated.items if item.id in tagged_ids]
+    """Return a check for each item of the test part with the tag."""
+    items = await tagged_items(gated.measurement, gated.items, tag)
     failures = await _failures(gated.measurement, gated.config, gated.outputs, items)
     scored = _scored(gated.measurement, gated.config, gated.outputs)
     return [
@@ -206,9 +200,7 @@ async def _failures(
         }
     if failed:
         references = [item for item in items if item.id in failed]
-        page = await look_at(
-            measurement, [config], references, failures=True, limit=_MOST_REASONS
-        )
+        page = await look_at(measurement, [config], references, failures=True, limit=_MOST_REASONS)
         failed |= {
             view.item: f"{failed[view.item]} for the input {view.input!r}"
             + (f": {view.why}" if view.why else "")
@@ -238,4 +230,3 @@ def _scored(
         for key in measurement.score_keys
         for item in outputs.by_score.get((config.id, key), {})
     )
-

@@ -120,9 +120,7 @@ async def _evals(store: ProjectStore, names: Sequence[str]) -> list[TaskEval]:
     if names:
         return [await find_eval(store, name) for name in names]
     evals = [e for e in await all_evals(store) if e.eval_record.status not in _RESTING]
-    with_evaluator = [
-        e for e in evals if (await store.counts(e.eval_record)).get("eval_config", 0)
-    ]
+    with_evaluator = [e for e in evals if (await store.counts(e.eval_record)).get("eval_config", 0)]
     if not with_evaluator:
         raise NothingToEvaluate("The project has no eval with an evaluator, so nothing is gated.")
     return with_evaluator

@@ -1,7 +1,6 @@
 """The report of a gate as JUnit XML, as GitHub, GitLab and Jenkins read it."""
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Final
 from xml.etree import ElementTree
 
@@ -21,8 +20,9 @@ def junit_xml(report: GateReport, seconds: float = 0.0) -> bytes:
         seconds: How long the gate took.
     """
     root = ElementTree.Element("testsuites", {"name": "kiln-mcp gate", "time": f"{seconds:.3f}"})
-    for name, checks in groupby(report.checks, key=lambda check: check.eval):
-        root.append(_suite(name, list(checks), f"{report.at:%Y-%m-%dT%H:%M:%S}"))
+    for name in dict.fromkeys(check.eval for check in report.checks):
+        checks = [check for check in report.checks if check.eval == name]
+        root.append(_suite(name, checks, f"{report.at:%Y-%m-%dT%H:%M:%S}"))
     root.attrib |= _counts(report.checks)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"

@@ -33,9 +33,7 @@ def sentences_of(
     return [*sentences, *floor_sentences(scores, configs)]
 
 
-def pair_sentence(
-    score: ComparedScore, configs: Sequence[TaskRunConfig], level: float
-) -> str:
+def pair_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig], level: float) -> str:
     """Return which of two run configs is better, or that it cannot be told."""
     [(place, difference)] = score.against_baseline.items()
     first, second = configs[score.baseline].name, configs[place].name
@@ -58,9 +56,7 @@ def pair_sentence(
     )
 
 
-def _of_many(
-    score: ComparedScore, configs: Sequence[TaskRunConfig], level: float
-) -> list[str]:
+def _of_many(score: ComparedScore, configs: Sequence[TaskRunConfig], level: float) -> list[str]:
     return [_best_sentence(score, configs), _baseline_sentence(score, configs, level)]
 
 
@@ -80,9 +76,7 @@ def _best_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig]) -> st
     return f"{value} {len(others)} others may be the best as well: {names}."
 
 
-def _baseline_sentence(
-    score: ComparedScore, configs: Sequence[TaskRunConfig], level: float
-) -> str:
+def _baseline_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig], level: float) -> str:
     better = [place for place in score.against_baseline if score.is_better(place)]
     worse = [place for place in score.against_baseline if score.is_worse(place)]
     open_places = score.against_baseline.keys() - {*better, *worse}
@@ -99,9 +93,7 @@ def _baseline_sentence(
     return f"Against the baseline {name!r} ({together}): {'; '.join(parts)}."
 
 
-def floor_sentences(
-    scores: Sequence[ComparedScore], configs: Sequence[TaskRunConfig]
-) -> list[str]:
+def floor_sentences(scores: Sequence[ComparedScore], configs: Sequence[TaskRunConfig]) -> list[str]:
     """Return for each gain the scores that are not shown to stay above the floor."""
     sentences: list[str] = []
     for place, config in enumerate(configs):

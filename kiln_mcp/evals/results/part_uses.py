@@ -111,25 +111,23 @@ class UseNumber:
         return f"{ordinal(self.number)} use of this test part, tested at {percent(self.error)}."
 
 
-async def count_use(
-    store: ProjectStore, eval_record: Eval, claim: PartClaim, by: str
-) -> UseNumber:
+async def count_use(store: ProjectStore, eval_record: Eval, claim: PartClaim, by: str) -> UseNumber:
     """Return which claim on its test part one is, and store it if it is new.
 
     A project that cannot be written is no reason to refuse the claim; the answer says so.
     """
-    line = claim.line(by)
-    uses = await read_lines(store, eval_record, USES, PartUse)
-    number = number_of(line, uses, frozenset(claim.items))
-    if number is not None:
-        return UseNumber(number)
-    fresh = UseNumber(len(_questions(uses, frozenset(claim.items))) + 1)
+    line, items, number = claim.line(by), frozenset(claim.items), 1
     try:
+        uses = await read_lines(store, eval_record, USES, PartUse)
+        earlier = number_of(line, uses, items)
+        if earlier is not None:
+            return UseNumber(earlier)
+        number = len(_questions(uses, items)) + 1
         async with store.transaction() as change:
             append(change, eval_record, USES, [line])
     except StorageError as error:
-        return UseNumber(fresh.number, f"This use could not be counted for later ones: {error}")
-    return fresh
+        return UseNumber(number, f"This use could not be counted for later ones: {error}")
+    return UseNumber(number)
 
 
 async def count_of_uses(store: ProjectStore, eval_record: Eval, items: Iterable[str]) -> int:
@@ -160,9 +158,7 @@ def percent(share: float) -> str:
 def _questions(uses: Sequence[PartUse], items: frozenset[str]) -> list[tuple[str, str]]:
     """Return the different claims on a part, the oldest first; those on other items are none."""
     return list(
-        dict.fromkeys(
-            (use.question, use.data) for use in uses if not items.isdisjoint(use.sample)
-        )
+        dict.fromkeys((use.question, use.data) for use in uses if not items.isdisjoint(use.sample))
     )
 
 

@@ -98,9 +98,9 @@ async def test_a_wish_becomes_a_measured_better_prompt(tmp_path: Path) -> None:
         journey = await travel(client, tmp_path / "own", teller, SEED)
     assert journey.search.gain_shown
     assert journey.comparison is not None
-    row = journey.comparison.rows[0]
-    assert (row.first, row.second) == (0.0, 1.0)
-    assert row.n >= 60
+    winner, start = journey.comparison.rows
+    assert (start.mean, winner.mean) == (0.0, 1.0)
+    assert winner.n >= 60
     parts = {part.part: part.items for part in journey.split.parts}
     assert sum(parts.values()) == 144
     store = await ProjectStore.open(tmp_path / "own")
