@@ -30,6 +30,7 @@ from kiln_mcp.workbench.capability import (
     Heading,
     Proposal,
     Result,
+    Toolset,
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
@@ -266,6 +267,7 @@ async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextSt
         "current instruction, prompt text, task name, wording of the instruction, task "
         "definition, outdated, model returns, returned field, task instruction, out of date, "
         "should return, a list instead of a string, text, edit the prompt of the task",
+        toolset=Toolset.ADMIN,
     ),
 )
 async def change_task(
