@@ -168,8 +168,8 @@ class _Pairs:
         table: All scores.
         first: The column that the others are compared with.
         others: The other columns.
-        by_item: Items × others: the difference; 0 where one of the two scores is missing.
-        present: Items × others: 1 where both scores are there.
+        by_item: Items by others: the difference; 0 where one of the two scores is missing.
+        present: Items by others: 1 where both scores are there.
         counts: Shared items.
         means: The mean differences.
         centres: The means with two prior items of weight ½ (certificate, section 8).

@@ -1,7 +1,7 @@
 """The gate over several evals, and its report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -34,7 +34,7 @@ class GateRequest:
     evals: Sequence[str] = ()
     run_config: str | None = None
     evaluator: str | None = None
-    rules: GateRules = GateRules()
+    rules: GateRules = field(default_factory=GateRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from typing import Final
 import anyio.to_thread
 
 from kiln_mcp.datasets.parts import MeasuredPart
-from kiln_mcp.evals.answers import ends
 from kiln_mcp.evals.lookups import TaskEval, load_measurement
 from kiln_mcp.evals.results.answers import ComparedConfig, Comparison
 from kiln_mcp.evals.results.comparison_sentences import sentences_of
@@ -22,10 +21,11 @@ from kiln_mcp.evals.results.config_scores import ConfigScores, read_config_score
 from kiln_mcp.evals.results.part_uses import UseNumber, count_use
 from kiln_mcp.evals.sentences import after_comparison, comparison_warnings, empty_score_warnings
 from kiln_mcp.evals.summaries import cost_of, seconds_of
-from kiln_mcp.statistics import CannotTell
+from kiln_mcp.statistics import CannotTell, Interval
 from storage import ProjectStore, TaskRunConfig
 from storage.index.results import usage_means
 
+_PAIR: Final = 2
 _ERROR_OF_CHOICE: Final = 0.05
 """The error of a comparison on a part that is there to choose on, however often."""
 
@@ -132,8 +132,8 @@ def _row(score: ComparedScore, place: int, name: str, cost: ConfigCost) -> Compa
     )
     own, best = score.against_baseline.get(place), score.against_best(place)
     if own is not None:
-        low, high = ends(own.interval)
-        p_value = None if isinstance(own.p_value, CannotTell) else round(own.p_value, 6)
+        low, high = _short_ends(own.interval)
+        p_value = None if isinstance(own.p_value, CannotTell) else round(own.p_value, 4)
         row = row.model_copy(
             update={
                 "difference": round(own.difference, 4),
@@ -143,8 +143,15 @@ def _row(score: ComparedScore, place: int, name: str, cost: ConfigCost) -> Compa
                 "more_items": None if own.is_shown else own.more_items,
             }
         )
-    if best is not None and score.baseline != score.best.best:
-        low, high = ends(best.interval)
+    if best is not None and len(score.means) > _PAIR:
+        low, high = _short_ends(best.interval)
         behind = {"behind": round(best.difference, 4), "behind_low": low, "behind_high": high}
         row = row.model_copy(update=behind)
     return row
+
+
+def _short_ends(interval: Interval | CannotTell) -> tuple[float | None, float | None]:
+    """Return an interval's ends with the digits that matter among many rows."""
+    if isinstance(interval, CannotTell):
+        return None, None
+    return round(interval.low, 3), round(interval.high, 3)

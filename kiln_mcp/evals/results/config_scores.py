@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.datasets.parts import MeasuredPart
+from kiln_mcp.evals.baselines import read_baseline
 from kiln_mcp.evals.errors import not_compared
 from kiln_mcp.evals.eval_reports import items_of_part
-from kiln_mcp.evals.baselines import read_baseline
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.results.config_comparison import ComparedScore, ScaledScores, compare_score

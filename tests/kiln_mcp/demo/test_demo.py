@@ -101,6 +101,7 @@ async def test_a_wish_becomes_a_measured_better_prompt(tmp_path: Path) -> None:
     winner, start = journey.comparison.rows
     assert (start.mean, winner.mean) == (0.0, 1.0)
     assert winner.n >= 60
+    assert journey.comparison.use == 1
     parts = {part.part: part.items for part in journey.split.parts}
     assert sum(parts.values()) == 144
     store = await ProjectStore.open(tmp_path / "own")
