@@ -110,12 +110,14 @@ def _requests(
     requests: list[VerdictRequest] = []
     sample = old[0].sample
     of_output = [row for row in rows if row.sample == sample]
+    # A number that was not asked for before: the response cache holds what the judge said then,
+    # and a new output may have the text of an old one.
+    number = 1 + max(row.verdict for row in old) if has_judge else 0
     if has_judge and all(row.at_us < since_us for row in of_output):
-        number = 1 + max(row.verdict for row in of_output)
         requests.append(replace(draft, sample=sample, verdicts=(number,)))
     old_samples = {row.sample for row in old}
     if not any(row.sample not in old_samples for row in rows):
-        requests.append(replace(draft, sample=1 + max(old_samples)))
+        requests.append(replace(draft, sample=1 + max(old_samples), verdicts=(number,)))
     return requests
 
 
