@@ -70,9 +70,9 @@ async def pin_baseline(
     outputs = await read_scored_outputs(measurement, [config])
     rates: dict[str, PinnedRate] = {}
     for key in measurement.score_keys:
-        scored = outputs.of(config.id, key, items)
-        if scored:
-            mean = mean_of_items(scored)
+        item_outputs = outputs.of(config.id, key, items)
+        if item_outputs:
+            mean = mean_of_items(item_outputs)
             low, high = ends(mean.interval)
             rates[key] = PinnedRate(mean=round(mean.mean, 4), low=low, high=high, n=mean.count)
     if not rates:

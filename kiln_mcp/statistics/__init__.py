@@ -13,6 +13,7 @@ from kiln_mcp.statistics.agreement import (
 )
 from kiln_mcp.statistics.best_mean import BestMean, best_mean
 from kiln_mcp.statistics.bootstrap import bootstrap_mean_interval
+from kiln_mcp.statistics.claim_levels import level_of_use
 from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
 from kiln_mcp.statistics.detection import detection_share, items_to_tell_apart
 from kiln_mcp.statistics.differences import (
@@ -40,7 +41,6 @@ from kiln_mcp.statistics.simultaneous import (
     best_systems,
     differences_from,
 )
-from kiln_mcp.statistics.spending import level_of_use
 from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
 __all__ = [

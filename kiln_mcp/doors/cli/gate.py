@@ -200,8 +200,8 @@ def _folder(project: Path | None) -> Path:
 
 async def _gate(folder: Path, request: "GateRequest", options: GateOptions) -> "GateReport":
     from kiln_mcp.evals.gate.anchors import checks_of_drift
+    from kiln_mcp.evals.gate.checkout import open_for_gate
     from kiln_mcp.evals.gate.gate_report import open_gate, pass_gate
-    from kiln_mcp.evals.gate.project_opening import open_for_gate
 
     drift = _drift(options)
     if options.run:
@@ -212,12 +212,14 @@ async def _gate(folder: Path, request: "GateRequest", options: GateOptions) -> "
         for failure in await make_gate_results(folder, request, limit, drift):
             click.echo(f"kiln-mcp: {for_terminal(failure)}", err=True)
     async with open_for_gate(folder, os.environ) as store:
-        gated = await open_gate(store, request)
-        report = await pass_gate(store, gated, request.rules)
+        candidates = await open_gate(store, request)
+        report = await pass_gate(store, candidates, request.rules)
         if drift is None:
             return report
         points = request.rules.loss
-        checks = [c for one in gated for c in await checks_of_drift(one, drift, points)]
+        checks = [
+            c for candidate in candidates for c in await checks_of_drift(candidate, drift, points)
+        ]
         return replace(report, checks=[*report.checks, *checks])
 
 
@@ -232,13 +234,15 @@ def _drift(options: GateOptions) -> "DriftRequest | None":
 
 async def _pin(folder: Path, request: "GateRequest") -> list[str]:
     from kiln_mcp.evals.baselines import pin_baseline
+    from kiln_mcp.evals.gate.checkout import open_for_gate
     from kiln_mcp.evals.gate.gate_report import open_gate
-    from kiln_mcp.evals.gate.project_opening import open_for_gate
 
     lines: list[str] = []
     async with open_for_gate(folder, os.environ) as store:
-        for one in await open_gate(store, request):
-            pinned = await pin_baseline(one.measurement, one.config, one.ids, store.person)
-            rates = ", ".join(f"{key} {rate.mean:g}" for key, rate in pinned.rates.items())
-            lines.append(f"{pinned.name} is the baseline of {one.name}: {rates}.")
+        for candidate in await open_gate(store, request):
+            baseline = await pin_baseline(
+                candidate.measurement, candidate.config, candidate.ids, store.person
+            )
+            rates = ", ".join(f"{key} {rate.mean:g}" for key, rate in baseline.rates.items())
+            lines.append(f"{baseline.name} is the baseline of {candidate.name}: {rates}.")
     return lines

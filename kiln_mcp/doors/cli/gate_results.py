@@ -47,15 +47,15 @@ async def make_gate_results(
         Refusal: Nobody agreed to what it may cost.
     """
     settings = replace(Settings.from_environment(os.environ), does_jobs=False)
-    async with open_own_workspace(settings) as opened:
-        workspace = opened.with_progress(_report)
+    async with open_own_workspace(settings) as base_workspace:
+        workspace = base_workspace.with_progress(_report)
         store = await workspace.open_project(str(folder))
-        gated = await open_gate(store, request)
-        plans = [] if drift else await plan_missing(workspace, gated)
-        for one in gated if drift else ():
-            anchors = await anchor_items(one, drift.tag if drift else "")
-            since = (drift or DriftRequest()).since_of(one)
-            plans.append(await plan_anchors(workspace, one, anchors, since))
+        candidates = await open_gate(store, request)
+        plans = [] if drift else await plan_missing(workspace, candidates)
+        for candidate in candidates if drift else ():
+            anchors = await anchor_items(candidate, drift.tag if drift else "")
+            since = (drift or DriftRequest()).since_of(candidate)
+            plans.append(await plan_anchors(workspace, candidate, anchors, since))
         results = FreshResults(plans)
         calls = results.calls_by_model
         await workspace.check_ready(store, calls)
@@ -91,7 +91,7 @@ async def _check_consent(
 def is_allowed_in_pipeline(plan: Plan, limit: BudgetLimit, environment: Mapping[str, str]) -> bool:
     """Return whether the limits of a pipeline's command allow a plan.
 
-    Whoever wrote the pipeline agreed to them. A plan whose price is not known needs a limit of
+    The author of the pipeline agreed to them. A plan whose price is not known needs a limit of
     calls, and only that holds it.
     """
     if environment.get("CI", "").casefold() not in _TRUE:

@@ -29,7 +29,7 @@ class DriftRequest:
     since: datetime | None = None
     tag: str = ANCHOR
 
-    def since_of(self, gated: GatedConfig) -> datetime:
+    def since_of(self, candidate: GatedConfig) -> datetime:
         """Return the moment that divides old results from new ones.
 
         Raises:
@@ -37,36 +37,40 @@ class DriftRequest:
         """
         if self.since is not None:
             return self.since
-        if gated.baseline is None:
+        if candidate.baseline is None:
             raise InvalidValue(
                 "Drift of '{name}' since when? No baseline is pinned: give a day as --since.",
-                name=gated.name,
+                name=candidate.name,
             )
-        return gated.baseline.at
+        return candidate.baseline.at
 
 
-async def anchor_items(gated: GatedConfig, tag: str) -> Sequence[ItemReference]:
+async def anchor_items(candidate: GatedConfig, tag: str) -> Sequence[ItemReference]:
     """Return the anchor items of an eval: those with the tag, or all of its test part."""
-    return await tagged_items(gated.measurement, gated.items, tag) or gated.items
+    return await tagged_items(candidate.measurement, candidate.items, tag) or candidate.items
 
 
 async def checks_of_drift(
-    gated: GatedConfig, request: DriftRequest, points: float
+    candidate: GatedConfig, request: DriftRequest, points: float
 ) -> list[GateCheck]:
     """Return the checks of an eval's drift.
 
     Args:
-        gated: The run config in the eval.
+        candidate: The run config in the eval.
         request: How drift is looked for.
         points: The points of a hundred by which a score may move.
     """
-    items = await anchor_items(gated, request.tag)
-    since = request.since_of(gated)
-    drifts = await read_drift(gated.measurement, gated.config, (item.id for item in items), since)
-    kinds = {score.json_key: score.type for score in gated.measurement.eval_record.output_scores}
+    items = await anchor_items(candidate, request.tag)
+    since = request.since_of(candidate)
+    drifts = await read_drift(
+        candidate.measurement, candidate.config, (item.id for item in items), since
+    )
+    kinds = {
+        score.json_key: score.type for score in candidate.measurement.eval_record.output_scores
+    }
     return [
         check
         for drift in drifts
-        if drift.key in gated.keys
-        for check in drift_checks(gated.name, drift, RATING_RANGES[kinds[drift.key]], points)
+        if drift.key in candidate.keys
+        for check in drift_checks(candidate.name, drift, RATING_RANGES[kinds[drift.key]], points)
     ]

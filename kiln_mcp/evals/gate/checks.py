@@ -63,8 +63,8 @@ def check_threshold(
         return GateCheck(eval_name, name, CheckOutcome.PASS, says)
     if high < threshold:
         return GateCheck(eval_name, name, CheckOutcome.FAIL, says)
-    more = _more_items(mean.count, mean.mean - threshold, mean.mean - low)
-    return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{says}{more}")
+    forecast = _more_items(mean.count, mean.mean - threshold, mean.mean - low)
+    return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{says}{forecast}")
 
 
 def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: float) -> GateCheck:
@@ -81,19 +81,19 @@ def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: f
     if first.keys().isdisjoint(second):
         says = f"It shares no scored item with {baseline!r}."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
-    compared = compare_score(scores, 0, 0.95, most_loss)
-    difference = compared.against_baseline[1]
+    comparison = compare_score(scores, 0, 0.95, most_loss)
+    difference = comparison.against_baseline[1]
     if isinstance(difference.interval, CannotTell):
         says = f"{difference.interval.reason}."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
     numbers = f"on {difference.count} items that both have"
     return _loss_check(
-        (eval_name, name), difference.interval, compared.floor, baseline, numbers, difference
+        (eval_name, name), difference.interval, comparison.floor, baseline, numbers, difference
     )
 
 
 def check_loss_of_rate(
-    eval_name: str, key: str, items: Sequence[float], pinned: PinnedRate, most_loss: float
+    eval_name: str, key: str, items: Sequence[float], pinned_rate: PinnedRate, most_loss: float
 ) -> GateCheck:
     """Check a pass rate against the pinned one, if the baseline's own results are gone.
 
@@ -101,16 +101,16 @@ def check_loss_of_rate(
         eval_name: The eval.
         key: The score.
         items: The run config's score of each item, 0 or 1.
-        pinned: The baseline's rate when it was pinned.
+        pinned_rate: The baseline's rate when it was pinned.
         most_loss: The points of a hundred that may be lost.
     """
     name = _loss_name(key, most_loss)
     if not items or not set(items) <= {0.0, 1.0}:
         says = "The baseline's results are gone, and only pass rates compare without them."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
-    first = round(pinned.mean * pinned.n), pinned.n
+    first = round(pinned_rate.mean * pinned_rate.n), pinned_rate.n
     interval = newcombe_interval(first, (round(sum(items)), len(items)))
-    numbers = f"with the pinned rate of {pinned.n} items, not item by item"
+    numbers = f"with the pinned rate of {pinned_rate.n} items, not item by item"
     return _loss_check((eval_name, name), interval, most_loss / 100, "the pinned rate", numbers)
 
 
@@ -132,11 +132,11 @@ def _loss_check(
         return GateCheck(*name, CheckOutcome.PASS, says)
     if high < -floor:
         return GateCheck(*name, CheckOutcome.FAIL, says)
-    more = ""
+    forecast = ""
     if difference is not None:
         distance = difference.difference + floor
-        more = _more_items(difference.count, distance, difference.difference - low)
-    return GateCheck(*name, CheckOutcome.CANNOT_TELL, f"{says}{more}")
+        forecast = _more_items(difference.count, distance, difference.difference - low)
+    return GateCheck(*name, CheckOutcome.CANNOT_TELL, f"{says}{forecast}")
 
 
 def check_items(
@@ -165,5 +165,5 @@ def _more_items(count: int, distance: float, half_width: float) -> str:
     """Return about how many more items would decide, as a sentence that follows others."""
     if distance <= 0:
         return " As seen it does not hold, but more items may decide."
-    needed = ceil(count * (half_width / distance) ** 2)
-    return f" About {max(1, needed - count)} more items would decide, if it is as seen."
+    items_needed = ceil(count * (half_width / distance) ** 2)
+    return f" About {max(1, items_needed - count)} more items would decide, if it is as seen."

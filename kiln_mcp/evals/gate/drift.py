@@ -28,16 +28,16 @@ class Shift:
     """How far a mean moved on the same items.
 
     Attributes:
-        before: The mean before.
-        now: The mean now.
+        old: The mean before.
+        new: The mean now.
         interval: 95 % interval of the difference.
         count: Items.
         up: Items whose score is higher now.
         down: Items whose score is lower now.
     """
 
-    before: float
-    now: float
+    old: float
+    new: float
     interval: Interval
     count: int
     up: int
@@ -52,7 +52,7 @@ class Shift:
     def says(self) -> str:
         """Return the numbers in a sentence."""
         return (
-            f"{self.before:.3f} before, {self.now:.3f} now "
+            f"{self.old:.3f} before, {self.new:.3f} now "
             f"[{self.interval.low:+.3f}, {self.interval.high:+.3f}] on {self.count} items; "
             f"{self.up} higher, {self.down} lower."
         )
@@ -78,8 +78,8 @@ class Drift:
 class _Sides:
     """The values of one item, before and now."""
 
-    before: list[float] = field(default_factory=list[float])
-    now: list[float] = field(default_factory=list[float])
+    old: list[float] = field(default_factory=list[float])
+    new: list[float] = field(default_factory=list[float])
 
 
 async def read_drift(
@@ -130,17 +130,17 @@ def drift_of(
         first_us.setdefault((row.item_id, row.sample), row.at_us)
     judge: dict[str, _Sides] = {}
     feature: dict[str, _Sides] = {}
-    again = {(v.item_id, v.sample) for v in verdicts if v.at_us >= since_us}
+    second_verdicts = {(v.item_id, v.sample) for v in verdicts if v.at_us >= since_us}
     for row in verdicts:
         output = row.item_id, row.sample
         is_old_output, is_new_verdict = first_us[output] < since_us, row.at_us >= since_us
-        if is_old_output and output in again:
+        if is_old_output and output in second_verdicts:
             sides = judge.setdefault(row.item_id, _Sides())
-            (sides.now if is_new_verdict else sides.before).append(row.value)
+            (sides.new if is_new_verdict else sides.old).append(row.value)
         if is_old_output and (is_new_verdict or is_exact):
-            feature.setdefault(row.item_id, _Sides()).before.append(row.value)
+            feature.setdefault(row.item_id, _Sides()).old.append(row.value)
         if not is_old_output:
-            feature.setdefault(row.item_id, _Sides()).now.append(row.value)
+            feature.setdefault(row.item_id, _Sides()).new.append(row.value)
     reason = "too few outputs from before were judged again"
     judge_shift = None if is_exact else _shift(judge, ends, reason)
     reason = "too few items have an old output and a new one, both judged by today's judge"
@@ -151,24 +151,24 @@ def _shift(
     items: Mapping[str, _Sides], ends: tuple[float, float], reason: str
 ) -> Shift | CannotTell:
     pairs = {
-        item: (fmean(sides.before), fmean(sides.now))
+        item: (fmean(sides.old), fmean(sides.new))
         for item, sides in items.items()
-        if sides.before and sides.now
+        if sides.old and sides.new
     }
     if len(pairs) < _FEWEST:
         return CannotTell(reason)
-    before = {item: pair[0] for item, pair in pairs.items()}
-    now = {item: pair[1] for item, pair in pairs.items()}
-    [difference] = differences_from(score_columns([before, now], ends), 0)
+    old = {item: pair[0] for item, pair in pairs.items()}
+    new = {item: pair[1] for item, pair in pairs.items()}
+    [difference] = differences_from(score_columns([old, new], ends), 0)
     if isinstance(difference.interval, CannotTell):
         return difference.interval
     return Shift(
-        before=fmean(before.values()),
-        now=fmean(now.values()),
+        old=fmean(old.values()),
+        new=fmean(new.values()),
         interval=difference.interval,
         count=len(pairs),
-        up=sum(now[item] > before[item] for item in pairs),
-        down=sum(now[item] < before[item] for item in pairs),
+        up=sum(new[item] > old[item] for item in pairs),
+        down=sum(new[item] < old[item] for item in pairs),
     )
 
 
@@ -204,5 +204,5 @@ def _check(
     if is_inside or is_outside:
         outcome = CheckOutcome.PASS if is_inside else CheckOutcome.FAIL
         return GateCheck(eval_name, name, outcome, shift.says)
-    moved = "It moved, and by how much is open." if shift.is_shown else "No move is shown."
-    return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{shift.says} {moved}")
+    note = "It moved, and by how much is open." if shift.is_shown else "No move is shown."
+    return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{shift.says} {note}")

@@ -70,114 +70,124 @@ async def read_gated_config(measurement: Measurement, config: TaskRunConfig) -> 
     baseline = await read_baseline(store, measurement.eval_record)
     configs = [config]
     if baseline is not None and baseline.run_config != config.id:
-        others = await store.children(measurement.task, TaskRunConfig)
-        configs += [other for other in others if other.id == baseline.run_config]
+        all_configs = await store.children(measurement.task, TaskRunConfig)
+        configs += [other for other in all_configs if other.id == baseline.run_config]
     items = await items_of_part(measurement, TEST)
     outputs = await read_scored_outputs(measurement, configs)
     return GatedConfig(measurement, config, items, outputs, baseline)
 
 
-async def gate_checks(gated: GatedConfig, rules: GateRules) -> list[GateCheck]:
+async def gate_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
     """Return the checks of a run config by one eval; rules for others' scores do not count."""
-    checks = [await _completeness(gated)]
+    checks = [await _completeness(candidate)]
     checks += [
         check_threshold(
-            gated.name, key, gated.outputs.of(gated.config.id, key, gated.ids), rules.at_least[key]
+            candidate.name,
+            key,
+            candidate.outputs.of(candidate.config.id, key, candidate.ids),
+            rules.at_least[key],
         )
-        for key in gated.keys
+        for key in candidate.keys
         if key in rules.at_least
     ]
-    checks += _loss_checks(gated, rules)
-    checks += await _must_pass_checks(gated, rules.must_pass)
-    checks += await _critical_checks(gated, rules.critical)
+    checks += _loss_checks(candidate, rules)
+    checks += await _must_pass_checks(candidate, rules.must_pass)
+    checks += await _critical_checks(candidate, rules.critical)
     return checks
 
 
-async def _completeness(gated: GatedConfig) -> GateCheck:
-    done = {item for item, _, _ in await gated.measurement.judged_outputs(gated.config.id)}
-    missing = sum(item not in done for item in gated.ids)
-    if missing or not gated.items:
-        says = f"{missing} of {len(gated.items)} items have no result of {gated.config.name!r}."
-        return GateCheck(gated.name, "every item is scored", CheckOutcome.CANNOT_TELL, says)
-    says = f"All {len(gated.items)} items."
-    return GateCheck(gated.name, "every item is scored", CheckOutcome.PASS, says)
+async def _completeness(candidate: GatedConfig) -> GateCheck:
+    done = {item for item, _, _ in await candidate.measurement.judged_outputs(candidate.config.id)}
+    missing = sum(item not in done for item in candidate.ids)
+    if missing or not candidate.items:
+        count = len(candidate.items)
+        says = f"{missing} of {count} items have no result of {candidate.config.name!r}."
+        return GateCheck(candidate.name, "every item is scored", CheckOutcome.CANNOT_TELL, says)
+    says = f"All {len(candidate.items)} items."
+    return GateCheck(candidate.name, "every item is scored", CheckOutcome.PASS, says)
 
 
-def _loss_checks(gated: GatedConfig, rules: GateRules) -> list[GateCheck]:
-    baseline = gated.baseline
+def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
+    baseline = candidate.baseline
     if baseline is None:
         if rules.most_loss is None:
             return []
         says = "No baseline is pinned: kiln-mcp gate --pin does it."
         name = f"no score loses more than {rules.loss:g} points"
-        return [GateCheck(gated.name, name, CheckOutcome.CANNOT_TELL, says)]
-    if baseline.run_config == gated.config.id:
-        says = f"{gated.config.name!r} is the pinned baseline itself."
+        return [GateCheck(candidate.name, name, CheckOutcome.CANNOT_TELL, says)]
+    if baseline.run_config == candidate.config.id:
+        says = f"{candidate.config.name!r} is the pinned baseline itself."
         name = f"no score loses more than {rules.loss:g} points"
-        return [GateCheck(gated.name, name, CheckOutcome.PASS, says)]
-    return [_loss_check(gated, baseline, key, rules.loss) for key in gated.keys]
+        return [GateCheck(candidate.name, name, CheckOutcome.PASS, says)]
+    return [_loss_check(candidate, baseline, key, rules.loss) for key in candidate.keys]
 
 
-def _loss_check(gated: GatedConfig, baseline: Baseline, key: str, most_loss: float) -> GateCheck:
-    of_part = frozenset(gated.ids)
-    first = gated.outputs.means(baseline.run_config, key, of_part)
-    second = gated.outputs.means(gated.config.id, key, of_part)
-    pinned = baseline.rates.get(key)
-    is_same_judge = baseline.evaluator == gated.measurement.evaluator_record.id
-    if not first and pinned is not None and is_same_judge:
-        return check_loss_of_rate(gated.name, key, list(second.values()), pinned, most_loss)
-    score = gated.measurement.eval_record.score(key)
+def _loss_check(
+    candidate: GatedConfig, baseline: Baseline, key: str, most_loss: float
+) -> GateCheck:
+    of_part = frozenset(candidate.ids)
+    first = candidate.outputs.means(baseline.run_config, key, of_part)
+    second = candidate.outputs.means(candidate.config.id, key, of_part)
+    pinned_rate = baseline.rates.get(key)
+    is_same_judge = baseline.evaluator == candidate.measurement.evaluator_record.id
+    if not first and pinned_rate is not None and is_same_judge:
+        return check_loss_of_rate(
+            candidate.name, key, list(second.values()), pinned_rate, most_loss
+        )
+    score = candidate.measurement.eval_record.score(key)
     ends = RATING_RANGES[score.type if score else "pass_fail"]
     scores = ScaledScores(key, [first, second], ends)
-    return check_loss(gated.name, scores, baseline.name, most_loss)
+    return check_loss(candidate.name, scores, baseline.name, most_loss)
 
 
-async def _must_pass_checks(gated: GatedConfig, tag: str) -> list[GateCheck]:
+async def _must_pass_checks(candidate: GatedConfig, tag: str) -> list[GateCheck]:
     """Return a check for each item of the test part with the tag."""
-    items = await tagged_items(gated.measurement, gated.items, tag)
-    failures = await _failures(gated.measurement, gated.config, gated.outputs, items)
-    scored = _scored(gated.measurement, gated.config, gated.outputs)
+    items = await tagged_items(candidate.measurement, candidate.items, tag)
+    failures = await _failures(candidate.measurement, candidate.config, candidate.outputs, items)
+    scored_items = _items_with_score(candidate.measurement, candidate.config, candidate.outputs)
     return [
         check_items(
-            gated.name,
+            candidate.name,
             f"{tag} {item.id}",
             {item.id: failures[item.id]} if item.id in failures else {},
             1,
-            item.id not in scored,
+            item.id not in scored_items,
         )
         for item in items
     ]
 
 
-async def _critical_checks(gated: GatedConfig, names: Sequence[str]) -> list[GateCheck]:
+async def _critical_checks(candidate: GatedConfig, names: Sequence[str]) -> list[GateCheck]:
     """Return the checks of which one failing item fails the gate."""
-    measurement = gated.measurement
+    measurement = candidate.measurement
     checks: list[GateCheck] = []
     kinds = {score.json_key: score.type for score in measurement.eval_record.output_scores}
-    for key in gated.keys:
+    for key in candidate.keys:
         is_marked = key in names
         if not is_marked and kinds[key] != "pass_fail_critical":
             continue
-        worst = _worst(gated.outputs, gated.config, key, gated.ids)
+        worst = _worst(candidate.outputs, candidate.config, key, candidate.ids)
         limit = JUDGED_PASS if is_marked else _CRITICAL + JUDGED_PASS
         failures = {item: f"{key} is {value:g}" for item, value in worst.items() if value < limit}
         name = f"{key} never fails" if is_marked else f"{key} is never critical"
-        checks.append(check_items(gated.name, name, failures, len(worst), not worst))
+        checks.append(check_items(candidate.name, name, failures, len(worst), not worst))
     evaluators = await measurement.store.children(measurement.eval_record, EvalConfig)
     checks += [
-        await _critical_evaluator(gated, record) for record in evaluators if record.name in names
+        await _critical_evaluator(candidate, record)
+        for record in evaluators
+        if record.name in names
     ]
     return checks
 
 
-async def _critical_evaluator(gated: GatedConfig, record: EvalConfig) -> GateCheck:
-    critical = replace(gated.measurement, evaluator_record=record)
-    outputs = await read_scored_outputs(critical, [gated.config])
-    failures = await _failures(critical, gated.config, outputs, gated.items)
-    scored = _scored(critical, gated.config, outputs)
-    missing = sum(item not in scored for item in gated.ids)
+async def _critical_evaluator(candidate: GatedConfig, record: EvalConfig) -> GateCheck:
+    critical = replace(candidate.measurement, evaluator_record=record)
+    outputs = await read_scored_outputs(critical, [candidate.config])
+    failures = await _failures(critical, candidate.config, outputs, candidate.items)
+    scored_items = _items_with_score(critical, candidate.config, outputs)
+    missing = sum(item not in scored_items for item in candidate.ids)
     name = f"{record.name} never fails"
-    return check_items(gated.name, name, failures, len(gated.items), missing)
+    return check_items(candidate.name, name, failures, len(candidate.items), missing)
 
 
 async def _failures(
@@ -221,7 +231,7 @@ def _worst(
     }
 
 
-def _scored(
+def _items_with_score(
     measurement: Measurement, config: TaskRunConfig, outputs: ScoredOutputs
 ) -> frozenset[str]:
     """Return the items that have any score."""

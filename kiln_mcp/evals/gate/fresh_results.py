@@ -49,27 +49,29 @@ class FreshResults:
         return f"Make {outputs} outputs and {verdicts} verdicts for the gate."
 
 
-async def plan_missing(workspace: Workspace, gated: Sequence[GatedConfig]) -> list[VerdictPlan]:
+async def plan_missing(
+    workspace: Workspace, candidates: Sequence[GatedConfig]
+) -> list[VerdictPlan]:
     """Return the results that run configs and their baselines lack.
 
     Raises:
         Refusal: A run config does not run here.
     """
     plans: list[VerdictPlan] = []
-    for one in gated:
-        measurement = await ready(workspace, one.measurement)
-        configs = [one.config]
-        if one.baseline is not None and one.baseline.run_config != one.config.id:
-            others = await measurement.store.children(measurement.task, TaskRunConfig)
-            configs += [other for other in others if other.id == one.baseline.run_config]
-        plan = await plan_run(measurement, configs, one.items)
+    for candidate in candidates:
+        measurement = await ready(workspace, candidate.measurement)
+        configs = [candidate.config]
+        if candidate.baseline is not None and candidate.baseline.run_config != candidate.config.id:
+            all_configs = await measurement.store.children(measurement.task, TaskRunConfig)
+            configs += [other for other in all_configs if other.id == candidate.baseline.run_config]
+        plan = await plan_run(measurement, configs, candidate.items)
         if plan.requests:
             plans.append(plan)
     return plans
 
 
 async def plan_anchors(
-    workspace: Workspace, one: GatedConfig, anchors: Sequence[ItemReference], since: datetime
+    workspace: Workspace, candidate: GatedConfig, anchors: Sequence[ItemReference], since: datetime
 ) -> VerdictPlan:
     """Return what tells drift apart: old outputs judged again, and a new output of each item.
 
@@ -77,24 +79,26 @@ async def plan_anchors(
 
     Args:
         workspace: Loads the evaluator's code.
-        one: The run config in an eval.
+        candidate: The run config in an eval.
         anchors: The anchor items.
         since: What was scored before is old.
     """
-    measurement = await ready(workspace, one.measurement)
+    measurement = await ready(workspace, candidate.measurement)
     path, key = measurement.evaluator_record.saved.path, measurement.score_keys[0]
     rows = await measurement.store.ask(
-        lambda index: timed_verdicts(index, path, one.config.id, key)
+        lambda index: timed_verdicts(index, path, candidate.config.id, key)
     )
     since_us = int(since.timestamp() * _MICROSECONDS)
-    outputs = await measurement.outputs(one.config.id)
-    sources = await read_prompt_sources(measurement, [one.config])
-    resolved = resolve(measurement.task, one.config, sources.prompts, sources.examples, seed=0)
+    outputs = await measurement.outputs(candidate.config.id)
+    sources = await read_prompt_sources(measurement, [candidate.config])
+    resolved_config = resolve(
+        measurement.task, candidate.config, sources.prompts, sources.examples, seed=0
+    )
     has_judge = measurement.evaluator.model is not None
     requests: list[VerdictRequest] = []
     for item in anchors:
         own = [row for row in rows if row.item_id == item.id]
-        draft = VerdictRequest(item, one.config, resolved, None)
+        draft = VerdictRequest(item, candidate.config, resolved_config, None)
         requests += _requests(draft, own, since_us, has_judge=has_judge)
     requests = [replace(request, output=outputs.get(request.output_key)) for request in requests]
     return VerdictPlan(measurement, tuple(requests), len(anchors))

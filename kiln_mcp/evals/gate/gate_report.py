@@ -83,12 +83,12 @@ async def open_gate(store: ProjectStore, request: GateRequest) -> list[GatedConf
         InvalidValue: A rule names a score or evaluator that no eval has.
     """
     task_evals = await _evals(store, request.evals)
-    gated: list[GatedConfig] = []
+    candidates: list[GatedConfig] = []
     names: set[str] = set()
     for task_eval in task_evals:
         measurement = await load_measurement(store, task_eval, request.evaluator)
         config = await _config(measurement, request.run_config)
-        gated.append(await read_gated_config(measurement, config))
+        candidates.append(await read_gated_config(measurement, config))
         evaluators = await store.children(task_eval.eval_record, EvalConfig)
         names |= {*score_keys(task_eval.eval_record), *(item.name for item in evaluators)}
     unknown = [n for n in (*request.rules.at_least, *request.rules.critical) if n not in names]
@@ -98,21 +98,21 @@ async def open_gate(store: ProjectStore, request: GateRequest) -> list[GatedConf
             name=unknown[0],
             names=sorted(names),
         )
-    return gated
+    return candidates
 
 
 async def pass_gate(
-    store: ProjectStore, gated: Sequence[GatedConfig], rules: GateRules
+    store: ProjectStore, candidates: Sequence[GatedConfig], rules: GateRules
 ) -> GateReport:
     """Make all checks of a gate.
 
     Args:
         store: The project.
-        gated: The run config in each eval.
+        candidates: The run config in each eval.
         rules: What must be fulfilled.
     """
-    checks = [check for one in gated for check in await gate_checks(one, rules)]
-    names = list(dict.fromkeys(one.config.name for one in gated))
+    checks = [check for candidate in candidates for check in await gate_checks(candidate, rules)]
+    names = list(dict.fromkeys(candidate.config.name for candidate in candidates))
     return GateReport(store.project.name, names, checks, datetime.now(UTC))
 
 
@@ -138,8 +138,8 @@ async def _config(measurement: Measurement, name: str | None) -> TaskRunConfig:
     reference = name or task.default_run_config_id
     if reference:
         return choose(TaskRunConfig, configs, reference)
-    judged = await measurement.judged_run_configs()
-    with_results = [config for config in configs if config.id in judged]
+    judged_ids = await measurement.judged_run_configs()
+    with_results = [config for config in configs if config.id in judged_ids]
     if len(with_results) == 1:
         return with_results[0]
     names = ", ".join(config.name for config in with_results) or "none with results"

@@ -72,11 +72,11 @@ async def comparison_report(
     if request.part == "test":
         use = await count_use(store, task_eval.eval_record, scores.claim, by)
     error = use.error if use else _ERROR_OF_CHOICE
-    compared = await anyio.to_thread.run_sync(scores.compare, error, request.floor)
+    score_comparisons = await anyio.to_thread.run_sync(scores.compare, error, request.floor)
     costs = await _costs(scores)
-    front = front_of(compared, costs)
+    front = front_of(score_comparisons, costs)
     has_costs = any(cost != ConfigCost() for cost in costs)
-    says = sentences_of(compared, scores.configs, 1 - error)
+    says = sentences_of(score_comparisons, scores.configs, 1 - error)
     return Comparison(
         eval=measurement.eval_record.name,
         evaluator=measurement.evaluator_record.name,
@@ -84,7 +84,7 @@ async def comparison_report(
         level=round(1 - error, 6),
         use=use.number if use else None,
         says=[*says, use.says] if use else says,
-        rows=[row for score in compared for row in _rows(score, scores.configs, costs)],
+        rows=[row for score in score_comparisons for row in _rows(score, scores.configs, costs)],
         front=names_of(scores.configs, front) if has_costs else [],
         warnings=[
             *_missing_warnings(scores.missing),

@@ -47,7 +47,7 @@ def pair_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig], level:
     if not difference.is_shown:
         return (
             f"Cannot tell which is better ({numbers}): the difference's {level * 100:.3g} % "
-            f"interval is {span}. {_more(difference)}"
+            f"interval is {span}. {_forecast(difference)}"
         )
     better, worse = (second, first) if difference.difference > 0 else (first, second)
     return (
@@ -65,15 +65,15 @@ def _best_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig]) -> st
     name = configs[best.best].name
     value = (
         f"{name!r} has the highest mean, {top.mean:.3f}; chosen among {len(configs)}, expect about "
-        f"{top.corrected:.3f} (at least {top.low:.3f})."
+        f"{top.corrected_mean:.3f} (at least {top.low:.3f})."
     )
-    others = [place for place in best.candidates if place != best.best]
-    if not others:
+    other_places = [place for place in best.candidates if place != best.best]
+    if not other_places:
         return f"{value} It is better than every other one."
-    if len(others) == len(configs) - 1:
+    if len(other_places) == len(configs) - 1:
         return f"{value} Any of the {len(configs)} may be the best: no difference is shown."
-    names = excerpts(names_of(configs, others), limit=_MOST_NAMES)
-    return f"{value} {len(others)} others may be the best as well: {names}."
+    names = excerpts(names_of(configs, other_places), limit=_MOST_NAMES)
+    return f"{value} {len(other_places)} others may be the best as well: {names}."
 
 
 def _baseline_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig], level: float) -> str:
@@ -89,8 +89,8 @@ def _baseline_sentence(score: ComparedScore, configs: Sequence[TaskRunConfig], l
     if open_places:
         parts.append(f"{len(open_places)} cannot be told from it")
     name = configs[score.baseline].name
-    together = f"all together at {level * 100:.3g} %"
-    return f"Against the baseline {name!r} ({together}): {'; '.join(parts)}."
+    coverage = f"all together at {level * 100:.3g} %"
+    return f"Against the baseline {name!r} ({coverage}): {'; '.join(parts)}."
 
 
 def floor_sentences(scores: Sequence[ComparedScore], configs: Sequence[TaskRunConfig]) -> list[str]:
@@ -111,10 +111,10 @@ def floor_sentences(scores: Sequence[ComparedScore], configs: Sequence[TaskRunCo
     return sentences[:_MOST_NAMES]
 
 
-def _more(difference: SystemDifference) -> str:
-    more = difference.more_items
-    if more is None:
+def _forecast(difference: SystemDifference) -> str:
+    item_count = difference.more_items
+    if item_count is None:
         return "The means are equal, so more items may never tell them apart."
-    if more > _MOST_MORE * difference.count:
+    if item_count > _MOST_MORE * difference.count:
         return f"More than {_MOST_MORE * difference.count} more items would be needed."
-    return f"About {more} more items would tell them apart, if the difference is as seen."
+    return f"About {item_count} more items would tell them apart, if the difference is as seen."

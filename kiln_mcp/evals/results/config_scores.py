@@ -157,9 +157,9 @@ async def _configs(measurement: Measurement, names: Sequence[str]) -> list[TaskR
     if not _is_all(names):
         configs = await find_run_configs(measurement.store, measurement.task, names)
         return list({config.id: config for config in configs}.values())
-    judged = await measurement.judged_run_configs()
+    judged_ids = await measurement.judged_run_configs()
     configs = await find_run_configs(measurement.store, measurement.task, [])
-    return [config for config in configs if config.id in judged]
+    return [config for config in configs if config.id in judged_ids]
 
 
 async def _baseline(
@@ -169,13 +169,13 @@ async def _baseline(
 
     A named one need not be among the others, and the pinned one not beside a single other one.
     """
-    pinned = await read_baseline(measurement.store, measurement.eval_record)
-    if name is None and pinned and len(configs) == 1:
-        name = pinned.run_config
+    pinned_baseline = await read_baseline(measurement.store, measurement.eval_record)
+    if name is None and pinned_baseline and len(configs) == 1:
+        name = pinned_baseline.run_config
     if name is not None:
         [baseline] = await find_run_configs(measurement.store, measurement.task, [name])
         return baseline
     default = measurement.task.default_run_config_id if is_all else None
-    ids = [pinned.run_config if pinned else None, default]
+    ids = [pinned_baseline.run_config if pinned_baseline else None, default]
     by_id: dict[str | None, TaskRunConfig] = {config.id: config for config in configs}
     return next((by_id[id_] for id_ in ids if id_ in by_id), configs[0] if configs else None)

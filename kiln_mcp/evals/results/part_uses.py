@@ -1,7 +1,7 @@
 """The uses of a test part: which claims were made on it, counted and stored beside the eval.
 
-Whoever looks at the same items often enough finds a difference by luck. So the k-th claim on them
-is made at 5 % / (k(k+1)). The same question on the same data is no new use, and items that no
+A person who looks at the same items often enough finds a difference by luck. So the k-th claim on
+them is made at 5 % / (k(k+1)). The same question on the same data is no new use, and items that no
 earlier claim saw are fresh.
 """
 
@@ -145,8 +145,8 @@ def number_of(line: PartUse, uses: Sequence[PartUse], items: frozenset[str]) -> 
 
 def ordinal(number: int) -> str:
     """Return a number as a rank: 1st, 2nd, 3rd, 4th."""
-    tens, ones = divmod(number % 100, 10)
-    suffix = "th" if tens == _TEEN_TENS else _ORDINALS.get(ones, "th")
+    tens, last_digit = divmod(number % 100, 10)
+    suffix = "th" if tens == _TEEN_TENS else _ORDINALS.get(last_digit, "th")
     return f"{number}{suffix}"
 
 

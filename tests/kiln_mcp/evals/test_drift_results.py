@@ -98,5 +98,5 @@ async def test_a_stricter_judge_is_not_taken_for_a_better_or_worse_feature(
     [drift] = await read_drift(gated.measurement, gated.config, gated.ids, since)
     assert isinstance(drift.judge, Shift)
     assert isinstance(drift.feature, Shift)
-    assert (drift.judge.before, drift.judge.now) == (1.0, 0.0)
-    assert (drift.feature.before, drift.feature.now) == (0.0, 0.0)
+    assert (drift.judge.old, drift.judge.new) == (1.0, 0.0)
+    assert (drift.feature.old, drift.feature.new) == (0.0, 0.0)
