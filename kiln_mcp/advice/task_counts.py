@@ -4,10 +4,13 @@ from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
 from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
+from kiln_mcp.spec_texts.spec_kinds import fields_of, kind_of
 from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
+    Spec,
     Task,
 )
 from storage.format.filters import is_filter
@@ -17,6 +20,8 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
     evals = [await _eval(store, task, record) for record in await store.children(task, Eval)]
+    specs = await store.children(task, Spec)
+    texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
         name=task.name,
         runs=counts.get("task_run", 0),
@@ -25,6 +30,7 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
         prompts=counts.get("prompt", 0),
         evals=tuple(evals),
         inputs=counts.get("eval_input", 0),
+        check_hints=tuple(check_hints(texts)),
     )
 
 

@@ -81,12 +81,14 @@ async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -
 
 def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
-    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
+    return Case(
+        item.task_input, output.output.output, trace_of(output), item.reference, output.usage
+    )
 
 
 def stored_case(run: TaskRun) -> Case:
     """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
-    return Case(run.input, run.output.output, trace_of(run))
+    return Case(run.input, run.output.output, trace_of(run), usage=run.usage)
 
 
 def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:

@@ -48,6 +48,7 @@ class RunOutcome:
         hidden_tokens: Output tokens of new outputs that their server did not list as output.
         judge_clients: What the clients call themselves whose models gave new verdicts.
         refusal_texts: Outputs that look like refusals in words, and are scored all the same.
+        plain_verdicts: Verdicts that the judge's probabilities were to weigh, and could not.
     """
 
     new_verdicts: int
@@ -59,6 +60,7 @@ class RunOutcome:
     hidden_tokens: int = 0
     judge_clients: tuple[str, ...] = ()
     refusal_texts: int = 0
+    plain_verdicts: int = 0
 
     @property
     def has_verdict(self) -> bool:
@@ -88,6 +90,7 @@ class Tally:
     abstentions: int = 0
     hidden_tokens: int = 0
     refusal_texts: int = 0
+    plain_verdicts: int = 0
     has_read_value: bool = False
     judge_clients: set[str] = field(default_factory=set[str])
     failures: list[Failure] = field(default_factory=list[Failure])
@@ -121,6 +124,7 @@ class Tally:
             self.skipped += 1
         else:
             self.new_verdicts += 1
+            self.plain_verdicts += verdict.is_plain
             self.judge_clients |= {verdict.judge_client} - {""}
 
     def take_results_of_others(
@@ -161,4 +165,5 @@ class Tally:
             hidden_tokens=self.hidden_tokens,
             judge_clients=tuple(sorted(self.judge_clients)),
             refusal_texts=self.refusal_texts,
+            plain_verdicts=self.plain_verdicts,
         )

@@ -23,6 +23,7 @@ from kiln_mcp.evals.sentences import (
     uniform_warnings,
 )
 from kiln_mcp.evals.summaries import score_lines
+from kiln_mcp.evaluators.program_gaps import program_warnings
 from storage import TaskRunConfig
 
 
@@ -88,6 +89,7 @@ async def run_report(
         table=table.rows,
         repeats=table.repeats,
         warnings=[
+            *await program_warnings(measurement.evaluator_record),
             *run_warnings(measurement, outcome, len(items), has_agreement=has_agreement),
             *repeat_warnings(work),
             *uniform_warnings(measurement, outcome, table.rows),

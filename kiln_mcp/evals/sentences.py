@@ -8,6 +8,7 @@ from kiln_mcp.evals.answers import ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval, TaskRunConfig
@@ -29,8 +30,17 @@ def filter_of_test(eval_record: Eval) -> str:
     return part.filter_id if part else ""
 
 
-def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
-    """Return the next steps after an evaluator was created."""
+def after_evaluator(
+    eval_record: Eval, *, items: int, is_judge: bool, steps: Sequence[str] = ()
+) -> list[NextStep]:
+    """Return the next steps after an evaluator was created.
+
+    Args:
+        eval_record: Its eval.
+        items: How many items the eval has.
+        is_judge: Whether it asks a model.
+        steps: What a judge is to check, some of which a check may decide.
+    """
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
@@ -39,6 +49,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
         ]
     if is_judge:
         return [
+            *check_steps(steps),
             NextStep(tool="draw_items_to_label", reason="label items to check the judge"),
             NextStep(tool="check_judge", reason="compare the judge with people's labels"),
         ]
@@ -202,6 +213,12 @@ def run_warnings(
         warnings.append(
             f"{outcome.abstentions} items have no score, because the judge said that they cannot "
             "be judged from what it is shown."
+        )
+    if outcome.plain_verdicts:
+        warnings.append(
+            f"{outcome.plain_verdicts} of {outcome.new_verdicts} verdicts are plain: G-Eval weighs "
+            "scores by logprobs, and the judge's model gave none. Use a model that offers them, or "
+            "read the scores as those of a plain judge."
         )
     if outcome.hidden_tokens:
         warnings.append(

@@ -1,5 +1,6 @@
 """Capabilities: create evaluators, run evals, compare and describe."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from pydantic import Field, JsonValue
@@ -34,7 +35,7 @@ from kiln_mcp.evals.sentences import (
 )
 from kiln_mcp.evaluators.definitions import KindName, add_extension_settings, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
-from kiln_mcp.evaluators.registry import kind_name, make_evaluator
+from kiln_mcp.evaluators.registry import evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
@@ -92,8 +93,8 @@ async def create_evaluator(
         str,
         KindName(),
         Field(
-            description="llm_judge asks a model, the others are checks that ask none: prefer one "
-            "that can decide."
+            description="llm_judge asks a model, the others ask none: first what can be executed "
+            "(command_check, code_eval), counted or compared."
         ),
     ],
     steps: Annotated[
@@ -136,7 +137,8 @@ async def create_evaluator(
         dict[str, JsonValue] | None,
         Field(
             description="Others: case_sensitive, comparison, expected_set, expected_tools, "
-            "count_type, max_count …",
+            "max_count …; number_check: measure (latency_s, cost, words), at_most; "
+            "command_check: command, files, programs.",
             json_schema_extra=add_extension_settings,
         ),
     ] = None,
@@ -200,14 +202,15 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        created = _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        created = _evaluator_created(eval_record, record, items, steps or ())
         return created.model_copy(update={"handle": await handle_of(store, record)})
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+    plan = await plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name)
+    return Proposal(plan, save)
 
 
 def _evaluator_created(
-    eval_record: Eval, record: EvalConfig, items: int, *, is_judge: bool
+    eval_record: Eval, record: EvalConfig, items: int, steps: Sequence[str]
 ) -> EvaluatorCreated:
     return EvaluatorCreated(
         eval=eval_record.name,
@@ -221,7 +224,9 @@ def _evaluator_created(
         golden_filter=eval_record.eval_configs_filter_id or "",
         test_items=items,
         is_current=eval_record.current_config_id == record.id,
-        next=after_evaluator(eval_record, items=items, is_judge=is_judge),
+        next=after_evaluator(
+            eval_record, items=items, is_judge=evaluator_of(record).model is not None, steps=steps
+        ),
     )
 
 

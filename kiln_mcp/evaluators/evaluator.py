@@ -11,8 +11,14 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
-from storage.records.evaluation import EMPTY_SCORES_KEY, JUDGE_CLIENT_KEY
+from storage.records.evaluation import (
+    EMPTY_SCORES_KEY,
+    JUDGE_CLIENT_KEY,
+    NUMBER_KEY,
+    PLAIN_VERDICT_KEY,
+)
 from storage.records.record import Part
+from storage.records.workbench_checks import CHECK_KEY, WorkbenchCheck
 from storage.text.suggestions import did_you_mean
 
 PropertiesT = TypeVar("PropertiesT", bound=Part)
@@ -65,6 +71,9 @@ class Evaluation:
         is_unread: Whether the evaluator found no value in the output. One such output failed; if it
             is so for every output, the evaluator is wrong.
         judge_client: What the client calls itself whose model judged; "" if none did.
+        number: What was measured, in its own unit; None if nothing was.
+        is_plain: Whether the judge's own probabilities were to weigh the scores, and its model gave
+            none (G-Eval).
     """
 
     scores: Mapping[str, Score]
@@ -73,6 +82,8 @@ class Evaluation:
     latency_s: float = 0.0
     is_unread: bool = False
     judge_client: str = ""
+    number: float | None = None
+    is_plain: bool = False
 
     @property
     def values(self) -> dict[str, float]:
@@ -88,6 +99,10 @@ class Evaluation:
             texts[EMPTY_SCORES_KEY] = " ".join(empty)
         if self.judge_client:
             texts[JUDGE_CLIENT_KEY] = self.judge_client
+        if self.number is not None:
+            texts[NUMBER_KEY] = repr(self.number)
+        if self.is_plain:
+            texts[PLAIN_VERDICT_KEY] = "its model gives no logprobs"
         feedback = {
             f"{key}_feedback": score.feedback
             for key, score in self.scores.items()
@@ -233,6 +248,14 @@ class EvaluatorDefinition(BaseModel):
         return self.model_dump(mode="json")
 
 
+class WorkbenchDefinition(EvaluatorDefinition):
+    """The arguments of a check that Kiln does not know, and opens as code."""
+
+    def properties(self, model: str) -> Mapping[str, JsonValue]:
+        """Return the record's properties."""
+        return {"type": "code_eval", CHECK_KEY: dict(super().properties(model))}
+
+
 def _require_type(schema: dict[str, JsonValue]) -> None:
     """Require `type`, which tells the kinds apart even if the record has a default."""
     required = schema.get("required")
@@ -278,6 +301,18 @@ def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
     if not isinstance(properties, kind):
         raise TypeError(f"{record.name!r} is no {kind.__name__}")
     return properties
+
+
+def check_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
+    """Return the settings of a check that Kiln does not know, as the type that its kind has.
+
+    Raises:
+        TypeError: The record is of another kind.
+    """
+    check = properties_of(record, WorkbenchCheck).kiln_mcp_check
+    if not isinstance(check, kind):
+        raise TypeError(f"{record.name!r} is no {kind.__name__}")
+    return check
 
 
 def missing_reference(keys: tuple[str, ...], case: Case) -> Skipped | None:

@@ -12,6 +12,7 @@ from kiln_mcp.run_configs.errors import (
     constant_logic,
     unusable_template,
 )
+from storage import Usage
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
 from storage.text.excerpts import excerpt
@@ -31,12 +32,14 @@ class Case:
         final_message: The output to be judged.
         trace: The conversation, OpenAI-style messages; None if none was kept.
         reference: What the output may be compared with, by key; None if there is none.
+        usage: The tokens, the cost and the time that the output took; None if that is not known.
     """
 
     task_input: str
     final_message: str
     trace: tuple[Mapping[str, JsonValue], ...] | None = None
     reference: Mapping[str, JsonValue] | None = None
+    usage: Usage | None = None
 
 
 async def check_expression(expression: str) -> None:

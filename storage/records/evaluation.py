@@ -16,6 +16,8 @@ SAMPLE_KEY: Final = "kiln_mcp_sample"
 VERDICT_KEY: Final = "kiln_mcp_verdict"
 EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
 JUDGE_CLIENT_KEY: Final = "kiln_mcp_judge_client"
+NUMBER_KEY: Final = "kiln_mcp_number"
+PLAIN_VERDICT_KEY: Final = "kiln_mcp_plain_verdict"
 """Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
 
 EvalStatus = Literal["active", "future", "deprecated", "archived"]
@@ -168,6 +170,20 @@ class EvalRun(Record):
     def judge_client(self) -> str:
         """What the client calls itself whose model judged; "" if no client's model did."""
         return (self.intermediate_outputs or {}).get(JUDGE_CLIENT_KEY, "")
+
+    @property
+    def is_plain_verdict(self) -> bool:
+        """Whether the judge's probabilities were to weigh the scores, and its model gave none."""
+        return PLAIN_VERDICT_KEY in (self.intermediate_outputs or {})
+
+    @property
+    def measured_number(self) -> float | None:
+        """What was measured of the output, in its own unit; None if nothing was."""
+        try:
+            number = float((self.intermediate_outputs or {}).get(NUMBER_KEY, "nan"))
+        except ValueError:
+            return None
+        return number if isfinite(number) else None
 
     def _number(self, key: str) -> int:
         text = (self.intermediate_outputs or {}).get(key, "")

@@ -6,8 +6,17 @@ from pathlib import Path
 
 from storage.format.layout import folder_of
 from storage.record_files import RecordFiles, read_project
-from storage.records import CodeTool, Eval, EvalConfig, ExternalToolServer, Project, Task
+from storage.records import (
+    CodeEval,
+    CodeTool,
+    Eval,
+    EvalConfig,
+    ExternalToolServer,
+    Project,
+    Task,
+)
 from storage.records.tools import LocalServer
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 
 
 def list_programs(folder: Path) -> list[str]:
@@ -42,6 +51,11 @@ def _code_evaluators(files: RecordFiles, project: Project) -> Iterator[str]:
     for task in files.children(project, Task):
         for parent in files.children(task, Eval):
             for judge in files.children(parent, EvalConfig):
-                if judge.has_program:
-                    code = f"{folder_of(judge.saved.path)}/scorer.py"
-                    yield f"code evaluator '{judge.name}': {code}"
+                match judge.properties:
+                    case CodeEval():
+                        code = f"{folder_of(judge.saved.path)}/scorer.py"
+                        yield f"code evaluator '{judge.name}': {code}"
+                    case WorkbenchCheck(kiln_mcp_check=CommandCheck(command=command)):
+                        yield f"command evaluator '{judge.name}': {shlex.join(command)}"
+                    case _:
+                        continue
