@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from pydantic import JsonValue
+
 from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
 from kiln_mcp.evals.answers import ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
@@ -11,11 +13,13 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
+from kiln_mcp.statistics import detection_share
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 from storage.text.excerpts import excerpts
 
 FEWEST_OF_ONE_KIND: Final = 3
+_USUAL_GAIN: Final = 0.1
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -71,8 +75,9 @@ def after_run(
         arguments={"eval": eval_name, "items": "failures"},
     )
     if len({line.run_config for line in lines}) > 1:
-        reason = "test whether one is better, with `compare`"
-        step = NextStep(tool="show_results", reason=reason, arguments={"eval": eval_name})
+        arguments: dict[str, JsonValue] = {"eval": eval_name, "compare": ["all"]}
+        reason = "test which run configs are better"
+        step = NextStep(tool="show_results", reason=reason, arguments=arguments)
     else:
         step = NextStep(tool="improve_prompt", reason="search for a better prompt")
     if measurement.evaluator.model and not has_agreement:
@@ -149,7 +154,14 @@ def plan_sentence(
         f"{repeats.verdicts} verdicts an output" if repeats.verdicts > 1 else "",
     ]
     suffix = "".join(f", {part}" for part in times if part)
-    return f"Score {items} items for {ways} of {measurement.task.name!r}{suffix}."
+    sentence = f"Score {items} items for {ways} of {measurement.task.name!r}{suffix}."
+    return f"{sentence} {_power_sentence(items)}" if len(configs) > 1 else sentence
+
+
+def _power_sentence(items: int) -> str:
+    """Return what a comparison of pass rates on so many items can see."""
+    share = detection_share(items, _USUAL_GAIN)
+    return f"So many show a gain of 10 points in pass and fail in about {share:.0%} of cases."
 
 
 def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:
