@@ -9,6 +9,8 @@ from pydantic import JsonValue
 from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.references import references_of
+from kiln_mcp.llm import Message
+from kiln_mcp.run_configs.conversations import conversation_of
 from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     EvalInput,
@@ -42,6 +44,7 @@ class Item:
         task_input: The input to run.
         reference: What the output may be compared with, by key.
         topic: Its topic; None if it has none.
+        conversation: The turns up to the one that is answered; empty for a single turn.
     """
 
     id: str
@@ -49,6 +52,12 @@ class Item:
     task_input: str
     reference: Mapping[str, JsonValue] | None = None
     topic: str | None = None
+    conversation: tuple[Message, ...] = ()
+
+    @property
+    def turn(self) -> str:
+        """The text that is answered: the input, or the last turn of a conversation."""
+        return self.conversation[-1].content if self.conversation else self.task_input
 
     @property
     def source(self) -> EvalItemSource:
@@ -111,5 +120,12 @@ def item_of(record: TaskRun | EvalInput) -> Item:
         references = (
             references_of(record.best_output, record.other_right_outputs) if is_right else None
         )
-        return Item(record.id, "task_run", record.input, references, topic_of(record))
+        return Item(
+            id=record.id,
+            kind="task_run",
+            task_input=record.input,
+            reference=references,
+            topic=topic_of(record),
+            conversation=conversation_of(record),
+        )
     return Item(record.id, "eval_input", record.opening_text, record.reference)

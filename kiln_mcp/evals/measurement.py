@@ -209,7 +209,7 @@ class VerdictPlan:
             calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
         for request in self.requests:
             if request.output is None and request.resolved_config is not None:
-                calls_per_output = 2 if request.resolved_config.thinking else 1
+                calls_per_output = request.resolved_config.calls_per_output
                 calls[request.resolved_config.model] = (
                     calls.get(request.resolved_config.model, 0) + calls_per_output
                 )

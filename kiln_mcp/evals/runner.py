@@ -285,7 +285,9 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
     resolved_config = request.resolved_config
     if request.sample:
         resolved_config = replace(resolved_config, sample=request.sample)
-    production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
+    production = await produce(
+        run.workspace.engine, resolved_config, item.turn, asker, item.conversation[:-1]
+    )
     output = to_task_run(
         production, item.task_input, request.run_config, resolved_config, item.source
     )

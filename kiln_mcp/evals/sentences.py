@@ -183,7 +183,7 @@ def repeat_warnings(work: VerdictPlan) -> list[str]:
     temperatures = {
         request.run_config.name: request.resolved_config.temperature
         for request in work.requests
-        if request.run_config and request.resolved_config
+        if request.run_config and request.resolved_config and not request.resolved_config.is_program
     }
     certain = [name for name, temperature in temperatures.items() if temperature == 0]
     if work.repeats.outputs < 2 or not certain:

@@ -36,6 +36,7 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evaluators.definitions import KindName, add_extension_settings, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import evaluator_of, kind_name, make_evaluator
+from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
@@ -288,6 +289,7 @@ async def run_eval(
     measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
+    await ready_run_configs(workspace, store, configs)
     chosen_items = (await items_of_part(measurement, part))[:most_items]
     if not chosen_items:
         raise no_items(measurement.eval_record, part)

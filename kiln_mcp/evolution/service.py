@@ -48,6 +48,7 @@ from kiln_mcp.workbench.capability import (
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
 from storage.errors import NextStep
+from storage.records.run_config import PROGRAM_FILE
 
 GENERATOR: Final = "kiln_mcp::evolve_prompt"
 KEEP: Final = "No gain could be shown: keep your prompt."
@@ -225,9 +226,11 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     )
     configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
     if config_id not in {record.id for record in configs}:
+        lines = await eval_context.store.side_lines(search_context.first, PROGRAM_FILE)
         async with eval_context.store.transaction(is_patient=True) as change:
             change.save(prompt, parent=eval_context.task)
-            change.save(config, parent=eval_context.task)
+            saved = change.save(config, parent=eval_context.task)
+            change.append_lines(saved, PROGRAM_FILE, lines)
     return _Saved(config, prompt)
 
 

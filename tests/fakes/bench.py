@@ -56,12 +56,14 @@ class BenchSetup:
         answer: The model's answers.
         person: Who approves; None for nobody.
         servers: Configured model servers.
+        environment: The variables that doors hand over.
     """
 
     task: Task
     answer: Answer
     person: Person | None = None
     servers: tuple[ServerSettings, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -174,7 +176,12 @@ async def open_bench(folder: Path, setup: BenchSetup) -> AsyncGenerator[Bench]:
     model = CountedModel(setup.answer)
     settings = Settings(
         home=folder / "home",
-        engine=EngineSettings(default_model="scripted", environment={}, servers=setup.servers),
+        engine=EngineSettings(
+            default_model="scripted",
+            environment=setup.environment,
+            servers=setup.servers,
+            first_wait_s=0.01,
+        ),
     )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
         projects = KnownProjects(settings.home / "projects.json")
