@@ -13,7 +13,7 @@ from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.lookups import TaskEval, all_evals, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement
 from storage import EvalConfig, ProjectStore, TaskRunConfig
-from storage.errors import InvalidValue
+from storage.errors import InvalidValue, RecordNotFound
 from storage.records.handles import choose
 
 _RESTING: Final = frozenset({"deprecated", "archived", "future"})
@@ -77,6 +77,8 @@ class GateReport:
 async def open_gate(store: ProjectStore, request: GateRequest) -> list[GatedConfig]:
     """Find what is to be checked in each eval.
 
+    Where no eval is named, those are left out whose task has no run config of the name.
+
     Raises:
         NothingToEvaluate: There is no eval, no evaluator or no run config.
         RecordNotFound: There is no record of a name.
@@ -87,7 +89,12 @@ async def open_gate(store: ProjectStore, request: GateRequest) -> list[GatedConf
     names: set[str] = set()
     for task_eval in task_evals:
         measurement = await load_measurement(store, task_eval, request.evaluator)
-        config = await _config(measurement, request.run_config)
+        try:
+            config = await _config(measurement, request.run_config)
+        except RecordNotFound:
+            if request.evals or (task_eval is task_evals[-1] and not candidates):
+                raise
+            continue
         candidates.append(await read_gated_config(measurement, config))
         evaluators = await store.children(task_eval.eval_record, EvalConfig)
         names |= {*score_keys(task_eval.eval_record), *(item.name for item in evaluators)}
