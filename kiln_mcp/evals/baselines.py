@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from kiln_mcp.evals.answers import ends
-from kiln_mcp.evals.comparison import mean_of_items
+from kiln_mcp.evals.comparison import mean_of_items, range_of
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.line_files import Line, append, read_lines
 from kiln_mcp.evals.measurement import Measurement
@@ -69,10 +69,11 @@ async def pin_baseline(
     """
     outputs = await read_scored_outputs(measurement, [config])
     rates: dict[str, PinnedRate] = {}
-    for key in measurement.score_keys:
+    for score in measurement.eval_record.output_scores:
+        key = score.json_key
         item_outputs = outputs.of(config.id, key, items)
         if item_outputs:
-            mean = mean_of_items(item_outputs)
+            mean = mean_of_items(item_outputs, value_range=range_of(score.type))
             low, high = ends(mean.interval)
             rates[key] = PinnedRate(mean=round(mean.mean, 4), low=low, high=high, n=mean.count)
     if not rates:

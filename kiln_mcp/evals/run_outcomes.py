@@ -95,6 +95,20 @@ class Tally:
     judge_clients: set[str] = field(default_factory=set[str])
     failures: list[Failure] = field(default_factory=list[Failure])
 
+    @staticmethod
+    def sum_of(tallies: Sequence["Tally"]) -> "Tally":
+        """Return what several evaluators have done together."""
+        return Tally(
+            total=sum(tally.total for tally in tallies),
+            is_judged_by_model=any(tally.is_judged_by_model for tally in tallies),
+            done=sum(tally.done for tally in tallies),
+            new_verdicts=sum(tally.new_verdicts for tally in tallies),
+            new_outputs=sum(tally.new_outputs for tally in tallies),
+            skipped=sum(tally.skipped for tally in tallies),
+            abstentions=sum(tally.abstentions for tally in tallies),
+            failures=[failure for tally in tallies for failure in tally.failures],
+        )
+
     def take_unusable(self, item_id: str, state: str) -> None:
         """Count a stored answer that is not scored, because it is not complete."""
         self.done += 1
@@ -106,6 +120,10 @@ class Tally:
         """Count a new output."""
         self.new_outputs += 1
         self.hidden_tokens += hidden_tokens
+        self.done += self.is_judged_by_model
+
+    def take_shared_output(self) -> None:
+        """Count the wait for a new output that another evaluator's tally counts."""
         self.done += self.is_judged_by_model
 
     def note_output(self, case: Case) -> None:

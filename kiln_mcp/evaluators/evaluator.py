@@ -157,6 +157,23 @@ class Evaluator(Protocol):
 
 
 @runtime_checkable
+class AsksSeveralModels(Protocol):
+    """An evaluator that may ask more than one model about an item."""
+
+    @property
+    def calls_each(self) -> Mapping[str, int]:
+        """The most calls of each model for one item."""
+        ...
+
+
+def calls_of_item(evaluator: Evaluator) -> Mapping[str, int]:
+    """Return how often an evaluator may ask each model about one item."""
+    if isinstance(evaluator, AsksSeveralModels):
+        return evaluator.calls_each
+    return {evaluator.model: evaluator.calls_per_item} if evaluator.model else {}
+
+
+@runtime_checkable
 class LooksAhead(Protocol):
     """An evaluator that prepares many cases together, which costs less than one at a time."""
 
@@ -230,6 +247,16 @@ class EvaluatorDefinition(BaseModel):
     def check_fields(self, task: Task) -> None:
         """Refuse settings for fields that the task's output does not have."""
         del task
+
+    async def with_records(self, store: ProjectStore, eval_record: Eval | None) -> Self:
+        """Return the definition with what it takes from records of its eval.
+
+        Args:
+            store: The project.
+            eval_record: The eval; None if it is new.
+        """
+        del store, eval_record
+        return self
 
     async def check_logic(self) -> None:
         """Refuse patterns, expressions, templates or code that cannot be used.

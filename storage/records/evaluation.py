@@ -9,13 +9,14 @@ from pydantic import Discriminator, Field, JsonValue, field_validator, model_val
 
 from storage.records.ratings import RATING_RANGES, RatingType
 from storage.records.record import Name, Part, Record, ShortName
-from storage.records.run import LARGEST_NUMBER, Usage, check_tags
+from storage.records.run import LARGEST_NUMBER, TOPIC, Usage, check_tags
 from storage.records.task import Priority
 
 SAMPLE_KEY: Final = "kiln_mcp_sample"
 VERDICT_KEY: Final = "kiln_mcp_verdict"
 EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
 JUDGE_CLIENT_KEY: Final = "kiln_mcp_judge_client"
+OUTPUT_KEY: Final = "kiln_mcp_output"
 NUMBER_KEY: Final = "kiln_mcp_number"
 PLAIN_VERDICT_KEY: Final = "kiln_mcp_plain_verdict"
 """Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
@@ -172,6 +173,11 @@ class EvalRun(Record):
         return (self.intermediate_outputs or {}).get(JUDGE_CLIENT_KEY, "")
 
     @property
+    def output_fingerprint(self) -> str:
+        """The fingerprint of the stored output that was judged; "" if it is not known."""
+        return (self.intermediate_outputs or {}).get(OUTPUT_KEY, "")
+
+    @property
     def is_plain_verdict(self) -> bool:
         """Whether the judge's probabilities were to weigh the scores, and its model gave none."""
         return PLAIN_VERDICT_KEY in (self.intermediate_outputs or {})
@@ -248,6 +254,12 @@ class EvalInput(Record):
     reference: dict[str, JsonValue] | None = None
     tags: tuple[str, ...] = ()
     model_type: Literal["eval_input"] = "eval_input"
+
+    @property
+    def topic(self) -> str | None:
+        """What it is about; Kiln passes this key over, and its app drops it when it saves."""
+        value = (self.model_extra or {}).get(TOPIC)
+        return value if isinstance(value, str) and value else None
 
     @property
     def opening_text(self) -> str:

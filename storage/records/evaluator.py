@@ -34,6 +34,8 @@ class LlmJudge(Part):
     Attributes:
         max_tokens: The longest verdict, reasoning included; null for the usual one. Kiln does not
             know it.
+        panel_of: The id of the judge whose panel it belongs to; null for a judge of its own. Kiln
+            does not know it.
     """
 
     type: Literal["llm_judge"] = "llm_judge"
@@ -46,11 +48,12 @@ class LlmJudge(Part):
     g_eval: bool = False
     judge_instructions: tuple[str, ...] | None = None
     max_tokens: int | None = None
+    panel_of: str | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_usual_length(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_usual_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write no key that Kiln does not know, unless it says something."""
-        return _without_null(handler(self), "max_tokens")
+        return _without_null(_without_null(handler(self), "max_tokens"), "panel_of")
 
 
 class FieldRules(Part):

@@ -150,6 +150,19 @@ class CommandCheck(NumberBounds):
         return self
 
 
+class JudgeCascade(Part):
+    """Judges that are asked in turn: the last one only where the others are in doubt.
+
+    Attributes:
+        judges: Their names when the cascade was made; the last may stand for a person.
+        stages: Copies of their records, without a person's.
+    """
+
+    type: Literal["cascade"] = "cascade"
+    judges: tuple[Text, ...] = Field(min_length=2)
+    stages: tuple[dict[str, JsonValue], ...] = Field(min_length=1)
+
+
 _EXTENSION_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
 
 
@@ -187,6 +200,7 @@ class WorkbenchCheck(Part):
         Annotated[NumberCheck, Tag("number_check")]
         | Annotated[SchemaCheck, Tag("json_schema")]
         | Annotated[CommandCheck, Tag("command_check")]
+        | Annotated[JudgeCascade, Tag("cascade")]
         | Annotated[ExtensionProperties, Tag("extension")],
         Discriminator(_check_type),
     ]

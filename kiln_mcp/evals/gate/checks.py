@@ -9,7 +9,13 @@ from kiln_mcp.evals.baselines import PinnedRate
 from kiln_mcp.evals.comparison import mean_of_items
 from kiln_mcp.evals.item_scores import Outputs
 from kiln_mcp.evals.results.config_comparison import ScaledScores, compare_score
-from kiln_mcp.statistics import CannotTell, Interval, SystemDifference, newcombe_interval
+from kiln_mcp.statistics import (
+    CannotTell,
+    Interval,
+    SystemDifference,
+    ValueRange,
+    newcombe_interval,
+)
 
 
 class CheckOutcome(StrEnum):
@@ -47,13 +53,25 @@ def outcome_of(checks: Sequence[GateCheck]) -> CheckOutcome:
 
 
 def check_threshold(
-    eval_name: str, key: str, items: Sequence[Outputs], threshold: float
+    eval_name: str,
+    key: str,
+    items: Sequence[Outputs],
+    threshold: float,
+    value_range: ValueRange | None = None,
 ) -> GateCheck:
-    """Check that the lower limit of a mean reaches a threshold."""
+    """Check that the lower limit of a mean reaches a threshold.
+
+    Args:
+        eval_name: The eval.
+        key: The score.
+        items: For each item its outputs, for each output its verdicts.
+        threshold: What the limit must reach.
+        value_range: The values that the score can have; None if only the scores tell it.
+    """
     name = f"{key} is at least {threshold:g}"
     if not items:
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, "There is no result yet.")
-    mean = mean_of_items(items)
+    mean = mean_of_items(items, value_range=value_range)
     if isinstance(mean.interval, CannotTell):
         says = f"{mean.mean:.3f} on {mean.count} items; {mean.interval.reason}."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.evals.baselines import Baseline, read_baseline
+from kiln_mcp.evals.comparison import range_of
 from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.eval_reports import items_of_part
 from kiln_mcp.evals.gate.checks import (
@@ -22,6 +23,7 @@ from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
 from kiln_mcp.evals.results.config_comparison import ScaledScores
 from kiln_mcp.evals.scored_outputs import ScoredOutputs, read_scored_outputs
 from kiln_mcp.evals.worst_items import look_at
+from kiln_mcp.statistics import ValueRange
 from storage import EvalConfig, TaskRunConfig
 from storage.records.ratings import RATING_RANGES
 
@@ -58,6 +60,11 @@ class GatedConfig:
         """Return the ids of the items."""
         return [item.id for item in self.items]
 
+    def range_of(self, key: str) -> ValueRange | None:
+        """Return the values that a score can have."""
+        score = self.measurement.eval_record.score(key)
+        return range_of(score.type) if score else None
+
     @property
     def keys(self) -> list[str]:
         """Return the scores that say something."""
@@ -86,6 +93,7 @@ async def gate_checks(candidate: GatedConfig, rules: GateRules) -> list[GateChec
             key,
             candidate.outputs.of(candidate.config.id, key, candidate.ids),
             rules.at_least[key],
+            candidate.range_of(key),
         )
         for key in candidate.keys
         if key in rules.at_least
@@ -210,7 +218,8 @@ async def _failures(
         }
     if failed:
         references = [item for item in items if item.id in failed]
-        page = await look_at(measurement, [config], references, failures=True, limit=_MOST_REASONS)
+        names = {config.id: config.name}
+        page = await look_at(measurement, names, references, failures=True, limit=_MOST_REASONS)
         failed |= {
             view.item: f"{failed[view.item]} for the input {view.input!r}"
             + (f": {view.why}" if view.why else "")

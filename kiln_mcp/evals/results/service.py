@@ -7,7 +7,7 @@ from pydantic import Field
 
 from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.answers import EvalReport
-from kiln_mcp.evals.arguments import ItemsToShow
+from kiln_mcp.evals.arguments import ItemsToShow, ReportRequest
 from kiln_mcp.evals.eval_reports import eval_report, eval_summaries
 from kiln_mcp.evals.lookups import all_evals, find_eval
 from kiln_mcp.evals.results.answers import Comparison
@@ -24,6 +24,7 @@ from kiln_mcp.workbench.capability import (
 )
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import InvalidValue, NextStep
+from storage.index.slices import SliceKind
 
 
 @capability(
@@ -63,6 +64,12 @@ async def show_results(
         Field(description="Also show items with outputs and scores."),
     ] = None,
     run_config: Annotated[str | None, Field(description="Whose items; left out: all.")] = None,
+    outputs: Annotated[
+        str | None, Field(description="Stored outputs, as in run_eval: how often they fail.")
+    ] = None,
+    slice_by: Annotated[
+        SliceKind | None, Field(description="Where does it fail? Rates by slice.")
+    ] = None,
     part: MeasuredPart = "test",
     limit: Annotated[int, Field(ge=1, le=20)] = 10,
     cursor: Annotated[str | None, Field(description="The last items_cursor.")] = None,
@@ -91,12 +98,13 @@ async def show_results(
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     task_eval = await find_eval(store, eval)
-    if items is None and run_config is None:
-        return await eval_report(workspace, store, task_eval, evaluator, None)
+    request = ReportRequest(evaluator, run_config, outputs, slice_by, part)
+    if items is None and (run_config is None or slice_by is not None):
+        return await eval_report(workspace, store, task_eval, request)
     view = ItemsToShow(items != "all", run_config, part, limit, cursor)
 
     async def find_page(size: int) -> EvalReport:
-        page = replace(view, limit=size)
-        return await eval_report(workspace, store, task_eval, evaluator, page)
+        page = replace(request, items=replace(view, limit=size))
+        return await eval_report(workspace, store, task_eval, page)
 
     return await fitting_page(workspace.answer_tokens, limit, "items", find_page)
