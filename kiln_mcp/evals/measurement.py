@@ -209,7 +209,10 @@ class VerdictPlan:
             calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
         for request in self.requests:
             if request.output is None and request.resolved_config is not None:
-                calls_per_output = request.resolved_config.calls_per_output
+                turns, user_model = request.item.turns, request.item.user_model
+                calls_per_output = request.resolved_config.calls_per_output * turns
+                if user_model:
+                    calls[user_model] = calls.get(user_model, 0) + turns
                 calls[request.resolved_config.model] = (
                     calls.get(request.resolved_config.model, 0) + calls_per_output
                 )

@@ -115,6 +115,7 @@ class ProducedOutput:
         trace: The whole conversation.
         usage: Tokens and cost.
         latency_s: Seconds of waiting.
+        user_usage: What the model took that played the user; None if none did.
     """
 
     output: str
@@ -122,6 +123,7 @@ class ProducedOutput:
     trace: tuple[TraceMessage, ...]
     usage: ModelUsage
     latency_s: float
+    user_usage: ModelUsage | None = None
 
 
 def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
@@ -292,6 +294,7 @@ def to_task_run(
         output=TaskOutput(output=output.output, source=source),
         intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
         usage=stored_usage(output.usage, output.latency_s),
+        synthetic_user_usage=stored_usage(output.user_usage, 0.0) if output.user_usage else None,
         trace=output.trace,
         eval_source=eval_source,
     )

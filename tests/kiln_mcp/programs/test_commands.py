@@ -8,6 +8,7 @@ import pytest
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.evals.service import run_eval
 from kiln_mcp.run_configs.service import create_run_config
 from program_bench import PYTHON, open_program_bench
 from storage import Task
@@ -189,6 +190,25 @@ async def test_a_program_that_cannot_run_is_refused_when_it_is_created(
         (bench.folder / "plain.txt").write_text("plain")
         with pytest.raises(WorkbenchError, match=reason):
             await bench.create(program)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence", "is_asked"),
+    [
+        ({}, "Your program runs 2 times.", False),
+        ({"output_field": "a", "cost_field": "b"}, "at a cost that it reports afterwards", True),
+    ],
+)
+async def test_a_plan_says_how_often_the_program_runs(
+    tmp_path: Path, settings: dict[str, str], sentence: str, is_asked: bool
+) -> None:
+    async with open_program_bench(tmp_path, {"a": "A", "b": "B"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT), settings=settings)
+        arguments = bench.bench.arguments(run_configs=["Bot"])
+        plan = (await run_eval.propose(bench.bench.workspace, arguments)).plan
+        assert sentence in plan.text
+        assert plan.needs_approval == is_asked
+        assert plan.calls == 0
 
 
 async def test_a_setting_of_another_kind_is_refused(tmp_path: Path) -> None:
