@@ -21,7 +21,7 @@ async def serve(keys: list[str]) -> AsyncGenerator[str]:
     server = MCPServer("shouter")
 
     @server.tool()
-    def shout(text: str) -> str:  # pyright: ignore[reportUnusedFunction]
+    def shout(text: str) -> str:
         """Say a text loudly."""
         return text.upper()
 
