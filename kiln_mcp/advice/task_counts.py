@@ -4,10 +4,14 @@ from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
 from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.labels.ledger import read_labels
+from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
+from kiln_mcp.spec_texts.spec_kinds import fields_of, kind_of
 from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
+    Spec,
     Task,
 )
 from storage.format.filters import is_filter
@@ -17,6 +21,8 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
     evals = [await _eval(store, task, record) for record in await store.children(task, Eval)]
+    specs = await store.children(task, Spec)
+    texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
         name=task.name,
         runs=counts.get("task_run", 0),
@@ -25,6 +31,7 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
         prompts=counts.get("prompt", 0),
         evals=tuple(evals),
         inputs=counts.get("eval_input", 0),
+        check_hints=tuple(check_hints(texts)),
     )
 
 
@@ -34,25 +41,35 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_items(store, task, record)
+    certificate_items = await _certificate_items(store, record)
     criteria = [criterion_of(score, task) for score in record.output_scores]
     ratings = [
         tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
         for item in golden
     ]
     complete = [rating for rating in ratings if None not in rating]
+    # Labels for a certificate are no ratings, and nobody counts which way they went.
+    unrated_items = [item for item, rating in zip(golden, ratings, strict=True) if None in rating]
+    certified_items = sum(item.id in certificate_items for item in unrated_items)
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
         test_items=await count_items(store, task, record, "test"),
         golden_items=len(golden),
-        rated_items=len(complete),
-        one_sided=len(complete) > 1 and len(set(complete)) == 1,
+        rated_items=len(complete) + certified_items,
+        one_sided=not certified_items and len(complete) > 1 and len(set(complete)) == 1,
         results=sum(cell.items for cell in of_configs),
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),
         unknown_filter=_unknown_filter(record),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
     )
+
+
+async def _certificate_items(store: ProjectStore, record: Eval) -> frozenset[str]:
+    """Return the items that have a confirmed label for a certificate."""
+    labels = (await read_labels(store, record)).entries
+    return frozenset(label.item for label in labels if label.certifies)
 
 
 def _unknown_filter(record: Eval) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
@@ -10,6 +10,7 @@ from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.references import references_of
 from kiln_mcp.llm import Engine, Message
+from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.run_configs.conversations import conversation_of
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.synthetic_users import SyntheticUser, produce_conversation
@@ -23,6 +24,8 @@ from storage import (
     TaskRun,
 )
 
+LONGEST_MESSAGE: Final = 4000
+"""Characters of a message that a judge is shown of a conversation."""
 ItemKind = Literal["task_run", "eval_input"]
 """The kind of record that an item is."""
 
@@ -121,12 +124,39 @@ async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -
 
 def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
-    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
+    turns = [f"{message.role}: {message.content}" for message in item.conversation]
+    answered = "\n\n".join([*turns, f"assistant: {output.output.output}"]) if turns else ""
+    return Case(
+        item.task_input,
+        output.output.output,
+        trace_of(output),
+        item.reference,
+        usage=output.usage,
+        conversation=conversation_text(output) or answered,
+    )
 
 
 def stored_case(run: TaskRun) -> Case:
     """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
-    return Case(run.input, run.output.output, trace_of(run))
+    return Case(
+        run.input,
+        run.output.output,
+        trace_of(run),
+        usage=run.usage,
+        conversation=conversation_text(run),
+    )
+
+
+def conversation_text(run: TaskRun) -> str:
+    """Return a conversation as a judge reads it; "" for one question and its answer.
+
+    The turns that a run config's examples and its thinking add are no conversation.
+    """
+    messages = run.trace or ()
+    is_of_users = run.parent_task_run_id is not None or run.is_imported
+    if not is_of_users and not any(message.role == "tool" for message in messages):
+        return ""
+    return "\n\n".join(conversation_lines(messages, LONGEST_MESSAGE))
 
 
 def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
@@ -162,6 +192,7 @@ def item_of(record: TaskRun | EvalInput) -> Item:
         kind="eval_input",
         task_input=record.opening_text,
         reference=record.reference,
+        topic=record.topic,
         user=SyntheticUser.of(record),
     )
 

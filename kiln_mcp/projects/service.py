@@ -21,6 +21,7 @@ from kiln_mcp.projects.schema_changes import (
     MISFIT_TAG,
     Misfits,
     checked_items,
+    remove_tags_of_fitting_items,
     task_with_new_schemas,
 )
 from kiln_mcp.projects.task_schemas import schema_text
@@ -334,6 +335,8 @@ async def _change_task(
     if is_changed:
         await store.save(changed)
         await misfits.tag(store)
+        if changes.keys() - {"instruction"}:
+            await remove_tags_of_fitting_items(store, changed)
     return TaskChanged(
         task=task.name,
         is_changed=is_changed,

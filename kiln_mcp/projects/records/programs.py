@@ -11,6 +11,7 @@ from storage.commits.side_files import read_side_file, side_path, whole_lines
 from storage.format.layout import folder_of
 from storage.record_files import RecordFiles, read_project
 from storage.records import (
+    CodeEval,
     CodeTool,
     Eval,
     EvalConfig,
@@ -21,6 +22,7 @@ from storage.records import (
 )
 from storage.records.run_config import PROGRAM_FILE
 from storage.records.tools import LocalServer, RemoteServer
+from storage.records.workbench_checks import CommandCheck, WorkbenchCheck
 from storage.text.excerpts import excerpt_line
 
 
@@ -82,6 +84,11 @@ def _code_evaluators(files: RecordFiles, project: Project) -> Iterator[str]:
     for task in files.children(project, Task):
         for parent in files.children(task, Eval):
             for judge in files.children(parent, EvalConfig):
-                if judge.has_program:
-                    code = f"{folder_of(judge.saved.path)}/scorer.py"
-                    yield f"code evaluator '{judge.name}': {code}"
+                match judge.properties:
+                    case CodeEval():
+                        code = f"{folder_of(judge.saved.path)}/scorer.py"
+                        yield f"code evaluator '{judge.name}': {code}"
+                    case WorkbenchCheck(kiln_mcp_check=CommandCheck(command=command)):
+                        yield f"command evaluator '{judge.name}': {shlex.join(command)}"
+                    case _:
+                        continue
