@@ -340,7 +340,9 @@ class CommitLog:
             content = edit.rewrite(content_on_disk)
             if content is None:
                 return None, content_on_disk
-            changed = replace(edit, content=content, expected=revision, record=None)
+            changed = replace(
+                edit, content=content, expected=revision, record=None, tag_change=None
+            )
             return changed, content_on_disk
         if content_on_disk is None:
             raise StaleRevision(edit.path, None, None)

@@ -13,7 +13,7 @@ from storage.index.conflict_copies import ConflictCopies
 from storage.index.rows import (
     SLOTS,
     first_row,
-    mark_of,
+    marks_of,
     microseconds,
     name_of,
     result_row,
@@ -171,7 +171,7 @@ class RowWriter:
         if values.ratings:
             rows.add(sql.ADD_RATING, *value_rows(values.ratings, row))
         rows.add(sql.ADD_FACET, *((task, facet, row) for facet in values.facets))
-        marks = " ".join((mark_of(f"task:{task}"), *map(mark_of, values.facets)))
+        marks = marks_of(task, values.facets)
         rows.add(sql.ADD_TEXT, (row, *map(searchable, values.texts), marks))
 
     def _number_of(self, parent: str) -> int:

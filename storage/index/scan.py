@@ -36,6 +36,18 @@ class FileState(NamedTuple):
     below: int
 
 
+class TagChange(NamedTuple):
+    """A change of a record's file that changes nothing but its tags.
+
+    Attributes:
+        previous_state: When the file was changed that it was made of, in nanoseconds, and its size.
+        tags: The tags.
+    """
+
+    previous_state: tuple[int, int]
+    tags: tuple[str, ...]
+
+
 class WrittenFile(NamedTuple):
     """A file that this store has written itself.
 
@@ -43,11 +55,13 @@ class WrittenFile(NamedTuple):
         path: The file, within the project.
         state: When it was written, in nanoseconds, and its size; None if that is not known.
         record: The record that it holds; None if the writer has none.
+        tag_change: Set if nothing but its tags has changed.
     """
 
     path: str
     state: tuple[int, int] | None = None
     record: Record | None = None
+    tag_change: TagChange | None = None
 
 
 PlainState = tuple[str, int, int, int]
@@ -168,7 +182,7 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     place = place_named(path.rpartition("/")[2])
     file = f"{root}/{path}"
     try:
-        changed_ns, size = state or _plain_state(file)
+        changed_ns, size = state or plain_state(file)
         links = os.lstat(file.rpartition("/")[0]).st_nlink
     except OSError:
         return None
@@ -186,8 +200,8 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     return RecordFile(file_state, parent, place.record.type_name())
 
 
-def _plain_state(file: str) -> tuple[int, int]:
-    """Return when an ordinary file was changed, and its size.
+def plain_state(file: str) -> tuple[int, int]:
+    """Return when an ordinary file was changed, in nanoseconds, and its size.
 
     Raises:
         OSError: There is none.
