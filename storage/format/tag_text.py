@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring as _quote
 from typing import Final, TypeVar
 
+from pydantic import JsonValue
+
 from storage.format.record_text import parse_record, revision_of
 from storage.records import EvalInput, TaskRun
 from storage.records.run import check_tags
@@ -17,6 +19,8 @@ TagsChange = Callable[[Tags], Tags]
 """Returns the tags as they are to be, of those that are there."""
 
 _OPENING: Final = b'\n  "tags": ['
+_KEY: Final = b'"tags"'
+_ESCAPE: Final = rb"\u"
 _CLOSING: Final = b"\n  ]"
 _INDENTATION: Final = b"\n    "
 _BETWEEN: Final = b",\n    "
@@ -44,8 +48,8 @@ def retagged(
     """
     if revision is None or revision_of(content) != revision:
         parse_record(kind, content, path)
-    data: dict[str, object] = json.loads(content)
-    old_tags = data.get("tags", [])
+    data: dict[str, JsonValue] = json.loads(content)
+    old_tags = data.get("tags")
     if not isinstance(old_tags, list):
         return _spelled_anew(kind, content, path, change_tags)
     tags: Tags = tuple(map(str, old_tags))
@@ -54,9 +58,16 @@ def retagged(
         return None
     _check(kind, new_tags)
     result = _with_tags(content, tags, new_tags)
-    if result is None or json.loads(result) != data | {"tags": list(new_tags)}:
+    if result is None:
+        return _spelled_anew(kind, content, path, change_tags)
+    if not _has_one_list(content) and json.loads(result) != data | {"tags": list(new_tags)}:
         return _spelled_anew(kind, content, path, change_tags)
     return result, new_tags
+
+
+def _has_one_list(content: bytes) -> bool:
+    """Return whether a record that has tags can have them in one place only, however it is read."""
+    return content.count(_KEY) == 1 and _ESCAPE not in content
 
 
 def _check(kind: type[TaskRun] | type[EvalInput], tags: Tags) -> None:
