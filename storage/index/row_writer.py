@@ -86,14 +86,15 @@ class RowWriter:
     def store(self, files: Sequence[ReadFile]) -> None:
         """Replace the rows of records; each file is there once."""
         # In the order of their rows the pages of most tables are written one after the other.
-        files = sorted(files, key=lambda file: _first_row(file.record))
+        firsts = sorted(
+            ((_first_row(file.record), file) for file in files), key=lambda pair: pair[0]
+        )
         old_rows = self._old_rows(files)
         free_rows = _FreeRows(self._connection)
-        free_rows.look_up(_first_row(file.record) for file in files)
+        free_rows.look_up(first for first, _ in firsts)
         rows = _Rows()
-        for file in files:
+        for first, file in firsts:
             former_rows = old_rows.get(file.file.state.path, [])
-            first = _first_row(file.record)
             own = next((row for row in former_rows if first <= row < first + SLOTS), None)
             self._collect(file, free_rows.take(first) if own is None else own, rows)
         self.forget(row for former_rows in old_rows.values() for row in former_rows)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
@@ -191,13 +192,19 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     parent, below = "", 1
     if place.parents:
         above = path.rsplit("/", 3)[0] if path.count("/") > 2 else ""
-        files = [f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents]
+        files = _parent_files(above, place)
         parent = files[0]
         if len(files) > 1:
             parent = next((file for file in files if os.path.exists(f"{root}/{file}")), parent)  # noqa: PTH110
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
     file_state = FileState(path, changed_ns, size, below)
     return RecordFile(file_state, parent, place.record.type_name())
+
+
+@lru_cache(maxsize=64)
+def _parent_files(above: str, place: Place) -> tuple[str, ...]:
+    """Return the files, in a folder, of the records that one of a kind may lie below."""
+    return tuple(f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents)
 
 
 def plain_state(file: str) -> tuple[int, int]:
