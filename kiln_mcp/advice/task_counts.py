@@ -1,8 +1,8 @@
 """Take the inventory of a task from the store's index, without reading its runs."""
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
-from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
-from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
+from kiln_mcp.advice.item_counts import ItemCounts
+from kiln_mcp.datasets.counts import is_known_filter
 from kiln_mcp.evaluators.registry import evaluator_of
 from storage import (
     Eval,
@@ -16,7 +16,8 @@ from storage.format.filters import is_filter
 async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
-    evals = [await _eval(store, task, record) for record in await store.children(task, Eval)]
+    items = ItemCounts(store, task)
+    evals = [await _eval(store, items, record) for record in await store.children(task, Eval)]
     return TaskInventory(
         name=task.name,
         runs=counts.get("task_run", 0),
@@ -28,25 +29,19 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     )
 
 
-async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
+async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInventory:
     evaluators = await store.children(record, EvalConfig)
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
-    golden = await golden_items(store, task, record)
-    criteria = [criterion_of(score, task) for score in record.output_scores]
-    ratings = [
-        tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
-        for item in golden
-    ]
-    complete = [rating for rating in ratings if None not in rating]
+    golden = await items.golden(record)
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
-        test_items=await count_items(store, task, record, "test"),
-        golden_items=len(golden),
-        rated_items=len(complete),
-        one_sided=len(complete) > 1 and len(set(complete)) == 1,
+        test_items=await items.test_items(record),
+        golden_items=golden.items,
+        rated_items=golden.rated,
+        one_sided=golden.is_one_sided,
         results=sum(cell.items for cell in of_configs),
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),

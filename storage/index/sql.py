@@ -399,6 +399,7 @@ ITEMS: Final[LiteralString] = "SELECT records.id, records.path"
 RATED_ITEMS: Final[LiteralString] = (
     "SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us"
 )
+OVERALL_RATINGS: Final[LiteralString] = "SELECT runs.row, runs.rating"
 RATINGS: Final[LiteralString] = "SELECT runs.row, ratings.key, ratings.value"
 THEIR_RATINGS: Final[LiteralString] = " CROSS JOIN ratings ON ratings.row = runs.row"
 IN_ORDER: Final[LiteralString] = " ORDER BY records.created_us, records.id"
