@@ -12,7 +12,7 @@ _YOUNG: Final = 10_000
 def collect_rarely() -> None:
     """Look for garbage less often: runs and imports make many objects that die at once.
 
-    Looking takes a twentieth of a run of an eval, and a tenth of an import. What waits is a few MiB.
+    Looking takes a twentieth of a run of an eval and a tenth of an import. A few MiB wait for it.
     """
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 

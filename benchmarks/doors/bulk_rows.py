@@ -23,7 +23,9 @@ for number, row in enumerate(pandas.read_json(table, lines=True).itertuples()):
 checks, no wait for the disk."""
 GUESTS: Final = [f"{first}{last}" for first in ("Ba", "De", "Ki", "Lo") for last in ("na", "ri")]
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-GIT: Final = ("git", "-c", "user.name=measure", "-c", "user.email=measure@localhost")
+NO_UPKEEP: Final = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
+"""Git's upkeep would go on behind a measurement, in a folder that is removed."""
+GIT: Final = ("git", *NO_UPKEEP, "-c", "user.name=measure", "-c", "user.email=measure@localhost")
 
 
 def templated(number: int) -> str:

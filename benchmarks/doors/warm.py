@@ -77,7 +77,7 @@ async def main() -> None:
             folder / "project", folder / "home", chosen.items, verdicts=True
         )
         calls: dict[str, dict[str, JsonValue]] = {
-            "run_eval": {"evaluator": "check"},
+            "run_eval": {"evaluators": ["check"]},
             "show_results": {"evaluator": "check", "compare": ["A", "B"]},
         }
         await measure(folder, calls, chosen.repeats)

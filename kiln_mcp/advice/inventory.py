@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.datasets.sample_sizes import ADVISED_TEST_ITEMS, WIDE_INTERVAL_ITEMS
+from kiln_mcp.evaluators.check_suggestions import check_step
+from kiln_mcp.spec_texts.check_hints import CheckHint
 from storage.errors import NextStep
 
 
@@ -40,7 +42,11 @@ class EvalInventory:
 
 @dataclass(frozen=True, slots=True)
 class TaskInventory:
-    """The counts of one task."""
+    """The counts of one task.
+
+    Attributes:
+        check_hints: Clauses of its specs that a check could decide.
+    """
 
     name: str
     runs: int
@@ -49,6 +55,13 @@ class TaskInventory:
     prompts: int
     evals: tuple[EvalInventory, ...]
     inputs: int = 0
+    check_hints: tuple[CheckHint, ...] = ()
+
+    @property
+    def check_steps(self) -> list[NextStep]:
+        """The call that creates a check for a clause, as long as judges alone measure the task."""
+        has_check = any(counts.evaluators > counts.model_judges for counts in self.evals)
+        return [] if has_check else [check_step(hint) for hint in self.check_hints[:1]]
 
 
 def weaknesses(task: TaskInventory) -> list[str]:
@@ -94,15 +107,16 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
 def next_steps(task: TaskInventory) -> list[NextStep]:
     """Return the calls that help most now, in their order."""
     if not task.evals:
-        return [_begin_eval(task)]
+        return [*task.check_steps, _begin_eval(task)]
     with_evaluators = [inventory for inventory in task.evals if inventory.evaluators]
     if not with_evaluators:
         return [
+            *task.check_steps,
             NextStep(
                 tool="create_evaluator",
                 reason="give the eval a judge, or a check that asks no model",
                 arguments={"eval": task.evals[0].name},
-            )
+            ),
         ]
     if not any(inventory.test_items for inventory in with_evaluators):
         return [
@@ -110,7 +124,7 @@ def next_steps(task: TaskInventory) -> list[NextStep]:
             NextStep(tool="generate_data", reason="or generate them"),
             NextStep(tool="split_data", reason="then deal them into parts"),
         ]
-    return [_measure(task, with_evaluators)]
+    return [_measure(task, with_evaluators), *task.check_steps]
 
 
 def _begin_eval(task: TaskInventory) -> NextStep:

@@ -4,10 +4,14 @@ from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.advice.item_counts import ItemCounts
 from kiln_mcp.datasets.counts import is_known_filter
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.labels.ledger import read_labels
+from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
+from kiln_mcp.spec_texts.spec_kinds import fields_of, kind_of
 from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
+    Spec,
     Task,
 )
 from storage.format.filters import is_filter
@@ -18,6 +22,8 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     counts = await store.counts(task)
     items = ItemCounts(store, task)
     evals = [await _eval(store, items, record) for record in await store.children(task, Eval)]
+    specs = await store.children(task, Spec)
+    texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
         name=task.name,
         runs=counts.get("task_run", 0),
@@ -26,6 +32,7 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
         prompts=counts.get("prompt", 0),
         evals=tuple(evals),
         inputs=counts.get("eval_input", 0),
+        check_hints=tuple(check_hints(texts)),
     )
 
 
@@ -34,7 +41,7 @@ async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInv
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
-    golden = await items.golden(record)
+    golden = await items.golden(record, await _certificate_items(store, record))
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
@@ -48,6 +55,12 @@ async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInv
         unknown_filter=_unknown_filter(record),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
     )
+
+
+async def _certificate_items(store: ProjectStore, record: Eval) -> frozenset[str]:
+    """Return the items that have a confirmed label for a certificate."""
+    labels = (await read_labels(store, record)).entries
+    return frozenset(label.item for label in labels if label.certifies)
 
 
 def _unknown_filter(record: Eval) -> str | None:

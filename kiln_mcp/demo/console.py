@@ -19,6 +19,7 @@ from kiln_mcp.run_configs.system_prompts import split_examples
 
 MOST_JUDGES: Final = 10
 SHOWN_WARNINGS: Final = 3
+SHOWN_DOUBTS: Final = 3
 
 
 class PlainTeller:
@@ -112,7 +113,8 @@ class RichTeller(PlainTeller):
                 f"{row.constant_agreement:.0%}",
                 _kappa(row),
             )
-        self._console.print(table)
+        if report.rows:
+            self._console.print(table)
         super().judges(report)
 
     def outcome(self, search: EvolutionReport, rows: Sequence[ComparisonRow]) -> None:
@@ -151,6 +153,9 @@ def verdict_on_judges(report: AgreementReport) -> list[str]:
     beating = [row for row in report.rows if row.low > row.constant_agreement]
     rows = _best_first(report.rows)
     sentences: list[str] = []
+    steps = [f"Next: {step}." for step in report.next]
+    if report.doubts.cannot_measure:
+        return [*report.conclusions, *report.doubts.reasons, *_doubtful(report), *steps]
     if not beating and rows:
         top = rows[0]
         sentences.append(
@@ -161,9 +166,15 @@ def verdict_on_judges(report: AgreementReport) -> list[str]:
         )
     else:
         sentences.append(f"{len(beating)} of {len(rows)} judges beat the constant answer.")
-    # The labels may be at fault as well as the judges, and the report says so.
-    steps = [f"Next: {step}." for step in report.next]
     return [*sentences, *report.warnings[:SHOWN_WARNINGS], *steps]
+
+
+def _doubtful(report: AgreementReport) -> list[str]:
+    """Return the labels that are most in doubt, a sentence for each."""
+    return [
+        f"Item {doubt.item} is labelled '{doubt.label}': {doubt.why}."
+        for doubt in report.doubts.look_again[:SHOWN_DOUBTS]
+    ]
 
 
 def _best_first(rows: Sequence[AgreementRow]) -> list[AgreementRow]:

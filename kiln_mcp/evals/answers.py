@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from kiln_mcp.evals.comparison import PairedDifference
+from kiln_mcp.evals.rate_answers import NumberRow, RateRow, SliceRow
 from kiln_mcp.evals.repeat_summaries import RepeatLine
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.llm import AnswerState
@@ -33,6 +34,7 @@ class EvaluatorCreated(Result):
 class ScoreRow(Result):
     """One line of a score table; low and high are the ends of the 95 % interval."""
 
+    evaluator: str | None = Field(default=None, description="Where there are several.")
     run_config: str
     score: str
     mean: float
@@ -66,6 +68,7 @@ class RepeatRow(Result):
     Rates are of items, with the ends of their 95 % intervals; the variance is of single verdicts.
     """
 
+    evaluator: str | None = Field(default=None, description="Where there are several.")
     run_config: str
     score: str
     outputs: int = Field(description="The most outputs of an item; the rates are of so many.")
@@ -119,12 +122,24 @@ class FailedItem(Result):
     )
 
 
+class EvaluatorCounts(Result):
+    """What one of several evaluators did in a run."""
+
+    evaluator: str
+    newly_scored: int
+    already_scored: int
+    skipped: int
+    abstentions: int
+    failed: int
+    problem: str | None = Field(default=None, description="Why it did not run.")
+
+
 class EvalRunReport(Result):
-    """What a run of an eval did, and the score table."""
+    """What a run of an eval did, and the score table or how often stored outputs fail."""
 
     eval: str
-    evaluator: str
-    part: str
+    evaluator: str = Field(description="Of several, their names.")
+    part: str = Field(description="The part, or what the stored outputs are.")
     items: int
     newly_scored: int
     already_scored: int
@@ -138,7 +153,10 @@ class EvalRunReport(Result):
         default={}, description="Failed because of an answer that could not be used."
     )
     failures: list[FailedItem] = Field(description="The first five.")
-    table: list[ScoreRow]
+    evaluators: list[EvaluatorCounts] = Field(default=[], description="Where there are several.")
+    rates: list[RateRow] = Field(default=[], description="How often stored outputs fail.")
+    numbers: list[NumberRow] = Field(default=[], description="What stored outputs took.")
+    table: list[ScoreRow] = Field(default=[], description="What run configs reached.")
     repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
     warnings: list[str]
     next: list[NextStep]
@@ -243,6 +261,11 @@ class EvalReport(Result):
     evaluators: list[EvaluatorSummary]
     table: list[ScoreRow]
     repeats: list[RepeatRow] = Field(default=[], description="Where items have several outputs.")
+    rates: list[RateRow] = Field(default=[], description="How often stored outputs fail.")
+    numbers: list[NumberRow] = Field(default=[], description="What stored outputs took.")
+    slices: list[SliceRow] = Field(default=[], description="The worst first; small ones last.")
+    conclusions: list[str] = Field(default=[], description="What the slices say.")
+    warnings: list[str] = Field(default=[], description="What to know about the rates.")
     items: list[ShownItem] = Field(default=[], description="The worst first.")
     items_found: int | None = Field(default=None, description="How many fit, shown or not.")
     items_cursor: str | None = Field(default=None, description="Where the next items begin.")

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.datasets.parts import MeasuredPart
+from storage.index.slices import SliceKind
 
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -43,6 +44,27 @@ class NewEval:
     golden_filter: str | None = None
     train_filter: str | None = None
     val_filter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a report of an eval shows.
+
+    Attributes:
+        evaluator: Whose scores; None for the current one, and for all that judged stored outputs.
+        run_config: Whose slices; None for all.
+        outputs: The stored outputs; None for those of run configs.
+        slice_by: What rates are sliced by; None for no slices.
+        part: Whose items.
+        items: Which items to show; None for none.
+    """
+
+    evaluator: str | None = None
+    run_config: str | None = None
+    outputs: str | None = None
+    slice_by: SliceKind | None = None
+    part: MeasuredPart = "test"
+    items: "ItemsToShow | None" = None
 
 
 @dataclass(frozen=True, slots=True)

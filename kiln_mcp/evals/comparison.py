@@ -9,15 +9,18 @@ from kiln_mcp.statistics import (
     CannotTell,
     Interval,
     PairedCounts,
-    bootstrap_mean_interval,
+    ValueRange,
+    bayesian_mean_interval,
     clustered_rate_interval,
     mcnemar_exact,
     paired_newcombe_interval,
     wilcoxon_signed_rank,
     wilson_interval,
 )
+from storage.records.ratings import RATING_RANGES
 
 BINARY = frozenset({0.0, 1.0})
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,25 @@ class PairedDifference:
 
     @property
     def conclusive(self) -> bool:
-        """Return whether the interval leaves out zero."""
-        return isinstance(self.interval, Interval) and 0 not in self.interval
+        """Return whether the interval leaves out zero, and the test says the same."""
+        is_apart = isinstance(self.interval, Interval) and 0 not in self.interval
+        return is_apart and not self.is_contradictory
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Return whether the interval leaves out zero, and the test finds no difference."""
+        is_apart = isinstance(self.interval, Interval) and 0 not in self.interval
+        return is_apart and isinstance(self.p_value, float) and self.p_value >= SIGNIFICANCE
 
 
-def mean_score(values: Sequence[float], seed: int = 0) -> MeanScore:
+def range_of(kind: str) -> ValueRange | None:
+    """Return the values that a kind of score can have; None for a kind without a range."""
+    return ValueRange(*RATING_RANGES[kind]) if kind in RATING_RANGES else None
+
+
+def mean_score(
+    values: Sequence[float], seed: int = 0, value_range: ValueRange | None = None
+) -> MeanScore:
     """Return the mean of scores: Wilson's interval for pass and fail, a bootstrap otherwise.
 
     Raises:
@@ -81,16 +98,19 @@ def mean_score(values: Sequence[float], seed: int = 0) -> MeanScore:
     if BINARY.issuperset(values):
         interval = wilson_interval(round(sum(values)), len(values))
     else:
-        interval = bootstrap_mean_interval(values, seed=seed)
+        interval = bayesian_mean_interval(values, value_range, seed=seed)
     return MeanScore(fmean(values), interval, len(values))
 
 
-def mean_of_items(items: Sequence[Outputs], seed: int = 0) -> MeanScore:
+def mean_of_items(
+    items: Sequence[Outputs], seed: int = 0, value_range: ValueRange | None = None
+) -> MeanScore:
     """Return the mean of items' scores; each counts once, with the mean of its outputs.
 
     Args:
         items: For each item its outputs, for each output its verdicts.
         seed: Of the bootstrap of scores that are not pass or fail.
+        value_range: The values that the score can have; None if only the scores tell it.
 
     Raises:
         ValueError: There is no item.
@@ -98,23 +118,27 @@ def mean_of_items(items: Sequence[Outputs], seed: int = 0) -> MeanScore:
     means = [mean_of(outputs) for outputs in items]
     values = {value for outputs in items for verdicts in outputs for value in verdicts}
     if not means or BINARY.issuperset(means) or not BINARY.issuperset(values):
-        return mean_score(means, seed)
+        return mean_score(means, seed, value_range)
     interval = clustered_rate_interval(means, sum(map(len, items)))
     return MeanScore(fmean(means), interval, len(means))
 
 
 def paired_difference(
-    first: Mapping[str, float], second: Mapping[str, float], seed: int = 0
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    seed: int = 0,
+    value_range: ValueRange | None = None,
 ) -> PairedDifference:
     """Compare two systems on the items that both were scored on.
 
-    Pass and fail: Newcombe's paired interval and McNemar's exact test. Other scores: a bootstrap
-    of the items' differences and Wilcoxon's signed-rank test.
+    Pass and fail: Newcombe's paired interval and McNemar's exact test. Other scores: a
+    Bayesian bootstrap of the items' differences and Wilcoxon's signed-rank test.
 
     Args:
         first: The first system's score by item.
         second: The second system's score by item.
         seed: Of the bootstrap.
+        value_range: The values that the score can have; None if only the scores tell it.
 
     Raises:
         ValueError: They share no item.
@@ -132,7 +156,8 @@ def paired_difference(
         p_value = mcnemar_exact(counts.only_first, counts.only_second)
         test = "McNemar, exact"
     else:
-        interval = bootstrap_mean_interval(differences, seed=seed)
+        span = value_range.of_differences if value_range else None
+        interval = bayesian_mean_interval(differences, span, seed=seed)
         p_value = wilcoxon_signed_rank(differences)
         test = "Wilcoxon, signed ranks"
     return PairedDifference(
@@ -155,6 +180,12 @@ def in_words(difference: PairedDifference, first: str, second: str) -> str:
     if isinstance(difference.interval, CannotTell):
         return f"Cannot tell which is better ({numbers}): {difference.interval.reason}."
     span = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
+    if difference.is_contradictory:
+        return (
+            f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "
+            f"leaves out zero, but the test ({difference.test}) has p = {difference.p_value:.2f}. "
+            "More items would decide."
+        )
     if not difference.conclusive:
         return (
             f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "

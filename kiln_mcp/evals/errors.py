@@ -38,10 +38,14 @@ def missing_split(name: str, splits: Sequence[str], test_tags: Sequence[str] = (
             filter=part_filter("test", splits[0]),
         )
     return Refusal(
-        "The new eval '{name}' would have no items: the task has no split. Deal its items into "
-        "one, or give test_filter.",
+        "The new eval '{name}' would have no items: the task has no split, and no outputs of your "
+        "feature. Deal its items into a split, give test_filter, or import what your feature "
+        "answered, as traces or with outputs=answers.",
         name=name,
-        next=[NextStep(tool="split_data", reason="deal the task's items into parts")],
+        next=[
+            NextStep(tool="split_data", reason="deal the task's items into parts"),
+            NextStep(tool="add_data", reason="or import outputs or traces, to judge them"),
+        ],
     )
 
 

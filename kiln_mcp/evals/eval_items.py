@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
 from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.references import references_of
+from kiln_mcp.llm import Message
+from kiln_mcp.projects.runs.conversation import conversation_lines
+from kiln_mcp.run_configs.conversations import conversation_of
 from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     EvalInput,
@@ -19,6 +22,8 @@ from storage import (
     TaskRun,
 )
 
+LONGEST_MESSAGE: Final = 4000
+"""Characters of a message that a judge is shown of a conversation."""
 ItemKind = Literal["task_run", "eval_input"]
 """The kind of record that an item is."""
 
@@ -42,6 +47,7 @@ class Item:
         task_input: The input to run.
         reference: What the output may be compared with, by key.
         topic: Its topic; None if it has none.
+        conversation: The turns up to the one that is answered; empty for a single turn.
     """
 
     id: str
@@ -49,6 +55,12 @@ class Item:
     task_input: str
     reference: Mapping[str, JsonValue] | None = None
     topic: str | None = None
+    conversation: tuple[Message, ...] = ()
+
+    @property
+    def turn(self) -> str:
+        """The text that is answered: the input, or the last turn of a conversation."""
+        return self.conversation[-1].content if self.conversation else self.task_input
 
     @property
     def source(self) -> EvalItemSource:
@@ -81,12 +93,39 @@ async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -
 
 def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
-    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
+    turns = [f"{message.role}: {message.content}" for message in item.conversation]
+    answered = "\n\n".join([*turns, f"assistant: {output.output.output}"]) if turns else ""
+    return Case(
+        item.task_input,
+        output.output.output,
+        trace_of(output),
+        item.reference,
+        usage=output.usage,
+        conversation=conversation_text(output) or answered,
+    )
 
 
 def stored_case(run: TaskRun) -> Case:
     """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
-    return Case(run.input, run.output.output, trace_of(run))
+    return Case(
+        run.input,
+        run.output.output,
+        trace_of(run),
+        usage=run.usage,
+        conversation=conversation_text(run),
+    )
+
+
+def conversation_text(run: TaskRun) -> str:
+    """Return a conversation as a judge reads it; "" for one question and its answer.
+
+    The turns that a run config's examples and its thinking add are no conversation.
+    """
+    messages = run.trace or ()
+    is_of_users = run.parent_task_run_id is not None or run.is_imported
+    if not is_of_users and not any(message.role == "tool" for message in messages):
+        return ""
+    return "\n\n".join(conversation_lines(messages, LONGEST_MESSAGE))
 
 
 def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
@@ -109,5 +148,12 @@ def item_of(record: TaskRun | EvalInput) -> Item:
         references = (
             references_of(record.best_output, record.other_right_outputs) if is_right else None
         )
-        return Item(record.id, "task_run", record.input, references, topic_of(record))
-    return Item(record.id, "eval_input", record.opening_text, record.reference)
+        return Item(
+            id=record.id,
+            kind="task_run",
+            task_input=record.input,
+            reference=references,
+            topic=topic_of(record),
+            conversation=conversation_of(record),
+        )
+    return Item(record.id, "eval_input", record.opening_text, record.reference, record.topic)

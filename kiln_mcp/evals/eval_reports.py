@@ -1,23 +1,26 @@
 """Reports of evals: their evaluators, the score table of run configs, and items to look at."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from kiln_mcp.datasets.counts import count_golden, count_items
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import (
     EvalReport,
     EvalSummary,
     EvaluatorSummary,
 )
-from kiln_mcp.evals.arguments import ItemsToShow
+from kiln_mcp.evals.arguments import ItemsToShow, ReportRequest
 from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
-    TaskEval,
     find_run_configs,
     load_measurement,
 )
-from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.measurement import STORED_OUTPUT, Measurement
+from kiln_mcp.evals.rate_reports import RateReport, SliceReport, rate_report, slice_report
 from kiln_mcp.evals.run_reports import ScoreTable, score_table
+from kiln_mcp.evals.stored_outputs import EVERY, select_outputs
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.registry import evaluator_of, kind_name
 from kiln_mcp.projects.project_references import handles
@@ -26,19 +29,17 @@ from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
+    TaskRunConfig,
 )
 from storage.errors import NextStep
+from storage.index.results import STORED
 
 HEAD_ROWS: Final = 3
 """Rows of a table in a short answer that is about something else."""
 
 
 async def eval_report(
-    workspace: Workspace,
-    store: ProjectStore,
-    task_eval: TaskEval,
-    evaluator: str | None,
-    show: ItemsToShow | None,
+    workspace: Workspace, store: ProjectStore, task_eval: TaskEval, request: ReportRequest
 ) -> EvalReport:
     """Return the report of one eval.
 
@@ -48,10 +49,10 @@ async def eval_report(
     evaluators = await store.children(record, EvalConfig)
     evaluators.sort(key=lambda item: item.id != record.current_config_id)
     is_short = workspace.answer_tokens is not None
-    row_limit = HEAD_ROWS if show and is_short else None
+    row_limit = HEAD_ROWS if request.items and is_short else None
     evaluator_handles = await handles(store, EvalConfig)
-    view = await _look(store, task_eval, evaluator, show) if show else None
-    table = await _table(store, task_eval, evaluator) if evaluators else ScoreTable()
+    sections = await _sections(store, task_eval, request) if evaluators else _Sections()
+    page, table, rates = sections.page, sections.table, sections.rates
     return EvalReport(
         evals=await eval_summaries(store, [task_eval]),
         evaluators=[
@@ -60,26 +61,104 @@ async def eval_report(
         ],
         table=table.rows[:row_limit],
         repeats=table.repeats[:row_limit],
-        items=view.items if view else [],
-        items_found=view.total if view else None,
-        items_cursor=view.next_cursor if view else None,
-        next=[]
+        rates=rates.rates[:row_limit],
+        numbers=[] if request.items or request.slice_by else rates.numbers,
+        slices=[row for row in sections.slices.rows if not is_short or row.rate is not None],
+        conclusions=sections.slices.says,
+        warnings=[] if request.items else rates.warnings,
+        items=page.items if page else [],
+        items_found=page.total if page else None,
+        items_cursor=page.next_cursor if page else None,
+        next=_next_steps(request, rates)
         if evaluators
         else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
 
 
-async def _look(
-    store: ProjectStore, task_eval: TaskEval, evaluator: str | None, show: ItemsToShow
+def _next_steps(request: ReportRequest, rates: RateReport) -> list[NextStep]:
+    """Return the calls that help now, less those that show what is shown already."""
+    if request.items is None and request.slice_by is None:
+        return rates.next
+    return [step for step in rates.next if step.tool != "show_results"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sections:
+    """The parts of a report that results give."""
+
+    table: ScoreTable = field(default_factory=ScoreTable)
+    rates: RateReport = field(default_factory=RateReport)
+    slices: SliceReport = field(default_factory=SliceReport)
+    page: ItemsPage | None = None
+
+
+async def _sections(store: ProjectStore, task_eval: TaskEval, request: ReportRequest) -> _Sections:
+    measurement = await load_measurement(store, task_eval, request.evaluator)
+    configs = await _judged_configs(measurement)
+    judges = await _judges_of_stored(measurement, is_named=request.evaluator is not None)
+    if request.outputs is not None or (judges and not configs):
+        return await _stored_sections(judges or [measurement], request)
+    items = await items_of_part(measurement, request.part)
+    test_ids = [item.id for item in await items_of_part(measurement, "test")]
+    table = await score_table(measurement, configs, test_ids) if configs else ScoreTable()
+    slices = await _config_slices(measurement, configs, items, request)
+    page = await _page(measurement, items, request.items) if request.items else None
+    return _Sections(table, slices=slices, page=page)
+
+
+async def _config_slices(
+    measurement: Measurement,
+    configs: Sequence[TaskRunConfig],
+    items: Sequence[ItemReference],
+    request: ReportRequest,
+) -> SliceReport:
+    """Return the rates by slice of one run config, or of all that have results."""
+    report = SliceReport()
+    if request.slice_by is None:
+        return report
+    if request.run_config is not None:
+        configs = await find_run_configs(measurement.store, measurement.task, [request.run_config])
+    item_ids = [item.id for item in items]
+    for config in configs:
+        run_config = (config.id, config.name)
+        part = await slice_report([measurement], item_ids, request.slice_by, run_config)
+        report.rows.extend(part.rows)
+        report.says.extend(part.says)
+    return report
+
+
+async def _stored_sections(judges: Sequence[Measurement], request: ReportRequest) -> _Sections:
+    """Return how often stored outputs fail, where, and the worst of them."""
+    first = judges[0]
+    outputs = await select_outputs(first.store, first.task, request.outputs or EVERY)
+    rates = await rate_report(judges, outputs)
+    items = [ItemReference(run.id, "task_run", run.path) for run in outputs.runs]
+    slices = SliceReport()
+    if request.slice_by:
+        slices = await slice_report(judges, [item.id for item in items], request.slice_by)
+    page = None
+    if request.items:
+        show = request.items
+        page = await look_at(
+            first,
+            {STORED: STORED_OUTPUT},
+            items,
+            failures=show.failures_only,
+            limit=show.limit,
+            cursor=show.cursor,
+        )
+    return _Sections(rates=rates, slices=slices, page=page)
+
+
+async def _page(
+    measurement: Measurement, items: Sequence[ItemReference], show: ItemsToShow
 ) -> ItemsPage:
-    measurement = await load_measurement(store, task_eval, evaluator)
     configs = await find_run_configs(
-        store, measurement.task, [show.run_config] if show.run_config else []
+        measurement.store, measurement.task, [show.run_config] if show.run_config else []
     )
-    items = await items_of_part(measurement, show.part)
     return await look_at(
         measurement,
-        configs,
+        {config.id: config.name for config in configs},
         items,
         failures=show.failures_only,
         limit=show.limit,
@@ -87,18 +166,24 @@ async def _look(
     )
 
 
-async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> ScoreTable:
-    measurement = await load_measurement(store, task_eval, evaluator)
+async def _judged_configs(measurement: Measurement) -> list[TaskRunConfig]:
+    """Return the run configs that an evaluator has results of."""
     config_ids = await measurement.judged_run_configs()
     if not config_ids:
-        return ScoreTable()
-    configs = [
-        config
-        for config in await find_run_configs(store, measurement.task, [])
-        if config.id in config_ids
-    ]
-    items = [item.id for item in await items_of_part(measurement, "test")]
-    return await score_table(measurement, configs, items)
+        return []
+    configs = await find_run_configs(measurement.store, measurement.task, [])
+    return [config for config in configs if config.id in config_ids]
+
+
+async def _judges_of_stored(measurement: Measurement, *, is_named: bool) -> list[Measurement]:
+    """Return the evaluators with results of stored outputs, the given one first."""
+    records = [measurement.evaluator_record]
+    if not is_named:
+        own = measurement.evaluator_record.id
+        other_records = await measurement.store.children(measurement.eval_record, EvalConfig)
+        records += [record for record in other_records if record.id != own]
+    candidates = [measurement.of(record) for record in records]
+    return [judge for judge in candidates if await judge.has_stored_results()]
 
 
 async def eval_summaries(store: ProjectStore, task_evals: Sequence[TaskEval]) -> list[EvalSummary]:

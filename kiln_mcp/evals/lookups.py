@@ -1,8 +1,8 @@
 """Find the records that a call names, by name, id or handle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.projects.project_references import task_above
@@ -10,24 +10,6 @@ from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
 from storage.errors import NextStep, RecordNotFound
 from storage.records.handles import choose
 from storage.text.kind_words import split_handle
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEval:
-    """An eval with the task that it belongs to."""
-
-    task: Task
-    eval_record: Eval
-
-    @property
-    def id(self) -> str:
-        """Return the eval's id."""
-        return self.eval_record.id
-
-    @property
-    def name(self) -> str:
-        """Return the eval's name."""
-        return self.eval_record.name
 
 
 async def all_evals(store: ProjectStore) -> list[TaskEval]:
@@ -117,7 +99,14 @@ async def find_run_configs(
     if not configs:
         raise NothingToEvaluate(
             f"The task {task.name!r} has no run config.",
-            next=[NextStep(tool="create_run_config", reason="create one")],
+            next=[
+                NextStep(tool="create_run_config", reason="create one"),
+                NextStep(
+                    tool="run_eval",
+                    reason="or judge stored outputs as they are",
+                    arguments={"outputs": "all"},
+                ),
+            ],
         )
     if not references:
         return configs

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kiln_mcp.datasets.counts import golden_items
 from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evals.item_scores import first_verdicts
-from kiln_mcp.evaluators.evaluator import Evaluator
+from kiln_mcp.evaluators.evaluator import Evaluator, calls_of_item
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.run_configs.system_prompts import shows_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from storage import (
@@ -54,6 +57,15 @@ class Measurement:
     evaluator_record: EvalConfig
 
     @property
+    def task_eval(self) -> TaskEval:
+        """Return the eval with its task."""
+        return TaskEval(self.task, self.eval_record)
+
+    def of(self, evaluator_record: EvalConfig) -> "Measurement":
+        """Return the same eval with another evaluator."""
+        return replace(self, evaluator_record=evaluator_record)
+
+    @property
     def evaluator(self) -> Evaluator:
         """Return what the evaluator's record stands for."""
         return evaluator_of(self.evaluator_record)
@@ -73,10 +85,19 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
 
-    async def has_agreement(self) -> bool:
+    async def has_stored_results(self) -> bool:
         """Return whether the evaluator has results of stored outputs."""
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
+
+    async def has_agreement(self) -> bool:
+        """Return whether the evaluator has results of outputs that people have labelled."""
+        if not await self.has_stored_results():
+            return False
+        if (await read_labels(self.store, self.eval_record)).entries:
+            return True
+        items = await golden_items(self.store, self.task, self.eval_record)
+        return any(item.rating is not None or item.ratings for item in items)
 
     async def stored_scores(self, key: str) -> dict[str, float]:
         """Return one score of stored outputs, by item."""
@@ -142,6 +163,13 @@ class VerdictRequest:
         return self.run_config.name if self.run_config else STORED_OUTPUT
 
     @property
+    def generation_calls(self) -> Mapping[str, int]:
+        """How often each model is asked to make the output; empty if it is there."""
+        if self.output is not None or self.resolved_config is None:
+            return {}
+        return {self.resolved_config.model: self.resolved_config.calls_per_output}
+
+    @property
     def output_key(self) -> OutputKey:
         """Which output of the item."""
         return OutputKey(self.item.id, self.sample)
@@ -178,12 +206,14 @@ class VerdictPlan:
         requests: The verdicts to be made.
         existing: Verdicts that are there already.
         repeats: How often each item is run and judged.
+        outputs: What the stored outputs are that are judged as they are; "" for run configs.
     """
 
     measurement: Measurement
     requests: tuple[VerdictRequest, ...]
     existing: int
     repeats: Repeats = ONCE
+    outputs: str = ""
 
     @property
     def verdicts(self) -> int:
@@ -203,16 +233,13 @@ class VerdictPlan:
     @property
     def calls_by_model(self) -> Mapping[str, int]:
         """Return how often each model will be asked, corrections left out."""
-        calls: dict[str, int] = {}
-        evaluator = self.measurement.evaluator
-        if evaluator.model:
-            calls[evaluator.model] = self.verdicts * evaluator.calls_per_item
+        calls: dict[str, int] = {
+            model: self.verdicts * calls_each
+            for model, calls_each in calls_of_item(self.measurement.evaluator).items()
+        }
         for request in self.requests:
-            if request.output is None and request.resolved_config is not None:
-                calls_per_output = 2 if request.resolved_config.thinking else 1
-                calls[request.resolved_config.model] = (
-                    calls.get(request.resolved_config.model, 0) + calls_per_output
-                )
+            for model, count in request.generation_calls.items():
+                calls[model] = calls.get(model, 0) + count
         return calls
 
 
@@ -273,15 +300,28 @@ async def plan_run(
     return VerdictPlan(measurement, tuple(requests), existing, repeats)
 
 
-async def plan_agreement(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
-    """Return what is left to do to judge stored outputs as they are."""
+async def plan_agreement(
+    measurement: Measurement, runs: Sequence[RecordRow], verdicts: int = 1, outputs: str = ""
+) -> VerdictPlan:
+    """Return what is left to do to judge stored outputs as they are.
+
+    Args:
+        measurement: The eval with the evaluator.
+        runs: The runs that hold the outputs.
+        verdicts: Verdicts of each output.
+        outputs: What these outputs are, for the log.
+    """
     done = await measurement.judged_outputs(STORED)
-    requests = tuple(
-        VerdictRequest(ItemReference(run.id, "task_run", run.path), None, None, run)
+    numbers = tuple(range(verdicts))
+    all_requests = (
+        VerdictRequest(
+            ItemReference(run.id, "task_run", run.path), None, None, run, verdicts=numbers
+        ).without(done)
         for run in runs
-        if (run.id, 0, 0) not in done
     )
-    return VerdictPlan(measurement, requests, len(runs) - len(requests))
+    requests = tuple(request for request in all_requests if request.verdicts)
+    existing = len(runs) * verdicts - count_verdicts(requests)
+    return VerdictPlan(measurement, requests, existing, Repeats(1, verdicts), outputs)
 
 
 async def remaining_requests_of(

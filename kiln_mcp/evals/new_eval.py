@@ -8,6 +8,7 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
 from kiln_mcp.evals.arguments import LONGEST_SCORE_NAME, NewEval, ScoreDefinition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
+from kiln_mcp.evaluators.program_gaps import gaps_in_words
 from storage import (
     Eval,
     EvalOutputScore,
@@ -62,8 +63,8 @@ def _usual_scores(name: str, field_names: Mapping[str, str]) -> list[ScoreDefini
     return [ScoreDefinition(name=whole_name), *fields]
 
 
-def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:
+async def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:
     """Return what a person is asked before an evaluator is saved; only code needs a yes."""
     code = evaluator.program
-    runs = " Its code can run on this machine:" if code else ""
+    runs = f"{await gaps_in_words()} Its code can run on this machine:" if code else ""
     return Plan(f"Add the evaluator {name!r} to the eval {eval_name!r}.{runs}", code=code)

@@ -15,23 +15,30 @@ from kiln_mcp.datasets.parts import (
 )
 from kiln_mcp.evals.arguments import NewEval
 from kiln_mcp.evals.errors import missing_split
+from kiln_mcp.evals.stored_outputs import EVERY
 from storage import Eval, EvalInputSplit, ProjectStore, Task
 from storage.format.filters import is_filter, is_input_filter
 
 
-def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEval:
+def with_items(
+    name: str, definition: NewEval, tags: Mapping[str, int], outputs: str | None
+) -> NewEval:
     """Return a new eval's definition with the filters that it lacks.
 
     A test filter stands, and so does the eval's own tag if items have it.
     Otherwise the parts of the split of the eval's name, or of the only split, are its items.
+    Without any split it judges the feature's stored outputs as they are, and people label these:
+    its own tag has no item yet.
 
     Args:
         name: The eval's name.
         definition: The arguments.
         tags: How many of the task's items have each tag.
+        outputs: The feature's stored outputs; None if there are none.
 
     Raises:
-        Refusal: There is no split, or there are several and none has the eval's name.
+        Refusal: There is neither split nor stored output, or there are several splits and none has
+            the eval's name.
     """
     slug = tag_of(name)
     if definition.test_filter or eval_tag(slug) in tags:
@@ -39,6 +46,11 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
     splits = dealt_splits(tags)
     split_name = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
     test_splits = splits_with("test", tags)
+    if outputs is not None and not splits and not test_splits:
+        own_filter = tag_filter(eval_tag(slug))
+        pool = outputs if is_filter(outputs) else EVERY
+        golden_filter = definition.golden_filter or pool
+        return replace(definition, test_filter=own_filter, golden_filter=golden_filter)
     if split_name is None and slug not in test_splits:
         raise missing_split(
             name, sorted(splits), [part_tag("test", split) for split in test_splits]

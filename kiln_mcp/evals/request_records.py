@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.eval_items import Item, case_of, read_items, stored_case
-from kiln_mcp.evals.measurement import VerdictRequest
+from kiln_mcp.evals.output_work import OutputWork
 from kiln_mcp.evaluators.evaluator import Evaluator, LooksAhead
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.item_templates import Case
@@ -30,29 +30,30 @@ class EarlierOutput:
 
 
 class RequestRecords:
-    """Reads the records of requests, some at once; each is kept until it is taken.
+    """Reads the records of outputs to judge, some at once; each is kept until it is taken.
 
     An evaluator that looks ahead gets the cases that were read.
 
     Args:
         store: The project.
-        requests: The requests.
-        evaluator: Scores the outputs.
+        work: The outputs with their requests.
+        evaluators: Score the outputs; requests name them by their number.
     """
 
     def __init__(
-        self, store: ProjectStore, requests: Sequence[VerdictRequest], evaluator: Evaluator
+        self, store: ProjectStore, work: Sequence[OutputWork], evaluators: Sequence[Evaluator]
     ) -> None:
         self._store = store
-        self._requests = requests
-        self._evaluator = evaluator
+        self._work = work
+        self._requests = [output.first for output in work]
+        self._evaluators = evaluators
         self._turn = anyio.Lock()
         self._items: dict[int, Item] = {}
         self._outputs: dict[int, EarlierOutput] = {}
         self._end = 0
 
     async def take(self, number: int) -> tuple[Item, EarlierOutput | None]:
-        """Return the item of the request of a number, and its output if it was made before.
+        """Return the item of the work of a number, and its output if it was made before.
 
         Raises:
             EvalError: A record was deleted since the work was planned, or cannot be read.
@@ -84,9 +85,14 @@ class RequestRecords:
                 has_config = self._requests[number].run_config is not None
                 case = case_of(item, run) if has_config else stored_case(run)
                 self._outputs[number] = EarlierOutput(run, case)
-        cases = [self._outputs[number].case for number in numbers if number in self._outputs]
-        if cases and isinstance(self._evaluator, LooksAhead):
-            await self._evaluator.look_ahead(cases)
+        for key, evaluator in enumerate(self._evaluators):
+            cases = [
+                self._outputs[number].case
+                for number in numbers
+                if number in self._outputs and key in self._work[number].requests
+            ]
+            if cases and isinstance(evaluator, LooksAhead):
+                await evaluator.look_ahead(cases)
         self._end = numbers.stop
 
 

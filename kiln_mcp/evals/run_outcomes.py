@@ -48,6 +48,7 @@ class RunOutcome:
         hidden_tokens: Output tokens of new outputs that their server did not list as output.
         judge_clients: What the clients call themselves whose models gave new verdicts.
         refusal_texts: Outputs that look like refusals in words, and are scored all the same.
+        plain_verdicts: Verdicts that the judge's probabilities were to weigh, and could not.
     """
 
     new_verdicts: int
@@ -59,6 +60,7 @@ class RunOutcome:
     hidden_tokens: int = 0
     judge_clients: tuple[str, ...] = ()
     refusal_texts: int = 0
+    plain_verdicts: int = 0
 
     @property
     def has_verdict(self) -> bool:
@@ -88,9 +90,24 @@ class Tally:
     abstentions: int = 0
     hidden_tokens: int = 0
     refusal_texts: int = 0
+    plain_verdicts: int = 0
     has_read_value: bool = False
     judge_clients: set[str] = field(default_factory=set[str])
     failures: list[Failure] = field(default_factory=list[Failure])
+
+    @staticmethod
+    def sum_of(tallies: Sequence["Tally"]) -> "Tally":
+        """Return what several evaluators have done together."""
+        return Tally(
+            total=sum(tally.total for tally in tallies),
+            is_judged_by_model=any(tally.is_judged_by_model for tally in tallies),
+            done=sum(tally.done for tally in tallies),
+            new_verdicts=sum(tally.new_verdicts for tally in tallies),
+            new_outputs=sum(tally.new_outputs for tally in tallies),
+            skipped=sum(tally.skipped for tally in tallies),
+            abstentions=sum(tally.abstentions for tally in tallies),
+            failures=[failure for tally in tallies for failure in tally.failures],
+        )
 
     def take_unusable(self, item_id: str, state: str) -> None:
         """Count a stored answer that is not scored, because it is not complete."""
@@ -103,6 +120,10 @@ class Tally:
         """Count a new output."""
         self.new_outputs += 1
         self.hidden_tokens += hidden_tokens
+        self.done += self.is_judged_by_model
+
+    def take_shared_output(self) -> None:
+        """Count the wait for a new output that another evaluator's tally counts."""
         self.done += self.is_judged_by_model
 
     def note_output(self, case: Case) -> None:
@@ -121,6 +142,7 @@ class Tally:
             self.skipped += 1
         else:
             self.new_verdicts += 1
+            self.plain_verdicts += verdict.is_plain
             self.judge_clients |= {verdict.judge_client} - {""}
 
     def take_results_of_others(
@@ -161,4 +183,5 @@ class Tally:
             hidden_tokens=self.hidden_tokens,
             judge_clients=tuple(sorted(self.judge_clients)),
             refusal_texts=self.refusal_texts,
+            plain_verdicts=self.plain_verdicts,
         )

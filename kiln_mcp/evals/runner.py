@@ -1,15 +1,14 @@
-"""Run evals: get outputs for the items of a part, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a part, and the verdicts of evaluators on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
-that was made for another judge is judged as it is. What fails is reported by item and tried again
-by the next run. Records are read a few at a time, shortly before they are used.
+that was made for another judge is judged as it is. Several evaluators share an output: it is made
+once, and what fails for one of them costs the others nothing. What fails is reported by item and
+tried again by the next run. Records are read a few at a time, shortly before they are used.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -22,83 +21,77 @@ from kiln_mcp.evals.measurement import (
     VerdictRequest,
     remaining_requests_of,
 )
+from kiln_mcp.evals.output_work import OutputWork, calls_of, group_by_output, requests_of
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import EarlierOutput, RequestRecords
 from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.trials_on_references import fault_on_references, is_fail
+from kiln_mcp.evals.verdict_records import NewVerdict, result_of, write_run_log
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,
     Evaluator,
-    Skipped,
 )
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import BadAnswer, ModelError
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
+from kiln_mcp.run_configs.item_templates import Case
+from kiln_mcp.run_configs.task_runs import produce, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
-from storage import EvalRun, TaskRun
-from storage.records.evaluation import SAMPLE_KEY, VERDICT_KEY
+from storage import ProjectStore, TaskRun
 from storage.records.run import COMPLETE
 
-RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 CLAIMED_AT_ONCE: Final = 1024
 FEWEST_UNREAD: Final = 3
 """Outputs in which an expression finds nothing before it is taken for wrong, if none is read."""
 
 
 async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
+    """Make the outputs and verdicts of one evaluator; `carry_out_together` says how."""
+    return (await carry_out_together(workspace, [work]))[0]
+
+
+async def carry_out_together(
+    workspace: Workspace, plans: Sequence[VerdictPlan]
+) -> list[RunOutcome]:
     """Make the outputs and verdicts, as many at once as the models' servers allow; save each.
 
-    An item that fails does not stop the others. A log beside the evaluator records what was done,
-    with fingerprints and seeds. Each item is claimed in the project first. Items that another
-    process has claimed come last: its results are used, and what is missing is done here.
+    An item that fails does not stop the others, nor does an evaluator. A log beside each evaluator
+    records what was done, with fingerprints and seeds. Each item is claimed in the project first.
+    Items that another process has claimed come last: its results are used, and what is missing is
+    done here.
+
+    Args:
+        workspace: Asks models and reports progress.
+        plans: The work of each evaluator, on outputs of one task.
+
+    Returns:
+        What was done of each plan.
     """
-    measurement = await ready(workspace, work.measurement)
-    evaluator = measurement.evaluator
-    context = _context(workspace, measurement)
-    tally = Tally(work.steps, evaluator.model is not None, existing=work.existing)
-    run = _Run(
-        workspace=workspace,
-        measurement=measurement,
-        evaluator=evaluator,
-        context=context,
-        tally=tally,
-        width=_width(workspace, work),
-        fault=""
-        if work.existing
-        else await fault_on_references(measurement, context, work.requests),
-    )
-    waiting: Sequence[VerdictRequest] = work.requests
+    parts = [await _open_part(workspace, plan) for plan in plans]
+    calls = calls_of(plans)
+    width = workspace.engine.width(model for model, count in calls.items() if count)
+    run = _Run(workspace, plans[0].measurement.store, parts, width)
+    waiting = group_by_output({n: plan.requests for n, plan in enumerate(plans)})
     pause_s = FIRST_PAUSE_S
     while waiting:
-        foreign_requests: list[VerdictRequest] = []
+        foreign_work: list[OutputWork] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            foreign_requests += await _carry_out_claimed(run, chunk)
-        if len(foreign_requests) < len(waiting):
+            foreign_work += await _carry_out_claimed(run, chunk)
+        if len(foreign_work) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
-            await workspace.report(
-                tally.done, tally.total, tally.says_of_others(len(foreign_requests))
-            )
+            await run.report(waiting_for=len(foreign_work))
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        waiting = foreign_requests
-    outcome = tally.outcome()
-    if outcome.has_verdict or outcome.failures:
-        await _write_log(work, outcome)
-    return outcome
-
-
-def _context(workspace: Workspace, measurement: Measurement) -> EvaluationContext:
-    purpose = f"evals/judge {measurement.evaluator_record.name}"
-    return EvaluationContext(workspace.engine, measurement.eval_record, measurement.task, purpose)
-
-
-def _width(workspace: Workspace, work: VerdictPlan) -> Width:
-    return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
+        waiting = foreign_work
+    outcomes = [part.tally.outcome() for part in parts]
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        if outcome.has_verdict or outcome.failures:
+            await write_run_log(plan, outcome)
+    return outcomes
 
 
 async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
@@ -117,114 +110,123 @@ async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """A run of an eval in this process.
+class _Part:
+    """What one evaluator does in a run.
 
     Attributes:
-        workspace: Asks models and reports progress.
-        measurement: The eval.
-        evaluator: Its evaluator, opened once.
-        context: Where the evaluator works.
+        measurement: The eval with the evaluator.
+        evaluator: The evaluator, opened once.
+        context: Where it works.
         tally: What is done.
-        width: How many items at once.
         fault: Why the evaluator must be wrong if it fails every output; "" if nothing says so.
         held_verdicts: Fails that count only if the evaluator does not fail every output.
     """
 
-    workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
     context: EvaluationContext
     tally: Tally
-    width: Width
     fault: str = ""
-    held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
+    held_verdicts: list[NewVerdict] = field(default_factory=list[NewVerdict])
 
-    def is_doubtful(self, verdict: "_Verdict") -> bool:
+    def is_doubtful(self, verdict: NewVerdict) -> bool:
         """Return whether a verdict says more of the evaluator, if all are like it."""
         value = verdict.value
         if not isinstance(value, Evaluation):
             return False
         return value.is_unread or (bool(self.fault) and is_fail(value, self.context))
 
-    async def report(self) -> None:
-        """Report how far the run is."""
-        await self.workspace.report(self.tally.done, self.tally.total, self.tally.says)
+    def take_failure(self, request: VerdictRequest, error: ModelError | EvalError) -> None:
+        """Count an item that has no score."""
+        state = error.state if isinstance(error, BadAnswer) else None
+        failure = Failure(request.item.id, request.config_name, str(error), state)
+        self.tally.failures.append(failure)
+
+
+async def _open_part(workspace: Workspace, plan: VerdictPlan) -> _Part:
+    measurement = await ready(workspace, plan.measurement)
+    evaluator = measurement.evaluator
+    purpose = f"evals/judge {measurement.evaluator_record.name}"
+    context = EvaluationContext(
+        workspace.engine, measurement.eval_record, measurement.task, purpose
+    )
+    fault = "" if plan.existing else await fault_on_references(measurement, context, plan.requests)
+    tally = Tally(plan.steps, evaluator.model is not None, existing=plan.existing)
+    return _Part(measurement, evaluator, context, tally, fault)
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """A verdict that is not saved yet."""
+class _Run:
+    """A run of an eval in this process.
 
-    request: VerdictRequest
-    item: Item
-    output: TaskRun
-    value: Evaluation | Skipped
-    number: int = 0
+    Attributes:
+        workspace: Asks models and reports progress.
+        store: The project.
+        parts: What each evaluator does.
+        width: How many items at once.
+    """
 
-    @property
-    def texts(self) -> dict[str, str]:
-        """The evaluator's words, and which verdict it is of which output."""
-        texts = self.value.texts if isinstance(self.value, Evaluation) else {}
-        if self.request.sample:
-            texts[SAMPLE_KEY] = str(self.request.sample)
-        if self.number:
-            texts[VERDICT_KEY] = str(self.number)
-        return texts
+    workspace: Workspace
+    store: ProjectStore
+    parts: Sequence[_Part]
+    width: Width
 
-    @property
-    def is_unread(self) -> bool:
-        """Whether the evaluator found no value in the output."""
-        return isinstance(self.value, Evaluation) and self.value.is_unread
+    async def report(self, waiting_for: int = 0) -> None:
+        """Report how far the run is, and for how many outputs of others it waits."""
+        tallies = [part.tally for part in self.parts]
+        tally = tallies[0] if len(tallies) == 1 else Tally.sum_of(tallies)
+        says = tally.says_of_others(waiting_for) if waiting_for else tally.says
+        await self.workspace.report(tally.done, tally.total, says)
 
 
-async def _carry_out_claimed(run: _Run, requests: Sequence[VerdictRequest]) -> list[VerdictRequest]:
-    """Do the requests that nobody else is at; return the others."""
-    measurement, tally = run.measurement, run.tally
-
-    claim_keys = [
-        key for request in requests for key in request.claims(measurement.evaluator_record)
-    ]
-    async with measurement.store.claims(claim_keys) as claims:
-        is_own = [
-            claims.issuperset(request.claims(measurement.evaluator_record)) for request in requests
-        ]
-        own = [request for request, is_claimed in zip(requests, is_own, strict=True) if is_claimed]
+async def _carry_out_claimed(run: _Run, work: Sequence[OutputWork]) -> list[OutputWork]:
+    """Do the work that nobody else is at; return the rest."""
+    records = [part.measurement.evaluator_record for part in run.parts]
+    claim_keys = [key for output in work for key in output.claims(records)]
+    async with run.store.claims(claim_keys) as claims:
+        is_own = [claims.issuperset(output.claims(records)) for output in work]
+        own = [output for output, is_claimed in zip(work, is_own, strict=True) if is_claimed]
         if own:
-            # Who had claimed them before may have done them since this was planned.
-            remaining_requests = await remaining_requests_of(measurement, own)
-            tally.take_results_of_others(own, remaining_requests)
-            await _carry_out_all(run, remaining_requests)
-    return [request for request, is_claimed in zip(requests, is_own, strict=True) if not is_claimed]
+            await _carry_out_all(run, await _remaining(run, own))
+    return [output for output, is_claimed in zip(work, is_own, strict=True) if not is_claimed]
 
 
-async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
-    store = run.measurement.store
-    records = RequestRecords(store, requests, run.evaluator)
-    async with record_writer(store, run.report) as writer:
+async def _remaining(run: _Run, work: Sequence[OutputWork]) -> list[OutputWork]:
+    """Return what others, who had claimed the work before, have not done since it was planned."""
+    remaining: dict[int, list[VerdictRequest]] = {}
+    for number, part in enumerate(run.parts):
+        if requests := requests_of(work, number):
+            remaining[number] = await remaining_requests_of(part.measurement, requests)
+            part.tally.take_results_of_others(requests, remaining[number])
+    return group_by_output(remaining)
+
+
+async def _carry_out_all(run: _Run, work: Sequence[OutputWork]) -> None:
+    records = RequestRecords(run.store, work, [part.evaluator for part in run.parts])
+    async with record_writer(run.store, run.report) as writer:
 
         async def do(number: int) -> None:
-            request = requests[number]
+            output = work[number]
             try:
-                await _do(run, request, await records.take(number), writer)
+                await _do(run, output, await records.take(number), writer)
             except (ModelError, EvalError) as error:
-                state = error.state if isinstance(error, BadAnswer) else None
-                failure = Failure(request.item.id, request.config_name, str(error), state)
-                run.tally.failures.append(failure)
+                for key, request in output.requests.items():
+                    run.parts[key].take_failure(request, error)
                 await run.report()
             await writer.wait_for_room()
 
-        await for_each(range(len(requests)), do, run.width)
-        _settle_held_verdicts(run, writer)
+        await for_each(range(len(work)), do, run.width)
+        for part in run.parts:
+            _settle_held_verdicts(part, writer)
 
 
-def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
+def _settle_held_verdicts(part: _Part, writer: RecordWriter) -> None:
     """Save the fails that were held, or report the evaluator if it found a value in no output."""
-    verdicts, tally = tuple(run.held_verdicts), run.tally
-    run.held_verdicts.clear()
+    verdicts, tally = tuple(part.held_verdicts), part.tally
+    part.held_verdicts.clear()
     for verdict in verdicts:
         if tally.has_read_value or tally.existing or len(verdicts) < FEWEST_UNREAD:
-            _save_verdict(run, verdict, writer)
+            _save_verdict(part, verdict, writer)
         elif isinstance(verdict.value, Evaluation):
             if verdict.is_unread:
                 reason = (
@@ -232,122 +234,117 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
                     "no score. Correct its value_expression."
                 )
             else:
-                reason = f"The evaluator fails all {len(verdicts)} outputs. {run.fault}"
+                reason = f"The evaluator fails all {len(verdicts)} outputs. {part.fault}"
             reason = f"{verdict.value.verdict} {reason}"
             tally.done += 1
             tally.failures.append(Failure(verdict.item.id, verdict.request.config_name, reason))
 
 
-def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
-    measurement = run.measurement
-    record = _eval_run(measurement, verdict)
-    writer.add(record, measurement.evaluator_record, partial(run.tally.take_verdict, verdict.value))
+def _save_verdict(part: _Part, verdict: NewVerdict, writer: RecordWriter) -> None:
+    record = result_of(part.measurement, verdict)
+    when_saved = partial(part.tally.take_verdict, verdict.value)
+    writer.add(record, part.measurement.evaluator_record, when_saved)
 
 
 async def _do(
     run: _Run,
-    request: VerdictRequest,
+    work: OutputWork,
     records: tuple[Item, EarlierOutput | None],
     writer: RecordWriter,
 ) -> None:
-    """Make one verdict, and its output if there is none; the writer saves them."""
-    measurement, tally = run.measurement, run.tally
+    """Make the verdicts of an output, and the output if there is none; the writer saves them.
+
+    Raises:
+        ModelError: There is no output.
+    """
     item, earlier_output = records
     if earlier_output is not None:
         output, case = earlier_output.run, earlier_output.case
-        if request.run_config is None and output.answer_state != COMPLETE:
-            tally.take_unusable(item.id, output.answer_state)
+        if work.first.run_config is None and output.answer_state != COMPLETE:
+            for key in work.requests:
+                run.parts[key].tally.take_unusable(item.id, output.answer_state)
             return
     else:
-        output, hidden_tokens = await _generate(run, request, item)
-        writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
+        output = await _generate(run, work, item, writer)
         case = case_of(item, output)
-    tally.note_output(case)
-    for number in request.verdicts:
+    run.parts[work.lead].tally.note_output(case)
+
+    async def judge(key: int) -> None:
+        request = work.requests[key]
+        try:
+            await _judge(run.parts[key], _JudgedOutput(request, item, output, case), writer)
+        except (ModelError, EvalError) as error:
+            run.parts[key].take_failure(request, error)
+            await run.report()
+
+    # Checks first: they cost nothing. The judges are asked at the same time.
+    asks_model = [key for key in work.requests if run.parts[key].evaluator.model is not None]
+    for key in work.requests.keys() - asks_model:
+        await judge(key)
+    if len(asks_model) == 1:
+        await judge(asks_model[0])
+    else:
+        await for_each(asks_model, judge, lambda: len(asks_model))
+
+
+@dataclass(frozen=True, slots=True)
+class _JudgedOutput:
+    """An output that is to be judged."""
+
+    request: VerdictRequest
+    item: Item
+    output: TaskRun
+    case: Case
+
+
+async def _judge(part: _Part, source: _JudgedOutput, writer: RecordWriter) -> None:
+    """Make an evaluator's verdicts of an output.
+
+    Raises:
+        ModelError: The judge's model gave no usable answer.
+        EvalError: The evaluator cannot be used on it.
+    """
+    tally = part.tally
+    for number in source.request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-        asks_none = run.evaluator.model is None
+        asks_none = part.evaluator.model is None
         with anyio.CancelScope(shield=True) if asks_none else nullcontext():
-            context = replace(run.context, verdict_number=number) if number else run.context
-            value = await run.evaluator.evaluate(case, context)
-            verdict = _Verdict(request, item, output, value, number)
-            if not tally.has_read_value and run.is_doubtful(verdict):
-                run.held_verdicts.append(verdict)
+            context = replace(part.context, verdict_number=number) if number else part.context
+            value = await part.evaluator.evaluate(source.case, context)
+            verdict = NewVerdict(source.request, source.item, source.output, value, number)
+            if not tally.has_read_value and part.is_doubtful(verdict):
+                part.held_verdicts.append(verdict)
                 continue
             tally.has_read_value |= isinstance(verdict.value, Evaluation)
-            _save_verdict(run, verdict, writer)
+            _save_verdict(part, verdict, writer)
 
 
-async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
-    """Return a new output, and the tokens that its model thought with."""
+async def _generate(run: _Run, work: OutputWork, item: Item, writer: RecordWriter) -> TaskRun:
+    """Return a new output, which the writer saves.
+
+    Raises:
+        ModelError: The model gave no usable answer.
+    """
+    request = work.first
     if request.resolved_config is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
     resolved_config = request.resolved_config
     if request.sample:
         resolved_config = replace(resolved_config, sample=request.sample)
-    production = await produce(run.workspace.engine, resolved_config, item.task_input, asker)
+    production = await produce(
+        run.workspace.engine, resolved_config, item.turn, asker, item.conversation[:-1]
+    )
     output = to_task_run(
         production, item.task_input, request.run_config, resolved_config, item.source
     )
-    return output, production.usage.hidden_tokens
 
+    def when_saved() -> None:
+        for key in work.requests:
+            if key == work.lead:
+                run.parts[key].tally.take_output(production.usage.hidden_tokens)
+            else:
+                run.parts[key].tally.take_shared_output()
 
-def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:
-    request, item, output = verdict.request, verdict.item, verdict.output
-    skipped = verdict.value if isinstance(verdict.value, Skipped) else None
-    evaluation = None if isinstance(verdict.value, Skipped) else verdict.value
-    by_input = item.kind == "eval_input"
-    older = measurement.evaluator_record.config_type != "v2"
-    usage = evaluation.usage if evaluation else None
-    return EvalRun(
-        dataset_id=None if by_input else item.id,
-        eval_input_id=item.id if by_input else None,
-        task_run_config_id=request.run_config.id if request.run_config else None,
-        eval_config_eval=request.run_config is None,
-        # Older judges' results hold copies; newer ones point at the run, and must not hold any.
-        scored_run_id=None if older else output.id,
-        input=item.task_input if older else None,
-        output=output.output.output if older else None,
-        task_run_usage=output.usage if older else None,
-        intermediate_outputs=verdict.texts or None,
-        scores=evaluation.values if evaluation else {},
-        eval_usage=stored_usage(usage, evaluation.latency_s) if evaluation and usage else None,
-        skipped_reason=skipped.reason if skipped else None,
-        skipped_detail=skipped.detail if skipped else None,
-    )
-
-
-async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
-    measurement = work.measurement
-    resolved_configs = {
-        request.run_config.id: request.resolved_config
-        for request in work.requests
-        if request.run_config and request.resolved_config
-    }
-    seeds = {resolved_config.seed for resolved_config in resolved_configs.values()}
-    entry = {
-        "v": 1,
-        "at": datetime.now(UTC).isoformat(),
-        "run_configs": {
-            config: resolved_config.fingerprint
-            for config, resolved_config in resolved_configs.items()
-        },
-        "seed": min(seeds, default=None),
-        "judge_model": measurement.evaluator.model,
-        "judge_clients": outcome.judge_clients,
-        "outputs_an_item": work.repeats.outputs,
-        "verdicts_an_output": work.repeats.verdicts,
-        "scored": outcome.new_verdicts,
-        "kept": outcome.existing,
-        "generated": outcome.new_outputs,
-        "skipped": outcome.skipped,
-        "abstentions": outcome.abstentions,
-        "failures": [
-            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason, "state": f.state}
-            for f in outcome.failures
-        ],
-    }
-    async with measurement.store.transaction(is_patient=True) as change:
-        change.append_lines(
-            measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
-        )
+    writer.add(output, run.parts[work.lead].measurement.task, when_saved)
+    return output

@@ -8,6 +8,8 @@ from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
+from kiln_mcp.evals.stored_outputs import StoredOutputs
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
 from storage import Eval, TaskRunConfig
@@ -29,8 +31,26 @@ def filter_of_test(eval_record: Eval) -> str:
     return part.filter_id if part else ""
 
 
-def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
-    """Return the next steps after an evaluator was created."""
+def after_evaluator(
+    eval_record: Eval,
+    *,
+    items: int,
+    is_judge: bool,
+    steps: Sequence[str] = (),
+    outputs: str | None = None,
+) -> list[NextStep]:
+    """Return the next steps after an evaluator was created.
+
+    Args:
+        eval_record: Its eval.
+        items: Test items of the eval.
+        is_judge: Whether it asks a model.
+        steps: What a judge is to check, some of which a check may decide.
+        outputs: The stored outputs to begin with; None if there are none.
+    """
+    if not items and outputs is not None:
+        suggestions = check_steps(steps) if is_judge else []
+        return [_judge_stored(eval_record, outputs), *suggestions]
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
@@ -39,6 +59,7 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
         ]
     if is_judge:
         return [
+            *check_steps(steps),
             NextStep(tool="draw_items_to_label", reason="label items to check the judge"),
             NextStep(tool="check_judge", reason="compare the judge with people's labels"),
         ]
@@ -47,6 +68,14 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
             tool="run_eval", reason="measure a run config", arguments={"eval": eval_record.name}
         )
     ]
+
+
+def _judge_stored(eval_record: Eval, outputs: str) -> NextStep:
+    return NextStep(
+        tool="run_eval",
+        reason="see how often the stored outputs fail",
+        arguments={"eval": eval_record.name, "outputs": outputs},
+    )
 
 
 def after_run(
@@ -79,8 +108,14 @@ def _judge_check(eval_name: str) -> list[NextStep]:
     return [NextStep(tool="check_judge", reason=reason, arguments={"eval": eval_name})]
 
 
-def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
-    """Return the error for a part without items."""
+def no_items(eval_record: Eval, name: str, outputs: str | None) -> NothingToEvaluate:
+    """Return the error for a part without items.
+
+    Args:
+        eval_record: The eval.
+        name: The part.
+        outputs: The stored outputs that can be judged as they are; None if there are none.
+    """
     part = eval_record.part(name)
     if part is None:
         names = ", ".join(eval_record.splits)
@@ -90,6 +125,7 @@ def no_items(eval_record: Eval, name: str) -> NothingToEvaluate:
     return NothingToEvaluate(
         f"The part {name!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
         next=[
+            *([_judge_stored(eval_record, outputs)] if outputs else []),
             NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
@@ -129,16 +165,35 @@ def uniform_warnings(
 
 
 def plan_sentence(
-    measurement: Measurement, configs: Sequence[TaskRunConfig], items: int, repeats: Repeats
+    measurements: Sequence[Measurement],
+    configs: Sequence[TaskRunConfig],
+    items: int,
+    repeats: Repeats,
 ) -> str:
     """Return what a run of an eval will do, for its plan."""
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
-    times = [
+    suffix = _how(measurements, repeats)
+    return f"Score {items} items for {ways} of {measurements[0].task.name!r}{suffix}."
+
+
+def stored_plan_sentence(
+    measurements: Sequence[Measurement], outputs: StoredOutputs, repeats: Repeats
+) -> str:
+    """Return what judging stored outputs will do, for its plan."""
+    total = f" of {outputs.total}, drawn at random" if outputs.is_sample else ""
+    return (
+        f"Judge {len(outputs.runs)} stored outputs{total} ({outputs.name}) of "
+        f"{measurements[0].task.name!r} as they are{_how(measurements, repeats)}."
+    )
+
+
+def _how(measurements: Sequence[Measurement], repeats: Repeats) -> str:
+    parts = [
+        f"by {len(measurements)} evaluators" if len(measurements) > 1 else "",
         f"{repeats.outputs} outputs an item" if repeats.outputs > 1 else "",
         f"{repeats.verdicts} verdicts an output" if repeats.verdicts > 1 else "",
     ]
-    suffix = "".join(f", {part}" for part in times if part)
-    return f"Score {items} items for {ways} of {measurement.task.name!r}{suffix}."
+    return "".join(f", {part}" for part in parts if part)
 
 
 def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:
@@ -160,7 +215,7 @@ def repeat_warnings(work: VerdictPlan) -> list[str]:
     temperatures = {
         request.run_config.name: request.resolved_config.temperature
         for request in work.requests
-        if request.run_config and request.resolved_config
+        if request.run_config and request.resolved_config and not request.resolved_config.is_program
     }
     certain = [name for name, temperature in temperatures.items() if temperature == 0]
     if work.repeats.outputs < 2 or not certain:
@@ -202,6 +257,12 @@ def run_warnings(
         warnings.append(
             f"{outcome.abstentions} items have no score, because the judge said that they cannot "
             "be judged from what it is shown."
+        )
+    if outcome.plain_verdicts:
+        warnings.append(
+            f"{outcome.plain_verdicts} of {outcome.new_verdicts} verdicts are plain: G-Eval weighs "
+            "scores by logprobs, and the judge's model gave none. Use a model that offers them, or "
+            "read the scores as those of a plain judge."
         )
     if outcome.hidden_tokens:
         warnings.append(

@@ -6,35 +6,27 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.counts import count_items
 from kiln_mcp.datasets.parts import MeasuredPart
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import (
     EvalRunReport,
     EvaluatorCreated,
 )
 from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
 from kiln_mcp.evals.errors import no_score
-from kiln_mcp.evals.eval_reports import items_of_part, score_keys
-from kiln_mcp.evals.lookups import (
-    TaskEval,
-    find_eval,
-    find_existing_eval,
-    find_run_configs,
-    load_measurement,
-)
-from kiln_mcp.evals.measurement import Repeats, plan_run
+from kiln_mcp.evals.eval_reports import score_keys
+from kiln_mcp.evals.lookups import find_eval, find_existing_eval
+from kiln_mcp.evals.measurement import Repeats
 from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
+from kiln_mcp.evals.output_work import calls_of
 from kiln_mcp.evals.part_filters import with_eval_inputs, with_items
 from kiln_mcp.evals.run_reports import run_report
-from kiln_mcp.evals.runner import carry_out, ready
-from kiln_mcp.evals.sentences import (
-    after_evaluator,
-    check_judge_repeats,
-    filter_of_test,
-    no_items,
-    plan_sentence,
-)
+from kiln_mcp.evals.run_requests import RunRequest, open_evaluators, plan_work
+from kiln_mcp.evals.runner import carry_out_together
+from kiln_mcp.evals.sentences import after_evaluator, filter_of_test
+from kiln_mcp.evals.stored_outputs import outputs_to_begin_with
 from kiln_mcp.evaluators.definitions import KindName, add_extension_settings, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
-from kiln_mcp.evaluators.registry import kind_name, make_evaluator
+from kiln_mcp.evaluators.registry import evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
@@ -58,7 +50,7 @@ from storage import (
     Spec,
     Task,
 )
-from storage.errors import Refusal
+from storage.errors import NextStep, Refusal
 
 EvalReference = Annotated[str, Field(description="Its name or id.")]
 EvaluatorReference = Annotated[
@@ -92,8 +84,8 @@ async def create_evaluator(
         str,
         KindName(),
         Field(
-            description="llm_judge asks a model, the others are checks that ask none: prefer one "
-            "that can decide."
+            description="llm_judge asks a model, the others ask none: first what can be executed "
+            "(command_check, code_eval), counted or compared."
         ),
     ],
     steps: Annotated[
@@ -136,7 +128,8 @@ async def create_evaluator(
         dict[str, JsonValue] | None,
         Field(
             description="Others: case_sensitive, comparison, expected_set, expected_tools, "
-            "count_type, max_count …",
+            "max_count …; number_check: measure (latency_s, cost, words), at_most; "
+            "command_check: command, files, programs.",
             json_schema_extra=add_extension_settings,
         ),
     ] = None,
@@ -190,6 +183,8 @@ async def create_evaluator(
     model_name = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model_name)
+    existing_record = existing_eval.eval_record if existing_eval else None
+    evaluator = await evaluator.with_records(store, existing_record)
     record = await make_evaluator(name, evaluator, model_name)
     task_eval = existing_eval
     if task_eval is None:
@@ -200,14 +195,23 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        created = _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
+        outputs = None if items else await outputs_to_begin_with(store, task_eval.task)
+        next_steps = after_evaluator(
+            eval_record,
+            items=items,
+            is_judge=evaluator_of(record).model is not None,
+            steps=steps or (),
+            outputs=outputs,
+        )
+        created = _evaluator_created(eval_record, record, items, next_steps)
         return created.model_copy(update={"handle": await handle_of(store, record)})
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+    plan = await plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name)
+    return Proposal(plan, save)
 
 
 def _evaluator_created(
-    eval_record: Eval, record: EvalConfig, items: int, *, is_judge: bool
+    eval_record: Eval, record: EvalConfig, items: int, next_steps: list[NextStep]
 ) -> EvaluatorCreated:
     return EvaluatorCreated(
         eval=eval_record.name,
@@ -221,7 +225,7 @@ def _evaluator_created(
         golden_filter=eval_record.eval_configs_filter_id or "",
         test_items=items,
         is_current=eval_record.current_config_id == record.id,
-        next=after_evaluator(eval_record, items=items, is_judge=is_judge),
+        next=next_steps,
     )
 
 
@@ -265,9 +269,19 @@ async def run_eval(
     run_configs: Annotated[
         list[str] | None, Field(description="What to run; left out: all of the task.")
     ] = None,
-    evaluator: EvaluatorReference = None,
+    outputs: Annotated[
+        str | None,
+        Field(
+            description="Or judge stored outputs or traces as they are: all, tag::production, "
+            "synthetic, model::gpt-5"
+        ),
+    ] = None,
+    evaluators: Annotated[list[str] | None, Field(description="Left out: the current one.")] = None,
     part: MeasuredPart = "test",
-    most_items: Annotated[int | None, Field(ge=1, description="The oldest; left out: all.")] = None,
+    most_items: Annotated[
+        int | None,
+        Field(ge=1, description="The oldest; stored outputs: at random. Left out: all."),
+    ] = None,
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="Outputs of each item.")] = 1,
     judge_repeats: Annotated[
         int,
@@ -275,29 +289,35 @@ async def run_eval(
     ] = 1,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[EvalRunReport]:
-    """Run an eval: test how good a prompt or model (run config) is; get scores and pass rates.
+    """Run an eval: test how good a prompt or model (run config) is, or how often outputs fail.
 
     What is scored already is kept. Then show_results compares.
     """
+    request = RunRequest(
+        evaluators or (),
+        run_configs or (),
+        outputs,
+        part,
+        most_items,
+        Repeats(repeats, judge_repeats),
+        seed,
+    )
+    request.check()
     store = await workspace.open_project(project)
-    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
-    measurement = await ready(workspace, measurement)
-    configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = (await items_of_part(measurement, part))[:most_items]
-    if not chosen_items:
-        raise no_items(measurement.eval_record, part)
-    check_judge_repeats(measurement, judge_repeats)
-    times = Repeats(repeats, judge_repeats)
-    work = await plan_run(measurement, configs, chosen_items, seed=seed, repeats=times)
-    summary = plan_sentence(measurement, configs, len(chosen_items), times)
-    await workspace.check_ready(store, work.calls_by_model)
-    plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
+    task_eval = await find_eval(store, eval)
+    team = await open_evaluators(workspace, store, task_eval, request.evaluators)
+    work = await plan_work(workspace, store, task_eval, team, request)
+    calls = calls_of(work.plans)
+    await workspace.check_ready(store, calls)
+    plan = await estimate_cost(workspace.engine, work.summary, calls, "evals")
 
     async def score() -> EvalRunReport:
-        outcome = await carry_out(workspace, work)
-        if outcome.failures and not outcome.has_verdict:
-            raise no_score([failure.reason for failure in outcome.failures])
-        return await run_report(work, outcome, configs, chosen_items, part)
+        outcomes = await carry_out_together(workspace, work.plans)
+        has_result = any(outcome.has_verdict or outcome.existing for outcome in outcomes)
+        failures = [failure for outcome in outcomes for failure in outcome.failures]
+        if failures and not has_result:
+            raise no_score([failure.reason for failure in failures])
+        return await run_report(work, outcomes, seed)
 
     return Proposal(plan, score)
 
@@ -309,6 +329,7 @@ async def _new(
     definition: NewEval,
     evaluator: EvaluatorDefinition,
 ) -> TaskEval:
-    complete = with_items(name, definition, await store.tags(owner))
+    outputs = await outputs_to_begin_with(store, owner)
+    complete = with_items(name, definition, await store.tags(owner), outputs)
     record = make_eval(name, complete, evaluator.field_names(owner))
     return TaskEval(owner, await with_eval_inputs(store, owner, record))

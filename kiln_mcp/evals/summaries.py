@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kiln_mcp.evals.comparison import mean_of_items
+from kiln_mcp.evals.comparison import mean_of_items, range_of
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.scored_outputs import ScoredOutputs
 from kiln_mcp.statistics import CannotTell, Interval
@@ -55,13 +55,14 @@ async def score_lines(
     path = measurement.evaluator_record.saved.path
     usages = await measurement.store.ask(lambda index: usage_means(index, path))
     lines: list[ScoreLine] = []
+    ranges = {s.json_key: range_of(s.type) for s in measurement.eval_record.output_scores}
     for config in run_configs:
         usage = usages.get(config.id)
         for score in measurement.score_keys:
             item_outputs = outputs.of(config.id, score, items)
             if not item_outputs:
                 continue
-            mean = mean_of_items(item_outputs)
+            mean = mean_of_items(item_outputs, value_range=ranges[score])
             lines.append(
                 ScoreLine(
                     run_config=config.name,

@@ -11,7 +11,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.references import REFERENCE_KEY, other_right_outputs
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evaluators.text_comparison import json_text
-from storage import EvalRun, ProjectStore, TaskRun, TaskRunConfig
+from storage import EvalRun, ProjectStore, TaskRun
 from storage.errors import InvalidQuery, RecordNotFound, UnreadableRecord
 from storage.index.results import ResultRow, results
 from storage.text.excerpts import excerpt
@@ -34,7 +34,7 @@ class ItemsPage:
 
 async def look_at(
     measurement: Measurement,
-    configs: Sequence[TaskRunConfig],
+    names: Mapping[str, str],
     items: Sequence[ItemReference],
     *,
     failures: bool,
@@ -47,7 +47,7 @@ async def look_at(
 
     Args:
         measurement: The eval with its results.
-        configs: The run configs whose outputs are shown.
+        names: The names of the run configs whose outputs are shown, by their ids.
         items: The items of the part.
         failures: Whether to show only what has not the best score throughout.
         limit: The most to show.
@@ -58,7 +58,6 @@ async def look_at(
     """
     begin = _begin_of(cursor)
     by_id = {item.id: item for item in items}
-    names = {config.id: config.name for config in configs}
     rows = [
         row
         for row in await _rows(measurement)

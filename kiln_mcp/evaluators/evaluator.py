@@ -11,8 +11,14 @@ from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
-from storage.records.evaluation import EMPTY_SCORES_KEY, JUDGE_CLIENT_KEY
+from storage.records.evaluation import (
+    EMPTY_SCORES_KEY,
+    JUDGE_CLIENT_KEY,
+    NUMBER_KEY,
+    PLAIN_VERDICT_KEY,
+)
 from storage.records.record import Part
+from storage.records.workbench_checks import CHECK_KEY, WorkbenchCheck
 from storage.text.suggestions import did_you_mean
 
 PropertiesT = TypeVar("PropertiesT", bound=Part)
@@ -65,6 +71,9 @@ class Evaluation:
         is_unread: Whether the evaluator found no value in the output. One such output failed; if it
             is so for every output, the evaluator is wrong.
         judge_client: What the client calls itself whose model judged; "" if none did.
+        number: What was measured, in its own unit; None if nothing was.
+        is_plain: Whether the judge's own probabilities were to weigh the scores, and its model gave
+            none (G-Eval).
     """
 
     scores: Mapping[str, Score]
@@ -73,6 +82,8 @@ class Evaluation:
     latency_s: float = 0.0
     is_unread: bool = False
     judge_client: str = ""
+    number: float | None = None
+    is_plain: bool = False
 
     @property
     def values(self) -> dict[str, float]:
@@ -88,6 +99,10 @@ class Evaluation:
             texts[EMPTY_SCORES_KEY] = " ".join(empty)
         if self.judge_client:
             texts[JUDGE_CLIENT_KEY] = self.judge_client
+        if self.number is not None:
+            texts[NUMBER_KEY] = repr(self.number)
+        if self.is_plain:
+            texts[PLAIN_VERDICT_KEY] = "its model gives no logprobs"
         feedback = {
             f"{key}_feedback": score.feedback
             for key, score in self.scores.items()
@@ -139,6 +154,23 @@ class Evaluator(Protocol):
             ModelError: Its model gave no usable answer.
         """
         ...
+
+
+@runtime_checkable
+class AsksSeveralModels(Protocol):
+    """An evaluator that may ask more than one model about an item."""
+
+    @property
+    def calls_each(self) -> Mapping[str, int]:
+        """The most calls of each model for one item."""
+        ...
+
+
+def calls_of_item(evaluator: Evaluator) -> Mapping[str, int]:
+    """Return how often an evaluator may ask each model about one item."""
+    if isinstance(evaluator, AsksSeveralModels):
+        return evaluator.calls_each
+    return {evaluator.model: evaluator.calls_per_item} if evaluator.model else {}
 
 
 @runtime_checkable
@@ -216,6 +248,16 @@ class EvaluatorDefinition(BaseModel):
         """Refuse settings for fields that the task's output does not have."""
         del task
 
+    async def with_records(self, store: ProjectStore, eval_record: Eval | None) -> Self:
+        """Return the definition with what it takes from records of its eval.
+
+        Args:
+            store: The project.
+            eval_record: The eval; None if it is new.
+        """
+        del store, eval_record
+        return self
+
     async def check_logic(self) -> None:
         """Refuse patterns, expressions, templates or code that cannot be used.
 
@@ -231,6 +273,14 @@ class EvaluatorDefinition(BaseModel):
         """
         del model
         return self.model_dump(mode="json")
+
+
+class WorkbenchDefinition(EvaluatorDefinition):
+    """The arguments of a check that Kiln does not know, and opens as code."""
+
+    def properties(self, model: str) -> Mapping[str, JsonValue]:
+        """Return the record's properties."""
+        return {"type": "code_eval", CHECK_KEY: dict(super().properties(model))}
 
 
 def _require_type(schema: dict[str, JsonValue]) -> None:
@@ -278,6 +328,18 @@ def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
     if not isinstance(properties, kind):
         raise TypeError(f"{record.name!r} is no {kind.__name__}")
     return properties
+
+
+def check_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
+    """Return the settings of a check that Kiln does not know, as the type that its kind has.
+
+    Raises:
+        TypeError: The record is of another kind.
+    """
+    check = properties_of(record, WorkbenchCheck).kiln_mcp_check
+    if not isinstance(check, kind):
+        raise TypeError(f"{record.name!r} is no {kind.__name__}")
+    return check
 
 
 def missing_reference(keys: tuple[str, ...], case: Case) -> Skipped | None:

@@ -13,8 +13,9 @@ from kiln_mcp.evaluators.evaluator import (
     as_scores,
 )
 from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, weighted_scores
-from kiln_mcp.llm import AnswerState, Message, ModelRequest
+from kiln_mcp.llm import AnswerState, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.llm.errors import NoLogprobs
 from kiln_mcp.llm.reasoning_models import reasons
 from storage import EvalOutputScore
 from storage.isolation.fixed_schema import FixedSchema
@@ -89,19 +90,15 @@ async def ask_verdict(
         request = request.with_messages(
             Message("assistant", first.text), Message("user", GIVE_VERDICT)
         )
-    request = replace(
-        request,
-        schema=_schema_of(scores, reasoning=not judge.is_weighted),
-        top_logprobs=TOP_LOGPROBS if judge.is_weighted else 0,
-    )
-    answer = await engine.complete(request, asker=asker)
+    answer = await _answer(judge, request, context)
     reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
     verdict = reflection or str(reasoning or answer.reasoning)
     if abstains(answer.value, scores):
         return Skipped(CANNOT_BE_JUDGED, excerpt(verdict) or NO_REASON)
+    is_plain = not answer.logprobs
     values = (
         weighted_scores(answer.logprobs, scores)
-        if judge.is_weighted
+        if judge.is_weighted and not is_plain
         else read_scores(answer.value, scores)
     )
     return Evaluation(
@@ -110,7 +107,27 @@ async def ask_verdict(
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
         judge_client=answer.client,
+        is_plain=judge.is_weighted and is_plain,
     )
+
+
+async def _answer(
+    judge: JudgeModel, request: ModelRequest, context: EvaluationContext
+) -> ModelAnswer:
+    """Ask for the verdict itself; a model without logprobs is asked for a plain one."""
+    scores = context.eval_record.output_scores
+    plain_request = replace(
+        request, schema=_schema_of(scores, reasoning=not (judge.is_weighted and judge.thinking))
+    )
+    if not judge.is_weighted:
+        return await context.engine.complete(plain_request, asker=context.asker)
+    weighted_request = replace(
+        request, schema=_schema_of(scores, reasoning=False), top_logprobs=TOP_LOGPROBS
+    )
+    try:
+        return await context.engine.complete(weighted_request, asker=context.asker)
+    except NoLogprobs:
+        return await context.engine.complete(plain_request, asker=context.asker)
 
 
 @lru_cache(maxsize=64)

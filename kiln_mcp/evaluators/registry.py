@@ -23,10 +23,15 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, ProjectStore
+from storage import CodeEval, EvalConfig, ProjectStore
 from storage.errors import NextStep
-from storage.records.evaluator import is_extension_type
-from storage.text.excerpts import defuse, excerpt
+from storage.records.workbench_checks import (
+    CHECK_KEY,
+    ExtensionProperties,
+    WorkbenchCheck,
+    is_extension_type,
+)
+from storage.text.excerpts import LONGEST_REASON, defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
 """The group of entry points by which other distributions offer kinds."""
@@ -60,7 +65,18 @@ class EvaluatorKinds:
     def open(self, record: EvalConfig) -> Evaluator:
         """Return the evaluator of a record; one of a kind that is not installed refuses to run."""
         kind = self.of(record)
-        return kind.open(record) if kind else MissingKind(record.name, kind_name(record))
+        if kind is None:
+            return MissingKind(record.name, kind_name(record))
+        return kind.open(_as_extension_sees(record))
+
+
+def _as_extension_sees(record: EvalConfig) -> EvalConfig:
+    """Return the record of an extension with its own properties; any other one as it is."""
+    match record.properties:
+        case WorkbenchCheck(kiln_mcp_check=ExtensionProperties() as properties):
+            return record.replace(properties=properties)
+        case _:
+            return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +155,14 @@ def _usable(item: object, kinds: Mapping[str, EvaluatorKind]) -> EvaluatorKind:
 
 @cache
 def installed_kinds() -> EvaluatorKinds:
-    """Return our own kinds and those of installed extensions, loaded once."""
+    """Return our own kinds and those of installed extensions, runnable_record once."""
     return with_extensions(entry_points(group=GROUP))
 
 
 def kind_name(record: EvalConfig) -> str:
     """Return the name of a record's kind; the older judges have no `type`."""
+    if isinstance(record.properties, WorkbenchCheck):
+        return record.properties.kiln_mcp_check.type
     return str(getattr(record.properties, "type", _STEPS_JUDGE))
 
 
@@ -169,7 +187,30 @@ async def load_evaluator(
         EvalError: A file cannot be read.
     """
     kind = installed_kinds().of(record)
-    return await kind.load(workspace, store, record) if kind else record
+    plain_record = _as_extension_sees(record)
+    runnable_record = await kind.load(workspace, store, plain_record) if kind else record
+    check = _check_in_code(runnable_record)
+    if check is None:
+        return runnable_record
+    return await load_evaluator(workspace, store, record.replace(properties=check))
+
+
+def _check_in_code(record: EvalConfig) -> WorkbenchCheck | None:
+    """Return the check that Kiln took for code, because it saved the record without its settings.
+
+    Raises:
+        EvalError: The settings in its file cannot be used.
+    """
+    if not isinstance(record.properties, CodeEval):
+        return None
+    try:
+        return WorkbenchCheck.from_code(record.properties.code or "")
+    except ValueError as error:
+        raise EvalError(
+            f"The settings in scorer.py of the evaluator {record.name!r} cannot be used: "
+            f"{excerpt(str(error), LONGEST_REASON)}. Create the evaluator again.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
+        ) from error
 
 
 async def make_evaluator(
@@ -182,7 +223,10 @@ async def make_evaluator(
     """
     await definition.check_logic()
     properties = definition.properties(model)
-    default = str(properties.get("type", "")).replace("_", " ").replace(".", " ")
-    return EvalConfig.model_validate(
-        {"name": name or default, "config_type": "v2", "properties": properties}
+    if is_extension_type(str(properties["type"])):  # Kiln opens no evaluator of another type
+        properties = {"type": "code_eval", CHECK_KEY: dict(properties)}
+    record = EvalConfig.model_validate(
+        {"name": name or "new", "config_type": "v2", "properties": properties}
     )
+    default = kind_name(record).replace("_", " ").replace(".", " ")
+    return record if name else record.replace(name=default)

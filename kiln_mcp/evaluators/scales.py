@@ -120,6 +120,18 @@ def to_unit_scale(value: float, kind: str) -> float:
             raise ValueError(f"A score of kind {kind} has no scale.")
 
 
+def decision_of(value: float, kind: str) -> float:
+    """Return the label that a value stands for: pass from the middle on, else the nearest mark."""
+    if kind == "pass_fail":
+        return 1.0 if value >= 0.5 else 0.0
+    return float(round(value))
+
+
+def distance_of(value: float, label: float, kind: str) -> float:
+    """Return how far a value's decision is from a label: 0 is the same, 1 the other end."""
+    return abs(to_unit_scale(decision_of(value, kind), kind) - to_unit_scale(label, kind))
+
+
 def _score_schema(score: EvalOutputScore) -> JsonValue:
     description = f"{score.instruction or score.name} ({ABSTENTION})"
     if score.type == "five_star":

@@ -13,12 +13,14 @@ from kiln_mcp.evolution.operators import SearchSpace
 from kiln_mcp.evolution.search_log import FILE, FileSearchLog
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.programs.program_files import read_program
+from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
-from storage import TaskRunConfig
+from storage import ProjectStore, TaskRunConfig
 from storage.errors import NextStep, Refusal
 
 
@@ -84,6 +86,8 @@ async def prepare(
         Refusal: There are no train, val or test items, or two of them share inputs.
     """
     first = (await find_run_configs(eval_context.store, eval_context.task, [request.start]))[0]
+    await _check_prompt_place(eval_context.store, first)
+    await ready_run_configs(workspace, eval_context.store, [first])
     parts = await _parts_of(eval_context)
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
@@ -110,9 +114,8 @@ async def prepare(
 def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
     judge = search_context.eval_context.evaluator.model
-    calls_each = {
-        search_context.resolved_config.model: 2 if search_context.resolved_config.thinking else 1
-    }
+    resolved_config = search_context.resolved_config
+    calls_each = {resolved_config.model: resolved_config.calls_per_output}
     if judge:
         calls_each[judge] = (
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
@@ -147,6 +150,27 @@ def search_space(search_context: SearchContext) -> SearchSpace:
     start = search_context.start.instruction
     variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
     return SearchSpace(topics, (start, *variants))
+
+
+async def _check_prompt_place(store: ProjectStore, run_config: TaskRunConfig) -> None:
+    """Refuse a program that is not handed the prompt: no candidate could be tried.
+
+    Raises:
+        Refusal: It is not.
+    """
+    program = await read_program(store, run_config)
+    if program is not None and not program.hands_over_prompt:
+        raise Refusal(
+            "The program of '{name}' is not handed the prompt, so no other one can be tried with "
+            "it. Let it read the prompt from a file, a variable or an argument.",
+            name=run_config.name,
+            next=[
+                NextStep(
+                    tool="create_run_config",
+                    reason="put {prompt_file} into the program's command, or name prompt_variable",
+                )
+            ],
+        )
 
 
 async def _parts_of(eval_context: Measurement) -> Parts:

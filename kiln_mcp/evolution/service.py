@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.answers import ComparisonRow
-from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
-from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
+from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference, range_of
+from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
@@ -47,6 +48,7 @@ from kiln_mcp.workbench.capability import (
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
 from storage.errors import NextStep
+from storage.records.run_config import PROGRAM_FILE
 
 GENERATOR: Final = "kiln_mcp::evolve_prompt"
 KEEP: Final = "No gain could be shown: keep your prompt."
@@ -211,9 +213,11 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     )
     configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
     if config_id not in {record.id for record in configs}:
+        lines = await eval_context.store.side_lines(search_context.first, PROGRAM_FILE)
         async with eval_context.store.transaction(is_patient=True) as change:
             change.save(prompt, parent=eval_context.task)
-            change.save(config, parent=eval_context.task)
+            saved = change.save(config, parent=eval_context.task)
+            change.append_lines(saved, PROGRAM_FILE, lines)
     return _Saved(config, prompt)
 
 
@@ -231,11 +235,13 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     keys: list[str] = []
     differences: list[PairedDifference] = []
     outputs = await read_scored_outputs(eval_context, configs)
-    for key in eval_context.score_keys:
+    seed = search_context.request.seed
+    for score in eval_context.eval_record.output_scores:
+        key = score.json_key
         first, second = [outputs.means(config.id, key, items) for config in configs]
         if first.keys() & second.keys():
             keys.append(key)
-            differences.append(paired_difference(first, second, seed=search_context.request.seed))
+            differences.append(paired_difference(first, second, seed, range_of(score.type)))
     calls = sum(work.calls_by_model.values())
     return _HeldOut(keys, differences, calls, outcome.failures)
 

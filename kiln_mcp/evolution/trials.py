@@ -19,6 +19,7 @@ from kiln_mcp.evolution.search import Trial
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.system_prompts import Example, split_examples, with_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
@@ -113,20 +114,22 @@ class Trials:
         models = [resolved_config.model, *([evaluator.model] if evaluator.model else [])]
         self._width = engine.width(models)
         self.failures: Counter[str] = Counter()
-        self.calls_each = (2 if resolved_config.thinking else 1) + evaluator.calls_per_item
+        self.calls_each = resolved_config.calls_per_output + evaluator.calls_per_item
 
     async def run(self, candidate: Candidate, item: Item) -> TrialResult:
         """Run a candidate on one item; an output that cannot be had or judged has no score."""
         resolved_config = self._demonstrations.with_candidate(self._resolved_config, candidate)
         eval_context = self._eval_context
         try:
-            output = await produce(self._engine, resolved_config, item.task_input, "evolution/run")
+            output = await produce(
+                self._engine, resolved_config, item.turn, "evolution/run", item.conversation[:-1]
+            )
             run = to_task_run(output, item.task_input, self._run_config, resolved_config)
             context = EvaluationContext(
                 self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
             )
             verdict = await self._evaluator.evaluate(case_of(item, run), context)
-        except (BadAnswer, ContextOverflow, EvalError) as error:
+        except (BadAnswer, ContextOverflow, EvalError, ProgramFailure) as error:
             self.failures[_reason_of(error)] += 1
             return TrialResult(item, "", None, str(error))
         if isinstance(verdict, Skipped):
@@ -168,12 +171,14 @@ class Trials:
         return [results[place] for place in range(len(trials))]
 
 
-def _reason_of(error: BadAnswer | ContextOverflow | EvalError) -> str:
+def _reason_of(error: BadAnswer | ContextOverflow | EvalError | ProgramFailure) -> str:
     match error:
         case BadAnswer():
             return error.state
         case ContextOverflow():
             return "too_long"
+        case ProgramFailure():
+            return "program"
         case _:
             return "evaluator"
 

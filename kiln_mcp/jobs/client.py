@@ -82,11 +82,16 @@ class JobClient:
         if file is None or await anyio.to_thread.run_sync(has_jobs, file, ACTIVE_STATES):
             await self.runner()
 
-    async def newest(self, limit: int = 20) -> list[Job]:
-        """Return the newest jobs, newest first, without opening what was never used."""
+    async def newest(self, limit: int = 20, older_than: str = "") -> list[Job]:
+        """Return the newest jobs, newest first, without opening what was never used.
+
+        Args:
+            limit: The most jobs.
+            older_than: The id of a job; only those before it are returned.
+        """
         file = self._settings.file
         if file is None or await anyio.Path(file).exists():
-            return await (await self.runner()).newest(limit)
+            return await (await self.runner()).newest(limit, older_than)
         return []
 
     async def jobs_set_aside(self) -> list[Job]:

@@ -188,9 +188,9 @@ class JobRunner:
             (j for j in active if (j.capability, j.arguments, j.limit, j.model) == request), None
         )
 
-    async def newest(self, limit: int = 20) -> list[Job]:
-        """Return the newest jobs, newest first."""
-        return await in_thread(self._table.newest, limit)
+    async def newest(self, limit: int = 20, older_than: str = "") -> list[Job]:
+        """Return the newest jobs, newest first; with an id, those before that job."""
+        return await in_thread(self._table.newest, limit, older_than)
 
     async def events(self, job_id: str) -> list[JobEvent]:
         """Return the events of a job, oldest first."""

@@ -78,7 +78,9 @@ JOBS_BEGINNING: Final[LiteralString] = """
 SELECT * FROM kiln_jobs WHERE substr(id, 1, :size) = :beginning LIMIT 2
 """
 NEWEST_JOBS: Final[LiteralString] = """
-SELECT * FROM kiln_jobs ORDER BY number DESC, created_at DESC, id DESC LIMIT :limit
+SELECT * FROM kiln_jobs
+WHERE :older_than = '' OR number < (SELECT number FROM kiln_jobs WHERE id = :older_than)
+ORDER BY number DESC, created_at DESC, id DESC LIMIT :limit
 """
 BEGIN_ATTEMPT: Final[LiteralString] = """
 UPDATE kiln_jobs SET changed_at = :now,

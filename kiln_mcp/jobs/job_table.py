@@ -96,9 +96,10 @@ class JobTable:
         rows = self._read(job_sql.JOBS_BEGINNING, beginning=beginning, size=len(beginning))
         return [_job(row) for row in rows]
 
-    def newest(self, limit: int) -> list[Job]:
-        """Return the newest jobs, newest first."""
-        return [_job(row) for row in self._read(job_sql.NEWEST_JOBS, limit=limit)]
+    def newest(self, limit: int, older_than: str = "") -> list[Job]:
+        """Return the newest jobs, newest first; with an id, those before that job."""
+        rows = self._read(job_sql.NEWEST_JOBS, limit=limit, older_than=older_than)
+        return [_job(row) for row in rows]
 
     def unfinished_jobs(self) -> list[Job]:
         """Return the jobs that are not at rest."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
+from kiln_mcp.judging.certificates.certificate import HumanCeiling, Number
 from kiln_mcp.judging.judge_agreement import describe, measure
+from kiln_mcp.judging.label_bases import label_bases
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import latest
 from kiln_mcp.statistics import (
@@ -27,22 +29,24 @@ async def agreement_rows(
     judges: Sequence[Measurement],
     seed: int,
 ) -> list[tuple[AgreementRow, str]]:
-    """Return each judge's row with what it means in words, the best κ first."""
+    """Return each judge's row with what it means in words, the best κ first.
+
+    Labels of drawn items come first; labels of picked items have rows of their own.
+    """
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in golden_set.scores:
-            verdicts = await judge.stored_scores(score.json_key)
-            pairs = golden_set.pairs(runs_by_score[score.json_key], score, verdicts)
-            if pairs:
-                agreement = measure(pairs, score.type, golden_set.stratum_sizes(score), seed)
-                key = score.json_key
+            key = score.json_key
+            for basis in await label_bases(golden_set, judge, score, runs_by_score[key]):
+                agreement = measure(basis, score.type, seed)
                 row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
                 rows.append((row, describe(agreement, score.type)))
     return sorted(rows, key=_rank)
 
 
-def _rank(row: tuple[AgreementRow, str]) -> tuple[str, float, str]:
-    return row[0].score, -(row[0].kappa or 0.0), row[0].evaluator
+def _rank(row: tuple[AgreementRow, str]) -> tuple[str, bool, float, str]:
+    is_picked = row[0].basis == "by hand"
+    return row[0].score, is_picked, -(row[0].kappa or 0.0), row[0].evaluator
 
 
 def conclusions(rows: Sequence[tuple[AgreementRow, str]]) -> list[str]:
@@ -70,8 +74,13 @@ def next_steps(rows: Sequence[tuple[AgreementRow, str]], task_eval: TaskEval) ->
             arguments={"eval": task_eval.name},
         ),
         NextStep(
-            tool="create_evaluator",
-            reason="create a sharper judge, or a check that asks no model",
+            tool="check_judge",
+            reason="read where judge and person differ",
+            arguments={"eval": task_eval.name, "show": "disagreements"},
+        ),
+        NextStep(
+            tool="improve_judge",
+            reason="rewrite the judge from development labels",
             arguments={"eval": task_eval.name},
         ),
     ]
@@ -113,6 +122,18 @@ def human_ceilings(golden_set: GoldenSet, seed: int) -> list[Ceiling]:
     return [ceiling for ceiling in ceilings if ceiling is not None]
 
 
+def ceilings_to_print(golden_set: GoldenSet, seed: int) -> dict[str, HumanCeiling]:
+    """Return the agreement of two raters as certificates hold it, by score."""
+    return {
+        ceiling.score: HumanCeiling(
+            raters=tuple(ceiling.raters),
+            n=ceiling.n,
+            agreement=Number(value=ceiling.agreement, low=ceiling.low, high=ceiling.high),
+        )
+        for ceiling in human_ceilings(golden_set, seed)
+    }
+
+
 def _human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
     """Return the agreement of the two raters with the most shared items; None for one rater."""
     shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -120,8 +141,10 @@ def _human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> 
         names = sorted(raters)
         for place, name in enumerate(names):
             for other in names[place + 1 :]:
-                pair = raters[name].value, raters[other].value
-                shared.setdefault((name, other), []).append(pair)
+                first_value, second_value = raters[name].value, raters[other].value
+                if first_value is not None and second_value is not None:
+                    pair = first_value, second_value
+                    shared.setdefault((name, other), []).append(pair)
     if not shared:
         return None
     names, pairs = max(shared.items(), key=lambda entry: len(entry[1]))

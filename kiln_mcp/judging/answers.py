@@ -1,12 +1,28 @@
 """The results of the capabilities of this room."""
 
+from typing import Final
+
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
+from kiln_mcp.judging.label_bases import BasisKind
+from kiln_mcp.judging.label_doubts import LabelDoubts
 from kiln_mcp.labels.label_words import label_text
-from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.statistics import CannotTell, Interval, Measure
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
+
+_STAR_NUMBERS: Final = frozenset(
+    {Measure.WEIGHTED_KAPPA, Measure.SPEARMAN, Measure.PEARSON, Measure.SQUARED_ERROR}
+)
+"""Numbers that say nothing more of passes and fails."""
+_NUMBERS: Final = _STAR_NUMBERS | {
+    Measure.TRUE_PASS_RATE,
+    Measure.TRUE_FAIL_RATE,
+    Measure.TAU_B,
+    Measure.MEAN_ERROR,
+    Measure.BIAS,
+}
 
 
 class ItemToLabel(Result):
@@ -24,9 +40,10 @@ class LabellingBatch(Result):
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
+    new_items: int = Field(default=0, description="Outputs that were added to the golden set.")
     purpose: str
     seed: int
-    warnings: list[str] = Field(default=[], description="Lines of the ledger that are damaged.")
+    warnings: list[str] = Field(default=[], description="What was left out or passed over.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
@@ -58,7 +75,9 @@ class AgreementRow(Result):
 
     evaluator: str
     score: str
+    basis: BasisKind = Field(description="Whether the items were drawn at random, or picked.")
     n: int
+    skips: int = Field(description="Drawn items without a label: they count as disagreements.")
     agreement: float
     low: float
     high: float
@@ -73,32 +92,66 @@ class AgreementRow(Result):
     tau_b: float | None
     mean_error: float
     bias: float
+    other_numbers: dict[str, float] = Field(default={}, description="Of a scale with stars.")
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="The 95 % interval of each other number that has one."
+    )
 
     @classmethod
     def of(cls, evaluator: str, score: str, kind: str, agreement: Agreement) -> "AgreementRow":
         """Return the row of a measurement, rounded for reading."""
-        interval = agreement.kappa_interval
-        ends = interval if isinstance(interval, Interval) else None
-        rates = agreement.rates
+        numbers = {
+            measure: round(estimate.value, 4)
+            for measure, estimate in agreement.estimates.measures.items()
+            if isinstance(estimate.value, float)
+        }
+        ends = {
+            str(measure): (round(estimate.interval.low, 4), round(estimate.interval.high, 4))
+            for measure, estimate in agreement.estimates.measures.items()
+            if isinstance(estimate.interval, Interval) and measure in numbers
+        }
+        kappa_ends = ends.get(Measure.KAPPA)
+        names = _NUMBERS if kind == "five_star" else _NUMBERS - _STAR_NUMBERS
         return cls(
             evaluator=evaluator,
             score=score,
+            basis=agreement.kind,
             n=agreement.count,
-            agreement=round(agreement.agreement, 4),
+            skips=agreement.skips,
+            agreement=numbers[Measure.AGREEMENT],
             low=round(agreement.interval.low, 4),
             high=round(agreement.interval.high, 4),
             constant_answer=label_text(agreement.constant.label, kind),
             constant_agreement=round(agreement.constant.agreement, 4),
             beats_constant=agreement.standing is JudgeStanding.BETTER,
-            kappa=round_if_known(agreement.kappa),
-            kappa_low=round_if_known(ends.low) if ends else None,
-            kappa_high=round_if_known(ends.high) if ends else None,
-            true_pass_rate=round_if_known(rates.true_positive_rate) if rates else None,
-            true_fail_rate=round_if_known(rates.true_negative_rate) if rates else None,
-            tau_b=round_if_known(agreement.tau_b),
-            mean_error=round(agreement.mean_error, 4),
-            bias=round(agreement.bias, 4),
+            kappa=numbers.get(Measure.KAPPA),
+            kappa_low=kappa_ends[0] if kappa_ends else None,
+            kappa_high=kappa_ends[1] if kappa_ends else None,
+            true_pass_rate=numbers.get(Measure.TRUE_PASS_RATE),
+            true_fail_rate=numbers.get(Measure.TRUE_FAIL_RATE),
+            tau_b=numbers.get(Measure.TAU_B),
+            mean_error=numbers[Measure.MEAN_ERROR],
+            bias=numbers[Measure.BIAS],
+            other_numbers={
+                str(measure): numbers[measure]
+                for measure in sorted(_STAR_NUMBERS & numbers.keys())
+                if kind == "five_star"
+            },
+            intervals={name: ends[name] for name in sorted(names) if name in ends},
         )
+
+
+class JudgeComparison(Result):
+    """Several judges on the same labels; all intervals hold together at 95 %."""
+
+    score: str
+    conclusion: str
+    labels: int = Field(description="Those of one way of drawing that all judges have judged.")
+    best: str = Field(description="The judge that agrees most on these labels.")
+    may_be_best: list[str] = Field(description="Judges than which none is shown to agree more.")
+    corrected: float = Field(description="Agreement of the best, less the bias of the choice.")
+    at_least: float = Field(description="Its 95 % limit in spite of the choice.")
+    against_best: dict[str, str] = Field(description="Each other judge's agreement less its own.")
 
 
 class Ceiling(Result):
@@ -122,10 +175,67 @@ class AgreementReport(Result):
     labelled_items: int
     purpose: str
     rows: list[AgreementRow]
-    conclusions: list[str] = Field(description="What each row means, in the same order.")
+    conclusions: list[str] = Field(
+        description="What the labels can tell; then what each row means, in the same order."
+    )
+    doubts: LabelDoubts = Field(default=LabelDoubts(), description="Labels to look at again.")
+    comparisons: list[JudgeComparison] = Field(
+        default=[], description="Which judges may be the best, if several were measured."
+    )
+    bias_checks: list[str] = Field(
+        default=[], description="Whether a judge favours long outputs or its own model family."
+    )
+    cascade: str | None = Field(
+        default=None, description="Cheap judges before a better one, if that pays."
+    )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int
+    warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class DisagreementCount(Result):
+    """How often a judge differs from development labels, for one score."""
+
+    evaluator: str
+    score: str
+    labels: int = Field(description="Development labels that have a verdict.")
+    disagreements: int
+    too_strict: int = Field(description="Verdicts below their label.")
+    too_lenient: int = Field(description="Verdicts above their label.")
+    unjudged: int = Field(description="Development labels without a verdict.")
+
+
+class ShownDisagreement(Result):
+    """One score of one item on which a judge and a person differ."""
+
+    item: str
+    evaluator: str | None = Field(default=None, description="If several are shown.")
+    score: str | None = Field(default=None, description="If the eval has several.")
+    verdict: str = Field(description="The judge's.")
+    label: str = Field(description="The person's.")
+    input: str
+    output: str
+    judge_reason: str | None
+    label_reason: str | None = None
+    rater: str | None = None
+    panel: str | None = Field(default=None, description="The other verdicts of this output.")
+    label_doubt: str | None = Field(
+        default=None, description="Why the label may be wrong: the person looks again."
+    )
+
+
+class DisagreementReport(Result):
+    """Where judges differ from people's development labels."""
+
+    eval: str
+    summary: str
+    counts: list[DisagreementCount]
+    disagreements: list[ShownDisagreement] = Field(description="The worst first.")
+    total: int
+    hidden: int = Field(description="Items with labels for the certificate: they stay hidden.")
+    new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 

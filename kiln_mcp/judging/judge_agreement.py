@@ -1,33 +1,20 @@
 """Measure a judge's agreement with people, with intervals, beside the best constant answer."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
 
+from kiln_mcp.judging.label_bases import BasisKind, LabelBasis
 from kiln_mcp.labels.label_words import label_text
-from kiln_mcp.labels.ledger import LabelledVerdict
 from kiln_mcp.statistics import (
     CannotTell,
     ConstantAnswer,
-    DetectionCounts,
+    Estimate,
     Interval,
-    LabelStratum,
-    PairedCounts,
-    Stratum,
-    kendall_tau_b,
-    mean_absolute_error,
-    paired_newcombe_interval,
-    post_stratified_difference,
-    post_stratified_estimate,
-    post_stratified_interval,
-    stratified_kappa,
-    stratified_kappa_interval,
-    wilson_interval,
+    JudgeEstimates,
+    Measure,
+    judge_estimates,
+    scale_of,
 )
-
-MIDDLE = {"pass_fail": 0.5, "pass_fail_critical": 0.5}
-"""The score from which on an output passes, by the kinds of score that tell pass from fail."""
 
 
 class JudgeStanding(StrEnum):
@@ -46,38 +33,54 @@ class Agreement:
     """A judge's agreement with a person's labels.
 
     Attributes:
+        kind: Whether the labelled items were drawn at random, or picked.
         count: Items with a verdict and a label.
-        agreement: The share of items on which they agree, weighted by stratum if drawn so.
-        interval: Its 95 % interval.
-        weighted: Whether labels were drawn by stratum and weighted.
-        constant: The best constant answer, and its agreement.
-        kappa: Cohen's κ, or why there is none.
-        kappa_interval: Its 95 % interval, or why there is none.
-        rates: True and false passes and fails; None for stars.
-        tau_b: Kendall's τ-b of the raw scores, or why there is none.
-        mean_error: Mean distance of score and label.
-        bias: The judge's mean score less the labels'.
-        beats_constant: 95 % interval of the judge's agreement less the constant answer's.
+        skips: Items that were drawn and passed over.
+        other_labels: Labels of another way of drawing, which do not count here.
+        estimates: Every number with its interval.
     """
 
+    kind: BasisKind
     count: int
-    agreement: float
-    interval: Interval
-    weighted: bool
-    constant: ConstantAnswer[float]
-    kappa: float | CannotTell
-    kappa_interval: Interval | CannotTell
-    rates: DetectionCounts | None
-    tau_b: float | CannotTell
-    mean_error: float
-    bias: float
-    beats_constant: Interval
+    skips: int
+    other_labels: int
+    estimates: JudgeEstimates
+
+    def estimate(self, measure: Measure) -> Estimate:
+        """Return one number with its interval.
+
+        Raises:
+            KeyError: The scale has no such number.
+        """
+        return self.estimates.measures[measure]
+
+    @property
+    def agreement(self) -> float:
+        """The share of items on which they agree."""
+        value = self.estimate(Measure.AGREEMENT).value
+        return value if isinstance(value, float) else 0.0
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval of the agreement."""
+        interval = self.estimate(Measure.AGREEMENT).interval
+        return interval if isinstance(interval, Interval) else Interval(0.0, 1.0)
+
+    @property
+    def constant(self) -> ConstantAnswer[float]:
+        """The best constant answer, and its agreement."""
+        return self.estimates.constant
+
+    @property
+    def kappa(self) -> Estimate:
+        """Cohen's κ."""
+        return self.estimate(Measure.KAPPA)
 
     @property
     def standing(self) -> JudgeStanding:
         """Return how the judge compares with chance and with the best constant answer."""
-        interval = self.kappa_interval
-        if isinstance(self.kappa, CannotTell) or isinstance(interval, CannotTell):
+        interval = self.kappa.interval
+        if isinstance(self.kappa.value, CannotTell) or isinstance(interval, CannotTell):
             return JudgeStanding.NO_SPREAD
         if self.constant.agreement > 1 - 1e-9:
             return JudgeStanding.ONE_LABEL
@@ -85,57 +88,30 @@ class Agreement:
             return JudgeStanding.NO_BETTER
         if interval.low <= 0:
             return JudgeStanding.NOT_ABOVE_CHANCE
-        return JudgeStanding.ABOVE_CHANCE if self.beats_constant.low <= 0 else JudgeStanding.BETTER
+        advantage = self.estimate(Measure.ADVANTAGE).interval
+        is_better = isinstance(advantage, Interval) and advantage.low > 0
+        return JudgeStanding.BETTER if is_better else JudgeStanding.ABOVE_CHANCE
 
 
-def measure(
-    pairs: Sequence[LabelledVerdict],
-    kind: str,
-    strata: Mapping[str, int] | None = None,
-    seed: int = 0,
-) -> Agreement:
-    """Measure a judge on labelled items.
+def measure(basis: LabelBasis, kind: str, seed: int = 0) -> Agreement:
+    """Measure a judge by labels.
+
+    Items that were passed over count as disagreements in values. Intervals span both: that the
+    person would have agreed with each, and with none.
 
     Args:
-        pairs: The items.
-        kind: The score's kind. Pass and fail are told apart in the middle; stars are rounded.
-        strata: Sizes of the strata in the whole golden set, if every item was drawn from one.
-        seed: Of the intervals that are simulated.
+        basis: The labels.
+        kind: The score's kind. A verdict between two of its values stands for the nearest.
+        seed: Of the intervals, which are simulated.
 
     Raises:
-        ValueError: There is no item.
+        ValueError: There is no label.
     """
-    parts = _by_stratum(pairs, kind, strata)
-    verdicts = [verdict for part in parts for verdict in part.verdicts]
-    labels = [label for part in parts for label in part.labels]
-    constant = _best_constant(parts)
-    right = [Stratum(part.size, part.agreements, part.count) for part in parts]
-    against = [(part.size, part.against(constant.label)) for part in parts]
-    tables = [LabelStratum(part.size, part.verdicts, part.labels) for part in parts]
-    raw = [pair.verdict for pair in pairs], [pair.label for pair in pairs]
-    weighted = len(parts) > 1
-    return Agreement(
-        count=len(pairs),
-        agreement=post_stratified_estimate(right),
-        interval=(
-            post_stratified_interval(right, seed=seed)
-            if weighted
-            else wilson_interval(right[0].successes, right[0].total)
-        ),
-        weighted=weighted,
-        constant=constant,
-        kappa=stratified_kappa(tables),
-        kappa_interval=stratified_kappa_interval(tables, seed=seed),
-        rates=_rates(verdicts, labels) if kind in MIDDLE else None,
-        tau_b=kendall_tau_b(*raw),
-        mean_error=mean_absolute_error(*raw),
-        bias=fmean(raw[0]) - fmean(raw[1]),
-        beats_constant=(
-            post_stratified_difference(against, seed=seed)
-            if weighted
-            else paired_newcombe_interval(against[0][1])
-        ),
-    )
+    scale = scale_of(kind)
+    estimates = judge_estimates(basis.against, scale, seed=seed, table=basis.table)
+    if basis.skips:
+        estimates = estimates.spanning(judge_estimates(basis.in_favour, scale, seed=seed))
+    return Agreement(basis.kind, basis.labels, basis.skips, basis.other_labels, estimates)
 
 
 def describe(agreement: Agreement, kind: str) -> str:
@@ -145,80 +121,20 @@ def describe(agreement: Agreement, kind: str) -> str:
         f"it agrees on {agreement.agreement:.0%} (95 % interval {agreement.interval.low:.0%} to "
         f"{agreement.interval.high:.0%}), {constant} on {agreement.constant.agreement:.0%}"
     )
-    standing, interval = agreement.standing, agreement.kappa_interval
+    standing, interval = agreement.standing, agreement.kappa.interval
     opening = standing.value.format(constant=constant)
+    chance = ""
     if (
-        standing is JudgeStanding.ONE_LABEL
-        or isinstance(agreement.kappa, CannotTell)
-        or isinstance(interval, CannotTell)
+        standing is not JudgeStanding.ONE_LABEL
+        and isinstance(agreement.kappa.value, float)
+        and isinstance(interval, Interval)
     ):
-        return f"{opening}: {numbers}."
-    chance = f"κ = {agreement.kappa:.2f}, {interval.low:.2f} to {interval.high:.2f}"
-    return f"{opening}: {numbers}; {chance}."
+        chance = f"; κ = {agreement.kappa.value:.2f}, {interval.low:.2f} to {interval.high:.2f}"
+    return f"{opening}: {numbers}{chance}{_notes(agreement)}."
 
 
-def _verdict(score: float, kind: str) -> float:
-    if kind == "pass_fail":
-        return 1.0 if score >= MIDDLE[kind] else 0.0
-    return float(round(score))
-
-
-def _rates(verdicts: Sequence[float], labels: Sequence[float]) -> DetectionCounts:
-    return DetectionCounts.of([value >= 0.5 for value in verdicts], [v >= 0.5 for v in labels])
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The labelled items of one stratum, with verdicts and labels in the same order."""
-
-    size: float
-    verdicts: tuple[float, ...]
-    labels: tuple[float, ...]
-
-    @property
-    def count(self) -> int:
-        return len(self.labels)
-
-    @property
-    def agreements(self) -> int:
-        return sum(a == b for a, b in zip(self.verdicts, self.labels, strict=True))
-
-    def against(self, constant: float) -> PairedCounts:
-        """Count the constant answer's right answers (first) beside the judge's (second)."""
-        return PairedCounts.of(
-            [label == constant for label in self.labels],
-            [a == b for a, b in zip(self.verdicts, self.labels, strict=True)],
-        )
-
-
-def _by_stratum(
-    pairs: Sequence[LabelledVerdict], kind: str, sizes: Mapping[str, int] | None
-) -> list[_Part]:
-    """Return the items by stratum; as one stratum if an item was not drawn from one."""
-    if not pairs:
-        raise ValueError("Agreement needs at least one labelled item.")
-    is_stratified = bool(sizes) and all(pair.stratum in (sizes or {}) for pair in pairs)
-    names = sorted({pair.stratum or "" for pair in pairs}) if is_stratified else [None]
-    parts: list[_Part] = []
-    for name in names:
-        own = [pair for pair in pairs if name is None or pair.stratum == name]
-        size = (sizes or {}).get(name, 0) if name is not None else len(own)
-        parts.append(
-            _Part(
-                size=max(size, len(own)),
-                verdicts=tuple(_verdict(pair.verdict, kind) for pair in own),
-                labels=tuple(_verdict(pair.label, kind) for pair in own),
-            )
-        )
-    return parts
-
-
-def _best_constant(parts: Sequence[_Part]) -> ConstantAnswer[float]:
-    shares: dict[float, float] = {}
-    total = sum(part.size for part in parts)
-    for part in parts:
-        for label in part.labels:
-            share = part.size / total / part.count
-            shares[label] = shares.get(label, 0.0) + share
-    best = max(shares, key=lambda label: (shares[label], label))
-    return ConstantAnswer(best, min(1.0, shares[best]))
+def _notes(agreement: Agreement) -> str:
+    notes = "; of items that were picked, and of no others" if agreement.kind == "by hand" else ""
+    if agreement.skips:
+        notes += f"; {agreement.skips} drawn items without a label count as disagreements"
+    return notes

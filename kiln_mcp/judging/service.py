@@ -1,35 +1,32 @@
 """Capabilities: choose items to label, save the labels, and measure judges against them."""
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
-from kiln_mcp.evals.measurement import Measurement, plan_agreement
+from kiln_mcp.evals.lookups import find_eval
+from kiln_mcp.evals.measurement import plan_agreement
 from kiln_mcp.evals.runner import carry_out
-from kiln_mcp.evals.sentences import host_is_not_blind
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.judging.agreement_reports import (
-    agreement_rows,
-    conclusions,
-    human_ceilings,
-    next_steps,
-    nothing_measured,
+from kiln_mcp.judging.agreement_checks import AgreementCheck, labelled_runs, propose_agreement
+from kiln_mcp.judging.agreement_reports import ceilings_to_print
+from kiln_mcp.judging.answers import (
+    AgreementReport,
+    DisagreementReport,
+    LabellingBatch,
+    SavedLabels,
 )
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.judging.batches import BatchRequest, draw_batch
+from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.certificates.answers import CertificateReport
+from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
+from kiln_mcp.judging.current_judge import check_current
+from kiln_mcp.judging.disagreement_reports import propose_disagreements
+from kiln_mcp.judging.golden_sets import open_labelling_pass
+from kiln_mcp.judging.judges import judges_to_certify, judges_to_compare, judges_to_read
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
-from kiln_mcp.judging.warnings import (
-    agreement_warnings,
-    failure_warnings,
-    merge_steps,
-    steps_to_certify,
-)
+from kiln_mcp.judging.panel import MOST_MEMBERS, plan_panels
 from kiln_mcp.labels.entries import (
     MOST_LABELS,
     ItemLabel,
@@ -38,8 +35,9 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
-from kiln_mcp.llm import HOST
+from kiln_mcp.labels.golden_set import open_golden_set, read_outputs
+from kiln_mcp.labels.ledger import Purpose
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import (
@@ -51,10 +49,19 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalRun, ProjectStore
-from storage.errors import NextStep, Refusal
-from storage.index.results import RatedItem, RecordRow
-from storage.records.handles import choose
+from storage.index.results import RecordRow
+
+
+def _as_list(value: object) -> object:
+    """Take one name for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+EvalReferences = Annotated[
+    list[str],
+    Field(min_length=1, description="One reading serves several."),
+    BeforeValidator(_as_list),
+]
 
 
 @capability(
@@ -75,8 +82,17 @@ from storage.records.handles import choose
 async def draw_items_to_label(
     workspace: Workspace,
     project: ProjectReference,
-    eval: EvalReference,
+    eval: EvalReferences,
     count: Annotated[int, Field(ge=1, le=100)] = 10,
+    purpose: Annotated[
+        Purpose,
+        Field(description="certificate: proves a judge. second_look: labels in doubt."),
+    ] = "development",
+    rater: str = "",
+    outputs: Annotated[
+        str | None,
+        Field(description="Add these to the golden set: tag::prod, all."),
+    ] = None,
     evaluator: EvaluatorReference = None,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[LabellingBatch]:
@@ -85,36 +101,27 @@ async def draw_items_to_label(
     Show the person input and output alone, and never label in their name. Then call label_items.
     """
     store = await workspace.open_project(project)
-    task_eval = await find_eval(store, eval)
-    golden_set = await open_golden_set(store, task_eval)
-    if len(golden_set.complete) == len(golden_set.runs):
-        raise Refusal(
-            "All {count} items of the golden set of '{name}' have labels.",
-            count=len(golden_set.runs),
-            name=task_eval.name,
-            next=[
-                NextStep(
-                    tool="check_judge",
-                    reason="measure the judges against the labels",
-                    arguments={"eval": task_eval.name},
-                )
-            ],
-        )
-    request = BatchRequest(count, seed)
-    judge = await _judge_of(store, task_eval, evaluator)
+    request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
+    draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
+    if purpose != "certificate":
+        return draw
+    labelling = await open_labelling_pass(store, eval, may_be_empty=True)
+    judge = await judge_of(store, labelling, evaluator)
     if judge is None:
-        return Proposal(
-            Plan("Draw items to label."),
-            partial(draw_batch, workspace, store, golden_set, None, request),
-        )
-    work = await plan_agreement(judge, _references(golden_set.runs))
+        return draw
+    work = await plan_agreement(
+        judge, [RecordRow(run.id, run.path) for run in labelling.first.runs]
+    )
+    try:
+        await workspace.check_ready(store, work.calls_by_model)
+    except ModelError:
+        return draw  # labelling never needs the judge's key; the batch says what has no verdict
     summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
-    await workspace.check_ready(store, work.calls_by_model)
     plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        return await draw_batch(workspace, store, golden_set, judge, request)
+        return await draw_batch(workspace, store, request)
 
     return Proposal(plan, judge_and_draw)
 
@@ -136,25 +143,26 @@ async def draw_items_to_label(
 async def label_items(
     workspace: Workspace,
     project: ProjectReference,
-    eval: EvalReference,
+    eval: EvalReferences,
     labels: Annotated[list[ItemLabel], Field(min_length=1)],
     rater: Annotated[str, Field(min_length=1, description="The person who gave them.")],
 ) -> Proposal[SavedLabels]:
     """Save the grades that a person gave: pass or fail for each output, with the reason.
 
-    Labels of items that draw_items_to_label drew count for a certificate once the person has
-    confirmed them. Others are for development alone.
+    Labels of items drawn for a certificate count for it once the person has confirmed them, and
+    nobody sees them. All others are for development.
     """
     store = await workspace.open_project(project)
-    golden_set = await open_golden_set(store, await find_eval(store, eval))
-    entries = ledger_entries(golden_set, labels, rater)
-    first_items = [entry.item for entry in entries[:MOST_LABELS]]
-    runs = await read_golden_runs(store, golden_set, first_items)
+    labelling = await open_labelling_pass(store, eval)
+    parts = ledger_entries(labelling, labels, rater)
+    entries = [entry for part in parts for entry in part.entries]
+    first_items = [labelling.runs[entry.item] for entry in entries[:MOST_LABELS]]
+    runs = await read_outputs(store, first_items)
     outputs = {item: run.output.output for item, run in runs.items()}
     return Proposal(
-        plan_of_labels(golden_set, entries, rater, outputs),
-        partial(save_labels, store, golden_set, with_confirmation(entries)),
-        partial(save_unconfirmed_labels, store, golden_set, without_confirmation(entries)),
+        plan_of_labels(parts, rater, outputs),
+        partial(save_labels, store, with_confirmation(parts)),
+        partial(save_unconfirmed_labels, store, without_confirmation(parts)),
     )
 
 
@@ -183,8 +191,24 @@ async def check_judge(
         Literal["all", "certificate", "development"],
         Field(description="Which labels."),
     ] = "all",
+    target: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Certify this agreement, such as 0.85."),
+    ] = None,
+    show: Annotated[
+        Literal["summary", "disagreements", "certificate"],
+        Field(
+            description="disagreements: where it and the labels differ. certificate: a signed "
+            "one, with a page to print."
+        ),
+    ] = "summary",
+    panel: Annotated[
+        int,
+        Field(ge=0, le=MOST_MEMBERS, description="Cheap judges to ask first."),
+    ] = 0,
+    make_current: Annotated[bool, Field(description="Use the named one from now on.")] = False,
     seed: Annotated[int, Field(ge=0)] = 0,
-) -> Proposal[AgreementReport]:
+) -> Proposal[AgreementReport | DisagreementReport | CertificateReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
     With 95 % intervals, and beside the best constant answer, which it must beat.
@@ -192,111 +216,20 @@ async def check_judge(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
-    judges = await _judges(store, task_eval, evaluators)
-    runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
-    work = [await plan_agreement(judge, _references(runs)) for judge in judges]
-    calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
-    await workspace.check_ready(store, calls)
-    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
-    plan = await estimate_cost(workspace.engine, summary, calls, "evals")
-
-    async def measure_judges() -> AgreementReport:
-        outcomes = [await carry_out(workspace, part) for part in work]
-        results = await agreement_rows(golden_set, runs_by_score, judges, seed)
-        if not results:
-            raise nothing_measured(task_eval, judges, outcomes)
-        rows = [row for row, _ in results]
-        hosts = [judge for judge in judges if judge.evaluator.model == HOST]
-        host_warnings = [host_is_not_blind(await _clients_of(hosts))] if hosts else []
-        return AgreementReport(
-            eval=task_eval.name,
-            labelled_items=len(runs),
-            purpose=purpose,
-            rows=rows,
-            conclusions=conclusions(results),
-            human_ceiling=human_ceilings(golden_set, seed),
-            new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
-            failed=sum(len(outcome.failures) for outcome in outcomes),
-            warnings=[
-                *failure_warnings(outcomes),
-                *agreement_warnings(golden_set, runs_by_score, rows, purpose),
-                *host_warnings,
-            ],
-            next=merge_steps(
-                next_steps(results, task_eval),
-                steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
-            ),
+    if make_current:
+        check_current(evaluators, is_measured=target is None and show == "summary")
+    if target is not None or show == "certificate":
+        request = CertificateRequest(
+            target, show == "certificate", seed, ceilings_to_print(golden_set, seed)
         )
-
-    return Proposal(plan, measure_judges)
-
-
-def _no_label(name: str, purpose: str) -> Refusal:
-    return Refusal(
-        "No item of '{name}' has a label whose purpose is '{purpose}'.",
-        name=name,
-        purpose=purpose,
-        next=[
-            NextStep(tool="draw_items_to_label", reason="draw items for a person to label"),
-            NextStep(tool="label_items", reason="then save the labels"),
-        ],
-    )
-
-
-async def _judge_of(
-    store: ProjectStore, task_eval: TaskEval, evaluator: str | None
-) -> Measurement | None:
-    """Return the judge to stratify by; None if the eval has none."""
-    try:
-        return await load_measurement(store, task_eval, evaluator)
-    except NothingToEvaluate:
-        return None
-
-
-async def _judges(
-    store: ProjectStore, task_eval: TaskEval, references: Sequence[str] | None
-) -> list[Measurement]:
-    configs = await store.children(task_eval.eval_record, EvalConfig)
-    if not configs:
-        raise Refusal(
-            "The eval '{name}' has no evaluator.",
-            name=task_eval.name,
-            next=[NextStep(tool="create_evaluator", reason="create one")],
-        )
-    if references:
-        configs = [choose(EvalConfig, configs, reference) for reference in references]
-    return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
-
-
-async def _clients_of(judges: Sequence[Measurement]) -> set[str]:
-    """Return what the clients call themselves whose models judged."""
-    names = {
-        result.judge_client
-        for judge in judges
-        for result in await judge.store.children(judge.evaluator_record, EvalRun)
-    }
-    return names - {""}
-
-
-def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
-    return [RecordRow(run.id, run.path) for run in runs]
-
-
-def _runs_for(golden_set: GoldenSet, purpose: str, name: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a purpose by score key.
-
-    Raises:
-        Refusal: The eval of this name has no such label.
-    """
-    runs_by_score = {
-        score.json_key: [
-            run
-            for run in golden_set.labelled_runs(score)
-            if golden_set.has_purpose(run, score, purpose)
-        ]
-        for score in golden_set.scores
-    }
-    if not any(runs_by_score.values()):
-        raise _no_label(name, purpose)
-    return runs_by_score
+        judges = await judges_to_certify(store, task_eval, evaluators)
+        return await propose_certificates(workspace, golden_set, judges, request)
+    if show == "disagreements":
+        judges = await judges_to_read(store, task_eval, evaluators)
+        panels = await plan_panels(workspace, judges, golden_set, panel)
+        return await propose_disagreements(workspace, golden_set, judges, panels)
+    runs_by_score = labelled_runs(golden_set, purpose)
+    judges = await judges_to_compare(store, task_eval, evaluators)
+    panels = await plan_panels(workspace, judges, golden_set, panel)
+    check = AgreementCheck(golden_set, judges, runs_by_score, purpose, seed, make_current)
+    return await propose_agreement(workspace, check, panels)

@@ -9,6 +9,7 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
+from kiln_mcp.labels.labelling_pass import LabellingPass
 from storage.errors import NextStep
 from storage.index.results import RatedItem
 
@@ -27,6 +28,21 @@ def ledger_warnings(golden_set: GoldenSet) -> list[str]:
             "neither drawn nor judged."
         )
     return lines
+
+
+def pass_warnings(labelling: LabellingPass) -> list[str]:
+    """Return what is left out of the golden sets, and how many drawn items were passed over."""
+    warnings = [
+        warning for golden_set in labelling.golden_sets for warning in ledger_warnings(golden_set)
+    ]
+    if skips := labelling.count_skipped(certificate=True):
+        warnings.append(
+            f"{skips} items drawn for a certificate were passed over without a label. It counts "
+            "each as a disagreement."
+        )
+    if skips := labelling.count_skipped(certificate=False):
+        warnings.append(f"{skips} drawn items were passed over without a label.")
+    return list(dict.fromkeys(warnings))
 
 
 def hygiene_warnings(
@@ -70,7 +86,7 @@ def agreement_warnings(
             "those items are like the rest."
         )
     judges = {row.evaluator for row in rows}
-    if not any(row.beats_constant for row in rows):
+    if rows and not any(row.beats_constant for row in rows):
         warnings.insert(
             0,
             "No judge is shown to beat the best constant answer: do not rank run configs by these "

@@ -1,10 +1,14 @@
-"""People's labels: events, purposes, draws, hygiene.
+"""People's labels: events, purposes, draws, hygiene, and their audit.
 
-A label counts for the certificate only if the person confirmed its batch. It then counts before
-any rating of the record, because any program may change a rating. A label that an assistant passed
-on stays for development: warnings count it, and its item is drawn again. The newest label
-is also Kiln's rating, unless the person confirmed another one.
+A label counts for the certificate only if the person confirmed it: its batch, or by a key at a
+terminal. It then counts before any rating of the record, because any program may change a rating.
+The first one counts; a later change stands beside it. It is hidden: it is no rating, and
+`GoldenSet.development_labels` leaves its item out. Only estimates read it.
 
-Labels of a random draw are for the certificate, and are weighted by stratum. Items picked by
-hand have labels for development, which never enter that estimate.
+A label that an assistant passed on stays for development: warnings count it, and its item is drawn
+again. The newest label for development is also Kiln's rating. Blind repeats are no labels: they
+tell only how far a rater agrees with themselves.
+
+One reading of an output serves several evals of a task (`LabellingPass`). Before a judge is
+measured, the labels are audited (`label_audit`): a panel of judges may ask again, never overwrite.
 """

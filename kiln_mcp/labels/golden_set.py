@@ -6,15 +6,42 @@ from functools import cached_property
 
 from kiln_mcp.datasets.counts import count_incomplete, golden_items
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
-from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
+from kiln_mcp.labels.ledger import (
+    JUDGED,
+    Draw,
+    Label,
+    LabelledVerdict,
+    State,
+    latest,
+    read_draws,
+    read_labels,
+)
 from storage import EvalOutputScore, ProjectStore, TaskRun
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem
 
 WITHOUT_VERDICT = "unjudged"
 """The stratum of items that the judge has no verdict of; the name stands in users' files."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentLabel:
+    """A label that specs and judges may learn from.
+
+    Attributes:
+        value: On the score's scale; None if each value can be defended.
+        event: The ledger's label; None for a rating that another program wrote.
+    """
+
+    value: float | None
+    event: Label | None
+
+    @property
+    def reason(self) -> str:
+        """Why, in the rater's words; empty if they gave no reason."""
+        return self.event.reason if self.event else ""
 
 
 @dataclass(frozen=True)
@@ -43,19 +70,36 @@ class GoldenSet:
         return self.task_eval.eval_record.output_scores
 
     @cached_property
+    def ids(self) -> frozenset[str]:
+        """The ids of the items."""
+        return frozenset(run.id for run in self.runs)
+
+    @cached_property
+    def _runs_by_id(self) -> Mapping[str, RatedItem]:
+        return {run.id: run for run in self.runs}
+
+    def item(self, item_id: str) -> RatedItem:
+        """Return an item by its id.
+
+        Raises:
+            KeyError: The golden set has none of this id.
+        """
+        return self._runs_by_id[item_id]
+
+    @cached_property
     def _criteria(self) -> Mapping[str, RatingCriterion]:
         """What people rate by for each score."""
         return {score.json_key: criterion_of(score, self.task_eval.task) for score in self.scores}
 
     @cached_property
     def _certificate_labels(self) -> Mapping[tuple[str, str], Label]:
-        """The newest confirmed certificate label, by item and score."""
-        newest: dict[tuple[str, str], Label] = {}
+        """The first confirmed certificate label, by item and score: a later change is no label."""
+        first: dict[tuple[str, str], Label] = {}
         for label in self.labels:
             key = (label.item, label.score)
-            if label.certifies and (key not in newest or label.at > newest[key].at):
-                newest[key] = label
-        return newest
+            if label.certifies and (key not in first or label.at < first[key].at):
+                first[key] = label
+        return first
 
     @cached_property
     def _last_labels(self) -> Mapping[tuple[str, str], Label]:
@@ -64,59 +108,129 @@ class GoldenSet:
             (item, score): max(raters.values(), key=lambda label: label.at)
             for score in dict.fromkeys(label.score for label in self.labels)
             for item, raters in latest(self.labels, score).items()
+            if raters
         }
 
+    @cached_property
+    def _other_draws(self) -> frozenset[str]:
+        """The ids of draws that are not for a certificate."""
+        return frozenset(draw.id for draw in self.draws if draw.purpose != "certificate")
+
+    @cached_property
+    def _hidden_keys(self) -> frozenset[tuple[str, str]]:
+        """The items and scores with a label for a certificate, confirmed or not."""
+        return frozenset(
+            (label.item, label.score)
+            for label in self.labels
+            if label.state in JUDGED and (label.purpose == "certificate" or self.waits(label))
+        )
+
+    def waits(self, label: Label) -> bool:
+        """Return whether a label was drawn for a certificate and nobody confirmed it."""
+        is_of_draw = label.draw is not None and label.draw not in self._other_draws
+        return is_of_draw and not label.confirmed and label.purpose == "development"
+
     def label(self, run: RatedItem, score: EvalOutputScore) -> float | None:
-        """Return the label that counts for an item; None if there is none.
+        """Return the value of the label that counts for an item; None if there is none.
 
         A label that the person confirmed counts before the rating, which any program may change.
         """
         certificate = self.certificate_label(run, score)
         return certificate.value if certificate else self.rating(run, score)
 
+    def state(self, run: RatedItem, score: EvalOutputScore) -> State | None:
+        """Return what the label that counts for an item says; None if there is none."""
+        return self._states[score.json_key].get(run.id)
+
+    @cached_property
+    def _states(self) -> Mapping[str, Mapping[str, State]]:
+        """What the label that counts says, by score and item; most of many items have none."""
+        in_ledger = {label.item for label in self.labels}
+        runs = [r for r in self.runs if r.ratings or r.rating is not None or r.id in in_ledger]
+        return {
+            score.json_key: {
+                run.id: state for run in runs if (state := self._state(run, score)) is not None
+            }
+            for score in self.scores
+        }
+
+    def _state(self, run: RatedItem, score: EvalOutputScore) -> State | None:
+        certificate = self.certificate_label(run, score)
+        if certificate is not None:
+            return certificate.state
+        if self.rating(run, score) is not None:
+            return "value"
+        last = self.last_label(run, score)
+        # A value without its rating: somebody has taken the rating away.
+        return None if last is None or last.state == "value" else last.state
+
     def rating(self, run: RatedItem, score: EvalOutputScore) -> float | None:
         """Return the rating that an item has in its record; None if there is none."""
         return rating_in(run.rating, run.ratings, self._criteria[score.json_key])
 
     def certificate_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
-        """Return the newest certificate label of an item that the person confirmed."""
+        """Return the first certificate label of an item that the person confirmed."""
         return self._certificate_labels.get((run.id, score.json_key))
 
+    def is_hidden(self, run: RatedItem, score: EvalOutputScore) -> bool:
+        """Return whether an item has a label for a certificate, which nothing may learn from."""
+        return (run.id, score.json_key) in self._hidden_keys
+
+    def development_labels(self, score: EvalOutputScore) -> dict[str, DevelopmentLabel]:
+        """Return the labels that specs and judges may learn from, by item.
+
+        An item with a label for a certificate has none, and neither has one that cannot be judged.
+        """
+        labels: dict[str, DevelopmentLabel] = {}
+        for run in self.runs:
+            state = self.state(run, score)
+            if state not in {"value", "both"} or self.is_hidden(run, score):
+                continue
+            value, last = self.rating(run, score), self.last_label(run, score)
+            is_of_ledger = last is not None and last.value == value
+            labels[run.id] = DevelopmentLabel(value, last if is_of_ledger else None)
+        return labels
+
+    def count_hidden(self, score: EvalOutputScore) -> int:
+        """Return how many items have a label for a certificate, which only estimates may use."""
+        return sum(self.is_hidden(run, score) for run in self.runs)
+
     def count_unconfirmed(self, score: EvalOutputScore) -> int:
-        """Return how many drawn items have labels of which the person confirmed none."""
+        """Return how many items drawn for a certificate have labels that nobody confirmed."""
         return sum(self._is_unconfirmed(run, score) for run in self.runs)
 
     def count_contradictions(self, score: EvalOutputScore) -> int:
         """Return how many ratings differ from the label that the person confirmed."""
         return sum(
             self.certificate_label(run, score) is not None
-            and self.rating(run, score) != self.label(run, score)
+            and self.rating(run, score) not in {None, self.label(run, score)}
             for run in self.runs
         )
 
     def _is_unconfirmed(self, run: RatedItem, score: EvalOutputScore) -> bool:
         last = self.last_label(run, score)
-        is_of_draw = last is not None and last.draw is not None
-        return is_of_draw and self.certificate_label(run, score) is None
+        return last is not None and self.waits(last) and self.certificate_label(run, score) is None
 
     def labelled_runs(self, score: EvalOutputScore) -> list[RatedItem]:
-        """Return the items that have a label for a score."""
-        return [run for run in self.runs if self.label(run, score) is not None]
+        """Return the items with a value, or for which each value can be defended."""
+        states = self._states[score.json_key]
+        return [run for run in self.runs if states.get(run.id) in {"value", "both"}]
 
     @cached_property
     def complete(self) -> frozenset[str]:
-        """The items that have a label for every score.
+        """The items that need no other label of any score.
 
         A drawn item whose labels were passed on and not confirmed is not one of them.
         """
-        complete = {run.id for run in self.runs}
+        complete = self.ids
         for score in self.scores:
-            complete &= {
-                run.id
-                for run in self.runs
-                if self.label(run, score) is not None and not self._is_unconfirmed(run, score)
-            }
-        return frozenset(complete)
+            states = self._states[score.json_key]
+            complete &= {item for item, state in states.items() if state in JUDGED}
+        return frozenset(
+            item
+            for item in complete
+            if not any(self._is_unconfirmed(self.item(item), score) for score in self.scores)
+        )
 
     def last_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the ledger's newest label of an item; None if it has none."""
@@ -152,10 +266,14 @@ class GoldenSet:
     def pairs(
         self, runs: Sequence[RatedItem], score: EvalOutputScore, verdicts: Mapping[str, float]
     ) -> list[LabelledVerdict]:
-        """Return the items that have both a label and a verdict."""
+        """Return the items that have both a label and a verdict.
+
+        Where each value can be defended, the verdict counts as the label.
+        """
         pairs: list[LabelledVerdict] = []
         for run in runs:
-            value = self.label(run, score)
+            is_both = self.state(run, score) == "both"
+            value = verdicts.get(run.id) if is_both else self.label(run, score)
             if value is None or run.id not in verdicts:
                 continue
             certificate = self.certificate_label(run, score)
@@ -177,7 +295,9 @@ class GoldenSet:
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
-async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
+async def open_golden_set(
+    store: ProjectStore, task_eval: TaskEval, *, may_be_empty: bool = False
+) -> GoldenSet:
     """Return the golden set of an eval.
 
     Raises:
@@ -199,7 +319,7 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
         )
     runs = await golden_items(store, task_eval.task, task_eval.eval_record)
     incomplete_count = await count_incomplete(store, task_eval.task, task_eval.eval_record)
-    if not runs:
+    if not runs and not may_be_empty:
         raise Refusal(
             "The golden set of '{name}' is empty: no run with a complete answer fits '{filter}'. "
             "Give that tag to good outputs and to bad ones, then call this again.",
@@ -213,12 +333,9 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
     return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, incomplete_count)
 
 
-async def read_golden_runs(
-    store: ProjectStore, golden_set: GoldenSet, items: Iterable[str]
-) -> dict[str, TaskRun]:
-    """Return the records of some golden items by their ids, less those that cannot be read."""
-    ids = frozenset(items)
-    records = await store.read_all(TaskRun, [run.path for run in golden_set.runs if run.id in ids])
+async def read_outputs(store: ProjectStore, runs: Iterable[RatedItem]) -> dict[str, TaskRun]:
+    """Return the records of items by their ids, less those that cannot be read."""
+    records = await store.read_all(TaskRun, [run.path for run in runs])
     return {record.id: record for record in records.values()}
 
 

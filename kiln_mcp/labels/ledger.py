@@ -1,8 +1,8 @@
 """The ledger of an eval: every label and every draw, appended to files beside it.
 
 Kiln's own rating holds one label an item. These side files hold the rest: the rater, the time, the
-random draw with its probability, and the purpose of the label. Specs and judges may learn from
-labels for development. Labels for the certificate only measure.
+reason, the random draw with its probability, and the purpose of the label. Specs and judges may
+learn from labels for development. Labels for the certificate only measure.
 
 A line that cannot be read is skipped. It stays in the file, and warnings name it.
 """
@@ -24,8 +24,17 @@ from storage.text.excerpts import excerpt
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"
 
-Purpose = Literal["development", "certificate"]
-"""What a label may be used for."""
+Purpose = Literal["development", "certificate", "repeat", "second_look"]
+"""What items are drawn for, and what their labels may be used for.
+
+Labels of blind repeats tell only how far a rater agrees with themselves. Labels of a second look
+replace a doubtful label for development.
+"""
+
+State = Literal["value", "both", "cannot_judge", "skipped", "withdrawn"]
+"""What a rater said: a value, that each value can be defended, or no value at all."""
+JUDGED: Final[frozenset[State]] = frozenset({"value", "both", "cannot_judge"})
+"""The states of an item that needs no other label."""
 
 _STORED_PURPOSE: Final = "ledger"
 """The key of the purpose in users' files."""
@@ -63,9 +72,12 @@ class Label(_Line):
         at: When it was entered.
         item: The task run's id.
         score: The score's key.
-        value: On the score's scale.
+        value: On the score's scale; None unless the state is `value`.
         rater: The person who gave it.
         purpose: What it may be used for.
+        state: What the rater said.
+        reason: Why, in the rater's words.
+        blind: Whether the rater saw neither verdict nor label; None if nobody knows.
         draw: The id of the draw that the item came from; None for an item picked by hand.
         stratum: The stratum that it was drawn from.
         probability: The probability with which it was drawn.
@@ -76,19 +88,28 @@ class Label(_Line):
 
     item: str
     score: str
-    value: float
+    value: float | None = None
     rater: str
     purpose: Purpose = Field(validation_alias=_STORED_PURPOSE, serialization_alias=_STORED_PURPOSE)
+    state: State = "value"
+    reason: str = ""
+    blind: bool | None = None
     draw: str | None = None
     stratum: str | None = None
     probability: float | None = Field(default=None, gt=0, le=1)
     seconds: float | None = None
     confirmed: bool = False
 
+    @model_validator(mode="after")
+    def _check_value(self) -> Self:
+        if (self.value is None) == (self.state == "value"):
+            raise ValueError("a label has a value if its state is `value`, and else none")
+        return self
+
     @property
     def certifies(self) -> bool:
         """Return whether it counts for a certificate."""
-        return self.confirmed and self.purpose == "certificate"
+        return self.confirmed and self.purpose == "certificate" and self.state in JUDGED
 
 
 class DrawnStratum(BaseModel):
@@ -122,6 +143,7 @@ class Draw(_Line):
         purpose: What the labels are for.
         evaluator: The id of the judge whose verdicts are the strata; None for one stratum.
         strata: By name.
+        rater: Whom the items were drawn for; empty if nobody said.
     """
 
     id: str
@@ -129,6 +151,12 @@ class Draw(_Line):
     purpose: Purpose = Field(validation_alias=_STORED_PURPOSE, serialization_alias=_STORED_PURPOSE)
     evaluator: str | None
     strata: dict[str, DrawnStratum]
+    rater: str = ""
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """The items drawn."""
+        return tuple(item for stratum in self.strata.values() for item in stratum.drawn)
 
     def stratum_of(self, item: str) -> str | None:
         """Return the stratum that an item was drawn from; None if it was not drawn."""
@@ -177,11 +205,18 @@ def append_draw(change: Change, eval_record: Eval, draw: Draw) -> None:
 
 
 def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
-    """Return each rater's last label of each item, for one score: item, then rater."""
+    """Return each rater's last label of each item, for one score: item, then rater.
+
+    Labels that were withdrawn, and blind repeats, are left out.
+    """
     items: dict[str, dict[str, Label]] = {}
     for label in labels:
-        if label.score == score:
+        if label.score != score or label.purpose == "repeat":
+            continue
+        if label.state in JUDGED:
             items.setdefault(label.item, {})[label.rater] = label
+        elif label.state == "withdrawn":
+            items.get(label.item, {}).pop(label.rater, None)
     return items
 
 
@@ -225,9 +260,13 @@ def _key(label: Label) -> tuple[str, str, str]:
 
 def _repeats(label: Label, last: Label | None) -> bool:
     """Return whether a label adds nothing to its rater's last one of the item."""
-    if last is None or (last.value, last.draw) != (label.value, label.draw):
+    if last is None or _content(last) != _content(label):
         return False
     return last.confirmed or not label.confirmed
+
+
+def _content(label: Label) -> tuple[object, ...]:
+    return label.value, label.state, label.reason, label.draw
 
 
 @dataclass(frozen=True, slots=True)

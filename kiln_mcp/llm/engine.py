@@ -112,6 +112,19 @@ class Engine:
         """
         await self._roster.prepare(model)
 
+    def register(self, name: str, route: Route) -> None:
+        """Make a program under test known by its name, so that it is asked like a model.
+
+        Args:
+            name: Its name, which begins with `program/`.
+            route: How it is asked; a program that is known keeps its rate limiter.
+        """
+        self._roster.register(name, route)
+
+    def program(self, name: str) -> Model | None:
+        """Return the program of a name; None if none is registered."""
+        return self._roster.program(name)
+
     def price_of(self, model: str, calls: int) -> float | None:
         """Return the cost in US dollars of some calls of usual length; None if not known."""
         price = self._roster.price(model)
@@ -189,6 +202,7 @@ class Engine:
         fresh: bool = False,
         budget: Budget | None = None,
         accept: Collection[AnswerState] = ("complete",),
+        route: Route | None = None,
     ) -> ModelAnswer:
         """Answer a request, from the response cache if it was answered before.
 
@@ -201,13 +215,14 @@ class Engine:
             fresh: Whether to ask the model again, even if the response cache has an answer.
             budget: What may be spent; answers from the response cache cost nothing.
             accept: The states in which the caller can use an answer.
+            route: How it is asked; None for the model of the request's name.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
             BudgetSpent: The budget does not allow the call.
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
-        route = await self._roster.route(request.model, call.asker)
+        route = route or await self._roster.route(request.model, call.asker)
         corrections = await self._ask(route, request, call, accept)
         if corrections.is_cached_failure(call.own):
             corrections = await self._ask(route, request, replace(call, fresh=True), accept)

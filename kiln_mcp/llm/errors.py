@@ -8,7 +8,8 @@ that is written beside the code that refuses.
         ├── UnknownModel          no model has this name
         ├── KeyProblem            the key is missing, or the provider does not accept it
         ├── RejectedRequest       the model's server will not answer this request
-        │   └── ContextOverflow   the request is longer than the model can read
+        │   ├── ContextOverflow   the request is longer than the model can read
+        │   └── NoLogprobs        the model gives no logprobs
         ├── DatabaseFailure       a database of calls, work orders or limits cannot be used
         ├── WrongAddress          the address belongs to no model server, or has no model list
         ├── UnknownOrder          no open work order has this id
@@ -103,6 +104,10 @@ class RejectedRequest(ModelError):
             model=model,
             detail=as_sentence(detail),
         )
+
+
+class NoLogprobs(RejectedRequest):
+    """The model gives no logprobs, which the request asks for."""
 
 
 class ContextOverflow(RejectedRequest):

@@ -166,6 +166,7 @@ class ModelAnswer:
         latency_s: Seconds from the request to the whole answer.
         is_cached: Whether the answer came from the response cache, and cost nothing this time.
         client: What the client calls itself that answered as the model `host`.
+        trace: The messages behind the answer, where a program reports them.
     """
 
     text: str
@@ -178,6 +179,7 @@ class ModelAnswer:
     latency_s: float = 0.0
     is_cached: bool = False
     client: str = ""
+    trace: tuple[Mapping[str, JsonValue], ...] = ()
 
     @property
     def state(self) -> AnswerState:

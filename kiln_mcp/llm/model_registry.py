@@ -41,6 +41,8 @@ from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 
 NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
+PROGRAMS: Final = "program/"
+"""How the names of programs under test begin."""
 HOST_CONCURRENCY: Final = 100
 """Work orders of one job at a time: more than fit into one answer, so that batches are full."""
 
@@ -72,6 +74,19 @@ class ModelRegistry:
         self._hosted_model = HostedModel(settings.environment, settings.timeout_s, self._dialects)
         self._servers = Servers(settings, rate_limiters, self._dialects)
         self._routes: dict[str, Route] = {}
+        self._programs: dict[str, Route] = {}
+
+    def register(self, name: str, route: Route) -> None:
+        """Make a program known by its name; one that is known keeps its rate limiter."""
+        earlier = self._programs.get(name)
+        if earlier is not None:
+            route = replace(route, rate_limiter=earlier.rate_limiter)
+        self._programs[name] = route
+
+    def program(self, name: str) -> Model | None:
+        """Return the program of a name; None if none is registered."""
+        route = self._programs.get(name)
+        return None if route is None else route.model
 
     async def close(self) -> None:
         """Close the models' connections."""
@@ -82,7 +97,20 @@ class ModelRegistry:
 
     def is_free(self, model: str) -> bool:
         """Return whether this model costs nothing and runs at no other service."""
+        program = self._programs.get(model)
+        if program is not None:
+            return program.price is FREE
         return model in self._extra or model in {EMBEDDED, HOST}
+
+    def _is_here(self, model: str) -> bool:
+        """Return whether a model needs neither a server of the list nor a hosted service."""
+        if model.startswith(PROGRAMS) and model not in self._programs:
+            raise ModelError(
+                "The program {model} was not prepared, so it was not run. Measure its run config "
+                "with an eval.",
+                model=model,
+            )
+        return model in self._programs or self.is_free(model)
 
     def check_name(self, model: str) -> None:
         """Refuse a name that no model can have, without asking anybody.
@@ -91,7 +119,7 @@ class ModelRegistry:
             UnknownModel: No model has this name.
             ModelError: The list of servers cannot be used.
         """
-        if not self.is_free(model) and self._server_of(model) is None:
+        if not self._is_here(model) and self._server_of(model) is None:
             check_hosted_name(model, self.names())
 
     def _server_of(self, model: str) -> ServerModel | None:
@@ -120,7 +148,7 @@ class ModelRegistry:
             self.check_name(model)
             if model == EMBEDDED and model not in self._extra:
                 self._embedded.check_ready()
-            if self.is_free(model):
+            if self._is_here(model):
                 continue
             if (server := self._server_of(model)) is not None:
                 await server.check_has(model.partition("/")[2])
@@ -149,7 +177,7 @@ class ModelRegistry:
         limits: dict[str, int] = {}
         for model in set(models):
             name, _, rest = model.partition("/")
-            server = None if self.is_free(model) else self._server_of(model)
+            server = None if self._is_here(model) else self._server_of(model)
             if server is None:
                 widths[model] = self._width_of(model)
             else:
@@ -163,6 +191,8 @@ class ModelRegistry:
             return self._embedded.concurrency
         if model == HOST:
             return HOST_CONCURRENCY
+        if model in self._programs:
+            return self._programs[model].rate_limiter.concurrency
         route = self._routes.get(model)
         if route is None or self.is_free(model):
             return self._settings.hosted_concurrency
@@ -172,6 +202,8 @@ class ModelRegistry:
         """Return what a model costs; None if not known."""
         if self.is_free(model):
             return FREE
+        if model in self._programs:
+            return self._programs[model].price
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
@@ -209,7 +241,7 @@ class ModelRegistry:
             return await describe_embedded(self._settings.embedded.path)
         if name == HOST:
             return describe_host(await self._orders.open_count())
-        if self.is_free(name):
+        if self._is_here(name):
             return ModelDescription(
                 name, True, "Answers in this process.", abilities=LOCAL_ABILITIES
             )
@@ -222,7 +254,7 @@ class ModelRegistry:
 
     def forget(self, name: str) -> None:
         """Forget what was learned of a model's dialect."""
-        if self.is_free(name):
+        if self._is_here(name):
             return
         server = self._server_of(name)
         if server is None:
@@ -237,7 +269,9 @@ class ModelRegistry:
             UnknownModel: No model has this name.
             ModelError: The list of servers cannot be used.
         """
-        server = None if self.is_free(name) else self._server_of(name)
+        if name in self._programs:
+            return self._programs[name]
+        server = None if self._is_here(name) else self._server_of(name)
         route = self._routes.get(name)
         if route is None:
             route = await self._find_route(name, server)

@@ -16,7 +16,8 @@ from storage.format.record_text import read_record
 from storage.records.handles import NameRow, handle_with_id, handles_of
 from storage.records.names import folded_name
 
-ProjectReference = Annotated[str, Field(description="Its name or folder.")]
+ProjectReference = str
+"""A project by its name or folder."""
 NameProblem = Annotated[
     str | None,
     Field(description="Why the project's name does not mean it, and what to give instead."),

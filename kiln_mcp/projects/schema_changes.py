@@ -119,6 +119,27 @@ class Misfits:
         await _tag(store, EvalInput, self.inputs)
 
 
+async def remove_tags_of_fitting_items(store: ProjectStore, task: Task) -> None:
+    """Take the tag of misfits from the items that fit their task's schemas as they are now."""
+    runs = await store.runs(task, RunQuery(f"tag::{MISFIT_TAG}"))
+    inputs = [i for i in await store.children(task, EvalInput) if MISFIT_TAG in i.tags]
+    await _remove_tags(store, task, runs)
+    await _remove_tags(store, task, inputs)
+
+
+async def _remove_tags(
+    store: ProjectStore, task: Task, items: Sequence[TaskRun] | Sequence[EvalInput]
+) -> None:
+    for start in range(0, len(items), _PAGE):
+        page = items[start : start + _PAGE]
+        checked = await anyio.to_thread.run_sync(_check, page, task)
+        misfit_ids = {fault.record.id for fault in checked.faults}
+        async with store.transaction() as change:
+            for item in page:
+                if item.id not in misfit_ids:
+                    change.amend(item, _without_tag)
+
+
 async def _tag(
     store: ProjectStore, kind: type[TaskRun] | type[EvalInput], paths: Sequence[str]
 ) -> None:
@@ -131,6 +152,10 @@ async def _tag(
 
 def _with_tag(item: TaskRun | EvalInput) -> TaskRun | EvalInput:
     return item.replace(tags=tuple(dict.fromkeys((*item.tags, MISFIT_TAG))))
+
+
+def _without_tag(item: TaskRun | EvalInput) -> TaskRun | EvalInput:
+    return item.replace(tags=tuple(tag for tag in item.tags if tag != MISFIT_TAG))
 
 
 def _check(items: Sequence[TaskRun] | Sequence[EvalInput], view: Task) -> CheckedItems:

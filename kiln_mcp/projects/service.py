@@ -21,6 +21,7 @@ from kiln_mcp.projects.schema_changes import (
     MISFIT_TAG,
     Misfits,
     checked_items,
+    remove_tags_of_fitting_items,
     task_with_new_schemas,
 )
 from kiln_mcp.projects.task_schemas import schema_text
@@ -30,6 +31,7 @@ from kiln_mcp.workbench.capability import (
     Heading,
     Proposal,
     Result,
+    Toolset,
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
@@ -266,6 +268,7 @@ async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextSt
         "current instruction, prompt text, task name, wording of the instruction, task "
         "definition, outdated, model returns, returned field, task instruction, out of date, "
         "should return, a list instead of a string, text, edit the prompt of the task",
+        toolset=Toolset.ADMIN,
     ),
 )
 async def change_task(
@@ -332,6 +335,8 @@ async def _change_task(
     if is_changed:
         await store.save(changed)
         await misfits.tag(store)
+        if changes.keys() - {"instruction"}:
+            await remove_tags_of_fitting_items(store, changed)
     return TaskChanged(
         task=task.name,
         is_changed=is_changed,

@@ -12,6 +12,7 @@ from kiln_mcp.run_configs.errors import (
     constant_logic,
     unusable_template,
 )
+from storage import Usage
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
 from storage.text.excerpts import excerpt
@@ -31,12 +32,16 @@ class Case:
         final_message: The output to be judged.
         trace: The conversation, OpenAI-style messages; None if none was kept.
         reference: What the output may be compared with, by key; None if there is none.
+        conversation: The conversation in words, if there is more than one question and its answer.
+        usage: The tokens, the cost and the time that the output took; None if that is not known.
     """
 
     task_input: str
     final_message: str
     trace: tuple[Mapping[str, JsonValue], ...] | None = None
     reference: Mapping[str, JsonValue] | None = None
+    conversation: str = ""
+    usage: Usage | None = None
 
 
 async def check_expression(expression: str) -> None:
@@ -177,7 +182,11 @@ def _refuse_unless_valid(outcome: Outcome, logic: str) -> JsonValue:
 
 
 def _names(case: Case) -> dict[str, JsonValue]:
+    conversation: dict[str, JsonValue] = (
+        {"conversation": case.conversation} if case.conversation else {}
+    )
     return {
+        **conversation,
         "final_message": case.final_message,
         "task_input": case.task_input,
         "trace": None if case.trace is None else [dict(message) for message in case.trace],

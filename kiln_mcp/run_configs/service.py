@@ -1,8 +1,8 @@
-"""Capabilities: create a run config."""
+"""Capability: create a run config."""
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.projects.project_references import (
@@ -15,7 +15,13 @@ from kiln_mcp.projects.project_references import (
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.definitions import SIMPLE_PROMPT, RunConfigDefinition
 from kiln_mcp.run_configs.errors import unsupported_run_config
-from kiln_mcp.run_configs.run_config_records import make_run_config
+from kiln_mcp.run_configs.new_programs import (
+    ProgramArguments,
+    after_run_config,
+    read_new_program,
+    trust_warning,
+)
+from kiln_mcp.run_configs.new_run_config import make_record, save_record
 from kiln_mcp.run_configs.system_prompts import (
     WITH_EXAMPLES,
     PromptText,
@@ -27,11 +33,12 @@ from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
     Heading,
+    Proposal,
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Prompt, TaskRunConfig
-from storage.errors import NextStep, Refusal
+from storage import ProjectStore, Prompt, Task, TaskRunConfig
+from storage.errors import Refusal
 
 
 def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
@@ -58,7 +65,8 @@ def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
         "new, setup, creative, deterministic, reasoning, thinking, examples in the prompt, saved "
         "prompt, as a variant, save it as, compare later, v2, prompt version, smarter, mini, "
         "bigger, bigger model, another LLM, try, upgrade, new prompt, other model, swap the "
-        "model, run config",
+        "model, run config, my own code, program under test, script, endpoint, HTTP API, "
+        "MCP tools, agent with tools",
     ),
 )
 async def create_run_config(
@@ -83,15 +91,28 @@ async def create_run_config(
             description="Reasoning included; left out: 1024.",
         ),
     ] = None,
+    program: Annotated[
+        str | None,
+        Field(
+            description="Your own code instead of a model: 'command: python bot.py "
+            "{prompt_file}' (input on stdin), a URL, 'python: module:function', "
+            "'mcp: server/tool'."
+        ),
+    ] = None,
+    tools: Annotated[list[str] | None, Field(description="MCP tools: server/tool.")] = None,
+    settings: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description="Of a program: folder, environment, body, output_field …"),
+    ] = None,
     task: TaskReference = None,
-) -> RunConfigCreated:
+) -> Proposal[RunConfigCreated]:
     """Try another model, prompt or temperature: save a variant (run config) of how a task is run.
 
     It never changes. Measure it with run_eval.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    run_config = RunConfigDefinition(
+    definition = RunConfigDefinition(
         name=name,
         prompt=prompt,
         prompt_id=prompt_id,
@@ -107,26 +128,53 @@ async def create_run_config(
             "name. Nothing has been saved.",
             name=name,
         )
-    text = PromptText(prompt) if prompt else None
-    if text is None:
-        prompts = await store.children(owner, Prompt)
-        run_config = with_prompt_named(run_config, prompts)
-        examples = await runs_to_show(store, owner)
-        text = built_prompt(owner, run_config.prompt_id, prompts, examples)
-    if text is None:
-        raise unsupported_run_config(name, f"there is no prompt {prompt_id!r}")
-    model_name = workspace.model_name(model)
-    workspace.engine.check_name(model_name)
-    config = make_run_config(store.project, owner, run_config, model_name, text)
-    saved = await store.save(config, parent=owner)
-    return RunConfigCreated(
-        run_config=saved.name,
-        id=saved.id,
-        handle=await handle_of(store, saved),
-        model=model_name,
-        prompt=text.prompt,
-        warnings=[] if prompt else lack_of_examples(prompt_id, text.prompt),
-        next=[
-            NextStep(tool="run_eval", reason="measure it", arguments={"run_configs": [saved.name]})
-        ],
+    if program is not None and (model or max_tokens or tools):
+        raise Refusal(
+            "A program makes the outputs by itself: leave out model, max_tokens and tools. Nothing "
+            "has been saved."
+        )
+    arguments = ProgramArguments(
+        program, tools or (), settings or {}, bool(prompt) or prompt_id != SIMPLE_PROMPT
     )
+    new = await read_new_program(workspace, store, name, arguments)
+    text = None
+    if new.program is None or new.program.hands_over_prompt:
+        definition, text = await _prompt_of(store, owner, definition)
+    record = make_record(workspace, store.project, owner, definition, text, new)
+
+    async def save() -> RunConfigCreated:
+        saved = await save_record(store, owner, record, new)
+        examples = [] if prompt or text is None else lack_of_examples(prompt_id, text.prompt)
+        runs_here = trust_warning(workspace, store) if new.code else []
+        return RunConfigCreated(
+            run_config=saved.name,
+            id=saved.id,
+            handle=await handle_of(store, saved),
+            model=record.model,
+            prompt=text.prompt if text else "",
+            warnings=[*examples, *runs_here],
+            next=after_run_config(saved.name, new.program),
+        )
+
+    return Proposal(new.plan(name), save)
+
+
+async def _prompt_of(
+    store: ProjectStore, owner: Task, definition: RunConfigDefinition
+) -> tuple[RunConfigDefinition, PromptText]:
+    """Return a definition whose saved prompt is named by its id, and the prompt.
+
+    Raises:
+        Refusal: There is no such prompt.
+    """
+    if definition.prompt:
+        return definition, PromptText(definition.prompt)
+    prompts = await store.children(owner, Prompt)
+    definition = with_prompt_named(definition, prompts)
+    examples = await runs_to_show(store, owner)
+    text = built_prompt(owner, definition.prompt_id, prompts, examples)
+    if text is None:
+        raise unsupported_run_config(
+            definition.name, f"there is no prompt {definition.prompt_id!r}"
+        )
+    return definition, text

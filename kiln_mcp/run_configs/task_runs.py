@@ -3,19 +3,31 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.llm.answer_schemas import unusable_schema
+from kiln_mcp.llm.answer_schemas import fit, unusable_schema
+from kiln_mcp.llm.model_registry import PROGRAMS
+from kiln_mcp.programs.errors import ProgramFailure
+from kiln_mcp.programs.program_files import is_program, model_of_tool
+from kiln_mcp.programs.toolbox import toolbox_model
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.item_templates import Case, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
-from kiln_mcp.run_configs.system_prompts import Example, prompt_text, split_examples
+from kiln_mcp.run_configs.own_properties import MAX_TOKENS, own_number, tool_limits
+from kiln_mcp.run_configs.run_traces import stored_trace
+from kiln_mcp.run_configs.system_prompts import (
+    Example,
+    PromptText,
+    prompt_text,
+    split_examples,
+    with_examples,
+)
+from kiln_mcp.run_configs.tool_loop import EXPECTED_TURNS, USUAL_LIMITS, ToolLimits, use_tools
 from storage import (
     DataSource,
     EvalItemSource,
@@ -29,11 +41,10 @@ from storage import (
     Usage,
 )
 from storage.records.run import ANSWER_STATE, COMPLETE, SAMPLE
+from storage.records.run_config import McpProperties
 
 ADAPTER = "kiln_mcp"
 LONGEST_ANSWER = 1024
-MAX_TOKENS: Final = "max_tokens"
-"""Our key in a run config's properties. Kiln passes it over, and its app drops it when it saves."""
 FINAL_ANSWER = "Now give the final answer alone."
 
 
@@ -52,6 +63,8 @@ class ResolvedRunConfig:
         seed: Makes sampling repeatable where the model offers it.
         longest_answer: In tokens.
         sample: Which of several outputs of the same input this makes; 0 for the first.
+        toolbox: What the engine calls the tools that the model may call; "" for none.
+        tool_limits: How far the model may go with them.
     """
 
     model: str
@@ -64,6 +77,19 @@ class ResolvedRunConfig:
     seed: int = 0
     longest_answer: int = LONGEST_ANSWER
     sample: int = 0
+    toolbox: str = ""
+    tool_limits: ToolLimits = USUAL_LIMITS
+
+    @property
+    def is_program(self) -> bool:
+        """Whether a program makes the output, and no model is asked."""
+        return self.model.startswith(PROGRAMS)
+
+    @property
+    def calls_per_output(self) -> int:
+        """How often the model is asked for an output, as plans count it."""
+        turns = EXPECTED_TURNS + (self.schema is not None) if self.toolbox else 1
+        return turns + (1 if self.thinking else 0)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -73,6 +99,8 @@ class ResolvedRunConfig:
         parts += [self.input_template, self.seed]
         if self.longest_answer != LONGEST_ANSWER:  # older fingerprints stay as they are
             parts.append(self.longest_answer)
+        if self.toolbox:
+            parts += [self.toolbox, asdict(self.tool_limits)]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -84,14 +112,14 @@ class ProducedOutput:
     Attributes:
         output: The text; JSON text where the task has an output schema.
         thinking: What the model thought first, "" for nothing.
-        messages: The whole conversation.
+        trace: The whole conversation.
         usage: Tokens and cost.
         latency_s: Seconds of waiting.
     """
 
     output: str
     thinking: str
-    messages: tuple[Message, ...]
+    trace: tuple[TraceMessage, ...]
     usage: ModelUsage
     latency_s: float
 
@@ -100,13 +128,11 @@ def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
     """Return a run config's model settings.
 
     Raises:
-        Refusal: It calls an MCP tool, or lets the model call tools.
+        Refusal: It calls an MCP tool.
     """
     properties = run_config.run_config_properties
     if not isinstance(properties, KilnAgentProperties):
         raise unsupported_run_config(run_config.name, "it calls an MCP tool instead of a model")
-    if properties.tools_config and properties.tools_config.tools:
-        raise unsupported_run_config(run_config.name, "it lets the model call tools")
     return properties
 
 
@@ -122,9 +148,14 @@ def resolve(
     Raises:
         Refusal: Part of it does not run here.
     """
+    if isinstance(run_config.run_config_properties, McpProperties):
+        schema = output_schema(task)
+        return ResolvedRunConfig(model_of_tool(run_config), prompt="", schema=schema, seed=seed)
     properties = agent_properties(run_config)
-    text = prompt_text(task, run_config, prompts, runs)
+    has_own_prompt = is_program(run_config) and run_config.prompt is None
+    text = PromptText("") if has_own_prompt else prompt_text(task, run_config, prompts, runs)
     prompt, examples = split_examples(text.prompt)
+    has_tools = bool(properties.tools_config and properties.tools_config.tools)
     return ResolvedRunConfig(
         model=engine_model(StoredModel(properties.model_name, properties.model_provider_name)),
         prompt=prompt,
@@ -134,15 +165,10 @@ def resolve(
         temperature=properties.temperature,
         input_template=properties.input_transform.template if properties.input_transform else None,
         seed=seed,
-        longest_answer=_longest_answer(properties),
+        longest_answer=own_number(properties, MAX_TOKENS) or LONGEST_ANSWER,
+        toolbox=toolbox_model(run_config.id) if has_tools else "",
+        tool_limits=tool_limits(properties),
     )
-
-
-def _longest_answer(properties: KilnAgentProperties) -> int:
-    value = (properties.model_extra or {}).get(MAX_TOKENS)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        return LONGEST_ANSWER
-    return value
 
 
 def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
@@ -161,17 +187,30 @@ def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
 
 
 async def produce(
-    engine: Engine, resolved_config: ResolvedRunConfig, task_input: str, asker: str
+    engine: Engine,
+    resolved_config: ResolvedRunConfig,
+    task_input: str,
+    asker: str,
+    history: Sequence[Message] = (),
 ) -> ProducedOutput:
-    """Ask the model for an output.
+    """Ask the model, or run the program, for an output.
+
+    Args:
+        engine: The engine.
+        resolved_config: The run config.
+        task_input: The input; the last turn of a conversation.
+        asker: Who asks.
+        history: The turns before it.
 
     Raises:
         BadAnswer: The answer is truncated, refused, empty or unreadable: there is no output.
-        ModelError: The model gave no answer.
+        ModelError: The model or the program gave no answer.
         EvalError: The input's template cannot be filled.
     """
-    request = await _request(resolved_config, task_input)
-    thinking, latency, usage = "", 0.0, None
+    request = await _request(resolved_config, task_input, history)
+    if resolved_config.is_program:
+        return await _run_program(engine, resolved_config, request, asker)
+    thinking, latency, usage = "", 0.0, ModelUsage(calls=0)
     if resolved_config.thinking:
         reflection = await engine.complete(
             request.with_messages(Message("user", resolved_config.thinking)),
@@ -184,15 +223,51 @@ async def produce(
             Message("assistant", reflection.text),
             Message("user", FINAL_ANSWER),
         )
-    answer = await engine.complete(_with_schema(request, resolved_config), asker=asker)
+    answer = None
+    if resolved_config.toolbox:
+        limits = resolved_config.tool_limits
+        use = await use_tools(engine, request, resolved_config.toolbox, limits, asker)
+        request, usage, latency = use.request, usage + use.usage, latency + use.latency_s
+        answer = use.answer
+        if resolved_config.schema is not None:
+            request = request.with_messages(
+                Message("assistant", answer.text), Message("user", FINAL_ANSWER)
+            )
+    if answer is None or resolved_config.schema is not None:
+        answer = await engine.complete(_with_schema(request, resolved_config), asker=asker)
+        usage, latency = usage + answer.usage, latency + answer.latency_s
     output = _output(answer, resolved_config)
     return ProducedOutput(
         output=output,
         thinking=thinking or answer.reasoning,
-        messages=(*request.messages, Message("assistant", output)),
-        usage=answer.usage if usage is None else usage + answer.usage,
-        latency_s=latency + answer.latency_s,
+        trace=stored_trace((*request.messages, Message("assistant", output))),
+        usage=usage,
+        latency_s=latency,
     )
+
+
+async def _run_program(
+    engine: Engine, resolved_config: ResolvedRunConfig, request: ModelRequest, asker: str
+) -> ProducedOutput:
+    """Run a program; what it wrote must fit the task's schema as it is.
+
+    Raises:
+        ProgramFailure: It gave no output, or one that does not fit.
+        ModelError: It cannot be run.
+    """
+    answer = await engine.complete(request, asker=asker)
+    output = answer.text
+    if resolved_config.schema is not None:
+        value, problem = await fit(answer, _with_schema(request, resolved_config))
+        if problem is not None:
+            raise ProgramFailure(
+                request.model, f"answered with something that does not fit the schema: {problem}"
+            )
+        output = json.dumps(value, ensure_ascii=False)
+    messages = (*request.messages, Message("assistant", output))
+    program_trace = tuple(TraceMessage.model_validate(message) for message in answer.trace)
+    trace = program_trace or stored_trace(messages)
+    return ProducedOutput(output, "", trace, answer.usage, answer.latency_s)
 
 
 def to_task_run(
@@ -211,8 +286,31 @@ def to_task_run(
         resolved_config: The same, resolved.
         eval_source: The item of an eval that it was made for; None for a run that is an item.
     """
-    properties = agent_properties(run_config)
-    source = DataSource(
+    source = _source(run_config, resolved_config)
+    return TaskRun(
+        input=task_input,
+        output=TaskOutput(output=output.output, source=source),
+        intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
+        usage=stored_usage(output.usage, output.latency_s),
+        trace=output.trace,
+        eval_source=eval_source,
+    )
+
+
+def _source(run_config: TaskRunConfig, resolved_config: ResolvedRunConfig) -> DataSource:
+    """Return where an output comes from."""
+    own: dict[str, str | int | float] = {
+        "seed": resolved_config.seed,
+        "setup_fingerprint": resolved_config.fingerprint,
+        ANSWER_STATE: COMPLETE,
+        **({SAMPLE: resolved_config.sample} if resolved_config.sample else {}),
+    }
+    properties = run_config.run_config_properties
+    if isinstance(properties, McpProperties):
+        return DataSource(
+            type="tool_call", properties=own, run_config_id=run_config.id, run_config=properties
+        )
+    return DataSource(
         type="synthetic",
         properties={
             "model_name": properties.model_name,
@@ -222,21 +320,10 @@ def to_task_run(
             "structured_output_mode": properties.structured_output_mode,
             "temperature": properties.temperature,
             "top_p": properties.top_p,
-            "seed": resolved_config.seed,
-            "setup_fingerprint": resolved_config.fingerprint,
-            ANSWER_STATE: COMPLETE,
-            **({SAMPLE: resolved_config.sample} if resolved_config.sample else {}),
+            **own,
         },
         run_config_id=run_config.id,
         run_config=properties,
-    )
-    return TaskRun(
-        input=task_input,
-        output=TaskOutput(output=output.output, source=source),
-        intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
-        usage=stored_usage(output.usage, output.latency_s),
-        trace=tuple(TraceMessage(role=m.role, content=m.content) for m in output.messages),
-        eval_source=eval_source,
     )
 
 
@@ -252,14 +339,25 @@ def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
     )
 
 
-async def _request(resolved_config: ResolvedRunConfig, task_input: str) -> ModelRequest:
-    messages = [Message("system", resolved_config.prompt)]
-    for example in resolved_config.examples:
-        messages.append(Message("user", await _user_text(resolved_config, example.task_input)))
-        messages.append(Message("assistant", example.output))
+async def _request(
+    resolved_config: ResolvedRunConfig, task_input: str, history: Sequence[Message]
+) -> ModelRequest:
+    messages: list[Message] = []
+    if resolved_config.is_program:  # it takes one text as its prompt, if it takes any
+        prompt = with_examples(resolved_config.prompt, resolved_config.examples)
+        messages += [Message("system", prompt)] if prompt else []
+    else:
+        messages.append(Message("system", resolved_config.prompt))
+        for example in resolved_config.examples:
+            messages.append(Message("user", await _user_text(resolved_config, example.task_input)))
+            messages.append(Message("assistant", example.output))
     return ModelRequest(
         model=resolved_config.model,
-        messages=(*messages, Message("user", await _user_text(resolved_config, task_input))),
+        messages=(
+            *messages,
+            *history,
+            Message("user", await _user_text(resolved_config, task_input)),
+        ),
         temperature=resolved_config.temperature,
         max_tokens=resolved_config.longest_answer,
         seed=resolved_config.seed,

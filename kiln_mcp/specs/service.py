@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.project_references import (
     ProjectReference,
@@ -16,6 +17,7 @@ from kiln_mcp.projects.project_references import (
     task_of,
     told_apart,
 )
+from kiln_mcp.spec_texts.check_hints import rule_texts
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
@@ -42,7 +44,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
-_EVALUATE: Final = NextStep(tool="create_evaluator", reason="judge outputs by it")
+_EVALUATE: Final = NextStep(tool="create_evaluator", reason="measure outputs by it")
 
 Kind = Annotated[
     Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,
@@ -279,7 +281,9 @@ async def _refine(
             author=author,
             open_gaps=len(open_gaps),
             questions=_questions(open_gaps),
-            next=[_EVALUATE] if changes.save else _next_steps(open_gaps),
+            next=[*check_steps(rule_texts(new.kind, fields)), _EVALUATE]
+            if changes.save
+            else _next_steps(open_gaps),
         )
 
     return Proposal(_plan("Refine a spec.", writer), refine)

@@ -12,7 +12,6 @@ from kiln_mcp.statistics.proportions import percentile_interval
 KAPPA_DRAWS = 4_000
 
 LabelT = TypeVar("LabelT", bound=Hashable)
-_Cell = tuple[Hashable, Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,69 +25,6 @@ class ConstantAnswer(Generic[LabelT]):
 
     label: LabelT
     agreement: float
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionCounts:
-    """Counts of a judge's verdicts and a person's labels, pass or fail.
-
-    Attributes:
-        true_pass: Verdict and label are pass.
-        false_pass: The verdict is pass, the label fail.
-        true_fail: Verdict and label are fail.
-        false_fail: The verdict is fail, the label pass.
-    """
-
-    true_pass: int
-    false_pass: int
-    true_fail: int
-    false_fail: int
-
-    @classmethod
-    def of(cls, verdicts: Sequence[bool], labels: Sequence[bool]) -> "DetectionCounts":
-        """Count verdicts and labels of the same items, in the same order.
-
-        Raises:
-            ValueError: The sequences differ in length.
-        """
-        pairs = list(zip(verdicts, labels, strict=True))
-        return cls(
-            true_pass=pairs.count((True, True)),
-            false_pass=pairs.count((True, False)),
-            true_fail=pairs.count((False, False)),
-            false_fail=pairs.count((False, True)),
-        )
-
-    @property
-    def true_positive_rate(self) -> float | CannotTell:
-        """Return the share of labelled passes that the judge passes."""
-        count = self.true_pass + self.false_fail
-        if not count:
-            return CannotTell("no item is labelled pass")
-        return self.true_pass / count
-
-    @property
-    def true_negative_rate(self) -> float | CannotTell:
-        """Return the share of labelled fails that the judge fails."""
-        count = self.true_fail + self.false_pass
-        if not count:
-            return CannotTell("no item is labelled fail")
-        return self.true_fail / count
-
-
-@dataclass(frozen=True, slots=True)
-class LabelStratum:
-    """The labelled part of one stratum of a population.
-
-    Attributes:
-        weight: The stratum's size in the population, in any unit.
-        first: One rater's labels of the labelled items.
-        second: The other rater's, in the same order.
-    """
-
-    weight: float
-    first: Sequence[Hashable]
-    second: Sequence[Hashable]
 
 
 def percent_agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
@@ -156,77 +92,19 @@ def kappa_interval(
         its coverage here is tested by simulation.
     """
     _check_pairs(first, second)
-    return stratified_kappa_interval([LabelStratum(1.0, first, second)], level, seed)
-
-
-def stratified_kappa(strata: Sequence[LabelStratum]) -> float | CannotTell:
-    """Return Cohen's κ of a population, from the labelled items of each stratum.
-
-    Strata without a labelled item are left out.
-
-    Raises:
-        ValueError: No item is labelled, or two sequences differ in length.
-    """
-    kappa = _kappa(_mixture(strata, [_shares(stratum) for stratum in _labelled_strata(strata)]))
-    if kappa is None:
-        return CannotTell("both raters give every item the same label")
-    return kappa
-
-
-def stratified_kappa_interval(
-    strata: Sequence[LabelStratum], level: float = 0.95, seed: int = 0
-) -> Interval | CannotTell:
-    """Return an interval of the κ of `stratified_kappa`, from the strata's posteriors.
-
-    Raises:
-        ValueError: No item is labelled, two sequences differ in length, or the level is
-            impossible.
-    """
     check_level(level)
-    parts = _labelled_strata(strata)
-    labels = list(dict.fromkeys(label for s in parts for label in [*s.first, *s.second]))
+    labels = list(dict.fromkeys([*first, *second]))
     if len(labels) < 2:
         return CannotTell("both raters give every item the same label")
     cells = [(a, b) for a in labels for b in labels]
-    prior = 2 / len(cells)
-    counts = [Counter(zip(s.first, s.second, strict=True)) for s in parts]
-    draw = random.Random(seed)
+    counts = Counter(zip(first, second, strict=True))
+    draw, prior = random.Random(seed), 2 / len(cells)
     draws: list[float] = []
     for _ in range(KAPPA_DRAWS):
-        tables: list[Mapping[_Cell, float]] = []
-        for count in counts:
-            table = {cell: draw.gammavariate(count[cell] + prior, 1.0) for cell in cells}
-            total = sum(table.values())
-            tables.append({cell: weight / total for cell, weight in table.items()})
-        kappa = _kappa(_mixture(strata, tables))
+        kappa = _kappa({cell: draw.gammavariate(counts[cell] + prior, 1.0) for cell in cells})
         if kappa is not None:
             draws.append(kappa)
     return percentile_interval(sorted(draws), level)
-
-
-def _labelled_strata(strata: Sequence[LabelStratum]) -> list[LabelStratum]:
-    for stratum in strata:
-        if len(stratum.first) != len(stratum.second):
-            _check_pairs(stratum.first, stratum.second)
-    parts = [stratum for stratum in strata if stratum.first]
-    if not parts:
-        raise ValueError("Agreement needs at least one labelled item.")
-    return parts
-
-
-def _shares(stratum: LabelStratum) -> Mapping[_Cell, float]:
-    counts = Counter(zip(stratum.first, stratum.second, strict=True))
-    return {cell: count / len(stratum.first) for cell, count in counts.items()}
-
-
-def _mixture(
-    strata: Sequence[LabelStratum], tables: Sequence[Mapping[_Cell, float]]
-) -> Mapping[_Cell, float]:
-    mixture: dict[_Cell, float] = {}
-    for stratum, table in zip(_labelled_strata(strata), tables, strict=True):
-        for cell, share in table.items():
-            mixture[cell] = mixture.get(cell, 0.0) + stratum.weight * share
-    return mixture
 
 
 def _kappa(table: Mapping[tuple[Hashable, Hashable], float]) -> float | None:

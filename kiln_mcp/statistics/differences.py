@@ -1,16 +1,11 @@
 """Intervals for the difference of two proportions, unpaired and paired."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from kiln_mcp.statistics.interval import Interval
-from kiln_mcp.statistics.proportions import (
-    POSTERIOR_DRAWS,
-    percentile_interval,
-    wilson_interval,
-)
+from kiln_mcp.statistics.proportions import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +110,6 @@ def paired_newcombe_interval(counts: PairedCounts, level: float = 0.95) -> Inter
     up = sqrt(max(0.0, second_up**2 - 2 * phi * second_up * first_down + first_down**2))
     difference = counts.difference
     return Interval(max(-1.0, difference - down), min(1.0, difference + up), level)
-
-
-def post_stratified_difference(
-    strata: Sequence[tuple[float, PairedCounts]], level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return the interval of a paired difference, from labels that were drawn by strata.
-
-    Args:
-        strata: The weight of each stratum, and the counts of its labelled items.
-        level: Nominal coverage.
-        seed: Of the draws from the strata's Dirichlet posteriors (Jeffreys' prior).
-
-    Raises:
-        ValueError: There is no stratum.
-    """
-    if not strata:
-        raise ValueError("A stratified difference needs at least one stratum.")
-    weight = sum(size for size, _ in strata)
-    draw = random.Random(seed)
-    differences: list[float] = []
-    for _ in range(POSTERIOR_DRAWS):
-        difference = 0.0
-        for size, counts in strata:
-            first = draw.gammavariate(counts.only_first + 0.5, 1.0)
-            second = draw.gammavariate(counts.only_second + 0.5, 1.0)
-            same = draw.gammavariate(counts.both_pass + counts.both_fail + 0.5, 1.0)
-            difference += size / weight * (second - first) / (first + second + same)
-        differences.append(difference)
-    return percentile_interval(sorted(differences), level)
 
 
 def _phi(counts: PairedCounts) -> float:

@@ -182,7 +182,7 @@ def calls_of_generation(
     """Return how often generating asks each model; `input_count` inputs are there already."""
     count = input_count or context.request.count
     calls: Counter[str] = Counter(
-        {context.resolved_config.model: count * (2 if context.resolved_config.thinking else 1)}
+        {context.resolved_config.model: count * context.resolved_config.calls_per_output}
     )
     if not input_count:
         calls[model] += count if model == EMBEDDED else 1 + count // 4

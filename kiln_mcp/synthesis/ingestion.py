@@ -39,10 +39,11 @@ from storage.exchange import (
     survey_of,
 )
 from storage.exchange.item_process import LONG, rows_of
-from storage.exchange.item_records import ADAPTER, OutputKind
+from storage.exchange.item_records import OutputKind
 from storage.exchange.item_worker import ItemRequest
 from storage.exchange.refusals import unusable_table
 from storage.index.queries import RunQuery
+from storage.records.run import IMPORT_ADAPTER
 from storage.text.excerpts import excerpt, with_remainder
 
 _CALL: Final = "the call"
@@ -112,6 +113,17 @@ async def add_table(
         return await (addition.preview() if preview else addition.save())
 
 
+_BY_MODELS: Final = RunQuery(source="synthetic", is_from_eval=False)
+
+
+def _judge_step(project: str) -> NextStep:
+    return NextStep(
+        tool="create_evaluator",
+        reason="say what a bad answer is, to see how often these fail",
+        arguments={"project": project},
+    )
+
+
 @dataclass(slots=True)
 class _Addition:
     """One call that adds a table, or shows what would come of it."""
@@ -147,6 +159,8 @@ class _Addition:
         input_count = (await self.store.counts(self.task)).get("eval_input", 0)
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
         steps = [deal_step(project)] if count or input_count else []
+        if await self.store.count_runs(self.task, _BY_MODELS):
+            steps.insert(0, _judge_step(project))
         if self.table.without_output:
             steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
@@ -313,7 +327,7 @@ def _item_example(item: NewItem) -> ItemExample:
     return ItemExample(
         input=excerpt(record.input, _LONGEST_SHOWN),
         output=excerpt(record.best_output, _LONGEST_SHOWN),
-        is_answer=source is not None and source.properties.get("adapter_name") == ADAPTER,
+        is_answer=source is not None and source.properties.get("adapter_name") == IMPORT_ADAPTER,
         tags=list(record.tags),
     )
 

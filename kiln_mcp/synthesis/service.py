@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
+from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
 from kiln_mcp.synthesis.frozen_splits import Freeze, SplitFrozen, freeze_parts, is_dealt
@@ -205,6 +206,7 @@ async def generate_data(
     answerer, input_count = workspace.model_name(None), len(inputs or [])
     ids = [workspace.id_for(f"item {number}") for number in range(input_count or request.count)]
     context = await open_generation(store, owner, request, run_config, answerer, ids)
+    await ready_run_configs(workspace, store, [context.config])
     await workspace.check_ready(
         store, calls_of_generation(context, writer, input_count=input_count)
     )

@@ -5,10 +5,19 @@ from typing import Final
 
 from pydantic import BaseModel, JsonValue
 
+from kiln_mcp.workbench.answer_size import SHORTENED
 from storage.text.schema_references import inline_references
 
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "required", "default"})
 """An answer leaves out what is null or empty, and may say more than its model."""
+_OF_THE_DOOR: Final[dict[str, JsonValue]] = {
+    SHORTENED: {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "What was left out to keep the answer short.",
+    }
+}
+"""Fields that the door adds to any answer."""
 
 
 def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
@@ -16,8 +25,9 @@ def answer_schema(kinds: Sequence[type[BaseModel]]) -> dict[str, JsonValue]:
     schemas: list[JsonValue] = [_open_schema(kind) for kind in kinds]
     first = schemas[0]
     if len(schemas) == 1 and isinstance(first, dict) and first.get("type") == "object":
-        return first
-    return {"type": "object", "anyOf": schemas}
+        own = first.get("properties")
+        return {**first, "properties": {**(own if isinstance(own, dict) else {}), **_OF_THE_DOOR}}
+    return {"type": "object", "properties": _OF_THE_DOOR, "anyOf": schemas}
 
 
 def _open_schema(kind: type[BaseModel]) -> dict[str, JsonValue]:

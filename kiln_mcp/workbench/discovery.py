@@ -11,7 +11,7 @@ class Toolset(StrEnum):
     TEAM = "team"
     """Work with others, history and trash."""
     ADMIN = "admin"
-    """Rare work on models and jobs."""
+    """Rare work on tasks, models and jobs."""
 
 
 class Heading(StrEnum):

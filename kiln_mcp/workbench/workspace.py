@@ -80,6 +80,7 @@ class Workspace:
         client: The id of the client that calls, the same for all its calls; empty if unknown.
         caller: The name of the caller for people: the client's own name, or the door.
         assistant: The client whose model calls; empty if the person calls by themselves.
+        takes_orders: Whether a model reads the answer, and so may get work orders with it.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
         answer_tokens: The most tokens of the call's answer; None for any number.
         is_detailed: Whether the caller asked for all details.
@@ -95,6 +96,7 @@ class Workspace:
     client: str = ""
     caller: str = "Python"
     assistant: str = ""
+    takes_orders: bool = False
     job: str = ""
     answer_tokens: int | None = None
     is_detailed: bool = False

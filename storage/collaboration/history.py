@@ -1,5 +1,6 @@
 """The history of a project or record: who changed what, and when."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from storage.collaboration.record_changes import (
     field_changes,
     label_of,
 )
+from storage.errors import Refusal
 from storage.git.git import EMPTY_TREE, Git
 from storage.records.names import folded_name
 
 _FORMAT = "--format=%H%x1f%an%x1f%at%x1f%P%x1f%s"
 _MOST_DELETIONS = 5_000
+_CURSOR = re.compile(r"([0-9a-f]{40,64})\+([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,57 @@ class HistoryEntry:
     fields: tuple[FieldChange, ...]
 
 
-def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]:
-    """Return the changes of a record's file, or of the project, the latest first.
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some changes, the latest first.
+
+    Attributes:
+        entries: The changes.
+        next_cursor: Where the next page begins; None if there is none.
+    """
+
+    entries: Sequence[HistoryEntry]
+    next_cursor: str | None
+
+
+def history_page(git: Git, path: str | None, limit: int, cursor: str | None) -> HistoryPage:
+    """Return some changes of a record's file, or of the project, the latest first.
+
+    A page goes on where the last one ended, whatever was committed since.
+
+    Args:
+        git: Of the project.
+        path: The record's file; None for the project.
+        limit: The most changes.
+        cursor: The cursor of the page before.
 
     Raises:
-        Refusal: There is no history yet.
+        Refusal: There is no history yet, or there is no such page.
     """
-    if git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
+    head = git.try_text("rev-parse", "-q", "--verify", "HEAD")
+    if head is None:
         raise no_history(git)
+    start, skipped_count = head.strip(), 0
+    if cursor is not None:
+        place = _CURSOR.fullmatch(cursor)
+        if place is None or git.try_text("cat-file", "-e", f"{place[1]}^{{commit}}") is None:
+            raise Refusal(
+                "There is no page {cursor} of this history. Leave the cursor out to begin again.",
+                cursor=cursor,
+            )
+        start, skipped_count = place[1], int(place[2])
+    entries = _entries(git, path, start, skipped_count, limit + 1)
+    next_cursor = f"{start}+{skipped_count + limit}" if len(entries) > limit else None
+    return HistoryPage(entries[:limit], next_cursor)
+
+
+def _entries(
+    git: Git, path: str | None, start: str, skipped_count: int, limit: int
+) -> list[HistoryEntry]:
     where = pathspecs_of(path) if path else ["."]
     # Without --full-history git omits the side whose value a merge did not take.
-    log = git.text("log", "--full-history", "--no-merges", f"-{limit}", _FORMAT, "--", *where)
+    pages = (f"--skip={skipped_count}", f"-{limit}")
+    log = git.text("log", start, "--full-history", "--no-merges", *pages, _FORMAT, "--", *where)
     entries: list[HistoryEntry] = []
     for line in log.split("\n") if log else ():
         change, author, seconds, parents, subject = line.split("\x1f", 4)

@@ -11,7 +11,7 @@ from storage.collaboration.choice_authors import with_authors
 from storage.collaboration.conflict_files import open_conflict, open_conflicts
 from storage.collaboration.conflicts import Conflict
 from storage.collaboration.fetch import fetch_project
-from storage.collaboration.history import HistoryEntry, change_entries, deleted_path
+from storage.collaboration.history import HistoryEntry, HistoryPage, deleted_path, history_page
 from storage.collaboration.resolution import resolution
 from storage.collaboration.undo import Undo, undo_plan, undo_plan_of_unsaved
 from storage.errors import WorkbenchError
@@ -172,18 +172,21 @@ class Sharing:
         change = await anyio.to_thread.run_sync(resolution, folder, conflict, choice)
         await self._store.write(change.edits, change.moves, reach=Reach.SHARED)
 
-    async def history(self, path: str | None = None, limit: int = 20) -> list[HistoryEntry]:
+    async def history(
+        self, path: str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> HistoryPage:
         """Return the changes of a record, or of the whole project, the latest first.
 
         Args:
             path: The record's file, within the project; None for the project.
             limit: The most changes.
+            cursor: The cursor of the page before.
 
         Raises:
-            Refusal: The project has no history yet.
+            Refusal: The project has no history yet, or there is no such page.
         """
         await self._check()
-        return await anyio.to_thread.run_sync(change_entries, self._git, path, limit)
+        return await anyio.to_thread.run_sync(history_page, self._git, path, limit, cursor)
 
     async def deleted_path(self, kind: str, reference: str) -> str | None:
         """Return the file of a deleted record by its id or name; None if there is none.

@@ -16,16 +16,21 @@ from storage.new_records import NewRecord, text_of
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault
-from storage.records.run import ANSWER_STATE, COMPLETE, OTHER_RIGHT_OUTPUTS, TOPIC
+from storage.records.run import (
+    ANSWER_STATE,
+    COMPLETE,
+    IMPORT_ADAPTER,
+    OTHER_RIGHT_OUTPUTS,
+    TOPIC,
+    UNKNOWN,
+)
 
 OutputKind = Literal["right", "answers"]
 """Whether outputs are right, or what a model answered, right or wrong."""
 
-ADAPTER: Final = "import"
 _CUT_STATES: Final = ("truncated", "refused", "empty")
 _TYPES: Final = ("integer", "number", "boolean", "array", "object")
 """Types of a schema that text in a cell may stand for; a schema may name a list of types."""
-_UNKNOWN: Final = "unknown"
 _ID_DIGITS: Final = 12
 _NOTHING: Final = AnswerRecord()
 """What is known of an answer that the table says nothing about."""
@@ -171,9 +176,9 @@ class RecordMaker:
             return self._sources[key]
         state = {} if record.state == COMPLETE else {ANSWER_STATE: record.state}
         names = {
-            "model_name": model or _UNKNOWN,
-            "model_provider": record.provider or _UNKNOWN,
-            "adapter_name": ADAPTER,
+            "model_name": model or UNKNOWN,
+            "model_provider": record.provider or UNKNOWN,
+            "adapter_name": IMPORT_ADAPTER,
             "imported_from": self.origin.name,
         }
         properties = {
@@ -188,7 +193,9 @@ class RecordMaker:
         key = json.dumps([self.task.id, "input", text]).encode()
         try:
             data = SingleTurnData(user_message=UserMessage(text=text))
-            return EvalInput(id=id_from(key), data=data, tags=self._tags(example))
+            topic = {TOPIC: example.topic} if example.topic else {}
+            values = {"id": id_from(key), "data": data, "tags": self._tags(example), **topic}
+            return EvalInput.model_validate(values)
         except ValidationError as error:
             raise ValueError(first_fault(error)) from error
 

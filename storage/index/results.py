@@ -5,6 +5,7 @@ sample numbers, and an output several verdicts of one evaluator. Of several resu
 the oldest counts.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -95,6 +96,26 @@ class Verdict(NamedTuple):
     is_empty: bool
 
 
+class MatrixRow(NamedTuple):
+    """One score of a first output in one verdict of one of several evaluators.
+
+    Attributes:
+        evaluator: The evaluator's place among those that were asked for.
+        item_id: The item.
+        verdict: Which verdict of the output it is.
+        key: The score's key; None if the result was skipped.
+        value: On the scale of the score; None if the result was skipped.
+        row: The result's place in the order of time.
+    """
+
+    evaluator: int
+    item_id: str
+    verdict: int
+    key: str | None
+    value: float | None
+    row: int
+
+
 class RatedItem(NamedTuple):
     """A run with people's ratings of it.
 
@@ -169,6 +190,17 @@ async def input_items(index: IndexReader, task: str, tag: str | None) -> list[Re
     values: dict[str, SqlValue] = {"parent": task, "tag": tag}
     rows = await index.rows(sql.INPUTS if tag is None else sql.INPUTS_WITH_TAG, values)
     return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
+
+
+async def ids_by_row(index: IndexReader, task: str, query: RunQuery) -> dict[int, str]:
+    """Return the ids of the runs of a task that match a query, by their rows.
+
+    Raises:
+        InvalidQuery: The filter is none.
+    """
+    search = await index.search_for(task, query)
+    statement, values = search.text(sql.ROWS_WITH_IDS, sql.THEIR_FILES)
+    return dict(cast("list[tuple[int, str]]", await index.rows(statement, values)))
 
 
 async def ratings_by_key(index: IndexReader, task: str, query: RunQuery) -> RatingsByKey:
@@ -278,6 +310,40 @@ def _verdicts_in(rows: Sequence[object]) -> dict[VerdictKey, Verdict]:
             "Sequence[tuple[str, int, int, float, int]]", rows
         )
     }
+
+
+async def matrix_rows(
+    index: IndexReader, evaluators: Sequence[str], run_config_id: str
+) -> list[MatrixRow]:
+    """Return all verdicts that several evaluators gave on a run config's first outputs.
+
+    Args:
+        index: The index.
+        evaluators: The files of the evaluators.
+        run_config_id: The run config; STORED for stored outputs.
+    """
+    values: dict[str, SqlValue] = {
+        "evaluators": json.dumps([*evaluators]),
+        "run_config_id": run_config_id,
+    }
+    rows = await index.rows(sql.VERDICT_MATRIX, values)
+    make = MatrixRow._make
+    return [
+        make(row)
+        for row in cast("Sequence[tuple[int, str, int, str | None, float | None, int]]", rows)
+    ]
+
+
+async def results_of_items(
+    index: IndexReader, evaluator: str, run_config_id: str, items: Sequence[str]
+) -> dict[str, str]:
+    """Return the files of an evaluator's first verdicts on some items, by item."""
+    values: dict[str, SqlValue] = {
+        "evaluator": await index.number_of(evaluator),
+        "run_config_id": run_config_id,
+        "items": json.dumps([*items]),
+    }
+    return dict(cast("list[tuple[str, str]]", await index.rows(sql.RESULTS_OF_ITEMS, values)))
 
 
 async def results(index: IndexReader, evaluator: str) -> list[ResultRow]:

@@ -35,6 +35,7 @@ _ADDITIONS: Final[tuple[LiteralString, ...]] = (
     sql.ADD_RESULT,
     sql.ADD_SCORE,
     sql.ADD_INPUT_TAG,
+    sql.ADD_TOPIC,
 )
 """What adds rows; a row that another one needs comes first."""
 
@@ -161,14 +162,19 @@ class RowWriter:
             rows.add(sql.ADD_SCORE, *score_rows(record, row))
         elif isinstance(record, EvalInput):
             rows.add(sql.ADD_INPUT_TAG, *((row, tag) for tag in record.tags))
+            if record.topic:
+                rows.add(sql.ADD_TOPIC, (row, record.topic))
 
     def _collect_run(self, run: TaskRun, task: int, row: int, rows: _Rows) -> None:
         values = run_row(run)
         rows.add(
             sql.ADD_RUN,
             (row, task, values.rating, values.rated_us, values.item_id, values.run_config_id,
-             values.sample, values.cost, values.latency_ms),
+             values.sample, values.cost, values.latency_ms, values.tokens, values.model,
+             values.previous_id, values.fingerprint),
         )  # fmt: skip
+        if values.topic:
+            rows.add(sql.ADD_TOPIC, (row, values.topic))
         if values.ratings:
             rows.add(sql.ADD_RATING, *value_rows(values.ratings, row))
         rows.add(sql.ADD_FACET, *((task, facet, row) for facet in values.facets))

@@ -43,6 +43,11 @@ class RunRow:
         sample: Which of the outputs of that item it is.
         cost: Of its output, in US dollars.
         latency_ms: Of its output, in milliseconds.
+        tokens: Of its output's calls, input and output together.
+        model: The model that made its output, as its provider calls it.
+        previous_id: The turn before, in a conversation.
+        fingerprint: Of what a judge sees of it.
+        topic: What it is about.
         facets: What it is or has, each as one word such as "tag:golden".
         texts: Its input and its output.
     """
@@ -55,6 +60,11 @@ class RunRow:
     sample: int
     cost: float | None
     latency_ms: float | None
+    tokens: int | None
+    model: str | None
+    previous_id: str | None
+    fingerprint: str
+    topic: str | None
     facets: tuple[str, ...]
     texts: tuple[str, str]
 
@@ -119,6 +129,11 @@ def run_row(run: TaskRun) -> RunRow:
         sample=run.sample,
         cost=cost,
         latency_ms=latency_ms,
+        tokens=_tokens(run.usage),
+        model=run.model_name,
+        previous_id=run.parent_task_run_id,
+        fingerprint=run.fingerprint,
+        topic=run.topic,
         facets=tuple(dict.fromkeys(facets)),
         texts=(run.input, output.output),
     )
@@ -147,6 +162,15 @@ def usage_columns(usage: Usage | None) -> tuple[float | None, float | None]:
     return usage.cost, None if latency_ms is None else float(min(latency_ms, _LARGEST))
 
 
+def _tokens(usage: Usage | None) -> int | None:
+    """Return the tokens of a usage; None if they are not known."""
+    if usage is None:
+        return None
+    parts = [usage.input_tokens, usage.output_tokens]
+    total = usage.total_tokens if usage.total_tokens is not None else sum(p or 0 for p in parts)
+    return min(total, _LARGEST) if total else None
+
+
 def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
     """Return the columns of an eval run, below the evaluator of this number."""
     cost, latency_ms = usage_columns(run.task_run_usage)
@@ -161,6 +185,7 @@ def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
         "is_skipped": bool(run.skipped_reason),
         "cost": cost,
         "latency_ms": latency_ms,
+        "fingerprint": run.output_fingerprint,
     }
 
 

@@ -21,6 +21,8 @@ class RunQuery:
         run_config_id: The run config that made its output.
         is_from_eval: Whether an eval made it of an item; None for either.
         is_complete: Set to leave out outputs that are no complete answers.
+        is_last_turn: Set to leave out the earlier turns of conversations.
+        model: The model that made its output, as its provider calls it.
         is_rated: Whether it has an overall rating; None for either.
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
@@ -36,6 +38,8 @@ class RunQuery:
     run_config_id: str | None = None
     is_from_eval: bool | None = None
     is_complete: bool = False
+    is_last_turn: bool = False
+    model: str | None = None
     is_rated: bool | None = None
     least_rating: float | None = None
     most_rating: float | None = None
@@ -68,6 +72,8 @@ class RunSearch:
         return len(self.facets) <= 1 and not (
             query.text
             or _lacking_facets_of(query)
+            or query.is_last_turn
+            or query.model is not None
             or query.least_rating is not None
             or query.most_rating is not None
         )
@@ -110,10 +116,7 @@ class RunSearch:
             conditions.add(sql.IS, facet)
         for facet in _lacking_facets_of(query):
             conditions.add(sql.IS_NOT, facet)
-        if query.least_rating is not None:
-            conditions.add(sql.AT_LEAST, query.least_rating)
-        if query.most_rating is not None:
-            conditions.add(sql.AT_MOST, query.most_rating)
+        conditions.add_columns(query)
         return start + source + join + condition + conditions.text, conditions.values
 
 
@@ -130,6 +133,17 @@ class _Conditions:
         self.values[name] = value
         # The replacement is a number of ours, never text from data.
         self.text += cast("LiteralString", condition.replace(":value", f":{name}"))
+
+    def add_columns(self, query: RunQuery) -> None:
+        """Add the conditions of a query that columns hold, and no facets."""
+        if query.model is not None:
+            self.add(sql.OF_MODEL, query.model)
+        if query.is_last_turn:
+            self.text += sql.IS_LAST_TURN
+        if query.least_rating is not None:
+            self.add(sql.AT_LEAST, query.least_rating)
+        if query.most_rating is not None:
+            self.add(sql.AT_MOST, query.most_rating)
 
 
 def facets_of(query: RunQuery) -> tuple[str, ...]:

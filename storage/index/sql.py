@@ -1,12 +1,15 @@
 """All SQL of the index.
 
+A stored output may change, as when a fuller export of its trace comes. Its earlier results say
+nothing of it then: `present_results` leaves them out.
+
 A record's row number sorts as its time of creation does (`rows.first_row`), so that pages in the
 order of time come from any table or index without sorting.
 """
 
 from typing import Final, LiteralString
 
-VERSION: Final = 10
+VERSION: Final = 11
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -54,8 +57,14 @@ CREATE TABLE IF NOT EXISTS runs (
     run_config_id TEXT,
     sample INTEGER NOT NULL,
     cost REAL,
-    latency_ms REAL
+    latency_ms REAL,
+    tokens INTEGER,
+    model TEXT,
+    previous_id TEXT,
+    fingerprint TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS runs_by_previous ON runs (task, previous_id)
+    WHERE previous_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS runs_by_time ON runs (task, row);
 CREATE INDEX IF NOT EXISTS runs_by_best ON runs (task, ifnull(rating, -9), row);
 CREATE INDEX IF NOT EXISTS runs_by_worst ON runs (task, ifnull(rating, 9), row);
@@ -82,6 +91,11 @@ CREATE TABLE IF NOT EXISTS input_tags (
     PRIMARY KEY (row, tag)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS topics (
+    row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
+    topic TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS results (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
     evaluator INTEGER NOT NULL REFERENCES parents (number),
@@ -92,10 +106,19 @@ CREATE TABLE IF NOT EXISTS results (
     verdict INTEGER NOT NULL,
     is_skipped INTEGER NOT NULL CHECK (is_skipped IN (0, 1)),
     cost REAL,
-    latency_ms REAL
+    latency_ms REAL,
+    fingerprint TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS results_by_evaluator
     ON results (evaluator, run_config_id, item_id, sample, verdict);
+
+CREATE VIEW IF NOT EXISTS present_results AS
+    SELECT * FROM results
+    WHERE results.fingerprint = '' OR NOT EXISTS (
+        SELECT 1 FROM records AS item CROSS JOIN runs AS present ON present.row = item.row
+        WHERE item.kind = 'task_run' AND item.id = results.item_id AND item.problem IS NULL
+            AND present.fingerprint <> results.fingerprint
+    );
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
@@ -107,7 +130,7 @@ CREATE TABLE IF NOT EXISTS scores (
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 10;
+PRAGMA user_version = 11;
 """
 
 # Building.
@@ -177,6 +200,7 @@ FORGET_VALUES: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM facets WHERE row = :row",
     "DELETE FROM ratings WHERE row = :row",
     "DELETE FROM input_tags WHERE row = :row",
+    "DELETE FROM topics WHERE row = :row",
     "DELETE FROM scores WHERE row = :row",
     "DELETE FROM results WHERE row = :row",
     "DELETE FROM runs WHERE row = :row",
@@ -191,8 +215,10 @@ INSERT INTO records (
 ADD_PARENT: Final[LiteralString] = "INSERT OR IGNORE INTO parents (path) VALUES (:path)"
 NUMBER_OF: Final[LiteralString] = "SELECT number FROM parents WHERE path = :path"
 ADD_RUN: Final[LiteralString] = """
-INSERT INTO runs (row, task, rating, rated_us, item_id, run_config_id, sample, cost, latency_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs (
+    row, task, rating, rated_us, item_id, run_config_id, sample, cost, latency_ms, tokens, model,
+    previous_id, fingerprint
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES (?, ?, ?)"
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
@@ -200,13 +226,14 @@ SET_STATE: Final[LiteralString] = "UPDATE records SET changed_ns = ?, size = ? W
 SET_MARKS: Final[LiteralString] = "UPDATE texts SET marks = ? WHERE rowid = ?"
 REMOVE_FACET: Final[LiteralString] = "DELETE FROM facets WHERE task = ? AND facet = ? AND row = ?"
 REMOVE_INPUT_TAGS: Final[LiteralString] = "DELETE FROM input_tags WHERE row = ?"
+ADD_TOPIC: Final[LiteralString] = "INSERT INTO topics (row, topic) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
     (row, evaluator, run_config_id, item_id, output_id, sample, verdict, is_skipped, cost,
-    latency_ms)
+    latency_ms, fingerprint)
 VALUES (
     :row, :evaluator, :run_config_id, :item_id, :output_id, :sample, :verdict, :is_skipped, :cost,
-    :latency_ms
+    :latency_ms, :fingerprint
 )
 """
 ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
@@ -300,7 +327,7 @@ GROUP BY evaluator, run_config_id ORDER BY parents.path, run_config_id
 # Results of one evaluator.
 
 JUDGED_OUTPUTS: Final[LiteralString] = """
-SELECT item_id, sample, verdict FROM results
+SELECT item_id, sample, verdict FROM present_results
 WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
@@ -308,23 +335,42 @@ SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """
 SCORES: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
-FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 """
 SCORES_NEWEST_FIRST: Final[LiteralString] = """
 SELECT results.item_id, results.sample, results.verdict, scores.value, scores.is_empty
-FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
 WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
 """Of several results of one verdict the oldest is the last one."""
+VERDICT_MATRIX: Final[LiteralString] = """
+SELECT evaluators.key, results.item_id, results.verdict, scores.key, scores.value, results.row
+FROM json_each(:evaluators) AS evaluators
+    CROSS JOIN parents ON parents.path = evaluators.value
+    CROSS JOIN results ON results.evaluator = parents.number
+        AND results.run_config_id = :run_config_id
+    LEFT JOIN scores ON scores.row = results.row
+WHERE results.sample = 0 AND results.item_id <> ''
+"""
+"""A skipped result has one row, without a key."""
+RESULTS_OF_ITEMS: Final[LiteralString] = """
+SELECT results.item_id, records.path
+FROM results CROSS JOIN records ON records.row = results.row
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
+    AND results.item_id IN (SELECT value FROM json_each(:items))
+    AND results.sample = 0 AND results.verdict = 0 AND NOT results.is_skipped
+ORDER BY results.row DESC
+"""
+"""Of several results of one item the oldest is the last one."""
 ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id,
     results.sample
-FROM results CROSS JOIN records ON records.row = results.row
+FROM present_results AS results CROSS JOIN records ON records.row = results.row
 WHERE results.evaluator = :evaluator
 ORDER BY records.created_us, records.id
 """
@@ -383,6 +429,46 @@ ORDER BY runs.row LIMIT :limit
 """
 """The last column tells whether a model wrote the output, which is cut or nobody rated high."""
 
+# Slices of the items of a task, and the numbers that their outputs took.
+
+SLICES_BY_TAG: Final[LiteralString] = """
+SELECT records.id, substr(facets.facet, 5)
+FROM facets CROSS JOIN runs ON runs.row = facets.row CROSS JOIN records ON records.row = runs.row
+WHERE facets.task = :task AND facets.facet >= 'tag:' AND facets.facet < 'tag;'
+    AND runs.item_id IS NULL
+UNION ALL
+SELECT records.id, input_tags.tag
+FROM records CROSS JOIN input_tags ON input_tags.row = records.row
+WHERE records.parent = :path AND records.kind = 'eval_input' AND records.problem IS NULL
+"""
+SLICES_BY_SOURCE: Final[LiteralString] = """
+SELECT records.id, substr(facets.facet, 8)
+FROM facets CROSS JOIN runs ON runs.row = facets.row CROSS JOIN records ON records.row = runs.row
+WHERE facets.task = :task AND facets.facet >= 'source:' AND facets.facet < 'source;'
+    AND runs.item_id IS NULL
+"""
+SLICES_BY_TOPIC: Final[LiteralString] = """
+SELECT records.id, topics.topic
+FROM topics CROSS JOIN records ON records.row = topics.row
+WHERE records.parent = :path AND records.kind IN ('task_run', 'eval_input')
+    AND records.problem IS NULL
+"""
+SLICES_BY_MODEL: Final[LiteralString] = """
+SELECT records.id, runs.model FROM runs CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.item_id IS NULL AND runs.model IS NOT NULL
+"""
+SLICES_BY_MONTH: Final[LiteralString] = """
+SELECT records.id, strftime('%Y-%m', records.created_us / 1000000, 'unixepoch')
+FROM runs CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.item_id IS NULL
+"""
+OUTPUT_NUMBERS: Final[LiteralString] = """
+SELECT records.id, runs.cost, runs.latency_ms, runs.tokens
+FROM runs CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.item_id IS NULL
+    AND (runs.cost IS NOT NULL OR runs.latency_ms IS NOT NULL OR runs.tokens IS NOT NULL)
+"""
+
 # Task runs: one of these sources, conditions, one of these orders.
 
 COUNT: Final[LiteralString] = "SELECT count(*) FROM (SELECT 1"
@@ -399,6 +485,7 @@ ITEMS: Final[LiteralString] = "SELECT records.id, records.path"
 RATED_ITEMS: Final[LiteralString] = (
     "SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us"
 )
+ROWS_WITH_IDS: Final[LiteralString] = "SELECT runs.row, records.id"
 OVERALL_RATINGS: Final[LiteralString] = "SELECT runs.row, runs.rating"
 RATINGS: Final[LiteralString] = "SELECT runs.row, ratings.key, ratings.value"
 THEIR_RATINGS: Final[LiteralString] = " CROSS JOIN ratings ON ratings.row = runs.row"
@@ -420,6 +507,12 @@ IS_NOT: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM facets AS own"
     " WHERE own.task = :task AND own.facet = :value AND own.row = runs.row)"
 )
+OF_MODEL: Final[LiteralString] = " AND runs.model = :value"
+IS_LAST_TURN: Final[LiteralString] = (
+    " AND NOT EXISTS (SELECT 1 FROM records AS turn CROSS JOIN runs AS next"
+    " ON next.task = :task AND next.previous_id = turn.id WHERE turn.row = runs.row)"
+)
+"""A conversation counts once, with its last turn."""
 AT_LEAST: Final[LiteralString] = " AND runs.rating >= :value"
 AT_MOST: Final[LiteralString] = " AND runs.rating <= :value"
 HAS_WORDS: Final[LiteralString] = (

@@ -9,6 +9,11 @@ an empty environment, no open files and its own session, and ends with its paren
 JSON and nothing is unpickled, so a worker taken over by its code can only answer wrongly. Items of
 one logic share a message. One logic never takes all workers.
 
+`code` and `commands` are confined: `landlock` takes all files but a scratch folder and libraries;
+`system_calls` takes the network and other processes. `bubblewrap` stands in for Landlock if it is
+installed. `protection` tries what holds here, and says what does not. A supervisor (`launcher`)
+ends a command with all that it started, also when this program is killed.
+
 Known to be cheap: a pattern that RE2 runs with the meaning of `re`, with its size times the text
 bounded; and a schema without keywords that may be slow, with its size times the value bounded. A
 schema is saved only if each `$ref` leads within it and none returns to the same value.

@@ -1,23 +1,27 @@
 """Code of an evaluator, run in a worker of its own.
 
-The worker has no environment, no open files, an empty folder and, where Linux allows it, no
-network. It can still read what its user can read: only trusted code belongs here.
+The worker has no environment and no open files. It keeps an empty folder, the system's libraries
+and Python's; all other files, the network, other processes and new ones are taken from it, as far
+as the system can do that (`confinement`). Only trusted code belongs here all the same.
 """
 
 import ast
 import inspect
 import math
 import os
+import socket
+import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from storage.isolation import check_helpers
+from storage.isolation.confinement import Confinement, confine, python_folders
 from storage.isolation.worker_tasks import Reply
 
 ENTRY: Final = "score"
 _LARGEST_FILE: Final = 16 * 1024 * 1024
-_NEW_NETWORK: Final = 0x40000000
-_NEW_USER: Final = 0x10000000
+_HINT: Final = " (code reaches no network, no other program and no file outside its folder)"
 
 
 def run_check_code(code: str) -> Reply:
@@ -34,9 +38,8 @@ def run_check_code(code: str) -> Reply:
 
 def run_code(code: str, names: Mapping[str, Any], seconds: int, folder: str) -> Reply:
     """Run in a worker of its own: call `score` with those of the names that it takes."""
-    os.chdir(folder)
-    _leave_the_network()
-    _limit(seconds)
+    sys.modules["check_helpers"] = check_helpers
+    _enter(folder, seconds)
     namespace: dict[str, Any] = {"__name__": "scorer", "__file__": "scorer.py"}
     try:
         exec(compile(code, "scorer.py", "exec"), namespace)
@@ -84,19 +87,47 @@ def _describe(error: Exception) -> str:
         if frame.filename == "scorer.py"
     ]
     place = f" (line {lines[-1]} of scorer.py)" if lines else ""
-    return f"{type(error).__name__}: {error}"[:200] + place
+    hint = _HINT if isinstance(error, PermissionError) else ""
+    return f"{type(error).__name__}: {error}"[:200] + place + hint
 
 
-def _leave_the_network() -> None:
-    """Leave the network for an empty one; not every system allows that."""
+def run_trial(outside: str, folder: str) -> Reply:
+    """Run in a worker of its own: say which walls of the confinement hold, by trying them.
+
+    Args:
+        outside: A file that code must not be able to read.
+        folder: An empty one.
+    """
+    _enter(folder, 1)
+    return {
+        "value": {
+            "files": _is_refused(lambda: os.close(os.open(outside, os.O_RDONLY))),
+            "network": _is_refused(lambda: socket.socket().close()),
+            "processes": _is_refused(_fork),
+        }
+    }
+
+
+def _is_refused(act: Callable[[], object]) -> bool:
     try:
-        import ctypes
+        act()
+    except OSError:
+        return True
+    return False
 
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_NEW_NETWORK) != 0:
-            libc.unshare(_NEW_USER | _NEW_NETWORK)
-    except (ImportError, OSError, AttributeError, TypeError):
-        return
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+
+
+def _enter(folder: str, seconds: int) -> None:
+    """Enter the folder, with nothing else in reach."""
+    os.chdir(folder)
+    os.environ.update(HOME=folder, TMPDIR=folder)
+    _limit(seconds)
+    confine(Confinement(readable=python_folders(), writable=(folder,)))
 
 
 def _limit(seconds: int) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-Breach = Literal["time", "memory", "crash"]
+Breach = Literal["time", "memory", "crash", "space", "output", "processes"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
@@ -22,11 +21,16 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 from pydantic import JsonValue
 
+from storage.isolation.bubblewrap import bubblewrap_prefix
+from storage.isolation.confinement import Confinement
 from storage.isolation.item_limits import WorkerLimits
-from storage.isolation.outcomes import Outcome
+from storage.isolation.outcomes import Failed, Outcome
 from storage.isolation.process import WorkerProcess
+from storage.isolation.scratch import FolderWatch, scratch_folder
 from storage.isolation.watchdog import Watchdog
 
+FOLDER_BYTES: Final = 64 * 2**20
+"""What the folder of a task with a worker of its own may hold."""
 _MOST_WAITING: Final = 64
 _Key = tuple[int, str, str, float]
 _batches: Final = RunVar[dict[_Key, list["_Entry"]]]("isolation_gathered")
@@ -150,14 +154,19 @@ class WorkerPool:
     ) -> Outcome:
         """Run a task in a worker of its own, which ends with it: code may leave things behind.
 
-        The task also gets `folder`, an empty one.
+        The task also gets `folder`, an empty one. It may hold FOLDER_BYTES.
         """
-        with self._turn(logic), TemporaryDirectory(prefix="kiln-mcp-") as folder:
-            worker = WorkerProcess(self.limits, self._watchdog)
+        with self._turn(logic), scratch_folder() as folder:
+            prefix = bubblewrap_prefix(Confinement(writable=(str(folder),)))
+            worker = WorkerProcess(self.limits, self._watchdog, prefix)
             try:
-                return worker.ask(task, {**arguments, "folder": folder}, seconds)
+                with FolderWatch(folder, FOLDER_BYTES, worker.kill) as watch:
+                    outcome = worker.ask(task, {**arguments, "folder": str(folder)}, seconds)
             finally:
                 worker.close()
+        if watch.is_too_large:
+            return Failed(f"wrote more than {FOLDER_BYTES // 2**20} MB of files", "space")
+        return outcome
 
     async def ask_alone(
         self, task: str, logic: str, arguments: Mapping[str, JsonValue], seconds: float

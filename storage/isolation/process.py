@@ -24,15 +24,23 @@ _CRASH: Final = Failed("ended its worker process", "crash")
 class WorkerProcess:
     """A process that answers one request at a time. Used by one thread at a time."""
 
-    def __init__(self, limits: WorkerLimits, watchdog: Watchdog) -> None:
-        """Start the process; it gets no environment and no open files of this one."""
+    def __init__(
+        self, limits: WorkerLimits, watchdog: Watchdog, prefix: Sequence[str] = ()
+    ) -> None:
+        """Start the process; it gets no environment and no open files of this one.
+
+        Args:
+            limits: Of an item.
+            watchdog: Kills it when an item is late.
+            prefix: What stands before its command line: a program that confines it.
+        """
         self._limits = limits
         self._watchdog = watchdog
         self._tasks: set[str] = set()
         self.answer_count = 0
         self.idle_since = 0.0
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-X", "utf8", _WORKER],
+            [*prefix, sys.executable, "-I", "-X", "utf8", _WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -162,6 +170,10 @@ class WorkerProcess:
     def is_alive(self) -> bool:
         """Whether it can answer another request."""
         return self.is_usable and self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kill the process with all that it started; the thread that asked it notices."""
+        kill(self._process)
 
     def close(self) -> None:
         """End the process."""

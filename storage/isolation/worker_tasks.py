@@ -18,6 +18,7 @@ _TASKS: Final[Mapping[str, str]] = {
     "check_schema": "storage.isolation.schemas",
     "code": "storage.isolation.code",
     "check_code": "storage.isolation.code",
+    "trial": "storage.isolation.code",
 }
 
 

@@ -9,13 +9,16 @@ from pydantic import Discriminator, Field, JsonValue, field_validator, model_val
 
 from storage.records.ratings import RATING_RANGES, RatingType
 from storage.records.record import Name, Part, Record, ShortName
-from storage.records.run import LARGEST_NUMBER, Usage, check_tags
+from storage.records.run import LARGEST_NUMBER, TOPIC, Usage, check_tags
 from storage.records.task import Priority
 
 SAMPLE_KEY: Final = "kiln_mcp_sample"
 VERDICT_KEY: Final = "kiln_mcp_verdict"
 EMPTY_SCORES_KEY: Final = "kiln_mcp_empty_scores"
 JUDGE_CLIENT_KEY: Final = "kiln_mcp_judge_client"
+OUTPUT_KEY: Final = "kiln_mcp_output"
+NUMBER_KEY: Final = "kiln_mcp_number"
+PLAIN_VERDICT_KEY: Final = "kiln_mcp_plain_verdict"
 """Keys of ours in a result's `intermediate_outputs`, which Kiln keeps."""
 
 EvalStatus = Literal["active", "future", "deprecated", "archived"]
@@ -169,6 +172,25 @@ class EvalRun(Record):
         """What the client calls itself whose model judged; "" if no client's model did."""
         return (self.intermediate_outputs or {}).get(JUDGE_CLIENT_KEY, "")
 
+    @property
+    def output_fingerprint(self) -> str:
+        """The fingerprint of the stored output that was judged; "" if it is not known."""
+        return (self.intermediate_outputs or {}).get(OUTPUT_KEY, "")
+
+    @property
+    def is_plain_verdict(self) -> bool:
+        """Whether the judge's probabilities were to weigh the scores, and its model gave none."""
+        return PLAIN_VERDICT_KEY in (self.intermediate_outputs or {})
+
+    @property
+    def measured_number(self) -> float | None:
+        """What was measured of the output, in its own unit; None if nothing was."""
+        try:
+            number = float((self.intermediate_outputs or {}).get(NUMBER_KEY, "nan"))
+        except ValueError:
+            return None
+        return number if isfinite(number) else None
+
     def _number(self, key: str) -> int:
         text = (self.intermediate_outputs or {}).get(key, "")
         is_number = text.isascii() and text.isdecimal() and len(text) <= 10
@@ -232,6 +254,12 @@ class EvalInput(Record):
     reference: dict[str, JsonValue] | None = None
     tags: tuple[str, ...] = ()
     model_type: Literal["eval_input"] = "eval_input"
+
+    @property
+    def topic(self) -> str | None:
+        """What it is about; Kiln passes this key over, and its app drops it when it saves."""
+        value = (self.model_extra or {}).get(TOPIC)
+        return value if isinstance(value, str) and value else None
 
     @property
     def opening_text(self) -> str:

@@ -1,7 +1,6 @@
 """Evaluators (eval configs): the two older kinds of judges, and the eight kinds of newer files."""
 
-import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -14,6 +13,12 @@ from pydantic import (
 )
 
 from storage.records.record import Name, Part, Record, Text
+from storage.records.workbench_checks import (
+    CHECK_KEY,
+    ExtensionProperties,
+    WorkbenchCheck,
+    is_extension_type,
+)
 
 
 class StepsJudge(Part):
@@ -29,6 +34,8 @@ class LlmJudge(Part):
     Attributes:
         max_tokens: The longest verdict, reasoning included; null for the usual one. Kiln does not
             know it.
+        panel_of: The id of the judge whose panel it belongs to; null for a judge of its own. Kiln
+            does not know it.
     """
 
     type: Literal["llm_judge"] = "llm_judge"
@@ -41,11 +48,12 @@ class LlmJudge(Part):
     g_eval: bool = False
     judge_instructions: tuple[str, ...] | None = None
     max_tokens: int | None = None
+    panel_of: str | None = None
 
     @model_serializer(mode="wrap")
-    def _leave_out_usual_length(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_usual_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write no key that Kiln does not know, unless it says something."""
-        return _without_null(handler(self), "max_tokens")
+        return _without_null(_without_null(handler(self), "max_tokens"), "panel_of")
 
 
 class FieldRules(Part):
@@ -212,20 +220,6 @@ class CodeEval(Part):
     code: str | None = Field(default=None, exclude=True)
 
 
-_EXTENSION_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
-
-
-class ExtensionProperties(Part):
-    """An evaluator of a kind that another distribution offers; its settings are extra keys."""
-
-    type: str = Field(pattern=rf"^{_EXTENSION_TYPE.pattern}$")
-
-
-def is_extension_type(name: str) -> bool:
-    """Return whether a type is an extension's: `<vendor>.<kind>`, which Kiln's own never are."""
-    return bool(_EXTENSION_TYPE.fullmatch(name))
-
-
 def _without_null(fields: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name != key or value is not None}
 
@@ -236,6 +230,8 @@ def _exactly_one(**values: object) -> None:
 
 
 def _evaluator_type(value: object) -> str:
+    if isinstance(value, WorkbenchCheck) or (isinstance(value, dict) and CHECK_KEY in value):
+        return "workbench_check"
     if isinstance(value, dict):
         kind = str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     else:
@@ -253,6 +249,7 @@ EvaluatorProperties = Annotated[
     | Annotated[ToolCallCheck, Tag("tool_call_check")]
     | Annotated[StepCountCheck, Tag("step_count_check")]
     | Annotated[CodeEval, Tag("code_eval")]
+    | Annotated[WorkbenchCheck, Tag("workbench_check")]
     | Annotated[ExtensionProperties, Tag("extension")],
     Discriminator(_evaluator_type),
 ]
@@ -275,13 +272,9 @@ class EvalConfig(Record):
 
     @property
     def program(self) -> str | None:
-        """The code of a code evaluator."""
-        return self.properties.code if isinstance(self.properties, CodeEval) else None
-
-    @property
-    def has_program(self) -> bool:
-        """Whether code lies in a file beside the record, and runs if the folder is trusted."""
-        return isinstance(self.properties, CodeEval)
+        """The code of a code evaluator, or what Kiln needs in its place."""
+        properties = self.properties
+        return properties.code if isinstance(properties, CodeEval | WorkbenchCheck) else None
 
     @model_validator(mode="after")
     def _kind_fits_properties(self) -> "EvalConfig":

@@ -1,6 +1,7 @@
 """Runs of a task: inputs, outputs, where they came from and what people said of them."""
 
 import json
+from hashlib import blake2b
 from typing import Final, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -27,6 +28,10 @@ COMPLETE: Final = "complete"
 """The state of an answer that was neither truncated nor refused nor empty."""
 TOPIC: Final = "topic_path"
 """The property of an input's source that holds its topic, as Kiln has it."""
+IMPORT_ADAPTER: Final = "import"
+"""The adapter of outputs that a model gave elsewhere, and that were imported."""
+UNKNOWN: Final = "unknown"
+"""What Kiln's required properties of a source hold if nobody knows their value."""
 _ONLY_FOR = {
     "prompt_id": "synthetic",
     "prompt_builder_name": "synthetic",
@@ -150,6 +155,30 @@ class TaskRun(Record):
         """What the model thought before its answer; None or "" if that is not known."""
         thoughts = self.intermediate_outputs or {}
         return thoughts.get("reasoning") or thoughts.get("chain_of_thought")
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that made the output; None if none did, or it is not known."""
+        name = self.output.source.properties.get("model_name") if self.output.source else None
+        return str(name) if name and name != UNKNOWN else None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether a model's output was imported, such as a trace of production."""
+        source = self.output.source
+        return source is not None and source.properties.get("adapter_name") == IMPORT_ADAPTER
+
+    @property
+    def topic(self) -> str | None:
+        """What the input is about; None if that is not known."""
+        value = self.input_source.properties.get(TOPIC) if self.input_source else None
+        return str(value) if value else None
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with what a judge sees: the input, the output, the conversation's length."""
+        text = f"{len(self.trace or ())}\0{self.input}\0{self.output.output}"
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     @property
     def answer_state(self) -> str:

@@ -1,11 +1,16 @@
 """How a task is run: model, prompt, sampling, tools."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
 from storage.records.prompt import BasePrompt
 from storage.records.record import Name, Part, Record
+
+PROGRAM_FILE: Final = "kiln_mcp_program.jsonl"
+"""The file beside a run config whose output a program makes: its definition, in one line."""
+PROGRAM_MODEL: Final = "program::"
+"""How the model's name begins in such a run config; the kind and the line's digest follow."""
 
 
 class ToolsConfig(Part):

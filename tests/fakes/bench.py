@@ -1,7 +1,7 @@
 """A bench for tests of measuring: one project with one task, and a model that a test writes."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,12 +55,14 @@ class BenchSetup:
         answer: The model's answers.
         person: Who approves; None for nobody.
         servers: Configured model servers.
+        environment: The variables that doors hand over.
     """
 
     task: Task
     answer: Answer
     person: Person | None = None
     servers: tuple[ServerSettings, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -133,15 +135,26 @@ class Bench:
     async def compare(self, first: str, second: str) -> Comparison:
         return await compared(self.workspace, self.folder, first, second)
 
-    async def batch(self, count: int = 10, seed: int = 0) -> LabellingBatch:
-        return await judging.draw_items_to_label(
-            self.workspace, self.folder, "Right", count, None, seed
-        )
+    async def batch(
+        self, count: int = 10, seed: int = 0, purpose: str = "certificate", **arguments: object
+    ) -> LabellingBatch:
+        """Draw items of the eval "Right", unless other evals are named."""
+        request = {"count": count, "seed": seed, "purpose": purpose, **arguments}
+        call = self.arguments(**request)
+        batch = await judging.draw_items_to_label.invoke(self.workspace, call)
+        assert isinstance(batch, LabellingBatch)
+        return batch
 
     async def label(self, labels: Mapping[str, str], rater: str = "ann") -> SavedLabels:
         entries = [{"item": item, "label": label} for item, label in labels.items()]
-        arguments = self.arguments(labels=entries, rater=rater)
-        made = await judging.label_items.invoke(self.workspace, arguments)
+        return await self.save_labels(entries, rater)
+
+    async def save_labels(
+        self, entries: Sequence[Mapping[str, str]], rater: str = "ann", evals: Sequence[str] = ()
+    ) -> SavedLabels:
+        """Save labels of the eval "Right", unless other evals are named."""
+        call = self.arguments(labels=entries, rater=rater, eval=[*evals] or "Right")
+        made = await judging.label_items.invoke(self.workspace, call)
         assert isinstance(made, SavedLabels)
         return made
 
@@ -173,7 +186,12 @@ async def open_bench(folder: Path, setup: BenchSetup) -> AsyncGenerator[Bench]:
     model = CountedModel(setup.answer)
     settings = Settings(
         home=folder / "home",
-        engine=EngineSettings(default_model="scripted", environment={}, servers=setup.servers),
+        engine=EngineSettings(
+            default_model="scripted",
+            environment=setup.environment,
+            servers=setup.servers,
+            first_wait_s=0.01,
+        ),
     )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
         projects = KnownProjects(settings.home / "projects.json")

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.golden_set import GoldenSet
-from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Purpose
+from kiln_mcp.labels.labelling_pass import LabellingPass
+from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Purpose, State
 from storage import Eval, EvalOutputScore, Task
 from storage.index.results import RatedItem
 
@@ -25,23 +26,33 @@ def item(name: str, rating: float | None = None, session: str | None = None) -> 
     )
 
 
-def draw_of(name: str, *items: str, evaluator: str | None = "judge", size: int = 10) -> Draw:
+def draw_of(
+    name: str,
+    *items: str,
+    evaluator: str | None = "judge",
+    size: int = 10,
+    purpose: Purpose = "certificate",
+    rater: str = "",
+) -> Draw:
     """Return a draw of items from the stratum `right 1`."""
     stratum = DrawnStratum(size=size, open=size, drawn=items)
     return Draw(
         at=START,
         id=name,
         seed=0,
-        purpose="certificate",
+        purpose=purpose,
         evaluator=evaluator,
         strata={"right 1": stratum},
+        rater=rater,
     )
 
 
 def label_of(
     name: str,
-    value: float,
+    value: float | None,
     *,
+    state: State = "value",
+    reason: str = "",
     purpose: Purpose = "certificate",
     confirmed: bool = True,
     draw: str | None = "d1",
@@ -54,6 +65,8 @@ def label_of(
         item=name,
         score="right",
         value=value,
+        state=state,
+        reason=reason,
         rater=rater,
         purpose=purpose,
         draw=draw,
@@ -72,3 +85,8 @@ def golden_set_of(
     record = Eval(name="Right", output_scores=scores, eval_set_filter_id="tag::test")
     task_eval = TaskEval(Task(name="Name", instruction="Name one."), record)
     return GoldenSet(task_eval, runs, labels, draws)
+
+
+def pass_of(*golden_sets: GoldenSet) -> LabellingPass:
+    """Return a reading that serves the evals of golden sets."""
+    return LabellingPass(golden_sets)

@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from storage import records as r
+from storage.records.workbench_checks import (
+    CommandCheck,
+    ExtensionProperties,
+    NumberCheck,
+    SchemaCheck,
+    WorkbenchCheck,
+)
 from storage.store import ProjectStore
 
 _FILE = r.Attachment(path="file_123456789012.txt")
@@ -47,6 +54,10 @@ JUDGES: tuple[r.Part, ...] = (
     r.SetCheck(expected_set=("a",), mode="subset"),
     r.ToolCallCheck(expected_tools=(r.ToolCallSpec(tool_name="t"),)),
     r.StepCountCheck(count_type="turns", max_count=3),
+    WorkbenchCheck(kiln_mcp_check=NumberCheck(measure="words", at_most=9)),
+    WorkbenchCheck(kiln_mcp_check=SchemaCheck(expected_schema={"type": "object"})),
+    WorkbenchCheck(kiln_mcp_check=CommandCheck(command=("true",))),
+    WorkbenchCheck(kiln_mcp_check=ExtensionProperties.model_validate({"type": "a.b", "c": 1})),
 )
 
 

@@ -33,6 +33,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "demo": "Take a one-line wish to a measured, better prompt with the embedded model.",
     "doctor": "Look at all that a session needs, and say what is wrong and what to do.",
     "install": "Register this server in a client's list of MCP servers, and check that it answers.",
+    "label": "Label outputs one at a time: pass, fail, stars, with a reason if you like.",
     "models": "Manage models.",
     "projects": "List the opened projects, and assign a name to one of them.",
     "serve": "Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share.",
@@ -112,7 +113,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "run-eval": Entry(
         "Evals",
-        "Run an eval: test how good a prompt or model (run config) is; get scores and pass rates.",
+        "Run an eval: test how good a prompt or model (run config) is, or how often outputs fail.",
         "start, execute, launch, evaluate, evaluation, measure, benchmark, assess, score, try, rerun, again, all examples, test set, tests, bot, feature, updated model, both prompts, how well, accuracy, quality, performance, baseline, regression test, after a change, release gate, batch, experiment, see how, how does it do, does it work, good enough, now, new version, against, check everything, go, whole dataset, all cases, thirty examples, try out, trial, judge all outputs, percent right, current prompt, compare models, candidates, production ready, pass, configurations, two configurations, variants, once more, still work, current version, kick off, start an evaluation, run the evaluation, eval, measure the pass rate, evaluate a prompt",
         ("project", "eval"),
     ),
@@ -140,10 +141,16 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
     ),
+    "improve-judge": Entry(
+        "Judges",
+        "Improve a judge: rewrite it from where it differs from people's development labels.",
+        "refine, fix, correct, rewrite, better judge, align, alignment, calibrate, agree with me, judge prompt, grader, evaluator, rubric, criteria, steps, learn from my labels, from disagreements, from feedback, few-shot, examples, too strict, too lenient, too harsh, wrong verdicts, judge is wrong, misjudges, sharpen, tune the judge",
+        ("project", "eval"),
+    ),
     "create-run-config": Entry(
         "Prompts",
         "Try another model, prompt or temperature: save a variant (run config) of how a task is run.",
-        "switch to, use, swap, change, set, add, GPT, Claude, Gemini, Llama, Mistral, Haiku, OpenAI, smaller, larger, cheaper, faster, lower, higher, max tokens, few-shot examples, chain of thought, shorter, longer, new wording, version, variant, alternative, candidate, configuration, settings, parameters, instead, what if, use the prompt below, replace, current one, other, different, another, second prompt, provider, local model, new, setup, creative, deterministic, reasoning, thinking, examples in the prompt, saved prompt, as a variant, save it as, compare later, v2, prompt version, smarter, mini, bigger, bigger model, another LLM, try, upgrade, new prompt, other model, swap the model, run config",
+        "switch to, use, swap, change, set, add, GPT, Claude, Gemini, Llama, Mistral, Haiku, OpenAI, smaller, larger, cheaper, faster, lower, higher, max tokens, few-shot examples, chain of thought, shorter, longer, new wording, version, variant, alternative, candidate, configuration, settings, parameters, instead, what if, use the prompt below, replace, current one, other, different, another, second prompt, provider, local model, new, setup, creative, deterministic, reasoning, thinking, examples in the prompt, saved prompt, as a variant, save it as, compare later, v2, prompt version, smarter, mini, bigger, bigger model, another LLM, try, upgrade, new prompt, other model, swap the model, run config, my own code, program under test, script, endpoint, HTTP API, MCP tools, agent with tools",
         ("project", "name"),
     ),
     "improve-prompt": Entry(

@@ -33,6 +33,7 @@ MODULES: Final[Mapping[str, str]] = {
     "demo": "kiln_mcp.doors.cli.demo",
     "doctor": "kiln_mcp.doors.cli.clients",
     "install": "kiln_mcp.doors.cli.clients",
+    "label": "kiln_mcp.doors.cli.label",
     "models": "kiln_mcp.doors.cli.models",
     "projects": "kiln_mcp.doors.cli.projects",
     "serve": "kiln_mcp.doors.cli.service",
@@ -52,6 +53,8 @@ HEADINGS: Final = (
     EXTENSIONS,
 )
 """The headings of the help, in their order."""
+_HEADINGS_OF_OTHERS: Final[Mapping[str, str]] = {"label": "Judges"}
+"""The headings of commands that are no capabilities, and no setup either."""
 _WORD: Final = re.compile(r"[a-z]{3,}")
 _STEM_LENGTH: Final = 6
 """Letters by which words are the same: "optimise", "optimising"."""
@@ -127,7 +130,7 @@ class _Commands(click.Group):
 
 def _heading_of(command: str) -> str:
     if command in OTHERS:
-        return SETUP
+        return _HEADINGS_OF_OTHERS.get(command, SETUP)
     entry = CAPABILITIES.get(command)
     return EXTENSIONS if entry is None else entry.heading
 

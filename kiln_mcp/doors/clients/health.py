@@ -29,6 +29,7 @@ from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.settings import Settings
 from storage.atomic_write import check_room
 from storage.errors import WorkbenchError
+from storage.isolation.protection import protection
 
 _ROOM_BYTES: Final = 200 * 2**20
 _PROGRAM_S: Final = 10.0
@@ -73,7 +74,12 @@ async def examine(settings: Settings, environment: Mapping[str, str]) -> list[Fi
         *examine_keys(environment),
         examine_embedded(settings),
     ]
-    programs: tuple[Callable[[], Finding], ...] = (examine_git, examine_chromium, examine_postgres)
+    programs: tuple[Callable[[], Finding], ...] = (
+        examine_git,
+        examine_chromium,
+        examine_postgres,
+        examine_isolation,
+    )
     findings += [await anyio.to_thread.run_sync(program) for program in programs]
     files = client_files(Path.home(), environment, sys.platform)
     names = [file.title for file in files.values() if is_registered(file)]
@@ -178,6 +184,17 @@ def examine_postgres() -> Finding:
         remedy = 'pip install "kiln-mcp-server[postgres]" to share jobs between machines'
         return Finding("Postgres", Health.OPTIONAL, "its driver is not installed", remedy)
     return Finding("Postgres", Health.GOOD, "its driver is installed")
+
+
+def examine_isolation() -> Finding:
+    """Try what code evaluators can reach on this system."""
+    gaps = protection().gaps
+    if not gaps:
+        text = "no network, no files but their folder and libraries, no other processes"
+        return Finding("code evaluators", Health.GOOD, text)
+    remedy = "read code before you trust a folder; Linux 5.13 or later confines it"
+    text = f"limits of time and memory; they can {', '.join(gaps)}"
+    return Finding("code evaluators", Health.OPTIONAL, text, remedy)
 
 
 def _version_of(program: str) -> str | None:

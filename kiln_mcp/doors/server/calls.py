@@ -19,6 +19,8 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.client_model import sampler_of
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.elicitation import PersonLater, person_of
+from kiln_mcp.doors.server.hidden_steps import with_ways_to_hidden_tools
+from kiln_mcp.doors.server.tool_list import choice_of_client
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.workbench.answer_size import MOST_TOKENS, fit_text
@@ -76,14 +78,15 @@ async def call(
         wait_s: How long to wait for a job; None for the caller's choice.
     """
     person = person_of(context, params)
-    name = _caller_of(context)
+    name, is_read_by_model = _caller_of(context), not _wants_whole_answers(context)
     workspace = replace(
         _workspace_of(context),
         person=person,
         sampler=sampler_of(context),
         caller=name,
         assistant=name,
-        answer_tokens=None if _wants_whole_answers(context) else MOST_TOKENS,
+        takes_orders=is_read_by_model,
+        answer_tokens=MOST_TOKENS if is_read_by_model else None,
     )
     try:
         item = catalogue.find(params.name)
@@ -92,7 +95,10 @@ async def call(
         return CallAnswer(failure(params.name, unwrap(error)))
     if isinstance(person, PersonLater) and person.question is not None:
         return CallAnswer(person.question)
-    return CallAnswer(answer(outcome.data), outcome.job if outcome.status == "job" else "")
+    data = outcome.data
+    if is_read_by_model:
+        data = with_ways_to_hidden_tools(data, catalogue, choice_of_client(context))
+    return CallAnswer(answer(data), outcome.job if outcome.status == "job" else "")
 
 
 def failure(tool: str, error: BaseException) -> types.CallToolResult:

@@ -36,7 +36,7 @@ class ToolList:
         Raises:
             MCPError: It asks for a set that does not exist.
         """
-        choice = _choice_of(context)
+        choice = choice_of_client(context)
         tools = [
             as_tool(item, has_output_schema=choice.output_schemas)
             for item in self._catalogue.capabilities
@@ -45,7 +45,12 @@ class ToolList:
         return types.ListToolsResult(tools=tools)
 
 
-def _choice_of(context: Context) -> ToolChoice:
+def choice_of_client(context: Context) -> ToolChoice:
+    """Return what the client of a request is shown.
+
+    Raises:
+        MCPError: It asks for a set that does not exist.
+    """
     settings = context.lifespan_context.settings
     usual = ToolChoice(settings.toolsets, settings.output_schemas)
     request = cast("Request | None", context.request)

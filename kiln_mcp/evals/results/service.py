@@ -12,8 +12,8 @@ from kiln_mcp.evals.answers import (
     ComparisonRow,
     EvalReport,
 )
-from kiln_mcp.evals.arguments import ItemsToShow
-from kiln_mcp.evals.comparison import in_words, paired_difference
+from kiln_mcp.evals.arguments import ItemsToShow, ReportRequest
+from kiln_mcp.evals.comparison import in_words, paired_difference, range_of
 from kiln_mcp.evals.errors import not_compared
 from kiln_mcp.evals.eval_reports import eval_report, eval_summaries, items_of_part
 from kiln_mcp.evals.lookups import (
@@ -42,6 +42,7 @@ from storage import (
     ProjectStore,
 )
 from storage.errors import InvalidValue, NextStep
+from storage.index.slices import SliceKind
 
 
 @capability(
@@ -78,6 +79,12 @@ async def show_results(
         Field(description="Also show items with outputs and scores."),
     ] = None,
     run_config: Annotated[str | None, Field(description="Whose items; left out: all.")] = None,
+    outputs: Annotated[
+        str | None, Field(description="Stored outputs, as in run_eval: how often they fail.")
+    ] = None,
+    slice_by: Annotated[
+        SliceKind | None, Field(description="Where does it fail? Rates by slice.")
+    ] = None,
     part: MeasuredPart = "test",
     limit: Annotated[int, Field(ge=1, le=20)] = 10,
     cursor: Annotated[str | None, Field(description="The last items_cursor.")] = None,
@@ -103,13 +110,14 @@ async def show_results(
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     task_eval = await find_eval(store, eval)
-    if items is None and run_config is None:
-        return await eval_report(workspace, store, task_eval, evaluator, None)
+    request = ReportRequest(evaluator, run_config, outputs, slice_by, part)
+    if items is None and (run_config is None or slice_by is not None):
+        return await eval_report(workspace, store, task_eval, request)
     view = ItemsToShow(items != "all", run_config, part, limit, cursor)
 
     async def find_page(size: int) -> EvalReport:
-        page = replace(view, limit=size)
-        return await eval_report(workspace, store, task_eval, evaluator, page)
+        page = replace(request, items=replace(view, limit=size))
+        return await eval_report(workspace, store, task_eval, page)
 
     return await fitting_page(workspace.answer_tokens, limit, "items", find_page)
 
@@ -125,6 +133,7 @@ async def _compare(
     exclusions = 0
     configs = (first_config, second_config)
     outputs = await read_scored_outputs(measurement, configs)
+    ranges = {s.json_key: range_of(s.type) for s in measurement.eval_record.output_scores}
     for key in measurement.score_keys:
         if key in outputs.empty:
             continue
@@ -132,7 +141,7 @@ async def _compare(
         if not of_one.keys() & of_two.keys():
             raise not_compared(first_config.name, second_config.name, len(of_one), len(of_two))
         exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
-        difference = paired_difference(of_one, of_two)
+        difference = paired_difference(of_one, of_two, value_range=ranges[key])
         rows.append(
             ComparisonRow.of(
                 key, difference, in_words(difference, first_config.name, second_config.name)

@@ -161,4 +161,4 @@ def _open(record: EvalConfig) -> CodeEvaluator:
     return CodeEvaluator(record.name, properties_of(record, CodeEval))
 
 
-KIND = EvaluatorKind("code_eval", _open, CodeDefinition, _load)
+KIND = EvaluatorKind("code_eval", _open, CodeDefinition, _load, is_tried=True)

@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString
 from kiln_mcp.llm.abilities import Abilities, Ability
 from kiln_mcp.llm.errors import (
     ModelError,
+    NoLogprobs,
     RejectedRequest,
     ServerFailure,
     UnknownModel,
@@ -313,12 +314,12 @@ class ServerDialects:
             self._dialects.learn(self._server, model, lesson, excerpt_line(words))
         return True
 
-    def missing_logprobs(self, request: ModelRequest, dialect: Dialect) -> RejectedRequest | None:
+    def missing_logprobs(self, request: ModelRequest, dialect: Dialect) -> NoLogprobs | None:
         """Return the refusal of a request for logprobs that the model does not give."""
         if not request.top_logprobs or dialect.logprobs == "yes":
             return None
         words = [fact.sentence for fact in self.facts(request.model) if fact.feature == "logprobs"]
-        return RejectedRequest(request.model, f"it gives no logprobs. {' '.join(words)}")
+        return NoLogprobs(request.model, f"it gives no logprobs. {' '.join(words)}")
 
 
 def _schema_hash(request: ModelRequest) -> bytes:

@@ -98,6 +98,8 @@ def _answer_text(answer: ModelAnswer) -> str:
         parts["reasoning"] = answer.reasoning
     if answer.client:
         parts["client"] = answer.client
+    if answer.trace:
+        parts["trace"] = [dict(message) for message in answer.trace]
     if answer.tool_calls:
         parts["tool_calls"] = [_call(call) for call in answer.tool_calls]
     if answer.usage.hidden_tokens:
@@ -136,6 +138,7 @@ def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
         tool_calls=tuple(ToolCall(*call) for call in parts.get("tool_calls", ())),
         reasoning=parts.get("reasoning", ""),
         client=parts.get("client", ""),
+        trace=tuple(parts.get("trace", ())),
         latency_s=latency_s,
         is_cached=True,
     )

@@ -50,6 +50,7 @@ class JobList(Result):
     """The newest jobs, newest first."""
 
     jobs: list[JobReport]
+    next_cursor: str | None = None
 
 
 _FOLLOW = "follow it"

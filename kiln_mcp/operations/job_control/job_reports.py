@@ -29,9 +29,9 @@ async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True)
 
 
 async def report_with_orders(workspace: Workspace, job: Job) -> JobReport:
-    """Return the report of a job, with its first work orders if an assistant calls."""
+    """Return the report of a job, with its first work orders if a model reads it."""
     report = await report_of(workspace, job)
-    if job.state.at_rest or not workspace.assistant:
+    if job.state.at_rest or not workspace.takes_orders:
         return report
     asker = _asker_of(job.id)
     await gather_orders(workspace, asker)
@@ -58,7 +58,7 @@ async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> 
     runner = await job_client_of(workspace).runner()
     job_id = (await runner.find(job_id)).id  # it may be the beginning of one
     asker, sampler = _asker_of(job_id), workspace.sampler
-    if not workspace.assistant:  # its orders are for an assistant to answer
+    if not workspace.takes_orders:  # they are for an assistant to answer
         return await runner.wait(job_id, wait_s, workspace.report)
     if sampler is None:
         return await runner.wait(

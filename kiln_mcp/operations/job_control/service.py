@@ -1,5 +1,6 @@
 """Capabilities: check, stop and resume jobs."""
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,6 +14,7 @@ from kiln_mcp.operations.job_control.job_reports import (
 )
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.call_options import JobLimit, LimitCalls, LimitSeconds, LimitTokens
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -70,6 +72,7 @@ async def check_job(
         float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait.")
     ] = LONGEST_WAIT_S,
     count: Annotated[int, Field(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Field(description="The last next_cursor.")] = None,
 ) -> JobReport | JobList:
     """Wait for a job and see its progress, costs and result; without an id, list the newest jobs.
 
@@ -77,7 +80,9 @@ async def check_job(
     """
     if job is not None:
         return await wait_for_job(workspace, job, seconds)
-    return await list_jobs(workspace, count)
+    return await fitting_page(
+        workspace.answer_tokens, count, "jobs", partial(list_jobs, workspace, cursor=cursor)
+    )
 
 
 async def wait_for_job(
@@ -87,13 +92,20 @@ async def wait_for_job(
     return await report_with_orders(workspace, await wait_with_orders(workspace, job, seconds))
 
 
-async def list_jobs(workspace: Workspace, count: int = 20) -> JobList:
-    """Return the newest jobs with their state, without results."""
-    jobs = await job_client_of(workspace).newest(count)
+async def list_jobs(workspace: Workspace, count: int = 20, cursor: str | None = None) -> JobList:
+    """Return the newest jobs with their state, without results.
+
+    Args:
+        workspace: Where they run.
+        count: The most jobs.
+        cursor: The id of a job; the list goes on after it.
+    """
+    one_too_many = await job_client_of(workspace).newest(count + 1, cursor or "")
+    jobs = one_too_many[:count]
     reports = [await report_of(workspace, job, with_result=False) for job in jobs]
     if workspace.answer_tokens is not None:
         reports = [_in_a_line(report) for report in reports]
-    return JobList(jobs=reports)
+    return JobList(jobs=reports, next_cursor=jobs[-1].id if len(one_too_many) > count else None)
 
 
 @capability(

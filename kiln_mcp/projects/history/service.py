@@ -21,6 +21,7 @@ from kiln_mcp.projects.records.record_kinds import (
     find_record,
     type_name_of,
 )
+from kiln_mcp.workbench.answer_size import fitting_page
 from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
@@ -57,6 +58,7 @@ class History(Result):
         description="What was done in the project since the last sync."
     )
     changes: list[ChangeEntry]
+    next_cursor: str | None = None
 
 
 class Undone(Result):
@@ -107,6 +109,7 @@ async def show_history(
     kind: OptionalKind = None,
     record: OptionalRecord = None,
     limit: Annotated[int, Field(ge=1, le=200, description="The most changes.")] = 20,
+    cursor: Annotated[str | None, Field(description="The last next_cursor.")] = None,
 ) -> History:
     """Say who changed what and when, the latest first: in the project, or of one record.
 
@@ -115,11 +118,17 @@ async def show_history(
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     path = await _path_of(store, kind, record)
-    entries = await sharing.history(path, limit)
-    return History(
-        not_synced_yet=await sharing.unsaved_changes() or None,
-        changes=[change_entry(entry) for entry in entries],
-    )
+    unsaved_changes = await sharing.unsaved_changes() or None
+
+    async def find_page(limit: int) -> History:
+        page = await sharing.history(path, limit, cursor)
+        return History(
+            not_synced_yet=unsaved_changes,
+            changes=[change_entry(entry) for entry in page.entries],
+            next_cursor=page.next_cursor,
+        )
+
+    return await fitting_page(workspace.answer_tokens, limit, "changes", find_page)
 
 
 @capability(

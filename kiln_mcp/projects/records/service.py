@@ -209,8 +209,8 @@ async def _changes(store: ProjectStore, record: Record, is_wanted: bool) -> list
     """Return a record's newest changes, if they are asked for."""
     if not is_wanted:
         return []
-    entries = await Sharing(store).history(record.saved.path, _MOST_CHANGES)
-    return [change_entry(entry) for entry in entries]
+    page = await Sharing(store).history(record.saved.path, _MOST_CHANGES)
+    return [change_entry(entry) for entry in page.entries]
 
 
 def _shortened_value(key: str, value: JsonValue, longest: int) -> JsonValue:

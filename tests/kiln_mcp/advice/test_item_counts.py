@@ -59,4 +59,7 @@ async def test_each_eval_counts_the_items_with_a_rating_for_all_of_its_scores(
         counts = ItemCounts(store, saved)
         for scores, golden in expected:
             data = {"name": "E", "output_scores": scores, **FILTERS}
-            assert await counts.golden(Eval.model_validate(data)) == golden, scores
+            assert await counts.golden(Eval.model_validate(data), set()) == golden, scores
+        labelled = {runs[1].id, runs[3].id, "gone"}
+        both = {"name": "E", "output_scores": [score("Right"), score("Tone")], **FILTERS}
+        assert await counts.golden(Eval.model_validate(both), labelled) == GoldenCounts(4, 4, False)

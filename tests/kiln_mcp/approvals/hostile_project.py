@@ -42,7 +42,13 @@ async def fill(world: HostileWorld) -> None:
             {"item": run, "label": "pass"} for run in _runs_of(world, "golden_right")
         ]
         await use("label_items", project=project, eval="Right", labels=labels, rater="bob")
-        batch = await use("draw_items_to_label", project=project, eval="Checked", count=5)
+        batch = await use(
+            "draw_items_to_label",
+            project=project,
+            eval="Checked",
+            count=5,
+            purpose="certificate",
+        )
     world.runs = tuple(sorted(runs))
     _copy_as_a_drive_does(world)
     world.ids = ids_below(world.project)
@@ -213,7 +219,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             {**project, "eval": "Free", "items": "all", "limit": 20},
             {**project, "eval": "Free", "compare": ["Start", "Free"]},
         ],
-        "draw_items_to_label": [{**project, "eval": "Right"}],
+        "draw_items_to_label": [{**project, "eval": "Right", "purpose": "certificate"}],
         "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
         "check_judge": [{**project, "eval": "Right"}],
         "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],

@@ -242,3 +242,23 @@ async def test_the_work_orders_of_a_client_that_has_gone_are_there_for_the_next(
             group.cancel_scope.cancel()
     await orders.close()
     assert ["How old?" in text for text in taken] == [True, True]
+
+
+@pytest.mark.slow
+async def test_a_command_that_waits_for_the_host_leaves_its_questions_to_assistants(
+    home: Path,
+) -> None:
+    start_daemon(home)
+    project = ["--name", "P", "--folder", str(home / "p"), "--instruction", "Answer."]
+    wish = ["--project", "P", "--wish", "Answers are polite.", "--model", "host", "--wait-s", "2"]
+    for arguments in (["create-project", *project], ["build-spec", *wish, "--yes"]):
+        await anyio.run_process(
+            [sys.executable, "-c", BRIDGE, *arguments],
+            env=environment(home),
+            stdin=subprocess.DEVNULL,
+        )
+    with anyio.fail_after(60):
+        async with Client(stdio(home)) as client:
+            answer = await client.call_tool("answer_work_orders", {})
+    assert answer.structured_content is not None
+    assert answer.structured_content["orders"]

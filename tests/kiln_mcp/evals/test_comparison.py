@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiln_mcp.evals.comparison import in_words, mean_score, paired_difference
-from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.evals.comparison import in_words, mean_score, paired_difference, range_of
+from kiln_mcp.statistics import CannotTell, Interval, ValueRange
 
 verdicts = st.dictionaries(st.text("abcdef", max_size=3), st.sampled_from([0.0, 1.0]), min_size=1)
 
@@ -60,10 +60,29 @@ def test_fractional_scores_are_compared_by_a_bootstrap() -> None:
     assert paired.p_value < 0.001
 
 
-def test_scores_that_all_differ_by_the_same_give_no_interval() -> None:
+def test_scores_without_a_scale_that_all_differ_by_the_same_give_no_interval() -> None:
     paired = paired_difference({"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 3.0})
     assert isinstance(paired.interval, CannotTell)
     assert "spread is unknown" in in_words(paired, "A", "B")
+
+
+def test_equal_differences_of_few_stars_show_nothing_yet() -> None:
+    first = {"a": 1.0, "b": 2.0, "c": 3.0}
+    paired = paired_difference(
+        first, {k: v + 1 for k, v in first.items()}, 0, range_of("five_star")
+    )
+    assert isinstance(paired.interval, Interval)
+    assert not paired.conclusive
+
+
+def test_an_interval_without_zero_does_not_overrule_the_test() -> None:
+    first = {str(n): 0.5 for n in range(5)}
+    paired = paired_difference(first, dict.fromkeys(first, 1.0), 0, ValueRange(0, 1))
+    assert isinstance(paired.interval, Interval)
+    assert paired.interval.low > 0
+    assert paired.is_contradictory
+    assert not paired.conclusive
+    assert "but the test" in in_words(paired, "A", "B")
 
 
 def test_a_pass_rate_has_wilsons_interval_and_other_means_a_bootstrap() -> None:

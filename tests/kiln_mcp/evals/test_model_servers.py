@@ -176,7 +176,7 @@ async def test_one_judge_that_takes_no_schema_lowers_no_other(
     await server_bench.config("good", "Name it.")
     for model in ("words-system-first", "draft-final"):
         judge = await server_bench.evaluator(**JUDGE, model=f"zoo/{model}")
-        report = await server_bench.run(evaluator=judge.evaluator_id)
+        report = await server_bench.run(evaluators=[judge.evaluator_id])
         assert report.newly_scored == 2
     kinds = {
         body["response_format"]["type"] for body in zoo.bodies if body["model"] == "draft-final"

@@ -170,7 +170,7 @@ async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) ->
     calls = len(bench.model.asked)
     judge = await bench.evaluator(type="llm_judge", steps=["Is it doubled?"])
     assert not judge.is_current
-    report = await bench.run(evaluator=judge.evaluator_id)
+    report = await bench.run(evaluators=[judge.evaluator_id])
     assert (report.outputs_made, report.newly_scored) == (0, 5)
     assert len(bench.model.asked) == calls + 5
     assert any("never compared with people's labels" in warning for warning in report.warnings)
@@ -353,7 +353,7 @@ async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Ben
 
 
 async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
-    with pytest.raises(Refusal, match=r"or give test_filter\. Next: split_data"):
+    with pytest.raises(Refusal, match=r"with outputs=answers\. Next: split_data"):
         await create(bench)
     await deal(bench, "one")
     await deal(bench, "two", first=100)

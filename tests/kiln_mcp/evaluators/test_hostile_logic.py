@@ -1,6 +1,7 @@
 """Patterns, expressions, schemas and code that hang or break cost one item, through run_eval."""
 
 import json
+import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from storage import Project, ProjectStore, Task
 from storage.errors import Refusal
 from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.pool import shared_pool
+from storage.isolation.protection import protection
 
 HOSTILE = "^(?=a)(a+)+$"
 ENDLESS = "a" * 40 + "!"
@@ -295,3 +297,82 @@ async def test_code_that_breaks_or_hangs_fails_its_item_alone(tmp_path: Path) ->
     reasons = " ".join(sorted(failure.reason for failure in report.failures))
     assert "broke: ZeroDivisionError" in reasons
     assert "took longer than 1 s" in reasons
+
+
+REACHES_OUT = (
+    "open('/etc/passwd').read()",
+    "import os; os.listdir(os.path.expanduser('~root'))",
+    "import os; open(f'/proc/{os.getppid()}/environ', 'rb').read()",
+    "import socket; socket.create_connection(('127.0.0.1', PORT))",
+    "import os\nwhile True: os.fork()",
+    "import os\nfor n in range(999):\n    with open(str(n), 'wb') as f: f.write(bytes(15 << 20))",
+    "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
+    "import subprocess; subprocess.Popen(['setsid', 'sleep', '60'])",
+    "import os\nwhile True: os.write(1, bytes(1 << 20))",
+)
+
+
+@pytest.mark.slow
+async def test_code_that_reaches_out_costs_its_item_alone_and_reaches_nothing(
+    tmp_path: Path,
+) -> None:
+    if gaps := protection().gaps:
+        pytest.skip(f"here code can {', '.join(gaps)}")
+    code = "def score(output):\n    exec(output)\n    return 1"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = str(server.getsockname()[1])
+        async with open_echo_bench(tmp_path) as bench:
+            await bench.task()
+            await bench.items(*(text.replace("PORT", port) for text in REACHES_OUT), "pass")
+            await bench.evaluator(type="code_eval", code=code, settings={"timeout_seconds": 2})
+            bench.workspace.trust.grant(bench.store.folder)
+            report = await bench.run()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert (report.newly_scored, report.failed) == (1, len(REACHES_OUT))
+    assert report.warnings[0].startswith(f"{len(REACHES_OUT)} items could not be scored")
+    reasons = [failure.reason for failure in report.failures]
+    assert all("broke: " in r or "took longer" in r or "wrote more" in r for r in reasons), reasons
+
+
+async def test_a_command_of_a_trusted_folder_scores_each_item(tmp_path: Path) -> None:
+    async with open_echo_bench(tmp_path) as bench:
+        await bench.task()
+        await bench.items("exit 0", "exit 1", "echo x > file && cat file")
+        await bench.evaluator(type="command_check", settings={"command": "sh {output}"})
+        with pytest.raises(Refusal, match="The command evaluator 'command check' was not run"):
+            await bench.run()
+        bench.workspace.trust.grant(bench.store.folder)
+        given: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
+        report = await service.run_eval.invoke(bench.workspace, given)
+    assert isinstance(report, EvalRunReport)
+    assert (report.newly_scored, report.failed) == (3, 0)
+    assert report.table[0].mean == pytest.approx(2 / 3, abs=1e-3)
+
+
+async def test_a_command_that_fails_every_right_answer_is_reported_and_not_the_outputs(
+    tmp_path: Path,
+) -> None:
+    async with open_echo_bench(tmp_path) as bench:
+        await bench.task()
+        await bench.items("a", "b", "c", "d", output="right")
+        await bench.evaluator(type="command_check", settings={"command": "false"})
+        bench.workspace.trust.grant(bench.store.folder)
+        with pytest.raises(WorkbenchError, match="fails the right answers of all 4 items"):
+            await bench.run()
+
+
+async def test_a_check_whose_settings_kiln_dropped_is_read_from_its_file(tmp_path: Path) -> None:
+    async with open_echo_bench(tmp_path) as bench:
+        await bench.task()
+        await bench.items("one two", "one two three")
+        await bench.evaluator(type="number_check", settings={"measure": "words", "at_most": 2})
+        (scorer,) = bench.store.folder.rglob("scorer.py")
+        file = scorer.parent / "eval_config.kiln"
+        record = json.loads(file.read_text(encoding="utf-8"))
+        del record["properties"]["kiln_mcp_check"]
+        file.write_text(json.dumps(record), encoding="utf-8")
+        bench.workspace.trust.grant(bench.store.folder)
+        report = await bench.run()
+    assert (report.newly_scored, report.table[0].mean) == (2, 0.5)

@@ -62,6 +62,16 @@ async def test_a_job_starts_at_once_and_ends_with_its_result(tmp_path: Path) -> 
         assert [other.id for other in await jobs.newest()] == [job.id]
 
 
+async def test_the_newest_jobs_come_page_by_page(tmp_path: Path) -> None:
+    async with runner(tmp_path, double) as jobs:
+        started = [(await jobs.start("double", {"number": number})).id for number in range(5)]
+        first = [job.id for job in await jobs.newest(2)]
+        rest = [job.id for job in await jobs.newest(9, older_than=first[-1])]
+        for job in started:
+            await jobs.wait(job, 10)
+    assert [*first, *rest] == [*reversed(started)]
+
+
 async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Path) -> None:
     async with runner(tmp_path, work_forever) as jobs:
         job = await jobs.start("never", {})

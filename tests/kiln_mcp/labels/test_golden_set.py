@@ -19,10 +19,56 @@ def test_a_rating_counts_if_nobody_confirmed_a_label() -> None:
     assert golden_set.count_contradictions(RIGHT) == 0
 
 
-def test_the_newest_of_the_confirmed_labels_counts() -> None:
+def test_the_first_of_the_confirmed_labels_counts() -> None:
     run = item("1")
     labels = [label_of("1", 1.0, minute=5), label_of("1", 0.0, minute=1, rater="ben")]
-    assert golden_set_of([run], labels).label(run, RIGHT) == 1.0
+    assert golden_set_of([run], labels).label(run, RIGHT) == 0.0
+
+
+def test_labels_for_a_certificate_are_hidden_from_development() -> None:
+    runs = [item("1", rating=1.0), item("2", rating=0.0), item("3"), item("4", rating=1.0)]
+    labels = [
+        label_of("1", 1.0),
+        label_of("2", 0.0, purpose="development", draw=None, reason="It invents a price."),
+        label_of("3", None, state="both", purpose="development", draw=None),
+        label_of("4", 1.0, purpose="development", confirmed=False),
+    ]
+    golden_set = golden_set_of(runs, labels, [draw_of("d1", "1", "4")])
+    found = golden_set.development_labels(RIGHT)
+    assert {name: (label.value, label.reason) for name, label in found.items()} == {
+        "2": (0.0, "It invents a price."),
+        "3": (None, ""),
+    }
+    assert golden_set.count_hidden(RIGHT) == 2
+
+
+def test_an_item_that_cannot_be_judged_needs_no_other_label_and_teaches_nothing() -> None:
+    runs = [item("1"), item("2")]
+    labels = [
+        label_of("1", None, state="cannot_judge", purpose="development", draw=None),
+        label_of("2", None, state="skipped", purpose="development", draw=None),
+    ]
+    golden_set = golden_set_of(runs, labels)
+    assert golden_set.complete == {"1"}
+    assert golden_set.development_labels(RIGHT) == {}
+    assert golden_set.labelled_runs(RIGHT) == []
+
+
+def test_where_both_can_be_defended_the_verdict_counts_as_agreement() -> None:
+    runs = [item("1")]
+    labels = [label_of("1", None, state="both")]
+    golden_set = golden_set_of(runs, labels)
+    assert golden_set.pairs(runs, RIGHT, {"1": 0.0}) == [LabelledVerdict(0.0, 0.0, "right 1")]
+
+
+def test_blind_repeats_and_withdrawn_labels_are_no_labels() -> None:
+    runs = [item("1"), item("2")]
+    labels = [
+        label_of("1", 1.0, purpose="repeat"),
+        label_of("2", None, state="both", purpose="development", draw=None),
+        label_of("2", None, state="withdrawn", purpose="development", draw=None, minute=1),
+    ]
+    assert golden_set_of(runs, labels).complete == frozenset()
 
 
 def test_a_drawn_item_with_labels_that_nobody_confirmed_is_not_complete() -> None:

@@ -2,7 +2,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kiln_mcp.labels.hygiene import TimedLabel, label_warnings
+from kiln_mcp.labels.hygiene import TimedLabel, label_faults, label_warnings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,3 +60,16 @@ def test_labels_that_only_differ_between_sessions_are_warned_of() -> None:
     mixed = ["a", "a", "b", "b"] * 10
     assert "confounded" in " ".join(label_warnings(labels(values, sessions=by_session)))
     assert "confounded" not in " ".join(label_warnings(labels(values, sessions=mixed)))
+
+
+def test_labels_that_a_program_wrote_together_have_neither_speed_nor_order() -> None:
+    together = labels([1.0] * 25 + [0.0] * 10, gap_s=0.0)
+    assert label_faults(together) == []
+    imported = labels([1.0] * 25 + [0.0] * 10, gap_s=0.01)
+    assert not any("too fast" in fault for fault in label_faults(imported))
+
+
+def test_too_few_labels_are_no_fault_of_them() -> None:
+    few = labels([1.0, 1.0, 1.0])
+    assert label_warnings(few) != []
+    assert label_faults(few) == []

@@ -58,7 +58,7 @@ async def evolve(workspace: Workspace, project: str) -> object:
 
 
 async def draw(workspace: Workspace, project: str) -> object:
-    return await draw_items_to_label(workspace, project, "Right", 2)
+    return await draw_items_to_label(workspace, project, ["Right"], 2, "certificate")
 
 
 async def measure(workspace: Workspace, project: str) -> object:

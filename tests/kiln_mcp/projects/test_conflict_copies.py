@@ -121,4 +121,4 @@ async def test_a_sync_names_copies_and_does_not_send_them(bench: Bench) -> None:
     answer = await call(bench, "sync_project")
     assert copy.name in str(answer["copies"])
     assert not {"saved", "unshared_files"} & answer.keys()
-    assert len(await Sharing(bench.store).history()) == 1
+    assert len((await Sharing(bench.store).history()).entries) == 1

@@ -78,6 +78,20 @@ async def test_items_that_do_not_fit_are_kept_under_a_tag_where_that_is_asked(
     assert (await store.get(EvalInput, case.id)).tags == ("does_not_fit_schema",)
     again = await _change(workspace, plain_text=["input", "output"])
     assert (again["is_changed"], again["misfit_count"]) == (True, 0)
+    assert all(run.tags == () for run in await store.children(await _task(workspace), TaskRun))
+    assert (await store.get(EvalInput, case.id)).tags == ()
+
+
+async def test_of_tagged_items_those_that_fit_a_later_schema_lose_the_tag(
+    workspace: Workspace,
+) -> None:
+    number, word = await _add_runs(workspace, '{"n": 1}', '{"n": "one"}')
+    store = await workspace.open_project("P")
+    text: JsonValue = {"type": "object", "properties": {"n": {"type": "string"}}}
+    await _change(workspace, output_schema=text, misfits="tag")
+    await _change(workspace, output_schema=_NUMBER, misfits="tag")
+    tags = {run.id: run.tags for run in await store.children(await _task(workspace), TaskRun)}
+    assert tags == {number.id: (), word.id: ("does_not_fit_schema",)}
 
 
 async def test_a_change_of_nothing_and_a_schema_that_is_none_are_refused(

@@ -6,18 +6,24 @@ from pathlib import Path
 import pytest
 
 from kiln_mcp.statistics import (
+    AuditDesign,
+    AuditResult,
     CannotTell,
-    DetectionCounts,
     Interval,
+    Measure,
+    PairStratum,
+    audit_standing,
     best_constant_answer,
     cohens_kappa,
     holm,
+    judge_estimates,
     kappa_interval,
     kendall_tau_b,
     mcnemar_exact,
     mean_absolute_error,
     mean_squared_error,
     pearson,
+    scale_of,
     spearman,
 )
 
@@ -59,9 +65,10 @@ def test_the_default_judge_has_the_published_kappa_and_rates() -> None:
     interval = kappa_interval(judged, labelled)
     assert isinstance(interval, Interval)
     assert (interval.low, interval.high) == pytest.approx((-0.31, 0.32), abs=0.05)
-    counts = DetectionCounts.of([s >= 0.5 for s in judged], [s >= 0.5 for s in labelled])
-    assert counts.true_positive_rate == pytest.approx(0.615, abs=5e-4)
-    assert counts.true_negative_rate == pytest.approx(0.375, abs=5e-4)
+    strata = [PairStratum(34, list(zip(judged, labelled, strict=True)))]
+    measures = judge_estimates(strata, scale_of("pass_fail")).measures
+    assert measures[Measure.TRUE_PASS_RATE].value == pytest.approx(0.615, abs=5e-4)
+    assert measures[Measure.TRUE_FAIL_RATE].value == pytest.approx(0.375, abs=5e-4)
 
 
 @pytest.mark.parametrize("judge", PUBLISHED)
@@ -87,3 +94,12 @@ def test_no_judge_differs_significantly_from_the_default_one() -> None:
         p_values.append(mcnemar_exact(pairs.count((True, False)), pairs.count((False, True))))
     assert min(p_values) == pytest.approx(0.065, abs=1e-3)
     assert min(holm(p_values)) > 0.5
+
+
+@pytest.mark.parametrize("judge", PUBLISHED)
+def test_the_whole_golden_set_certifies_no_judge_at_85_percent(judge: str) -> None:
+    judged, labelled = scores_of(judge)
+    agreements = [(s >= 0.5) == (h >= 0.5) for s, h in zip(judged, labelled, strict=True)]
+    results = [AuditResult(0, (1.0,), agrees) for agrees in agreements]
+    standing = audit_standing(AuditDesign((34,), (0.9,)), results, [0.85])
+    assert standing.claims[0].certified_after is None, "at no look"

@@ -6,10 +6,7 @@ from hypothesis import strategies as st
 
 from kiln_mcp.statistics import (
     Interval,
-    Stratum,
     jeffreys_interval,
-    post_stratified_estimate,
-    post_stratified_interval,
     wilson_interval,
 )
 from kiln_mcp.statistics.proportions import percentile_interval
@@ -78,44 +75,6 @@ def test_intervals_of_one_share_cover_it_about_as_often_as_they_say(
             share in made[sum(draw.random() < share for _ in range(total))] for _ in range(runs)
         )
         assert hits / runs >= 0.91
-
-
-def test_strata_are_weighted_by_their_size_and_not_by_their_labels() -> None:
-    strata = [Stratum(90, 9, 10), Stratum(10, 0, 90)]
-    assert post_stratified_estimate(strata) == pytest.approx(0.81)
-    assert 0.81 in post_stratified_interval(strata)
-
-
-def test_one_stratum_has_the_plain_jeffreys_interval() -> None:
-    assert post_stratified_interval([Stratum(3.0, 4, 9)]) == jeffreys_interval(4, 9)
-
-
-def test_the_same_seed_gives_the_same_interval_and_another_seed_nearly() -> None:
-    strata = [Stratum(2, 3, 10), Stratum(1, 8, 10)]
-    first, again = (post_stratified_interval(strata, seed=1) for _ in range(2))
-    other = post_stratified_interval(strata, seed=2)
-    assert first == again
-    assert first.low == pytest.approx(other.low, abs=0.02)
-
-
-@pytest.mark.parametrize("strata", [[], [Stratum(0, 1, 2)], [Stratum(1, 3, 2)]])
-def test_impossible_strata_are_refused(strata: list[Stratum]) -> None:
-    with pytest.raises(ValueError, match=r"strat|proportion"):
-        post_stratified_interval(strata)
-
-
-def test_unequal_draws_from_strata_keep_their_coverage_while_the_plain_share_does_not() -> None:
-    """Half the labels go to a tenth of the population, as edge-case mining does."""
-    draw = random.Random(11)
-    truth = 0.9 * 0.95 + 0.1 * 0.3
-    runs, covered, naive = 100, 0, 0
-    for _ in range(runs):
-        easy = sum(draw.random() < 0.95 for _ in range(25))
-        hard = sum(draw.random() < 0.3 for _ in range(25))
-        covered += truth in post_stratified_interval([Stratum(9, easy, 25), Stratum(1, hard, 25)])
-        naive += truth in wilson_interval(easy + hard, 50)
-    assert covered / runs >= 0.92
-    assert naive / runs < 0.2
 
 
 def test_an_interval_of_no_draws_is_refused() -> None:

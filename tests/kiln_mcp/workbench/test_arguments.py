@@ -25,11 +25,11 @@ FOREIGN = re.compile(
             "create_evaluator",
             "type",
             "exact",
-            "'type' is wrong: it has to be one of: code_eval, contains, "
-            "exact_match, llm_judge, pattern_match, set_check, step_count_check, tool_call_check. "
-            "Did you mean 'exact_match'? (given: 'exact').",
+            "'type' is wrong: it has to be one of: cascade, code_eval, command_check, contains, "
+            "exact_match, json_schema, llm_judge, number_check, pattern_match, set_check, "
+            "step_count_check, tool_call_check. Did you mean 'exact_match'? (given: 'exact').",
         ),
-        ("create_evaluator", "project", "P", "'type' is missing. It has to be one of: code_eval"),
+        ("create_evaluator", "project", "P", "'type' is missing. It has to be one of: cascade"),
         ("label_items", "labels", [], "'labels' is wrong: it needs at least 1 entry (given: [])."),
         ("label_items", "rater", "", "'rater' is wrong: it needs at least 1 character (given: '')"),
         ("run_eval", "limit_calls", -1, "'limit_calls' is wrong: it has to be at least 0 ("),

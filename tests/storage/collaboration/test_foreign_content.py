@@ -258,7 +258,7 @@ async def test_a_file_whose_values_lie_too_deep_in_one_another_stops_no_sync(
     file.write_text('{"a":' * depth + "2" + "}" * depth, encoding="utf-8")
     await _edit(ana, "Edited.")
     assert (await Sharing(ana).sync()).is_sent
-    assert len(await Sharing(ana).history(file.relative_to(ana.folder).as_posix())) == 2
+    assert len((await Sharing(ana).history(file.relative_to(ana.folder).as_posix())).entries) == 2
     await fetch_project(str(hub), tmp_path / "ben")
     async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as ben:
         (fault,) = await ben.unreadable()

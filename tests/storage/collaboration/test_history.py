@@ -92,7 +92,7 @@ async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
             await store.save(record.replace(created_by="somebody else"))
             await sharing.sync()
             assert _files(folder) != files
-            edit = (await sharing.history(path))[0]
+            edit = (await sharing.history(path)).entries[0]
             assert [field.field for field in edit.fields] == ["created by"]
             await sharing.undo(edit.change, path)
             assert _files(folder) == files
@@ -101,12 +101,12 @@ async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
             await sharing.sync()
             assert path not in _files(folder)
             assert await sharing.deleted_path(model.type_name(), record.id) == path
-            deleted = (await sharing.history(path))[0]
+            deleted = (await sharing.history(path)).entries[0]
             assert deleted.summary == "delete"
             await sharing.undo(deleted.change, path)
             assert _files(folder) == files
             await sharing.sync()
-            addition = (await sharing.history(path))[0]
+            addition = (await sharing.history(path)).entries[0]
             assert addition.summary == "add"
             await sharing.undo(addition.change, path)
             assert path not in _files(folder)
@@ -124,7 +124,7 @@ async def test_a_change_of_several_records_is_told_and_undone_as_one(store: Proj
     files = _files(store.folder)
     await _save_eval(store)
     await Sharing(store).sync()
-    latest = (await Sharing(store).history())[0]
+    latest = (await Sharing(store).history()).entries[0]
     assert latest.summary == "Add the eval Correct, add the evaluator Judge"
     done = await Sharing(store).undo(latest.change)
     assert done == "Delete the eval Correct, delete the evaluator Judge"
@@ -138,7 +138,7 @@ async def test_a_change_of_several_records_is_told_and_undone_as_one(store: Proj
 async def test_an_addition_that_others_built_on_is_not_undone(store: ProjectStore) -> None:
     saved = await _save_eval(store)
     await Sharing(store).sync()
-    addition = (await Sharing(store).history())[0]
+    addition = (await Sharing(store).history()).entries[0]
     judge = EvalConfig(name="More", config_type="v2", properties=ExactMatch(expected_value="x"))
     later = await store.save(judge, parent=saved)
     with pytest.raises(Refusal, match="the eval Correct has had 1 files added below it"):
@@ -157,12 +157,12 @@ async def test_a_deletion_is_not_undone_where_what_it_lay_below_is_gone(
     await Sharing(store).sync()
     await store.delete(run)
     await Sharing(store).sync()
-    deleted = (await Sharing(store).history())[0]
+    deleted = (await Sharing(store).history()).entries[0]
     await store.delete(task)
     await Sharing(store).sync()
     with pytest.raises(Refusal, match="lay below was deleted too"):
         await Sharing(store).undo(deleted.change)
-    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    await Sharing(store).undo((await Sharing(store).history()).entries[0].change)
     await Sharing(store).undo(deleted.change)
     assert [record.id for record in await store.children(await _task(store), TaskRun)] == [run.id]
 
@@ -174,13 +174,13 @@ async def test_files_beside_a_record_come_and_go_with_it(store: ProjectStore) ->
     files = _files(store.folder)
     (store.side_folder(skill) / "SKILL.md").write_text("# How not\n", encoding="utf-8")
     await Sharing(store).sync()
-    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    await Sharing(store).undo((await Sharing(store).history()).entries[0].change)
     assert _files(store.folder) == files
     await Sharing(store).sync()
     await store.delete(skill)
     await store.empty_trash()
     await Sharing(store).sync()
-    await Sharing(store).undo((await Sharing(store).history())[0].change, skill.saved.path)
+    await Sharing(store).undo((await Sharing(store).history()).entries[0].change, skill.saved.path)
     assert _files(store.folder) == files
 
 
@@ -191,7 +191,7 @@ async def test_an_edit_of_a_file_beside_a_record_is_told_and_undone(store: Proje
     await Sharing(store).sync()
     body.write_text("# How not\n", encoding="utf-8")
     assert (await Sharing(store).sync()).outgoing == "Change the skill look-up"
-    changed, addition = await Sharing(store).history(skill.saved.path)
+    changed, addition = (await Sharing(store).history(skill.saved.path)).entries
     assert (changed.summary, addition.summary) == ("change", "add")
     (field,) = changed.fields
     assert (field.field, field.old, field.new) == ("SKILL.md", "# How\n", "# How not\n")
@@ -238,7 +238,7 @@ async def test_a_subject_with_a_separator_of_lines_is_one_change(store: ProjectS
     await store.save((await _task(store)).replace(instruction="Two."))
     git = Git(store.folder)
     git.run("commit", "--all", "--no-verify", "-m", "One\u2028two\x85three")
-    (latest, *_) = await Sharing(store).history()
+    (latest, *_) = (await Sharing(store).history()).entries
     assert latest.summary == "One\u2028two\x85three"
 
 
@@ -246,7 +246,7 @@ async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(
     store: ProjectStore,
 ) -> None:
     files = _files(store.folder)
-    (first,) = await Sharing(store).history()
+    (first,) = (await Sharing(store).history()).entries
     with pytest.raises(Refusal, match="whose own record stays"):
         await Sharing(store).undo(first.change, "project.kiln")
     done = await Sharing(store).undo(first.change)
@@ -254,7 +254,7 @@ async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(
     assert set(_files(store.folder)) == {"project.kiln", ".gitattributes"}
     assert [entry.label for entry in await store.trash()] == ["T"]
     await Sharing(store).sync()
-    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    await Sharing(store).undo((await Sharing(store).history()).entries[0].change)
     assert _files(store.folder) == files
     assert await store.trash() == []
 
@@ -266,7 +266,7 @@ async def test_what_was_never_synced_is_undone_but_for_the_project(tmp_path: Pat
         await Sharing(new).undo(UNSYNCED)
         assert set(_files(new.folder)) == {"project.kiln", ".gitattributes"}
         await Sharing(new).sync()
-        await Sharing(new).undo((await Sharing(new).history())[0].change)
+        await Sharing(new).undo((await Sharing(new).history()).entries[0].change)
         assert [task.name for task in await new.children(new.project, Task)] == ["T"]
 
 
@@ -274,7 +274,7 @@ async def test_a_change_is_undone_once(store: ProjectStore) -> None:
     task = await store.save((await _task(store)).replace(instruction="Two."))
     prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
     await Sharing(store).sync()
-    change = (await Sharing(store).history())[0].change
+    change = (await Sharing(store).history()).entries[0].change
     await store.save(task.replace(description="Later."))
     assert await Sharing(store).undo(change) == "Change the task T, delete the prompt Short"
     files = _files(store.folder)
@@ -294,6 +294,28 @@ async def test_only_what_the_history_shows_is_undone(store: ProjectStore) -> Non
     for change in ("HEAD", "main", "HEAD~1"):
         with pytest.raises(RecordNotFound):
             await Sharing(store).undo(change)
-    latest = (await Sharing(store).history())[0].change
+    latest = (await Sharing(store).history()).entries[0].change
     await Sharing(store).undo(latest[:8].upper())
     assert (await _task(store)).instruction == "One."
+
+
+async def test_a_history_goes_on_where_its_page_ended_though_more_was_changed(
+    store: ProjectStore,
+) -> None:
+    sharing = Sharing(store)
+    for number in range(5):
+        await store.save((await _task(store)).replace(instruction=f"Version {number}."))
+        await sharing.sync()
+    whole = (await sharing.history(limit=100)).entries
+    first = await sharing.history(limit=3)
+    await store.save((await _task(store)).replace(instruction="Later."))
+    await sharing.sync()
+    rest = await sharing.history(limit=100, cursor=first.next_cursor)
+    assert [*first.entries, *rest.entries] == [*whole]
+    assert rest.next_cursor is None
+
+
+@pytest.mark.parametrize("cursor", ["--output=x", "0" * 40 + "+1", "HEAD+1", ""])
+async def test_a_cursor_that_no_page_gave_is_refused(store: ProjectStore, cursor: str) -> None:
+    with pytest.raises(Refusal, match="no page"):
+        await Sharing(store).history(cursor=cursor)

@@ -151,10 +151,10 @@ async def test_an_exchange_of_all_in_a_folder_is_undone(ana: ProjectStore, is_sy
     change = UNSYNCED
     if is_synced:
         await Sharing(ana).sync()
-        change = (await Sharing(ana).history())[0].change
+        change = (await Sharing(ana).history()).entries[0].change
     after = _files(ana)
     await Sharing(ana).undo(change)
     assert _files(ana) == previous
     await Sharing(ana).sync()
-    await Sharing(ana).undo((await Sharing(ana).history())[0].change)
+    await Sharing(ana).undo((await Sharing(ana).history()).entries[0].change)
     assert _files(ana) == after

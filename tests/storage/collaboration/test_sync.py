@@ -103,10 +103,10 @@ async def test_the_history_of_a_record_tells_both_sides_of_a_question(
         await Sharing(store).sync()
     await Sharing(ana).sync()
     for store in (ana, ben):
-        history = await Sharing(store).history((await _run(store)).saved.path)
+        history = (await Sharing(store).history((await _run(store)).saved.path)).entries
         values = [field.new for entry in history for field in entry.fields]
         assert sorted(map(str, values)) == ["1.0", "5.0"]
-    assert len(await Sharing(ben).history((await _run(ben)).saved.path)) == 3
+    assert len((await Sharing(ben).history((await _run(ben)).saved.path)).entries) == 3
 
 
 async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -> None:
@@ -141,7 +141,7 @@ async def test_a_decision_is_undone_so_that_its_question_is_open_again(
     )
     await Sharing(ben).decide(question.id, choice)
     await Sharing(ben).sync()
-    decision = (await Sharing(ben).history())[0]
+    decision = (await Sharing(ben).history()).entries[0]
     done = await Sharing(ben).undo(decision.change)
     assert "sk the overall rating of the run 'hi'" in done
     assert [conflict.id for conflict in await Sharing(ben).conflicts()] == [question.id]
@@ -204,7 +204,7 @@ async def test_every_kind_of_change_of_one_record_is_told(ana: ProjectStore) -> 
     assert report.outgoing == (
         "Rename the task Help, change the task Help, rate 1 run, repair 1 run, tag 1 run"
     )
-    (latest, _) = await Sharing(ana).history(run.saved.path)
+    (latest, _) = (await Sharing(ana).history(run.saved.path)).entries
     assert latest.summary == "rate, repair, tag"
 
 
@@ -277,7 +277,7 @@ async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
     await Sharing(ana).sync()
     run = await ana.save(run.replace(tags=("first", "bad")))
     await Sharing(ana).sync()
-    tag_entry, rate_entry, add_entry = await Sharing(ana).history(run.saved.path)
+    tag_entry, rate_entry, add_entry = (await Sharing(ana).history(run.saved.path)).entries
     assert (tag_entry.summary, rate_entry.summary, add_entry.summary) == ("tag", "rate", "add")
     assert tag_entry.fields[0].new == ["first", "bad"]
     await Sharing(ana).undo(rate_entry.change, run.saved.path)
@@ -292,7 +292,7 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
     await Sharing(ana).sync()
     task = await ana.save(task.replace(instruction="Three."))
     await Sharing(ana).sync()
-    _, second, _ = await Sharing(ana).history(task.saved.path)
+    _, second, _ = (await Sharing(ana).history(task.saved.path)).entries
     with pytest.raises(Refusal, match="the instruction of the task Support"):
         await Sharing(ana).undo(second.change, task.saved.path)
 
@@ -305,7 +305,7 @@ async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
     for store in (ana, ben):
         await Sharing(store).sync()
     merge = Git(ben.folder).text("rev-parse", "HEAD")
-    assert merge not in [entry.change for entry in await Sharing(ben).history()]
+    assert merge not in [entry.change for entry in (await Sharing(ben).history()).entries]
     with pytest.raises(RecordNotFound):
         await Sharing(ben).undo(merge)
 

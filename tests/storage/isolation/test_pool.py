@@ -105,18 +105,19 @@ def test_code_sees_no_secret_no_open_file_and_no_network(
     pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    seen = """
-import os
-def score(output):
-    files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
-             if os.path.exists(f"/proc/self/fd/{fd}")]
-    ours = [file for file in files if "held-open" in file]
-    return {"variables": len([name for name in os.environ if "KEY" in name]), "files": len(ours),
-            "here": len(os.listdir("."))}
-"""
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("no /proc")
     held = os.open(tmp_path / "held-open", os.O_RDWR | os.O_CREAT)
+    seen = f"""
+import os
+def number_of(fd):
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
+def score(output):
+    ours = [fd for fd in range(1024) if number_of(fd) == {os.fstat(held).st_ino}]
+    return {{"variables": len([name for name in os.environ if "KEY" in name]), "files": len(ours),
+            "here": len(os.listdir("."))}}
+"""
     os.set_inheritable(held, True)
     try:
         assert code(pool, seen) == Value({"variables": 0, "files": 0, "here": 0})

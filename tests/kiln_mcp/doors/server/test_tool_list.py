@@ -14,6 +14,7 @@ import mcp_types as types
 import pytest
 from jsonschema import validate
 from mcp import Client, MCPError
+from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.border.tool_choice import (
@@ -25,6 +26,7 @@ from kiln_mcp.doors.border.tool_choice import (
     read_toolsets,
 )
 from kiln_mcp.doors.server import build_server
+from kiln_mcp.doors.server.hidden_steps import with_ways_to_hidden_tools
 from kiln_mcp.doors.server.tool_list import as_tool, choice_or_refusal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Toolset
@@ -106,6 +108,31 @@ def test_a_schema_of_answers_fits_an_answer_a_plan_and_a_job() -> None:
         {"status": "running", "job": "a1", "capability": "run_eval", "state": "running"},
     ):
         validate(answer, schema)
+
+
+def test_a_schema_of_answers_names_what_was_left_out() -> None:
+    schema = as_tool(installed_catalogue().find("find"), has_output_schema=True).output_schema
+    assert schema is not None
+    assert schema["properties"]["shortened"]["items"] == {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_hidden"), [(ToolChoice(), True), (ToolChoice(("admin",)), False)]
+)
+def test_a_next_step_with_a_tool_that_is_not_shown_says_how_to_reach_it(
+    choice: ToolChoice, is_hidden: bool
+) -> None:
+    steps: list[JsonValue] = [
+        {"tool": "resume_job", "reason": "go on"},
+        {"tool": "check_job", "reason": "look"},
+        {"tool": "of_an_extension_that_is_gone", "reason": "try"},
+    ]
+    answer = with_ways_to_hidden_tools({"job": "a", "next": steps}, installed_catalogue(), choice)
+    text = json.dumps(answer)
+    assert ("kiln-mcp resume-job" in text) is is_hidden
+    assert ("--toolsets admin" in text) is is_hidden
+    assert text.count("not one of your tools") == int(is_hidden)
+    assert answer["job"] == "a"
 
 
 def test_the_sets_of_the_bridge_are_those_of_the_catalogue() -> None:

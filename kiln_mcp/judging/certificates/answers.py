@@ -1,0 +1,44 @@
+"""The answer about certificates."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
+
+StateName = Literal[
+    "certified", "not_reachable", "labels_contradict", "no_information", "not_yet", "stale"
+]
+
+
+class CertificateRow(Result):
+    """How an audit of a judge stands, for one score."""
+
+    evaluator: str
+    score: str
+    state: StateName
+    sentence: str
+    claim: float | None = Field(description="The agreement that is claimed.")
+    low: float = Field(description="The least agreement, valid at every look.")
+    high: float = Field(description="The highest.")
+    labels: int
+    skips: int = Field(description="Drawn and passed over: they count against every claim.")
+    outputs: int = Field(description="In the pool that was sampled.")
+    more_labels: tuple[int, int] | None = Field(
+        default=None, description="About so many more labels decide."
+    )
+    page: str | None = Field(default=None, description="The file to print.")
+    document: str | None = Field(default=None, description="The signed JSON.")
+
+
+class CertificateReport(Result):
+    """How far judges are certified."""
+
+    eval: str
+    certificates: list[CertificateRow]
+    earlier: int = Field(default=0, description="Certificates that were signed here before.")
+    new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
+    failed: int
+    warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

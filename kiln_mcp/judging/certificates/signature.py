@@ -1,0 +1,85 @@
+"""The signature of certificates: a code that only the workbench of one home can make.
+
+It is HMAC-SHA256 (RFC 2104) with a key of the home. So it proves to this home that the bytes are as
+it wrote them. It proves nothing to others, who have no key; they can replay draws and labels.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from kiln_mcp.home import write_private
+
+_KEY_FILE: Final = "certificate.key"
+_KEY_BYTES: Final = 32
+PROVES: Final = (
+    "This home's workbench wrote exactly these bytes. Without the home's key nobody can check it; "
+    "everybody can replay the draws and labels in the project."
+)
+
+
+class Signature(BaseModel):
+    """The code of a text.
+
+    Attributes:
+        algorithm: How it is made.
+        key: The first digits of the key's hash, which tell homes apart.
+        code: The code, in hexadecimal digits.
+        proves: What it shows, and what not.
+    """
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    algorithm: str = "HMAC-SHA256 of the canonical JSON of `certificate`"
+    key: str
+    code: str
+    proves: str = PROVES
+
+
+def canonical_text(document: BaseModel) -> bytes:
+    """Return a document's JSON with sorted keys and no spaces, as it is signed."""
+    content = document.model_dump(mode="json")
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return text.encode()
+
+
+def sign(document: BaseModel, home: Path) -> Signature:
+    """Return the signature of a document; the home gets a key if it has none.
+
+    Raises:
+        OSError: The key can be neither read nor written.
+    """
+    key = _read_key(home) or _new_key(home)
+    return Signature(key=_key_name(key), code=_code(key, document))
+
+
+def is_signed_here(document: BaseModel, signature: Signature, home: Path) -> bool:
+    """Return whether this home made the signature of exactly this document."""
+    key = _read_key(home)
+    return key is not None and hmac.compare_digest(_code(key, document), signature.code)
+
+
+def _code(key: bytes, document: BaseModel) -> str:
+    return hmac.digest(key, canonical_text(document), "sha256").hex()
+
+
+def _key_name(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
+def _read_key(home: Path) -> bytes | None:
+    try:
+        key = (home / _KEY_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+def _new_key(home: Path) -> bytes:
+    write_private(home / _KEY_FILE, secrets.token_bytes(_KEY_BYTES))
+    return _read_key(home) or b""

@@ -1,0 +1,236 @@
+"""Programs that are started for each item: commands and Python functions."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import anyio.to_thread
+
+from kiln_mcp.llm import ModelAnswer, ModelRequest
+from kiln_mcp.programs.attempts import Retry, with_attempts
+from kiln_mcp.programs.errors import ProgramFailure, cannot_run
+from kiln_mcp.programs.handover import Handover
+from kiln_mcp.programs.program import CommandProgram, FunctionProgram
+from kiln_mcp.programs.program_answers import read_answer
+from kiln_mcp.programs.program_place import ProgramPlace
+from storage.isolation.program_process import ProgramCall, ProgramEnd, run_program
+
+LONGEST_ARGUMENT: Final = 100_000
+"""Bytes of an argument or a variable; Linux takes 128 KB."""
+LARGEST_SOURCE: Final = 4 * 1024 * 1024
+"""Bytes of a file of the command that is watched for changes."""
+RUNNER: Final = str(Path(__file__).with_name("function_runner.py"))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandModel:
+    """Runs a command for each request."""
+
+    program: CommandProgram
+    place: ProgramPlace
+
+    def check(self) -> None:
+        """Refuse a command that can run for no item. It blocks.
+
+        Raises:
+            ModelError: Its folder, the command, or a variable is missing.
+        """
+        name, folder = self.place.name, self.place.within(self.program.folder)
+        if not folder.is_dir():
+            raise cannot_run(name, f"there is no folder {folder}. Give another `folder`.")
+        variables = self.place.variables(self.program.environment)
+        command = self.program.command[0]
+        if shutil.which(_command_path(command, folder), path=variables.get("PATH")) is None:
+            raise cannot_run(name, _why_not(command, folder))
+
+    def source_digest(self) -> str:
+        """Return a digest of the files that the command names. It blocks."""
+        folder = self.place.within(self.program.folder)
+        digest = hashlib.blake2b(digest_size=8)
+        for part in self.program.command:
+            with_folder = folder / part
+            try:
+                if with_folder.is_file() and with_folder.stat().st_size <= LARGEST_SOURCE:
+                    digest.update(with_folder.read_bytes())
+            except (OSError, ValueError):
+                continue
+        return digest.hexdigest()
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Run the command.
+
+        Raises:
+            ProgramFailure: It failed, passed a limit, or answered nothing that can be used.
+            ModelError: It cannot be started.
+        """
+        attempt = partial(self._run, Handover.of(request))
+        return await with_attempts(self.program.retries, attempt)
+
+    async def _run(self, handover: Handover) -> ModelAnswer:
+        program, name = self.program, self.place.name
+        with TemporaryDirectory(prefix="kiln-mcp-") as scratch:
+            call = await anyio.to_thread.run_sync(self._call, handover, Path(scratch))
+            try:
+                end = await run_program(call)
+            except OSError as error:
+                raise cannot_run(name, _start_sentence(error, program.command[0])) from error
+        self._check_end(end)
+        return read_answer(name, program, end.output, end.seconds)
+
+    def _call(self, handover: Handover, scratch: Path) -> ProgramCall:
+        program = self.program
+        files: dict[str, str] = {}
+        for key, text in (
+            ("prompt_file", handover.prompt),
+            ("input_file", handover.task_input),
+        ):
+            file = scratch / f"{key.partition('_')[0]}.txt"
+            if any(f"{{{key}}}" in part for part in program.command):
+                file.write_text(text, encoding="utf-8", newline="")
+            files[key] = str(file)
+        command = tuple(handover.fill(part, files) for part in program.command)
+        folder = self.place.within(program.folder)
+        environment = self.place.variables(program.environment)
+        environment |= {"KILN_MCP_SAMPLE": str(handover.sample)}
+        if program.prompt_variable and handover.prompt:
+            environment[program.prompt_variable] = handover.prompt
+        for text in (*command, *environment.values()):
+            self._check_argument(text)
+        return ProgramCall(
+            command=(_command_path(command[0], folder), *command[1:]),
+            folder=folder,
+            environment=environment,
+            input=self._input(handover),
+            seconds=program.timeout_s,
+            largest_output=program.largest_output,
+        )
+
+    def _check_argument(self, text: str) -> None:
+        if "\0" in text:
+            raise ProgramFailure(
+                self.place.name, "cannot take a text with a NUL as an argument or a variable"
+            )
+        if len(text.encode("utf-8", "surrogatepass")) > LONGEST_ARGUMENT:
+            raise ProgramFailure(
+                self.place.name,
+                "cannot take a text of more than 100 KB as an argument or a variable; use "
+                "{input_file}, {prompt_file} or its standard input",
+            )
+
+    def _input(self, handover: Handover) -> bytes:
+        match self.program.input_mode:
+            case "input":
+                text = handover.task_input
+            case "json":
+                text = json.dumps(handover.as_object, ensure_ascii=False)
+            case "none":
+                text = ""
+        return text.encode("utf-8", "replace")
+
+    def _check_end(self, end: ProgramEnd) -> None:
+        program, name = self.program, self.place.name
+        if end.breach == "time":
+            raise Retry(name, f"took longer than {program.timeout_s:g} s and was ended")
+        if end.breach == "output":
+            raise ProgramFailure(name, f"wrote more than {program.largest_output} bytes")
+        if end.exit_code:
+            lines = self.place.mask(end.errors.decode("utf-8", "replace")).split("\n")
+            words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            last_words = f" and said: {words}" if words else ""
+            raise Retry(name, f"ended with exit code {end.exit_code}{last_words}")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionModel:
+    """Calls a Python function for each request, in a process of its own."""
+
+    program: FunctionProgram
+    place: ProgramPlace
+
+    @property
+    def _command(self) -> CommandModel:
+        """The command that calls the function."""
+        program = self.program
+        return CommandModel(
+            CommandProgram(
+                command=(self._python(), "-X", "utf8", RUNNER, program.function),
+                folder=program.folder,
+                stdin="json",
+                environment=program.environment,
+                **program.model_dump(include=set(_SHARED)),
+            ),
+            self.place,
+        )
+
+    def _python(self) -> str:
+        """Return the interpreter: the one that is named, the project's own, or the system's."""
+        if self.program.python:
+            return str(self.place.within(self.program.python))
+        folder = self.place.within(self.program.folder)
+        for name in (".venv", "venv"):
+            if (python := folder / name / "bin" / "python").is_file():
+                return str(python)
+        return "python3"
+
+    def check(self) -> None:
+        """Refuse a function whose interpreter or module is missing. It blocks.
+
+        Raises:
+            ModelError: One is missing.
+        """
+        self._command.check()
+
+    def source_digest(self) -> str:
+        """Return a digest of the function's module, if it lies in the folder. It blocks."""
+        module = self.program.function.partition(":")[0].replace(".", os.sep)
+        command = self._command
+        file = CommandProgram(command=(f"{module}.py",), folder=self.program.folder)
+        return replace(command, program=file).source_digest()
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Call the function.
+
+        Raises:
+            ProgramFailure: It failed, passed a limit, or returned nothing that can be used.
+            ModelError: Its interpreter cannot be started.
+        """
+        return await self._command.complete(request)
+
+
+_SHARED: Final = (
+    "timeout_s",
+    "retries",
+    "largest_output",
+    "output_field",
+    "cost_field",
+    "trace_field",
+    "hands_over_prompt",
+)
+
+
+def _command_path(command: str, folder: Path) -> str:
+    """Return a command with a slash as an absolute path; a bare name as it is."""
+    return str(folder / command) if os.sep in command else command
+
+
+def _why_not(command: str, folder: Path) -> str:
+    if os.sep not in command:
+        return f"there is no command {command!r} on the PATH. Install it, or give its whole path."
+    file = folder / command
+    if not file.exists():
+        return f"there is no file {file}. Give the path from the folder {folder} on."
+    return f"{file} is not executable. Make it so: chmod +x {file}"
+
+
+def _start_sentence(error: OSError, command: str) -> str:
+    if error.errno == errno.E2BIG:
+        return "its arguments are too long. Hand texts over by {input_file} or {prompt_file}."
+    reason = (error.strerror or str(error)).rstrip(".")
+    return f"{command} cannot be started: {reason}."

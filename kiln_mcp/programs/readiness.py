@@ -1,0 +1,162 @@
+"""Prepare run configs whose outputs programs make, or whose models call tools."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import anyio.to_thread
+
+from kiln_mcp.llm import ModelAnswer, ModelRequest
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter
+from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
+from kiln_mcp.llm.prices import FREE
+from kiln_mcp.llm.retries import Route
+from kiln_mcp.programs.command import CommandModel, FunctionModel
+from kiln_mcp.programs.endpoint import EndpointModel
+from kiln_mcp.programs.errors import cannot_run
+from kiln_mcp.programs.mcp_tool import ToolModel
+from kiln_mcp.programs.program import (
+    AnyProgram,
+    CommandProgram,
+    EndpointProgram,
+    FunctionProgram,
+)
+from kiln_mcp.programs.program_files import (
+    model_of_tool,
+    program_model,
+    read_program,
+)
+from kiln_mcp.programs.program_place import ProgramPlace
+from kiln_mcp.programs.tool_servers import ToolServer, find_server
+from kiln_mcp.programs.toolbox import Toolbox, open_toolbox, toolbox_model
+from kiln_mcp.workbench.workspace import Workspace
+from storage import ExternalToolServer, KilnAgentProperties, ProjectStore, TaskRunConfig
+from storage.records.run_config import McpProperties
+
+
+class ProgramModel(Protocol):
+    """A program as a model of the engine."""
+
+    def check(self) -> None:
+        """Refuse a program that can run for no item. It blocks.
+
+        Raises:
+            ModelError: It is missing, or lacks something.
+        """
+        ...
+
+    def source_digest(self) -> str:
+        """Return a digest of the program's own files; "" if they are not known. It blocks."""
+        ...
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Run the program.
+
+        Raises:
+            ModelError: It gave no output.
+        """
+        ...
+
+
+async def ready_run_configs(
+    workspace: Workspace, store: ProjectStore, run_configs: Sequence[TaskRunConfig]
+) -> None:
+    """Prepare run configs: those of programs and those with tools run only after this.
+
+    Raises:
+        Refusal: The person has not trusted the project's folder.
+        ModelError: A program can run for no item, or a server of tools gives no list.
+    """
+    servers: list[ExternalToolServer] | None = None
+    for run_config in run_configs:
+        program = await read_program(store, run_config)
+        tools = tools_of(run_config)
+        if program is None and not tools:
+            continue
+        noun = "program" if program else "tools"
+        purpose = f"the {noun} of the run config {run_config.name!r}"
+        await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
+        if servers is None:
+            servers = await store.children(store.project, ExternalToolServer)
+        place = ProgramPlace(run_config.name, store.folder, workspace.settings.engine.environment)
+        if program is not None:
+            await _register(workspace, run_config, program, place, servers)
+        else:
+            await _register_tools(workspace, run_config, servers, place)
+
+
+def tools_of(run_config: TaskRunConfig) -> tuple[str, ...]:
+    """Return the ids of the tools that a run config's model may call."""
+    properties = run_config.run_config_properties
+    if isinstance(properties, KilnAgentProperties) and properties.tools_config:
+        return properties.tools_config.tools
+    return ()
+
+
+async def check_program(
+    program: AnyProgram, place: ProgramPlace, servers: Sequence[ExternalToolServer]
+) -> None:
+    """Refuse a program that can run for no item; it is not run.
+
+    Raises:
+        ModelError: It is missing, or lacks something.
+    """
+    await anyio.to_thread.run_sync(_model(program, place, servers).check)
+
+
+async def _register(
+    workspace: Workspace,
+    run_config: TaskRunConfig,
+    program: AnyProgram,
+    place: ProgramPlace,
+    servers: Sequence[ExternalToolServer],
+) -> None:
+    model = _model(program, place, servers)
+    await anyio.to_thread.run_sync(model.check)
+    digest = await anyio.to_thread.run_sync(model.source_digest)
+    is_stored = isinstance(run_config.run_config_properties, McpProperties)
+    name = model_of_tool(run_config) if is_stored else program_model(program)
+    limits = ServerLimits(program.concurrency)
+    route = Route(
+        model,
+        run_config.name,
+        f"{name} {digest}",
+        RateLimiter(run_config.name, limits),
+        None if program.cost_field else FREE,
+    )
+    workspace.engine.register(name, route)
+
+
+async def _register_tools(
+    workspace: Workspace,
+    run_config: TaskRunConfig,
+    servers: Sequence[ExternalToolServer],
+    place: ProgramPlace,
+) -> None:
+    name = toolbox_model(run_config.id)
+    earlier = workspace.engine.program(name)
+    if isinstance(earlier, Toolbox) and all(s.record in servers for s in earlier.servers.values()):
+        return
+    toolbox = await open_toolbox(name, tools_of(run_config), servers, place)
+    limits = ServerLimits(UNLIMITED)
+    route = Route(toolbox, run_config.name, name, RateLimiter(run_config.name, limits))
+    workspace.engine.register(name, route)
+
+
+def _model(
+    program: AnyProgram, place: ProgramPlace, servers: Sequence[ExternalToolServer]
+) -> ProgramModel:
+    match program:
+        case CommandProgram():
+            return CommandModel(program, place)
+        case FunctionProgram():
+            return FunctionModel(program, place)
+        case EndpointProgram():
+            return EndpointModel(program, place)
+        case _:
+            server = find_server(servers, program.server)
+            if server is None:
+                raise cannot_run(
+                    place.name,
+                    f"the project has no MCP server {program.server!r}. Create another run config.",
+                )
+            return ToolModel(program, ToolServer(server, place), place)

@@ -1,0 +1,29 @@
+"""Our keys in a run config's properties. Kiln passes them over, and drops them when it saves."""
+
+from typing import Final
+
+from kiln_mcp.run_configs.tool_loop import USUAL_LIMITS, ToolLimits
+from storage import KilnAgentProperties
+
+MAX_TOKENS: Final = "max_tokens"
+TOOL_TURNS: Final = "kiln_mcp_tool_turns"
+TOOL_CALLS: Final = "kiln_mcp_tool_calls"
+TOOL_SECONDS: Final = "kiln_mcp_tool_seconds"
+
+
+def own_number(properties: KilnAgentProperties, key: str) -> int | None:
+    """Return a positive number of ours; None if there is none."""
+    value = (properties.model_extra or {}).get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return None
+    return value
+
+
+def tool_limits(properties: KilnAgentProperties) -> ToolLimits:
+    """Return how far a model may go with its tools."""
+    usual = USUAL_LIMITS
+    return ToolLimits(
+        turns=own_number(properties, TOOL_TURNS) or usual.turns,
+        calls=own_number(properties, TOOL_CALLS) or usual.calls,
+        seconds=own_number(properties, TOOL_SECONDS) or usual.seconds,
+    )

@@ -1,0 +1,103 @@
+"""Scores of several systems on the same items, as columns of one table with gaps."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+_CELLS_AT_ONCE: Final = 4_000_000
+"""Numbers of a part of the resamples, so that many items need no more memory."""
+_BINARY: Final = frozenset({0.0, 1.0})
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumns:
+    """Scores of several systems on the same items; higher is better.
+
+    Attributes:
+        items: The items, in the order of the rows.
+        values: Items × systems; 0 where a score is missing.
+        present: Items × systems: 1 where there is a score, 0 where it is missing.
+        low: The low end of the scale.
+        high: The high end of the scale.
+    """
+
+    items: tuple[str, ...]
+    values: "Numbers"
+    present: "Numbers"
+    low: float
+    high: float
+
+    @property
+    def size(self) -> int:
+        """Return the number of systems."""
+        return int(self.values.shape[1])
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether no score is missing."""
+        return bool(self.present.all())
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether every score is 0 or 1."""
+        return bool(((self.values == 0) | (self.values == 1)).all())
+
+    @property
+    def counts(self) -> "Numbers":
+        """Return the number of scores of each system."""
+        return self.present.sum(axis=0)
+
+    @property
+    def means(self) -> "Numbers":
+        """Return the mean of each system over its own items; 0 for a system without any."""
+        return self.values.sum(axis=0) / self.counts.clip(min=1)
+
+
+def score_columns(
+    columns: Sequence[Mapping[str, float]], ends: tuple[float, float] | None = None
+) -> ScoreColumns:
+    """Return the table of several systems' scores by item.
+
+    Args:
+        columns: For each system its score by item, the higher the better.
+        ends: The ends of the scale; None for 0 and 1 if all scores are, else the smallest and
+            largest score.
+
+    Raises:
+        ValueError: There is no score.
+    """
+    import numpy as np  # imported late: slow to import, and most calls compare nothing
+
+    items = sorted(set[str]().union(*columns))
+    if not items:
+        raise ValueError("A comparison needs at least one score.")
+    every = {value for column in columns for value in column.values()}
+    low, high = ends or ((0.0, 1.0) if every <= _BINARY else (min(every), max(every)))
+    missing = float("nan")
+    rows = [[column.get(item, missing) for column in columns] for item in items]
+    table = np.asarray(rows, dtype=np.float64)
+    present = (~np.isnan(table)).astype(np.float64)
+    return ScoreColumns(tuple(items), np.nan_to_num(table), present, low, high)
+
+
+def resample_counts(items: int, draws: int, seed: int) -> "Iterator[Numbers]":
+    """Yield resamples of items with replacement, some at a time.
+
+    Each row says how often every item is in one resample. The same seed gives the same rows.
+    """
+    import numpy as np  # imported late: slow to import, and most calls compare nothing
+
+    random = np.random.default_rng(seed)
+    at_once = max(1, _CELLS_AT_ONCE // items)
+    for begin in range(0, draws, at_once):
+        rows = min(at_once, draws - begin)
+        picks = random.integers(0, items, size=(rows, items))
+        picks += np.arange(rows)[:, None] * items
+        counts = np.bincount(picks.ravel(), minlength=rows * items)
+        yield counts.reshape(rows, items).astype(np.float64)
