@@ -189,10 +189,9 @@ class Change:
         earlier_edit = self._edit_of(path)
         state = None if earlier_edit else _state(file)
         current = earlier_edit.content if earlier_edit else self._on_disk(path)
-        is_same = state is not None and state == _state(file)
         if self._rewrite(path, None, current, rewrite) is None:
             return False
-        if state is not None and is_same:
+        if state is not None and state == _state(file):
             edit = self.edits[self._places[path]]
             tag_change = TagChange(state, tags[-1])
             self.edits[self._places[path]] = replace(edit, tag_change=tag_change)
