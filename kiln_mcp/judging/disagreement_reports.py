@@ -103,7 +103,7 @@ async def disagreement_report(
         counts=[_count(group) for group in groups],
         disagreements=rows,
         total=len(entries),
-        hidden=count_hidden_items(golden_set),
+        hidden_items=count_hidden_items(golden_set),
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
         warnings=[
             *(fault for audit in audits.values() for fault in audit.faults),
@@ -170,7 +170,7 @@ def _count(group: ScoreDisagreements) -> DisagreementCount:
         disagreements=len(group.disagreements),
         too_strict=group.count(is_too_strict=True),
         too_lenient=group.count(is_too_strict=False),
-        unjudged=group.without_verdict,
+        without_verdict=group.without_verdict,
     )
 
 

@@ -184,20 +184,13 @@ async def check_judge(
     project: ProjectReference,
     eval: EvalReference,
     evaluators: Annotated[list[str] | None, Field(description="Left out: all of the eval.")] = None,
-    purpose: Annotated[
-        Literal["all", "certificate", "development"],
-        Field(description="Which labels."),
-    ] = "all",
+    purpose: Literal["all", "certificate", "development"] = "all",
     target: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Certify this agreement, such as 0.85."),
+        float | None, Field(gt=0, le=1, description="Certify this agreement, such as 0.85.")
     ] = None,
     show: Annotated[
         Literal["summary", "disagreements", "certificate"],
-        Field(
-            description="disagreements: where it and the labels differ. certificate: a signed "
-            "one, with a page to print."
-        ),
+        Field(description="disagreements: where it differs. certificate: signed, to print."),
     ] = "summary",
     panel: Annotated[
         int,
@@ -208,7 +201,7 @@ async def check_judge(
 ) -> Proposal[AgreementReport | DisagreementReport | CertificateReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
-    With 95 % intervals, and beside the best constant answer, which it must beat.
+    With 95 % intervals, beside the best constant answer.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
