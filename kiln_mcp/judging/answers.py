@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
+from kiln_mcp.judging.execution import ExecutionRow
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.judging.label_bases import BasisKind
 from kiln_mcp.judging.label_doubts import LabelDoubts
@@ -187,6 +188,9 @@ class AgreementReport(Result):
     )
     cascade: str | None = Field(
         default=None, description="Cheap judges before a better one, if that pays."
+    )
+    execution: list[ExecutionRow] = Field(
+        default=[], description="Judges and labels against checks that execute the outputs."
     )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")

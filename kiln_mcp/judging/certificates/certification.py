@@ -99,10 +99,14 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
-    audits = await audit_golden_set(judges[0].store, golden_set, "certificate")
+    store = judges[0].store
+    if work:
+        all_audits = await audit_golden_set(store, golden_set)
+        all_faults = {key: audit.faults for key, audit in all_audits.items()}
+        if all(all_faults.values()):
+            raise _cannot_begin(golden_set.task_eval.name, all_faults)
+    audits = await audit_golden_set(store, golden_set, "certificate")
     faults = {key: audit.faults for key, audit in audits.items()}
-    if work and all(faults.values()):
-        raise _cannot_begin(golden_set.task_eval.name, faults)
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
