@@ -48,9 +48,7 @@ def test_the_mean_of_the_best_is_corrected_for_the_choice() -> None:
     corrected: list[float] = []
     held = 0
     for _ in range(40):
-        columns = [
-            {str(n): float(draw.random() < 0.7) for n in range(40)} for _ in range(20)
-        ]
+        columns = [{str(n): float(draw.random() < 0.7) for n in range(40)} for _ in range(20)]
         best = best_mean(score_columns(columns))
         raw.append(best.mean - 0.7)
         corrected.append(best.corrected - 0.7)
