@@ -99,7 +99,7 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
-    audits = await audit_golden_set(judges[0].store, golden_set)
+    audits = await audit_golden_set(judges[0].store, golden_set, "certificate")
     faults = {key: audit.faults for key, audit in audits.items()}
     if work and all(faults.values()):
         raise _cannot_begin(golden_set.task_eval.name, faults)
