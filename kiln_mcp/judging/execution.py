@@ -10,6 +10,8 @@ from kiln_mcp.evaluators.registry import kind_name
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.label_audit import audited_labels, differs
+from kiln_mcp.statistics.agreement import cohens_kappa
+from kiln_mcp.statistics.interval import CannotTell
 from kiln_mcp.statistics.proportions import wilson_interval
 from kiln_mcp.workbench.capability import Result
 from storage import EvalConfig, EvalOutputScore
@@ -17,6 +19,7 @@ from storage import EvalConfig, EvalOutputScore
 EXECUTED_KINDS: Final = frozenset({"command_check", "code_eval"})
 FEWEST_ITEMS: Final = 5
 """Items with both verdicts, from which on they are compared."""
+_MIDDLE: Final = 0.5
 LABELS: Final = "people's labels"
 
 _Values = Mapping[str, float]
@@ -33,6 +36,7 @@ class ExecutionRow(Result):
     agreement: float
     low: float
     high: float
+    kappa: float | None = Field(description="Agreement beyond chance; null if it is undefined.")
 
 
 async def execution_rows(
@@ -82,9 +86,20 @@ def _rows(
                 agreement=round(agreements / len(items), 4),
                 low=round(interval.low, 4),
                 high=round(interval.high, 4),
+                kappa=_kappa([(values[i], check_values[i]) for i in items], score),
             )
         )
     return rows
+
+
+def _kappa(pairs: Sequence[tuple[float, float]], score: EvalOutputScore) -> float | None:
+    is_graded = score.type == "five_star"
+    first, second = (
+        [round(value) if is_graded else value >= _MIDDLE for value in column]
+        for column in zip(*pairs, strict=True)
+    )
+    kappa = cohens_kappa(first, second)
+    return None if isinstance(kappa, CannotTell) else round(kappa, 4)
 
 
 def execution_sentences(rows: Sequence[ExecutionRow]) -> list[str]:
