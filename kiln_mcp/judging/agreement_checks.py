@@ -113,7 +113,7 @@ async def agreement_report(
     results = await agreement_rows(golden_set, runs_by_score, judges, seed)
     if not results:
         raise nothing_measured(task_eval, judges, outcomes)
-    doubts = await label_doubts(judges[0].store, golden_set)
+    doubts = await label_doubts(judges[0].store, golden_set, check.purpose)
     results = [result for result in results if result[0].score not in doubts.cannot_measure]
     rows = [row for row, _ in results]
     clear_runs: dict[str, Sequence[RatedItem]] = {
