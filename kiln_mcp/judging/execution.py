@@ -15,6 +15,7 @@ from kiln_mcp.statistics.interval import CannotTell
 from kiln_mcp.statistics.proportions import wilson_interval
 from kiln_mcp.workbench.capability import Result
 from storage import EvalConfig, EvalOutputScore
+from storage.index.results import RatedItem
 
 EXECUTED_KINDS: Final = frozenset({"command_check", "code_eval"})
 FEWEST_ITEMS: Final = 5
@@ -40,9 +41,17 @@ class ExecutionRow(Result):
 
 
 async def execution_rows(
-    golden_set: GoldenSet, judges: Sequence[Measurement]
+    golden_set: GoldenSet,
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
+    judges: Sequence[Measurement],
 ) -> list[ExecutionRow]:
-    """Compare labels and judges with the stored verdicts of executed checks; no model is asked."""
+    """Compare labels and judges with the stored verdicts of executed checks; no model is asked.
+
+    Args:
+        golden_set: The golden set.
+        runs_by_score: The items whose labels are compared, by the keys of scores.
+        judges: The judges.
+    """
     if not judges:
         return []
     store, record = judges[0].store, golden_set.task_eval.eval_record
@@ -55,7 +64,9 @@ async def execution_rows(
     members = [member for name in judge_ids if (member := matrix.member(name)) is not None]
     rows: list[ExecutionRow] = []
     for score in golden_set.scores:
-        labels = {item: label.value for item, label in audited_labels(golden_set, score).items()}
+        runs = runs_by_score.get(score.json_key, ())
+        labels_by_item = audited_labels(golden_set, score, runs)
+        labels = {item: label.value for item, label in labels_by_item.items()}
         columns: dict[str, _Values] = {LABELS: labels}
         columns |= {member.name: matrix.column(member, score.json_key) for member in members}
         for check in checks:
