@@ -130,9 +130,8 @@ async def improve_prompt(
 ) -> Proposal[EvolutionReport]:
     """Improve a prompt: search for a better one and prove the gain on held-out items.
 
-    Candidates are raced on validation items; the winner alone is compared with the start on test
-    items that took no part. "No gain could be shown" is a regular result. The eval needs train,
-    val and test items. The winner is saved as a run config.
+    "No gain could be shown" is a regular result. The eval needs train, val and test items. The
+    winner is saved as a run config.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(

@@ -131,7 +131,7 @@ def _comparison(key: str, judgements: JudgedItems, seed: int) -> JudgeComparison
         labels=len(judgements.agreements),
         best=names[best],
         may_be_best=may_be_best,
-        corrected=round(fair_mean, 4),
+        corrected_agreement=round(fair_mean, 4),
         at_least=round(low, 4),
         against_best={names[n]: _points(*entry) for n, entry in differences.items()},
         conclusion=_conclusion(names[best], may_be_best, len(names)),
