@@ -226,6 +226,13 @@ def test_the_json_report_says_the_same(folder: Path) -> None:
     assert [check["outcome"] for check in report["checks"]] == ["pass", "pass"]
 
 
+def test_a_judge_that_nobody_compared_with_people_is_named(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)}, StoredResults(evaluator=JUDGE))
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 0
+    assert "note  Right: its judge was never compared with people's labels" in done.output
+
+
 def drifting(judge_now: int, feature_now: int) -> list[StoredVerdict]:
     """Return old outputs that all passed, judged again, and new outputs by today's judge."""
     count = 40
