@@ -16,8 +16,10 @@ from kiln_mcp.evals.results.part_uses import count_of_uses
 from storage import EvalConfig, ProjectStore, TaskRunConfig
 from storage.errors import InvalidValue, RecordNotFound
 from storage.records.handles import choose
+from storage.text.excerpts import excerpts
 
 _MANY_USES: Final = 3
+_MOST_NAMES: Final = 8
 _RESTING: Final = frozenset({"deprecated", "archived", "future"})
 """States of evals that are not asked unless they are named."""
 
@@ -171,7 +173,7 @@ async def _config(measurement: Measurement, name: str | None) -> TaskRunConfig:
     with_results = [config for config in configs if config.id in judged_ids]
     if len(with_results) == 1:
         return with_results[0]
-    names = ", ".join(config.name for config in with_results) or "none with results"
+    names = excerpts([config.name for config in with_results], limit=_MOST_NAMES) or "none"
     raise NothingToEvaluate(
         f"It is not clear which run config of {task.name!r} is gated: it has no default one, and "
         f"these have results: {names}. Name one with --run-config."
