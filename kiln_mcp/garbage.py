@@ -1,4 +1,4 @@
-"""Garbage collection while modules are imported, and in a process that serves."""
+"""Garbage collection while modules are imported, in a process that serves, and in a command."""
 
 import gc
 from collections.abc import Generator
@@ -10,9 +10,9 @@ _YOUNG: Final = 10_000
 
 
 def collect_rarely() -> None:
-    """Look for garbage less often: a process that serves makes many objects that die at once.
+    """Look for garbage less often: runs and imports make many objects that die at once.
 
-    Looking takes a twentieth of a run of an eval. What waits is a few MiB.
+    Looking takes a twentieth of a run of an eval and a tenth of an import. A few MiB wait for it.
     """
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 

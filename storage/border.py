@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISLNK
 from typing import Final
 
 from storage.errors import UnsafePath
@@ -27,6 +28,7 @@ FOREIGN: Final = f"{TRASH}/foreign"
 QUESTIONS: Final = "questions"
 _TOP_FOLDERS: Final = frozenset(place.folder for place in children_of(Project))
 _NO_NAMES: Final = frozenset({"", ".", ".."})
+_OF_GIT: Final = ".git"
 _GIT_NAMES: Final = frozenset({".git", "git~1"})
 _OWN: Final = frozenset({PENDING, FOREIGN})
 
@@ -53,10 +55,10 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         UnsafePath: It leads out, into git's folder, or where no record lies.
     """
     parts = path.split("/")
-    if any(part in _NO_NAMES or _is_unusable(part) for part in parts):
+    bare_names = [*map(_usable_bare, parts)]
+    if None in bare_names:
         raise UnsafePath(path)
-    bare_names = [_bare(part) for part in parts]
-    if any(map(_is_git_bare, bare_names)):
+    if _OF_GIT in bare_names:
         raise UnsafePath(path, "belongs to git")
     if TRASH in bare_names[1:] or (bare_names[0] == TRASH != parts[0]):
         raise UnsafePath(path, "belongs to the trash")
@@ -65,6 +67,15 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
             raise UnsafePath(path, "belongs to the trash")
     elif reach is Reach.RECORDS and not _is_in_layout(parts):
         raise UnsafePath(path, "is no place of a record")
+
+
+@lru_cache(maxsize=1024)
+def _usable_bare(part: str) -> str | None:
+    """Return a name as `_bare` does, `_OF_GIT` for git's own folder, None for no name at all."""
+    if part in _NO_NAMES or _is_unusable(part):
+        return None
+    bare = _bare(part)
+    return _OF_GIT if _is_git_bare(bare) else bare
 
 
 def _is_unusable(part: str) -> bool:
@@ -106,6 +117,9 @@ def _bare(part: str) -> str:
 class LinkCheck:
     """Refuses paths that are links or lead through one. Remembers which parts are none.
 
+    Attributes:
+        missing: Paths that were looked at and are not there; nothing can be below them.
+
     Args:
         folder: The project's folder, which may itself be reached by a link.
     """
@@ -113,6 +127,7 @@ class LinkCheck:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
         self._plain: set[str] = set()
+        self.missing: set[str] = set()
 
     def check(self, paths: Iterable[str]) -> None:
         """Refuse paths within the folder that are links or lead through one.
@@ -122,11 +137,26 @@ class LinkCheck:
         """
         for path in paths:
             for part in _steps(path):
-                if part in self._plain:
-                    continue
-                if os.path.islink(f"{self._folder}/{part}"):  # noqa: PTH114 - thousands of times
-                    raise UnsafePath(part, "is a link")
-                self._plain.add(part)
+                if part in self.missing or (part not in self._plain and not self._is_there(part)):
+                    break
+
+    def _is_there(self, part: str) -> bool:
+        """Return whether a part is there, and remember it.
+
+        Raises:
+            UnsafePath: It is a link.
+        """
+        try:
+            mode = os.lstat(f"{self._folder}/{part}").st_mode
+        except FileNotFoundError:
+            self.missing.add(part)
+            return False
+        except (OSError, ValueError):  # such as a file where a folder is to be
+            mode = 0
+        if S_ISLNK(mode):
+            raise UnsafePath(part, "is a link")
+        self._plain.add(part)
+        return True
 
 
 def check_links(folder: Path, paths: Iterable[str]) -> None:

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
-from enum import Enum, auto
 from pathlib import Path, PurePosixPath
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -22,43 +21,18 @@ from storage.errors import (
     system_reason,
 )
 from storage.files import read_plain
-from storage.format.layout import SCORER_FILE, folder_of, place_of
+from storage.format.layout import SCORER_FILE, folder_of
 from storage.format.record_text import parse_record, revision_of
+from storage.format.tag_text import TaggedRecord, TagsChange, retagged
 from storage.format.validation import Ancestors
-from storage.index.rows import name_of
+from storage.index.scan import TagChange, plain_state
+from storage.new_records import NewRecord, SaveOutcome, encode_text, new_path, new_text
 from storage.records import Origin, Record, Task, TaskRun
-from storage.records.names import display_label, folder_name
-from storage.refusals import already_deleted, invalid_record
-from storage.text.json_text import patch_json, write_json
-from storage.text.kind_words import kind_word
+from storage.records.names import display_label
+from storage.refusals import already_deleted
+from storage.text.json_text import patch_json
 
 R = TypeVar("R", bound=Record)
-
-
-class SaveOutcome(Enum):
-    """The outcome of saving a record unless it exists.
-
-    SAVED: It will be saved.
-    THERE: It was saved before.
-    TAKEN: Another record has its id.
-    """
-
-    SAVED = auto()
-    THERE = auto()
-    TAKEN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class NewRecord(Generic[R]):
-    """A record that was never saved, with the bytes of its file: it is encoded once.
-
-    Attributes:
-        record: The record.
-        content: The bytes.
-    """
-
-    record: R
-    content: bytes
 
 
 @dataclass(slots=True)
@@ -122,7 +96,7 @@ class Change:
             StaleRevision: Its file was taken away.
         """
         if record.origin is None:
-            path, expected = _new_path(record, parent), None
+            path, expected = new_path(record, parent), None
             below = parent.saved.path if parent else None
             self._check(record, path, None)
             content: bytes | None = new_text(record)
@@ -165,11 +139,7 @@ class Change:
             previous = parse_record(kind, current, path)
             changed = amendment(previous)
             self._ancestors.check(changed, path, previous)
-            old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
-            new_data: dict[str, JsonValue] = changed.model_dump(mode="json")
-            content = _encode(
-                changed, lambda: patch_json(current.decode("utf-8"), old_data, new_data)
-            )
+            content = _patched(changed, previous, current)
             results.append(changed)
             return None if content == current else content
 
@@ -180,6 +150,52 @@ class Change:
         if content is None:
             return record
         return results[-1].at(Origin(path, revision_of(content)))
+
+    def retag(
+        self,
+        kind: type[TaggedRecord],
+        path: str,
+        change_tags: TagsChange,
+        revision: str | None = None,
+    ) -> bool:
+        """Note other tags of a record, as `amend` would; nothing else of its file is spelled again.
+
+        Args:
+            kind: The record's kind.
+            path: Its file.
+            change_tags: Returns the tags as they are to be; may be called more than once.
+            revision: The revision in which the record was read, if it was.
+
+        Returns:
+            Whether anything changes.
+
+        Raises:
+            StaleRevision: The file was taken away.
+            UnreadableRecord: It is no record of this kind.
+            StorageError: A tag is none that the format has.
+        """
+
+        def rewrite(current: bytes | None) -> bytes | None:
+            if current is None:
+                raise StaleRevision(path, None, None)
+            result = retagged(kind, current, path, change_tags, revision)
+            if result is None:
+                return None
+            tags.append(result[1])
+            return result[0]
+
+        tags: list[tuple[str, ...]] = []
+        file = f"{self.folder}/{path}"
+        earlier_edit = self._edit_of(path)
+        state = None if earlier_edit else _state(file)
+        current = earlier_edit.content if earlier_edit else self._on_disk(path)
+        if self._rewrite(path, None, current, rewrite) is None:
+            return False
+        if state is not None and state == _state(file):
+            edit = self.edits[self._places[path]]
+            tag_change = TagChange(state, tags[-1])
+            self.edits[self._places[path]] = replace(edit, tag_change=tag_change)
+        return True
 
     def save_once(
         self, new: NewRecord[R], parent: Record, is_it: Callable[[R], bool]
@@ -195,7 +211,7 @@ class Change:
         Raises:
             StorageError: It is of a kind that does not lie below the parent.
         """
-        path, kind = _new_path(new.record, parent), type(new.record)
+        path, kind = new_path(new.record, parent), type(new.record)
         if self._edit_of(path):
             return SaveOutcome.TAKEN
         if os.path.lexists(f"{self.folder}/{path}"):
@@ -209,11 +225,11 @@ class Change:
 
     def has_record(self, record: Record, parent: Record) -> bool:
         """Return whether a new record's file is there already, whatever it holds."""
-        return os.path.lexists(f"{self.folder}/{_new_path(record, parent)}")
+        return os.path.lexists(f"{self.folder}/{new_path(record, parent)}")
 
     def at_new_place(self, new: NewRecord[R], parent: Record) -> R:
         """Return a new record as it will be, to save others below it."""
-        origin = Origin(_new_path(new.record, parent), revision_of(new.content))
+        origin = Origin(new_path(new.record, parent), revision_of(new.content))
         return new.record.at(origin)
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
@@ -289,7 +305,11 @@ class Change:
         else:
             rewrite = edit.rewrite if earlier_edit.rewrite else None
             combination = replace(
-                earlier_edit, content=edit.content, rewrite=rewrite, record=edit.record
+                earlier_edit,
+                content=edit.content,
+                rewrite=rewrite,
+                record=edit.record,
+                tag_change=None,
             )
             self.edits[self._places[edit.path]] = combination
 
@@ -343,9 +363,7 @@ class Change:
             return new_text(record)
         previous = parse_record(type(record), current, origin.path)
         self._check(record, origin.path, previous)
-        old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
-        new_data: dict[str, JsonValue] = record.model_dump(mode="json")
-        content = _encode(record, lambda: patch_json(current.decode("utf-8"), old_data, new_data))
+        content = _patched(record, previous, current)
         return None if content == current else content
 
     def _on_disk(self, path: str) -> bytes:
@@ -357,43 +375,20 @@ class Change:
             raise CorruptRecord(path, system_reason(error)) from error
 
 
-def new_text(record: Record) -> bytes:
-    """Return the bytes of a new record's file.
-
-    Raises:
-        StorageError: It has a number that JSON cannot hold, or a lone surrogate.
-    """
-    return _encode(record, lambda: text_of(record))
-
-
-def text_of(record: Record) -> str:
-    """Return the text of a new record's file.
-
-    Raises:
-        ValueError: It has a number that JSON cannot hold.
-    """
-    data: dict[str, JsonValue] = record.model_dump(mode="json")
-    return write_json(data)
+def _patched(record: Record, previous: Record, content: bytes) -> bytes:
+    """Return the bytes of a record that was changed; what stays is spelled as it was."""
+    old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
+    new_data: dict[str, JsonValue] = record.model_dump(mode="json")
+    text = content.decode("utf-8")
+    return encode_text(record, lambda: patch_json(text, old_data, new_data))
 
 
-def _new_path(record: Record, parent: Record | None) -> str:
-    if parent is None:
-        raise invalid_record(record.type_name(), "a new record needs the parent to save it below")
-    place = place_of(type(record))
-    if type(parent) not in place.parents:
-        parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
-        raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
-    own = folder_name(record.id, name_of(record))
-    above = parent.saved.path.rpartition("/")[0]
-    below = f"{place.folder}/{own}/{place.file_name}"
-    return f"{above}/{below}" if above else below
-
-
-def _encode(record: Record, text: Callable[[], str]) -> bytes:
+def _state(file: str) -> tuple[int, int] | None:
+    """Return when a file was changed, and its size; None if it cannot be seen."""
     try:
-        return text().encode("utf-8")
-    except ValueError as error:
-        raise invalid_record(record.type_name(), str(error)) from error
+        return plain_state(file)
+    except OSError:
+        return None
 
 
 def _compose(first: Rewrite, second: Rewrite) -> Rewrite:

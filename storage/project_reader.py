@@ -140,6 +140,10 @@ class ProjectReader:
         """Return the records of a kind below a parent, the oldest first."""
         return await anyio.to_thread.run_sync(self._files.children, parent, kind)
 
+    async def views(self, parent: Record, kind: type[R], view: Callable[[R], T]) -> list[T]:
+        """Return what a function keeps of each of the children; it is called in a thread."""
+        return await anyio.to_thread.run_sync(self._files.views, parent, kind, view)
+
     async def read_all(self, kind: type[R], paths: Iterable[str]) -> dict[str, R]:
         """Return the records of files by their paths, less those that cannot be used."""
         return await anyio.to_thread.run_sync(self._files.read_all, kind, paths)

@@ -1,11 +1,12 @@
 """Read the records of a project from their files, and note those that cannot be used."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from storage.errors import (
     CorruptRecord,
@@ -20,6 +21,7 @@ from storage.records import Project, Record
 from storage.refusals import no_project
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,29 @@ class RecordFiles:
 
     def children(self, parent: Record, kind: type[R]) -> list[R]:
         """Return the records of a kind below a parent, the oldest first, and no conflict copy."""
+        return self.views(parent, kind, lambda record: record)
+
+    def views(self, parent: Record, kind: type[R], view: Callable[[R], T]) -> list[T]:
+        """Return something of each record of a kind below a parent, as `children` orders them.
+
+        The records themselves are let go: of a hundred thousand they would fill the memory.
+
+        Args:
+            parent: The parent.
+            kind: The kind.
+            view: Returns what is kept of a record.
+        """
         place = place_of(kind)
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
             return []
-        records = [
-            record
+        views = [
+            _View(record.created_at, record.id, path, view(record))
             for path in self._files_below(folder, place.file_name)
-            if (record := self.read(kind, self._folder / path)) is not None
+            if (record := self._read(kind, path)) is not None
         ]
-        return sorted(_originals(records), key=lambda record: (record.created_at, record.id))
+        ordered = sorted(_originals(views), key=lambda own: (own.created_at, own.id))
+        return [own.value for own in ordered]
 
     def _files_below(self, folder: Path, name: str) -> list[str]:
         """Return the files of a name in a folder's folders, within the project, sorted."""
@@ -165,11 +180,27 @@ class RecordFiles:
         return {path: record for path, record in records if record is not None}
 
 
-def _originals(records: list[R]) -> list[R]:
+class _View(NamedTuple, Generic[T]):
+    """Something of a record, with what tells it from others.
+
+    Attributes:
+        created_at: When the record was created.
+        id: Its id.
+        path: Its file.
+        value: What is kept of it.
+    """
+
+    created_at: datetime
+    id: str
+    path: str
+    value: T
+
+
+def _originals(views: list[_View[T]]) -> list[_View[T]]:
     """Return the records without those whose id one beside them has, which are copies."""
-    firsts: dict[str, R] = {}
-    for record in records:
-        first = firsts.setdefault(record.id, record)
-        if copy_order(record.saved.path, record.id) < copy_order(first.saved.path, record.id):
-            firsts[record.id] = record
-    return [record for record in records if record.id in NO_IDS or record is firsts[record.id]]
+    firsts: dict[str, _View[T]] = {}
+    for own in views:
+        first = firsts.setdefault(own.id, own)
+        if first is not own and copy_order(own.path, own.id) < copy_order(first.path, own.id):
+            firsts[own.id] = own
+    return [own for own in views if own.id in NO_IDS or own is firsts[own.id]]

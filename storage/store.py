@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from storage.atomic_write import write_atomically
 from storage.border import Reach, check_target
-from storage.changes import Change, new_text
+from storage.changes import Change
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, FileEdit, Move
@@ -33,6 +33,7 @@ from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
 from storage.git.attributes import write_attributes
 from storage.index.scan import WrittenFile
+from storage.new_records import new_text
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import EvalRun, Project, Record, TaskRun
@@ -192,8 +193,16 @@ class ProjectStore(ProjectReader):
             is_patient: Whether to wait for other writers for as long as it takes, because what
                 is saved is paid for.
         """
-        change = Change(self.folder, self._ancestors)
+        change = self.new_change()
         yield change
+        await self.make(change, is_patient=is_patient)
+
+    def new_change(self) -> Change:
+        """Return an empty change, for `make`; `transaction` does both."""
+        return Change(self.folder, self._ancestors)
+
+    async def make(self, change: Change, *, is_patient: bool = False) -> None:
+        """Make a change, whole or not at all; see `transaction`."""
         if change.needs_check:
             await anyio.to_thread.run_sync(change.check)
         await self.write(change.edits, change.moves, change.files, is_patient=is_patient)

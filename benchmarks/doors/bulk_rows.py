@@ -98,7 +98,7 @@ def changes(rows: int) -> Figures:
         figures = named(
             place.measured("mark-runs", *of_project(place), *runs, "--add-tags", "b"), "tag"
         )
-        figures |= {"git_alone_wall_s": git_alone(place)}
+        figures |= {"git_alone_wall_s": git_alone(place, hub)}
         figures |= named(asyncio.run(sync(place)), "sync")
         records = [part for run in ids for part in ("--records", run)]
         delete = ["delete-records", *of_project(place), "--kind", "run", *records, "--yes"]
@@ -125,11 +125,15 @@ async def sync(place: Door, hub: Path | None = None) -> Figures:
     return {"wall_s": wall, "cpu_s": sum(after[:4]) - sum(before[:4])}
 
 
-def git_alone(place: Door) -> float:
-    """Add and commit the same changes in a copy of the project; return the seconds."""
+def git_alone(place: Door, hub: Path) -> float:
+    """Add and commit the same changes in a clone of the project; return the seconds.
+
+    Git itself copies its folder: it may be packing objects in the background.
+    """
     copy = place.folder / "copy"
-    passing = shutil.ignore_patterns(".trash", "index.lock")  # the daemon may write there
-    shutil.copytree(place.project, copy, symlinks=True, ignore=passing)
+    subprocess.run([*GIT, "clone", "-q", str(hub), str(copy)], check=True)
+    passing = shutil.ignore_patterns(".trash", ".git")
+    shutil.copytree(place.project, copy, symlinks=True, ignore=passing, dirs_exist_ok=True)
     began = time.perf_counter()
     subprocess.run([*GIT, "add", "-A"], cwd=copy, check=True)
     subprocess.run([*GIT, "commit", "-q", "-m", "Tag"], cwd=copy, check=True, timeout=600)

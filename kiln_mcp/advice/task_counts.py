@@ -1,8 +1,8 @@
 """Take the inventory of a task from the store's index, without reading its runs."""
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
-from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
-from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
+from kiln_mcp.advice.item_counts import ItemCounts
+from kiln_mcp.datasets.counts import is_known_filter
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
@@ -20,7 +20,8 @@ from storage.format.filters import is_filter
 async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
-    evals = [await _eval(store, task, record) for record in await store.children(task, Eval)]
+    items = ItemCounts(store, task)
+    evals = [await _eval(store, items, record) for record in await store.children(task, Eval)]
     specs = await store.children(task, Spec)
     texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
@@ -35,29 +36,19 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     )
 
 
-async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
+async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInventory:
     evaluators = await store.children(record, EvalConfig)
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
-    golden = await golden_items(store, task, record)
-    certificate_items = await _certificate_items(store, record)
-    criteria = [criterion_of(score, task) for score in record.output_scores]
-    ratings = [
-        tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
-        for item in golden
-    ]
-    complete = [rating for rating in ratings if None not in rating]
-    # Labels for a certificate are no ratings, and nobody counts which way they went.
-    unrated_items = [item for item, rating in zip(golden, ratings, strict=True) if None in rating]
-    certified_items = sum(item.id in certificate_items for item in unrated_items)
+    golden = await items.golden(record, await _certificate_items(store, record))
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
-        test_items=await count_items(store, task, record, "test"),
-        golden_items=len(golden),
-        rated_items=len(complete) + certified_items,
-        one_sided=not certified_items and len(complete) > 1 and len(set(complete)) == 1,
+        test_items=await items.test_items(record),
+        golden_items=golden.items,
+        rated_items=golden.rated,
+        one_sided=golden.is_one_sided,
         results=sum(cell.items for cell in of_configs),
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),

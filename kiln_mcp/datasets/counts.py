@@ -1,12 +1,13 @@
 """How many items a dataset's parts have."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from kiln_mcp.datasets.items import items_in
 from storage import Eval, EvalInputSplit, ProjectStore, Task, TaskRunSplit
 from storage.format.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
-from storage.index.results import RatedItem, rated_items
+from storage.index.results import RatedItem, RatingsByKey, ids_by_row, rated_items, ratings_by_key
 
 SESSION_TAG: Final = "synthetic_session_"
 """What the tags of generation sessions begin with."""
@@ -53,6 +54,24 @@ async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> li
         return []
     query, path = _golden_query(filter_id), task.saved.path
     return await store.ask(lambda index: rated_items(index, path, query, SESSION_TAG))
+
+
+async def golden_ratings(store: ProjectStore, task: Task, eval_record: Eval) -> RatingsByKey:
+    """Return people's ratings of the golden set of an eval; none if its filter is unknown."""
+    filter_id = eval_record.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return {}
+    query, path = _golden_query(filter_id), task.saved.path
+    return await store.ask(lambda index: ratings_by_key(index, path, query))
+
+
+async def golden_ids(store: ProjectStore, task: Task, eval_record: Eval) -> Mapping[int, str]:
+    """Return the ids of the golden set of an eval by their rows; none if its filter is unknown."""
+    filter_id = eval_record.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return {}
+    query, path = _golden_query(filter_id), task.saved.path
+    return await store.ask(lambda index: ids_by_row(index, path, query))
 
 
 def _golden_query(filter_id: str) -> RunQuery:

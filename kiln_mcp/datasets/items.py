@@ -1,10 +1,12 @@
 """The items of a dataset, and those of one part of an eval's data."""
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
 
 from storage import (
     EvalInputSplit,
+    EvalItemSource,
     ProjectStore,
     Task,
     TaskRun,
@@ -22,7 +24,23 @@ FROM_ASSISTANT: Final = "host"
 """The provider of outputs that the connected assistant gave as right."""
 
 
-def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
+class _Run(Protocol):
+    """A run, or what is kept of one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def parent_task_run_id(self) -> str | None: ...
+    @property
+    def eval_source(self) -> EvalItemSource | None: ...
+
+
+RunT = TypeVar("RunT", bound=_Run)
+
+
+def data_set(runs: Sequence[RunT]) -> list[RunT]:
     """Return the runs of the dataset in a stable order: none of evals, no middle turns."""
     parents = {run.parent_task_run_id for run in runs}
     items = [run for run in runs if run.eval_source is None and run.id not in parents]

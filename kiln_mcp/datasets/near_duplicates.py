@@ -1,34 +1,26 @@
 """Groups of texts that are nearly the same, in time that grows with their number.
 
 Where few texts share a rare shingle, all that do are compared, and no pair is missed. Texts made
-from templates share their rarest shingles with thousands of others. Then those are compared that
-share one with few others, and neighbours by MinHash. Either way two texts count as alike only if
-their exact similarity says so. Texts that are in one group already are not compared again.
+from templates share their rarest shingles with thousands of others. Then one text of each class
+that is as much alike to all others is compared (`set_classes`). If the classes are many as well,
+only those are compared that are probably alike (`neighbours`). Either way two texts count as alike
+only if their exact similarity says so.
 """
 
-import itertools
-import math
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
-from kiln_mcp.datasets.minhash import MinHashes
-from kiln_mcp.datasets.shingles import NEAR, ShingleSets, shingle_sets
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Places = NDArray[np.int64]
+from kiln_mcp.datasets.neighbours import groups_of_neighbours, rarest_shingles
+from kiln_mcp.datasets.set_classes import classes_of
+from kiln_mcp.datasets.shingles import NEAR, ShingleSets, prefix_size, shingle_sets
 
 _COMPARISONS: Final = 40
 """Comparisons for each set, up to which all that share a rare shingle are compared."""
 _FREE_COMPARISONS: Final = 50_000
 """Comparisons that are made in any case."""
-_SMALL_GROUP: Final = 16
-"""Sets that share a rare shingle, up to which all of them are compared."""
-_VERIFIED_TOGETHER: Final = 50_000
 _NOTHING: Final = -1
 """Stands for the shingle of a text that has none."""
 
@@ -49,7 +41,7 @@ def near_duplicates(sets: ShingleSets, threshold: float = NEAR) -> Iterator[tupl
     for second in range(len(sets)):
         own = sets.members(second)
         candidates: set[int] = set()
-        for shingle in own[: _prefix_size(len(own), threshold)] or (_NOTHING,):
+        for shingle in own[: prefix_size(len(own), threshold)] or (_NOTHING,):
             candidates.update(with_shingle[shingle])
             with_shingle[shingle].append(second)
         own_set = frozenset(own)
@@ -75,37 +67,70 @@ def groups_of_sets(
         threshold: The least similarity of two that are alike.
         on_comparisons: Called with the number of pairs before they are compared.
     """
+    groups = _exact_groups(sets, threshold, on_comparisons)
+    if groups is not None:
+        return groups
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    classes = classes_of(sets)
+    firsts = sets.subset(classes.firsts)
+    groups_of_classes = _exact_groups(firsts, threshold, on_comparisons)
+    if groups_of_classes is None:
+        groups_of_classes = groups_of_neighbours(firsts, threshold, on_comparisons).tolist()
+    groups_of_all: list[int] = classes.groups(np.array(groups_of_classes), threshold).tolist()
+    return groups_of_all
+
+
+def _exact_groups(
+    sets: ShingleSets, threshold: float, on_comparisons: Callable[[int], None]
+) -> list[int] | None:
+    """Return the groups by comparing all that share a rare shingle; None if these are too many."""
     comparisons = _comparisons(sets, threshold)
-    if comparisons <= max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
-        on_comparisons(comparisons)
-        union = _Union(len(sets))
-        union.join(near_duplicates(sets, threshold))
-        return union.roots()
-    return _groups_of_neighbours(sets, threshold, on_comparisons)
+    if comparisons > max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
+        return None
+    on_comparisons(comparisons)
+    union = _Union(len(sets))
+    union.join(near_duplicates(sets, threshold))
+    return union.roots()
 
 
-def duplicate_count(sets: ShingleSets) -> int:
-    """Return how many texts have one before them in the same group."""
-    return len(sets.set_of) - len(set(groups_of_sets(sets)))
+@dataclass(frozen=True, slots=True)
+class TextGroups:
+    """Some texts in groups of those that are nearly the same.
 
-
-def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
-    """Return a group name for each text: near-duplicates and equal keys share one.
-
-    Args:
-        texts: The items' inputs.
-        keys: The topic or template of each, None if it has none.
+    Attributes:
+        sets: Their shingles.
+        roots: The group of each set.
     """
+
+    sets: ShingleSets
+    roots: Sequence[int]
+
+    @property
+    def duplicate_count(self) -> int:
+        """How many texts have one before them in the same group."""
+        return len(self.sets.set_of) - len(set(self.roots))
+
+    def names(self, keys: Sequence[str | None]) -> tuple[str, ...]:
+        """Return a group name for each text: near-duplicates and equal keys share one.
+
+        Args:
+            keys: The topic or template of each, None if it has none.
+        """
+        set_of: list[int] = self.sets.set_of.tolist()
+        union = _Union(len(set_of))
+        first_with: dict[str | int, int] = {}
+        for place, (key, own) in enumerate(zip(keys, set_of, strict=True)):
+            union.join([(first_with.setdefault(self.roots[own], place), place)])
+            if key is not None:
+                union.join([(first_with.setdefault(key, place), place)])
+        return tuple(f"group {root}" for root in union.roots())
+
+
+def text_groups(texts: Sequence[str]) -> TextGroups:
+    """Return texts in groups of those that are nearly the same."""
     sets = shingle_sets(texts)
-    roots = groups_of_sets(sets)
-    set_of: list[int] = sets.set_of.tolist()
-    union = _Union(len(texts))
-    first_with: dict[str | int, int] = {}
-    for place, (key, own) in enumerate(zip(keys, set_of, strict=True)):
-        union.join([(first_with.setdefault(roots[own], place), place)])
-        if key is not None:
-            union.join([(first_with.setdefault(key, place), place)])
-    return tuple(f"group {root}" for root in union.roots())
+    return TextGroups(sets, groups_of_sets(sets))
 
 
 def _similarity(first: frozenset[int], second: frozenset[int]) -> float:
@@ -114,97 +139,12 @@ def _similarity(first: frozenset[int], second: frozenset[int]) -> float:
     return shared / either if either else 1.0
 
 
-def _prefix_size(size: int, threshold: float) -> int:
-    """Return how many of its rarest shingles a set must share one of with one so much alike."""
-    return size - math.ceil(threshold * size - 1e-9) + 1
-
-
-def _rarest(sets: ShingleSets, threshold: float) -> tuple["Places", "Places"]:
-    """Return the shingles of which two sets so much alike share one, and the set of each."""
-    import numpy as np  # imported here: heavy, and most processes measure no data
-
-    sizes = sets.sizes - np.ceil(threshold * sets.sizes - 1e-9).astype(np.int64) + 1
-    sizes = np.minimum(sizes, sets.sizes)
-    begins = np.cumsum(sizes) - sizes
-    steps = np.repeat(sets.starts - begins, sizes)
-    rarest: Places = sets.numbers[steps + np.arange(steps.size)]
-    return rarest, np.repeat(np.arange(len(sets)), sizes)
-
-
 def _comparisons(sets: ShingleSets, threshold: float) -> int:
     """Return how many comparisons the prefix filter leaves at most."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    sharing = np.bincount(_rarest(sets, threshold)[0], minlength=1)
+    sharing = np.bincount(rarest_shingles(sets, threshold)[0], minlength=1)
     return int((sharing * (sharing - 1)).sum()) // 2
-
-
-def _sharing_few(sets: ShingleSets, threshold: float) -> Iterator[tuple["Places", "Places"]]:
-    """Yield the pairs that share one of their rarest shingles with few others, some at a time."""
-    import numpy as np  # imported here: heavy, and most processes measure no data
-
-    rarest, owners = _rarest(sets, threshold)
-    is_rare = np.bincount(rarest, minlength=sets.shingle_count)[rarest] <= _SMALL_GROUP
-    rarest, owners = rarest[is_rare], owners[is_rare]
-    order = np.argsort(rarest, kind="stable")
-    rarest, owners = rarest[order], owners[order]
-    for distance in range(1, _SMALL_GROUP):
-        (ends,) = np.nonzero(rarest[distance:] == rarest[:-distance])
-        yield owners[ends], owners[ends + distance]
-
-
-def _groups_of_neighbours(
-    sets: ShingleSets, threshold: float, on_comparisons: Callable[[int], None]
-) -> list[int]:
-    """Return a group for each set, of comparing neighbours by MinHash alone."""
-    import numpy as np  # imported here: heavy, and most processes measure no data
-
-    hashes, union = MinHashes(sets), _Union(len(sets))
-    exact = _ExactSimilarity(sets)
-    roots = np.arange(len(sets))
-    for firsts, seconds in itertools.chain(_sharing_few(sets, threshold), hashes.neighbours()):
-        is_open = roots[firsts] != roots[seconds]
-        firsts, seconds = firsts[is_open], seconds[is_open]
-        on_comparisons(firsts.size)
-        for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
-            part = slice(begin, begin + _VERIFIED_TOGETHER)
-            first, second = firsts[part], seconds[part]
-            may_be = hashes.may_be_alike(first, second, threshold)
-            first, second = first[may_be], second[may_be]
-            alike = exact.of(first, second) >= threshold
-            union.join(zip(first[alike].tolist(), second[alike].tolist(), strict=True))
-        roots = np.array(union.roots())
-    return union.roots()
-
-
-class _ExactSimilarity:
-    """Compares many pairs of sets at once.
-
-    Args:
-        sets: The sets.
-    """
-
-    def __init__(self, sets: ShingleSets) -> None:
-        import numpy as np  # imported here: heavy, and most processes measure no data
-
-        self._numpy = np
-        self._sets = sets
-        owners = np.repeat(np.arange(len(sets)), sets.sizes)
-        self._keys = owners * sets.shingle_count + sets.numbers  # ascending
-
-    def of(self, firsts: "Places", seconds: "Places") -> "NDArray[np.float64]":
-        """Return the similarity of each pair, 0 to 1; two empty sets are never a pair."""
-        np, sets = self._numpy, self._sets
-        sizes = sets.sizes[firsts]
-        begins = np.cumsum(sizes) - sizes
-        steps = np.repeat(sets.starts[firsts] - begins, sizes)
-        numbers = sets.numbers[steps + np.arange(steps.size)]
-        pairs = np.repeat(np.arange(firsts.size), sizes)
-        keys = seconds[pairs] * sets.shingle_count + numbers
-        places = np.minimum(np.searchsorted(self._keys, keys), self._keys.size - 1)
-        is_shared = self._keys[places] == keys
-        shared = np.bincount(pairs[is_shared], minlength=firsts.size)
-        return shared / (sizes + sets.sizes[seconds] - shared)
 
 
 class _Union:

@@ -1,5 +1,6 @@
 """Short texts as sets of shingles: the words and pairs of neighbouring words, case folded."""
 
+import math
 import re
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Places = NDArray[np.int64]
 
 NEAR: Final = 0.7
 """Jaccard similarity from which two texts count as near-duplicates."""
@@ -45,6 +48,11 @@ def jaccard(first: frozenset[T], second: Collection[T]) -> float:
     return shared / either if either else 1.0
 
 
+def prefix_size(size: int, threshold: float) -> int:
+    """Return how many of its rarest shingles a set must share one of with one so much alike."""
+    return size - math.ceil(threshold * size - 1e-9) + 1
+
+
 @dataclass(frozen=True, slots=True)
 class ShingleSets:
     """The different sets of shingles of some texts, as numbers.
@@ -58,10 +66,10 @@ class ShingleSets:
         shingle_count: How many different shingles there are.
     """
 
-    set_of: "NDArray[np.int64]"
-    numbers: "NDArray[np.int64]"
-    starts: "NDArray[np.int64]"
-    sizes: "NDArray[np.int64]"
+    set_of: "Places"
+    numbers: "Places"
+    starts: "Places"
+    sizes: "Places"
     shingle_count: int
 
     def __len__(self) -> int:
@@ -73,6 +81,28 @@ class ShingleSets:
         start = int(self.starts[place])
         shingle_numbers: list[int] = self.numbers[start : start + int(self.sizes[place])].tolist()
         return shingle_numbers
+
+    def owners(self) -> "Places":
+        """Return the set of each of the shingles of all sets."""
+        import numpy as np  # imported here: heavy, and most processes measure no data
+
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    def frequencies(self) -> "Places":
+        """Return how many sets have each shingle."""
+        import numpy as np  # imported here: as above
+
+        return np.bincount(self.numbers, minlength=self.shingle_count)
+
+    def subset(self, places: "Places") -> "ShingleSets":
+        """Return some of the sets; their shingles are numbered by how rare they are among these."""
+        import numpy as np  # imported here: as above
+
+        sizes = self.sizes[places]
+        begins = np.cumsum(sizes) - sizes
+        steps = np.repeat(self.starts[places] - begins, sizes)
+        members = self.numbers[steps + np.arange(steps.size)]
+        return _ranked_sets(np.arange(len(places)), members, sizes, self.shingle_count)
 
 
 def shingle_sets(texts: Sequence[str]) -> ShingleSets:
@@ -90,17 +120,33 @@ def shingle_sets(texts: Sequence[str]) -> ShingleSets:
             members.extend(own)
             sizes.append(len(own))
         set_of.append(place)
-    flat, set_sizes = np.array(members, dtype=np.int64), np.array(sizes, dtype=np.int64)
-    ranks = np.empty(len(numbers), dtype=np.int64)
-    counts = np.bincount(flat, minlength=len(numbers))
-    ranks[np.argsort(counts, kind="stable")] = np.arange(len(numbers))
-    owners = np.repeat(np.arange(len(set_sizes)), set_sizes)
-    shingle_ranks = ranks[flat]
-    shingle_ranks = shingle_ranks[np.lexsort((shingle_ranks, owners))]
-    starts = np.cumsum(set_sizes) - set_sizes
-    return ShingleSets(
-        np.array(set_of, dtype=np.int64), shingle_ranks, starts, set_sizes, len(numbers)
+    return _ranked_sets(
+        np.array(set_of, dtype=np.int64),
+        np.array(members, dtype=np.int64),
+        np.array(sizes, dtype=np.int64),
+        len(numbers),
     )
+
+
+def _ranked_sets(
+    set_of: "Places", members: "Places", sizes: "Places", shingle_count: int
+) -> ShingleSets:
+    """Return sets with their shingles numbered by how rare they are.
+
+    Args:
+        set_of: The place of each text's set.
+        members: The shingles of all sets, one set after the other.
+        sizes: How many shingles each set has.
+        shingle_count: How many different shingles there are.
+    """
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    ranks = np.empty(shingle_count, dtype=np.int64)
+    counts = np.bincount(members, minlength=shingle_count)
+    ranks[np.argsort(counts, kind="stable")] = np.arange(shingle_count)
+    offsets = np.repeat(np.arange(len(sizes)), sizes) * shingle_count
+    numbers = np.sort(offsets + ranks[members]) - offsets
+    return ShingleSets(set_of, numbers, np.cumsum(sizes) - sizes, sizes, shingle_count)
 
 
 def _in_order(text: str) -> dict[str, None]:

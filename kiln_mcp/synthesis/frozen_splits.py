@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
+from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.projects.project_references import handle_of
-from kiln_mcp.synthesis.split_assignment import SplitItem
 from kiln_mcp.workbench.capability import Result
-from storage import DatasetSplit, ProjectStore, SplitDefinition, Task, TaskRun
+from storage import DatasetSplit, ProjectStore, SplitDefinition, Task
 from storage.errors import NextStep, Refusal
 
 
@@ -45,13 +45,13 @@ class Freeze:
     filter_id: str
 
 
-def is_dealt(items: Sequence[SplitItem], split: str) -> bool:
+def is_dealt(items: Sequence[ItemSummary], split: str) -> bool:
     """Return whether any run has a part in a split."""
     return any(_contents(items, split).values())
 
 
 async def freeze_parts(
-    store: ProjectStore, task: Task, items: Sequence[SplitItem], request: Freeze
+    store: ProjectStore, task: Task, items: Sequence[ItemSummary], request: Freeze
 ) -> SplitFrozen:
     """Save the parts of a split as a record.
 
@@ -94,8 +94,8 @@ async def freeze_parts(
     )
 
 
-def _contents(items: Sequence[SplitItem], split: str) -> dict[str, tuple[str, ...]]:
+def _contents(items: Sequence[ItemSummary], split: str) -> dict[str, tuple[str, ...]]:
     """Return the ids of the runs in each part of a split; Kiln's record holds no inputs alone."""
-    runs = [item for item in items if isinstance(item, TaskRun)]
+    runs = [item for item in items if item.is_run]
     tags = part_tags(tag_of(split))
     return {part: tuple(run.id for run in runs if tag in run.tags) for part, tag in tags.items()}

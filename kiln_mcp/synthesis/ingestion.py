@@ -1,7 +1,7 @@
 """Add data to a task, from a file or from the call itself."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -38,7 +38,9 @@ from storage.exchange import (
     save_items,
     survey_of,
 )
+from storage.exchange.item_process import LONG, rows_of
 from storage.exchange.item_records import OutputKind
+from storage.exchange.item_worker import ItemRequest
 from storage.exchange.refusals import unusable_table
 from storage.index.queries import RunQuery
 from storage.records.run import IMPORT_ADAPTER
@@ -107,7 +109,7 @@ async def add_table(
         existing = await existing_items(store, task, survey.keys)
         table = ItemTable(examples, maker, existing.keys, request.contradictions, survey)
         bad = BadRowList(workspace.settings.home / "imports", source.file_name, source.unit)
-        addition = _Addition(workspace, store, task, table, existing, bad)
+        addition = _Addition(workspace, store, task, request, table, existing, bad)
         return await (addition.preview() if preview else addition.save())
 
 
@@ -129,6 +131,7 @@ class _Addition:
     workspace: Workspace
     store: ProjectStore
     task: Task
+    request: DataRequest
     table: ItemTable
     existing: ExistingItems
     bad: BadRowList
@@ -140,7 +143,10 @@ class _Addition:
         """Save the items."""
         project = str(self.store.folder)
         row_count, total = 0, self.table.survey.row_count or None
-        async with aclosing(save_items(self.store, self.task, self.table)) as batches:
+        async with (
+            self._rows() as rows,
+            aclosing(save_items(self.store, self.task, rows)) as batches,
+        ):
             async for saved in batches:
                 await anyio.to_thread.run_sync(self.bad.add, saved.bad_rows)
                 self.new_items += saved.new_items
@@ -167,6 +173,32 @@ class _Addition:
                 "next": steps,
             }
         )
+
+    @asynccontextmanager
+    async def _rows(self) -> AsyncGenerator[Iterable[tuple[int, NewItem | BadRow]]]:
+        """Read the rows here, or those of a long file in a process of their own.
+
+        Where the task has schemas, the rows wait for these most of the time.
+        """
+        table, request = self.table, self.request
+        has_schema = self.task.input_json_schema or self.task.output_json_schema
+        if request.file is None or has_schema or table.survey.row_count < LONG:
+            yield table
+            return
+        place = self.workspace.place(request.file).absolute()
+        item_request = ItemRequest(
+            place,
+            request.options,
+            request.mapping,
+            self.task,
+            table.maker.origin,
+            table.rule,
+            table.survey,
+            table.known_items,
+        )
+        with ExitStack() as stack:
+            rows_elsewhere = rows_of(item_request, table)
+            yield await anyio.to_thread.run_sync(stack.enter_context, rows_elsewhere)
 
     def _decision_steps(self, project: str) -> list[NextStep]:
         """Return how inputs with several right outputs are decided, in the table or the dataset."""

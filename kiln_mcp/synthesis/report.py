@@ -8,9 +8,8 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.datasets.diversity import diversity
-from kiln_mcp.datasets.near_duplicates import duplicate_count
-from kiln_mcp.datasets.shingles import shingle_sets
-from kiln_mcp.datasets.topics import topic_of
+from kiln_mcp.datasets.near_duplicates import TextGroups, text_groups
+from kiln_mcp.datasets.summaries import ItemSummary, summary_of
 from storage import Change, Task, TaskRun
 
 FILE: Final = "kiln_mcp_data_report.json"
@@ -70,40 +69,55 @@ class DataReport(BaseModel):
     splits: list[SplitRecord] = Field(default_factory=list[SplitRecord])
 
 
-def report_on(runs: Sequence[TaskRun]) -> DataReport:
-    """Measure a dataset."""
-    inputs = [run.input for run in runs]
-    sets = shingle_sets(inputs)
-    variety = diversity(inputs, sets)
+def report_on(items: Sequence[ItemSummary], groups: TextGroups | None = None) -> DataReport:
+    """Measure a dataset.
+
+    Args:
+        items: The runs of the dataset.
+        groups: Their texts in groups; None if these are to be made.
+    """
+    inputs = [item.text for item in items]
+    groups = groups or text_groups(inputs)
+    variety = diversity(inputs, groups.sets)
     return DataReport(
-        items=len(runs),
+        items=len(items),
         exact_duplicates=len(inputs) - len(set(inputs)),
-        near_duplicates=duplicate_count(sets),
+        near_duplicates=groups.duplicate_count,
         distinct_pairs=variety.distinct_pairs,
         nearest_similarity=variety.nearest_similarity,
-        topics=_count_values([topic_of(run) or "" for run in runs]),
-        sources=_count_values(
-            [run.input_source.type if run.input_source else "unknown" for run in runs]
-        ),
-        tags=_count_values([tag for run in runs for tag in run.tags]),
+        topics=_count_values([item.topic or "" for item in items]),
+        sources=_count_values([item.source for item in items]),
+        tags=_count_values([tag for item in items for tag in item.tags]),
     )
 
 
-async def write_report(
-    change: Change, task: Task, runs: Sequence[TaskRun], new_split: SplitRecord | None = None
-) -> DataReport:
+async def write_report(change: Change, task: Task, runs: Sequence[TaskRun]) -> DataReport:
     """Measure a task's dataset and note the report to be written beside the task.
 
     Args:
         change: What the report is written with.
         task: The task.
         runs: Its dataset, as it will be.
-        new_split: The split that is dealt in the same change.
 
     Returns:
         The report, without the splits that were dealt before.
     """
-    report = await anyio.to_thread.run_sync(report_on, runs)
+    report = await anyio.to_thread.run_sync(report_on, [*map(summary_of, runs)])
+    note_report(change, task, report)
+    return report
+
+
+def note_report(
+    change: Change, task: Task, report: DataReport, new_split: SplitRecord | None = None
+) -> None:
+    """Note a report to be written beside its task.
+
+    Args:
+        change: What the report is written with.
+        task: The task.
+        report: The report.
+        new_split: The split that is dealt in the same change.
+    """
 
     def content(previous: bytes | None) -> bytes:
         splits = [split for split in _splits(previous) if split != new_split]
@@ -113,7 +127,6 @@ async def write_report(
         return f"{full_report.model_dump_json(indent=2)}\n".encode()
 
     change.write_side_file(task, FILE, content)
-    return report
 
 
 def _splits(content: bytes | None) -> list[SplitRecord]:

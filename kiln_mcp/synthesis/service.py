@@ -31,7 +31,7 @@ from kiln_mcp.synthesis.split_assignment import (
     deal_items,
     deal_step,
     deal_warnings,
-    items_to_deal,
+    open_dataset,
     save_deal,
     shares_for,
 )
@@ -124,8 +124,8 @@ async def add_data(
 ) -> AddedData:
     """Load data: upload examples, test cases, logs or traces from a file, or add given items.
 
-    Knows the usual shapes of OpenAI, Langfuse, LangSmith, Hugging Face and OpenTelemetry. Bad rows
-    are named, the rest goes in, and the same again adds nothing. Then call split_data.
+    Knows the usual shapes of OpenAI, Langfuse, LangSmith, Hugging Face and OpenTelemetry. The
+    same again adds nothing. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -290,7 +290,8 @@ async def split_data(
     name: Annotated[str, Field(description="Of the split, such as the spec's.")],
     task: TaskReference = None,
     train: Annotated[
-        int | None, Field(ge=0, description="Its share; usual are 40, 25, 25, 10.")
+        int | None,
+        Field(ge=0, description="Its share; usual are 40, 25, 25, 10; none if others have one."),
     ] = None,
     val: Annotated[int | None, Field(ge=0)] = None,
     test: Annotated[int | None, Field(ge=0)] = None,
@@ -313,13 +314,13 @@ async def split_data(
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
     Near-duplicates and items of one topic stay together. Items that were added later join the
-    parts that are there. Parts without a share get nothing if another one has one.
+    parts that are there.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     part_shares = _shares(train, val, test, golden)
-    all_runs = data_set(await store.children(owner, TaskRun))
-    own_items = await items_to_deal(store, owner, all_runs, items)
+    dataset = await open_dataset(store, owner, items)
+    own_items = dataset.items
     if freeze is not None and is_dealt(own_items, name) and not redeal:
         return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     if (train, val, test, golden) == (None,) * len(SHARES):
@@ -328,11 +329,10 @@ async def split_data(
     deal = await deal_items(
         own_items, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
     )
-    await save_deal(store, owner, all_runs, own_items, deal)
+    await save_deal(store, owner, dataset, deal)
     if freeze is not None:
-        all_runs = data_set(await store.children(owner, TaskRun))
-        own_items = await items_to_deal(store, owner, all_runs, items)
-        return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
+        as_dealt = await open_dataset(store, owner, items)
+        return await freeze_parts(store, owner, as_dealt.items, Freeze(freeze, name, items))
     record = deal.record
     filters = {part: part_filter(part, record.name) for part in PARTS if part in record.sizes}
     return DataSplit(

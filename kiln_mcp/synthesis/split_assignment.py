@@ -2,38 +2,26 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import anyio.to_thread
 
-from kiln_mcp.datasets.near_duplicates import group_names
+from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.near_duplicates import TextGroups, text_groups
 from kiln_mcp.datasets.parts import SHARES, part_tags
 from kiln_mcp.datasets.sample_sizes import SMALL_GOLDEN_PART, SMALL_TEST_PART
 from kiln_mcp.datasets.splits import deal
-from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.synthesis.report import SplitRecord, write_report
-from storage import (
-    Change,
-    EvalInput,
-    ProjectStore,
-    Task,
-    TaskRun,
-    eval_input_filter,
-    task_run_filter,
-)
-from storage.bulk_changes import BATCH
+from kiln_mcp.datasets.summaries import ItemSummary, summary_of, summary_of_input
+from kiln_mcp.synthesis.report import DataReport, SplitRecord, note_report, report_on
+from storage import Change, EvalInput, ProjectStore, Task, TaskRun, task_run_filter
+from storage.bulk_changes import BATCH, change_in_turn
 from storage.errors import NextStep, Refusal
-from storage.format.filters import is_input_filter
+from storage.format.filters import input_tag, is_input_filter
 
-SplitItem = TaskRun | EvalInput
-"""What is dealt: an input with an output, or an input alone."""
-
-Batch = Sequence[tuple[SplitItem, str | None]]
+Batch = Sequence[tuple[ItemSummary, str | None]]
 """Items with their parts, of one transaction; None takes an item out of its part."""
-
-ItemT = TypeVar("ItemT", bound=TaskRun | EvalInput)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +53,54 @@ class Deal:
         record: How it was dealt.
         parts: The part of each item, in the order of the items.
         groups: The group that each item stays together with.
+        text_groups: The items' texts in groups of those that are nearly the same.
         dealt_now: Items that had no part before.
     """
 
     record: SplitRecord
     parts: Sequence[str]
     groups: Sequence[str]
+    text_groups: TextGroups
     dealt_now: int
 
 
-async def items_to_deal(
-    store: ProjectStore, task: Task, runs: Sequence[TaskRun], filter_id: str
-) -> list[SplitItem]:
-    """Return the items of a filter: runs of the dataset, and inputs alone.
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset, of which some items are dealt.
+
+    Attributes:
+        runs: All of its runs.
+        items: The items to be dealt: runs, and inputs alone.
+    """
+
+    runs: Sequence[ItemSummary]
+    items: Sequence[ItemSummary]
+
+
+async def open_dataset(store: ProjectStore, task: Task, filter_id: str) -> Dataset:
+    """Return a dataset with the items of a filter.
 
     Raises:
         InvalidQuery: The format knows no such filter.
     """
     fits = task_run_filter(filter_id)
-    own_runs = [run for run in runs if fits(run)]
-    if not is_input_filter(filter_id):  # it asks for a rating or a thought
-        return [*own_runs]
-    fits_input = eval_input_filter(filter_id)
-    inputs = [item for item in await store.children(task, EvalInput) if fits_input(item)]
-    return [*own_runs, *sorted(inputs, key=lambda item: (item.created_at, item.id))]
+    own_paths: set[str] = set()
+
+    def view(run: TaskRun) -> ItemSummary:
+        if fits(run):
+            own_paths.add(run.saved.path)
+        return summary_of(run)
+
+    runs = data_set(await store.views(task, TaskRun, view))
+    items = [run for run in runs if run.path in own_paths]
+    if is_input_filter(filter_id):  # others ask for a rating or a thought
+        tag = input_tag(filter_id)
+        inputs = await store.views(task, EvalInput, summary_of_input)
+        items += [item for item in inputs if tag is None or tag in item.tags]
+    return Dataset(runs, items)
 
 
-async def deal_items(items: Sequence[SplitItem], request: DealRequest) -> Deal:
+async def deal_items(items: Sequence[ItemSummary], request: DealRequest) -> Deal:
     """Deal items into parts; nothing is saved yet.
 
     Raises:
@@ -102,8 +111,10 @@ async def deal_items(items: Sequence[SplitItem], request: DealRequest) -> Deal:
     dealt_now = previous.count(None)
     if not dealt_now:
         raise nothing_to_deal(request.name, len(items))
-    inputs, topics = [*map(input_of, items)], grouping_keys(items, by_topic=request.by_topic)
-    groups = await anyio.to_thread.run_sync(group_names, inputs, topics)
+    inputs = [item.text for item in items]
+    topics = [item.topic if request.by_topic else None for item in items]
+    own_groups = await anyio.to_thread.run_sync(text_groups, inputs)
+    groups = own_groups.names(topics)
     parts = complete_deal(groups, previous, request.shares, request.seed)
     sizes = Counter(parts)
     record = SplitRecord(
@@ -114,38 +125,45 @@ async def deal_items(items: Sequence[SplitItem], request: DealRequest) -> Deal:
         groups=len(set(groups)),
         largest_group=max(Counter(groups).values()),
     )
-    return Deal(record, parts, groups, dealt_now)
+    return Deal(record, parts, groups, own_groups, dealt_now)
 
 
-async def save_deal(
-    store: ProjectStore,
-    task: Task,
-    all_runs: Sequence[TaskRun],
-    items: Sequence[SplitItem],
-    deal: Deal,
-) -> None:
+async def save_deal(store: ProjectStore, task: Task, dataset: Dataset, deal: Deal) -> None:
     """Save the parts of a deal as tags, and the data report with the last ones.
 
     Args:
         store: The open project.
         task: The task of the dataset.
-        all_runs: All runs of the dataset, for the report.
-        items: The items that were dealt.
+        dataset: The dataset, with the items that were dealt.
         deal: Their parts.
     """
     tags = part_tags(deal.record.name)
-    *batches, last = deal_batches(zip(items, deal.parts, deal.groups, strict=True), tags)
-    for batch in batches:
-        async with store.transaction() as change:
-            await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
-    parts_by_run = {item.id: part for item, part in zip(items, deal.parts, strict=True)}
-    as_dealt = [
-        with_part_tag(run, parts_by_run[run.id], tags) if run.id in parts_by_run else run
-        for run in all_runs
+    report = await anyio.to_thread.run_sync(_report_as_dealt, dataset, deal, tags)
+    assignments = zip(dataset.items, deal.parts, deal.groups, strict=True)
+    batches = deal_batches(assignments, tags)
+
+    def assign(change: Change, place: int) -> None:
+        assign_parts(change, batches[place], tags)
+        if place == len(batches) - 1:
+            note_report(change, task, report, deal.record)
+
+    steps = [partial(assign, place=place) for place in range(len(batches))]
+    async with aclosing(change_in_turn(store, steps)) as changes:
+        async for _ in changes:
+            pass
+
+
+def _report_as_dealt(dataset: Dataset, deal: Deal, tags: Mapping[str, str]) -> DataReport:
+    """Measure a dataset as it will be when a deal is saved."""
+    parts = {item.path: part for item, part in zip(dataset.items, deal.parts, strict=True)}
+    runs = [
+        replace(run, tags=with_part_tag(run.tags, parts[run.path], tags))
+        if run.path in parts
+        else run
+        for run in dataset.runs
     ]
-    async with store.transaction() as change:
-        await anyio.to_thread.run_sync(assign_parts, change, last, tags)
-        await write_report(change, task, as_dealt, deal.record)
+    is_whole = dataset.items == dataset.runs
+    return report_on(runs, deal.text_groups if is_whole else None)
 
 
 def deal_step(project: str) -> NextStep:
@@ -178,7 +196,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
 
 
 def assignment_batches(
-    assignments: Iterable[tuple[SplitItem, str, str]], tags: Mapping[str, str]
+    assignments: Iterable[tuple[ItemSummary, str, str]], tags: Mapping[str, str]
 ) -> list[Batch]:
     """Return the items whose tags change with their parts, for transactions of about a thousand.
 
@@ -189,11 +207,11 @@ def assignment_batches(
         assignments: Each item, its part and its group.
         tags: The tag of each part.
     """
-    by_group: dict[str, list[tuple[SplitItem, str | None]]] = defaultdict(list)
+    by_group: dict[str, list[tuple[ItemSummary, str | None]]] = defaultdict(list)
     for item, part, group in assignments:
-        if with_part_tag(item, part, tags) is not item:
+        if with_part_tag(item.tags, part, tags) != item.tags:
             by_group[group].append((item, part))
-    batches: list[list[tuple[SplitItem, str | None]]] = [[]]
+    batches: list[list[tuple[ItemSummary, str | None]]] = [[]]
     for members in by_group.values():
         for begin in range(0, len(members), BATCH):
             some = members[begin : begin + BATCH]
@@ -204,7 +222,7 @@ def assignment_batches(
 
 
 def deal_batches(
-    assignments: Iterable[tuple[SplitItem, str, str]], tags: Mapping[str, str]
+    assignments: Iterable[tuple[ItemSummary, str, str]], tags: Mapping[str, str]
 ) -> list[Batch]:
     """Return the changes of a deal, a transaction each; the last one may be empty.
 
@@ -222,34 +240,25 @@ def deal_batches(
 def assign_parts(change: Change, assignments: Batch, tags: Mapping[str, str]) -> None:
     """Note the tags of items' parts. Blocks: call it in a thread."""
     for item, part in assignments:
-        change.amend(item, partial(with_part_tag, part=part, tags=tags))
+        change_tags = partial(with_part_tag, part=part, part_tags=tags)
+        if item.is_run:
+            change.retag(TaskRun, item.path, change_tags, item.revision)
+        else:
+            change.retag(EvalInput, item.path, change_tags, item.revision)
 
 
-def with_part_tag(item: ItemT, part: str | None, tags: Mapping[str, str]) -> ItemT:
-    """Return an item with the tag of one part of a split and of no other; None for no part."""
-    other_tags = tuple(tag for tag in item.tags if tag not in tags.values())
+def with_part_tag(
+    tags: tuple[str, ...], part: str | None, part_tags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return tags with that of one part of a split and of no other; None for no part."""
+    other_tags = tuple(tag for tag in tags if tag not in part_tags.values())
     if part is None:
-        return item.replace(tags=other_tags)
-    is_dealt = tags[part] in item.tags and len(other_tags) + 1 == len(item.tags)
-    return item if is_dealt else item.replace(tags=(*other_tags, tags[part]))
+        return other_tags
+    is_dealt = part_tags[part] in tags and len(other_tags) + 1 == len(tags)
+    return tags if is_dealt else (*other_tags, part_tags[part])
 
 
-def input_of(item: SplitItem) -> str:
-    """Return the text by which an item is like others."""
-    if isinstance(item, TaskRun):
-        return item.input
-    if item.data.type == "single_turn":
-        return item.opening_text
-    user = item.data.synthetic_user_info
-    return "\n".join((item.opening_text, user.persona, user.goal))
-
-
-def grouping_keys(items: Sequence[SplitItem], *, by_topic: bool) -> list[str | None]:
-    """Return the topic of each item that keeps it together with others; None without one."""
-    return [topic_of(item) if by_topic and isinstance(item, TaskRun) else None for item in items]
-
-
-def part_of(item: SplitItem, tags: Mapping[str, str]) -> str | None:
+def part_of(item: ItemSummary, tags: Mapping[str, str]) -> str | None:
     """Return the part of a split that an item is in, None if it is in none."""
     return next((part for part, tag in tags.items() if tag in item.tags), None)
 
@@ -267,14 +276,14 @@ def complete_deal(
     ]
 
 
-def shares_for(shares: dict[str, int], items: Sequence[SplitItem]) -> dict[str, int]:
+def shares_for(shares: dict[str, int], items: Sequence[ItemSummary]) -> dict[str, int]:
     """Return the usual shares for some items: inputs alone have no output for people to label."""
-    if any(isinstance(item, TaskRun) for item in items):
+    if any(item.is_run for item in items):
         return shares
     return {part: share for part, share in shares.items() if part != "golden"}
 
 
-def deal_warnings(deal: Deal, items: Sequence[SplitItem], shares: dict[str, int]) -> list[str]:
+def deal_warnings(deal: Deal, items: Sequence[ItemSummary], shares: dict[str, int]) -> list[str]:
     """Return what is weak about a deal: small parts, large groups, two kinds of items."""
     warnings: list[str] = []
     record, sizes = deal.record, deal.record.sizes
@@ -294,11 +303,9 @@ def deal_warnings(deal: Deal, items: Sequence[SplitItem], shares: dict[str, int]
     return [*warnings, *_warnings_of_inputs(deal, items)]
 
 
-def _warnings_of_inputs(deal: Deal, items: Sequence[SplitItem]) -> Iterable[str]:
+def _warnings_of_inputs(deal: Deal, items: Sequence[ItemSummary]) -> Iterable[str]:
     """Yield what an eval will not do with those items of a deal that are inputs alone."""
-    parts = [
-        part for item, part in zip(items, deal.parts, strict=True) if isinstance(item, EvalInput)
-    ]
+    parts = [part for item, part in zip(items, deal.parts, strict=True) if not item.is_run]
     if 0 < len(parts) < len(items):
         yield (
             f"{len(parts)} of the items are inputs alone. An eval measures either kind: if a part "

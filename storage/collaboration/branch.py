@@ -260,9 +260,14 @@ class Branch:
     def merge_remote(self, log: CommitLog) -> tuple[str, str]:
         """Merge the fetched commits into the folder and the branch.
 
+        If the others did nothing, the folder is not read again: what was written to it meanwhile is
+        for the next sync.
+
         Returns:
             A summary of what was committed of the folder first, and one of what the others did.
         """
+        if not self._has_news():
+            return "", ""
         saved: list[str] = []
         for attempt in range(_MOST_ROUNDS):
             saved.append(self.save(log, self._theirs()))
@@ -272,6 +277,14 @@ class Branch:
                 if attempt + 1 == _MOST_ROUNDS:
                     raise
         raise AssertionError
+
+    def _has_news(self) -> bool:
+        """Return whether the others have commits that this branch has not."""
+        theirs = self._theirs()
+        return theirs is not None and (
+            self._head() is None
+            or self.git.try_text("merge-base", "--is-ancestor", theirs, "HEAD") is None
+        )
 
     def _merge(self, log: CommitLog) -> str:
         ours, theirs = self._head(), self._theirs()

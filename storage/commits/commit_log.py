@@ -156,7 +156,8 @@ class CommitLog:
             check_presence(self._project, change.edits, change.moves)
             present |= parents
         moves = [self._with_free_target(move) for move in change.moves]
-        pairs = [(edit, was) for edit, was in map(self._check, change.edits) if edit is not None]
+        checks = (self._check(edit, links) for edit in change.edits)
+        pairs = [(edit, was) for edit, was in checks if edit is not None]
         edits, previous = [edit for edit, _ in pairs], [was for _, was in pairs]
         return PendingChange(edits, moves, previous, change.reach)
 
@@ -327,12 +328,17 @@ class CommitLog:
             return None
         return read_plain(f"{self._project}/{path}")
 
-    def _check(self, edit: FileEdit) -> tuple[FileEdit | None, bytes | None]:
+    def _check(self, edit: FileEdit, links: LinkCheck) -> tuple[FileEdit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
         An edit that commutes is repeated on what the file holds; None if that has it already.
+
+        Args:
+            edit: The edit.
+            links: Has looked at its path under this hold of the lock.
         """
-        content_on_disk = self._content_of(edit.path)
+        is_new = edit.path.rpartition("/")[0] in links.missing
+        content_on_disk = None if is_new else self._content_of(edit.path)
         revision = _revision(content_on_disk)
         if revision == edit.expected:
             return edit, content_on_disk
@@ -340,7 +346,9 @@ class CommitLog:
             content = edit.rewrite(content_on_disk)
             if content is None:
                 return None, content_on_disk
-            changed = replace(edit, content=content, expected=revision, record=None)
+            changed = replace(
+                edit, content=content, expected=revision, record=None, tag_change=None
+            )
             return changed, content_on_disk
         if content_on_disk is None:
             raise StaleRevision(edit.path, None, None)

@@ -7,7 +7,7 @@ else is moved to `.trash/foreign`, where it is named among the project's problem
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -93,7 +93,7 @@ class Pending:
             for edit in step.pending.edits
         ]
         with OpenFolders(self._project) as folders:
-            make_parent = parent_maker(self._project, folders)
+            make_parent = self._maker_of_new_parents(steps, folders)
             fresh = iter(write_all_aside(files, self._folder, make_parent))
         for step in steps:
             step.fresh = tuple(islice(fresh, len(step.pending.edits)))
@@ -101,6 +101,24 @@ class Pending:
             if len(step.pending.paths) > 1:
                 step.journal = self._folder / f"{uuid4().hex}.json"
                 write_atomically(step.journal, self._seal.mark(step.pending.text()))
+
+    def _maker_of_new_parents(
+        self, steps: Sequence[Step], folders: OpenFolders
+    ) -> Callable[[str], None]:
+        """Return what makes a folder of new files; the folder of a file that is there is, too."""
+        new_folders = {
+            f"{self._project}/{edit.path}".rpartition("/")[0]
+            for step in steps
+            for edit in step.pending.edits
+            if edit.expected is None
+        }
+        make = parent_maker(self._project, folders)
+
+        def make_parent(folder: str) -> None:
+            if folder in new_folders:
+                make(folder)
+
+        return make_parent
 
     def leftovers(self) -> list[Path]:
         """Return what processes that died left of what they had under way.

@@ -71,7 +71,7 @@ class Step:
         if self.error is not None:
             return Outcome(self.error)
         files = [
-            WrittenFile(edit.path, (file.changed_ns, file.size), edit.record)
+            WrittenFile(edit.path, (file.changed_ns, file.size), edit.record, edit.tag_change)
             for edit, file in zip(self.pending.edits, self.fresh, strict=True)
         ]
         changed_paths = {file.path for file in files}

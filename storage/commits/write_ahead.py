@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from storage.border import Reach, check_path
+from storage.index.scan import TagChange
 from storage.records import Record
 
 Rewrite = Callable[[bytes | None], bytes | None]
@@ -28,6 +29,7 @@ class FileEdit:
             with those of others, such as adding a line; None if the file must be as expected.
         record: The record that the content spells, which saves the index from reading the file;
             None if the caller has none.
+        tag_change: Set if nothing but the record's tags changes, which saves the index more.
     """
 
     path: str
@@ -36,6 +38,7 @@ class FileEdit:
     below: str | None = None
     rewrite: Rewrite | None = field(default=None, compare=False)
     record: Record | None = field(default=None, compare=False)
+    tag_change: TagChange | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

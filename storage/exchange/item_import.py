@@ -12,11 +12,12 @@ import anyio
 import anyio.to_thread
 
 from storage.bulk_changes import BATCH
-from storage.changes import Change, NewRecord, SaveOutcome, new_text
+from storage.changes import Change
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, id_from
 from storage.exchange.trace_updates import is_fuller, run_of_trace, with_trace
 from storage.format.validation import item_misfit
+from storage.new_records import NewRecord, SaveOutcome, new_text
 from storage.records import EvalInput, Feedback, Task, TaskRun
 from storage.store import ProjectStore
 

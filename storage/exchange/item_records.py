@@ -10,9 +10,9 @@ from typing import Final, Literal, cast
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from storage.changes import NewRecord, text_of
 from storage.exchange.columns import Row, RunSources, read_json, run_of
 from storage.exchange.examples import AnswerRecord, Example, is_empty, list_of, text_of_value
+from storage.new_records import NewRecord, text_of
 from storage.records import DataSource, EvalInput, Task, TaskRun
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.records.record import first_fault

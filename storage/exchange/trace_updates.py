@@ -7,10 +7,11 @@ import json
 from contextlib import suppress
 from typing import Final
 
-from storage.changes import Change, NewRecord
+from storage.changes import Change
 from storage.errors import UnreadableRecord
 from storage.files import read_plain
 from storage.format.record_text import parse_record, revision_of
+from storage.new_records import NewRecord
 from storage.records import Task, TaskRun
 from storage.records.record import Origin
 

@@ -36,6 +36,7 @@ from storage.index.scan import (
     record_paths,
     states,
 )
+from storage.index.tag_writer import TaggedFile, TagWriter
 from storage.records import Project, Record
 
 ReadListener = Callable[[int], None]
@@ -75,6 +76,7 @@ class IndexBuilder:
         self.skipped_files: dict[str, str] = {}
         self._copies = ConflictCopies(self._connection)
         self._writer = RowWriter(self._connection, self._copies)
+        self._retags = TagWriter(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -104,11 +106,21 @@ class IndexBuilder:
         """
         last_files = {file.path: file for file in files}
         with self._transaction():
-            self._writer.store(list(self._read_files(last_files.values())))
+            retagged_paths = self._retags.store(self._tagged_files(last_files.values()))
+            others = [file for file in last_files.values() if file.path not in retagged_paths]
+            self._writer.store(list(self._read_files(others)))
             self._copies.settle()
         self._take_in_former_copies()
         folders = dict.fromkeys(map(_record_folder, moved_paths))
         self._take_in(chain.from_iterable(map(self._differences_in, folders)))
+
+    def _tagged_files(self, files: Iterable[WrittenFile]) -> Iterator[TaggedFile]:
+        """Yield the records of which nothing but the tags has changed."""
+        for file in files:
+            if file.state is not None and file.tag_change is not None:
+                record_file = find(self._project, file.path, file.state)
+                if record_file is not None:
+                    yield TaggedFile(record_file, file.tag_change)
 
     def _read_files(self, files: Iterable[WrittenFile]) -> Iterator[ReadFile]:
         """Yield the records of files that were written."""

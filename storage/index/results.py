@@ -7,6 +7,7 @@ the oldest counts.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -15,6 +16,10 @@ from storage.index.queries import IndexReader
 from storage.index.rows import SqlValue, moment_of
 from storage.index.run_search import RunQuery
 
+OVERALL = ""
+"""Stands for the key of the overall rating."""
+RatingsByKey = Mapping[str, Mapping[int, float]]
+"""The ratings of runs by requirement or score, by the row of each run that has one."""
 STORED = ""
 """Stands for the run config of a result that judges a stored output as it is."""
 
@@ -185,6 +190,37 @@ async def input_items(index: IndexReader, task: str, tag: str | None) -> list[Re
     values: dict[str, SqlValue] = {"parent": task, "tag": tag}
     rows = await index.rows(sql.INPUTS if tag is None else sql.INPUTS_WITH_TAG, values)
     return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
+
+
+async def ids_by_row(index: IndexReader, task: str, query: RunQuery) -> dict[int, str]:
+    """Return the ids of the runs of a task that match a query, by their rows.
+
+    Raises:
+        InvalidQuery: The filter is none.
+    """
+    search = await index.search_for(task, query)
+    statement, values = search.text(sql.ROWS_WITH_IDS, sql.THEIR_FILES)
+    return dict(cast("list[tuple[int, str]]", await index.rows(statement, values)))
+
+
+async def ratings_by_key(index: IndexReader, task: str, query: RunQuery) -> RatingsByKey:
+    """Return the ratings of the runs of a task that match a query.
+
+    Raises:
+        InvalidQuery: The filter is none.
+    """
+    ratings: dict[str, dict[int, float]] = {}
+    search = await index.search_for(task, replace(query, is_rated=True))
+    statement, values = search.text(sql.OVERALL_RATINGS)
+    rated = cast("list[tuple[int, float]]", await index.rows(statement, values))
+    if rated:
+        ratings[OVERALL] = dict(rated)
+    search = await index.search_for(task, query)
+    statement, values = search.text(sql.RATINGS, sql.THEIR_RATINGS)
+    rows = await index.rows(statement, values)
+    for row, key, value in cast("list[tuple[int, str, float]]", rows):
+        ratings.setdefault(key, {})[row] = value
+    return ratings
 
 
 async def rated_items(

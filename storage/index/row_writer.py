@@ -13,7 +13,7 @@ from storage.index.conflict_copies import ConflictCopies
 from storage.index.rows import (
     SLOTS,
     first_row,
-    mark_of,
+    marks_of,
     microseconds,
     name_of,
     result_row,
@@ -87,14 +87,15 @@ class RowWriter:
     def store(self, files: Sequence[ReadFile]) -> None:
         """Replace the rows of records; each file is there once."""
         # In the order of their rows the pages of most tables are written one after the other.
-        files = sorted(files, key=lambda file: _first_row(file.record))
+        firsts = sorted(
+            ((_first_row(file.record), file) for file in files), key=lambda pair: pair[0]
+        )
         old_rows = self._old_rows(files)
         free_rows = _FreeRows(self._connection)
-        free_rows.look_up(_first_row(file.record) for file in files)
+        free_rows.look_up(first for first, _ in firsts)
         rows = _Rows()
-        for file in files:
+        for first, file in firsts:
             former_rows = old_rows.get(file.file.state.path, [])
-            first = _first_row(file.record)
             own = next((row for row in former_rows if first <= row < first + SLOTS), None)
             self._collect(file, free_rows.take(first) if own is None else own, rows)
         self.forget(row for former_rows in old_rows.values() for row in former_rows)
@@ -177,7 +178,7 @@ class RowWriter:
         if values.ratings:
             rows.add(sql.ADD_RATING, *value_rows(values.ratings, row))
         rows.add(sql.ADD_FACET, *((task, facet, row) for facet in values.facets))
-        marks = " ".join((mark_of(f"task:{task}"), *map(mark_of, values.facets)))
+        marks = marks_of(task, values.facets)
         rows.add(sql.ADD_TEXT, (row, *map(searchable, values.texts), marks))
 
     def _number_of(self, parent: str) -> int:

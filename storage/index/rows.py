@@ -1,6 +1,6 @@
 """The values of a record in the index."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -13,6 +13,8 @@ from storage.records.run import COMPLETE
 
 SqlValue = str | int | float | None
 
+TAG_FACET: Final = "tag:"
+"""What the facets of tags begin with."""
 FROM_EVAL: Final = "made_by_eval"
 INCOMPLETE: Final = "incomplete"
 """Of runs whose output, whatever it was repaired to, is no complete answer."""
@@ -101,7 +103,7 @@ def run_row(run: TaskRun) -> RunRow:
     source = run.output.source
     output = run.repaired_output or run.output
     value = rating.value if rating else None
-    facets = [f"tag:{tag}" for tag in run.tags]
+    facets = [*map(tag_facet, run.tags)]
     facets.append("unrated" if value is None else "rated")
     if source:
         facets.append(f"source:{source.type}")
@@ -140,6 +142,16 @@ def run_row(run: TaskRun) -> RunRow:
 def mark_of(facet: str) -> str:
     """Return a facet as one word of full-text search, whatever characters it has."""
     return f"x{facet.encode('utf-8', 'surrogatepass').hex()}"
+
+
+def marks_of(task: int, facets: Iterable[str]) -> str:
+    """Return the words of full-text search that tell what a run of a task is or has."""
+    return " ".join((mark_of(f"task:{task}"), *map(mark_of, facets)))
+
+
+def tag_facet(tag: str) -> str:
+    """Return the facet of a run that has a tag."""
+    return f"{TAG_FACET}{tag}"
 
 
 def usage_columns(usage: Usage | None) -> tuple[float | None, float | None]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
@@ -36,6 +37,18 @@ class FileState(NamedTuple):
     below: int
 
 
+class TagChange(NamedTuple):
+    """A change of a record's file that changes nothing but its tags.
+
+    Attributes:
+        previous_state: When the file was changed that it was made of, in nanoseconds, and its size.
+        tags: The tags.
+    """
+
+    previous_state: tuple[int, int]
+    tags: tuple[str, ...]
+
+
 class WrittenFile(NamedTuple):
     """A file that this store has written itself.
 
@@ -43,11 +56,13 @@ class WrittenFile(NamedTuple):
         path: The file, within the project.
         state: When it was written, in nanoseconds, and its size; None if that is not known.
         record: The record that it holds; None if the writer has none.
+        tag_change: Set if nothing but its tags has changed.
     """
 
     path: str
     state: tuple[int, int] | None = None
     record: Record | None = None
+    tag_change: TagChange | None = None
 
 
 PlainState = tuple[str, int, int, int]
@@ -168,7 +183,7 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     place = place_named(path.rpartition("/")[2])
     file = f"{root}/{path}"
     try:
-        changed_ns, size = state or _plain_state(file)
+        changed_ns, size = state or plain_state(file)
         links = os.lstat(file.rpartition("/")[0]).st_nlink
     except OSError:
         return None
@@ -177,7 +192,7 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     parent, below = "", 1
     if place.parents:
         above = path.rsplit("/", 3)[0] if path.count("/") > 2 else ""
-        files = [f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents]
+        files = _parent_files(above, place)
         parent = files[0]
         if len(files) > 1:
             parent = next((file for file in files if os.path.exists(f"{root}/{file}")), parent)  # noqa: PTH110
@@ -186,8 +201,14 @@ def find(root: Path, path: str, state: tuple[int, int] | None = None) -> RecordF
     return RecordFile(file_state, parent, place.record.type_name())
 
 
-def _plain_state(file: str) -> tuple[int, int]:
-    """Return when an ordinary file was changed, and its size.
+@lru_cache(maxsize=64)
+def _parent_files(above: str, place: Place) -> tuple[str, ...]:
+    """Return the files, in a folder, of the records that one of a kind may lie below."""
+    return tuple(f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents)
+
+
+def plain_state(file: str) -> tuple[int, int]:
+    """Return when an ordinary file was changed, in nanoseconds, and its size.
 
     Raises:
         OSError: There is none.

@@ -153,6 +153,15 @@ ROWS_OF: Final[LiteralString] = """
 SELECT path, row FROM records
 WHERE parent = :parent AND kind = :kind AND path IN (SELECT value FROM json_each(:paths))
 """
+STATES_OF: Final[LiteralString] = """
+SELECT path, row, changed_ns, size FROM records
+WHERE parent = :parent AND kind = :kind AND path IN (SELECT value FROM json_each(:paths))
+    AND problem IS NULL
+"""
+FACETS_OF: Final[LiteralString] = """
+SELECT facets.row, facets.task, facets.facet
+FROM json_each(:rows) AS own CROSS JOIN facets ON facets.row = own.value
+"""
 PARENTS_AMONG: Final[LiteralString] = """
 SELECT value FROM json_each(:paths) AS paths
 WHERE EXISTS (SELECT 1 FROM records WHERE parent = paths.value)
@@ -213,6 +222,10 @@ INSERT INTO runs (
 """
 ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES (?, ?, ?)"
 ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
+SET_STATE: Final[LiteralString] = "UPDATE records SET changed_ns = ?, size = ? WHERE row = ?"
+SET_MARKS: Final[LiteralString] = "UPDATE texts SET marks = ? WHERE rowid = ?"
+REMOVE_FACET: Final[LiteralString] = "DELETE FROM facets WHERE task = ? AND facet = ? AND row = ?"
+REMOVE_INPUT_TAGS: Final[LiteralString] = "DELETE FROM input_tags WHERE row = ?"
 ADD_TOPIC: Final[LiteralString] = "INSERT INTO topics (row, topic) VALUES (?, ?)"
 ADD_RESULT: Final[LiteralString] = """
 INSERT INTO results
@@ -472,6 +485,8 @@ ITEMS: Final[LiteralString] = "SELECT records.id, records.path"
 RATED_ITEMS: Final[LiteralString] = (
     "SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us"
 )
+ROWS_WITH_IDS: Final[LiteralString] = "SELECT runs.row, records.id"
+OVERALL_RATINGS: Final[LiteralString] = "SELECT runs.row, runs.rating"
 RATINGS: Final[LiteralString] = "SELECT runs.row, ratings.key, ratings.value"
 THEIR_RATINGS: Final[LiteralString] = " CROSS JOIN ratings ON ratings.row = runs.row"
 IN_ORDER: Final[LiteralString] = " ORDER BY records.created_us, records.id"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.bulk_changes import amend_all, paths_of
+from storage import Change, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.bulk_changes import amend_all, change_in_turn, paths_of, retag_all
 from storage.errors import RecordNotFound, StaleRevision
 
 
@@ -63,3 +63,48 @@ async def test_records_that_are_as_they_should_be_are_not_counted(
     paths = [run.saved.path for run in runs]
     await store.save(with_tag(runs[0]))
     assert [count async for count in amend_all(store, TaskRun, paths, with_tag)] == [4]
+
+
+async def test_tags_that_cannot_be_written_leave_the_batches_before_them_whole(
+    store: ProjectStore, runs: list[TaskRun]
+) -> None:
+    paths = [run.saved.path for run in runs]
+    await store.delete(runs[3])
+    batches = retag_all(store, TaskRun, paths, lambda _: ("new",), batch_size=2)
+    assert await anext(batches) == 2
+    with pytest.raises(StaleRevision):
+        await anext(batches)
+    assert await tagged_inputs(store, runs) == {"0", "1"}
+
+
+async def test_records_that_have_the_tags_are_not_counted(
+    store: ProjectStore, runs: list[TaskRun]
+) -> None:
+    paths = [run.saved.path for run in runs]
+    await store.save(with_tag(runs[0]))
+    assert [count async for count in retag_all(store, TaskRun, paths, lambda _: ("new",))] == [4]
+
+
+async def test_a_rating_that_comes_between_stays_beside_the_new_tags(
+    store: ProjectStore, runs: list[TaskRun]
+) -> None:
+    path = runs[0].saved.path
+    change = store.new_change()
+    assert change.retag(TaskRun, path, lambda tags: (*tags, "new"), runs[0].saved.revision)
+    await store.save(runs[0].replace(tags=("between",), input="other"))
+    await store.make(change)
+    (record,) = (await store.read_all(TaskRun, [path])).values()
+    assert (record.input, record.tags) == ("other", ("between", "new"))
+
+
+async def test_a_change_of_a_turn_may_read_what_the_one_before_it_wrote(
+    store: ProjectStore, runs: list[TaskRun]
+) -> None:
+    path = runs[0].saved.path
+
+    def add(change: Change) -> bool:
+        return change.retag(TaskRun, path, lambda tags: (*tags, f"t{len(tags)}"))
+
+    assert [outcome async for outcome in change_in_turn(store, [add, add, add])] == [True] * 3
+    (record,) = (await store.read_all(TaskRun, [path])).values()
+    assert record.tags == ("t0", "t1", "t2")

@@ -22,7 +22,7 @@ from kiln_mcp.doors.border.tool_choice import OUTPUT_SCHEMAS_VARIABLE, TOOLSETS_
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
 from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.doors.interrupts import end_in_time, raise_interrupts
-from kiln_mcp.garbage import no_collection
+from kiln_mcp.garbage import collect_rarely, no_collection
 
 if TYPE_CHECKING:
     from kiln_mcp.doors.cli.daemon_door import DaemonDoor
@@ -32,6 +32,7 @@ MODULES: Final[Mapping[str, str]] = {
     "approve": "kiln_mcp.doors.cli.approvals",
     "demo": "kiln_mcp.doors.cli.demo",
     "doctor": "kiln_mcp.doors.cli.clients",
+    "gate": "kiln_mcp.doors.cli.gate",
     "install": "kiln_mcp.doors.cli.clients",
     "label": "kiln_mcp.doors.cli.label",
     "models": "kiln_mcp.doors.cli.models",
@@ -229,6 +230,7 @@ def main(daemon: "DaemonDoor | None" = None) -> None:
         daemon: Finds, starts and asks the daemon; None for none.
     """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
+    collect_rarely()
     code = run_guarded(lambda: cli.main(standalone_mode=False, obj=daemon))
     end_in_time(code)
     sys.exit(code)

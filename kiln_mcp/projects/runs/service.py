@@ -20,9 +20,10 @@ from kiln_mcp.workbench.capability import Discovery, Effect, Heading, Result, ca
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT
 from kiln_mcp.workbench.workspace import Workspace
 from storage import DataSource, Eval, ProjectStore, TaskOutput, TaskRun
-from storage.bulk_changes import BATCH, amend_all, paths_of
+from storage.bulk_changes import BATCH, amend_all, paths_of, retag_all
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.format.layout import folder_of
+from storage.format.tag_text import TagsChange
 from storage.records.names import folded_name
 
 _LONGEST_TAG = 120
@@ -84,10 +85,11 @@ async def mark_runs(
 
     Never rate in a person's name. A correction keeps the first output beside it.
     """
-    edits = [_retag(add_tags or (), remove_tags or ())] if add_tags or remove_tags else []
+    edits: list[Edit] = []
+    change_tags = _retag(add_tags or (), remove_tags or ()) if add_tags or remove_tags else None
     if output is not None or reason is not None:
         edits.append(_repair(workspace, runs, output, reason))
-    if stars is None and not scores and not edits:
+    if stars is None and not scores and not edits and change_tags is None:
         raise InvalidValue(
             "Nothing was marked. Give `stars`, `scores`, `add_tags`, `remove_tags`, or `output` "
             "with its `reason`."
@@ -98,12 +100,19 @@ async def mark_runs(
         edits.append(await _rate(store, runs[0], paths, stars, scores or {}))
 
     def edit(run: TaskRun) -> TaskRun:
+        if change_tags is not None:
+            run = run.replace(tags=change_tags(run.tags))
         for change in edits:
             run = change(run)
         return run
 
     changed = done = 0
-    async with aclosing(amend_all(store, TaskRun, paths, edit)) as batches:
+    changes = (
+        amend_all(store, TaskRun, paths, edit)
+        if edits or change_tags is None
+        else retag_all(store, TaskRun, paths, change_tags)
+    )
+    async with aclosing(changes) as batches:
         async for count in batches:
             changed, done = changed + count, min(done + BATCH, len(paths))
             await workspace.report(done, len(paths), f"Marked {done} of {len(paths)} runs.")
@@ -113,7 +122,7 @@ async def mark_runs(
     return await run_details(store, run, LONGEST_TEXT)
 
 
-def _retag(added_tags: Sequence[str], removed_tags: Sequence[str]) -> Edit:
+def _retag(added_tags: Sequence[str], removed_tags: Sequence[str]) -> TagsChange:
     """Return the change of tags.
 
     Raises:
@@ -134,11 +143,11 @@ def _retag(added_tags: Sequence[str], removed_tags: Sequence[str]) -> Edit:
                 longest=_LONGEST_TAG,
             )
 
-    def retag(run: TaskRun) -> TaskRun:
-        remaining_tags = [tag for tag in run.tags if tag not in removed_tags]
-        return run.replace(tags=tuple(dict.fromkeys([*remaining_tags, *added_tags])))
+    def change_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+        remaining_tags = [tag for tag in tags if tag not in removed_tags]
+        return tuple(dict.fromkeys([*remaining_tags, *added_tags]))
 
-    return retag
+    return change_tags
 
 
 def _repair(

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from kiln_mcp.datasets.diversity import Diversity
 from kiln_mcp.datasets.diversity import diversity as diversity_of
 from kiln_mcp.datasets.near_duplicates import (
-    duplicate_count,
-    group_names,
     groups_of_sets,
     near_duplicates,
+    text_groups,
 )
 from kiln_mcp.datasets.shingles import NEAR, jaccard, shingle_sets, shingles
 
@@ -87,7 +86,7 @@ def test_near_duplicates_and_equal_keys_share_a_group(
     lines: list[str], data: st.DataObject
 ) -> None:
     keys = [data.draw(st.sampled_from(["x", "y", None])) for _ in lines]
-    groups = group_names(lines, keys)
+    groups = text_groups(lines).names(keys)
     for first, second in pairs_of(lines):
         assert groups[first] == groups[second]
     for key in ("x", "y"):
@@ -97,7 +96,7 @@ def test_near_duplicates_and_equal_keys_share_a_group(
 def test_a_changed_word_makes_a_near_duplicate_and_another_sentence_does_not() -> None:
     lines = [ORDER, ORDER.replace("Monday", "Friday"), "Where is my parcel now?"]
     assert pairs_of(lines) == {(0, 1)}
-    assert duplicate_count(shingle_sets(lines)) == 1
+    assert text_groups(lines).duplicate_count == 1
 
 
 def test_repetition_lowers_diversity() -> None:
@@ -111,7 +110,7 @@ def test_repetition_lowers_diversity() -> None:
 
 def test_common_shingles_do_not_hide_duplicates_in_a_large_set() -> None:
     lines = [f"common words here item{place}" for place in range(300)]
-    groups = group_names([*lines, lines[7]], [None] * 301)
+    groups = text_groups([*lines, lines[7]]).names([None] * 301)
     assert groups[7] == groups[300]
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from kiln_mcp.datasets.summaries import ItemSummary, summary_of
 from kiln_mcp.synthesis.split_assignment import (
     assignment_batches,
     deal_batches,
@@ -8,8 +11,8 @@ from storage import TaskOutput, TaskRun
 TAGS = {"train": "train_s", "test": "test_s"}
 
 
-def _run(number: int, *tags: str) -> TaskRun:
-    return TaskRun(input=f"{number}", output=TaskOutput(output="o"), tags=tags)
+def _run(number: int, *tags: str) -> ItemSummary:
+    return summary_of(TaskRun(input=f"{number}", output=TaskOutput(output="o"), tags=tags))
 
 
 def test_a_group_is_dealt_in_one_transaction_and_items_that_stay_are_not_written() -> None:
@@ -39,7 +42,7 @@ def test_a_redeal_that_is_killed_leaves_no_old_part_beside_a_new_one() -> None:
     for batch in deal_batches([(run, parts[run.id], run.id) for run in runs.values()], TAGS):
         assert len(batch) <= 1000
         for run, part in batch:
-            runs[run.id] = with_part_tag(runs[run.id], part, TAGS)
+            runs[run.id] = replace(run, tags=with_part_tag(runs[run.id].tags, part, TAGS))
         states.append({run.tags for run in runs.values() if run.id not in stay})
     old, new, none = ("train_s", "own"), ("own", "test_s"), ("own",)
     assert states == [{old, none}, {old, none}, {none}, {none, new}, {none, new}, {new}]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from storage import Feedback, Project, ProjectStore, Task, TaskRun
-from storage.changes import text_of
 from storage.exchange import open_source, save_items
 from storage.exchange.examples import AnswerRecord, Example
 from storage.exchange.item_records import RecordMaker
+from storage.new_records import text_of
 from table_items import item_table, origin_of
 
 _WORKER = """

@@ -1,0 +1,113 @@
+"""The items of a long table, read in a process of their own while this one saves them."""
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import IO, Final, cast
+
+from pydantic import JsonValue
+
+from storage.errors import Refusal
+from storage.exchange.columns import BadRow
+from storage.exchange.item_records import NewItem, NewItemRecord
+from storage.exchange.item_table import Contradiction, ItemTable
+from storage.exchange.item_worker import LENGTH, ItemRequest
+from storage.format.record_text import parse_record
+from storage.new_records import NewRecord
+from storage.records import EvalInput, TaskRun
+
+LONG: Final = 5000
+"""Rows from which a process of their own is worth its start."""
+_PROGRAM: Final = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from storage.exchange.item_worker import main
+main()
+"""
+Rows = Iterator[tuple[int, NewItem | BadRow]]
+
+
+@contextmanager
+def rows_of(request: ItemRequest, table: ItemTable) -> Generator[Rows]:
+    """Read the rows of a table in a process of their own, which ends with the block.
+
+    Args:
+        request: The table.
+        table: The same table here; it gets what the other process has counted, after the last row.
+
+    Yields:
+        Each row's number, and its new item or what is wrong with it. Reading it blocks, and raises
+        a Refusal if the table was changed meanwhile.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-X", "utf8", "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield _rows(process, request, table)
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def _rows(process: subprocess.Popen[bytes], request: ItemRequest, table: ItemTable) -> Rows:
+    try:
+        if process.stdin is None or process.stdout is None:
+            return
+        process.stdin.write(pickle.dumps(sys.path) + pickle.dumps(request))
+        process.stdin.close()
+        while isinstance(message := _message(process.stdout), list):
+            yield from map(_row, message)
+    except (OSError, EOFError) as error:
+        raise _broken(request, "the process that reads it has ended") from error
+    if not isinstance(message, dict) or not message:
+        raise _broken(request, "the file was changed")
+    _take_in(message, table)
+
+
+def _message(stream: IO[bytes]) -> JsonValue:
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    (size,) = LENGTH.unpack(head)
+    message: JsonValue = json.loads(stream.read(size))
+    return message
+
+
+def _row(entry: JsonValue) -> tuple[int, NewItem | BadRow]:
+    """Return a row of a message; see `item_worker`."""
+    number, second, third, *rest = cast("tuple[int, int | str, str, list[str], str | None]", entry)
+    if not isinstance(second, str):
+        return number, BadRow(second, third)
+    feedback, original_id = cast("tuple[list[str], str | None]", rest)
+    content = third.encode("utf-8")
+    kind = TaskRun if second == TaskRun.type_name() else EvalInput
+    record = parse_record(kind, content, "")
+    new = cast("NewItemRecord", NewRecord(record, content))
+    return number, NewItem(new, tuple(feedback), original_id)
+
+
+def _take_in(counts: dict[str, JsonValue], table: ItemTable) -> None:
+    table.repeats = cast("int", counts["repeats"])
+    table.without_output = cast("int", counts["without_output"])
+    table.contradiction_count = cast("int", counts["contradiction_count"])
+    contradictions = cast("list[tuple[int, str, dict[str, str]]]", counts["contradictions"])
+    for key, text, references in contradictions:
+        table.contradictions[key] = Contradiction(text, references)
+
+
+def _broken(request: ItemRequest, reason: str) -> Refusal:
+    return Refusal(
+        "{file} was not read to its end: {reason}. The items before are saved. Add the file again: "
+        "what is there is not added twice.",
+        file=request.place,
+        reason=reason,
+    )

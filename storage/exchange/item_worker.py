@@ -1,0 +1,109 @@
+"""The process that reads the items of a long table; its parent is `item_process`.
+
+It reads a pickled request, which its parent alone can write, and writes messages: four bytes of
+length, and JSON. If its parent is killed, it ends when it writes the next one.
+"""
+
+import json
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from pydantic import JsonValue
+
+from storage.exchange.column_map import ColumnMapping
+from storage.exchange.columns import BadRow
+from storage.exchange.example_table import example_table
+from storage.exchange.item_keys import ItemKeys
+from storage.exchange.item_records import ItemOrigin, NewItem, RecordMaker
+from storage.exchange.item_table import Contradictions, ItemTable, Survey
+from storage.exchange.table_source import TableOptions, open_source
+from storage.records import Task
+
+LENGTH: Final = struct.Struct(">I")
+_ROWS: Final = 1000
+"""Rows of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRequest:
+    """What is needed to read the items of a table.
+
+    Attributes:
+        place: The table's file.
+        options: How it is read.
+        mapping: The mapping that was asked for.
+        task: The task.
+        origin: Where the items come from, with the fingerprint of the file.
+        rule: What is done with contradictions.
+        survey: What the first reading told.
+        known_items: The items of the dataset.
+    """
+
+    place: Path
+    options: TableOptions
+    mapping: ColumnMapping | None
+    task: Task
+    origin: ItemOrigin
+    rule: Contradictions
+    survey: Survey
+    known_items: ItemKeys
+
+
+def main() -> None:
+    """Write the items of the table that the input asks for."""
+    request = cast("ItemRequest", pickle.load(sys.stdin.buffer))
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what else writes there is no message
+    for message in messages_of(request):
+        _write(replies, message)
+
+
+def messages_of(request: ItemRequest) -> Iterator[JsonValue]:
+    """Yield the rows of a table, a thousand in a message, and then what was counted meanwhile.
+
+    The last message is empty if the file is another one than its fingerprint says.
+    """
+    with open_source(request.place, request.options) as source:
+        if source.digest != request.origin.digest:
+            yield {}
+            return
+        table = ItemTable(
+            example_table(source, request.mapping),
+            RecordMaker(request.task, request.origin),
+            request.known_items,
+            request.rule,
+            request.survey,
+        )
+        rows = iter(table)
+        while batch := list(islice(rows, _ROWS)):
+            yield [_entry(number, row) for number, row in batch]
+        yield {
+            "repeats": table.repeats,
+            "without_output": table.without_output,
+            "contradiction_count": table.contradiction_count,
+            "contradictions": [
+                [key, contradiction.input, dict(contradiction.references)]
+                for key, contradiction in table.contradictions.items()
+            ],
+        }
+
+
+def _entry(number: int, row: NewItem | BadRow) -> JsonValue:
+    """Return a row as JSON: its number, and what is wrong with it, or its record."""
+    if isinstance(row, BadRow):
+        return [number, row.number, row.reason]
+    record, content = row.record.record, row.record.content.decode("utf-8")
+    return [number, record.type_name(), content, list(row.feedback), row.original_id]
+
+
+def _write(stream: BinaryIO, message: JsonValue) -> None:
+    body = json.dumps(message).encode()
+    stream.write(LENGTH.pack(len(body)) + body)
+    stream.flush()
