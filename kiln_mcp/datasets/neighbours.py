@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.datasets.minhash import MinHashes
 from kiln_mcp.datasets.partition import Partition
+from kiln_mcp.datasets.set_bits import SetBits
 from kiln_mcp.datasets.set_classes import common_shingles, counts_up_to
 from kiln_mcp.datasets.shingles import ShingleSets
 
@@ -38,7 +39,8 @@ def groups_of_neighbours(
         threshold: The least similarity of two that are alike.
         on_comparisons: Called with the number of pairs before they are compared.
     """
-    hashes, exact, partition = MinHashes(sets), _ExactSimilarity(sets), Partition(len(sets))
+    bits, hashes, exact = SetBits(sets), MinHashes(sets), _ExactSimilarity(sets)
+    partition = Partition(len(sets))
     pairs = chain(_equal_but_rare(sets), _sharing_few(sets, threshold), hashes.neighbours())
     for firsts, seconds in pairs:
         is_apart = partition.apart(firsts, seconds)
@@ -47,8 +49,9 @@ def groups_of_neighbours(
         for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
             part = slice(begin, begin + _VERIFIED_TOGETHER)
             first, second = firsts[part], seconds[part]
-            may_be = hashes.may_be_alike(first, second, threshold)
-            first, second = first[may_be], second[may_be]
+            for sketch in (bits, hashes):
+                may_be = sketch.may_be_alike(first, second, threshold)
+                first, second = first[may_be], second[may_be]
             alike = exact.of(first, second) >= threshold
             partition.join(first[alike], second[alike])
     return partition.roots
