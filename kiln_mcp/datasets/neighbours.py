@@ -43,7 +43,7 @@ def groups_of_neighbours(
     partition = Partition(len(sets))
     pairs = chain(_equal_but_rare(sets), _sharing_few(sets, threshold), hashes.neighbours())
     for firsts, seconds in pairs:
-        is_apart = partition.apart(firsts, seconds)
+        is_apart = partition.are_apart(firsts, seconds)
         firsts, seconds = firsts[is_apart], seconds[is_apart]
         on_comparisons(firsts.size)
         for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
@@ -73,8 +73,8 @@ def _equal_but_rare(sets: ShingleSets) -> Iterator["Pairs"]:
     """Yield pairs of sets that are the same but for rare shingles, for several bounds of rare."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    most, bound = int(sets.frequencies().max(initial=0)), _COMMONER
-    while bound < most:
+    highest, bound = int(sets.frequencies().max(initial=0)), _COMMONER
+    while bound < highest:
         common = common_shingles(sets, counts_up_to(sets, bound))
         order = np.lexsort((sets.sizes, common))
         (ends,) = np.nonzero(common[order[1:]] == common[order[:-1]])

@@ -35,8 +35,8 @@ class SetBits:
         self._numpy = np
         mean = int(sets.sizes.mean()) if len(sets) else 0
         words = min(max(_LEAST_WORDS, mean * _BITS_FOR_EACH // _WORD), _MOST_WORDS)
-        mixed = (sets.numbers.astype(np.uint64) * np.uint64(_MIXER)) >> np.uint64(32)
-        places = (mixed % np.uint64(words * _WORD)).astype(np.int64)
+        hashes = (sets.numbers.astype(np.uint64) * np.uint64(_MIXER)) >> np.uint64(32)
+        places = (hashes % np.uint64(words * _WORD)).astype(np.int64)
         bits = np.uint64(1) << (places % _WORD).astype(np.uint64)
         self._words = np.zeros((len(sets), words), dtype=np.uint64)
         np.bitwise_or.at(self._words, (sets.owners(), places // _WORD), bits)
