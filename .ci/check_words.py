@@ -29,8 +29,8 @@ BANNED: Final = frozenset(
 )
 """Irregular participles, adverbs and pronouns: none says what a thing is, alone as its name."""
 
-OWN_WORDS: Final = frozenset("aspect desk gate ground".split())  # noqa: SIM905
-"""Words of our own for things that the field names: criterion, job client, rate limiter, inputs."""
+OWN_WORDS: Final = frozenset("aspect desk ground".split())  # noqa: SIM905
+"""Words of our own for things that the field names: criterion, job client, inputs."""
 
 PLAIN: Final = frozenset(
     """

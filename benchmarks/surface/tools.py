@@ -13,12 +13,14 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from vocabulary import token_count  # noqa: E402
 
 from kiln_mcp.catalogue import AnyCapability, with_extensions  # noqa: E402
+from kiln_mcp.doors.server.tool_list import as_shown  # noqa: E402
 from kiln_mcp.workbench.discovery import Toolset  # noqa: E402
 
 
 def text_of(item: AnyCapability) -> str:
     """Return what a client passes to a model."""
-    parts = {"name": item.name, "description": item.help, "input_schema": item.input_schema}
+    schema = as_shown(item.input_schema)
+    parts = {"name": item.name, "description": item.help, "input_schema": schema}
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -14,7 +14,8 @@ from kiln_mcp.advice.service import ProjectDescription
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.demo.bookings import INSTRUCTION, SCHEMA, WISH, make_bookings
 from kiln_mcp.demo.example import EVAL, unpack_example
-from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.answers import EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.results.answers import Comparison
 from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED

@@ -83,8 +83,8 @@ async def run_demo(
                     client = client_of(installed_catalogue(), workspace, teller.progress)
                     judges = await show_example(client, places.example, teller)
                     journey = await travel(client, places.own, teller, seed)
-                    search, comparison = journey.search, journey.comparison
-                    teller.outcome(search, comparison.rows if comparison else [])
+                    search = journey.search
+                    teller.outcome(search, search.comparison)
                     calls = await _calls(engine) - calls_before
                     seconds = time.monotonic() - start
                     answer_count = journey.first_run.outputs_made + search.search_calls

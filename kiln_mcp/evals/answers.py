@@ -201,19 +201,6 @@ class ComparisonRow(Result):
         )
 
 
-class Comparison(Result):
-    """A paired comparison of two run configs."""
-
-    eval: str
-    evaluator: str
-    first: str
-    second: str
-    rows: list[ComparisonRow]
-    exclusions: int = Field(description="Items that were scored for one of the two alone.")
-    warnings: list[str]
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
-
-
 class EvaluatorSummary(Result):
     """One evaluator of an eval."""
 

@@ -1,7 +1,7 @@
 """The items of an eval: what is run, judged, and compared with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from pydantic import JsonValue
@@ -9,10 +9,12 @@ from pydantic import JsonValue
 from kiln_mcp.datasets.items import PartFilter, is_known_right, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.references import references_of
-from kiln_mcp.llm import Message
+from kiln_mcp.llm import Engine, Message
 from kiln_mcp.projects.runs.conversation import conversation_lines
 from kiln_mcp.run_configs.conversations import conversation_of
 from kiln_mcp.run_configs.item_templates import Case
+from kiln_mcp.run_configs.synthetic_users import SyntheticUser, produce_conversation
+from kiln_mcp.run_configs.task_runs import ProducedOutput, ResolvedRunConfig, produce
 from storage import (
     EvalInput,
     EvalInputSplit,
@@ -30,11 +32,21 @@ ItemKind = Literal["task_run", "eval_input"]
 
 @dataclass(frozen=True, slots=True)
 class ItemReference:
-    """One item of an eval whose record is not read: its id, its kind and its file."""
+    """One item of an eval whose record is not read.
+
+    Attributes:
+        id: Its id.
+        kind: Its kind.
+        path: Its file.
+        turns: How often it is answered: more than once by a conversation with a simulated user.
+        user_model: The model that plays the user; "" for none.
+    """
 
     id: str
     kind: ItemKind
     path: str
+    turns: int = 1
+    user_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,7 @@ class Item:
         reference: What the output may be compared with, by key.
         topic: Its topic; None if it has none.
         conversation: The turns up to the one that is answered; empty for a single turn.
+        user: Who talks with the run config; None if its turns are written.
     """
 
     id: str
@@ -56,6 +69,7 @@ class Item:
     reference: Mapping[str, JsonValue] | None = None
     topic: str | None = None
     conversation: tuple[Message, ...] = ()
+    user: SyntheticUser | None = None
 
     @property
     def turn(self) -> str:
@@ -78,7 +92,24 @@ async def items_of(store: ProjectStore, task: Task, part: PartFilter | None) -> 
         return []
     kind: ItemKind = "eval_input" if isinstance(part, EvalInputSplit) else "task_run"
     rows = await items_in(store, task, part)
-    return [ItemReference(row.id, kind, row.path) for row in rows]
+    references = [ItemReference(row.id, kind, row.path) for row in rows]
+    if kind == "eval_input" and task.turn_mode == "multiturn":
+        return await _with_turns(store, references)
+    return references
+
+
+async def _with_turns(
+    store: ProjectStore, references: Sequence[ItemReference]
+) -> list[ItemReference]:
+    """Return references that say how long their conversations may be."""
+    records = await store.read_all(EvalInput, [reference.path for reference in references])
+    users = {path: SyntheticUser.of(record) for path, record in records.items()}
+    return [
+        replace(reference, turns=user.turns, user_model=user.model)
+        if (user := users.get(reference.path)) is not None
+        else reference
+        for reference in references
+    ]
 
 
 async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -> list[Item]:
@@ -156,4 +187,25 @@ def item_of(record: TaskRun | EvalInput) -> Item:
             topic=topic_of(record),
             conversation=conversation_of(record),
         )
-    return Item(record.id, "eval_input", record.opening_text, record.reference, record.topic)
+    return Item(
+        id=record.id,
+        kind="eval_input",
+        task_input=record.opening_text,
+        reference=record.reference,
+        topic=record.topic,
+        user=SyntheticUser.of(record),
+    )
+
+
+async def produce_output(
+    engine: Engine, resolved_config: ResolvedRunConfig, item: Item, asker: str
+) -> ProducedOutput:
+    """Return what a run config makes of an item.
+
+    Raises:
+        ModelError: The model or the program gave no answer.
+        EvalError: The input's template cannot be filled.
+    """
+    if item.user is not None:
+        return await produce_conversation(engine, resolved_config, item.user, asker)
+    return await produce(engine, resolved_config, item.turn, asker, item.conversation[:-1])

@@ -3,6 +3,7 @@
 What is there already comes from the index; no record of an item, output or verdict is read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -167,7 +168,10 @@ class VerdictRequest:
         """How often each model is asked to make the output; empty if it is there."""
         if self.output is not None or self.resolved_config is None:
             return {}
-        return {self.resolved_config.model: self.resolved_config.calls_per_output}
+        turns, user_model = self.item.turns, self.item.user_model
+        calls = Counter({self.resolved_config.model: self.resolved_config.calls_per_output * turns})
+        calls += Counter({user_model: turns}) if user_model else Counter[str]()
+        return calls
 
     @property
     def output_key(self) -> OutputKey:

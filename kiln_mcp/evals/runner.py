@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.eval_items import Item, case_of
+from kiln_mcp.evals.eval_items import Item, case_of, produce_output
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
@@ -37,7 +37,7 @@ from kiln_mcp.llm.errors import BadAnswer, ModelError
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.item_templates import Case
-from kiln_mcp.run_configs.task_runs import produce, to_task_run
+from kiln_mcp.run_configs.task_runs import to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import ProjectStore, TaskRun
 from storage.records.run import COMPLETE
@@ -332,9 +332,7 @@ async def _generate(run: _Run, work: OutputWork, item: Item, writer: RecordWrite
     resolved_config = request.resolved_config
     if request.sample:
         resolved_config = replace(resolved_config, sample=request.sample)
-    production = await produce(
-        run.workspace.engine, resolved_config, item.turn, asker, item.conversation[:-1]
-    )
+    production = await produce_output(run.workspace.engine, resolved_config, item, asker)
     output = to_task_run(
         production, item.task_input, request.run_config, resolved_config, item.source
     )

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from pydantic import JsonValue
+
 from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
-from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
+from kiln_mcp.evals.answers import ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.run_outcomes import RunOutcome
@@ -12,11 +14,13 @@ from kiln_mcp.evals.stored_outputs import StoredOutputs
 from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import HOST, AnswerState
+from kiln_mcp.statistics import detection_share
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 from storage.text.excerpts import excerpts
 
 FEWEST_OF_ONE_KIND: Final = 3
+_USUAL_GAIN: Final = 0.1
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -89,8 +93,9 @@ def after_run(
         arguments={"eval": eval_name, "items": "failures"},
     )
     if len({line.run_config for line in lines}) > 1:
-        reason = "test whether one is better, with `compare`"
-        step = NextStep(tool="show_results", reason=reason, arguments={"eval": eval_name})
+        arguments: dict[str, JsonValue] = {"eval": eval_name, "compare": ["all"]}
+        reason = "test which run configs are better"
+        step = NextStep(tool="show_results", reason=reason, arguments=arguments)
     else:
         step = NextStep(tool="improve_prompt", reason="search for a better prompt")
     if measurement.evaluator.model and not has_agreement:
@@ -173,7 +178,8 @@ def plan_sentence(
     """Return what a run of an eval will do, for its plan."""
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     suffix = _how(measurements, repeats)
-    return f"Score {items} items for {ways} of {measurements[0].task.name!r}{suffix}."
+    sentence = f"Score {items} items for {ways} of {measurements[0].task.name!r}{suffix}."
+    return f"{sentence} {_power_sentence(items)}" if len(configs) > 1 else sentence
 
 
 def stored_plan_sentence(
@@ -194,6 +200,12 @@ def _how(measurements: Sequence[Measurement], repeats: Repeats) -> str:
         f"{repeats.verdicts} verdicts an output" if repeats.verdicts > 1 else "",
     ]
     return "".join(f", {part}" for part in parts if part)
+
+
+def _power_sentence(items: int) -> str:
+    """Return what a comparison of pass rates on so many items can see."""
+    share = detection_share(items, _USUAL_GAIN)
+    return f"So many show a gain of 10 points in pass and fail in about {share:.0%} of cases."
 
 
 def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:
@@ -282,15 +294,18 @@ def run_warnings(
     return warnings
 
 
-def comparison_warnings(
-    measurement: Measurement, rows: Sequence[ComparisonRow], exclusions: int
-) -> list[str]:
-    """Return what to know about a comparison."""
+def comparison_warnings(measurement: Measurement, exclusions: int) -> list[str]:
+    """Return what to know about a comparison.
+
+    Args:
+        measurement: The eval.
+        exclusions: Items that some run configs were scored on and others were not.
+    """
     warnings: list[str] = []
     if exclusions:
-        warnings.append(f"{exclusions} items were scored for one of the two alone and left out.")
-    if len(rows) > 1:
-        warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
+        warnings.append(
+            f"{exclusions} items were not scored for all: each pair is compared on those it shares."
+        )
     if measurement.evaluator.model:
         warnings.append(
             "The scores are a judge's, not people's: they are worth what its agreement is worth."

@@ -52,10 +52,9 @@ from storage import (
 )
 from storage.errors import NextStep, Refusal
 
-EvalReference = Annotated[str, Field(description="Its name or id.")]
-EvaluatorReference = Annotated[
-    str | None, Field(description="Its name or id; left out: the current one.")
-]
+EvalReference = str
+"""An eval by its name, id or handle."""
+EvaluatorReference = Annotated[str | None, Field(description="Left out: the current one.")]
 MOST_REPEATS: Final = 100
 
 

@@ -71,18 +71,20 @@ async def score_lines(
                     interval=mean.interval,
                     count=len(item_outputs),
                     exclusions=len(items) - len(item_outputs),
-                    cost_usd=_cost(usage),
-                    latency_s=_seconds(usage),
+                    cost_usd=cost_of(usage),
+                    latency_s=seconds_of(usage),
                 )
             )
     return sorted(lines, key=lambda line: (line.score, -line.mean, line.run_config))
 
 
-def _cost(usage: UsageMeans | None) -> float | None:
+def cost_of(usage: UsageMeans | None) -> float | None:
+    """Return the mean cost of an output in US dollars; None if fewer than half report it."""
     return usage.cost if usage and usage.cost_count * 2 >= usage.results else None
 
 
-def _seconds(usage: UsageMeans | None) -> float | None:
+def seconds_of(usage: UsageMeans | None) -> float | None:
+    """Return the mean time of an output in seconds; None if fewer than half report it."""
     if usage is None or usage.latency_ms is None or usage.latency_count * 2 < usage.results:
         return None
     return usage.latency_ms / 1000

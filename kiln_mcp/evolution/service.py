@@ -12,6 +12,7 @@ from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference, range_of
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
+from kiln_mcp.evals.results.part_uses import PartClaim, UseNumber, count_use, ordinal
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
@@ -70,6 +71,19 @@ class _HeldOut:
     differences: Sequence[PairedDifference]
     calls: int
     failures: Sequence[Failure]
+    use: UseNumber
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know of the held-out items: how often claims were made on them."""
+        problem = [self.use.problem] if self.use.problem else []
+        if self.use.number == 1:
+            return problem
+        return [
+            f"This is the {ordinal(self.use.number)} claim on these held-out items, and each one "
+            "makes a gain by luck more likely. Measure the winner on fresh items.",
+            *problem,
+        ]
 
     @property
     def gain_shown(self) -> bool:
@@ -116,9 +130,8 @@ async def improve_prompt(
 ) -> Proposal[EvolutionReport]:
     """Improve a prompt: search for a better one and prove the gain on held-out items.
 
-    Candidates are raced on validation items; the winner alone is compared with the start on test
-    items that took no part. "No gain could be shown" is a regular result. The eval needs train,
-    val and test items. The winner is saved as a run config.
+    "No gain could be shown" is a regular result. The eval needs train, val and test items. The
+    winner is saved as a run config.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(
@@ -242,8 +255,22 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
         if first.keys() & second.keys():
             keys.append(key)
             differences.append(paired_difference(first, second, seed, range_of(score.type)))
+    claim = PartClaim(
+        evaluator=eval_context.evaluator_record.id,
+        run_configs=[config.id for config in configs],
+        baseline=search_context.first.id,
+        scores={
+            (config.id, key): outputs.means(config.id, key, items)
+            for config in configs
+            for key in eval_context.score_keys
+            if key not in outputs.empty
+        },
+        items=items,
+    )
+    author = search_context.workspace.author
+    use = await count_use(store, eval_context.eval_record, claim, author)
     calls = sum(work.calls_by_model.values())
-    return _HeldOut(keys, differences, calls, outcome.failures)
+    return _HeldOut(keys, differences, calls, outcome.failures, use)
 
 
 def _answer(
@@ -288,12 +315,15 @@ def _answer(
         max_calls=search_context.request.max_calls,
         search_calls=result.calls,
         failures_by_reason=dict(failures_by_reason),
-        warnings=search_warnings(
-            result,
-            failures_by_reason,
-            held_out.failures if held_out else (),
-            search_context.start,
-        ),
+        warnings=[
+            *search_warnings(
+                result,
+                failures_by_reason,
+                held_out.failures if held_out else (),
+                search_context.start,
+            ),
+            *(held_out.warnings if held_out else []),
+        ],
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
         search_log=str(search_context.log.path),

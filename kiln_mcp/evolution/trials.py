@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.eval_items import Item, case_of
+from kiln_mcp.evals.eval_items import Item, case_of, produce_output
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
 from kiln_mcp.evaluators.references import REFERENCE_KEY
@@ -22,7 +22,7 @@ from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.system_prompts import Example, split_examples, with_examples
-from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, to_task_run
 from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig
 
@@ -121,9 +121,7 @@ class Trials:
         resolved_config = self._demonstrations.with_candidate(self._resolved_config, candidate)
         eval_context = self._eval_context
         try:
-            output = await produce(
-                self._engine, resolved_config, item.turn, "evolution/run", item.conversation[:-1]
-            )
+            output = await produce_output(self._engine, resolved_config, item, "evolution/run")
             run = to_task_run(output, item.task_input, self._run_config, resolved_config)
             context = EvaluationContext(
                 self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"

@@ -21,6 +21,7 @@ from kiln_mcp.judging.bias_checks import check_biases
 from kiln_mcp.judging.cascades import advise_cascade
 from kiln_mcp.judging.check_plans import plan_of_check
 from kiln_mcp.judging.current_judge import current_sentences, set_current_judge
+from kiln_mcp.judging.execution import execution_rows, execution_sentences
 from kiln_mcp.judging.judge_comparison import compare_judges
 from kiln_mcp.judging.label_doubts import doubt_sentences, label_doubts, steps_to_mend
 from kiln_mcp.judging.panel import PanelPlan, carry_out_panels
@@ -112,12 +113,13 @@ async def agreement_report(
     results = await agreement_rows(golden_set, runs_by_score, judges, seed)
     if not results:
         raise nothing_measured(task_eval, judges, outcomes)
-    doubts = await label_doubts(judges[0].store, golden_set)
+    doubts = await label_doubts(judges[0].store, golden_set, check.purpose)
     results = [result for result in results if result[0].score not in doubts.cannot_measure]
     rows = [row for row, _ in results]
     clear_runs: dict[str, Sequence[RatedItem]] = {
         key: () if key in doubts.cannot_measure else own for key, own in runs_by_score.items()
     }
+    execution = await execution_rows(golden_set, judges)
     cascade = await advise_cascade(workspace.engine, golden_set, clear_runs, judges)
     return AgreementReport(
         eval=task_eval.name,
@@ -126,6 +128,7 @@ async def agreement_report(
         rows=rows,
         conclusions=[
             *doubt_sentences(doubts, task_eval.name),
+            *execution_sentences(execution),
             *conclusions(results),
             *current_sentences(judges, task_eval, is_set=check.is_current_set),
         ],
@@ -133,6 +136,7 @@ async def agreement_report(
         comparisons=await compare_judges(golden_set, clear_runs, judges, seed),
         bias_checks=await check_biases(golden_set, clear_runs, judges),
         cascade=cascade.sentence if cascade else None,
+        execution=execution,
         human_ceiling=human_ceilings(golden_set, seed),
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
         failed=sum(len(outcome.failures) for outcome in outcomes),

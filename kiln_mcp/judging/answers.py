@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
+from kiln_mcp.judging.execution import ExecutionRow
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.judging.label_bases import BasisKind
 from kiln_mcp.judging.label_doubts import LabelDoubts
@@ -149,7 +150,7 @@ class JudgeComparison(Result):
     labels: int = Field(description="Those of one way of drawing that all judges have judged.")
     best: str = Field(description="The judge that agrees most on these labels.")
     may_be_best: list[str] = Field(description="Judges than which none is shown to agree more.")
-    corrected: float = Field(description="Agreement of the best, less the bias of the choice.")
+    corrected_agreement: float = Field(description="Of the best, less the bias of the choice.")
     at_least: float = Field(description="Its 95 % limit in spite of the choice.")
     against_best: dict[str, str] = Field(description="Each other judge's agreement less its own.")
 
@@ -188,6 +189,9 @@ class AgreementReport(Result):
     cascade: str | None = Field(
         default=None, description="Cheap judges before a better one, if that pays."
     )
+    execution: list[ExecutionRow] = Field(
+        default=[], description="Judges and labels against checks that execute the outputs."
+    )
     human_ceiling: list[Ceiling]
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int
@@ -204,7 +208,7 @@ class DisagreementCount(Result):
     disagreements: int
     too_strict: int = Field(description="Verdicts below their label.")
     too_lenient: int = Field(description="Verdicts above their label.")
-    unjudged: int = Field(description="Development labels without a verdict.")
+    without_verdict: int = Field(description="Development labels without a verdict.")
 
 
 class ShownDisagreement(Result):
@@ -234,7 +238,7 @@ class DisagreementReport(Result):
     counts: list[DisagreementCount]
     disagreements: list[ShownDisagreement] = Field(description="The worst first.")
     total: int
-    hidden: int = Field(description="Items with labels for the certificate: they stay hidden.")
+    hidden_items: int = Field(description="Those with labels for a certificate.")
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

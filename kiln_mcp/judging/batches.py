@@ -12,7 +12,13 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.certificates.audit_draws import CertificateDraw, draw_for_certificate
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
-from kiln_mcp.judging.pool import MOST_ADDED, PoolRequest, extend_golden_sets, share_items
+from kiln_mcp.judging.pool import (
+    MOST_ADDED,
+    PoolRequest,
+    extend_golden_sets,
+    outputs_to_add,
+    share_items,
+)
 from kiln_mcp.judging.warnings import pass_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.entries import valid_words
@@ -28,6 +34,7 @@ from kiln_mcp.labels.purposes import due_repeats, rater_of, repeat_stratum, seco
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import NextStep, Refusal
+from storage.index.results import RecordRow
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 4000
@@ -152,8 +159,8 @@ async def _draw_alone(
     if earlier:  # an earlier attempt at this job has drawn
         return _items_of(labelling, [item for draw in earlier for item in draw.items], 0, [])
     new_items = 0
-    if request.purpose in {"development", "certificate"}:
-        new_items = await _extend(store, labelling, request)
+    if (pool := pool_request(labelling, request)) is not None:
+        new_items = await extend_golden_sets(store, labelling, pool)
         if new_items:
             labelling = await open_labelling_pass(store, request.evals)
     plan = await _plan(store, labelling, request, draw_id)
@@ -190,15 +197,17 @@ def _mix_repeats(plan: _Plan, seed: int) -> list[str]:
     return items
 
 
-async def _extend(store: ProjectStore, labelling: LabellingPass, request: BatchRequest) -> int:
-    """Add outputs to the golden sets if the request asks for it, or if none is left to label."""
+def pool_request(labelling: LabellingPass, request: BatchRequest) -> PoolRequest | None:
+    """Return which outputs a draw adds to the golden sets first; None for none.
+
+    It adds some if the request names them, or if no item is left to label.
+    """
+    is_new = request.purpose in {"development", "certificate"}
     has_open_items = len(labelling.complete) < len(labelling.runs)
-    if request.outputs is None and has_open_items:
-        return 0
+    if not is_new or (request.outputs is None and has_open_items):
+        return None
     limit = request.count if request.purpose == "development" else MOST_ADDED
-    return await extend_golden_sets(
-        store, labelling, PoolRequest(request.outputs, limit, request.seed)
-    )
+    return PoolRequest(request.outputs, limit, request.seed)
 
 
 async def _plan(
@@ -219,7 +228,7 @@ async def _plan(
     judge = await judge_of(store, labelling, request.evaluator)
     by_item = await _verdicts(judge, labelling, plan)
     if judge is not None and by_item and request.purpose == "certificate":
-        await _draw_for_certificate(labelling.first, judge, request, draw_id, plan)
+        await _draw_for_certificate(labelling, judge, request, draw_id, plan)
     else:
         strata = _new_items(labelling, by_item, request)
         evaluator = judge.evaluator_record.id if judge else None
@@ -252,13 +261,22 @@ async def _verdicts(
 
 
 async def _draw_for_certificate(
-    golden_set: GoldenSet, judge: Measurement, request: BatchRequest, draw_id: str, plan: _Plan
+    labelling: LabellingPass,
+    judge: Measurement,
+    request: BatchRequest,
+    draw_id: str,
+    plan: _Plan,
 ) -> None:
     """Let the judge's audit draw; it shows again what waits for a label."""
+    reserved_items = labelling.reserved_items(request.rater, datetime.now(UTC))
     draw = CertificateDraw(
-        draw_id, request.count, request.seed, request.rater, exclusions=request.exclusions
+        draw_id,
+        request.count,
+        request.seed,
+        request.rater,
+        exclusions=request.exclusions | reserved_items,
     )
-    drawn = await draw_for_certificate(golden_set, judge, draw)
+    drawn = await draw_for_certificate(labelling.first, judge, draw)
     plan.items += drawn.items
     plan.is_ordered = True
     if drawn.draw is not None:
@@ -284,6 +302,15 @@ async def judge_of(
         return await load_measurement(store, labelling.first.task_eval, evaluator)
     except NothingToEvaluate:
         return None
+
+
+async def rows_to_judge(
+    store: ProjectStore, labelling: LabellingPass, request: BatchRequest
+) -> list[RecordRow]:
+    """Return the items of the first eval, with those that the draw will add."""
+    rows = [RecordRow(run.id, run.path) for run in labelling.first.runs]
+    pool = pool_request(labelling, request)
+    return rows if pool is None else [*rows, *await outputs_to_add(store, labelling, pool)]
 
 
 def _draw(

@@ -84,7 +84,7 @@ async def disagreement_report(
     """Return all disagreements with development labels, the worst first."""
     store = judges[0].store
     matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
-    audits = await audit_golden_set(store, golden_set)
+    audits = await audit_golden_set(store, golden_set, "development")
     groups = find_disagreements(golden_set, judges, matrix, audits)
     entries = sorted(
         (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank
@@ -103,7 +103,7 @@ async def disagreement_report(
         counts=[_count(group) for group in groups],
         disagreements=rows,
         total=len(entries),
-        hidden=count_hidden_items(golden_set),
+        hidden_items=count_hidden_items(golden_set),
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
         warnings=[
             *(fault for audit in audits.values() for fault in audit.faults),
@@ -170,7 +170,7 @@ def _count(group: ScoreDisagreements) -> DisagreementCount:
         disagreements=len(group.disagreements),
         too_strict=group.count(is_too_strict=True),
         too_lenient=group.count(is_too_strict=False),
-        unjudged=group.without_verdict,
+        without_verdict=group.without_verdict,
     )
 
 

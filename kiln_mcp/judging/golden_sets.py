@@ -59,17 +59,29 @@ async def evals_to_label(store: ProjectStore, references: Sequence[str]) -> list
     return [task_eval.id for task_eval in evals]
 
 
-async def audit_golden_set(store: ProjectStore, golden_set: GoldenSet) -> dict[str, LabelAudit]:
-    """Return the audit of each score's labels, by the score's key. No model is asked."""
+async def audit_golden_set(
+    store: ProjectStore, golden_set: GoldenSet, purpose: str = "all"
+) -> dict[str, LabelAudit]:
+    """Return the audit of each score's labels, by the score's key. No model is asked.
+
+    Args:
+        store: The project.
+        golden_set: The golden set.
+        purpose: Which labels: `certificate`, `development` or `all`.
+    """
     record = golden_set.task_eval.eval_record
     evaluators = await store.children(record, EvalConfig)
     judges = {e.id for e in evaluators if evaluator_of(e).model is not None}
     matrix = await read_verdict_matrix(store, record, evaluators)
     audits: dict[str, LabelAudit] = {}
     for score in golden_set.scores:
-        runs = golden_set.labelled_runs(score)
+        runs = [
+            run
+            for run in golden_set.labelled_runs(score)
+            if golden_set.has_purpose(run, score, purpose)
+        ]
         audits[score.json_key] = audit_labels(
-            audited_labels(golden_set, score),
+            audited_labels(golden_set, score, runs),
             _verdicts(matrix, judges, score.json_key),
             label_faults(golden_set.timed_labels(runs, score)),
             score.type,

@@ -135,6 +135,8 @@ def describe(agreement: Agreement, kind: str) -> str:
 
 def _notes(agreement: Agreement) -> str:
     notes = "; of items that were picked, and of no others" if agreement.kind == "by hand" else ""
+    if agreement.other_labels:
+        notes += f"; {agreement.other_labels} labels that were drawn another way are left out"
     if agreement.skips:
         notes += f"; {agreement.skips} drawn items without a label count as disagreements"
     return notes

@@ -123,7 +123,7 @@ def _comparison(key: str, judgements: JudgedItems, seed: int) -> JudgeComparison
         table = score_columns(columns, (0.0, 1.0))
         systems, mean = best_systems(table, seed=seed), best_mean(table, seed=seed)
         best, candidates = systems.best, systems.candidates
-        fair_mean, low = mean.corrected, mean.low
+        fair_mean, low = mean.corrected_mean, mean.low
         differences = {d.second: (d.difference, d.interval) for d in systems.differences}
     may_be_best = [names[n] for n in candidates]
     return JudgeComparison(
@@ -131,7 +131,7 @@ def _comparison(key: str, judgements: JudgedItems, seed: int) -> JudgeComparison
         labels=len(judgements.agreements),
         best=names[best],
         may_be_best=may_be_best,
-        corrected=round(fair_mean, 4),
+        corrected_agreement=round(fair_mean, 4),
         at_least=round(low, 4),
         against_best={names[n]: _points(*entry) for n, entry in differences.items()},
         conclusion=_conclusion(names[best], may_be_best, len(names)),

@@ -38,9 +38,11 @@ class LabelDoubts(Result):
     hidden_labels: int = Field(default=0, description="Of them, for a certificate, and unseen.")
 
 
-async def label_doubts(store: ProjectStore, golden_set: GoldenSet) -> LabelDoubts:
-    """Return what the audit of an eval's labels shows, with the verdicts that are stored."""
-    return describe_doubts(golden_set, await audit_golden_set(store, golden_set))
+async def label_doubts(
+    store: ProjectStore, golden_set: GoldenSet, purpose: str = "all"
+) -> LabelDoubts:
+    """Return what the audit of the labels of a purpose shows, with the stored verdicts."""
+    return describe_doubts(golden_set, await audit_golden_set(store, golden_set, purpose))
 
 
 def describe_doubts(golden_set: GoldenSet, audits: Mapping[str, LabelAudit]) -> LabelDoubts:

@@ -44,18 +44,29 @@ async def extend_golden_sets(
 ) -> int:
     """Give outputs of the task the golden tag of each eval; return how many got one.
 
-    Left out are outputs that prompts are made of or chosen by, and incomplete ones.
-
     Raises:
         InvalidValue: No outputs have this name.
         Refusal: The golden set of an eval is found by no tag.
     """
     tags = [_golden_tag(labelling, place) for place in range(len(labelling.golden_sets))]
-    candidates = await _candidates(store, labelling, request.outputs)
-    draw = random.Random(request.seed)
-    rows = draw.sample(candidates, min(request.count, len(candidates)))
+    rows = await outputs_to_add(store, labelling, request)
     await _add_tags(store, [row.path for row in rows], tags)
     return len(rows)
+
+
+async def outputs_to_add(
+    store: ProjectStore, labelling: LabellingPass, request: PoolRequest
+) -> list[RecordRow]:
+    """Return the outputs that a request adds: the same ones until they are added.
+
+    Left out are outputs that prompts are made of or chosen by, and incomplete ones.
+
+    Raises:
+        InvalidValue: No outputs have this name.
+    """
+    candidates = await _candidates(store, labelling, request.outputs)
+    draw = random.Random(request.seed)
+    return draw.sample(candidates, min(request.count, len(candidates)))
 
 
 async def share_items(store: ProjectStore, labelling: LabellingPass, drawn: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from kiln_mcp.judging.answers import (
     LabellingBatch,
     SavedLabels,
 )
-from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of
+from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of, rows_to_judge
 from kiln_mcp.judging.certificates.answers import CertificateReport
 from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
 from kiln_mcp.judging.current_judge import check_current
@@ -49,7 +49,6 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage.index.results import RecordRow
 
 
 def _as_list(value: object) -> object:
@@ -109,14 +108,12 @@ async def draw_items_to_label(
     judge = await judge_of(store, labelling, evaluator)
     if judge is None:
         return draw
-    work = await plan_agreement(
-        judge, [RecordRow(run.id, run.path) for run in labelling.first.runs]
-    )
+    work = await plan_agreement(judge, await rows_to_judge(store, labelling, request))
     try:
         await workspace.check_ready(store, work.calls_by_model)
     except ModelError:
         return draw  # labelling never needs the judge's key; the batch says what has no verdict
-    summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
+    summary = f"Judge {len(work.requests)} outputs, to draw from each verdict."
     plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
@@ -187,20 +184,13 @@ async def check_judge(
     project: ProjectReference,
     eval: EvalReference,
     evaluators: Annotated[list[str] | None, Field(description="Left out: all of the eval.")] = None,
-    purpose: Annotated[
-        Literal["all", "certificate", "development"],
-        Field(description="Which labels."),
-    ] = "all",
+    purpose: Literal["all", "certificate", "development"] = "all",
     target: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Certify this agreement, such as 0.85."),
+        float | None, Field(gt=0, le=1, description="Certify this agreement, such as 0.85.")
     ] = None,
     show: Annotated[
         Literal["summary", "disagreements", "certificate"],
-        Field(
-            description="disagreements: where it and the labels differ. certificate: a signed "
-            "one, with a page to print."
-        ),
+        Field(description="disagreements: where it differs. certificate: signed, to print."),
     ] = "summary",
     panel: Annotated[
         int,
@@ -211,7 +201,7 @@ async def check_judge(
 ) -> Proposal[AgreementReport | DisagreementReport | CertificateReport]:
     """Check whether a judge can be trusted: how far it agrees with people's labels.
 
-    With 95 % intervals, and beside the best constant answer, which it must beat.
+    With 95 % intervals, beside the best constant answer.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)

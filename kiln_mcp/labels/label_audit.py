@@ -11,6 +11,7 @@ from typing import Final
 
 from kiln_mcp.labels.golden_set import GoldenSet
 from storage import EvalOutputScore
+from storage.index.results import RatedItem
 
 SMALLEST_PANEL: Final = 3
 """Judges from which on their verdicts on an item are a panel."""
@@ -125,15 +126,17 @@ class LabelAudit:
         return [label for label in self.doubtful if not label.is_hidden]
 
 
-def audited_labels(golden_set: GoldenSet, score: EvalOutputScore) -> dict[str, AuditedLabel]:
-    """Return the labels of a score that have a value, by item."""
+def audited_labels(
+    golden_set: GoldenSet, score: EvalOutputScore, runs: Sequence[RatedItem]
+) -> dict[str, AuditedLabel]:
+    """Return the labels of some items that have a value, by item."""
     repeats = {
         (label.item, label.rater): label.value
         for label in golden_set.labels
         if label.score == score.json_key and label.purpose == "repeat"
     }
     labels: dict[str, AuditedLabel] = {}
-    for run in golden_set.runs:
+    for run in runs:
         value = golden_set.label(run, score)
         if value is None:
             continue

@@ -14,13 +14,15 @@ from typing import Final
 import anyio.to_thread
 
 from kiln_mcp.llm import ModelAnswer, ModelRequest
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.programs.attempts import Retry, with_attempts
 from kiln_mcp.programs.errors import ProgramFailure, cannot_run
 from kiln_mcp.programs.handover import Handover
 from kiln_mcp.programs.program import CommandProgram, FunctionProgram
 from kiln_mcp.programs.program_answers import read_answer
 from kiln_mcp.programs.program_place import ProgramPlace
-from storage.isolation.program_process import ProgramCall, ProgramEnd, run_program
+from storage.isolation.commands import Command, CommandLimits, CommandResult, run_command
+from storage.isolation.outcomes import Failed
 
 LONGEST_ARGUMENT: Final = 100_000
 """Bytes of an argument or a variable; Linux takes 128 KB."""
@@ -76,15 +78,14 @@ class CommandModel:
     async def _run(self, handover: Handover) -> ModelAnswer:
         program, name = self.program, self.place.name
         with TemporaryDirectory(prefix="kiln-mcp-") as scratch:
-            call = await anyio.to_thread.run_sync(self._call, handover, Path(scratch))
-            try:
-                end = await run_program(call)
-            except OSError as error:
-                raise cannot_run(name, _start_sentence(error, program.command[0])) from error
-        self._check_end(end)
-        return read_answer(name, program, end.output, end.seconds)
+            command = await anyio.to_thread.run_sync(self._command, handover, Path(scratch))
+            result = await run_command(command)
+        if isinstance(result, Failed):
+            raise self._failure(result)
+        self._check_result(result)
+        return read_answer(name, program, result.output, result.seconds)
 
-    def _call(self, handover: Handover, scratch: Path) -> ProgramCall:
+    def _command(self, handover: Handover, scratch: Path) -> Command:
         program = self.program
         files: dict[str, str] = {}
         for key, text in (
@@ -103,13 +104,17 @@ class CommandModel:
             environment[program.prompt_variable] = handover.prompt
         for text in (*command, *environment.values()):
             self._check_argument(text)
-        return ProgramCall(
-            command=(_command_path(command[0], folder), *command[1:]),
+        return Command(
+            arguments=(_command_path(command[0], folder), *command[1:]),
             folder=folder,
             environment=environment,
             input=self._input(handover),
-            seconds=program.timeout_s,
-            largest_output=program.largest_output,
+            limits=CommandLimits(
+                seconds=program.timeout_s,
+                megabytes=None,
+                processes=None,
+                output_bytes=program.largest_output,
+            ),
         )
 
     def _check_argument(self, text: str) -> None:
@@ -134,17 +139,24 @@ class CommandModel:
                 text = ""
         return text.encode("utf-8", "replace")
 
-    def _check_end(self, end: ProgramEnd) -> None:
+    def _failure(self, failure: Failed) -> ModelError:
+        """Return the error of a command that passed a limit or could not be started."""
         program, name = self.program, self.place.name
-        if end.breach == "time":
-            raise Retry(name, f"took longer than {program.timeout_s:g} s and was ended")
-        if end.breach == "output":
-            raise ProgramFailure(name, f"wrote more than {program.largest_output} bytes")
-        if end.exit_code:
-            lines = self.place.mask(end.errors.decode("utf-8", "replace")).split("\n")
-            words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            last_words = f" and said: {words}" if words else ""
-            raise Retry(name, f"ended with exit code {end.exit_code}{last_words}")
+        if failure.breach == "time":
+            return Retry(name, f"took longer than {program.timeout_s:g} s and was ended")
+        if failure.breach is not None:
+            return ProgramFailure(name, failure.reason)
+        return cannot_run(name, _start_sentence(failure.reason, program.command[0]))
+
+    def _check_result(self, result: CommandResult) -> None:
+        if not result.exit_code:
+            return
+        name, code = self.place.name, result.exit_code
+        lines = self.place.mask(result.errors.decode("utf-8", "replace")).split("\n")
+        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        last_words = f" and said: {words}" if words else ""
+        end = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise Retry(name, f"{end}{last_words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +241,7 @@ def _why_not(command: str, folder: Path) -> str:
     return f"{file} is not executable. Make it so: chmod +x {file}"
 
 
-def _start_sentence(error: OSError, command: str) -> str:
-    if error.errno == errno.E2BIG:
+def _start_sentence(reason: str, command: str) -> str:
+    if os.strerror(errno.E2BIG) in reason:
         return "its arguments are too long. Hand texts over by {input_file} or {prompt_file}."
-    reason = (error.strerror or str(error)).rstrip(".")
-    return f"{command} cannot be started: {reason}."
+    return f"{command} {reason}."

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import JsonValue
 
 from kiln_mcp.programs.errors import cannot_run
 from kiln_mcp.programs.program import PROGRAM, AnyProgram, ToolProgram
@@ -71,11 +71,12 @@ async def read_program(store: ProjectStore, run_config: TaskRunConfig) -> AnyPro
 
 
 def _parse(run_config: TaskRunConfig, line: str) -> AnyProgram:
-    values = json.loads(line)
-    values.pop("v", None)
     try:
+        values: JsonValue = json.loads(line)
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if key != "v"}
         return PROGRAM.validate_python(values)
-    except ValidationError as error:
+    except (ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise cannot_run(
             run_config.name,
             f"its file {PROGRAM_FILE} holds what this version does not know. Update kiln-mcp, or "

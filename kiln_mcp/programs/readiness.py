@@ -1,6 +1,8 @@
 """Prepare run configs whose outputs programs make, or whose models call tools."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 import anyio.to_thread
@@ -29,8 +31,17 @@ from kiln_mcp.programs.program_place import ProgramPlace
 from kiln_mcp.programs.tool_servers import ToolServer, find_server
 from kiln_mcp.programs.toolbox import Toolbox, open_toolbox, toolbox_model
 from kiln_mcp.workbench.workspace import Workspace
-from storage import ExternalToolServer, KilnAgentProperties, ProjectStore, TaskRunConfig
-from storage.records.run_config import McpProperties
+from storage import (
+    ExternalToolServer,
+    KilnAgentProperties,
+    ProjectStore,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+)
+from storage.errors import NextStep, Refusal
+from storage.index.results import outputs_of_evals
+from storage.records.run_config import PROGRAM_SOURCE, McpProperties
 
 
 class ProgramModel(Protocol):
@@ -57,6 +68,27 @@ class ProgramModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyProgram:
+    """A program that was prepared.
+
+    Attributes:
+        model: The program.
+        source: A digest of its files; "" if they are not known.
+    """
+
+    model: ProgramModel
+    source: str
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Run the program.
+
+        Raises:
+            ModelError: It gave no output.
+        """
+        return await self.model.complete(request)
+
+
 async def ready_run_configs(
     workspace: Workspace, store: ProjectStore, run_configs: Sequence[TaskRunConfig]
 ) -> None:
@@ -66,7 +98,6 @@ async def ready_run_configs(
         Refusal: The person has not trusted the project's folder.
         ModelError: A program can run for no item, or a server of tools gives no list.
     """
-    servers: list[ExternalToolServer] | None = None
     for run_config in run_configs:
         program = await read_program(store, run_config)
         tools = tools_of(run_config)
@@ -75,13 +106,11 @@ async def ready_run_configs(
         noun = "program" if program else "tools"
         purpose = f"the {noun} of the run config {run_config.name!r}"
         await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
-        if servers is None:
-            servers = await store.children(store.project, ExternalToolServer)
         place = ProgramPlace(run_config.name, store.folder, workspace.settings.engine.environment)
         if program is not None:
-            await _register(workspace, run_config, program, place, servers)
+            await _register(workspace, store, run_config, program, place)
         else:
-            await _register_tools(workspace, run_config, servers, place)
+            await _register_tools(workspace, store, run_config, place)
 
 
 def tools_of(run_config: TaskRunConfig) -> tuple[str, ...]:
@@ -105,19 +134,21 @@ async def check_program(
 
 async def _register(
     workspace: Workspace,
+    store: ProjectStore,
     run_config: TaskRunConfig,
     program: AnyProgram,
     place: ProgramPlace,
-    servers: Sequence[ExternalToolServer],
 ) -> None:
+    servers = await store.children(store.project, ExternalToolServer)
     model = _model(program, place, servers)
     await anyio.to_thread.run_sync(model.check)
     digest = await anyio.to_thread.run_sync(model.source_digest)
+    await _check_source(store, run_config, digest)
     is_stored = isinstance(run_config.run_config_properties, McpProperties)
     name = model_of_tool(run_config) if is_stored else program_model(program)
     limits = ServerLimits(program.concurrency)
     route = Route(
-        model,
+        ReadyProgram(model, digest),
         run_config.name,
         f"{name} {digest}",
         RateLimiter(run_config.name, limits),
@@ -126,12 +157,37 @@ async def _register(
     workspace.engine.register(name, route)
 
 
+async def _check_source(store: ProjectStore, run_config: TaskRunConfig, digest: str) -> None:
+    """Refuse a program whose files have changed since its first outputs: it is another one.
+
+    Raises:
+        Refusal: They have.
+    """
+    folder = PurePosixPath(run_config.saved.path).parents[2]
+    path = str(folder / f"{Task.type_name()}.kiln")
+    rows = await store.ask(lambda index: outputs_of_evals(index, path, run_config.id))
+    runs = await store.read_all(TaskRun, [row.path for row in rows.values()][:1])
+    for run in runs.values():
+        properties = run.output.source.properties if run.output.source else {}
+        earlier = properties.get(PROGRAM_SOURCE, "")
+        if digest and earlier and digest != earlier:
+            raise Refusal(
+                "The files of the program of '{name}' have changed since its first outputs, so it "
+                "is another program now. Measure it under a new name.",
+                name=run_config.name,
+                next=[
+                    NextStep(tool="create_run_config", reason="the same program under another name")
+                ],
+            )
+
+
 async def _register_tools(
     workspace: Workspace,
+    store: ProjectStore,
     run_config: TaskRunConfig,
-    servers: Sequence[ExternalToolServer],
     place: ProgramPlace,
 ) -> None:
+    servers = await store.children(store.project, ExternalToolServer)
     name = toolbox_model(run_config.id)
     earlier = workspace.engine.program(name)
     if isinstance(earlier, Toolbox) and all(s.record in servers for s in earlier.servers.values()):

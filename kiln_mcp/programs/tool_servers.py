@@ -18,7 +18,7 @@ from kiln_mcp.programs.errors import ProgramFailure, cannot_run
 from kiln_mcp.programs.program import VARIABLE
 from kiln_mcp.programs.program_place import ProgramPlace
 from storage import ExternalToolServer
-from storage.isolation.program_process import leash_command
+from storage.isolation.commands import leash_command
 from storage.records.tools import LocalServer, RemoteServer
 from storage.text.excerpts import excerpt_line
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import Engine, Spending
 from kiln_mcp.llm.engine import USUAL_INPUT, USUAL_OUTPUT
 from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.model_registry import PROGRAMS
 
 ENOUGH: Final = 5
 """Earlier calls of a model from which what the next ones take can be told."""
@@ -27,6 +29,9 @@ async def estimate_cost(
         calls_by_model: How often each model will be asked.
         kind: Who asks, as the response cache names it: `evals`.
     """
+    runs = {model: n for model, n in calls_by_model.items() if model.startswith(PROGRAMS) and n}
+    if runs:
+        return await _with_programs(engine, summary, calls_by_model, kind, runs)
     asked_models = {model: calls for model, calls in calls_by_model.items() if calls}
     earlier = await _earlier(engine, kind)
     has_records = all(model in earlier for model in asked_models)
@@ -51,6 +56,23 @@ async def estimate_cost(
         tokens=round(tokens),
         earlier_calls=min((usage.calls for usage, _ in usages), default=0),
     )
+
+
+async def _with_programs(
+    engine: Engine,
+    summary: str,
+    calls_by_model: Mapping[str, int],
+    kind: str,
+    runs: Mapping[str, int],
+) -> Plan:
+    """Return the plan of work in which programs run; those that report a cost have no price."""
+    model_calls = {model: calls for model, calls in calls_by_model.items() if model not in runs}
+    is_priced = all(engine.price_of(name, 1) is not None for name in runs)
+    count = sum(runs.values())
+    sentence = f"Your program runs {count} times" if count > 1 else "Your program runs once"
+    price = "" if is_priced else ", at a cost that it reports afterwards"
+    plan = await estimate_cost(engine, f"{summary} {sentence}{price}.", model_calls, kind)
+    return plan if is_priced else replace(plan, highest_cost_usd=None)
 
 
 async def _earlier(engine: Engine, kind: str) -> Mapping[str, Spending]:

@@ -56,7 +56,7 @@ def make_record(
         program = new.program.model_copy(update={"origin_id": identity})
         model = program_model(program)
         config = make_run_config(project, task, definition, model, text, identity)
-        return NewRecord(config, model, program_line(program))
+        return NewRecord(config.replace(description=program.text), model, program_line(program))
     model = workspace.model_name(definition.model)
     workspace.engine.check_name(model)
     record = NewRecord(make_run_config(project, task, definition, model, text, identity), model)

@@ -14,6 +14,7 @@ from kiln_mcp.llm.answer_schemas import fit, unusable_schema
 from kiln_mcp.llm.model_registry import PROGRAMS
 from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.programs.program_files import is_program, model_of_tool
+from kiln_mcp.programs.readiness import ReadyProgram
 from kiln_mcp.programs.toolbox import toolbox_model
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.item_templates import Case, render_template
@@ -41,7 +42,7 @@ from storage import (
     Usage,
 )
 from storage.records.run import ANSWER_STATE, COMPLETE, SAMPLE
-from storage.records.run_config import McpProperties
+from storage.records.run_config import PROGRAM_SOURCE, McpProperties
 
 ADAPTER = "kiln_mcp"
 LONGEST_ANSWER = 1024
@@ -115,6 +116,8 @@ class ProducedOutput:
         trace: The whole conversation.
         usage: Tokens and cost.
         latency_s: Seconds of waiting.
+        user_usage: What the model took that played the user; None if none did.
+        program_source: A digest of the program's files; "" if none is known.
     """
 
     output: str
@@ -122,6 +125,8 @@ class ProducedOutput:
     trace: tuple[TraceMessage, ...]
     usage: ModelUsage
     latency_s: float
+    user_usage: ModelUsage | None = None
+    program_source: str = ""
 
 
 def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
@@ -267,7 +272,15 @@ async def _run_program(
     messages = (*request.messages, Message("assistant", output))
     program_trace = tuple(TraceMessage.model_validate(message) for message in answer.trace)
     trace = program_trace or stored_trace(messages)
-    return ProducedOutput(output, "", trace, answer.usage, answer.latency_s)
+    program = engine.program(request.model)
+    return ProducedOutput(
+        output=output,
+        thinking="",
+        trace=trace,
+        usage=answer.usage,
+        latency_s=answer.latency_s,
+        program_source=program.source if isinstance(program, ReadyProgram) else "",
+    )
 
 
 def to_task_run(
@@ -286,24 +299,28 @@ def to_task_run(
         resolved_config: The same, resolved.
         eval_source: The item of an eval that it was made for; None for a run that is an item.
     """
-    source = _source(run_config, resolved_config)
+    source = _source(run_config, resolved_config, output.program_source)
     return TaskRun(
         input=task_input,
         output=TaskOutput(output=output.output, source=source),
         intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
         usage=stored_usage(output.usage, output.latency_s),
+        synthetic_user_usage=stored_usage(output.user_usage, 0.0) if output.user_usage else None,
         trace=output.trace,
         eval_source=eval_source,
     )
 
 
-def _source(run_config: TaskRunConfig, resolved_config: ResolvedRunConfig) -> DataSource:
+def _source(
+    run_config: TaskRunConfig, resolved_config: ResolvedRunConfig, program_source: str
+) -> DataSource:
     """Return where an output comes from."""
     own: dict[str, str | int | float] = {
         "seed": resolved_config.seed,
         "setup_fingerprint": resolved_config.fingerprint,
         ANSWER_STATE: COMPLETE,
         **({SAMPLE: resolved_config.sample} if resolved_config.sample else {}),
+        **({PROGRAM_SOURCE: program_source} if program_source else {}),
     }
     properties = run_config.run_config_properties
     if isinstance(properties, McpProperties):

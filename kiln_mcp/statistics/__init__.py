@@ -17,6 +17,7 @@ from kiln_mcp.statistics.betting_audit import (
     audit_standing,
     draw_probabilities,
 )
+from kiln_mcp.statistics.claim_levels import level_of_use
 from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
 from kiln_mcp.statistics.detection import detection_share, items_to_tell_apart
 from kiln_mcp.statistics.differences import (
@@ -39,7 +40,6 @@ from kiln_mcp.statistics.simultaneous import (
     best_systems,
     differences_from,
 )
-from kiln_mcp.statistics.spending import level_of_use
 from kiln_mcp.statistics.stratified_posterior import (
     Estimate,
     JudgeEstimates,

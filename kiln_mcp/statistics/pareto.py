@@ -15,8 +15,7 @@ def pareto_front(points: Sequence[Sequence[float | None]]) -> list[int]:
     columns = list(zip(*points, strict=True))
     complete = [column for column in columns if None not in column]
     rows = [
-        tuple(value for value in row if value is not None)
-        for row in zip(*complete, strict=True)
+        tuple(value for value in row if value is not None) for row in zip(*complete, strict=True)
     ]
     if not rows:
         return list(range(len(points)))

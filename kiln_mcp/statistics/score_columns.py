@@ -21,8 +21,8 @@ class ScoreColumns:
 
     Attributes:
         items: The items, in the order of the rows.
-        values: Items × systems; 0 where a score is missing.
-        present: Items × systems: 1 where there is a score, 0 where it is missing.
+        values: Items by systems; 0 for a missing score.
+        present: Items by systems: 1 for a score, 0 for a missing one.
         low: The low end of the scale.
         high: The high end of the scale.
     """

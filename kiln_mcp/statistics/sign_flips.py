@@ -16,7 +16,7 @@ def sign_flip_p_values(differences: "Numbers", seed: int = 0) -> list[float]:
     columns see the same flips.
 
     Args:
-        differences: Items × comparisons; 0 where an item says nothing.
+        differences: Items by comparisons; 0 where an item says nothing.
         seed: Of the flips.
 
     Source:

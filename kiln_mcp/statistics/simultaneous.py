@@ -76,8 +76,8 @@ class SystemDifference:
 
         It takes the difference that was seen for the true one, and 80 % power.
         """
-        needed = items_to_tell_apart(self.difference, self.deviation, self.threshold)
-        return None if needed is None else max(1, needed - self.count)
+        items_needed = items_to_tell_apart(self.difference, self.deviation, self.threshold)
+        return None if items_needed is None else max(1, items_needed - self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,11 @@ def differences_from(
         ValueError: The level lies outside (0, 1).
     """
     check_level(level)
-    others = [column for column in range(table.size) if column != baseline]
-    pairs = _Pairs.of(table, baseline, others)
+    other_columns = [column for column in range(table.size) if column != baseline]
+    pairs = _Pairs.of(table, baseline, other_columns)
     largest = _largest_deviations(table, [pairs], _draws(level), seed)
-    threshold = _threshold(largest, level, len(others))
-    p_values = holm(pairs.p_values(seed)) if others else []
+    threshold = _threshold(largest, level, len(other_columns))
+    p_values = holm(pairs.p_values(seed)) if other_columns else []
     return [
         pairs.difference(place, threshold, level, p_value) for place, p_value in enumerate(p_values)
     ]
@@ -155,7 +155,7 @@ def best_systems(table: ScoreColumns, level: float = 0.95, seed: int = 0) -> Bes
         against_best.difference(
             place, threshold, level, _share_beyond(largest, against_best.statistic(place))
         )
-        for place in range(len(against_best.others))
+        for place in range(len(against_best.other_columns))
     )
     return BestSystems(best, candidates, differences)
 
@@ -167,9 +167,9 @@ class _Pairs:
     Attributes:
         table: All scores.
         first: The column that the others are compared with.
-        others: The other columns.
-        by_item: Items × others: the difference; 0 where one of the two scores is missing.
-        present: Items × others: 1 where both scores are there.
+        other_columns: The other columns.
+        by_item: Items by others: the difference; 0 where one of the two scores is missing.
+        present: Items by others: 1 where both scores are there.
         counts: Shared items.
         means: The mean differences.
         centres: The means with two prior items of weight ½ (certificate, section 8).
@@ -178,7 +178,7 @@ class _Pairs:
 
     table: ScoreColumns
     first: int
-    others: tuple[int, ...]
+    other_columns: tuple[int, ...]
     by_item: "Numbers"
     present: "Numbers"
     counts: "Numbers"
@@ -187,10 +187,10 @@ class _Pairs:
     deviations: "Numbers"
 
     @classmethod
-    def of(cls, table: ScoreColumns, first: int, others: Sequence[int]) -> "_Pairs":
+    def of(cls, table: ScoreColumns, first: int, other_columns: Sequence[int]) -> "_Pairs":
         import numpy as np  # imported late: slow to import, and most calls compare nothing
 
-        columns = list(others)
+        columns = list(other_columns)
         present = table.present[:, columns] * table.present[:, [first]]
         by_item = (table.values[:, columns] - table.values[:, [first]]) * present
         counts = present.sum(axis=0)
@@ -221,7 +221,7 @@ class _Pairs:
 
     def clear_places(self, threshold: float) -> list[int]:
         """Return the pairs whose difference is larger than so many standard errors."""
-        return [p for p in range(len(self.others)) if self.statistic(p) >= threshold]
+        return [p for p in range(len(self.other_columns)) if self.statistic(p) >= threshold]
 
     def p_values(self, seed: int) -> list[float]:
         """Return the p-value of each pair by itself; 1 where too few items are shared."""
@@ -239,7 +239,7 @@ class _Pairs:
         count = int(self.counts[place])
         result = SystemDifference(
             first=self.first,
-            second=self.others[place],
+            second=self.other_columns[place],
             difference=float(self.means[place]),
             interval=self._interval(place, threshold, level),
             p_value=p_value,
@@ -265,9 +265,9 @@ class _Pairs:
         column = self.by_item[:, place]
         firsts = self.table.values[:, self.first] * self.present[:, place]
         only_first, only_second = int((column < 0).sum()), int((column > 0).sum())
-        both = int(firsts.sum()) - only_first
-        neither = int(self.counts[place]) - both - only_first - only_second
-        return PairedCounts(both, only_first, only_second, neither)
+        both_pass = int(firsts.sum()) - only_first
+        neither = int(self.counts[place]) - both_pass - only_first - only_second
+        return PairedCounts(both_pass, only_first, only_second, neither)
 
 
 def _largest_deviations(
@@ -283,14 +283,16 @@ def _largest_deviations(
         largest = np.zeros(len(counts))
         means = counts @ table.values / items if is_complete else None
         for pairs in families:
-            if not pairs.others:
+            if not pairs.other_columns:
                 continue
             if means is None:
                 weights = counts @ pairs.present
-                resampled = counts @ pairs.by_item / weights.clip(min=1)
-                deviations = np.where(weights > 0, resampled - pairs.means, 0.0)
+                resampled_means = counts @ pairs.by_item / weights.clip(min=1)
+                deviations = np.where(weights > 0, resampled_means - pairs.means, 0.0)
             else:
-                deviations = means[:, list(pairs.others)] - means[:, [pairs.first]] - pairs.means
+                deviations = (
+                    means[:, list(pairs.other_columns)] - means[:, [pairs.first]] - pairs.means
+                )
             deviations /= pairs.standard_errors
             np.maximum(largest, np.abs(deviations).max(axis=1), out=largest)
         parts.append(largest)

@@ -124,8 +124,8 @@ async def add_data(
 ) -> AddedData:
     """Load data: upload examples, test cases, logs or traces from a file, or add given items.
 
-    Knows the usual shapes of OpenAI, Langfuse, LangSmith, Hugging Face and OpenTelemetry. Bad rows
-    are named, the rest goes in, and the same again adds nothing. Then call split_data.
+    Knows the usual shapes of OpenAI, Langfuse, LangSmith, Hugging Face and OpenTelemetry. The
+    same again adds nothing. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -290,7 +290,8 @@ async def split_data(
     name: Annotated[str, Field(description="Of the split, such as the spec's.")],
     task: TaskReference = None,
     train: Annotated[
-        int | None, Field(ge=0, description="Its share; usual are 40, 25, 25, 10.")
+        int | None,
+        Field(ge=0, description="Its share; usual are 40, 25, 25, 10; none if others have one."),
     ] = None,
     val: Annotated[int | None, Field(ge=0)] = None,
     test: Annotated[int | None, Field(ge=0)] = None,
@@ -313,7 +314,7 @@ async def split_data(
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
     Near-duplicates and items of one topic stay together. Items that were added later join the
-    parts that are there. Parts without a share get nothing if another one has one.
+    parts that are there.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

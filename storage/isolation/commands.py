@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,6 +32,7 @@ from storage.isolation.outcomes import Failed
 from storage.isolation.scratch import is_larger, scratch_folder
 
 _LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
+_LEASH: Final = str(Path(__file__).with_name("leash.py"))
 _ROOT: Final = str(Path(__file__).parents[2])
 _MOST_AT_ONCE: Final = 64
 _TICK_S: Final = 0.1
@@ -149,12 +150,24 @@ def run_and_wait(command: Command, stop: threading.Event | None = None) -> Comma
     """
     if sys.platform == "win32":
         return Failed("cannot be run on Windows")
-    path = command.environment.get("PATH", "")
-    program = shutil.which(command.arguments[0], path=path)
+    program = _find_program(command)
     if program is None:
         return Failed(f"cannot be started: there is no program {command.arguments[0]!r}")
     with _Supervisor(command, program) as supervisor:
         return supervisor.watch(stop or threading.Event())
+
+
+def leash_command(command: Sequence[str]) -> Sequence[str]:
+    """Return a command that ends with this process, for those who start it by themselves."""
+    return (sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command)
+
+
+def _find_program(command: Command) -> str | None:
+    """Return the path of the program; a name with a slash counts from the command's folder."""
+    name = command.arguments[0]
+    if os.sep in name:
+        name = str(command.folder / name)
+    return shutil.which(name, path=command.environment.get("PATH", ""))
 
 
 class _Supervisor:

@@ -1,8 +1,8 @@
 """Run a command in this process's group, and end the group when the parent does.
 
-A script of the standard library alone. `leash.py socket:<fd> <command> …` ends the group once the
-socket ends, which it does with the parent however the parent dies. `leash.py parent:<pid> …` looks
-twice a second whether that parent is still there: for those who cannot hand a socket over.
+A script of the standard library alone, for those who start a command by themselves and cannot hand
+over a socket, as `launcher` has it. `leash.py <pid> <command> …` looks twice a second whether that
+parent is still there.
 The exit code is the command's; 128 and the number of the signal that ended it.
 """
 
@@ -18,16 +18,13 @@ _LOOK_S: Final = 0.5
 
 def main() -> int:
     """Run the command of the arguments; return its exit code."""
-    kind, _, number = sys.argv[1].partition(":")
-    watch_target = int(number)
+    parent = int(sys.argv[1])
     woken, waker = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, _do_nothing)
     signal.signal(signal.SIGTERM, _end_group)
-    if kind == "socket":
-        os.set_inheritable(watch_target, False)
     try:
         child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
     except OSError as error:
@@ -39,18 +36,15 @@ def main() -> int:
         if process:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
-        _watch(kind, watch_target, woken)
+        _watch(parent, woken)
 
 
-def _watch(kind: str, watch_target: int, woken: int) -> None:
+def _watch(parent: int, woken: int) -> None:
     """Wait until something happens; end the group if the parent has ended."""
-    streams = [woken, watch_target] if kind == "socket" else [woken]
-    ready, _, _ = select.select(streams, [], [], None if kind == "socket" else _LOOK_S)
-    if woken in ready:
+    ready, _, _ = select.select([woken], [], [], _LOOK_S)
+    if ready:
         os.read(woken, 64)
-    if (kind == "socket" and watch_target in ready) or (
-        kind == "parent" and os.getppid() != watch_target
-    ):
+    if os.getppid() != parent:
         os.killpg(0, signal.SIGKILL)
 
 

@@ -11,6 +11,8 @@ PROGRAM_FILE: Final = "kiln_mcp_program.jsonl"
 """The file beside a run config whose output a program makes: its definition, in one line."""
 PROGRAM_MODEL: Final = "program::"
 """How the model's name begins in such a run config; the kind and the line's digest follow."""
+PROGRAM_SOURCE: Final = "program_source"
+"""The property of an output's source that holds a digest of the program's files."""
 
 
 class ToolsConfig(Part):

@@ -1,5 +1,6 @@
 """The official Inspector lists the tools and calls one without complaint."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -45,3 +46,23 @@ def test_the_inspector_calls_a_tool(tmp_path: Path, era: str) -> None:
     )  # fmt: skip
     assert called.returncode == 0, called.stderr
     assert (tmp_path / "p" / "project.kiln").exists()
+
+
+@pytest.mark.inspector
+def test_two_hundred_calls_of_the_inspector_at_once_are_all_answered(tmp_path: Path) -> None:
+    load = ["--load", "--load-requests", "200", "--load-concurrency", "20"]
+    loaded = inspect(
+        tmp_path / "home", "modern", "--method", "tools/call", "--tool-name", "list_models", *load
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    summary = json.loads(loaded.stdout)
+    assert (summary["ok"], summary["toolErrors"], summary["errors"]) == (200, 0, 0)
+
+
+@pytest.mark.inspector
+def test_the_inspector_verifies_the_skills(tmp_path: Path) -> None:
+    verified = inspect(tmp_path / "home", "modern", "--method", "skills/list", "--verify")
+    assert verified.returncode == 0, verified.stderr
+    reports = [json.loads(line) for line in verified.stdout.splitlines()]
+    states = {file["status"] for report in reports for file in report["files"]}
+    assert states == {"verified"}

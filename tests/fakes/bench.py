@@ -11,7 +11,8 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Person, Reply
 from kiln_mcp.evals import service as evals
-from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.answers import EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.results.answers import Comparison
 from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.judging import service as judging
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels

@@ -32,6 +32,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "approve": "Approve or decline the requests that wait for you: all of them, or the given IDs.",
     "demo": "Take a one-line wish to a measured, better prompt with the embedded model.",
     "doctor": "Look at all that a session needs, and say what is wrong and what to do.",
+    "gate": "Say whether a run config may be released: exit code 0 pass, 1 fail, 2 cannot tell.",
     "install": "Register this server in a client's list of MCP servers, and check that it answers.",
     "label": "Label outputs one at a time: pass, fail, stars, with a reason if you like.",
     "models": "Manage models.",

@@ -92,15 +92,14 @@ async def _label(project: str, request: BatchRequest, plain: bool) -> None:
         session = await open_session(workspace, store, request, is_person=is_person)
         if is_person and request.purpose == "certificate":
             await anyio.to_thread.run_sync(_record_consent, workspace, project, session)
-        for note in session.notes:
-            print_note(note)
-        session.notes = []
+        notes, session.notes = " ".join(session.notes), []
         if plain or not _has_screen():
+            print_note(notes)
             await label_by_lines(session, _read_line, _write)
         else:
             from kiln_mcp.doors.cli.label_screen import LabelScreen
 
-            await LabelScreen(session).run()
+            await LabelScreen(session, notes).run()
         print_note(ending(session, session.notes))
         if not is_person:
             print_note("No person was at a terminal, so nobody has confirmed these labels.")

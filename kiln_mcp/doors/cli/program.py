@@ -32,6 +32,7 @@ MODULES: Final[Mapping[str, str]] = {
     "approve": "kiln_mcp.doors.cli.approvals",
     "demo": "kiln_mcp.doors.cli.demo",
     "doctor": "kiln_mcp.doors.cli.clients",
+    "gate": "kiln_mcp.doors.cli.gate",
     "install": "kiln_mcp.doors.cli.clients",
     "label": "kiln_mcp.doors.cli.label",
     "models": "kiln_mcp.doors.cli.models",

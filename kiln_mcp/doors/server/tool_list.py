@@ -5,11 +5,13 @@ from typing import Final, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
+from pydantic import JsonValue
 from starlette.requests import Request
 
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.border.tool_choice import TOOLSET_META, ToolChoice, choice_of
 from kiln_mcp.doors.server.context import Context
+from kiln_mcp.jobs import JsonObject
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.capability_calls import ApprovalNotice
 from kiln_mcp.workbench.answer_schemas import answer_schema
@@ -17,6 +19,18 @@ from kiln_mcp.workbench.capability import AnyCapability, Effect, Runs, Toolset
 
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 SEARCH_HINT: Final = "anthropic/searchHint"
+_BOUNDS: Final = frozenset(
+    {
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+    }
+)
 
 
 class ToolList:
@@ -75,7 +89,7 @@ def as_tool(item: AnyCapability, *, has_output_schema: bool = False) -> types.To
         name=item.name,
         title=item.title,
         description=item.help,
-        input_schema=item.input_schema,
+        input_schema=as_shown(item.input_schema),
         output_schema=_answers_of(item) if has_output_schema else None,
         annotations=types.ToolAnnotations(
             read_only_hint=item.effect is Effect.READS,
@@ -84,6 +98,29 @@ def as_tool(item: AnyCapability, *, has_output_schema: bool = False) -> types.To
         ),
         _meta=_hints(item) or None,
     )
+
+
+def as_shown(schema: JsonObject) -> JsonObject:
+    """Return the schema of arguments as a model reads it: without bounds, which cost many tokens.
+
+    They hold all the same, and an error names them.
+    """
+    return {
+        key: _without_bounds_of_arguments(value) if key == "properties" else value
+        for key, value in schema.items()
+    }
+
+
+def _without_bounds_of_arguments(node: JsonValue) -> JsonValue:
+    if isinstance(node, list):
+        return [_without_bounds_of_arguments(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _without_bounds_of_arguments(value)
+        for key, value in node.items()
+        if key not in _BOUNDS or isinstance(value, dict)  # an argument may have such a name
+    }
 
 
 def _answers_of(item: AnyCapability) -> dict[str, object]:

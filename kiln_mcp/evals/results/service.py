@@ -1,33 +1,18 @@
 """Capability: show the results of evals."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from kiln_mcp.datasets.parts import MeasuredPart
-from kiln_mcp.evals.answers import (
-    Comparison,
-    ComparisonRow,
-    EvalReport,
-)
+from kiln_mcp.evals.answers import EvalReport
 from kiln_mcp.evals.arguments import ItemsToShow, ReportRequest
-from kiln_mcp.evals.comparison import in_words, paired_difference, range_of
-from kiln_mcp.evals.errors import not_compared
-from kiln_mcp.evals.eval_reports import eval_report, eval_summaries, items_of_part
-from kiln_mcp.evals.lookups import (
-    all_evals,
-    find_eval,
-    find_run_configs,
-    load_measurement,
-)
-from kiln_mcp.evals.scored_outputs import read_scored_outputs
-from kiln_mcp.evals.sentences import (
-    after_comparison,
-    comparison_warnings,
-    empty_score_warnings,
-)
+from kiln_mcp.evals.eval_reports import eval_report, eval_summaries
+from kiln_mcp.evals.lookups import all_evals, find_eval
+from kiln_mcp.evals.results.answers import Comparison
+from kiln_mcp.evals.results.comparison_report import ComparisonRequest, comparison_report
+from kiln_mcp.evals.results.config_comparison import DEFAULT_FLOOR
 from kiln_mcp.evals.service import EvaluatorReference
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.answer_size import fitting_page
@@ -38,9 +23,6 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage import (
-    ProjectStore,
-)
 from storage.errors import InvalidValue, NextStep
 from storage.index.slices import SliceKind
 
@@ -68,12 +50,15 @@ async def show_results(
     eval: Annotated[str | None, Field(description="Its name or id; left out: list all.")] = None,
     compare: Annotated[
         list[str] | None,
-        Field(
-            min_length=2,
-            max_length=2,
-            description="Two run configs: is the second better, item by item?",
-        ),
+        Field(min_length=1, description="Run configs, or 'all': which is better, item by item?"),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        Field(description="Compare with this one; left out: the pinned one, or the first."),
+    ] = None,
+    floor: Annotated[
+        float, Field(ge=0, le=100, description="Points that another score may lose.")
+    ] = DEFAULT_FLOOR,
     items: Annotated[
         Literal["failures", "all"] | None,
         Field(description="Also show items with outputs and scores."),
@@ -97,8 +82,11 @@ async def show_results(
     store = await workspace.open_project(project)
     if compare is not None:
         if eval is None:
-            raise InvalidValue("Nothing was compared: name the `eval` of the two run configs.")
-        return await _compare(store, eval, compare, evaluator)
+            raise InvalidValue("Nothing was compared: name the `eval` of the run configs.")
+        request = ComparisonRequest(compare, baseline, evaluator, part, floor)
+        return await comparison_report(
+            store, await find_eval(store, eval), request, workspace.author
+        )
     evals = await all_evals(store)
     if eval is None:
         return EvalReport(
@@ -120,43 +108,3 @@ async def show_results(
         return await eval_report(workspace, store, task_eval, page)
 
     return await fitting_page(workspace.answer_tokens, limit, "items", find_page)
-
-
-async def _compare(
-    store: ProjectStore, eval_name: str, names: Sequence[str], evaluator: str | None
-) -> Comparison:
-    """Compare two run configs item by item; both must have been run."""
-    measurement = await load_measurement(store, await find_eval(store, eval_name), evaluator)
-    first_config, second_config = await find_run_configs(store, measurement.task, list(names))
-    items = {item.id for item in await items_of_part(measurement, "test")}
-    rows: list[ComparisonRow] = []
-    exclusions = 0
-    configs = (first_config, second_config)
-    outputs = await read_scored_outputs(measurement, configs)
-    ranges = {s.json_key: range_of(s.type) for s in measurement.eval_record.output_scores}
-    for key in measurement.score_keys:
-        if key in outputs.empty:
-            continue
-        of_one, of_two = [outputs.means(config.id, key, items) for config in configs]
-        if not of_one.keys() & of_two.keys():
-            raise not_compared(first_config.name, second_config.name, len(of_one), len(of_two))
-        exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
-        difference = paired_difference(of_one, of_two, value_range=ranges[key])
-        rows.append(
-            ComparisonRow.of(
-                key, difference, in_words(difference, first_config.name, second_config.name)
-            )
-        )
-    return Comparison(
-        eval=measurement.eval_record.name,
-        evaluator=measurement.evaluator_record.name,
-        first=first_config.name,
-        second=second_config.name,
-        rows=rows,
-        exclusions=exclusions,
-        warnings=[
-            *comparison_warnings(measurement, rows, exclusions),
-            *empty_score_warnings(outputs.empty),
-        ],
-        next=after_comparison(measurement),
-    )

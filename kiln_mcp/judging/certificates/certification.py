@@ -44,7 +44,7 @@ from kiln_mcp.statistics import LabelForecast
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore
-from storage.errors import NextStep
+from storage.errors import NextStep, Refusal
 from storage.index.results import RecordRow
 
 _CHANGED_POOL = "an output or a verdict of the pool"
@@ -99,8 +99,10 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
-    audits = await audit_golden_set(judges[0].store, golden_set)
+    audits = await audit_golden_set(judges[0].store, golden_set, "certificate")
     faults = {key: audit.faults for key, audit in audits.items()}
+    if work and all(faults.values()):
+        raise _cannot_begin(golden_set.task_eval.name, faults)
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
@@ -122,6 +124,24 @@ async def _certify(
         failed=sum(len(outcome.failures) for outcome in outcomes),
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
+    )
+
+
+def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:
+    """Return the refusal to audit a judge by labels that contradict."""
+    sentences = dict.fromkeys(sentence for own in faults.values() for sentence in own)
+    return Refusal(
+        "The labels of '{name}' can certify no judge. {reason} Look again at the labels in doubt "
+        "first.",
+        name=eval_name,
+        reason=" ".join(sentences),
+        next=[
+            NextStep(
+                tool="draw_items_to_label",
+                reason="show a person the labels in doubt again, blind",
+                arguments={"eval": eval_name, "purpose": "second_look"},
+            )
+        ],
     )
 
 

@@ -97,7 +97,7 @@ def limits_of_claim(claim: JudgeClaim, versions: int) -> list[str]:
     return [
         "Development numbers are optimistic: the judge was written from these labels. Corrected "
         f"for the choice among {versions + 1} versions, the best agrees on about "
-        f"{estimate.corrected:.0%}, and on {estimate.low:.0%} at least.",
+        f"{estimate.corrected_mean:.0%}, and on {estimate.low:.0%} at least.",
         "They cannot tell how far it agrees on outputs that it was not written from: only fresh "
         "labels for the certificate can.",
     ]

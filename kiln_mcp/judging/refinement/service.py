@@ -212,7 +212,7 @@ def _report(
         disagreements_after=claim.best.disagreements,
         agreement_before=round(claim.start.agreement, 4),
         agreement_after=round(claim.best.agreement, 4),
-        agreement_corrected=round(claim.estimate.corrected, 4),
+        agreement_corrected=round(claim.estimate.corrected_mean, 4),
         agreement_at_least=round(claim.estimate.low, 4),
         gain_low=round(gain.low, 4) if gain else None,
         gain_high=round(gain.high, 4) if gain else None,

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory, next_steps, weaknesses
 from kiln_mcp.advice.service import first_names
+from kiln_mcp.spec_texts.check_hints import check_hints
 from storage import Prompt
 
 SOUND = EvalInventory(
@@ -87,3 +88,13 @@ def test_of_many_names_the_first_ten_are_said_and_how_many_more() -> None:
     said = first_names(prompts)
     assert (len(said), said[0], said[-1]) == (11, "prompt 0", "… and 2 more")
     assert first_names(prompts[:10])[-1] == "prompt 9"
+
+
+def test_a_clause_that_can_be_executed_is_suggested_until_a_check_measures_the_task() -> None:
+    [hint] = check_hints(["The script runs without an error."])
+    task = replace(TASK, check_hints=(hint,))
+    first_steps = next_steps(replace(task, evals=()))
+    assert first_steps[0].arguments == {"type": "command_check"}
+    assert tools(task) == [*tools(TASK), "create_evaluator"]
+    with_check = replace(SOUND, evaluators=SOUND.model_judges + 1)
+    assert tools(replace(task, evals=(with_check,))) == tools(replace(TASK, evals=(with_check,)))

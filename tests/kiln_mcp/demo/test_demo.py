@@ -100,9 +100,10 @@ async def test_a_wish_becomes_a_measured_better_prompt(tmp_path: Path) -> None:
         journey = await travel(client, tmp_path / "own", teller, SEED)
     assert journey.search.gain_shown
     assert journey.comparison is not None
-    row = journey.comparison.rows[0]
-    assert (row.first, row.second) == (0.0, 1.0)
-    assert row.n >= 60
+    winner, start = journey.comparison.rows
+    assert (start.mean, winner.mean) == (0.0, 1.0)
+    assert winner.n >= 60
+    assert journey.comparison.use == 1
     parts = {part.part: part.items for part in journey.split.parts}
     assert sum(parts.values()) == 144
     store = await ProjectStore.open(tmp_path / "own")
@@ -116,8 +117,7 @@ async def test_a_terminal_gets_the_table_and_both_prompts(tmp_path: Path) -> Non
         async with open_client(tmp_path, teller) as client:
             await show_example(client, tmp_path / "example", teller)
             journey = await travel(client, tmp_path / "own", teller, SEED)
-        assert journey.comparison is not None
-        teller.outcome(journey.search, journey.comparison.rows)
+        teller.outcome(journey.search, journey.search.comparison)
     shown = text_of(console)
     assert "cannot measure any judge" in shown
     assert "winner, " in shown

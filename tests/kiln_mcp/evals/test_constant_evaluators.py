@@ -209,7 +209,7 @@ async def test_a_field_that_no_reference_has_is_not_averaged(bench: Bench, outpu
     assert {row.score for row in report.table} == {"right", "city"}
     assert any("'zip' is left out: no reference has" in warning for warning in report.warnings)
     comparison = await bench.compare("one", "two")
-    assert [row.score for row in comparison.rows] == ["right", "city"]
+    assert [row.score for row in comparison.rows] == ["right", "right", "city", "city"]
     assert any("'zip' is left out" in warning for warning in comparison.warnings)
 
 

@@ -183,10 +183,10 @@ async def test_a_comparison_counts_each_item_once_with_the_mean_of_its_outputs(
     model.answer = lambda text, _: text
     await bench.config("better", "Say it, please.")
     await bench.run(run_configs=["better"])
-    [row] = (await bench.compare("only", "better")).rows
-    assert row.n == 6
-    assert (row.first, row.second) == (pytest.approx(4 / 9, abs=1e-4), 1.0)
-    assert (row.second_better_on, row.first_better_on) == (4, 0)
+    better, only = (await bench.compare("only", "better")).rows
+    assert (better.n, only.n) == (6, 6)
+    assert (only.mean, better.mean) == (pytest.approx(4 / 9, abs=1e-4), 1.0)
+    assert better.difference == pytest.approx(5 / 9, abs=1e-4)
 
 
 async def test_an_item_is_shown_once_with_the_worst_of_its_outputs(

@@ -124,13 +124,15 @@ async def test_commands_that_are_executed_measure_labels_and_judges(tmp_path: Pa
         check = {"name": "execution", "type": "command_check", **COMMAND}
         await bench.evaluator_of("Right", check, filters)
         await bench.evaluator(name="judge", type="llm_judge", steps=["Does the command work?"])
-        await bench.measure(evaluators=["execution", "judge"])
+        report = await bench.measure(evaluators=["execution", "judge"])
         executed = await verdicts_of(bench, "execution")
         judged = await verdicts_of(bench, "judge")
     labels = {task_input: value for task_input, (_, value, _) in ANSWERS.items()}
     assert executed == {name: float(runs) for name, (_, _, runs) in ANSWERS.items()}
     assert sum(executed[name] == labels[name] for name in ANSWERS) == 1
     assert sum(executed[name] == judged[name] for name in ANSWERS) == 3
+    rows = {row.subject: (row.agreements, row.items) for row in report.execution}
+    assert rows == {"people's labels": (1, 6), "judge": (3, 6)}
 
 
 @pytest.mark.ffmpeg

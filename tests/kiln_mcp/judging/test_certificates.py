@@ -314,3 +314,19 @@ async def test_a_draw_that_begins_anew_after_a_kill_is_made_once(bench: Bench) -
 async def _audit_of(bench: Bench) -> list[AuditDraw]:
     (audit,) = await read_audits(bench.store, await evaluator_of(bench))
     return list(audit.draws)
+
+
+async def test_labels_drawn_for_another_judge_keep_their_weights_and_are_never_mixed(
+    bench: Bench,
+) -> None:
+    await add_pool(bench)
+    await bench.evaluator(type="llm_judge", name="Second", steps=["Is it a number?"])
+    await bench.label(agreeing(await bench.batch(40, evaluator="llm judge")))
+    await bench.label(agreeing(await bench.batch(20, evaluator="Second")))
+    report = await service.check_judge.invoke(bench.workspace, bench.arguments())
+    assert isinstance(report, AgreementReport)
+    rows = {row.evaluator: row for row in report.rows}
+    assert all(row.basis == "drawn" for row in rows.values())
+    assert rows["llm judge"].agreement == 1.0
+    assert rows["llm judge"].n + rows["Second"].n >= 55
+    assert sum("labels that were drawn another way are left out" in c for c in report.conclusions)

@@ -66,7 +66,7 @@ async def test_labels_for_a_certificate_are_counted_and_not_shown(bench: Bench) 
     hidden = {item.item for item in batch.items}
     await bench.label({run.id: "fail" for run in runs if run.id not in hidden})
     report = await list_disagreements(bench)
-    assert report.hidden == 4
+    assert report.hidden_items == 4
     assert {row.item for row in report.disagreements} == {run.id for run in runs} - hidden
 
 

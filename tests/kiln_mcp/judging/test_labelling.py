@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,7 +13,15 @@ from kiln_mcp.judging.answers import LabellingBatch
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import ModelRequest
-from storage import DataSource, Eval, Task, TaskOutput, TaskRun
+from storage import (
+    DataSource,
+    Eval,
+    RequirementRating,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
 from storage.errors import Refusal
 
 WRITTEN_BY_A_MODEL = DataSource(
@@ -55,6 +64,19 @@ async def add_runs(bench: Bench, count: int, *tags: str) -> list[TaskRun]:
     ]
     async with bench.store.transaction() as change:
         return [change.save(run, parent=bench.task) for run in runs]
+
+
+async def rate_in_kiln(bench: Bench, runs: list[TaskRun]) -> None:
+    """Rate runs a second apart, first all passes and then all fails, as nobody who reads does."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    async with bench.store.transaction() as change:
+        for place, run in enumerate(runs):
+            value = RequirementRating(value=float(place < len(runs) / 2), type="pass_fail")
+            rating = TaskOutputRating(
+                created_at=start + timedelta(seconds=place),
+                requirement_ratings={"named::Right": value},
+            )
+            change.save(run.replace(output=run.output.replace(rating=rating)))
 
 
 def passes(batch: LabellingBatch) -> Mapping[str, str]:
@@ -138,6 +160,30 @@ async def test_a_draw_never_needs_the_judges_key(bench: Bench) -> None:
     batch = await bench.batch(4)
     assert (len(batch.items), batch.purpose) == (4, "certificate")
     assert any("10 of 10 items have no verdict" in warning for warning in batch.warnings)
+
+
+async def test_outputs_that_a_certificate_adds_are_judged_before_they_are_drawn(
+    bench: Bench,
+) -> None:
+    await add_eval(bench)
+    await add_runs(bench, 20, "prod")
+    batch = await bench.batch(5, outputs="prod")
+    assert (len(batch.items), batch.new_items, len(bench.model.asked)) == (5, 20, 20)
+    assert not any("no verdict" in warning for warning in batch.warnings)
+    record = await bench.store.find(Eval, "Right", parent=bench.task)
+    (draw,) = (await read_draws(bench.store, record)).entries
+    assert sum(stratum.size for stratum in draw.strata.values()) == 20
+
+
+async def test_careless_labels_of_before_do_not_spoil_a_certificate(bench: Bench) -> None:
+    await add_eval(bench)
+    old = await add_runs(bench, 20, "golden_right")
+    await add_runs(bench, 40, "prod")
+    await rate_in_kiln(bench, old)
+    batch = await bench.batch(30, outputs="prod")
+    await bench.label({i.item: "fail" if "4" in i.output else "pass" for i in batch.items})
+    assert (await bench.measure(purpose="development")).doubts.cannot_measure == ["right"]
+    assert (await bench.measure(purpose="certificate")).doubts.cannot_measure == []
 
 
 async def test_a_label_for_a_certificate_is_no_rating_and_stays_out_of_prompts(

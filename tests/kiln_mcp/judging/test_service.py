@@ -424,6 +424,15 @@ async def test_the_demo_projects_labels_are_blamed_and_none_of_its_judges_is_ran
     assert report.next[0].arguments == {"eval": "Right", "purpose": "second_look"}
 
 
+async def test_no_judge_of_the_demo_project_is_audited_by_its_labels(bench: Bench) -> None:
+    await demo_eval(bench)
+    arguments = bench.arguments(evaluators=["Judge 1"], target=0.85)
+    with pytest.raises(Refusal, match=r"The labels of 'Right' can certify no judge") as refusal:
+        await service.check_judge.invoke(bench.workspace, arguments)
+    assert "The labels contradict the judges" in str(refusal.value)
+    assert [step.tool for step in refusal.value.next] == ["draw_items_to_label"]
+
+
 async def test_the_first_doubtful_labels_of_the_demo_are_passes_that_nearly_all_judges_fail(
     bench: Bench,
 ) -> None:

@@ -102,6 +102,6 @@ def test_a_blind_repeat_is_compared_with_its_own_raters_label() -> None:
         label_of("2", 0.0, purpose="second_look", draw=None, rater="ben"),
         label_of("2", 1.0, purpose="repeat", minute=1),
     ]
-    audited = audited_labels(golden_set_of(runs, labels), RIGHT)
+    audited = audited_labels(golden_set_of(runs, labels), RIGHT, runs)
     assert (audited["1"].repeat, audited["1"].is_second_look) == (0.0, False)
     assert (audited["2"].repeat, audited["2"].is_second_look) == (None, True)

@@ -1,5 +1,6 @@
 """Commands as run configs, driven by create_run_config and run_eval."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.evals.service import run_eval
+from kiln_mcp.projects.records.programs import list_programs
 from kiln_mcp.run_configs.service import create_run_config
 from program_bench import PYTHON, open_program_bench
-from storage import Task
+from storage import Task, TaskRunConfig
 from storage.errors import Refusal, WorkbenchError
 
 SHOUT = "import sys; print(sys.stdin.read().upper())"
@@ -191,6 +194,25 @@ async def test_a_program_that_cannot_run_is_refused_when_it_is_created(
             await bench.create(program)
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence", "is_asked"),
+    [
+        ({}, "Your program runs 2 times.", False),
+        ({"output_field": "a", "cost_field": "b"}, "at a cost that it reports afterwards", True),
+    ],
+)
+async def test_a_plan_says_how_often_the_program_runs(
+    tmp_path: Path, settings: dict[str, str], sentence: str, is_asked: bool
+) -> None:
+    async with open_program_bench(tmp_path, {"a": "A", "b": "B"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT), settings=settings)
+        arguments = bench.bench.arguments(run_configs=["Bot"])
+        plan = (await run_eval.propose(bench.bench.workspace, arguments)).plan
+        assert sentence in plan.text
+        assert plan.needs_approval == is_asked
+        assert plan.calls == 0
+
+
 async def test_a_setting_of_another_kind_is_refused(tmp_path: Path) -> None:
     async with open_program_bench(tmp_path, {"a": "A"}) as bench:
         with pytest.raises(InvalidArguments, match=r"settings\.body"):
@@ -204,6 +226,55 @@ async def test_a_changed_program_file_is_refused(tmp_path: Path) -> None:
         file.write_text(file.read_text().replace("shout.py", "other.py"))
         with pytest.raises(WorkbenchError, match="was changed"):
             await bench.run()
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[" * 100_000, "[]", '{"kind": "command"}', "1"])
+async def test_a_foreign_program_file_is_refused_in_a_sentence(tmp_path: Path, line: str) -> None:
+    async with open_program_bench(tmp_path, {"a": "A"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT))
+        store = bench.bench.store
+        config = await store.find(TaskRunConfig, "Bot", parent=bench.bench.task)
+        digest = hashlib.blake2b(line.encode(), digest_size=6).hexdigest()
+        properties = config.run_config_properties.replace(model_name=f"program::command-{digest}")
+        await store.save(config.replace(run_config_properties=properties))
+        [file] = bench.folder.rglob("kiln_mcp_program.jsonl")
+        file.write_text(f"{line}\n", encoding="utf-8")
+        with pytest.raises(WorkbenchError, match="does not know"):
+            await bench.run()
+
+
+async def test_a_program_whose_files_have_changed_needs_a_new_name(tmp_path: Path) -> None:
+    async with open_program_bench(tmp_path, {"a": "A"}) as bench:
+        command = bench.script("shout.py", "exit(1)")
+        await bench.create(command)
+        with pytest.raises(WorkbenchError, match="exit code 1"):
+            await bench.run()
+        bench.script("shout.py", SHOUT)  # mended before its first output: still the same
+        await bench.run()
+        bench.script("shout.py", f"{SHOUT} # better")
+        with pytest.raises(Refusal, match="have changed since its first outputs"):
+            await bench.run()
+        await bench.create(command, name="Bot 2")
+        report = await bench.bench.run(run_configs=["Bot 2"])
+        assert report.table[0].mean == 1
+
+
+async def test_no_more_runs_at_once_than_the_settings_allow(tmp_path: Path) -> None:
+    code = "import os, time; os.mkdir('busy'); time.sleep(0.05); os.rmdir('busy'); print('A')"
+    items = dict.fromkeys("abcd", "A")
+    async with open_program_bench(tmp_path, items) as bench:
+        await bench.create(bench.script("alone.py", code), settings={"concurrency": 1})
+        report = await bench.run()
+        assert report.table[0].mean == 1
+
+
+async def test_the_person_sees_a_projects_programs_before_they_trust_it(tmp_path: Path) -> None:
+    async with open_program_bench(tmp_path, {"a": "A"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT))
+        await bench.create("http://127.0.0.1:9/ask", name="Service")
+        lines = list_programs(bench.folder)
+        assert f"program of the run config 'Bot': {PYTHON} shout.py" in lines
+        assert "program of the run config 'Service': http://127.0.0.1:9/ask" in lines
 
 
 async def test_a_command_runs_in_the_folder_that_is_named(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_checks_of_tool_calls_and_steps_judge_the_trace(tmp_path: Path) ->
             ("Short", {"type": "step_count_check", "count_type": "tool_calls", "max_count": 1}),
         ):
             await bench.bench.evaluator(name=name, **evaluator)
-            report = await bench.run(evaluator=name)
+            report = await bench.run(evaluators=[name])
             assert report.table[0].mean == 1, name
         assert calls(bench) == ["look_up"]
 

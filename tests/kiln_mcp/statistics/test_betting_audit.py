@@ -141,6 +141,18 @@ def test_a_skip_is_a_disagreement_for_the_claim_and_an_agreement_against_it(
     assert skips.skips == len(skipped)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_labels_that_are_taken_away_never_narrow_the_limits(seed: int) -> None:
+    results, draw = results_of(seed, 60), random.Random(seed)
+    fewer = [
+        AuditResult(r.stratum, r.probabilities, None if draw.random() < 0.2 else r.agrees)
+        for r in results
+    ]
+    labelled, with_skips = (audit_standing(DESIGN, own).limits for own in (results, fewer))
+    assert with_skips.low <= labelled.low
+    assert with_skips.high >= labelled.high
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.tuples(*[st.integers(0, 12)] * 3),

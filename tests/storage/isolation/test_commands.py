@@ -1,4 +1,4 @@
-"""Programs of a person's own: their limits, and that nothing of them is left running."""
+"""Commands with the rights of the person: limits, and that nothing of them is left running."""
 
 import os
 import signal
@@ -6,19 +6,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from storage.isolation.program_process import LEASH, ProgramCall, leash_command, run_program
+from storage.isolation.commands import (
+    Command,
+    CommandLimits,
+    CommandResult,
+    leash_command,
+    run_command,
+)
+from storage.isolation.outcomes import Failed
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 
-def call(*command: str, folder: Path, **limits: float) -> ProgramCall:
-    return ProgramCall(command, folder, ENVIRONMENT, **limits)  # pyright: ignore[reportArgumentType]
+LIMITS = CommandLimits(seconds=60, megabytes=None, processes=None)
+
+
+def command_of(*words: str, folder: Path, text: bytes = b"") -> Command:
+    return Command(words, folder, text, ENVIRONMENT, LIMITS)
+
+
+async def run(*words: str, folder: Path, text: bytes = b"") -> CommandResult:
+    result = await run_command(command_of(*words, folder=folder, text=text))
+    assert isinstance(result, CommandResult)
+    return result
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -52,72 +69,70 @@ async def wait_for_end(process: int) -> None:
 
 
 async def test_input_and_output_may_be_larger_than_a_pipe(tmp_path: Path) -> None:
-    program = ProgramCall(("cat",), tmp_path, ENVIRONMENT, input=b"x" * 500_000)
-    end = await run_program(program)
-    assert end.output == b"x" * 500_000
+    result = await run("cat", folder=tmp_path, text=b"x" * 500_000)
+    assert result.output == b"x" * 500_000
 
 
 async def test_a_program_that_does_not_read_its_input_is_no_failure(tmp_path: Path) -> None:
-    program = ProgramCall(("true",), tmp_path, ENVIRONMENT, input=b"x" * 500_000)
-    assert (await run_program(program)).exit_code == 0
+    assert (await run("true", folder=tmp_path, text=b"x" * 500_000)).exit_code == 0
 
 
 async def test_the_exit_code_and_the_end_of_the_errors_are_kept(tmp_path: Path) -> None:
-    end = await run_program(call("sh", "-c", "echo out; echo err >&2; exit 7", folder=tmp_path))
+    end = await run("sh", "-c", "echo out; echo err >&2; exit 7", folder=tmp_path)
     assert (end.output, end.errors, end.exit_code) == (b"out\n", b"err\n", 7)
 
 
 async def test_a_signal_that_ends_a_program_is_its_exit_code(tmp_path: Path) -> None:
-    end = await run_program(call("sh", "-c", "kill -9 $$", folder=tmp_path))
-    assert end.exit_code == 128 + signal.SIGKILL
+    end = await run("sh", "-c", "kill -9 $$", folder=tmp_path)
+    assert end.exit_code == -signal.SIGKILL
 
 
 async def test_what_a_program_leaves_running_is_ended_with_it(tmp_path: Path) -> None:
-    end = await run_program(call("sh", "-c", "sleep 60 & echo $!", folder=tmp_path))
+    end = await run("sh", "-c", "sleep 60 & echo $!", folder=tmp_path)
     assert end.exit_code == 0
     await wait_for_end(int(end.output))
 
 
 async def test_the_whole_group_is_killed_at_the_end_of_its_time(tmp_path: Path) -> None:
-    end = await run_program(
-        call("sh", "-c", "sleep 60 & echo $!; wait", folder=tmp_path, seconds=0.2)
-    )
-    assert end.breach == "time"
-    await wait_for_end(int(end.output))
+    command = command_of("sh", "-c", "sleep 60 & echo $! > child; wait", folder=tmp_path)
+    result = await run_command(replace(command, limits=replace(LIMITS, seconds=0.5)))
+    assert result == Failed("took longer than 0.5 s", "time")
+    await wait_for_end(await wait_for_number(tmp_path / "child"))
 
 
 async def test_a_program_that_writes_too_much_is_killed(tmp_path: Path) -> None:
-    end = await run_program(call("yes", folder=tmp_path, largest_output=10_000))
-    assert end.breach == "output"
+    command = command_of("yes", folder=tmp_path)
+    result = await run_command(replace(command, limits=replace(LIMITS, output_bytes=10_000)))
+    assert result == Failed("wrote more than 10000 bytes", "output")
 
 
 async def test_a_cancelled_program_is_killed(tmp_path: Path) -> None:
     script, child = "sleep 60 & echo $! > child; wait", 0
     async with anyio.create_task_group() as group:
-        group.start_soon(run_program, call("sh", "-c", script, folder=tmp_path))
+        group.start_soon(run_command, command_of("sh", "-c", script, folder=tmp_path))
         child = await wait_for_number(tmp_path / "child")
         group.cancel_scope.cancel()
     await wait_for_end(child)
 
 
-@pytest.mark.parametrize("way", ["socket", "parent"])
+@pytest.mark.parametrize("way", ["command", "leash"])
 async def test_no_program_outlives_a_killed_parent(tmp_path: Path, way: str) -> None:
     script = f"sleep 60 & echo $! > {tmp_path / 'child'}; wait"
-    if way == "socket":
+    if way == "command":
         code = (
             "import anyio; from pathlib import Path; "
-            "from storage.isolation.program_process import ProgramCall, run_program; "
-            f"anyio.run(run_program, ProgramCall(('sh', '-c', {script!r}), Path('/'), "
-            f"{ENVIRONMENT!r}))"
+            "from storage.isolation.commands import Command, run_command; "
+            f"anyio.run(run_command, Command(('sh', '-c', {script!r}), Path('/'), "
+            f"environment={ENVIRONMENT!r}))"
         )
     else:
         code = (
-            "import subprocess; from storage.isolation.program_process import leash_command; "
+            "import subprocess; from storage.isolation.commands import leash_command; "
             f"command = leash_command(('sh', '-c', {script!r})); "
             "subprocess.Popen(command, start_new_session=True).wait()"
         )
     parent = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-c", code], cwd=Path(LEASH).parents[2]
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3]
     )
     try:
         child = await wait_for_number(tmp_path / "child")
@@ -129,9 +144,14 @@ async def test_no_program_outlives_a_killed_parent(tmp_path: Path, way: str) -> 
 
 
 async def test_a_program_that_cannot_be_started_says_so(tmp_path: Path) -> None:
-    end = await run_program(call("no-such-program", folder=tmp_path))
-    assert end.exit_code == 127
-    assert b"No such file" in end.errors
+    result = await run_command(command_of("no-such-program", folder=tmp_path))
+    assert result == Failed("cannot be started: there is no program 'no-such-program'")
+
+
+async def test_a_program_of_the_commands_folder_is_found_there(tmp_path: Path) -> None:
+    (tmp_path / "say").write_text("#!/bin/sh\necho said", encoding="utf-8")
+    (tmp_path / "say").chmod(0o700)
+    assert (await run("./say", folder=tmp_path)).output == b"said\n"
 
 
 def test_a_leash_hands_on_the_exit_code() -> None:

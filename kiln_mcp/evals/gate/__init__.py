@@ -1,0 +1,1 @@
+"""The gate: whether a run config may be released, from stored results alone."""

@@ -1,0 +1,302 @@
+"""The gate as a pipeline runs it: exit codes, reports, and no home, server or key."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import anyio
+import pytest
+from click.testing import CliRunner, Result
+
+from kiln_mcp.doors.cli import cli
+from stored_results import JUDGE, StoredResults, StoredVerdict, make_project, verdicts_of
+
+ROOT: Final = Path(__file__).parents[4]
+OLD: Final = datetime(2026, 1, 1, tzinfo=UTC)
+NEW: Final = OLD + timedelta(days=40)
+
+
+def gate(folder: Path, *arguments: str, **environment: str) -> Result:
+    """Run the gate as a clean checkout does: the home does not exist."""
+    home = str(folder.parent / "no home")
+    environment = {"KILN_MCP_HOME": home, "CI": "", "GITHUB_STEP_SUMMARY": "", **environment}
+    runner = CliRunner(env=environment)
+    return runner.invoke(cli, ["gate", "--project", str(folder), *arguments])
+
+
+def passes(count: int, passed: int) -> list[StoredVerdict]:
+    return verdicts_of([float(n < passed) for n in range(count)])
+
+
+def make(
+    folder: Path, values: Mapping[str, list[StoredVerdict]], results: StoredResults | None = None
+) -> Path:
+    anyio.run(make_project, folder, results or StoredResults(), values)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize(
+    ("passed", "threshold", "code", "said"),
+    [
+        (40, "right=0.9", 0, "The gate passes"),
+        (20, "right=0.9", 1, "The gate fails"),
+        (36, "right=90%", 2, "The gate cannot tell"),
+    ],
+)
+def test_the_exit_code_says_whether_a_limit_reaches_its_threshold(
+    folder: Path, passed: int, threshold: str, code: int, said: str
+) -> None:
+    done = gate(make(folder, {"new": passes(40, passed)}), "--at-least", threshold)
+    assert done.exit_code == code, done.output
+    assert said in done.output
+
+
+@pytest.mark.parametrize(("choice", "code"), [("fail", 1), ("pass", 0)])
+def test_what_cannot_be_told_counts_as_chosen(folder: Path, choice: str, code: int) -> None:
+    make(folder, {"new": passes(40, 36)})
+    done = gate(folder, "--at-least", "right=.8", "--cannot-tell", choice)
+    assert done.exit_code == code
+    assert "more items would decide" in done.output
+
+
+def test_a_run_config_is_held_against_the_pinned_baseline(folder: Path) -> None:
+    values = {"old": passes(40, 30), "same": passes(40, 30), "worse": passes(40, 5)}
+    make(folder, values)
+    pinned = gate(folder, "--pin", "--run-config", "old")
+    assert pinned.exit_code == 0
+    assert pinned.output == "old is the baseline of Right: right 0.75.\n"
+    [file] = folder.rglob("kiln_mcp_baselines.jsonl")
+    line = json.loads(file.read_text(encoding="utf-8"))
+    assert (line["name"], line["rates"]["right"]["n"]) == ("old", 40)
+    worse = gate(folder, "--run-config", "worse")
+    assert worse.exit_code == 1
+    assert "FAIL  Right: right loses at most 5 points" in worse.output
+    assert gate(folder, "--run-config", "old").exit_code == 0
+    assert gate(folder, "--run-config", "same", "--no-worse", "20").exit_code == 0
+    assert gate(folder, "--run-config", "same").exit_code == 2
+
+
+def test_a_baseline_whose_results_are_gone_counts_with_its_pinned_rate(folder: Path) -> None:
+    make(folder, {"old": passes(40, 38), "worse": passes(40, 5)})
+    gate(folder, "--pin", "--run-config", "old")
+    [config] = [
+        file for file in folder.rglob("task_run_config.kiln") if '"old"' in file.read_text("utf-8")
+    ]
+    config_id = json.loads(config.read_text("utf-8"))["id"]
+    for file in folder.rglob("eval_run.kiln"):
+        if config_id in file.read_text("utf-8"):
+            file.unlink()
+    done = gate(folder, "--run-config", "worse")
+    assert done.exit_code == 1
+    assert "with the pinned rate of 40 items, not item by item" in done.output
+
+
+def test_one_failure_of_an_item_that_must_pass_fails_the_gate(folder: Path) -> None:
+    results = StoredResults(tags={3: "must-pass", 39: "must-pass"})
+    make(folder, {"new": passes(40, 39)}, results)
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 1
+    assert done.output.count("Right: must-pass ") == 2
+    assert "for the input 'question 39'" in done.output
+
+
+def test_one_critical_failure_fails_the_gate(folder: Path) -> None:
+    results = StoredResults(scores={"safe": "pass_fail_critical"})
+    values = verdicts_of([1.0] * 38 + [0.0, -1.0])
+    make(folder, {"new": values, "fair": verdicts_of([1.0] * 38 + [0.0] * 2)}, results)
+    assert gate(folder, "--run-config", "fair").exit_code == 0
+    done = gate(folder, "--run-config", "new")
+    assert done.exit_code == 1
+    assert "safe is never critical. 1 of 40 items fail." in done.output
+    assert gate(folder, "--run-config", "fair", "--critical", "safe").exit_code == 1
+    assert gate(folder, "--run-config", "fair", "--critical", "check").exit_code == 1
+
+
+def test_missing_results_leave_the_gate_open(folder: Path) -> None:
+    make(folder, {"new": passes(30, 30)})
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 2
+    assert "10 of 40 items have no result of 'new'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--at-least", "nope=.9"), "have no score 'nope'. Choose among: check, right"),
+        (("--at-least", "right"), "'right' is no threshold"),
+        (("--critical", "nope"), "have no score 'nope'"),
+        (("--run-config", "nope"), "nope"),
+        (("Nope",), "Nope"),
+        (("--cannot-tell", "maybe"), "'maybe' is not one of"),
+        (("--drift",), "since when? No baseline is pinned"),
+    ],
+)
+def test_misuse_ends_with_exit_code_2_and_a_sentence(
+    folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    make(folder, {"new": passes(40, 40)})
+    done = gate(folder, *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_gate_leaves_no_home_behind(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    gate(folder, "--at-least", "right=.5")
+    assert not (folder.parent / "no home").exists()
+
+
+SUITES: Final[Mapping[str, tuple[frozenset[str], frozenset[str], frozenset[str]]]] = {
+    "testsuites": (
+        frozenset(),
+        frozenset({"name", "time", "tests", "failures", "errors"}),
+        frozenset({"testsuite"}),
+    ),
+    "testsuite": (
+        frozenset({"name", "tests", "failures", "errors"}),
+        frozenset({"time", "skipped", "timestamp", "hostname", "id", "package"}),
+        frozenset({"properties", "testcase", "system-out", "system-err"}),
+    ),
+    "testcase": (
+        frozenset({"name"}),
+        frozenset({"time", "classname", "group"}),
+        frozenset({"skipped", "error", "failure", "system-out", "system-err"}),
+    ),
+    "failure": (frozenset(), frozenset({"type", "message"}), frozenset()),
+    "error": (frozenset(), frozenset({"type", "message"}), frozenset()),
+    "system-out": (frozenset(), frozenset(), frozenset()),
+}
+"""The elements of JUnit XML as readers know them (Jenkins' junit-10): needed and possible
+attributes, and children."""
+
+
+def check_junit(element: ElementTree.Element) -> None:
+    needed, possible, children = SUITES[element.tag]
+    assert needed <= set(element.keys()) <= needed | possible
+    for child in element:
+        assert child.tag in children
+        check_junit(child)
+
+
+def test_the_junit_report_has_the_elements_that_readers_know(folder: Path, tmp_path: Path) -> None:
+    make(folder, {"new": passes(40, 20)}, StoredResults(tags={39: "must-pass"}))
+    junit, markdown = tmp_path / "gate.xml", tmp_path / "gate.md"
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n", encoding="utf-8")
+    done = gate(
+        folder,
+        *("--at-least", "right=.9", "--junit", str(junit), "--markdown", str(markdown)),
+        "--summary",
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
+    assert done.exit_code == 1
+    root = ElementTree.parse(junit).getroot()
+    check_junit(root)
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "2", "0")
+    [suite] = root
+    assert suite.get("name") == "Right"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp") or "")
+    names = [case.get("name") for case in suite]
+    assert names[:2] == ["every item is scored", "right is at least 0.9"]
+    text = markdown.read_text("utf-8")
+    assert text.startswith("## The gate fails: 2 of 3 checks of new.")
+    assert text.index("**FAIL**") < text.index("| pass |")
+    assert summary.read_text("utf-8") == f"before\n{text}"
+
+
+def test_the_json_report_says_the_same(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    done = gate(folder, "--at-least", "right=.5", "--json")
+    report = json.loads(done.stdout)
+    assert (report["outcome"], report["run_configs"]) == ("pass", ["new"])
+    assert [check["outcome"] for check in report["checks"]] == ["pass", "pass"]
+
+
+def drifting(judge_now: int, feature_now: int) -> list[StoredVerdict]:
+    """Return old outputs that all passed, judged again, and new outputs by today's judge."""
+    count = 40
+    old = passes(count, 36)
+    again = [StoredVerdict(n, float(n < judge_now), 0, 1, NEW) for n in range(count)]
+    fresh = [StoredVerdict(n, float(n < feature_now), 1, 0, NEW) for n in range(count)]
+    return [*old, *again, *fresh]
+
+
+@pytest.mark.parametrize(
+    ("judge_now", "feature_now", "failing"),
+    [
+        (10, 10, "right: the judge moved at most 10 points"),
+        (36, 10, "right: the feature lost at most 10 points"),
+    ],
+)
+def test_drift_of_the_judge_is_told_from_drift_of_the_feature(
+    folder: Path, judge_now: int, feature_now: int, failing: str
+) -> None:
+    make(folder, {"new": drifting(judge_now, feature_now)}, StoredResults(evaluator=JUDGE))
+    done = gate(folder, "--drift", "--since", "2026-02-01", "--no-worse", "10", "--json")
+    checks = json.loads(done.stdout)["checks"]
+    outcomes = {
+        c["check"]: c["outcome"]
+        for c in checks
+        if " moved " in c["check"] or " lost " in c["check"]
+    }
+    assert len(outcomes) == 2
+    assert [name for name, outcome in outcomes.items() if outcome == "fail"] == [failing]
+
+
+def test_drift_cannot_be_told_without_new_verdicts_of_old_outputs(folder: Path) -> None:
+    make(folder, {"new": passes(40, 36)}, StoredResults(evaluator=JUDGE))
+    done = gate(folder, "--drift", "--since", "2026-02-01")
+    assert done.exit_code == 2
+    assert "too few outputs from before were judged again" in done.output
+
+
+def commands_of_docs() -> list[str]:
+    """Return the calls of the gate in its page, as a person or a pipeline gives them."""
+    text = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    return re.findall(r"^(?: {4}|.*?- (?:run: )?)kiln-mcp gate (.+)$", text, re.MULTILINE)
+
+
+def test_the_commands_of_the_page_run_in_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = StoredResults(scores={"correct": "pass_fail"})
+    make(tmp_path / "evals", {"prompt 4": passes(40, 40)}, results)
+    monkeypatch.chdir(tmp_path)
+    codes: list[int] = []
+    for line in commands_of_docs():
+        runner = CliRunner(env={"KILN_MCP_HOME": str(tmp_path / "no home")})
+        codes.append(runner.invoke(cli, ["gate", *shlex.split(line)]).exit_code)
+    assert codes == [0, 2, 0, 0]
+    assert (tmp_path / "gate.xml").exists()
+
+
+@pytest.mark.slow
+def test_the_gate_imports_no_heavy_library_where_it_compares_nothing(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    code = (
+        "import sys; from kiln_mcp.doors.cli.program import main; "
+        f"sys.argv = ['kiln-mcp', 'gate', '--project', {str(folder)!r}, '--at-least', 'right=.5']; "
+        "main()"
+    )
+    home = {"KILN_MCP_HOME": str(folder.parent / "no home")}
+    command = [sys.executable, "-X", "importtime", "-c", code]
+    done = subprocess.run(
+        command, env={**os.environ, **home}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    heavy = re.findall(r"\| +(litellm|scipy|dbos|numpy)$", done.stderr, re.MULTILINE)
+    assert heavy == []
