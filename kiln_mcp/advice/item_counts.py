@@ -63,11 +63,9 @@ class ItemCounts:
         criteria = [criterion_of(score, self._task) for score in record.output_scores]
         complete = _complete_ratings(self._ratings[key], criteria)
         # Labels for a certificate are no ratings, and nobody counts which way they went.
-        certificate_count = await self._certificate_count(
-            record, complete.keys(), certificate_items
-        )
-        is_one_sided = not certified and len(complete) > 1 and len(set(complete.values())) == 1
-        return GoldenCounts(self._golden[key], len(complete) + certificate_count, is_one_sided)
+        labels = await self._certificate_count(record, complete.keys(), certificate_items)
+        is_one_sided = not labels and len(complete) > 1 and len(set(complete.values())) == 1
+        return GoldenCounts(self._golden[key], len(complete) + labels, is_one_sided)
 
     async def _certificate_count(
         self, record: Eval, rated_rows: AbstractSet[int], items: AbstractSet[str]

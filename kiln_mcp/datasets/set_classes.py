@@ -62,7 +62,7 @@ def classes_of(sets: ShingleSets) -> SetClasses:
 
 
 def counts_up_to(sets: ShingleSets, bound: int) -> "Places":
-    """Return how many shingles of each set no more than `bound` sets have; they come first in it."""
+    """Return how many shingles of each set at most `bound` sets have; they come first in it."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
     is_rare = sets.frequencies()[sets.numbers] <= bound
