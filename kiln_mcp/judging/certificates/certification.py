@@ -99,12 +99,15 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
+    store = judges[0].store
     if work and len(golden_set.complete) == len(golden_set.runs):
         # No item is left to draw, so only these labels could certify.
-        all_faults = await _faults(golden_set, judges[0].store, "all")
+        all_audits = await audit_golden_set(store, golden_set)
+        all_faults = {key: audit.faults for key, audit in all_audits.items()}
         if all(all_faults.values()):
             raise _cannot_begin(golden_set.task_eval.name, all_faults)
-    faults = await _faults(golden_set, judges[0].store, "certificate")
+    audits = await audit_golden_set(store, golden_set, "certificate")
+    faults = {key: audit.faults for key, audit in audits.items()}
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
