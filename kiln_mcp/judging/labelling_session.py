@@ -189,7 +189,7 @@ class LabellingSession:
             return ""
         key = self.labelling.first.scores[0].json_key
         own = [label for label in self._saved if label.score == key]
-        return self._audit.sentence([*self.labels_before, *own])
+        return self._audit.sentence([*self.labels_before, *own], self.request.rater)
 
     async def take_items(self, items: Sequence[str]) -> None:
         """Put items at the end of the queue, with their texts."""

@@ -222,6 +222,14 @@ async def test_the_limits_narrow_while_labels_for_a_certificate_come(bench: Benc
     assert all(label.certifies for label in await labels_of(bench))
 
 
+async def test_a_rater_is_told_that_an_audit_counts_anothers_labels(bench: Bench) -> None:
+    await add_items(bench)
+    await bench.batch(1, rater="ben")
+    session = await session_of(bench, purpose="certificate")
+    await session.answer("pass")
+    assert session.limits == "The audit of llm judge counts the labels of ben alone."
+
+
 async def test_without_a_person_at_a_terminal_nothing_counts_for_a_certificate(
     bench: Bench,
 ) -> None:
