@@ -51,7 +51,10 @@ async def execution_rows(
     members = [member for name in judge_ids if (member := matrix.member(name)) is not None]
     rows: list[ExecutionRow] = []
     for score in golden_set.scores:
-        labels = {item: label.value for item, label in audited_labels(golden_set, score).items()}
+        labels = {
+            item: label.value
+            for item, label in audited_labels(golden_set, score, golden_set.runs).items()
+        }
         columns: dict[str, _Values] = {LABELS: labels}
         columns |= {member.name: matrix.column(member, score.json_key) for member in members}
         for check in checks:

@@ -127,9 +127,9 @@ class LabellingPass:
         """
         skipped: set[str] = set()
         for golden_set in self.golden_sets:
-            judged = [label for label in golden_set.labels if label.state in JUDGED]
-            labelled_items = {label.item for label in judged}
-            draw_ids = {label.draw for label in judged}
+            labels = [label for label in golden_set.labels if label.state in JUDGED]
+            labelled_items = {label.item for label in labels}
+            draw_ids = {label.draw for label in labels}
             places = [n for n, draw in enumerate(golden_set.draws) if draw.id in draw_ids]
             skipped |= {
                 item

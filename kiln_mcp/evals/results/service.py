@@ -65,11 +65,9 @@ async def show_results(
     ] = None,
     run_config: Annotated[str | None, Field(description="Whose items; left out: all.")] = None,
     outputs: Annotated[
-        str | None, Field(description="Stored outputs, as in run_eval: how often they fail.")
+        str | None, Field(description="As in run_eval: how often they fail.")
     ] = None,
-    slice_by: Annotated[
-        SliceKind | None, Field(description="Where does it fail? Rates by slice.")
-    ] = None,
+    slice_by: Annotated[SliceKind | None, Field(description="Where it fails.")] = None,
     part: MeasuredPart = "test",
     limit: Annotated[int, Field(ge=1, le=20)] = 10,
     cursor: Annotated[str | None, Field(description="The last items_cursor.")] = None,
