@@ -15,7 +15,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.rates import ItemVerdicts, threshold_of
 from kiln_mcp.labels.audit_lines import read_audits
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, strata_by_verdict
-from kiln_mcp.labels.ledger import JUDGED, Draw, read_labels
+from kiln_mcp.labels.ledger import JUDGED, Draw
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.statistics.stratified_posterior import (
     RATE_STOPPING_LEVEL,
@@ -68,8 +68,6 @@ async def correct_rate(
 ) -> CorrectedRate:
     """Return the rate of failures among outputs with verdicts, as people's labels correct it."""
     store = measurement.store
-    if not (await read_labels(store, measurement.eval_record)).entries or not verdicts.values:
-        return NO_LABEL
     try:
         golden_set = await open_golden_set(store, measurement.task_eval)
     except Refusal:

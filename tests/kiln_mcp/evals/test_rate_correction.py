@@ -9,6 +9,7 @@ import pytest
 
 from bench import Agrees, Bench, BenchSetup
 from imported_answers import DIGITS_JUDGE, add, add_answers, answer, fail_digits
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, with_rating
 from kiln_mcp.evals.rate_answers import RateRow
 from kiln_mcp.evals.rate_correction import PeoplesLabels, corrected_share
 from kiln_mcp.evals.rates import ItemVerdicts
@@ -78,6 +79,19 @@ async def test_labels_picked_by_hand_correct_nothing(bench: Bench) -> None:
     row = await rate(bench)
     assert (row.labels, row.corrected_rate) == (0, None)
     assert "20 labels were picked by hand" in row.says
+
+
+async def test_ratings_that_another_program_wrote_are_told_as_labels_picked_by_hand(
+    bench: Bench,
+) -> None:
+    await add_answers(bench, fine=3, rude=1)
+    await bench.evaluator(**DIGITS_JUDGE)
+    criterion = RatingCriterion("Right", "pass_fail", ("named::Right",))
+    for run in await bench.store.children(bench.task, TaskRun):
+        await bench.store.save(with_rating(run, criterion, 1.0))
+    row = await rate(bench)
+    assert (row.labels, row.corrected_rate) == (0, None)
+    assert "4 labels were picked by hand" in row.says
 
 
 async def test_development_labels_that_a_judge_may_know_do_not_correct_its_rate(
