@@ -43,7 +43,7 @@ from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.statistics import LabelForecast
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalOutputScore, ProjectStore
+from storage import EvalConfig, EvalOutputScore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RecordRow
 
@@ -130,14 +130,6 @@ async def _certify(
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
     )
-
-
-async def _faults(
-    golden_set: GoldenSet, store: ProjectStore, purpose: str
-) -> dict[str, Sequence[str]]:
-    """Return why the labels of a purpose can measure no judge, by score."""
-    audits = await audit_golden_set(store, golden_set, purpose)
-    return {key: audit.faults for key, audit in audits.items()}
 
 
 def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:
