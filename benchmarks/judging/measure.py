@@ -228,6 +228,8 @@ def print_numbers(rows: Sequence[NumberRow]) -> None:
         f"\nCovers {min(r.covers for r in rows):.3f} at least, "
         f"{fmean(r.covers for r in rows):.3f} on the mean."
     )
+    far = sum(abs(r.bias) > 2 * r.standard_error for r in rows)
+    print(f"Biased by more than 2 SE: {far} of {len(rows)} numbers; 1 in 22 is chance.")
 
 
 def print_demo(file: Path, repeats: int) -> None:

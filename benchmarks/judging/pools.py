@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from kiln_mcp.labels.audit_lines import AuditStratum
 from kiln_mcp.judging.certificates.strata import panel_strata
+from kiln_mcp.labels.audit_lines import AuditStratum
 from kiln_mcp.statistics.scales import PASS_FAIL
 
 MODELS = ("ChatGPT", "ChatGPT-0301", "Falcon", "GPT-4", "LLaMA2", "PaLM2")

@@ -150,6 +150,7 @@ def _labels_of(
         for run in runs
         if run.id in hand_labels and _is_before(golden_set, run, verdicts, first)
     }
+    skipped |= _skips(golden_set, verdicts.key, random_draws) & verdicts.values.keys()
     skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
     return PeoplesLabels(
         drawn,
@@ -197,6 +198,15 @@ def _is_before(
     last = golden_set.last_label(run, verdicts.score)
     at = last.at if last else run.rated_at
     return first is not None and at is not None and at < first
+
+
+def _skips(golden_set: GoldenSet, key: str, draws: Mapping[str, Draw]) -> set[str]:
+    """Return the drawn items that a person said to skip."""
+    return {
+        label.item
+        for label in golden_set.labels
+        if label.score == key and label.state == "skipped" and label.draw in draws
+    }
 
 
 def _passed_over(all_draws: Iterable[Draw], labelled_draws: Sequence[Draw]) -> set[str]:

@@ -43,7 +43,7 @@ from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.statistics import LabelForecast
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalOutputScore
+from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RecordRow
 
@@ -99,10 +99,15 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
-    audits = await audit_golden_set(judges[0].store, golden_set, "certificate")
+    store = judges[0].store
+    if work and len(golden_set.complete) == len(golden_set.runs):
+        # No item is left to draw, so only these labels could certify.
+        all_audits = await audit_golden_set(store, golden_set)
+        all_faults = {key: audit.faults for key, audit in all_audits.items()}
+        if all(all_faults.values()):
+            raise _cannot_begin(golden_set.task_eval.name, all_faults)
+    audits = await audit_golden_set(store, golden_set, "certificate")
     faults = {key: audit.faults for key, audit in audits.items()}
-    if work and all(faults.values()):
-        raise _cannot_begin(golden_set.task_eval.name, faults)
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
@@ -125,6 +130,14 @@ async def _certify(
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
     )
+
+
+async def _faults(
+    golden_set: GoldenSet, store: ProjectStore, purpose: str
+) -> dict[str, Sequence[str]]:
+    """Return why the labels of a purpose can measure no judge, by score."""
+    audits = await audit_golden_set(store, golden_set, purpose)
+    return {key: audit.faults for key, audit in audits.items()}
 
 
 def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:

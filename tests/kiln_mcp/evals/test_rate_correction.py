@@ -122,6 +122,28 @@ async def test_passing_over_drawn_outputs_never_narrows_the_rate(bench: Bench) -
     assert row.corrected_high > 0.5
 
 
+@pytest.mark.parametrize("word", ["skip", "cannot judge"])
+async def test_an_output_that_a_person_cannot_or_will_not_judge_widens_the_rate_both_ways(
+    bench: Bench, word: str
+) -> None:
+    await add_answers(bench, fine=20, rude=20)
+    await bench.evaluator(**DIGITS_JUDGE)
+    await rate(bench)
+    items = [item.item for item in (await bench.batch(20, 0, "development")).items]
+    await bench.label(await truth(bench, items[4:]))
+    before = await rate(bench)
+    await bench.label(dict.fromkeys(items[:4], word))
+    after = await rate(bench)
+    assert (before.labels, after.labels) == (16, 16)
+    assert "4 drawn outputs were passed over" in after.says
+    assert before.corrected_low is not None
+    assert after.corrected_low is not None
+    assert after.corrected_low < before.corrected_low
+    assert before.corrected_high is not None
+    assert after.corrected_high is not None
+    assert after.corrected_high > before.corrected_high
+
+
 @pytest.mark.slow
 def test_the_corrected_rate_is_unbiased_and_covers_under_uneven_draws() -> None:
     score = EvalOutputScore(name="Right", type="pass_fail")
