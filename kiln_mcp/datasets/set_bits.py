@@ -48,9 +48,8 @@ class SetBits:
         self, firsts: "Places", seconds: "Places", threshold: float
     ) -> "NDArray[np.bool_]":
         """Return which pairs may be so much alike; never false for one that is."""
-        np = self._numpy
         shared = self._count(self._words[firsts] & self._words[seconds])
-        shared += np.minimum(self._spare[firsts], self._spare[seconds])
+        shared += self._numpy.minimum(self._spare[firsts], self._spare[seconds])
         sizes = self._sizes[firsts] + self._sizes[seconds]
         may_be: NDArray[np.bool_] = shared >= threshold * (sizes - shared) - 1e-9
         return may_be
