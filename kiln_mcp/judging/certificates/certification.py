@@ -31,7 +31,6 @@ from kiln_mcp.judging.certificates.certificate import (
 )
 from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, issue, read_earlier
 from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
-from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.audit_lines import (
     AuditClosing,
     AuditRecord,
