@@ -31,6 +31,7 @@ from kiln_mcp.judging.certificates.certificate import (
 )
 from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, issue, read_earlier
 from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
+from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.audit_lines import (
     AuditClosing,
     AuditRecord,
@@ -127,6 +128,14 @@ async def _certify(
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
     )
+
+
+async def _faults(
+    golden_set: GoldenSet, store: ProjectStore, purpose: str
+) -> dict[str, Sequence[str]]:
+    """Return why the labels of a purpose can measure no judge, by score."""
+    audits = await audit_golden_set(store, golden_set, purpose)
+    return {key: audit.faults for key, audit in audits.items()}
 
 
 def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:
