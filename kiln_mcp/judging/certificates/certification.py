@@ -43,7 +43,7 @@ from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.statistics import LabelForecast
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalOutputScore
+from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RecordRow
 
