@@ -102,12 +102,10 @@ async def _certify(
     store = judges[0].store
     if work and len(golden_set.complete) == len(golden_set.runs):
         # No item is left to draw, so only these labels could certify.
-        all_audits = await audit_golden_set(store, golden_set)
-        all_faults = {key: audit.faults for key, audit in all_audits.items()}
+        all_faults = await _faults(golden_set, store, "all")
         if all(all_faults.values()):
             raise _cannot_begin(golden_set.task_eval.name, all_faults)
-    audits = await audit_golden_set(store, golden_set, "certificate")
-    faults = {key: audit.faults for key, audit in audits.items()}
+    faults = await _faults(golden_set, store, "certificate")
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
