@@ -23,7 +23,7 @@ from storage.errors import (
 from storage.files import read_plain
 from storage.format.layout import SCORER_FILE, folder_of
 from storage.format.record_text import parse_record, revision_of
-from storage.format.tag_text import TaggedRecord, TagsChange, retagged
+from storage.format.tag_text import TaggedRecord, TagsChange, text_with_tags
 from storage.format.validation import Ancestors
 from storage.index.scan import TagChange, plain_state
 from storage.new_records import NewRecord, SaveOutcome, encode_text, new_path, new_text
@@ -139,7 +139,7 @@ class Change:
             previous = parse_record(kind, current, path)
             changed = amendment(previous)
             self._ancestors.check(changed, path, previous)
-            content = _patched(changed, previous, current)
+            content = _patch_record(changed, previous, current)
             results.append(changed)
             return None if content == current else content
 
@@ -178,7 +178,7 @@ class Change:
         def rewrite(current: bytes | None) -> bytes | None:
             if current is None:
                 raise StaleRevision(path, None, None)
-            result = retagged(kind, current, path, change_tags, revision)
+            result = text_with_tags(kind, current, path, change_tags, revision)
             if result is None:
                 return None
             tags.append(result[1])
@@ -363,7 +363,7 @@ class Change:
             return new_text(record)
         previous = parse_record(type(record), current, origin.path)
         self._check(record, origin.path, previous)
-        content = _patched(record, previous, current)
+        content = _patch_record(record, previous, current)
         return None if content == current else content
 
     def _on_disk(self, path: str) -> bytes:
@@ -375,7 +375,7 @@ class Change:
             raise CorruptRecord(path, system_reason(error)) from error
 
 
-def _patched(record: Record, previous: Record, content: bytes) -> bytes:
+def _patch_record(record: Record, previous: Record, content: bytes) -> bytes:
     """Return the bytes of a record that was changed; what stays is spelled as it was."""
     old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
     new_data: dict[str, JsonValue] = record.model_dump(mode="json")

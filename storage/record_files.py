@@ -101,8 +101,8 @@ class RecordFiles:
             for path in self._files_below(folder, place.file_name)
             if (record := self._read(kind, path)) is not None
         ]
-        ordered = sorted(_originals(views), key=lambda own: (own.created_at, own.id))
-        return [own.value for own in ordered]
+        sorted_views = sorted(_originals(views), key=lambda own: (own.created_at, own.id))
+        return [own.value for own in sorted_views]
 
     def _files_below(self, folder: Path, name: str) -> list[str]:
         """Return the files of a name in a folder's folders, within the project, sorted."""

@@ -16,12 +16,12 @@ class GoldenCounts:
 
     Attributes:
         items: How many items it has.
-        rated: Those with a rating for every score of the eval, or a label for a certificate.
+        rated_items: Those with a rating for every score of the eval, or a label for a certificate.
         is_one_sided: Whether these are ratings, and all alike.
     """
 
     items: int
-    rated: int
+    rated_items: int
     is_one_sided: bool
 
 
@@ -63,11 +63,11 @@ class ItemCounts:
         criteria = [criterion_of(score, self._task) for score in record.output_scores]
         complete = _complete_ratings(self._ratings[key], criteria)
         # Labels for a certificate are no ratings, and nobody counts which way they went.
-        certified = await self._unrated(record, complete.keys(), certificate_items)
-        is_one_sided = not certified and len(complete) > 1 and len(set(complete.values())) == 1
-        return GoldenCounts(self._golden[key], len(complete) + certified, is_one_sided)
+        labels = await self._certificate_count(record, complete.keys(), certificate_items)
+        is_one_sided = not labels and len(complete) > 1 and len(set(complete.values())) == 1
+        return GoldenCounts(self._golden[key], len(complete) + labels, is_one_sided)
 
-    async def _unrated(
+    async def _certificate_count(
         self, record: Eval, rated_rows: AbstractSet[int], items: AbstractSet[str]
     ) -> int:
         """Return how many items of a golden set are among some and have no complete rating."""
@@ -84,11 +84,11 @@ def _complete_ratings(
 ) -> dict[int, tuple[float, ...]]:
     """Return the ratings of the items with one for every criterion, by their rows."""
     columns = [_ratings_by(ratings, criterion) for criterion in criteria]
-    first, *others = columns or [{}]
+    first, *other_columns = columns or [{}]
     return {
-        row: (value, *(column[row] for column in others))
+        row: (value, *(column[row] for column in other_columns))
         for row, value in first.items()
-        if all(row in column for column in others)
+        if all(row in column for column in other_columns)
     }
 
 

@@ -47,7 +47,7 @@ async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInv
         evaluators=len(evaluators),
         test_items=await items.test_items(record),
         golden_items=golden.items,
-        rated_items=golden.rated,
+        rated_items=golden.rated_items,
         one_sided=golden.is_one_sided,
         results=sum(cell.items for cell in of_configs),
         result_run_configs=len({cell.run_config_id for cell in of_configs}),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.datasets.minhash import MinHashes
 from kiln_mcp.datasets.partition import Partition
+from kiln_mcp.datasets.set_bits import SetBits
 from kiln_mcp.datasets.set_classes import common_shingles, counts_up_to
 from kiln_mcp.datasets.shingles import ShingleSets
 
@@ -38,17 +39,19 @@ def groups_of_neighbours(
         threshold: The least similarity of two that are alike.
         on_comparisons: Called with the number of pairs before they are compared.
     """
-    hashes, exact, partition = MinHashes(sets), _ExactSimilarity(sets), Partition(len(sets))
+    bits, hashes, exact = SetBits(sets), MinHashes(sets), _ExactSimilarity(sets)
+    partition = Partition(len(sets))
     pairs = chain(_equal_but_rare(sets), _sharing_few(sets, threshold), hashes.neighbours())
     for firsts, seconds in pairs:
-        is_apart = partition.apart(firsts, seconds)
+        is_apart = partition.are_apart(firsts, seconds)
         firsts, seconds = firsts[is_apart], seconds[is_apart]
         on_comparisons(firsts.size)
         for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
             part = slice(begin, begin + _VERIFIED_TOGETHER)
             first, second = firsts[part], seconds[part]
-            may_be = hashes.may_be_alike(first, second, threshold)
-            first, second = first[may_be], second[may_be]
+            for sketch in (bits, hashes):
+                may_be = sketch.may_be_alike(first, second, threshold)
+                first, second = first[may_be], second[may_be]
             alike = exact.of(first, second) >= threshold
             partition.join(first[alike], second[alike])
     return partition.roots
@@ -70,8 +73,8 @@ def _equal_but_rare(sets: ShingleSets) -> Iterator["Pairs"]:
     """Yield pairs of sets that are the same but for rare shingles, for several bounds of rare."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    most, bound = int(sets.frequencies().max(initial=0)), _COMMONER
-    while bound < most:
+    highest, bound = int(sets.frequencies().max(initial=0)), _COMMONER
+    while bound < highest:
         common = common_shingles(sets, counts_up_to(sets, bound))
         order = np.lexsort((sets.sizes, common))
         (ends,) = np.nonzero(common[order[1:]] == common[order[:-1]])

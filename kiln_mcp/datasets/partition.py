@@ -25,7 +25,7 @@ class Partition:
         self._numpy = np
         self.roots: Places = np.arange(count)
 
-    def apart(self, firsts: "Places", seconds: "Places") -> "NDArray[np.bool_]":
+    def are_apart(self, firsts: "Places", seconds: "Places") -> "NDArray[np.bool_]":
         """Return of which pairs the two places are in different groups."""
         is_apart: NDArray[np.bool_] = self.roots[firsts] != self.roots[seconds]
         return is_apart
@@ -33,7 +33,7 @@ class Partition:
     def join(self, firsts: "Places", seconds: "Places") -> None:
         """Put the two places of each pair into one group."""
         np = self._numpy
-        while (is_apart := self.apart(firsts, seconds)).any():
+        while (is_apart := self.are_apart(firsts, seconds)).any():
             firsts, seconds = firsts[is_apart], seconds[is_apart]
             roots = self.roots[firsts], self.roots[seconds]
             # Of several pairs with one root the lowest wins here; the others are still apart.

@@ -61,11 +61,11 @@ def classes_of(sets: ShingleSets) -> SetClasses:
     return SetClasses(class_of, firsts, shared / np.maximum(either, 1))
 
 
-def counts_up_to(sets: ShingleSets, most: int) -> "Places":
-    """Return how many shingles of each set no more than `most` sets have; they come first in it."""
+def counts_up_to(sets: ShingleSets, bound: int) -> "Places":
+    """Return how many shingles of each set at most `bound` sets have; they come first in it."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    is_rare = sets.frequencies()[sets.numbers] <= most
+    is_rare = sets.frequencies()[sets.numbers] <= bound
     return np.bincount(sets.owners()[is_rare], minlength=len(sets))
 
 

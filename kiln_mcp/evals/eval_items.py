@@ -38,7 +38,7 @@ class ItemReference:
         id: Its id.
         kind: Its kind.
         path: Its file.
-        turns: How often it is answered: more than once by a conversation with a simulated user.
+        turns: How often it is dialogue: more than once by a conversation with a simulated user.
         user_model: The model that plays the user; "" for none.
     """
 
@@ -59,7 +59,7 @@ class Item:
         task_input: The input to run.
         reference: What the output may be compared with, by key.
         topic: Its topic; None if it has none.
-        conversation: The turns up to the one that is answered; empty for a single turn.
+        conversation: The turns up to the one that is dialogue; empty for a single turn.
         user: Who talks with the run config; None if its turns are written.
     """
 
@@ -73,7 +73,7 @@ class Item:
 
     @property
     def turn(self) -> str:
-        """The text that is answered: the input, or the last turn of a conversation."""
+        """The text that is dialogue: the input, or the last turn of a conversation."""
         return self.conversation[-1].content if self.conversation else self.task_input
 
     @property
@@ -125,14 +125,14 @@ async def read_items(store: ProjectStore, references: Sequence[ItemReference]) -
 def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
     turns = [f"{message.role}: {message.content}" for message in item.conversation]
-    answered = "\n\n".join([*turns, f"assistant: {output.output.output}"]) if turns else ""
+    dialogue = "\n\n".join([*turns, f"assistant: {output.output.output}"]) if turns else ""
     return Case(
         item.task_input,
         output.output.output,
         trace_of(output),
         item.reference,
         usage=output.usage,
-        conversation=conversation_text(output) or answered,
+        conversation=conversation_text(output) or dialogue,
     )
 
 
@@ -171,7 +171,7 @@ def item_of(record: TaskRun | EvalInput) -> Item:
 
     The output of a task run is the reference of its item, under `reference_answer`, if it is known
     to be right: given by a person, a file or the assistant, repaired, or rated high. What a run
-    config answered and nobody checked is none: it would be compared with itself. Other outputs
+    config dialogue and nobody checked is none: it would be compared with itself. Other outputs
     that are right as well stand beside it.
     """
     if isinstance(record, TaskRun):

@@ -15,7 +15,7 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.rates import ItemVerdicts, threshold_of
 from kiln_mcp.labels.audit_lines import read_audits
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, strata_by_verdict
-from kiln_mcp.labels.ledger import JUDGED, Draw, read_labels
+from kiln_mcp.labels.ledger import JUDGED, Draw
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.statistics.stratified_posterior import (
     RATE_STOPPING_LEVEL,
@@ -68,8 +68,6 @@ async def correct_rate(
 ) -> CorrectedRate:
     """Return the rate of failures among outputs with verdicts, as people's labels correct it."""
     store = measurement.store
-    if not (await read_labels(store, measurement.eval_record)).entries or not verdicts.values:
-        return NO_LABEL
     try:
         golden_set = await open_golden_set(store, measurement.task_eval)
     except Refusal:
@@ -150,6 +148,7 @@ def _labels_of(
         for run in runs
         if run.id in hand_labels and _is_before(golden_set, run, verdicts, first)
     }
+    skipped |= _skips(golden_set, verdicts.key, random_draws) & verdicts.values.keys()
     skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
     return PeoplesLabels(
         drawn,
@@ -197,6 +196,15 @@ def _is_before(
     last = golden_set.last_label(run, verdicts.score)
     at = last.at if last else run.rated_at
     return first is not None and at is not None and at < first
+
+
+def _skips(golden_set: GoldenSet, key: str, draws: Mapping[str, Draw]) -> set[str]:
+    """Return the drawn items that a person said to skip."""
+    return {
+        label.item
+        for label in golden_set.labels
+        if label.score == key and label.state == "skipped" and label.draw in draws
+    }
 
 
 def _passed_over(all_draws: Iterable[Draw], labelled_draws: Sequence[Draw]) -> set[str]:

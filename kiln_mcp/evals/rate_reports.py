@@ -167,8 +167,13 @@ def _says(
 
 def _warnings(outputs: StoredOutputs, rows: Sequence[RateRow]) -> list[str]:
     warnings: list[str] = []
+    judged_count = max((row.n for row in rows), default=0)
+    if 0 < judged_count < len(outputs.runs):
+        warnings.append(
+            f"{judged_count} of these {len(outputs.runs)} outputs have a score. The rate says "
+            "nothing of the others, unless chance chose which ones were judged."
+        )
     if outputs.incomplete:
-        judged_count = max((row.n for row in rows), default=0)
         share = outputs.incomplete / (outputs.incomplete + outputs.total)
         warnings.append(
             f"{outputs.incomplete} answers are cut off, refused or empty ({share:.1%} of all). "

@@ -270,16 +270,13 @@ async def run_eval(
     ] = None,
     outputs: Annotated[
         str | None,
-        Field(
-            description="Or judge stored outputs or traces as they are: all, tag::production, "
-            "synthetic, model::gpt-5"
-        ),
+        Field(description="Or judge stored outputs or traces as they are: all, tag::production"),
     ] = None,
     evaluators: Annotated[list[str] | None, Field(description="Left out: the current one.")] = None,
     part: MeasuredPart = "test",
     most_items: Annotated[
         int | None,
-        Field(ge=1, description="The oldest; stored outputs: at random. Left out: all."),
+        Field(ge=1, description="The oldest; of stored outputs, at random."),
     ] = None,
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="Outputs of each item.")] = 1,
     judge_repeats: Annotated[

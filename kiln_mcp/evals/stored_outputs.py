@@ -22,7 +22,7 @@ from storage.records.handles import choose
 EVERY: Final = "all"
 MODEL_PREFIX: Final = "model::"
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
-MADE_BY_MODEL: Final = "synthetic"
+MODEL_SOURCE: Final = "synthetic"
 """The source of what a model answered."""
 PRODUCTION: Final = "production"
 """The tag of imported traces."""
@@ -136,8 +136,8 @@ async def outputs_to_begin_with(store: ProjectStore, task: Task) -> str | None:
     """
     if PRODUCTION in await store.tags(task):
         return tag_filter(PRODUCTION)
-    by_models = await store.count_runs(task, RunQuery(source=MADE_BY_MODEL, is_from_eval=False))
+    by_models = await store.count_runs(task, RunQuery(source=MODEL_SOURCE, is_from_eval=False))
     if not by_models:
         return None
     is_all = by_models == await store.count_runs(task, RunQuery(is_from_eval=False))
-    return EVERY if is_all else MADE_BY_MODEL
+    return EVERY if is_all else MODEL_SOURCE

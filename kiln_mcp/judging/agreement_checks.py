@@ -119,7 +119,7 @@ async def agreement_report(
     clear_runs: dict[str, Sequence[RatedItem]] = {
         key: () if key in doubts.cannot_measure else own for key, own in runs_by_score.items()
     }
-    execution = await execution_rows(golden_set, judges)
+    execution = await execution_rows(golden_set, runs_by_score, judges)
     cascade = await advise_cascade(workspace.engine, golden_set, clear_runs, judges)
     return AgreementReport(
         eval=task_eval.name,

@@ -85,6 +85,7 @@ async def disagreement_report(
     store = judges[0].store
     matrix = await read_verdict_matrix(store, golden_set.task_eval.eval_record)
     audits = await audit_golden_set(store, golden_set, "development")
+    faults = [fault for audit in audits.values() for fault in audit.faults]
     groups = find_disagreements(golden_set, judges, matrix, audits)
     entries = sorted(
         (entry for group in groups for entry in group.disagreements), key=lambda e: e.rank
@@ -106,11 +107,11 @@ async def disagreement_report(
         hidden_items=count_hidden_items(golden_set),
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
         warnings=[
-            *(fault for audit in audits.values() for fault in audit.faults),
+            *faults,
             *ledger_warnings(golden_set),
             *failure_warnings(outcomes),
         ],
-        next=_next_steps(golden_set.task_eval.name, groups, doubtful),
+        next=_next_steps(golden_set.task_eval.name, groups, doubtful, can_learn=not faults),
     )
 
 
@@ -188,18 +189,15 @@ def _summary(groups: Sequence[ScoreDisagreements], doubtful: int) -> str:
     return f"{sentence}: {parts}.{second_look}"
 
 
-def _next_steps(name: str, groups: Sequence[ScoreDisagreements], doubtful: int) -> list[NextStep]:
+def _next_steps(
+    name: str, groups: Sequence[ScoreDisagreements], doubtful: int, *, can_learn: bool
+) -> list[NextStep]:
+    """Return the calls that help; no judge is written from labels that measure none."""
     steps: list[NextStep] = []
     if doubtful:
-        steps.append(
-            NextStep(
-                tool="draw_items_to_label",
-                reason="draw the doubtful labels for a second look",
-                arguments={"eval": name, "purpose": "second_look"},
-            )
-        )
+        steps.append(second_look(name))
     worst = max(groups, key=lambda group: len(group.disagreements))
-    if worst.disagreements:
+    if worst.disagreements and can_learn:
         steps.append(
             NextStep(
                 tool="improve_judge",
@@ -207,7 +205,7 @@ def _next_steps(name: str, groups: Sequence[ScoreDisagreements], doubtful: int) 
                 arguments={"eval": name, "evaluator": worst.judge.evaluator_record.name},
             )
         )
-    else:
+    if not worst.disagreements:
         reason = "label drawn items: a certificate needs labels that no judge was written from"
         steps.append(
             NextStep(
@@ -217,3 +215,12 @@ def _next_steps(name: str, groups: Sequence[ScoreDisagreements], doubtful: int) 
             )
         )
     return steps
+
+
+def second_look(name: str) -> NextStep:
+    """Return the call that shows a person the doubtful labels of an eval again."""
+    return NextStep(
+        tool="draw_items_to_label",
+        reason="draw the doubtful labels for a second look",
+        arguments={"eval": name, "purpose": "second_look"},
+    )

@@ -10,13 +10,17 @@ from kiln_mcp.evaluators.registry import kind_name
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.label_audit import audited_labels, differs
+from kiln_mcp.statistics.agreement import cohens_kappa
+from kiln_mcp.statistics.interval import CannotTell
 from kiln_mcp.statistics.proportions import wilson_interval
 from kiln_mcp.workbench.capability import Result
 from storage import EvalConfig, EvalOutputScore
+from storage.index.results import RatedItem
 
 EXECUTED_KINDS: Final = frozenset({"command_check", "code_eval"})
 FEWEST_ITEMS: Final = 5
 """Items with both verdicts, from which on they are compared."""
+_MIDDLE: Final = 0.5
 LABELS: Final = "people's labels"
 
 _Values = Mapping[str, float]
@@ -33,12 +37,21 @@ class ExecutionRow(Result):
     agreement: float
     low: float
     high: float
+    kappa: float | None = Field(description="Agreement beyond chance; null if it is undefined.")
 
 
 async def execution_rows(
-    golden_set: GoldenSet, judges: Sequence[Measurement]
+    golden_set: GoldenSet,
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
+    judges: Sequence[Measurement],
 ) -> list[ExecutionRow]:
-    """Compare labels and judges with the stored verdicts of executed checks; no model is asked."""
+    """Compare labels and judges with the stored verdicts of executed checks; no model is asked.
+
+    Args:
+        golden_set: The golden set.
+        runs_by_score: The items whose labels are compared, by the keys of scores.
+        judges: The judges.
+    """
     if not judges:
         return []
     store, record = judges[0].store, golden_set.task_eval.eval_record
@@ -51,7 +64,9 @@ async def execution_rows(
     members = [member for name in judge_ids if (member := matrix.member(name)) is not None]
     rows: list[ExecutionRow] = []
     for score in golden_set.scores:
-        labels = {item: label.value for item, label in audited_labels(golden_set, score).items()}
+        runs = runs_by_score.get(score.json_key, ())
+        labels_by_item = audited_labels(golden_set, score, runs)
+        labels = {item: label.value for item, label in labels_by_item.items()}
         columns: dict[str, _Values] = {LABELS: labels}
         columns |= {member.name: matrix.column(member, score.json_key) for member in members}
         for check in checks:
@@ -82,9 +97,20 @@ def _rows(
                 agreement=round(agreements / len(items), 4),
                 low=round(interval.low, 4),
                 high=round(interval.high, 4),
+                kappa=_kappa([(values[i], check_values[i]) for i in items], score),
             )
         )
     return rows
+
+
+def _kappa(pairs: Sequence[tuple[float, float]], score: EvalOutputScore) -> float | None:
+    is_graded = score.type == "five_star"
+    first, second = (
+        [round(value) if is_graded else value >= _MIDDLE for value in column]
+        for column in zip(*pairs, strict=True)
+    )
+    kappa = cohens_kappa(first, second)
+    return None if isinstance(kappa, CannotTell) else round(kappa, 4)
 
 
 def execution_sentences(rows: Sequence[ExecutionRow]) -> list[str]:

@@ -34,6 +34,9 @@ from storage.errors import Refusal
 
 DRAWN_AHEAD: Final = 10
 """Items of one draw of a session."""
+_FIRST_COUNTS: Final = (
+    "The first label counts for the certificate. What you say now stands beside it."
+)
 _FEWEST_AHEAD: Final = 3
 """Items below which the next ones are drawn, while the person reads."""
 
@@ -186,7 +189,7 @@ class LabellingSession:
             return ""
         key = self.labelling.first.scores[0].json_key
         own = [label for label in self._saved if label.score == key]
-        return self._audit.sentence([*self.labels_before, *own])
+        return self._audit.sentence([*self.labels_before, *own], self.request.rater)
 
     async def take_items(self, items: Sequence[str]) -> None:
         """Put items at the end of the queue, with their texts."""
@@ -279,6 +282,8 @@ class LabellingSession:
             return False
         await self._save(question, ("withdrawn", None), "")
         del self._labels[question.item, question.place.name]
+        if self.request.purpose == "certificate":
+            self.notes = [_FIRST_COUNTS]
         return True
 
     def _go_on(self, question: Question) -> None:
@@ -331,11 +336,12 @@ def _items_to_resume(labelling: LabellingPass, request: BatchRequest) -> list[st
     """Return the items that this rater was shown and has not labelled, the oldest draw first."""
     if request.purpose not in {"development", "certificate"}:
         return []
+    exclusions = labelling.complete | labelling.skipped_items(request.rater)
     items = [
         item
         for draw in labelling.draws
         if draw.rater == request.rater and draw.purpose == request.purpose
         for item in (draw.items if request.purpose == "certificate" else sorted(draw.items))
-        if item in labelling.runs and item not in labelling.complete
+        if item in labelling.runs and item not in exclusions
     ]
     return list(dict.fromkeys(items))

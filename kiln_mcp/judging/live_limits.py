@@ -29,8 +29,11 @@ class LiveLimits:
     score: EvalOutputScore
     verdicts: Mapping[str, float]
 
-    def sentence(self, labels: Sequence[Label]) -> str:
-        """Return between which limits judge and people agree, after some labels."""
+    def sentence(self, labels: Sequence[Label], rater: str) -> str:
+        """Return between which limits judge and rater agree, after some labels."""
+        named_rater = self.record.opening.rater
+        if named_rater not in {"", rater}:
+            return f"The audit of {self.judge} counts the labels of {named_rater} alone."
         audit = match_labels(self.record, self.score, self.verdicts, labels)
         standing = audit_standing(audit.design, audit.results())
         limits = standing.limits

@@ -42,6 +42,8 @@ def pass_warnings(labelling: LabellingPass) -> list[str]:
         )
     if skips := labelling.count_skipped(certificate=False):
         warnings.append(f"{skips} drawn items were passed over without a label.")
+    if redrawn_items := labelling.count_redrawn():
+        warnings.append(f"{redrawn_items} items were drawn again before they had a label.")
     return list(dict.fromkeys(warnings))
 
 

@@ -343,9 +343,11 @@ def strata_by_verdict(
     runs: Sequence[RatedItem], by_item: Mapping[str, float], score: EvalOutputScore
 ) -> dict[str, list[str]]:
     """Return items by a judge's verdict of them: the score's key and value, or `unjudged`."""
-    strata: dict[str, list[str]] = {}
+    by_value: dict[float | None, list[str]] = {}
     for run in runs:
-        value = by_item.get(run.id)
+        by_value.setdefault(by_item.get(run.id), []).append(run.id)
+    strata: dict[str, list[str]] = {}
+    for value, ids in by_value.items():
         name = WITHOUT_VERDICT if value is None else f"{score.json_key} {round(value)}"
-        strata.setdefault(name, []).append(run.id)
+        strata.setdefault(name, []).extend(ids)
     return strata

@@ -1,5 +1,6 @@
 """One reading of outputs that serves several evals of a task."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,6 +100,15 @@ class LabellingPass:
             for item in draw.items
         )
 
+    def skipped_items(self, rater: str) -> frozenset[str]:
+        """Return the items that a rater has skipped by saying so."""
+        return frozenset(
+            label.item
+            for golden_set in self.golden_sets
+            for label in golden_set.labels
+            if label.state == "skipped" and label.rater == rater
+        )
+
     @property
     def draws(self) -> Iterator[Draw]:
         """The draws of all evals; one that serves several comes once for each."""
@@ -117,9 +127,9 @@ class LabellingPass:
         """
         skipped: set[str] = set()
         for golden_set in self.golden_sets:
-            judged = [label for label in golden_set.labels if label.state in JUDGED]
-            labelled_items = {label.item for label in judged}
-            draw_ids = {label.draw for label in judged}
+            labels = [label for label in golden_set.labels if label.state in JUDGED]
+            labelled_items = {label.item for label in labels}
+            draw_ids = {label.draw for label in labels}
             places = [n for n, draw in enumerate(golden_set.draws) if draw.id in draw_ids]
             skipped |= {
                 item
@@ -128,3 +138,14 @@ class LabellingPass:
                 if item not in labelled_items and (draw.purpose == "certificate") == certificate
             }
         return len(skipped)
+
+    def count_redrawn(self) -> int:
+        """Return how many items were drawn as new ones more than once."""
+        draws = {draw.id: draw for draw in self.draws}
+        counts = Counter(
+            item
+            for draw in draws.values()
+            if draw.purpose in {"development", "certificate"}
+            for item in draw.items
+        )
+        return sum(count > 1 for count in counts.values())

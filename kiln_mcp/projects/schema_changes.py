@@ -132,8 +132,8 @@ async def _remove_tags(
 ) -> None:
     for start in range(0, len(items), _PAGE):
         page = items[start : start + _PAGE]
-        checked = await anyio.to_thread.run_sync(_check, page, task)
-        misfit_ids = {fault.record.id for fault in checked.faults}
+        report = await anyio.to_thread.run_sync(_check, page, task)
+        misfit_ids = {fault.record.id for fault in report.faults}
         async with store.transaction() as change:
             for item in page:
                 if item.id not in misfit_ids:

@@ -119,6 +119,7 @@ async def read_new_program(
         )
     existing = await store.children(store.project, ExternalToolServer)
     new_servers = tuple(new_server(server, entry) for server, entry in general.servers.items())
+    _check_names(new_servers, existing)
     servers = (*new_servers, *existing)
     program = read_program(arguments.program, own) if arguments.program is not None else None
     if isinstance(program, ToolProgram):
@@ -190,6 +191,23 @@ def _with_prompt(program: AnyProgram, *, wants_prompt: bool) -> AnyProgram:
         )
     hands_over = program.prompt_places or wants_prompt
     return program.model_copy(update={"hands_over_prompt": hands_over})
+
+
+def _check_names(
+    new_servers: Sequence[ExternalToolServer], existing: Sequence[ExternalToolServer]
+) -> None:
+    """Refuse a new server that has the name of another.
+
+    Raises:
+        Refusal: There is one.
+    """
+    for server in new_servers:
+        if find_server(existing, server.name) is not None:
+            raise Refusal(
+                "The project has an MCP server {name!r} already. Leave it out of servers, or "
+                "choose another name. Nothing has been saved.",
+                name=server.name,
+            )
 
 
 def _server(servers: Sequence[ExternalToolServer], reference: str) -> ExternalToolServer:

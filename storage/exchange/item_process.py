@@ -67,9 +67,9 @@ def _rows(process: subprocess.Popen[bytes], request: ItemRequest, table: ItemTab
         while isinstance(message := _message(process.stdout), list):
             yield from map(_row, message)
     except (OSError, EOFError) as error:
-        raise _broken(request, "the process that reads it has ended") from error
+        raise _reading_error(request, "the process that reads it has ended") from error
     if not isinstance(message, dict) or not message:
-        raise _broken(request, "the file was changed")
+        raise _reading_error(request, "the file was changed")
     _take_in(message, table)
 
 
@@ -104,7 +104,7 @@ def _take_in(counts: dict[str, JsonValue], table: ItemTable) -> None:
         table.contradictions[key] = Contradiction(text, references)
 
 
-def _broken(request: ItemRequest, reason: str) -> Refusal:
+def _reading_error(request: ItemRequest, reason: str) -> Refusal:
     return Refusal(
         "{file} was not read to its end: {reason}. The items before are saved. Add the file again: "
         "what is there is not added twice.",

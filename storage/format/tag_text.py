@@ -26,7 +26,7 @@ _INDENTATION: Final = b"\n    "
 _BETWEEN: Final = b",\n    "
 
 
-def retagged(
+def text_with_tags(
     kind: type[TaggedRecord],
     content: bytes,
     path: str,
@@ -86,8 +86,8 @@ def _with_tags(content: bytes, tags: Tags, new_tags: Tags) -> bytes | None:
     if entries is None or len(entries) != len(tags):
         return None
     end = content.find(_CLOSING, begin) + len(_CLOSING) if entries else begin + 1
-    spelled = dict(zip(tags, entries, strict=True))
-    new_entries = [spelled.get(tag) or _quote(tag).encode() for tag in new_tags]
+    spelling = dict(zip(tags, entries, strict=True))
+    new_entries = [spelling.get(tag) or _quote(tag).encode() for tag in new_tags]
     body = _INDENTATION + _BETWEEN.join(new_entries) + _CLOSING if new_entries else b"]"
     return content[:begin] + body + content[end:]
 

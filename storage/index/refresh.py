@@ -107,8 +107,8 @@ class IndexBuilder:
         last_files = {file.path: file for file in files}
         with self._transaction():
             retagged_paths = self._retags.store(self._tagged_files(last_files.values()))
-            others = [file for file in last_files.values() if file.path not in retagged_paths]
-            self._writer.store(list(self._read_files(others)))
+            other_files = [file for file in last_files.values() if file.path not in retagged_paths]
+            self._writer.store(list(self._read_files(other_files)))
             self._copies.settle()
         self._take_in_former_copies()
         folders = dict.fromkeys(map(_record_folder, moved_paths))

@@ -212,9 +212,9 @@ async def ratings_by_key(index: IndexReader, task: str, query: RunQuery) -> Rati
     ratings: dict[str, dict[int, float]] = {}
     search = await index.search_for(task, replace(query, is_rated=True))
     statement, values = search.text(sql.OVERALL_RATINGS)
-    rated = cast("list[tuple[int, float]]", await index.rows(statement, values))
-    if rated:
-        ratings[OVERALL] = dict(rated)
+    overall_rows = cast("list[tuple[int, float]]", await index.rows(statement, values))
+    if overall_rows:
+        ratings[OVERALL] = dict(overall_rows)
     search = await index.search_for(task, query)
     statement, values = search.text(sql.RATINGS, sql.THEIR_RATINGS)
     rows = await index.rows(statement, values)

@@ -87,11 +87,11 @@ class TagWriter:
         marks: list[tuple[str, int]] = []
         for row, task in tasks.items():
             tags = dict.fromkeys(map(tag_facet, files[row].change.tags))
-            others = [facet for facet in former[row] if not facet.startswith(TAG_FACET)]
-            former_tags = set(former[row]).difference(others)
+            other_facets = [facet for facet in former[row] if not facet.startswith(TAG_FACET)]
+            former_tags = set(former[row]).difference(other_facets)
             removals += [(task, facet, row) for facet in former_tags.difference(tags)]
             additions += [(task, facet, row) for facet in tags if facet not in former_tags]
-            marks.append((marks_of(task, (*tags, *others)), row))
+            marks.append((marks_of(task, (*tags, *other_facets)), row))
         self._connection.executemany(sql.REMOVE_FACET, removals)
         self._connection.executemany(sql.ADD_FACET, additions)
         self._connection.executemany(sql.SET_MARKS, marks)

@@ -42,6 +42,8 @@ def print_report(report: GateReport, *, as_json: bool) -> None:
     for check in report.checks:
         mark = _MARKS[check.outcome.value]
         click.echo(for_terminal(f"{mark}  {check.eval}: {check.name}. {check.says}"))
+    for note in report.notes:
+        click.echo(for_terminal(f"note  {note}"))
     click.echo(for_terminal(report.summary))
 
 
@@ -51,6 +53,7 @@ def _data(report: GateReport) -> dict[str, object]:
         "summary": report.summary,
         "project": report.project,
         "run_configs": list(report.run_configs),
+        "notes": list(report.notes),
         "checks": [
             {"eval": c.eval, "check": c.name, "outcome": c.outcome.value, "says": c.says}
             for c in report.checks

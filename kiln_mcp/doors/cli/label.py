@@ -49,9 +49,12 @@ _PURPOSES: Final[Mapping[str, Purpose]] = {
     "--purpose",
     type=click.Choice(list(_PURPOSES)),
     default="development",
+    show_default=True,
     help="development: to improve on. certificate: to prove a judge. second-look: labels in doubt.",
 )
-@click.option("--count", type=click.IntRange(1, 1000), default=20, help="How many items.")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many items."
+)
 @click.option("--outputs", help="Add these to the golden set first: tag::prod, or all.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Repeats a random draw.")
 @click.option("--plain", is_flag=True, help="Plain lines, for a screen reader.")

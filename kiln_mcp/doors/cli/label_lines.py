@@ -49,6 +49,8 @@ async def _act(
             session.go_forward()
         case "undo":
             write("Undone." if await session.undo() else "There is nothing to undo.")
+            write(" ".join(session.notes))
+            session.notes = []
         case "reason":
             await session.give_reason(rest.strip())
             write("The reason is kept with your label.")

@@ -194,7 +194,8 @@ class LabelScreen:
     async def _undo(self) -> None:
         question = self.session.question
         is_undone = await self.session.undo()
-        self.message = "Undone." if is_undone else "There is nothing to undo."
+        words = ["Undone." if is_undone else "There is nothing to undo.", *self.session.notes]
+        self.message, self.session.notes = " ".join(words), []
         self._turn(question.item if question else "")
 
     def _back(self) -> None:

@@ -37,7 +37,8 @@ A workbench that measures an AI feature and makes it better. Everything is kept 
 folder in Kiln's format. Begin with describe_project, which names the next step, or with \
 create_project. The loop: build_spec; add_data or generate_data, split_data; create_evaluator \
 (first what can be executed or counted), draw_items_to_label, label_items, check_judge; \
-create_run_config, run_eval, show_results; improve_prompt; export. The prompts of this server are \
+create_run_config, run_eval, show_results; improve_prompt; export. How often do stored outputs or \
+traces fail: add_data, create_evaluator, run_eval with outputs. The prompts of this server are \
 these workflows step by step.
 Report each number with its interval, and say so when a result cannot tell two things apart. \
 Only the person approves what spends, destroys or sends data out: needs_approval means that \

@@ -12,10 +12,14 @@ from kiln_mcp.evals.gate.eval_gate import GatedConfig, gate_checks, read_gated_c
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.lookups import TaskEval, all_evals, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.results.part_uses import count_of_uses
 from storage import EvalConfig, ProjectStore, TaskRunConfig
 from storage.errors import InvalidValue, RecordNotFound
 from storage.records.handles import choose
+from storage.text.excerpts import excerpts
 
+_MANY_USES: Final = 3
+_MOST_NAMES: Final = 8
 _RESTING: Final = frozenset({"deprecated", "archived", "future"})
 """States of evals that are not asked unless they are named."""
 
@@ -46,12 +50,14 @@ class GateReport:
         run_configs: The names of the run configs that were checked.
         checks: All checks, by eval.
         at: When.
+        notes: What to know of the numbers.
     """
 
     project: str
     run_configs: Sequence[str]
     checks: Sequence[GateCheck]
     at: datetime
+    notes: Sequence[str] = ()
 
     @property
     def outcome(self) -> CheckOutcome:
@@ -120,7 +126,25 @@ async def pass_gate(
     """
     checks = [check for candidate in candidates for check in await gate_checks(candidate, rules)]
     names = list(dict.fromkeys(candidate.config.name for candidate in candidates))
-    return GateReport(store.project.name, names, checks, datetime.now(UTC))
+    notes = [note for candidate in candidates for note in await _notes(candidate)]
+    return GateReport(store.project.name, names, checks, datetime.now(UTC), notes)
+
+
+async def _notes(candidate: GatedConfig) -> list[str]:
+    """Return what weakens the numbers of an eval: an unmeasured judge, a test part used often."""
+    measurement = candidate.measurement
+    notes: list[str] = []
+    if measurement.evaluator.model and not await measurement.has_agreement():
+        notes.append(
+            f"{candidate.name}: its judge was never compared with people's labels, so its scores "
+            "may mean nothing."
+        )
+    uses = await count_of_uses(measurement.store, measurement.eval_record, candidate.ids)
+    if uses >= _MANY_USES:
+        notes.append(
+            f"{candidate.name}: {uses} comparisons chose on this test part. Measure on fresh items."
+        )
+    return notes
 
 
 async def _evals(store: ProjectStore, names: Sequence[str]) -> list[TaskEval]:
@@ -149,7 +173,7 @@ async def _config(measurement: Measurement, name: str | None) -> TaskRunConfig:
     with_results = [config for config in configs if config.id in judged_ids]
     if len(with_results) == 1:
         return with_results[0]
-    names = ", ".join(config.name for config in with_results) or "none with results"
+    names = excerpts([config.name for config in with_results], limit=_MOST_NAMES) or "none"
     raise NothingToEvaluate(
         f"It is not clear which run config of {task.name!r} is gated: it has no default one, and "
         f"these have results: {names}. Name one with --run-config."

@@ -27,6 +27,7 @@ def markdown_summary(report: GateReport) -> str:
         f"| {_MARKS[row.outcome]} | {_cell(row.eval)} | {_cell(row.name)} | {_cell(row.says)} |"
         for row in rows
     ]
+    lines += [f"\n{_cell(note)}" for note in report.notes]
     return "\n".join(lines) + "\n"
 
 

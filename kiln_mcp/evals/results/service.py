@@ -12,7 +12,6 @@ from kiln_mcp.evals.eval_reports import eval_report, eval_summaries
 from kiln_mcp.evals.lookups import all_evals, find_eval
 from kiln_mcp.evals.results.answers import Comparison
 from kiln_mcp.evals.results.comparison_report import ComparisonRequest, comparison_report
-from kiln_mcp.evals.results.config_comparison import DEFAULT_FLOOR
 from kiln_mcp.evals.service import EvaluatorReference
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.answer_size import fitting_page
@@ -50,26 +49,20 @@ async def show_results(
     eval: Annotated[str | None, Field(description="Its name or id; left out: list all.")] = None,
     compare: Annotated[
         list[str] | None,
-        Field(min_length=1, description="Run configs, or 'all': which is better, item by item?"),
+        Field(min_length=1, description="Run configs, or 'all': which is better?"),
     ] = None,
     baseline: Annotated[
-        str | None,
-        Field(description="Compare with this one; left out: the pinned one, or the first."),
+        str | None, Field(description="For compare; left out: the pinned one, or the first.")
     ] = None,
-    floor: Annotated[
-        float, Field(ge=0, le=100, description="Points that another score may lose.")
-    ] = DEFAULT_FLOOR,
     items: Annotated[
         Literal["failures", "all"] | None,
         Field(description="Also show items with outputs and scores."),
     ] = None,
     run_config: Annotated[str | None, Field(description="Whose items; left out: all.")] = None,
     outputs: Annotated[
-        str | None, Field(description="Stored outputs, as in run_eval: how often they fail.")
+        str | None, Field(description="As in run_eval: how often they fail.")
     ] = None,
-    slice_by: Annotated[
-        SliceKind | None, Field(description="Where does it fail? Rates by slice.")
-    ] = None,
+    slice_by: Annotated[SliceKind | None, Field(description="Where it fails.")] = None,
     part: MeasuredPart = "test",
     limit: Annotated[int, Field(ge=1, le=20)] = 10,
     cursor: Annotated[str | None, Field(description="The last items_cursor.")] = None,
@@ -83,7 +76,7 @@ async def show_results(
     if compare is not None:
         if eval is None:
             raise InvalidValue("Nothing was compared: name the `eval` of the run configs.")
-        request = ComparisonRequest(compare, baseline, evaluator, part, floor)
+        request = ComparisonRequest(compare, baseline, evaluator, part)
         return await comparison_report(
             store, await find_eval(store, eval), request, workspace.author
         )

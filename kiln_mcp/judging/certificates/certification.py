@@ -43,7 +43,7 @@ from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.statistics import LabelForecast
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, EvalOutputScore
+from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RecordRow
 
@@ -99,14 +99,13 @@ async def _certify(
     request: CertificateRequest,
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
-    audits = await audit_golden_set(judges[0].store, golden_set, "certificate")
-    faults = {key: audit.faults for key, audit in audits.items()}
-    score = golden_set.scores[0]
-    if work and all(golden_set.label(run, score) is not None for run in golden_set.runs):
-        every_audit = await audit_golden_set(judges[0].store, golden_set, "all")
-        old_faults = {key: audit.faults for key, audit in every_audit.items()}
-        if all(old_faults.values()):
-            raise _cannot_begin(golden_set.task_eval.name, old_faults)
+    store = judges[0].store
+    if work and len(golden_set.complete) == len(golden_set.runs):
+        # No item is left to draw, so only these labels could certify.
+        all_faults = await _faults(golden_set, store, "all")
+        if all(all_faults.values()):
+            raise _cannot_begin(golden_set.task_eval.name, all_faults)
+    faults = await _faults(golden_set, store, "certificate")
     rows: list[CertificateRow] = []
     problems: list[str] = []
     earlier = 0
@@ -129,6 +128,14 @@ async def _certify(
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
     )
+
+
+async def _faults(
+    golden_set: GoldenSet, store: ProjectStore, purpose: str
+) -> dict[str, Sequence[str]]:
+    """Return why the labels of a purpose can measure no judge, by score."""
+    audits = await audit_golden_set(store, golden_set, purpose)
+    return {key: audit.faults for key, audit in audits.items()}
 
 
 def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:

@@ -8,7 +8,12 @@ from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
-from kiln_mcp.judging.disagreement_reports import count_hidden_items, no_development_label
+from kiln_mcp.judging.disagreement_reports import (
+    count_hidden_items,
+    no_development_label,
+    second_look,
+)
+from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.judging.judge_versions import version_of
 from kiln_mcp.judging.refinement.claims import power_sentence
 from kiln_mcp.judging.refinement.labelled_items import LabelledItem, read_labelled_items
@@ -119,7 +124,8 @@ async def prepare_search(
     """Gather what a search works with.
 
     Raises:
-        Refusal: The evaluator is no judge, no label is for development, or the calls are too few.
+        Refusal: The evaluator is no judge, no label is for development or can measure, or the calls
+            are too few.
     """
     if version_of(judge.evaluator_record) is None:
         raise Refusal(
@@ -131,6 +137,7 @@ async def prepare_search(
     items = await read_labelled_items(judge.store, golden_set)
     if not items:
         raise no_development_label(golden_set.task_eval.name)
+    await _check_labels(judge.store, golden_set)
     calls_each = judge.evaluator.calls_per_item
     item_limit = (request.max_calls // FEWEST_VERSIONS - 1) // calls_each
     if item_limit < min(len(items), FEWEST_ITEMS):
@@ -181,6 +188,25 @@ def base_rate(items: Sequence[LabelledItem]) -> str:
         on_score = f" on {key}" if len(keys) > 1 else ""
         parts.append(f"Always answering {word!r}{on_score} agrees on {count} of {len(words)}.")
     return " ".join(parts)
+
+
+async def _check_labels(store: ProjectStore, golden_set: GoldenSet) -> None:
+    """Refuse labels that measure no judge: a judge written from them would learn their faults.
+
+    Raises:
+        Refusal: The audit of the development labels finds a fault.
+    """
+    audits = await audit_golden_set(store, golden_set, "development")
+    faults = [fault for audit in audits.values() for fault in audit.faults]
+    if faults:
+        name = golden_set.task_eval.name
+        raise Refusal(
+            "The labels of '{name}' cannot measure any judge, so none is written from them. "
+            "{fault} Let the person look again first.",
+            name=name,
+            fault=faults[0],
+            next=[second_look(name)],
+        )
 
 
 async def _spec_text(store: ProjectStore, judge: Measurement) -> str:

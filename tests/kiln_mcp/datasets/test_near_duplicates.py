@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,10 @@ from kiln_mcp.datasets.near_duplicates import (
     near_duplicates,
     text_groups,
 )
-from kiln_mcp.datasets.shingles import NEAR, jaccard, shingle_sets, shingles
+from kiln_mcp.datasets.partition import Partition
+from kiln_mcp.datasets.set_bits import SetBits
+from kiln_mcp.datasets.set_classes import classes_of
+from kiln_mcp.datasets.shingles import NEAR, ShingleSets, jaccard, shingle_sets, shingles
 
 texts = st.lists(st.lists(st.sampled_from("abcde"), max_size=6).map(" ".join), max_size=25)
 NAMES = [
@@ -181,3 +185,40 @@ def test_five_times_as_many_texts_of_a_template_take_no_ten_times_the_comparison
     few, many = comparisons(make(2000)), comparisons(make(10_000))
     assert len(make(2000)) < few
     assert many < 10 * few
+
+
+def joined(sets: ShingleSets, threshold: float) -> Partition:
+    """Return sets in groups, by comparing all that share a rare shingle."""
+    partition = Partition(len(sets))
+    pairs = np.array(list(near_duplicates(sets, threshold)), dtype=np.int64).reshape(-1, 2)
+    partition.join(pairs[:, 0], pairs[:, 1])
+    return partition
+
+
+@given(texts, st.lists(st.integers(0, 5), max_size=25), st.sampled_from((0.3, 0.5, 0.7, 1.0)))
+def test_groups_by_classes_are_those_of_comparing_all(
+    lines: list[str], numbers: list[int], threshold: float
+) -> None:
+    """The numbers make texts of a template: some have a word that no other text has."""
+    sets = shingle_sets([*lines, *(f"a b c d e own{place} {n}" for place, n in enumerate(numbers))])
+    classes = classes_of(sets)
+    of_classes = joined(sets.subset(classes.firsts), threshold).roots
+    groups = classes.groups(of_classes, threshold).tolist()
+    exact = joined(sets, threshold).roots.tolist()
+    assert len(set(groups)) == len(set(exact)) == len(set(zip(groups, exact, strict=True)))
+
+
+@given(texts, st.sampled_from((0.3, 0.5, 0.7, 0.9, 1.0)))
+def test_the_bits_of_sets_pass_over_no_pair_that_is_alike(
+    lines: list[str], threshold: float
+) -> None:
+    sets = shingle_sets([*lines, " ".join(f"w{number}" for number in range(3000))])
+    pairs = np.array(list(near_duplicates(sets, threshold)), dtype=np.int64).reshape(-1, 2)
+    assert SetBits(sets).may_be_alike(pairs[:, 0], pairs[:, 1], threshold).all()
+
+
+def test_the_bits_of_sets_tell_most_pairs_that_are_not_alike() -> None:
+    sets = shingle_sets(letters(300))
+    firsts, seconds = np.triu_indices(len(sets), 1)
+    alike = len(list(near_duplicates(sets)))
+    assert SetBits(sets).may_be_alike(firsts, seconds, NEAR).sum() < 2 * alike + 50

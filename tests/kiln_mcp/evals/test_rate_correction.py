@@ -9,6 +9,7 @@ import pytest
 
 from bench import Agrees, Bench, BenchSetup
 from imported_answers import DIGITS_JUDGE, add, add_answers, answer, fail_digits
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, with_rating
 from kiln_mcp.evals.rate_answers import RateRow
 from kiln_mcp.evals.rate_correction import PeoplesLabels, corrected_share
 from kiln_mcp.evals.rates import ItemVerdicts
@@ -80,6 +81,19 @@ async def test_labels_picked_by_hand_correct_nothing(bench: Bench) -> None:
     assert "20 labels were picked by hand" in row.says
 
 
+async def test_ratings_that_another_program_wrote_are_told_as_labels_picked_by_hand(
+    bench: Bench,
+) -> None:
+    await add_answers(bench, fine=3, rude=1)
+    await bench.evaluator(**DIGITS_JUDGE)
+    criterion = RatingCriterion("Right", "pass_fail", ("named::Right",))
+    for run in await bench.store.children(bench.task, TaskRun):
+        await bench.store.save(with_rating(run, criterion, 1.0))
+    row = await rate(bench)
+    assert (row.labels, row.corrected_rate) == (0, None)
+    assert "4 labels were picked by hand" in row.says
+
+
 async def test_development_labels_that_a_judge_may_know_do_not_correct_its_rate(
     bench: Bench,
 ) -> None:
@@ -120,6 +134,28 @@ async def test_passing_over_drawn_outputs_never_narrows_the_rate(bench: Bench) -
     assert "were passed over" in row.says
     assert row.corrected_high is not None
     assert row.corrected_high > 0.5
+
+
+@pytest.mark.parametrize("word", ["skip", "cannot judge"])
+async def test_an_output_that_a_person_cannot_or_will_not_judge_widens_the_rate_both_ways(
+    bench: Bench, word: str
+) -> None:
+    await add_answers(bench, fine=20, rude=20)
+    await bench.evaluator(**DIGITS_JUDGE)
+    await rate(bench)
+    items = [item.item for item in (await bench.batch(20, 0, "development")).items]
+    await bench.label(await truth(bench, items[4:]))
+    before = await rate(bench)
+    await bench.label(dict.fromkeys(items[:4], word))
+    after = await rate(bench)
+    assert (before.labels, after.labels) == (16, 16)
+    assert "4 drawn outputs were passed over" in after.says
+    assert before.corrected_low is not None
+    assert after.corrected_low is not None
+    assert after.corrected_low < before.corrected_low
+    assert before.corrected_high is not None
+    assert after.corrected_high is not None
+    assert after.corrected_high > before.corrected_high
 
 
 @pytest.mark.slow

@@ -83,15 +83,15 @@ async def test_of_several_results_of_one_verdict_the_oldest_counts(store: Projec
 
 
 @pytest.mark.slow
-async def test_ten_judges_of_ten_thousand_items_are_read_in_two_seconds_of_the_processor(
+async def test_the_verdicts_of_ten_judges_are_read_at_fifty_thousand_a_second(
     store: ProjectStore,
 ) -> None:
     record, judges = await add_eval(store, 10)
     for judge in judges:
-        runs = [(verdict(str(item), float(item % 2)), judge) for item in range(10_000)]
+        runs = [(verdict(str(item), float(item % 2)), judge) for item in range(1_000)]
         assert not any(await store.save_each(runs))
     await read_verdict_matrix(store, record)  # the index takes in the new files first
     begin = time.process_time()
     matrix = await read_verdict_matrix(store, record)
-    assert time.process_time() - begin < 2
-    assert sum(map(len, matrix.columns.values())) == 100_000
+    assert time.process_time() - begin < 0.2
+    assert sum(map(len, matrix.columns.values())) == 10_000

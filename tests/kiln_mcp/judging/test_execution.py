@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from bench import Agrees, Bench, BenchSetup, open_bench
 from kiln_mcp.llm import ModelRequest
 from storage import (
@@ -57,6 +59,10 @@ async def test_a_judge_is_measured_by_execution_where_the_labels_are_wrong(tmp_p
         report = await bench.measure(evaluators=["execution", "judge"])
     rows = {row.subject: (row.agreements, row.items) for row in report.execution}
     assert rows == {"people's labels": (1, 6), "judge": (5, 6)}
+    assert all(row.low < row.agreement < row.high for row in report.execution)
+    assert {row.subject: row.kappa for row in report.execution}["judge"] == pytest.approx(
+        2 / 3, abs=1e-4
+    )
     assert (
         "'execution' executes the outputs: the labels agree with it on 1 of 6, the judge on 83%."
         in report.conclusions

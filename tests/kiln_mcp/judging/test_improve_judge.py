@@ -190,3 +190,14 @@ async def test_the_embedded_model_rewrites_nothing_and_examples_are_tried_instea
     assert "The judge is too lenient." in changes
     assert any("as examples" in change for change in changes)
     assert not any("You mend" in str(request.messages) for request in bench.model.asked)
+
+
+async def test_no_judge_is_written_from_labels_that_the_panel_contradicts(bench: Bench) -> None:
+    await add_judge(bench, NO_DIGITS, "Any other name passes.")
+    runs = await add_outputs(bench, *["cat", "c4t"] * 6)
+    opposite = {"pass": "fail", "fail": "pass"}
+    await bench.label({run.id: opposite[person(run)] for run in runs})
+    await bench.measure(panel=3)
+    with pytest.raises(Refusal, match="cannot measure any judge") as refusal:
+        await improve(bench)
+    assert (refusal.value.next[0].arguments or {})["purpose"] == "second_look"

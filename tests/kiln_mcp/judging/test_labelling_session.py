@@ -8,6 +8,7 @@ import pytest
 
 from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.judging.batches import BatchRequest
+from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.labelling_session import LabellingSession, open_session
 from kiln_mcp.labels.ledger import Label, Purpose, read_labels
 from kiln_mcp.llm import ModelRequest
@@ -147,6 +148,36 @@ async def test_a_session_goes_on_with_what_was_shown_and_not_labelled(bench: Ben
     assert later.question.item == left.item
 
 
+async def test_a_skipped_item_is_not_shown_first_again(bench: Bench) -> None:
+    await add_items(bench)
+    session = await session_of(bench, count=3)
+    first = session.question
+    await session.answer("skip")
+    left = session.question
+    later = await session_of(bench, count=3)
+    assert first is not None
+    assert left is not None
+    assert later.question is not None
+    assert later.question.item == left.item
+    assert later.question.item != first.item
+
+
+async def test_an_undone_label_for_a_certificate_still_counts_and_that_is_said(
+    bench: Bench,
+) -> None:
+    await add_items(bench)
+    session = await session_of(bench, purpose="certificate")
+    await session.answer("pass")
+    await session.undo()
+    await session.answer("fail")
+    assert session.notes == [
+        "The first label counts for the certificate. What you say now stands beside it."
+    ]
+    golden_set = (await open_labelling_pass(bench.store, ["Right"])).first
+    (item,) = golden_set.complete
+    assert golden_set.label(golden_set.item(item), golden_set.scores[0]) == 1.0
+
+
 async def test_items_are_drawn_ahead_until_the_golden_set_ends(bench: Bench) -> None:
     await add_items(bench, count=13)
     session = await session_of(bench, count=100)
@@ -189,6 +220,14 @@ async def test_the_limits_narrow_while_labels_for_a_certificate_come(bench: Benc
         low, high = limits
     assert low > 0.5
     assert all(label.certifies for label in await labels_of(bench))
+
+
+async def test_a_rater_is_told_that_an_audit_counts_anothers_labels(bench: Bench) -> None:
+    await add_items(bench)
+    await bench.batch(1, rater="ben")
+    session = await session_of(bench, purpose="certificate")
+    await session.answer("pass")
+    assert session.limits == "The audit of llm judge counts the labels of ben alone."
 
 
 async def test_without_a_person_at_a_terminal_nothing_counts_for_a_certificate(

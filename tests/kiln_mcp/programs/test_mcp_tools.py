@@ -48,6 +48,13 @@ async def test_a_tool_as_program_is_stored_as_kiln_stores_it_and_runs(tmp_path: 
         assert source.type == "tool_call"
 
 
+async def test_a_second_server_of_a_name_is_refused(tmp_path: Path) -> None:
+    async with open_program_bench(tmp_path, {"Bern": "x"}) as bench:
+        await bench.create("mcp: weather/look_up", settings=SERVERS)
+        with pytest.raises(Refusal, match="an MCP server 'weather' already"):
+            await bench.create("mcp: weather/look_up", name="Other", settings=SERVERS)
+
+
 async def test_arguments_of_a_tool_may_hold_input_and_prompt(tmp_path: Path) -> None:
     async with open_program_bench(tmp_path, {"Bern": "Rain in Bern, CH (no key)"}) as bench:
         settings = {**SERVERS, "arguments": {"city": "{input}, {prompt}"}}

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from storage import EvalInput, FromDisk, TaskOutput, TaskRun
 from storage.errors import StorageError, UnreadableRecord
 from storage.format.record_text import parse_record, revision_of
-from storage.format.tag_text import retagged
+from storage.format.tag_text import text_with_tags
 from storage.new_records import new_text
 from storage.records.evaluation import SingleTurnData, UserMessage
 from storage.text.json_text import patch_json
@@ -48,7 +48,7 @@ def test_the_text_is_that_of_the_patch_of_the_whole_record(
     line_end: str,
 ) -> None:
     content = spelled(new_text(run_with(old, text)), indent, escaped=escaped, line_end=line_end)
-    result = retagged(TaskRun, content, PATH, lambda _: new)
+    result = text_with_tags(TaskRun, content, PATH, lambda _: new)
     if old == new:
         assert result is None
     else:
@@ -63,7 +63,7 @@ def test_a_list_of_tags_within_another_value_is_left_alone() -> None:
     content = new_text(run)
     tricky = content.replace(b'    "tags": [\n      "a"\n    ]', b'  "tags": [\n    "a"\n  ]')
     for text in (content, tricky):
-        result = retagged(TaskRun, text, PATH, lambda _: ("b",))
+        result = text_with_tags(TaskRun, text, PATH, lambda _: ("b",))
         assert result is not None
         record = parse_record(TaskRun, result[0], PATH)
         assert (record.tags, record.model_extra) == (("b",), {"aside": {"tags": ["a"]}})
@@ -72,18 +72,19 @@ def test_a_list_of_tags_within_another_value_is_left_alone() -> None:
 def test_an_input_alone_is_retagged_too() -> None:
     data = SingleTurnData(user_message=UserMessage(text="hi"))
     content = new_text(EvalInput(data=data, tags=("a",)))
-    result = retagged(EvalInput, content, PATH, lambda old: (*old, "b"))
+    result = text_with_tags(EvalInput, content, PATH, lambda old: (*old, "b"))
     assert result is not None
     assert parse_record(EvalInput, result[0], PATH).tags == ("a", "b")
 
 
 def test_a_tag_that_the_format_has_not_is_refused() -> None:
     with pytest.raises(StorageError, match="space"):
-        retagged(TaskRun, new_text(run_with(("a",))), PATH, lambda _: ("a b",))
+        text_with_tags(TaskRun, new_text(run_with(("a",))), PATH, lambda _: ("a b",))
 
 
 def test_a_text_that_is_no_record_is_refused_unless_it_was_read_before() -> None:
     content = new_text(run_with(("a",))).replace(b'"output": "in"', b'"output": 7')
     with pytest.raises(UnreadableRecord):
-        retagged(TaskRun, content, PATH, lambda _: ("b",), revision_of(b"other"))
-    assert retagged(TaskRun, content, PATH, lambda _: ("b",), revision_of(content)) is not None
+        text_with_tags(TaskRun, content, PATH, lambda _: ("b",), revision_of(b"other"))
+    known = revision_of(content)
+    assert text_with_tags(TaskRun, content, PATH, lambda _: ("b",), known) is not None

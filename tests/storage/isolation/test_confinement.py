@@ -121,7 +121,9 @@ def test_modes_and_times_of_other_files_do_not_change(pool: WorkerPool, tmp_path
 
 
 def test_code_that_writes_without_end_fails_and_leaves_nothing(pool: WorkerPool) -> None:
+    mark = f"mark-{os.getpid()}"
     body = (
+        f"open('{mark}', 'w')\n"
         "block = bytes(1 << 20)\n"
         "for number in range(10_000):\n"
         "    with open(str(number), 'wb') as file:\n"
@@ -129,10 +131,9 @@ def test_code_that_writes_without_end_fails_and_leaves_nothing(pool: WorkerPool)
     )
     with scratch_folder() as beside:
         parent = beside.parent
-    before = set(parent.glob("kiln-mcp-*"))
     outcome = run_code(pool, body)
     assert outcome == Failed("wrote more than 64 MB of files", "space")
-    assert set(parent.glob("kiln-mcp-*")) - before == set()
+    assert list(parent.glob(f"kiln-mcp-*/{mark}")) == []
 
 
 def test_code_that_starts_threads_without_end_fails_alone(pool: WorkerPool) -> None:

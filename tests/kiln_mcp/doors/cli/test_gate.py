@@ -154,6 +154,24 @@ def test_misuse_ends_with_exit_code_2_and_a_sentence(
     assert "Traceback" not in done.output
 
 
+def test_without_a_default_the_only_run_config_with_results_is_gated(folder: Path) -> None:
+    make(folder, {"idle": [], "new": passes(40, 40)})
+    forget_default(folder)
+    assert "checks of new" in gate(folder, "--at-least", "right=.5").output
+    make(folder.with_name("two"), {"one": passes(40, 40), "new": passes(40, 40)})
+    forget_default(folder.with_name("two"))
+    done = gate(folder.with_name("two"), "--at-least", "right=.5")
+    assert done.exit_code == 2
+    assert "Name one with --run-config" in done.stderr
+
+
+def forget_default(folder: Path) -> None:
+    """Take away the default run config of the task."""
+    [file] = folder.rglob("task.kiln")
+    task = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**task, "default_run_config_id": None}), encoding="utf-8")
+
+
 def test_the_gate_leaves_no_home_behind(folder: Path) -> None:
     make(folder, {"new": passes(40, 40)})
     gate(folder, "--at-least", "right=.5")
@@ -224,6 +242,13 @@ def test_the_json_report_says_the_same(folder: Path) -> None:
     report = json.loads(done.stdout)
     assert (report["outcome"], report["run_configs"]) == ("pass", ["new"])
     assert [check["outcome"] for check in report["checks"]] == ["pass", "pass"]
+
+
+def test_a_judge_that_nobody_compared_with_people_is_named(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)}, StoredResults(evaluator=JUDGE))
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 0
+    assert "note  Right: its judge was never compared with people's labels" in done.output
 
 
 def drifting(judge_now: int, feature_now: int) -> list[StoredVerdict]:

@@ -18,6 +18,8 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from bench import Bench, BenchSetup, open_bench
+from kiln_mcp.approvals.approval import Door
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.doors.cli.label_lines import label_by_lines
 from kiln_mcp.doors.cli.label_screen import LabelScreen
 from kiln_mcp.doors.cli.label_texts import wrap
@@ -268,6 +270,9 @@ async def test_a_person_at_a_terminal_labels_and_ctrl_c_leaves_cleanly(tmp_path:
     assert await anyio.to_thread.run_sync(label) == 0
     (line,) = ledger_lines(project)
     assert (line["rater"], line["value"], line["confirmed"]) == ("ann", 1.0, True)
+    (consent,) = ApprovalStore(home).history()
+    assert (consent.call.tool, consent.door) == ("label_items", Door.TERMINAL)
+    assert "for a certificate as 'ann', at a terminal" in consent.plan.text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of Unix")

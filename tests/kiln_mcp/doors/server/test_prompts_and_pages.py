@@ -77,7 +77,7 @@ async def test_every_workflow_is_a_prompt_with_its_arguments(tmp_path: Path, era
         prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
         asked = await client.get_prompt("build_spec", {"project": "Refunds", "wish": "Polite."})
     assert prompts.keys() == {
-        "build_spec", "check_judge", "improve_prompt", "make_data", "prepare_release",
+        "build_spec", "check_judge", "find_rate", "improve_prompt", "make_data", "prepare_release",
     }  # fmt: skip
     names = [argument.name for argument in prompts["build_spec"].arguments or []]
     assert names == ["project", "task", "wish"]
