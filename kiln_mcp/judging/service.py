@@ -50,7 +50,6 @@ from kiln_mcp.workbench.capability import (
 )
 from kiln_mcp.workbench.workspace import Workspace
 
-
 _JSON_BEGINS = ("[", '"')
 
 
