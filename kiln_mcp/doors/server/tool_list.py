@@ -100,7 +100,7 @@ def as_tool(item: AnyCapability, *, has_output_schema: bool = False) -> types.To
     )
 
 
-def as_shown(schema: JsonObject) -> JsonObject:
+def as_shown(schema: JsonObject) -> dict[str, JsonValue]:
     """Return the schema of arguments as a model reads it: without bounds, which cost many tokens.
 
     They hold all the same, and an error names them.
