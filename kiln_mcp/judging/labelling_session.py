@@ -119,8 +119,8 @@ class LabellingSession:
     @property
     def skipped_count(self) -> int:
         """How many items have no other answer in this session than a skip."""
-        answered = {item for (item, _), label in self._labels.items() if label.state != "skipped"}
-        return self.labelled_count - len(answered)
+        items = {item for (item, _), label in self._labels.items() if label.state != "skipped"}
+        return self.labelled_count - len(items)
 
     @property
     def question(self) -> Question | None:

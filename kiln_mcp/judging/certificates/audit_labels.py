@@ -102,8 +102,8 @@ class LabelledAudit:
     @cached_property
     def decided_items(self) -> Sequence[DrawnItem]:
         """The drawn items that count: up to the last one that people decided on."""
-        decided = (n for n, item in enumerate(self.drawn, 1) if item.has_value or item.is_split)
-        last = max(decided, default=0)
+        places = (n for n, item in enumerate(self.drawn, 1) if item.has_value or item.is_split)
+        last = max(places, default=0)
         return self.drawn[:last]
 
     @property

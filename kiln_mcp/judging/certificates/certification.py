@@ -113,7 +113,7 @@ async def _certify(
         home = workspace.settings.home
         certificates = await read_earlier(judge.store, judge.evaluator_record, home)
         earlier += len(certificates.signed_here)
-        problems += _unsigned(judge.evaluator_record.name, certificates.other_count)
+        problems += _foreign_certificates(judge.evaluator_record.name, certificates.other_count)
         view = _JudgeAudit(workspace, golden_set, judge, request)
         record, changed = await view.find()
         problems += record.problems
@@ -140,7 +140,7 @@ async def _faults(
     return {key: audit.faults for key, audit in audits.items()}
 
 
-def _unsigned(judge: str, count: int) -> list[str]:
+def _foreign_certificates(judge: str, count: int) -> list[str]:
     """Return a sentence about certificates that this home did not write, if there are any."""
     if not count:
         return []
