@@ -189,7 +189,7 @@ def _lacks_draws(record: AuditRecord) -> bool:
     """
     left = [len(stratum.items) for stratum in record.opening.strata]
     for draw in record.draws:
-        if any(count > stated for count, stated in zip(left, draw.left, strict=False)):
+        if any(count > limit for count, limit in zip(left, draw.left, strict=False)):
             return True
         left[draw.stratum] -= 1
     return False
