@@ -117,6 +117,12 @@ class LabellingSession:
         return len({item for item, _ in self._labels})
 
     @property
+    def skipped_count(self) -> int:
+        """How many items have no other answer in this session than a skip."""
+        items = {item for (item, _), label in self._labels.items() if label.state != "skipped"}
+        return self.labelled_count - len(items)
+
+    @property
     def question(self) -> Question | None:
         """What the rater is asked now; None if the session has ended."""
         place, score = self._place

@@ -12,6 +12,8 @@ from storage.records.record import first_fault
 from storage.text.excerpts import excerpt
 
 AUDITS: Final = "kiln_mcp_audits.jsonl"
+LOST_DRAWS: Final = "its list of draws, of which some are missing,"
+"""Why an audit ended whose file has lost lines."""
 
 
 class _Line(BaseModel):
@@ -67,7 +69,12 @@ class AuditOpening(_Line):
 
     def counts_rater(self, rater: str) -> bool:
         """Return whether a rater's labels count."""
-        return not self.rater or rater.strip().casefold() == self.rater.strip().casefold()
+        return not self.rater or is_same_rater(rater, self.rater)
+
+
+def is_same_rater(first: str, second: str) -> bool:
+    """Return whether two names are of one rater: case and outer spaces tell nobody apart."""
+    return first.strip().casefold() == second.strip().casefold()
 
 
 class AuditDraw(_Line):
@@ -159,11 +166,33 @@ def parse_audits(lines: Sequence[str]) -> list[AuditRecord]:
         else:
             draws.setdefault(line.audit, {}).setdefault(line.item, line)
     return [
-        replace(
-            _record(opening, draws.get(opening.id, {}), problems), closing=closings.get(opening.id)
-        )
+        _with_closing(_record(opening, draws.get(opening.id, {}), problems), closings)
         for opening in openings.values()
     ]
+
+
+def _with_closing(record: AuditRecord, closings: Mapping[str, str]) -> AuditRecord:
+    """Return an audit with the reason of its end; one that lacks draws has ended.
+
+    A draw that is missing may be of a label that speaks against the judge.
+    """
+    closing = closings.get(record.opening.id)
+    if closing is None and _lacks_draws(record):
+        closing = LOST_DRAWS
+    return replace(record, closing=closing)
+
+
+def _lacks_draws(record: AuditRecord) -> bool:
+    """Return whether some draw came after more draws than there are before it.
+
+    Draws that two machines made side by side come after more than they knew of.
+    """
+    left = [len(stratum.items) for stratum in record.opening.strata]
+    for draw in record.draws:
+        if any(count > limit for count, limit in zip(left, draw.left, strict=False)):
+            return True
+        left[draw.stratum] -= 1
+    return False
 
 
 def _record(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import fmean
 
 from kiln_mcp.statistics.interval import CannotTell
@@ -13,8 +13,8 @@ def pearson(first: Sequence[float], second: Sequence[float]) -> float | CannotTe
     """Return Pearson's correlation of two raters' scores of the same items, in [-1, 1].
 
     Returns:
-        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
-        scores are all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, a score that is
+        no finite number, or one rater's scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -39,8 +39,8 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | CannotT
     """Return Spearman's rank correlation, with the mean rank for ties, in [-1, 1].
 
     Returns:
-        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
-        scores are all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, a score that is
+        no finite number, or one rater's scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -60,8 +60,8 @@ def kendall_tau_b(first: Sequence[float], second: Sequence[float]) -> float | Ca
     Time grows with the square of the number of different pairs of scores.
 
     Returns:
-        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
-        scores are all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, a score that is
+        no finite number, or one rater's scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -88,6 +88,8 @@ def _find_problem(first: Sequence[float], second: Sequence[float]) -> CannotTell
         raise ValueError(message)
     if len(first) < 2:
         return CannotTell("a correlation needs at least 2 items")
+    if not all(map(isfinite, (*first, *second))):
+        return CannotTell("a score is not a finite number")
     if min(first) == max(first) or min(second) == max(second):
         return CannotTell("one side gives every item the same score")
     return None

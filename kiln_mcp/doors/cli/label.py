@@ -80,7 +80,7 @@ def label(  # noqa: PLR0913 - the options of the command
         count=count,
         seed=seed,
         purpose=_purpose_of(purpose),
-        rater=(rater or login_name()).strip() or login_name(),
+        rater=" ".join((rater or "").split()) or login_name(),
         outputs=outputs,
     )
     anyio.run(_label, str(place), request, plain)

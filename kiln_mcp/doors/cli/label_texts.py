@@ -107,6 +107,8 @@ def _break_line(line: str, width: int) -> list[str]:
 
 def ending(session: LabellingSession, notes: Sequence[str]) -> str:
     """Return what a session did, when it ends."""
-    count = session.labelled_count
+    skipped = session.skipped_count
+    count = session.labelled_count - skipped
     items = "1 item is" if count == 1 else f"{count} items are"
-    return for_terminal(" ".join([f"{items} labelled in this session.", *notes]))
+    skips = f", {skipped} skipped" if skipped else ""
+    return for_terminal(" ".join([f"{items} labelled in this session{skips}.", *notes]))

@@ -19,6 +19,7 @@ from kiln_mcp.evals.gate.checks import (
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.gate.tagged_items import TEST, tagged_items
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.rates import threshold_of
 from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
 from kiln_mcp.evals.results.config_comparison import ScaledScores
 from kiln_mcp.evals.scored_outputs import ScoredOutputs, read_scored_outputs
@@ -30,6 +31,8 @@ from storage.records.ratings import RATING_RANGES
 _CRITICAL: Final = -1.0
 """The value of a failure that must never happen, on Kiln's scale for it."""
 _MOST_REASONS: Final = 20
+COMPLETENESS: Final = "every item is scored"
+"""The name of the check that results are there, whatever they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class GatedConfig:
         """Return the scores that say something."""
         return [key for key in self.measurement.score_keys if key not in self.outputs.empty]
 
+    @property
+    def scored_items(self) -> frozenset[str]:
+        """Return the items that have any score."""
+        return _items_with_score(self.measurement, self.config, self.outputs)
+
 
 async def read_gated_config(measurement: Measurement, config: TaskRunConfig) -> GatedConfig:
     """Read what the gate of an eval needs to know of a run config."""
@@ -95,7 +103,7 @@ async def gate_checks(candidate: GatedConfig, rules: GateRules) -> list[GateChec
             rules.at_least[key],
             candidate.range_of(key),
         )
-        for key in candidate.keys
+        for key in candidate.measurement.score_keys
         if key in rules.at_least
     ]
     checks += _loss_checks(candidate, rules)
@@ -110,9 +118,11 @@ async def _completeness(candidate: GatedConfig) -> GateCheck:
     if missing or not candidate.items:
         count = len(candidate.items)
         says = f"{missing} of {count} items have no result of {candidate.config.name!r}."
-        return GateCheck(candidate.name, "every item is scored", CheckOutcome.CANNOT_TELL, says)
+        return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.CANNOT_TELL, says)
     says = f"All {len(candidate.items)} items."
-    return GateCheck(candidate.name, "every item is scored", CheckOutcome.PASS, says)
+    if without_score := len(set(candidate.ids) - candidate.scored_items):
+        says += f" {without_score} of them were skipped, and count in no score."
+    return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.PASS, says)
 
 
 def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
@@ -175,10 +185,12 @@ async def _critical_checks(candidate: GatedConfig, names: Sequence[str]) -> list
         if not is_marked and kinds[key] != "pass_fail_critical":
             continue
         worst = _worst(candidate.outputs, candidate.config, key, candidate.ids)
-        limit = JUDGED_PASS if is_marked else _CRITICAL + JUDGED_PASS
+        limit = _threshold(measurement, key) if is_marked else _CRITICAL + JUDGED_PASS
         failures = {item: f"{key} is {value:g}" for item, value in worst.items() if value < limit}
         name = f"{key} never fails" if is_marked else f"{key} is never critical"
-        checks.append(check_items(candidate.name, name, failures, len(worst), not worst))
+        missing = len(candidate.ids) - len(worst) if is_marked else int(not worst)
+        count = len(worst) + missing
+        checks.append(check_items(candidate.name, name, failures, count, missing))
     evaluators = await measurement.store.children(measurement.eval_record, EvalConfig)
     checks += [
         await _critical_evaluator(candidate, record)
@@ -207,14 +219,12 @@ async def _failures(
     """Return the items of which any output fails in any score, with the judge's reasons."""
     ids = [item.id for item in items]
     failed: dict[str, str] = {}
-    for score in measurement.eval_record.output_scores:
-        if score.type == "five_star":
-            continue
-        worst = _worst(outputs, config, score.json_key, ids)
+    for key in measurement.score_keys:
+        threshold = _threshold(measurement, key)
         failed |= {
-            item: f"{score.json_key} is {value:g}"
-            for item, value in worst.items()
-            if value < JUDGED_PASS and item not in failed
+            item: f"{key} is {value:g}"
+            for item, value in _worst(outputs, config, key, ids).items()
+            if value < threshold and item not in failed
         }
     if failed:
         references = [item for item in items if item.id in failed]
@@ -226,6 +236,13 @@ async def _failures(
             for view in page.items
         }
     return failed
+
+
+def _threshold(measurement: Measurement, key: str) -> float:
+    """Return the value of a score from which on an output passes."""
+    score = measurement.eval_record.score(key)
+    is_judged = measurement.evaluator.model is not None
+    return threshold_of(score, is_judged=is_judged) if score else JUDGED_PASS
 
 
 def _worst(

@@ -8,7 +8,12 @@ from typing import Final
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.eval_reports import score_keys
 from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck, outcome_of
-from kiln_mcp.evals.gate.eval_gate import GatedConfig, gate_checks, read_gated_config
+from kiln_mcp.evals.gate.eval_gate import (
+    COMPLETENESS,
+    GatedConfig,
+    gate_checks,
+    read_gated_config,
+)
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.lookups import TaskEval, all_evals, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement
@@ -111,7 +116,29 @@ async def open_gate(store: ProjectStore, request: GateRequest) -> list[GatedConf
             name=unknown[0],
             names=sorted(names),
         )
+    for candidate in candidates:
+        _check_thresholds(candidate, request.rules)
     return candidates
+
+
+def _check_thresholds(candidate: GatedConfig, rules: GateRules) -> None:
+    """Refuse thresholds that always pass or never do.
+
+    Raises:
+        InvalidValue: One lies outside its score's scale.
+    """
+    for key, threshold in rules.at_least.items():
+        scale = candidate.range_of(key)
+        if scale is not None and not scale.low <= threshold <= scale.high:
+            raise InvalidValue(
+                "The threshold {threshold} of '{key}' in '{name}' lies outside its scale, {low} to "
+                "{high}. Give a number on the scale.",
+                threshold=f"{threshold:g}",
+                key=key,
+                name=candidate.name,
+                low=f"{scale.low:g}",
+                high=f"{scale.high:g}",
+            )
 
 
 async def pass_gate(
@@ -127,6 +154,12 @@ async def pass_gate(
     checks = [check for candidate in candidates for check in await gate_checks(candidate, rules)]
     names = list(dict.fromkeys(candidate.config.name for candidate in candidates))
     notes = [note for candidate in candidates for note in await _notes(candidate)]
+    if all(check.name == COMPLETENESS for check in checks):
+        notes.insert(
+            0,
+            "No score was checked: give --at-least, pin a baseline with --pin, or tag items "
+            f"{rules.must_pass}.",
+        )
     return GateReport(store.project.name, names, checks, datetime.now(UTC), notes)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from kiln_mcp.labels.audit_lines import AuditDraw, AuditOpening, AuditRecord
+from kiln_mcp.labels.audit_lines import AuditDraw, AuditOpening, AuditRecord, is_same_rater
 from kiln_mcp.labels.ledger import Label
 from kiln_mcp.statistics import (
     AuditDesign,
@@ -32,8 +32,9 @@ class DrawnItem:
     Attributes:
         draw: Its draw.
         verdict: The judge's verdict.
-        label: The first label that counts; None if there is none.
+        label: The label that counts: the rater's first, or the majority's; None if there is none.
         is_changed: Whether its rater has said something else since.
+        is_split: Whether several raters labelled it, and no majority says the same.
         is_passed_over: Whether a rater passed it over, so that it is not shown again.
     """
 
@@ -42,6 +43,12 @@ class DrawnItem:
     label: Label | None
     is_changed: bool = False
     is_passed_over: bool = False
+    is_split: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it needs a label that nobody has given or refused."""
+        return self.label is None and not self.is_passed_over and not self.is_split
 
     @property
     def has_value(self) -> bool:
@@ -94,14 +101,15 @@ class LabelledAudit:
 
     @cached_property
     def decided_items(self) -> Sequence[DrawnItem]:
-        """The drawn items that count: up to the last one with a label."""
-        last = max((n for n, item in enumerate(self.drawn, 1) if item.has_value), default=0)
+        """The drawn items that count: up to the last one that people decided on."""
+        places = (n for n, item in enumerate(self.drawn, 1) if item.has_value or item.is_split)
+        last = max(places, default=0)
         return self.drawn[:last]
 
     @property
     def waiting(self) -> Sequence[DrawnItem]:
         """The drawn items that have no label yet, and that nobody passed over."""
-        return [item for item in self.drawn if item.label is None and not item.is_passed_over]
+        return [item for item in self.drawn if item.waits]
 
     @property
     def labelled_items(self) -> Sequence[DrawnItem]:
@@ -116,9 +124,12 @@ class LabelledAudit:
     @property
     def overdue(self) -> Sequence[DrawnItem]:
         """The drawn items that wait for a label which a later draw has."""
-        return [
-            item for item in self.decided_items if item.label is None and not item.is_passed_over
-        ]
+        return [item for item in self.decided_items if item.waits]
+
+    @property
+    def split(self) -> Sequence[DrawnItem]:
+        """The drawn items that count without a label, because their raters differ."""
+        return [item for item in self.decided_items if item.is_split]
 
     @property
     def changed(self) -> Sequence[DrawnItem]:
@@ -248,16 +259,36 @@ def match_labels(
 
 
 def _drawn_item(draw: AuditDraw, verdict: float, labels: Sequence[Label]) -> DrawnItem:
-    first = next((label for label in labels if label.certifies), None)
-    if first is None:
+    first_labels = _first_labels(labels)
+    if not first_labels:
         is_passed_over = bool(labels) and labels[-1].state in {"skipped", "cannot_judge"}
         return DrawnItem(draw, verdict, None, is_passed_over=is_passed_over)
-    later = [
-        label
+    contents = Counter(map(_content, first_labels))
+    content, count = contents.most_common(1)[0]
+    if 2 * count <= len(first_labels):
+        return DrawnItem(draw, verdict, None, is_split=True)
+    counting = [label for label in first_labels if _content(label) == content]
+    is_changed = any(
+        _content(label) != content
         for label in labels
-        if label.at > first.at and label.rater == first.rater and label.purpose != "repeat"
-    ]
-    content = first.state, first.value
-    return DrawnItem(
-        draw, verdict, first, any((label.state, label.value) != content for label in later)
+        for first in counting
+        if label.at > first.at
+        and is_same_rater(label.rater, first.rater)
+        and label.purpose != "repeat"
     )
+    return DrawnItem(draw, verdict, counting[0], is_changed)
+
+
+def _first_labels(labels: Sequence[Label]) -> list[Label]:
+    """Return each rater's first label that counts, the oldest first."""
+    first_labels: list[Label] = []
+    for label in labels:
+        if label.certifies and not any(
+            is_same_rater(label.rater, other.rater) for other in first_labels
+        ):
+            first_labels.append(label)
+    return first_labels
+
+
+def _content(label: Label) -> tuple[str, float | None]:
+    return label.state, label.value

@@ -297,7 +297,13 @@ class _View:
                 f" {waiting} drawn items before the last label wait for theirs: until then they "
                 "count against every claim."
             )
-        passed_over = len(self.audit.skipped) - waiting
+        split = len(self.audit.split)
+        if split:
+            notes.append(
+                f" {split} drawn items have labels of raters who differ, and no majority: they "
+                "count against every claim."
+            )
+        passed_over = len(self.audit.skipped) - waiting - split
         if passed_over:
             notes.append(
                 f" {passed_over} drawn items were passed over or cannot be judged: they count "

@@ -111,7 +111,9 @@ async def _certify(
     earlier = 0
     for judge in judges:
         home = workspace.settings.home
-        earlier += len((await read_earlier(judge.store, judge.evaluator_record, home)).signed_here)
+        certificates = await read_earlier(judge.store, judge.evaluator_record, home)
+        earlier += len(certificates.signed_here)
+        problems += _foreign_certificates(judge.evaluator_record.name, certificates.other_count)
         view = _JudgeAudit(workspace, golden_set, judge, request)
         record, changed = await view.find()
         problems += record.problems
@@ -136,6 +138,16 @@ async def _faults(
     """Return why the labels of a purpose can measure no judge, by score."""
     audits = await audit_golden_set(store, golden_set, purpose)
     return {key: audit.faults for key, audit in audits.items()}
+
+
+def _foreign_certificates(judge: str, count: int) -> list[str]:
+    """Return a sentence about certificates that this home did not write, if there are any."""
+    if not count:
+        return []
+    return [
+        f"{count} of the certificates of '{judge}' were changed, or written by another home: they "
+        "do not count here."
+    ]
 
 
 def _cannot_begin(eval_name: str, faults: Mapping[str, Sequence[str]]) -> Refusal:
@@ -238,19 +250,17 @@ class _JudgeAudit:
 async def _judges_on_same_labels(
     golden_set: GoldenSet, judge: Measurement, audit: LabelledAudit
 ) -> int:
-    """Return how many judges' audits count some of the same labels, this one's included."""
+    """Return how many judges' audits count some of the same labels, this one's included.
+
+    An audit that ended counts too: to change a judge takes back none of its looks at the labels.
+    """
     own = {item.draw.item for item in audit.labelled_items}
     count = 1
     for evaluator in await judge.store.children(golden_set.task_eval.eval_record, EvalConfig):
         if evaluator.id == judge.evaluator_record.id:
             continue
-        other = Measurement(judge.store, judge.task, judge.eval_record, evaluator)
-        record = await current_audit(other)
-        if record is None:
-            continue
-        verdicts = await other.stored_scores(audit.score.json_key)
-        other_items = match_labels(record, audit.score, verdicts, golden_set.labels).labelled_items
-        count += not own.isdisjoint(item.draw.item for item in other_items)
+        audits = await read_audits(judge.store, evaluator)
+        count += any(draw.item in own for audit in audits for draw in audit.draws)
     return count
 
 

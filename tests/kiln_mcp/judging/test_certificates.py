@@ -330,3 +330,95 @@ async def test_labels_drawn_for_another_judge_keep_their_weights_and_are_never_m
     assert rows["llm judge"].agreement == 1.0
     assert rows["llm judge"].n + rows["Second"].n >= 55
     assert sum("labels that were drawn another way are left out" in c for c in report.conclusions)
+
+
+async def _side_file(bench: Bench, name: str) -> anyio.Path:
+    (path,) = [path async for path in anyio.Path(bench.folder).rglob(name)]
+    return path
+
+
+async def test_an_audit_that_lost_draws_has_ended_and_certifies_nothing(bench: Bench) -> None:
+    await add_pool(bench)
+    await bench.label(agreeing(await bench.batch(60)))
+    assert (await row_of(bench, target=0.8)).state == "certified"
+    path = await _side_file(bench, AUDITS)
+    lines = (await path.read_text(encoding="utf-8")).splitlines(keepends=True)
+    await path.write_text("".join([*lines[:5], *lines[9:]]), encoding="utf-8")
+    row = await row_of(bench, target=0.8)
+    assert row.state == "stale"
+    assert "its list of draws, of which some are missing" in row.sentence
+
+
+async def test_draws_that_two_machines_made_side_by_side_all_count(bench: Bench) -> None:
+    await add_pool(bench)
+    await bench.label(agreeing(await bench.batch(20)))
+    path = await _side_file(bench, AUDITS)
+    common = await path.read_text(encoding="utf-8")
+    await bench.label(agreeing(await bench.batch(20, seed=1)))
+    first = (await path.read_text(encoding="utf-8")).removeprefix(common)
+    await path.write_text(common, encoding="utf-8")
+    await bench.label(agreeing(await bench.batch(20, seed=2)))
+    second = (await path.read_text(encoding="utf-8")).removeprefix(common)
+    await path.write_text(common + first + second, encoding="utf-8")
+    row = await row_of(bench, target=0.8)
+    assert row.state == "certified"
+    assert row.labels > 40
+
+
+async def test_items_on_which_raters_differ_count_against_a_judge_until_a_majority_decides(
+    bench: Bench,
+) -> None:
+    await add_pool(bench)
+    assert (await row_of(bench, target=0.8)).state == "not_yet"
+    labels = agreeing(await bench.batch(60))
+    await bench.label(labels, rater="bob")
+    assert (await row_of(bench, target=0.8)).state == "certified"
+    await bench.label(opposite(labels), rater="ann")
+    split = await row_of(bench, target=0.8)
+    assert (split.low, split.labels) == (0.0, 0)
+    assert "60 drawn items have labels of raters who differ" in split.sentence
+    await bench.label(labels, rater="cleo")
+    decided = await row_of(bench, target=0.8)
+    assert (decided.state, decided.labels) == ("certified", 60)
+
+
+async def test_a_rater_who_writes_their_name_otherwise_changes_their_own_labels(
+    bench: Bench,
+) -> None:
+    await add_pool(bench)
+    labels = agreeing(await bench.batch(60))
+    await bench.label(labels)
+    await bench.label(opposite(labels), rater="Ann")
+    row = await row_of(bench, target=0.8)
+    assert row.state == "not_yet"
+    assert "60 labels were changed after they had counted" in row.sentence
+
+
+async def test_a_judge_that_changed_still_shares_the_error_of_the_labels_it_saw(
+    bench: Bench,
+) -> None:
+    await add_pool(bench)
+    await bench.evaluator(type="llm_judge", name="Second", steps=["Is it a number?"])
+    await certified(bench, target=0.8)
+    for name in ("llm judge", "Second"):
+        await bench.label(agreeing(await bench.batch(100, evaluator=name)))
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    record = await bench.store.find(EvalConfig, "Second", parent=eval_record)
+    properties = record.properties
+    assert isinstance(properties, LlmJudge)
+    changed = properties.replace(judge_instructions=("Is it really a number?",))
+    await bench.store.save(record.replace(properties=changed))
+    row = await row_of(bench, evaluators=["llm judge"], target=0.8)
+    assert "at most 2.5 % are wrong" in row.sentence
+
+
+async def test_a_certificate_that_was_changed_is_told_of_and_does_not_count(bench: Bench) -> None:
+    await add_pool(bench)
+    await bench.label(agreeing(await bench.batch(60)))
+    await row_of(bench, target=0.8, show="certificate")
+    path = await _side_file(bench, CERTIFICATES)
+    text = await path.read_text(encoding="utf-8")
+    await path.write_text(text.replace('"low":0.', '"low":0.9', 1), encoding="utf-8")
+    report = await certified(bench, target=0.8)
+    assert report.earlier == 0
+    assert any("were changed, or written by another home" in w for w in report.warnings)

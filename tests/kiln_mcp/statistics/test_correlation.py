@@ -36,6 +36,13 @@ def test_one_item_has_no_correlation() -> None:
     assert isinstance(kendall_tau_b([1.0], [1.0]), CannotTell)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_leaves_a_correlation_undefined(value: float) -> None:
+    scores = [1.0, value, 0.0, 1.0]
+    for measure in (kendall_tau_b, spearman, pearson):
+        assert isinstance(measure(scores, scores), CannotTell)
+
+
 def test_scores_of_different_items_are_refused() -> None:
     for measure in (kendall_tau_b, spearman, pearson, mean_absolute_error, mean_squared_error):
         with pytest.raises(ValueError, match=r"."):

@@ -132,12 +132,35 @@ def test_missing_results_leave_the_gate_open(folder: Path) -> None:
     assert "10 of 40 items have no result of 'new'" in done.output
 
 
+def test_stars_below_three_fail_where_every_item_must_pass(folder: Path) -> None:
+    bad = StoredResults(scores={"quality": "five_star"}, stars=2, tags={3: "must-pass"})
+    make(folder, {"new": passes(40, 40)}, bad)
+    assert gate(folder).exit_code == 1
+    assert gate(folder, "--must-pass", "no", "--critical", "quality").exit_code == 1
+    share = gate(folder, "--at-least", "quality=90%")
+    assert share.exit_code == 2
+    assert "lies outside its scale, 1 to 5" in share.stderr
+
+
+def test_a_score_that_must_never_fail_is_open_where_items_lack_it(folder: Path) -> None:
+    make(folder, {"new": passes(30, 30)})
+    done = gate(folder, "--critical", "right")
+    assert "open  Right: right never fails. 10 of 40 items have no result yet." in done.output
+
+
+def test_a_gate_that_checks_no_score_says_so(folder: Path) -> None:
+    make(folder, {"new": passes(40, 0)})
+    assert "note  No score was checked" in gate(folder).output
+    assert "No score was checked" not in gate(folder, "--at-least", "right=0").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--at-least", "nope=.9"), "have no score 'nope'. Choose among: check, right"),
         (("--at-least", "right"), "'right' is no threshold"),
         (("--critical", "nope"), "have no score 'nope'"),
+        (("--at-least", "right=5"), "lies outside its scale, 0 to 1"),
         (("--run-config", "nope"), "nope"),
         (("Nope",), "Nope"),
         (("--cannot-tell", "maybe"), "'maybe' is not one of"),

@@ -22,7 +22,7 @@ from kiln_mcp.approvals.approval import Door
 from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.doors.cli.label_lines import label_by_lines
 from kiln_mcp.doors.cli.label_screen import LabelScreen
-from kiln_mcp.doors.cli.label_texts import wrap
+from kiln_mcp.doors.cli.label_texts import ending, wrap
 from kiln_mcp.judging.batches import BatchRequest
 from kiln_mcp.judging.labelling_session import LabellingSession, open_session
 from kiln_mcp.labels.ledger import LABELS, Label, read_labels
@@ -132,6 +132,13 @@ async def test_keys_label_items_go_back_and_undo(tmp_path: Path) -> None:
         ("skipped", None, "too vague"),
     ]
     assert CONTROL not in terminal.text
+
+
+async def test_what_was_skipped_is_not_counted_as_labelled(tmp_path: Path) -> None:
+    async with open_labels(tmp_path) as (_, session):
+        for word in ("pass", "skip", "cannot judge"):
+            await session.answer(word)
+        assert ending(session, []) == "2 items are labelled in this session, 1 skipped."
 
 
 async def test_stars_are_keys_from_one_to_five(tmp_path: Path) -> None:
