@@ -93,6 +93,9 @@ UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id = :id
 _GIVE_BACK: Final[LiteralString] = """
 UPDATE work_orders SET leased_until = 0, taken_by = '' WHERE taken_by = :taker AND answer IS NULL
 """
+_END_LEASES: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = 0 WHERE answer IS NULL AND leased_until > 0
+"""
 _BODY: Final[LiteralString] = """
 SELECT body, asker FROM work_orders WHERE id = :id AND answer IS NULL
 """
@@ -274,6 +277,14 @@ class WorkOrders:
         if taker in self._takers:
             self._takers.remove(taker)
             await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
+
+    async def end_leases(self) -> None:
+        """End all leases: the daemon that gave them ended before it saw which clients left.
+
+        A client that still holds an order may answer it: the first answer counts.
+        """
+        if self._path is not None and await anyio.Path(self._path).exists():
+            await self._run(lambda sql: sql.execute(_END_LEASES))
 
     async def find(self, order_id: str) -> WorkOrder:
         """Return an open order.
