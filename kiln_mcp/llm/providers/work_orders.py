@@ -258,7 +258,8 @@ class WorkOrders:
             with _transaction(sql):
                 orders = [_order(*record) for record in sql.execute(_LIST_TAKEABLE, row)]
                 batches = within_size(batches_of(orders), size)
-                ids = [order_id for batch in batches for order_id, _ in batch.items]
+                kept = batches if lease.taker else ()
+                ids = [order_id for batch in kept for order_id, _ in batch.items]
                 sql.executemany(_LEASE, [{**row, "id": order_id} for order_id in ids])
             return batches
 

@@ -230,6 +230,29 @@ async def test_a_job_that_does_not_exist_is_answered_with_the_list_of_jobs(
         await _call(workspace, "check_job", job="none")
 
 
+async def test_the_cursor_of_another_list_is_refused(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    for number in range(3):
+        await store.save(Prompt(name=f"Old {number}", prompt="Hi."), parent=task)
+        output = TaskOutput(output="x")
+        await store.save(TaskRun(input=f"Where is {number}?", output=output), parent=task)
+    runs = (await _known_runs(workspace))["next_cursor"]
+    _, prompts = await _known(workspace, kind="prompt", limit=1)
+    others: list[dict[str, JsonValue]] = [
+        {"kind": "prompt", "cursor": runs},
+        {"kind": "prompt", "text": "old", "cursor": prompts},
+        {"kind": "run", "order": "worst", "cursor": runs},
+        {"kind": "run", "text": "where", "cursor": runs},
+    ]
+    for arguments in others:
+        with pytest.raises(InvalidQuery, match="cursor of another list"):
+            await _call(workspace, "find", project="P", **arguments)
+
+
+async def _known_runs(workspace: Workspace) -> dict[str, JsonValue]:
+    return await _call(workspace, "find", project="P", limit=1)
+
+
 async def test_the_trash_comes_page_by_page_and_by_name(workspace: Workspace) -> None:
     store, task = await _store(workspace)
     prompts = [

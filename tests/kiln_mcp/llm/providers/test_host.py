@@ -238,3 +238,11 @@ async def test_ending_leases_writes_no_file_where_nothing_was_asked(tmp_path: Pa
     orders = WorkOrders(tmp_path / "orders.sqlite")
     await orders.end_leases()
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
+
+
+async def test_who_looks_without_a_name_keeps_no_order_from_others() -> None:
+    orders = WorkOrders(None)
+    await orders.add(REQUEST)
+    assert len(await orders.take()) == 1
+    assert len(await orders.take(lease=Lease("an assistant", 60))) == 1
+    await orders.close()
