@@ -50,10 +50,13 @@ from kiln_mcp.workbench.capability import (
 )
 from kiln_mcp.workbench.workspace import Workspace
 
+_JSON_BEGINS = ("[", '"')
+
 
 def _as_list(value: object) -> object:
-    """Take one name for a list of it."""
-    return [value] if isinstance(value, str) else value
+    """Take one name for a list of it; a list as JSON text is left to those who read such text."""
+    is_json = isinstance(value, str) and value.lstrip().startswith(_JSON_BEGINS)
+    return [value] if isinstance(value, str) and not is_json else value
 
 
 EvalReferences = Annotated[

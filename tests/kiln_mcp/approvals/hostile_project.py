@@ -204,7 +204,10 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         ],
         "generate_data": [{**support, "count": 5, "run_config": "Start"}],
         "split_data": [{**support, "name": "all"}, {**support, "name": "all", "freeze": "again"}],
-        "create_run_config": [{**support, "name": "More", "model": "paid/m"}],
+        "create_run_config": [
+            {**support, "name": "More", "model": "paid/m"},
+            {**support, "name": "Own", "program": f"command: touch {outside}/touched"},
+        ],
         "create_evaluator": [
             {**project, "eval": "Right", **JUDGE},
             {**project, "eval": "Right", **CODE},
@@ -221,7 +224,12 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         ],
         "draw_items_to_label": [{**project, "eval": "Right", "purpose": "certificate"}],
         "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
-        "check_judge": [{**project, "eval": "Right"}],
+        "check_judge": [
+            {**project, "eval": "Right"},
+            {**project, "eval": "Right", "panel": 3},
+            {**project, "eval": "Right", "target": 0.5},
+        ],
+        "improve_judge": [{**project, "eval": "Right", "model": "paid/m", "max_calls": 8}],
         "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
         "check_job": [{"job": "x", "seconds": 0}, {}],
         "stop_job": [{"job": "x"}],

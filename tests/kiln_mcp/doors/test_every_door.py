@@ -24,6 +24,7 @@ from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.doors.server import build_server
+from kiln_mcp.doors.server.tool_list import as_shown
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
@@ -130,7 +131,7 @@ async def test_every_door_shows_the_schema_and_title_of_the_capability(
         tools = (await client.list_tools()).tools
     assert [tool.name for tool in tools] == [item.name for item in CATALOGUE.capabilities]
     for tool, item in zip(tools, CATALOGUE.capabilities, strict=True):
-        assert tool.input_schema == item.input_schema
+        assert tool.input_schema == as_shown(item.input_schema)
         assert tool.title == item.title
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint is (item.effect is Effect.READS)
