@@ -258,8 +258,8 @@ class WorkOrders:
             with _transaction(sql):
                 orders = [_order(*record) for record in sql.execute(_LIST_TAKEABLE, row)]
                 batches = within_size(batches_of(orders), size)
-                kept = batches if lease.taker else ()
-                ids = [order_id for batch in kept for order_id, _ in batch.items]
+                leased_batches = batches if lease.taker else ()
+                ids = [order_id for batch in leased_batches for order_id, _ in batch.items]
                 sql.executemany(_LEASE, [{**row, "id": order_id} for order_id in ids])
             return batches
 

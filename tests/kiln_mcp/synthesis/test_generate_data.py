@@ -187,7 +187,7 @@ async def test_a_run_config_that_cannot_answer_is_named_beside_a_model_that_can(
     tmp_path: Path,
 ) -> None:
     async with support(tmp_path, default="openai/gpt-4.1") as (workspace, project):
-        with pytest.raises(Refusal, match="answered by the run config .*create_run_config"):
+        with pytest.raises(Refusal, match=r"answered by the run config .*create_run_config"):
             await generate_data(workspace, project, count=2, model="host")
 
 
