@@ -41,6 +41,7 @@ from kiln_mcp.doors.server import ServerExtension, build_server
 from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.garbage import collect_rarely
 from kiln_mcp.home import prepare_home, write_private
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -134,6 +135,8 @@ async def _serve(
         Connections(limits_by_files()),
     )
     file = home / "daemon.json"
+    with suppress(DatabaseFailure):  # the call that asks the host reports it
+        await workspace.engine.orders.end_leases()
 
     async def announce_and_watch() -> None:
         # The sockets listen already: a client that connects too early waits for uvicorn.

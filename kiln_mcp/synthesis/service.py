@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
+from kiln_mcp.llm import ModelError
 from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
@@ -207,6 +208,7 @@ async def generate_data(
     ids = [workspace.id_for(f"item {number}") for number in range(input_count or request.count)]
     context = await open_generation(store, owner, request, run_config, answerer, ids)
     await ready_run_configs(workspace, store, [context.config])
+    await _check_answerer(workspace, context)
     await workspace.check_ready(
         store, calls_of_generation(context, writer, input_count=input_count)
     )
@@ -219,6 +221,31 @@ async def generate_data(
             return await _generate(workspace, fresh, writer, inputs)
 
     return Proposal(plan, generate)
+
+
+async def _check_answerer(workspace: Workspace, context: GenerationContext) -> None:
+    """Refuse a run config whose model cannot answer: `model` names another one, the writer.
+
+    Raises:
+        Refusal: It cannot.
+    """
+    config = context.resolved_config
+    try:
+        await workspace.engine.check_ready({config.model: 1})
+    except ModelError as error:
+        raise Refusal(
+            "The inputs would be answered by the run config '{config}' with the model {model}, "
+            "which is not ready. {reason}",
+            config=context.config.name,
+            model=config.model,
+            reason=error,
+            next=[
+                NextStep(
+                    tool="create_run_config",
+                    reason="name a model that answers, and give the new name as `run_config`",
+                )
+            ],
+        ) from error
 
 
 async def _generate(

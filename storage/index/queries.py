@@ -1,6 +1,7 @@
 """Query the index: pages, counts, tables. It reads in its own thread and waits for no writer."""
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -145,14 +146,15 @@ class IndexReader:
             InvalidQuery: The cursor is none that a page gave, or the page holds nothing.
         """
         _check_limit(limit)
-        last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
+        of_list = _digest(kind, text)
+        last = sql.LAST if cursor is None else _read_cursor(cursor, of_list)[1]
         conditions: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
         total = cast("int", (await self.rows(count, conditions))[0][0])
         values = conditions | {"last": last, "limit": limit + 1}
         rows = await self.rows(sql.PAGE_OF_KIND, values)
         page = rows[:limit]
-        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
+        next_cursor = _write_cursor(page[-1], of_list) if len(rows) > limit else None
         return PathPage(tuple(cast("str", row[0]) for row in page), total, True, next_cursor)
 
     async def tags(self, parent: str) -> dict[str, int]:
@@ -206,14 +208,15 @@ class IndexReader:
         if order in {"best", "worst"} and total > _COUNT_LIMIT:
             search = search.by_rating()
         after, by = _ORDERS[order]
+        of_list = _digest(parent, repr(query), order)
         statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
         if cursor is not None:
-            values["at"], values["last"] = _read_cursor(cursor)
+            values["at"], values["last"] = _read_cursor(cursor, of_list)
             statement += _of_row(after, search.row)
         values["limit"] = limit + 1
         rows = await self.rows(statement + _of_row(by, search.row), values)
         page = rows[:limit]
-        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
+        next_cursor = _write_cursor(page[-1], of_list) if len(rows) > limit else None
         paths = tuple(cast("str", row[0]) for row in page)
         exact = search.is_counted_fast or total <= _COUNT_LIMIT
         return PathPage(paths, total if exact else _COUNT_LIMIT, exact, next_cursor)
@@ -309,18 +312,28 @@ def _of_row(statement: LiteralString, column: LiteralString) -> LiteralString:
     return statement.replace("{row}", column)
 
 
-def _write_cursor(row: tuple[SqlValue, ...]) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row[2], row[1]]).encode()).decode()
+def _digest(*query: str) -> str:
+    """Return a short mark of a list, so that no cursor of another list is taken for one of its."""
+    return hashlib.blake2b("\0".join(query).encode(), digest_size=4).hexdigest()
 
 
-def _read_cursor(cursor: str) -> tuple[float | None, int]:
+def _write_cursor(row: tuple[SqlValue, ...], of_list: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row[2], row[1], of_list]).encode()).decode()
+
+
+def _read_cursor(cursor: str, of_list: str) -> tuple[float | None, int]:
     """Return the rating and the row number that a page ended with.
 
     Raises:
-        InvalidQuery: It is no cursor.
+        InvalidQuery: It is no cursor of this list.
     """
     try:
-        rating, row = json.loads(base64.urlsafe_b64decode(cursor))
-        return None if rating is None else float(rating), int(row)
+        rating, row, mark = json.loads(base64.urlsafe_b64decode(cursor))
+        place = None if rating is None else float(rating), int(row)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidQuery(f"{cursor!r} is no cursor; take next_cursor of the last page") from error
+    if mark != of_list:
+        raise InvalidQuery(
+            f"{cursor!r} is the cursor of another list; repeat the arguments of its first page"
+        )
+    return place

@@ -88,7 +88,7 @@ def uninstall(client: str, dry_run: bool) -> None:
         return
     backup = change.write()
     print_note(f"{change.path.name} as it was is kept as {backup}")
-    click.echo(f"The server is removed from {file.title}. {file.restart}")
+    click.echo(f"The server is removed from {file.title}. Start it again if it runs.")
 
 
 @click.command()

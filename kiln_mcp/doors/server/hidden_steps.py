@@ -8,7 +8,7 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.border.tool_choice import ToolChoice
 from kiln_mcp.errors import UnknownCapability
 
-_STEPS = "next"
+_STEPS, _RESULT, _JOBS = "next", "result", "jobs"
 
 
 def with_ways_to_hidden_tools(
@@ -21,10 +21,21 @@ def with_ways_to_hidden_tools(
         catalogue: The tools.
         choice: The sets that the client is shown.
     """
-    steps = data.get(_STEPS)
-    if not isinstance(steps, list):
-        return dict(data)
-    return {**data, _STEPS: [_with_way(step, catalogue, choice) for step in steps]}
+    return {name: _with_ways(name, value, catalogue, choice) for name, value in data.items()}
+
+
+def _with_ways(name: str, value: JsonValue, catalogue: Catalogue, choice: ToolChoice) -> JsonValue:
+    """Return a field of an answer; the jobs of a list and the result of a job have steps, too."""
+    if name == _STEPS and isinstance(value, list):
+        return [_with_way(step, catalogue, choice) for step in value]
+    if name == _RESULT and isinstance(value, dict):
+        return with_ways_to_hidden_tools(value, catalogue, choice)
+    if name == _JOBS and isinstance(value, list):
+        return [
+            with_ways_to_hidden_tools(job, catalogue, choice) if isinstance(job, dict) else job
+            for job in value
+        ]
+    return value
 
 
 def _with_way(step: JsonValue, catalogue: Catalogue, choice: ToolChoice) -> JsonValue:

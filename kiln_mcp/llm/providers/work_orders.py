@@ -93,6 +93,9 @@ UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id = :id
 _GIVE_BACK: Final[LiteralString] = """
 UPDATE work_orders SET leased_until = 0, taken_by = '' WHERE taken_by = :taker AND answer IS NULL
 """
+_END_LEASES: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = 0 WHERE answer IS NULL AND leased_until > 0
+"""
 _BODY: Final[LiteralString] = """
 SELECT body, asker FROM work_orders WHERE id = :id AND answer IS NULL
 """
@@ -255,7 +258,8 @@ class WorkOrders:
             with _transaction(sql):
                 orders = [_order(*record) for record in sql.execute(_LIST_TAKEABLE, row)]
                 batches = within_size(batches_of(orders), size)
-                ids = [order_id for batch in batches for order_id, _ in batch.items]
+                leased_batches = batches if lease.taker else ()
+                ids = [order_id for batch in leased_batches for order_id, _ in batch.items]
                 sql.executemany(_LEASE, [{**row, "id": order_id} for order_id in ids])
             return batches
 
@@ -274,6 +278,14 @@ class WorkOrders:
         if taker in self._takers:
             self._takers.remove(taker)
             await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
+
+    async def end_leases(self) -> None:
+        """End all leases: the daemon that gave them ended before it saw which clients left.
+
+        A client that still holds an order may answer it: the first answer counts.
+        """
+        if self._path is not None and await anyio.Path(self._path).exists():
+            await self._run(lambda sql: sql.execute(_END_LEASES))
 
     async def find(self, order_id: str) -> WorkOrder:
         """Return an open order.

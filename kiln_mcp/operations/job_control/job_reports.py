@@ -3,12 +3,14 @@
 import anyio
 
 from kiln_mcp.jobs import Job
+from kiln_mcp.llm.providers.work_orders import LEASE_S
 from kiln_mcp.operations.job_control.answers import JobReport, job_report
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.work_orders.batches import (
     gather_orders,
     has_orders,
     take_batches,
+    takeable_count,
 )
 from kiln_mcp.operations.work_orders.order_sampler import OrderSampler
 from kiln_mcp.workbench.workspace import Workspace
@@ -21,11 +23,16 @@ async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True)
     entries, open_usage = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
     report = job_report(job, entries, open_usage, with_result=with_result)
     waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
-    if waiting:
-        questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
-        step = NextStep(tool="answer_work_orders", reason=f"{questions} for you; answer them")
-        report = report.model_copy(update={"next": [step, *report.next]})
-    return report
+    if not waiting:
+        return report
+    if workspace.takes_orders:
+        takeable = await takeable_count(workspace, _asker_of(job.id))
+        if not takeable:
+            return report.model_copy(update={"next": [_step_of_orders_elsewhere(job.id, waiting)]})
+        waiting = takeable
+    questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
+    step = NextStep(tool="answer_work_orders", reason=f"{questions} for you; answer them")
+    return report.model_copy(update={"next": [step, *report.next]})
 
 
 async def report_with_orders(workspace: Workspace, job: Job) -> JobReport:
@@ -79,6 +86,14 @@ async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> 
 async def questions_of(workspace: Workspace, job_id: str) -> int:
     """Return how many questions of a job wait for the model `host`."""
     return await workspace.engine.orders.open_count(_asker_of(job_id))
+
+
+def _step_of_orders_elsewhere(job_id: str, count: int) -> NextStep:
+    """Return what a client can do about questions that another client has taken."""
+    questions = "1 question is" if count == 1 else f"{count} questions are"
+    minutes = f"{LEASE_S / 60:g} minutes"
+    reason = f"{questions} with another client; yours if it has not answered in {minutes}"
+    return NextStep(tool="check_job", arguments={"job": job_id}, reason=reason)
 
 
 def _asker_of(job_id: str) -> str:

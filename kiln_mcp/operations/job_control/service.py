@@ -99,7 +99,12 @@ async def list_jobs(workspace: Workspace, count: int = 20, cursor: str | None = 
         workspace: Where they run.
         count: The most jobs.
         cursor: The id of a job; the list goes on after it.
+
+    Raises:
+        RecordNotFound: The cursor is none of this list.
     """
+    if cursor:
+        await (await job_client_of(workspace).runner()).find(cursor)
     one_too_many = await job_client_of(workspace).newest(count + 1, cursor or "")
     jobs = one_too_many[:count]
     reports = [await report_of(workspace, job, with_result=False) for job in jobs]

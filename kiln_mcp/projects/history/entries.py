@@ -1,9 +1,13 @@
 """Changes and deleted records as the doors show them."""
 
+from collections.abc import Sequence
+
 from kiln_mcp.workbench.capability import Result
 from storage.collaboration.record_changes import field_texts
 from storage.collaboration.sync import HistoryEntry
 from storage.commits.trash import TrashEntry
+from storage.errors import InvalidQuery
+from storage.records.names import folded_name
 from storage.text.kind_words import kind_word
 
 
@@ -28,9 +32,42 @@ class TrashedRecord(Result):
 
 
 class Trash(Result):
-    """What is in the trash, the latest first."""
+    """Some of what is in the trash, the latest first."""
 
+    total: int
     records: list[TrashedRecord]
+    next_cursor: str | None = None
+
+
+def page_of_trash(
+    entries: Sequence[TrashEntry], text: str, limit: int, cursor: str | None
+) -> Trash:
+    """Return a page of the deleted records that have a text in their names.
+
+    Args:
+        entries: What is in the trash, the latest first.
+        text: Part of the name, in any case; "" for all.
+        limit: The most records.
+        cursor: The key of the last record of the page before.
+
+    Raises:
+        InvalidQuery: The cursor is none of the trash.
+    """
+    part = folded_name(text)
+    matches = [entry for entry in entries if part in folded_name(entry.label)]
+    start = 0
+    if cursor is not None:
+        keys = [entry.key for entry in matches]
+        if cursor not in keys:
+            raise InvalidQuery(f"{cursor!r} is no cursor; take next_cursor of the last page")
+        start = keys.index(cursor) + 1
+    page = matches[start : start + limit]
+    has_more = start + limit < len(matches)
+    return Trash(
+        total=len(matches),
+        records=[trashed_record(entry) for entry in page],
+        next_cursor=page[-1].key if has_more else None,
+    )
 
 
 def trashed_record(entry: TrashEntry) -> TrashedRecord:

@@ -14,7 +14,7 @@ from storage.errors import UnreadableRecord
 from storage.format import layout
 from storage.records import Record
 from storage.records.handles import id_in_reference
-from storage.text.kind_words import format_name
+from storage.text.kind_words import format_name, kind_word, split_handle
 
 Kind = Literal[
     "task",
@@ -61,6 +61,12 @@ RecordReference = Annotated[str, Field(description="The record's id, or its name
 def type_name_of(kind: Kind) -> str:
     """Return the format's name of a kind."""
     return format_name(kind)
+
+
+def kind_in(reference: str) -> Kind | None:
+    """Return the kind that a handle such as `spec/refunds` names; None if it names none."""
+    word = kind_word(split_handle(reference)[0])
+    return next((kind for kind in get_args(Kind) if kind == word), None)
 
 
 async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record:

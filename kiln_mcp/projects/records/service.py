@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.projects.history.entries import ChangeEntry, Trash, change_entry, trashed_record
+from kiln_mcp.projects.history.entries import ChangeEntry, Trash, change_entry, page_of_trash
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
@@ -18,6 +18,7 @@ from kiln_mcp.projects.records.record_kinds import (
     FoundKind,
     RecordKind,
     find_record,
+    kind_in,
     type_name_of,
 )
 from kiln_mcp.projects.runs.pages import (
@@ -140,7 +141,12 @@ async def find(
             kind=kind,
         )
     if kind == "trash":
-        return Trash(records=[trashed_record(record) for record in await store.trash()])
+        entries = await store.trash()
+
+        async def find_deleted(size: int) -> Trash:
+            return page_of_trash(entries, text or "", size, cursor)
+
+        return await fitting_page(workspace.answer_tokens, limit, "records", find_deleted)
     model = layout.kind_named(type_name_of(kind))
     names = await handles(store, model) if "name" in model.model_fields else {}
 
@@ -188,6 +194,8 @@ async def read(
 ) -> RunDetails | RecordDetails:
     """Open one run or record and show it in full, with its history if asked for."""
     store = await workspace.open_project(project)
+    if kind == "run":  # the usual kind; runs have no names, so a handle of another kind is meant
+        kind = kind_in(record) or kind
     text_size = text_limit(longest, is_detailed=workspace.is_detailed)
     if kind == "run":
         run = await store.find(TaskRun, record)

@@ -228,3 +228,58 @@ async def test_a_job_that_does_not_exist_is_answered_with_the_list_of_jobs(
 ) -> None:
     with pytest.raises(RecordNotFound, match=r"There is no job 'none'\. There are none\."):
         await _call(workspace, "check_job", job="none")
+
+
+async def test_the_cursor_of_another_list_is_refused(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    for number in range(3):
+        await store.save(Prompt(name=f"Old {number}", prompt="Hi."), parent=task)
+        output = TaskOutput(output="x")
+        await store.save(TaskRun(input=f"Where is {number}?", output=output), parent=task)
+    runs = (await _known_runs(workspace))["next_cursor"]
+    _, prompts = await _known(workspace, kind="prompt", limit=1)
+    others: list[dict[str, JsonValue]] = [
+        {"kind": "prompt", "cursor": runs},
+        {"kind": "prompt", "text": "old", "cursor": prompts},
+        {"kind": "run", "order": "worst", "cursor": runs},
+        {"kind": "run", "text": "where", "cursor": runs},
+    ]
+    for arguments in others:
+        with pytest.raises(InvalidQuery, match="cursor of another list"):
+            await _call(workspace, "find", project="P", **arguments)
+
+
+async def _known_runs(workspace: Workspace) -> dict[str, JsonValue]:
+    return await _call(workspace, "find", project="P", limit=1)
+
+
+async def test_the_trash_comes_page_by_page_and_by_name(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    prompts = [
+        await store.save(Prompt(name=f"Old {number}", prompt="Hi."), parent=task)
+        for number in range(5)
+    ]
+    for prompt in prompts:
+        await _call(workspace, "delete_records", project="P", kind="prompt", records=[prompt.id])
+    names: list[object] = []
+    cursor: JsonValue = None
+    for size in (2, 2, 1):
+        page = await _call(workspace, "find", project="P", kind="trash", limit=2, cursor=cursor)
+        records = page["records"]
+        assert isinstance(records, list)
+        assert (page["total"], len(records)) == (5, size)
+        names += [record["name"] for record in records if isinstance(record, dict)]
+        cursor = page.get("next_cursor")
+    assert cursor is None
+    assert names == [f"Old {number}" for number in (4, 3, 2, 1, 0)]
+    page = await _call(workspace, "find", project="P", kind="trash", text="OLD 3")
+    assert page["total"] == 1
+    with pytest.raises(InvalidQuery, match="next_cursor"):
+        await _call(workspace, "find", project="P", kind="trash", cursor="of another list")
+
+
+async def test_a_handle_says_which_kind_is_read(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    await store.save(Prompt(name="Kind words", prompt="Hi."), parent=task)
+    details = await _call(workspace, "read", project="P", record="prompt/kind-words")
+    assert "Kind words" in str(details["record"])

@@ -58,9 +58,10 @@ async def support(
     *,
     schema: str | None = None,
     output: str | None = None,
+    default: str = "embedded",
 ) -> AsyncGenerator[tuple[Workspace, str]]:
-    model = "scripted" if writer else "embedded"
-    engine_settings = EngineSettings(default_model=model)
+    model = "scripted" if writer else default
+    engine_settings = EngineSettings(default_model=model, environment={})
     settings = Settings(home=tmp_path / "home", engine=engine_settings)
     store = await ProjectStore.create(tmp_path / "p", Project(name="Support"))
     task = Task(
@@ -180,6 +181,14 @@ async def test_the_embedded_model_needs_examples_to_go_on_with(tmp_path: Path) -
                 project,
                 examples=["Where is it?", "I want it back."],
             )
+
+
+async def test_a_run_config_that_cannot_answer_is_named_beside_a_model_that_can(
+    tmp_path: Path,
+) -> None:
+    async with support(tmp_path, default="openai/gpt-4.1") as (workspace, project):
+        with pytest.raises(Refusal, match=r"answered by the run config .*create_run_config"):
+            await generate_data(workspace, project, count=2, model="host")
 
 
 async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ def test_a_next_step_with_a_tool_that_is_not_shown_says_how_to_reach_it(
     ]
     answer = with_ways_to_hidden_tools({"job": "a", "next": steps}, installed_catalogue(), choice)
     text = json.dumps(answer)
+    inside: dict[str, JsonValue] = {"jobs": [{"job": "a", "result": {"next": steps}}]}
+    shown = json.dumps(with_ways_to_hidden_tools(inside, installed_catalogue(), choice))
+    assert ("--toolsets admin" in shown) is is_hidden
     assert ("kiln-mcp resume-job" in text) is is_hidden
     assert ("--toolsets admin" in text) is is_hidden
     assert text.count("not one of your tools") == int(is_hidden)

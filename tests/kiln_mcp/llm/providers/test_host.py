@@ -217,3 +217,32 @@ async def test_a_trial_asks_anew_though_an_answer_to_an_earlier_order_is_there(
                 order = await first_order(engine.orders)
                 assert await engine.orders.answer(id_of(order), "new") is None
     assert answers == ["new"]
+
+
+async def test_what_a_client_took_is_there_for_all_once_the_leases_are_ended(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "orders.sqlite"
+    orders, later = WorkOrders(file), WorkOrders(file)
+    await orders.add(REQUEST)
+    [order] = await orders.take(lease=Lease("gone", 60))
+    assert await later.take(lease=Lease("next", 60)) == ()
+    await later.end_leases()
+    [again] = await later.take(lease=Lease("next", 60))
+    assert id_of(again) == id_of(order)
+    await orders.close()
+    await later.close()
+
+
+async def test_ending_leases_writes_no_file_where_nothing_was_asked(tmp_path: Path) -> None:
+    orders = WorkOrders(tmp_path / "orders.sqlite")
+    await orders.end_leases()
+    assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
+
+
+async def test_who_looks_without_a_name_keeps_no_order_from_others() -> None:
+    orders = WorkOrders(None)
+    await orders.add(REQUEST)
+    assert len(await orders.take()) == 1
+    assert len(await orders.take(lease=Lease("an assistant", 60))) == 1
+    await orders.close()

@@ -28,7 +28,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage.errors import Refusal
+from storage.errors import RecordNotFound, Refusal
 from work_orders import Order, orders_in
 
 
@@ -372,4 +372,31 @@ async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> 
             record = await service.check_job.invoke(workspace, {"job": reference, "seconds": 0})
             assert isinstance(record, JobReport)
             assert record.job == job
+        await service.stop_job(workspace, job)
+
+
+async def test_a_cursor_of_another_list_is_refused_by_the_list_of_jobs(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await start(workspace, ask_questions, {"count": 1})).job
+        with pytest.raises(RecordNotFound, match="no job 'of another list'"):
+            await service.list_jobs(workspace, cursor="of another list")
+        await service.stop_job(workspace, job)
+
+
+async def test_a_client_is_not_told_to_answer_what_another_client_has_taken(
+    tmp_path: Path,
+) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        first, other = (
+            replace(workspace, client=name, takes_orders=True) for name in ("first", "other")
+        )
+        job = (await start(workspace, ask_questions, {"count": 1})).job
+        with anyio.fail_after(20):
+            while not await waiting_orders(first):
+                await anyio.lowlevel.checkpoint()
+        [step] = (await service.list_jobs(other)).jobs[0].next
+        assert step.tool == "check_job"
+        assert step.reason.startswith("1 question is with another client")
+        steps = (await service.list_jobs(first)).jobs[0].next
+        assert steps[0].reason.startswith("1 question waits for you")
         await service.stop_job(workspace, job)
