@@ -285,3 +285,17 @@ async def test_a_command_runs_in_the_folder_that_is_named(tmp_path: Path) -> Non
         await bench.create(f"command: {PYTHON} where.py", settings={"folder": "feature"})
         report = await bench.run()
         assert report.table[0].mean == 1
+async def test_outputs_of_a_changed_program_are_scored_by_a_new_evaluator(tmp_path: Path) -> None:
+    async with open_program_bench(tmp_path, {"a": "A"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT))
+        await bench.run()
+        bench.script("shout.py", f"{SHOUT} # better")
+        await bench.bench.evaluator(name="Short", type="pattern_match", pattern="^.$")
+        report = await bench.run(evaluators=["Short"])
+        assert report.table[0].mean == 1
+        assert "the scores are those of the version before" in report.warnings[0]
+        await bench.bench.add_items({"b": "B"})
+        with pytest.raises(Refusal, match="have changed since its first outputs"):
+            await bench.run(evaluators=["Short"])
+
+
