@@ -98,7 +98,11 @@ async def run_report(work: RunWork, outcomes: Sequence[RunOutcome], seed: int) -
         numbers=rates.numbers,
         table=[row for table in tables for row in table.rows],
         repeats=[row for table in tables for row in table.repeats],
-        warnings=[*rates.warnings, *_merged(names, [sentences for sentences, _ in notes])],
+        warnings=[
+            *work.warnings,
+            *rates.warnings,
+            *_merged(names, [sentences for sentences, _ in notes]),
+        ],
         next=rates.next or _distinct_steps(steps for _, steps in notes),
     )
 

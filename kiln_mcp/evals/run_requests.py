@@ -96,6 +96,7 @@ class RunWork:
         part: The name of the items' part; how the call names stored outputs.
         outputs: The stored outputs; None for those of run configs.
         problems: Why an evaluator does not run, by its name.
+        warnings: What the person should know of the run configs.
     """
 
     plans: Sequence[VerdictPlan]
@@ -105,6 +106,7 @@ class RunWork:
     part: str
     outputs: StoredOutputs | None = None
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    warnings: Sequence[str] = ()
 
     @property
     def measurements(self) -> list[Measurement]:
@@ -183,13 +185,19 @@ async def plan_work(
         outputs = await outputs_to_begin_with(store, task_eval.task)
         raise no_items(task_eval.eval_record, request.part, outputs)
     configs = await find_run_configs(store, task_eval.task, request.run_configs)
-    await ready_run_configs(workspace, store, configs)
     plans = [
         await plan_run(m, configs, items, seed=request.seed, repeats=request.repeats)
         for m in measurements
     ]
+    requests = [request for plan in plans for request in plan.requests]
+    makers = {request.config_id for request in requests if request.output is None}
+    only_scored = {request.config_id for request in requests} - makers
+    warnings = await ready_run_configs(workspace, store, configs, only_scored)
     summary = plan_sentence(measurements, configs, len(items), request.repeats)
-    return RunWork(plans, summary, items, configs, request.part, problems=evaluators.problems)
+    problems = evaluators.problems
+    return RunWork(
+        plans, summary, items, configs, request.part, problems=problems, warnings=warnings
+    )
 
 
 async def _plan_stored(

@@ -83,7 +83,7 @@ class CommandModel:
         if isinstance(result, Failed):
             raise self._failure(result)
         self._check_result(result)
-        return read_answer(name, program, result.output, result.seconds)
+        return read_answer(name, program, result.output, result.seconds, self.place.mask)
 
     def _command(self, handover: Handover, scratch: Path) -> Command:
         program = self.program

@@ -19,7 +19,6 @@ from kiln_mcp.programs.program import VARIABLE, EndpointProgram
 from kiln_mcp.programs.program_answers import read_answer
 from kiln_mcp.programs.program_place import ProgramPlace
 from storage.text.excerpts import excerpt_line
-from storage.text.secret_masks import forms_of, mask_secrets
 
 if TYPE_CHECKING:
     import aiohttp
@@ -76,7 +75,7 @@ class EndpointModel:
             raise Retry(name, f"took longer than {program.timeout_s:g} s") from error
         except (aiohttp.ClientError, ValueError) as error:
             raise Retry(name, f"broke the connection: {self._mask(str(error))}") from error
-        return read_answer(name, program, content, time.monotonic() - started)
+        return read_answer(name, program, content, time.monotonic() - started, self._mask)
 
     async def _content(self, session: "aiohttp.ClientSession", handover: Handover) -> bytes:
         program = self.program
@@ -124,7 +123,7 @@ class EndpointModel:
             seconds = float(wait) if wait.isdecimal() else None
             return TooManyRequests(f"the program of {name!r}", detail, seconds)
         if status < 400:
-            place = excerpt_line(headers.get("Location", ""), _LONGEST_QUOTE)
+            place = excerpt_line(self._mask(headers.get("Location", "")), _LONGEST_QUOTE)
             return ProgramFailure(name, f"sent us on to {place!r}; give that address itself")
         if status >= 500:
             return Retry(name, detail)
@@ -136,9 +135,4 @@ class EndpointModel:
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
     def _mask(self, text: str) -> str:
-        secrets = {
-            form
-            for name in self.program.variables
-            for form in forms_of(self.place.environment.get(name, ""))
-        }
-        return mask_secrets(self.place.mask(text), secrets)
+        return self.place.mask(text, self.program.variables)

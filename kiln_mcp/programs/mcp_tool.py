@@ -62,11 +62,12 @@ class ToolModel:
                 values = {key: handover.fill_value(value) for key, value in arguments.items()}
             text, is_error = await call_tool(client, program.tool, values)
         if is_error:
-            raise Retry(name, f"answered with an error: {text}")
+            raise Retry(name, f"answered with an error: {self.server.mask(text)}")
         content = text.encode("utf-8", "replace")
         if len(content) > program.largest_output:
             raise ProgramFailure(name, f"answered more than {program.largest_output} bytes")
-        return read_answer(name, program, content, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return read_answer(name, program, content, seconds, self.server.mask)
 
 
 @asynccontextmanager

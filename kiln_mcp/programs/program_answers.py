@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from pydantic import JsonValue
@@ -18,25 +18,31 @@ _ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
 
 
 def read_answer(
-    name: str, settings: ProgramSettings, content: bytes, seconds: float
+    name: str,
+    settings: ProgramSettings,
+    content: bytes,
+    seconds: float,
+    mask: Callable[[str], str],
 ) -> ModelAnswer:
-    """Return a program's answer.
+    """Return a program's answer without secrets: records keep it, and others read these.
 
     Args:
         name: The run config.
         settings: Where in the answer the output, the cost and the trace lie.
         content: What it wrote.
         seconds: How long it took.
+        mask: Return a text without secrets.
 
     Raises:
         ProgramFailure: The answer is empty, or not as the settings say.
     """
     text = repair_surrogates(content.decode("utf-8", "replace")).removesuffix("\n")
     fields = (settings.output_field, settings.cost_field, settings.trace_field)
-    document = _parse(name, text) if any(fields) else None
+    document = _parse(name, text, mask) if any(fields) else None
     output = text
     if settings.output_field:
         output = text_of(field_of(name, document, settings.output_field))
+    output = mask(output)
     if not output.strip():
         raise ProgramFailure(name, "answered with nothing")
     return ModelAnswer(
@@ -78,12 +84,25 @@ def _step(value: object, step: str) -> object:
             return _MISSING
 
 
-def _parse(name: str, text: str) -> JsonValue:
+def _without_secrets(value: JsonValue, mask: Callable[[str], str]) -> JsonValue:
+    """Return a JSON value without secrets."""
+    match value:
+        case str():
+            return mask(value)
+        case list():
+            return [_without_secrets(entry, mask) for entry in value]
+        case dict():
+            return {mask(key): _without_secrets(entry, mask) for key, entry in value.items()}
+        case _:
+            return value
+
+
+def _parse(name: str, text: str, mask: Callable[[str], str]) -> JsonValue:
     try:
-        value: JsonValue = json.loads(text)
+        value = _without_secrets(json.loads(text), mask)
     except (ValueError, RecursionError) as error:
         raise ProgramFailure(
-            name, f"answered with something that is no JSON: {excerpt(text, 120)}"
+            name, f"answered with something that is no JSON: {excerpt(mask(text), 120)}"
         ) from error
     return value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kiln_mcp.programs.errors import cannot_run
-from storage.text.secret_masks import mask_environment
+from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 _USUAL: Final = (
     ("APPDATA", "LOCALAPPDATA", "PATH", "PATHEXT", "SYSTEMROOT", "TEMP", "TMP", "USERPROFILE")
@@ -16,6 +16,8 @@ _USUAL: Final = (
     else ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 )
 """Variables that every program gets; others only by name, because they may hold secrets."""
+_SCHEMES: Final = frozenset({"basic", "bearer", "token"})
+"""First words of a header's value before the secret itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,19 @@ class ProgramPlace:
                 "the client again.",
             )
 
-    def mask(self, text: str) -> str:
-        """Return a program's words without the secrets of the environment."""
-        return mask_environment(text, self.environment)
+    def mask(self, text: str, names: Iterable[str] = ()) -> str:
+        """Return a program's words without the secrets of the environment.
+
+        Args:
+            text: The words.
+            names: Variables that hold secrets, whatever their names speak of.
+        """
+        values = [self.environment.get(name, "") for name in names]
+        secrets = {form for value in values for word in _words(value) for form in forms_of(word)}
+        return mask_secrets(mask_environment(text, self.environment), secrets)
+
+
+def _words(value: str) -> tuple[str, ...]:
+    """Return a secret, and without the scheme before it if it is the whole value of a header."""
+    scheme, _, secret = value.partition(" ")
+    return (value, secret.strip()) if scheme.lower() in _SCHEMES else (value,)

@@ -1,6 +1,6 @@
 """Prepare run configs whose outputs programs make, or whose models call tools."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -90,14 +90,27 @@ class ReadyProgram:
 
 
 async def ready_run_configs(
-    workspace: Workspace, store: ProjectStore, run_configs: Sequence[TaskRunConfig]
-) -> None:
+    workspace: Workspace,
+    store: ProjectStore,
+    run_configs: Sequence[TaskRunConfig],
+    only_scored: Collection[str] = (),
+) -> list[str]:
     """Prepare run configs: those of programs and those with tools run only after this.
 
+    Args:
+        workspace: Runs them.
+        store: The project.
+        run_configs: The run configs.
+        only_scored: The ids of those whose outputs are all there: they make none.
+
+    Returns:
+        A warning for each whose outputs an earlier version of its program made.
+
     Raises:
-        Refusal: The person has not trusted the project's folder.
+        Refusal: The person has not trusted the project's folder, or a program has changed.
         ModelError: A program can run for no item, or a server of tools gives no list.
     """
+    warnings: list[str] = []
     for run_config in run_configs:
         program = await read_program(store, run_config)
         tools = tools_of(run_config)
@@ -108,9 +121,14 @@ async def ready_run_configs(
         await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
         place = ProgramPlace(run_config.name, store.folder, workspace.settings.engine.environment)
         if program is not None:
-            await _register(workspace, store, run_config, program, place)
+            is_same = await _register(workspace, store, run_config, program, place)
+            if not is_same and run_config.id not in only_scored:
+                raise _changed_program(run_config)
+            if not is_same:
+                warnings.append(_earlier_version(run_config))
         else:
             await _register_tools(workspace, store, run_config, place)
+    return warnings
 
 
 def tools_of(run_config: TaskRunConfig) -> tuple[str, ...]:
@@ -138,12 +156,14 @@ async def _register(
     run_config: TaskRunConfig,
     program: AnyProgram,
     place: ProgramPlace,
-) -> None:
+) -> bool:
+    """Make a program a model of the engine, unless it has changed; return whether it has not."""
     servers = await store.children(store.project, ExternalToolServer)
     model = _model(program, place, servers)
     await anyio.to_thread.run_sync(model.check)
     digest = await anyio.to_thread.run_sync(model.source_digest)
-    await _check_source(store, run_config, digest)
+    if await _has_changed(store, run_config, digest):
+        return False
     is_stored = isinstance(run_config.run_config_properties, McpProperties)
     name = model_of_tool(run_config) if is_stored else program_model(program)
     limits = ServerLimits(program.concurrency)
@@ -155,14 +175,11 @@ async def _register(
         None if program.cost_field else FREE,
     )
     workspace.engine.register(name, route)
+    return True
 
 
-async def _check_source(store: ProjectStore, run_config: TaskRunConfig, digest: str) -> None:
-    """Refuse a program whose files have changed since its first outputs: it is another one.
-
-    Raises:
-        Refusal: They have.
-    """
+async def _has_changed(store: ProjectStore, run_config: TaskRunConfig, digest: str) -> bool:
+    """Return whether a program's files have changed since its first outputs: it is another one."""
     folder = PurePosixPath(run_config.saved.path).parents[2]
     path = str(folder / f"{Task.type_name()}.kiln")
     rows = await store.ask(lambda index: outputs_of_evals(index, path, run_config.id))
@@ -171,14 +188,24 @@ async def _check_source(store: ProjectStore, run_config: TaskRunConfig, digest: 
         properties = run.output.source.properties if run.output.source else {}
         earlier = properties.get(PROGRAM_SOURCE, "")
         if digest and earlier and digest != earlier:
-            raise Refusal(
-                "The files of the program of '{name}' have changed since its first outputs, so it "
-                "is another program now. Measure it under a new name.",
-                name=run_config.name,
-                next=[
-                    NextStep(tool="create_run_config", reason="the same program under another name")
-                ],
-            )
+            return True
+    return False
+
+
+def _changed_program(run_config: TaskRunConfig) -> Refusal:
+    return Refusal(
+        "The files of the program of '{name}' have changed since its first outputs, so it is "
+        "another program now. Measure it under a new name.",
+        name=run_config.name,
+        next=[NextStep(tool="create_run_config", reason="the same program under another name")],
+    )
+
+
+def _earlier_version(run_config: TaskRunConfig) -> str:
+    return (
+        f"The files of the program of {run_config.name!r} have changed since its first outputs: "
+        "the scores are those of the version before. Measure the new one under a new name."
+    )
 
 
 async def _register_tools(

@@ -62,6 +62,10 @@ class ToolServer:
             )
         self.place.check_variables(self._variables())
 
+    def mask(self, text: str) -> str:
+        """Return the server's words without the secrets of the environment and its own ones."""
+        return self.place.mask(text, self._variables())
+
     def _variables(self) -> list[str]:
         """Return the names of the variables of ours that hold its secrets."""
         match self.record.properties:
@@ -143,10 +147,10 @@ class ToolServer:
 
     def _failure(self, reason: str, words: IO[str]) -> ProgramFailure:
         words.seek(0)
-        text = self.place.mask(words.read()[-_LONGEST_TAIL:])
+        text = self.mask(words.read()[-_LONGEST_TAIL:])
         lines = [line for line in text.split("\n") if line.strip()]
         last_words = f" and said: {excerpt_line(lines[-1])}" if lines else ""
-        detail = excerpt_line(self.place.mask(reason))
+        detail = excerpt_line(self.mask(reason))
         name = f"(the MCP server {self.record.name!r})"
         return ProgramFailure(self.place.name, f"{name} {detail}{last_words}")
 

@@ -144,7 +144,8 @@ class ToolSession:
         except TimeoutError:
             return f"Error: the tool took longer than {CALL_S:g} s."
         except MCPError as error:
-            return f"Error: {error}"
+            return f"Error: {server.mask(str(error))}"
+        result = server.mask(result)
         return excerpt(f"Error: {result}" if is_error else result, LONGEST_RESULT)
 
 

@@ -60,6 +60,11 @@ class ProgramBench:
         runs = await self.bench.generated_runs()
         return {run.input: run.output.output for run in runs}
 
+    def files_with(self, text: str) -> list[str]:
+        """Return the names of the project's records and side files that hold a text."""
+        files = (file for file in self.folder.rglob("*") if file.suffix in {".kiln", ".jsonl"})
+        return [file.name for file in files if text in file.read_text(encoding="utf-8")]
+
     async def only_run(self) -> TaskRun:
         [run] = await self.bench.generated_runs()
         return run

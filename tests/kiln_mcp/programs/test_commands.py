@@ -82,6 +82,48 @@ async def test_secrets_of_the_environment_need_a_name(
             await bench.create(command, name="Other", settings={"environment": ["BOT_TOKEN"]})
 
 
+async def test_a_secret_that_a_program_prints_is_in_no_record(tmp_path: Path) -> None:
+    code = (
+        "import json, os; k = os.environ['BOT_TOKEN']; "
+        "print(json.dumps({'text': 'I use ' + k, 'messages': "
+        "[{'role': 'assistant', 'content': 'See ' + k}]}))"
+    )
+    environment = {"BOT_TOKEN": "hüsh-hush"}
+    settings: dict[str, object] = {"environment": ["BOT_TOKEN"]}
+    fields = {"output_field": "text", "trace_field": "messages"}
+    async with open_program_bench(tmp_path, {"a": "A"}, environment=environment) as bench:
+        command = bench.script("leak.py", code)
+        await bench.create(command, settings={**settings, **fields})
+        await bench.run()
+        run = await bench.only_run()
+        assert run.output.output == "I use …"
+        assert run.trace is not None
+        assert [message.model_dump()["content"] for message in run.trace] == ["See …"]
+        await bench.create(command, name="Raw", settings=settings)
+        await bench.bench.run(run_configs=["Raw"])
+        assert [bench.files_with(form) for form in ("hüsh-hush", "h\\u00fcsh-hush")] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("code", "settings"),
+    [
+        ("print('no ' + k)", {"output_field": "text"}),
+        ("print('{\"no\": \"' + k + '\"}')", {"output_field": "text"}),
+        ("exit('no ' + k)", {}),
+    ],
+)
+async def test_the_sentence_of_a_failure_holds_no_secret(
+    tmp_path: Path, code: str, settings: dict[str, str]
+) -> None:
+    environment = {"BOT_TOKEN": "hush-hush"}
+    async with open_program_bench(tmp_path, {"a": "A"}, environment=environment) as bench:
+        command = bench.script("leak.py", f"import os; k = os.environ['BOT_TOKEN']; {code}")
+        await bench.create(command, settings={"environment": ["BOT_TOKEN"], **settings})
+        with pytest.raises(WorkbenchError, match=r"no .*…") as failure:
+            await bench.run()
+        assert "hush-hush" not in str(failure.value)
+
+
 async def test_a_failure_is_one_sentence_with_exit_code_and_last_words(tmp_path: Path) -> None:
     code = "import sys; sys.exit('no key') if sys.stdin.read() == 'b' else print('A')"
     async with open_program_bench(tmp_path, {"a": "A", "b": "B"}) as bench:
@@ -257,6 +299,20 @@ async def test_a_program_whose_files_have_changed_needs_a_new_name(tmp_path: Pat
         await bench.create(command, name="Bot 2")
         report = await bench.bench.run(run_configs=["Bot 2"])
         assert report.table[0].mean == 1
+
+
+async def test_outputs_of_a_changed_program_are_scored_by_a_new_evaluator(tmp_path: Path) -> None:
+    async with open_program_bench(tmp_path, {"a": "A"}) as bench:
+        await bench.create(bench.script("shout.py", SHOUT))
+        await bench.run()
+        bench.script("shout.py", f"{SHOUT} # better")
+        await bench.bench.evaluator(name="Short", type="pattern_match", pattern="^.$")
+        report = await bench.run(evaluators=["Short"])
+        assert report.table[0].mean == 1
+        assert "the scores are those of the version before" in report.warnings[0]
+        await bench.bench.add_items({"b": "B"})
+        with pytest.raises(Refusal, match="have changed since its first outputs"):
+            await bench.run(evaluators=["Short"])
 
 
 async def test_no_more_runs_at_once_than_the_settings_allow(tmp_path: Path) -> None:

@@ -53,11 +53,34 @@ async def test_a_header_takes_its_secret_from_a_variable(tmp_path: Path) -> None
         await bench.create(server.address + "/ask", settings=settings)
         await bench.run()
         assert server.headers[0]["Authorization"] == "Bearer a-secret-token"
-        assert not any(
-            "a-secret-token" in file.read_text()
-            for file in bench.folder.rglob("*")
-            if file.is_file() and file.suffix in {".kiln", ".jsonl"}
-        )
+        assert bench.files_with("a-secret-token") == []
+
+
+@pytest.mark.parametrize("status", [200, 302, 400])
+async def test_an_answer_that_echoes_a_headers_secret_is_kept_without_it(
+    tmp_path: Path, status: int
+) -> None:
+    def echo(_: int) -> web.Response:
+        headers = {"Location": "/?t=hush-hush"} if status == 302 else {}
+        text = '{"got": "Bearer hush-\\u0068ush"}' if status == 200 else "I got hush-hush"
+        return web.Response(status=status, text=text, headers=headers)
+
+    environment = {"BOT_LOGIN": "Bearer hush-hush"}
+    async with (
+        serve(echo) as server,
+        open_program_bench(tmp_path, {"a": "A"}, environment=environment) as bench,
+    ):
+        settings = {"headers": {"Authorization": "${BOT_LOGIN}"}, "output_field": "got"}
+        await bench.create(server.address + "/ask", settings=settings)
+        if status == 200:
+            await bench.run()
+            assert await bench.outputs() == {"a": "…"}
+        else:
+            with pytest.raises(WorkbenchError) as refusal:
+                await bench.run()
+            assert "hush-hush" not in str(refusal.value)
+        assert server.headers[0]["Authorization"] == "Bearer hush-hush"
+        assert bench.files_with("hush-hush") == []
 
 
 async def test_a_secret_in_a_header_is_refused(tmp_path: Path) -> None:

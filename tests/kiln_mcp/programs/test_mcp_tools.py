@@ -91,14 +91,26 @@ async def test_a_server_that_does_not_start_says_its_last_words(tmp_path: Path) 
 
 async def test_a_server_gets_the_secrets_that_are_named_and_no_others(tmp_path: Path) -> None:
     environment = {"WEATHER_KEY": "the-weather-key"}
+    async with open_program_bench(tmp_path, {"Bern": "x"}, environment=environment) as bench:
+        server = {"start": SERVER, "environment": ["WEATHER_KEY"]}
+        await bench.create("mcp: weather/look_up", settings={"servers": {"weather": server}})
+        await bench.run()
+        # It got the secret, which no record keeps.
+        assert await bench.outputs() == {"Bern": "Rain in Bern (…)"}
+
+
+async def test_a_secret_in_a_tools_result_reaches_no_model_and_no_record(tmp_path: Path) -> None:
+    environment = {"WEATHER_KEY": "the-weather-key"}
     bench_of = open_program_bench(
-        tmp_path, {"Bern": "Rain in Bern (the-weather-key)"}, environment=environment
+        tmp_path, {"Bern": "x"}, environment=environment, answer=look_then_answer
     )
     async with bench_of as bench:
         server = {"start": SERVER, "environment": ["WEATHER_KEY"]}
-        await bench.create("mcp: weather/look_up", settings={"servers": {"weather": server}})
-        report = await bench.run()
-        assert report.table[0].mean == 1
+        settings = {"servers": {"weather": server}}
+        await bench.create_model(tools=["weather/look_up"], settings=settings)
+        await bench.run()
+        assert await bench.outputs() == {"Bern": "It is: Rain in Bern (…)"}
+        assert bench.files_with("the-weather-key") == []
 
 
 async def test_a_model_may_call_tools_and_the_trace_holds_the_calls(tmp_path: Path) -> None:
