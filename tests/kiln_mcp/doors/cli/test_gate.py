@@ -132,6 +132,33 @@ def test_missing_results_leave_the_gate_open(folder: Path) -> None:
     assert "10 of 40 items have no result of 'new'" in done.output
 
 
+@pytest.mark.parametrize("scores", [{}, {"right": float("nan")}, {"right": float("inf")}])
+def test_results_that_lack_a_score_leave_the_gate_open(
+    folder: Path, scores: Mapping[str, float]
+) -> None:
+    make(folder, {"new": passes(40, 40)})
+    change_results(folder, 20, {"scores": scores})
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 2
+    assert "20 of 40 items have a result of 'new' that lacks a score" in done.output
+
+
+def test_results_that_were_skipped_with_a_reason_count_in_no_score(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    skipped = {"scores": {}, "skipped_reason": "missing_reference_key"}
+    change_results(folder, 20, skipped)
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 0
+    assert "20 of them were skipped, and count in no score." in done.output
+
+
+def change_results(folder: Path, count: int, fields: Mapping[str, object]) -> None:
+    """Change fields of some results in their files, as another program may."""
+    for file in sorted(folder.rglob("eval_run.kiln"))[:count]:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps({**result, **fields}), encoding="utf-8")
+
+
 def test_stars_below_three_fail_where_every_item_must_pass(folder: Path) -> None:
     bad = StoredResults(scores={"quality": "five_star"}, stars=2, tags={3: "must-pass"})
     make(folder, {"new": passes(40, 40)}, bad)
