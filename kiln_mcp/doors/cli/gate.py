@@ -213,7 +213,7 @@ async def _gate(folder: Path, request: "GateRequest", options: GateOptions) -> "
             click.echo(f"kiln-mcp: {for_terminal(failure)}", err=True)
     async with open_for_gate(folder, os.environ) as store:
         candidates = await open_gate(store, request)
-        report = await pass_gate(store, candidates, request.rules)
+        report = await pass_gate(store, candidates, request.rules, checks_drift=drift is not None)
         if drift is None:
             return report
         points = request.rules.loss

@@ -121,11 +121,12 @@ async def _completeness(candidate: GatedConfig) -> GateCheck:
         count = len(candidate.items)
         says = f"{missing} of {count} items have no result of {candidate.config.name!r}."
         return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.CANNOT_TELL, says)
-    if unscored := await _unscored_items(candidate):
+    if gaps := await _items_without_score(candidate):
         says = (
-            f"{len(unscored)} of {len(candidate.items)} items have a result of "
+            f"{len(gaps)} of {len(candidate.items)} items have a result of "
             f"{candidate.config.name!r} that lacks a score, and nothing says that it was skipped: "
-            f"{excerpts(sorted(unscored), limit=_MOST_ITEMS)}. Delete these results, then score the items again."
+            f"{excerpts(sorted(gaps), limit=_MOST_ITEMS)}. Delete these results, then score "
+            "the items again."
         )
         return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.CANNOT_TELL, says)
     says = f"All {len(candidate.items)} items."
@@ -134,16 +135,16 @@ async def _completeness(candidate: GatedConfig) -> GateCheck:
     return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.PASS, says)
 
 
-async def _unscored_items(candidate: GatedConfig) -> frozenset[str]:
+async def _items_without_score(candidate: GatedConfig) -> frozenset[str]:
     """Return the items of which a result was not skipped and yet lacks a score."""
     measurement, config_id = candidate.measurement, candidate.config.id
     due = await measurement.judged_outputs(config_id)
     due -= await measurement.skipped_outputs(config_id)
-    unscored: set[str] = set()
+    gaps: set[str] = set()
     for key in candidate.keys:
-        scored = await measurement.verdicts(config_id, key)
-        unscored |= {item for item, _, _ in due - scored.keys()}
-    return frozenset(unscored.intersection(candidate.ids))
+        verdicts = await measurement.verdicts(config_id, key)
+        gaps |= {item for item, _, _ in due - verdicts.keys()}
+    return frozenset(gaps.intersection(candidate.ids))
 
 
 def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:

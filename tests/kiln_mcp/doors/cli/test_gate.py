@@ -175,10 +175,23 @@ def test_a_score_that_must_never_fail_is_open_where_items_lack_it(folder: Path) 
     assert "open  Right: right never fails. 10 of 40 items have no result yet." in done.output
 
 
-def test_a_gate_that_checks_no_score_says_so(folder: Path) -> None:
-    make(folder, {"new": passes(40, 0)})
-    assert "note  No score was checked" in gate(folder).output
-    assert "No score was checked" not in gate(folder, "--at-least", "right=0").output
+@pytest.mark.parametrize("arguments", [(), ("--must-pass", "misspelt")])
+def test_a_gate_without_any_rule_cannot_tell_and_names_the_rules(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    make(folder, {"new": passes(40, 40)}, StoredResults(tags={3: "must-pass"} if arguments else {}))
+    done = gate(folder, *arguments)
+    assert done.exit_code == 2
+    assert "The gate cannot tell: 1 of 2 checks of new are open" in done.output
+    for rule in ("--at-least SCORE=NUMBER", "--critical", "--drift", "--pin", "tag items"):
+        assert rule in done.output
+    assert gate(folder, "--at-least", "right=0").exit_code == 0
+
+
+def test_a_gate_of_drift_alone_needs_no_other_rule(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    done = gate(folder, "--drift", "--since", "2026-02-01")
+    assert "No rule applies" not in done.output
 
 
 @pytest.mark.parametrize(
