@@ -17,6 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kiln_mcp.doors.cli import cli
+from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck
+from kiln_mcp.evals.gate.gate_report import GateReport
+from kiln_mcp.evals.gate.junit import junit_xml
+from kiln_mcp.evals.gate.markdown import markdown_summary
 from stored_results import JUDGE, StoredResults, StoredVerdict, make_project, verdicts_of
 
 ROOT: Final = Path(__file__).parents[4]
@@ -297,6 +301,54 @@ def test_the_junit_report_has_the_elements_that_readers_know(folder: Path, tmp_p
     assert text.startswith("## The gate fails: 2 of 3 checks of new.")
     assert text.index("**FAIL**") < text.index("| pass |")
     assert summary.read_text("utf-8") == f"before\n{text}"
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown", "--summary"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
+    folder: Path, tmp_path: Path, option: str
+) -> None:
+    make(folder, {"new": passes(40, 40)})
+    file, summary = tmp_path / "new.xml", str(tmp_path / "no folder" / "gate.xml")
+    arguments = [option] if option == "--summary" else [option, summary]
+    if option != "--junit":
+        arguments += ["--junit", str(file)]
+    rule = ("--at-least", "right=.5")
+    done = gate(folder, *rule, *arguments, GITHUB_STEP_SUMMARY=summary)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert f"cannot be written to '{summary}': No such file or directory. Name" in done.stderr
+    assert "Errno" not in done.stderr
+    assert not file.exists()
+
+
+def test_an_older_report_stays_where_the_gate_cannot_start(folder: Path, tmp_path: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    file = tmp_path / "gate.xml"
+    file.write_text("older", encoding="utf-8")
+    assert gate(folder, "--run-config", "nope", "--junit", str(file)).exit_code == 2
+    assert file.read_text(encoding="utf-8") == "older"
+
+
+def test_names_in_reports_neither_control_a_terminal_nor_turn_letters() -> None:
+    name = "E\x1b[31m\u202e|<b>" + "x" * 300
+    check = GateCheck(name, name, CheckOutcome.FAIL, f"{name}\nsecond line")
+    report = GateReport(name, [name], [check], NEW, [name])
+    markdown, junit = markdown_summary(report), junit_xml(report).decode("utf-8")
+    for text in (markdown, junit):
+        assert not {"\x1b", "\u202e"} & set(text)
+        assert "x" * 201 not in text
+    assert r"E\\u001b\[31m\\u202e\|\<b>" in markdown
+    assert r"E\u001b[31m\u202e|&lt;b&gt;" in junit
+
+
+def test_the_json_report_escapes_what_turns_letters_and_keeps_the_value(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    [file] = folder.rglob("eval.kiln")
+    hostile = {**json.loads(file.read_text(encoding="utf-8")), "name": "Right \u202e"}
+    file.write_text(json.dumps(hostile), encoding="utf-8")
+    done = gate(folder, "--at-least", "right=.5", "--json")
+    assert "\u202e" not in done.stdout
+    assert json.loads(done.stdout)["checks"][0]["eval"].startswith("Right")
 
 
 def test_the_json_report_says_the_same(folder: Path) -> None:
