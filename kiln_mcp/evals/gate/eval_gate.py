@@ -284,5 +284,6 @@ def _items_with_score(
 ) -> frozenset[str]:
     """Return the items that have every score that says something."""
     keys = [key for key in measurement.score_keys if key not in outputs.empty]
-    items = [frozenset(outputs.by_score.get((config.id, key), {})) for key in keys]
-    return frozenset.intersection(*items) if items else frozenset()
+    columns = [outputs.by_score.get((config.id, key), {}) for key in keys]
+    items = {item for column in columns for item in column}
+    return frozenset(item for item in items if all(item in column for column in columns))

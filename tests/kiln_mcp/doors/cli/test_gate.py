@@ -149,8 +149,8 @@ def test_results_that_lack_a_score_leave_the_gate_open(
 
 def test_results_that_were_skipped_with_a_reason_count_in_no_score(folder: Path) -> None:
     make(folder, {"new": passes(40, 40)})
-    skipped = {"scores": {}, "skipped_reason": "missing_reference_key"}
-    change_results(folder, 20, skipped)
+    skip: dict[str, object] = {"scores": {}, "skipped_reason": "missing_reference_key"}
+    change_results(folder, 20, skip)
     done = gate(folder, "--at-least", "right=.5")
     assert done.exit_code == 0
     assert "20 of them were skipped, and count in no score." in done.output
