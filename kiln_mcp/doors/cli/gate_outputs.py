@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -75,7 +75,7 @@ def _open_once(file: Path) -> None:
 
 
 @contextmanager
-def _sentence_of_fault(file: Path) -> Iterator[None]:
+def _sentence_of_fault(file: Path) -> Generator[None]:
     """Turn the system's error for a file into a sentence with the next step."""
     try:
         yield
