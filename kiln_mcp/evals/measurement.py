@@ -37,6 +37,7 @@ from storage.index.results import (
     judged_outputs,
     judged_run_configs,
     outputs_of_evals,
+    skipped_outputs,
     verdicts,
 )
 
@@ -80,6 +81,11 @@ class Measurement:
         """Return the verdicts that the evaluator has given, scored or skipped."""
         path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_outputs(index, path, run_config_id))
+
+    async def skipped_outputs(self, run_config_id: str) -> frozenset[VerdictKey]:
+        """Return the verdicts that the evaluator skipped, each with a reason."""
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: skipped_outputs(index, path, run_config_id))
 
     async def judged_run_configs(self) -> frozenset[str]:
         """Return the ids of the run configs that the evaluator has results of."""

@@ -19,6 +19,7 @@ from kiln_mcp.judging.live_limits import LiveLimits, live_limits
 from kiln_mcp.labels.entries import (
     EvalLabels,
     LabelBatch,
+    check_rater,
     entry_of,
     meaning_of,
     with_confirmation,
@@ -324,8 +325,9 @@ async def open_session(
     """Open a session with its first items.
 
     Raises:
-        Refusal: There is nothing to label.
+        Refusal: There is nothing to label, or the rater's name is too long.
     """
+    check_rater(request.rater)
     labelling = await open_labelling_pass(store, request.evals, may_be_empty=True)
     session = LabellingSession(workspace, store, request, is_person, labelling)
     session.labels_before = labelling.first.labels

@@ -24,6 +24,8 @@ MOST_LABELS: Final = 20
 SAYABLE_STATES: Final = ("both", "cannot judge", "skip")
 """What a rater may say instead of a value."""
 LONGEST_REASON: Final = 2000
+LONGEST_RATER: Final = 80
+"""The most characters of a rater's name."""
 _LONGEST_TEXT: Final = 40
 
 
@@ -63,14 +65,31 @@ class _Origin:
         return len(stratum.drawn) / stratum.open if stratum.open else None
 
 
+def check_rater(rater: str) -> None:
+    """Refuse a rater's name that is too long for the lines and tables that show it.
+
+    Raises:
+        InvalidValue: It is longer than LONGEST_RATER.
+    """
+    if len(rater) > LONGEST_RATER:
+        raise InvalidValue(
+            "The rater's name '{rater}' has {count} characters, and {most} at most are allowed. "
+            "Give a shorter one, such as a login name.",
+            rater=excerpt(rater, _LONGEST_TEXT),
+            count=len(rater),
+            most=LONGEST_RATER,
+        )
+
+
 def ledger_entries(
     labelling: LabellingPass, labels: Sequence[ItemLabel], rater: str
 ) -> list[EvalLabels]:
     """Check labels against the golden sets, and return the entries of each eval's ledger.
 
     Raises:
-        Refusal: Some do not fit.
+        Refusal: Some do not fit, or the rater's name is too long.
     """
+    check_rater(rater)
     problems: list[str] = []
     entries: dict[tuple[int, str, str], Label] = {}
     batch = LabelBatch(rater, datetime.now(UTC), len({label.item for label in labels}))

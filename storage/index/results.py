@@ -280,6 +280,18 @@ async def judged_outputs(
     return frozenset(map(VerdictKey._make, rows))
 
 
+async def skipped_outputs(
+    index: IndexReader, evaluator: str, run_config_id: str
+) -> frozenset[VerdictKey]:
+    """Return the verdicts that an evaluator skipped, each with a stored reason."""
+    values: dict[str, SqlValue] = {
+        "evaluator": await index.number_of(evaluator),
+        "run_config_id": run_config_id,
+    }
+    rows = cast("list[tuple[str, int, int]]", await index.rows(sql.SKIPPED_OUTPUTS, values))
+    return frozenset(map(VerdictKey._make, rows))
+
+
 async def judged_run_configs(index: IndexReader, evaluator: str) -> frozenset[str]:
     """Return the run configs that an evaluator has results of; "" stands for stored outputs."""
     values: dict[str, SqlValue] = {"evaluator": await index.number_of(evaluator)}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from math import isfinite
 from typing import Final
 
 from storage.format.filters import is_high_quality, shows_thought
@@ -196,5 +197,5 @@ def score_rows(run: EvalRun, row: int) -> list[tuple[int, str, float, bool]]:
 
 
 def value_rows(values: Mapping[str, float], row: int) -> list[tuple[int, str, float]]:
-    """Return numbers by key as rows; what is not a number has no place in a column."""
-    return [(row, key, value) for key, value in values.items() if value == value]
+    """Return numbers by key as rows; NaN and infinity have no place in a column."""
+    return [(row, key, value) for key, value in values.items() if isfinite(value)]

@@ -330,6 +330,10 @@ JUDGED_OUTPUTS: Final[LiteralString] = """
 SELECT item_id, sample, verdict FROM present_results
 WHERE evaluator = :evaluator AND run_config_id = :run_config_id
 """
+SKIPPED_OUTPUTS: Final[LiteralString] = """
+SELECT item_id, sample, verdict FROM present_results
+WHERE evaluator = :evaluator AND run_config_id = :run_config_id AND is_skipped
+"""
 JUDGED_RUN_CONFIGS: Final[LiteralString] = """
 SELECT DISTINCT run_config_id FROM results WHERE evaluator = :evaluator
 """

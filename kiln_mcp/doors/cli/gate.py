@@ -146,7 +146,12 @@ def gate(**values: Any) -> None:
     EVALS are names of evals; left out: all. Stored results are read, so it needs no key and no
     server. An error ends with exit code 2, too.
     """
-    from kiln_mcp.doors.cli.gate_outputs import add_to_summary, print_report, write_files
+    from kiln_mcp.doors.cli.gate_outputs import (
+        add_to_summary,
+        check_files,
+        print_report,
+        write_files,
+    )
     from kiln_mcp.doors.cli.next_steps import error_text
     from storage.errors import WorkbenchError
 
@@ -158,6 +163,7 @@ def gate(**values: Any) -> None:
             for line in anyio.run(_pin, folder, request):
                 click.echo(for_terminal(line))
             return
+        check_files(options.junit, options.markdown, summary=options.summary)
         report = anyio.run(_gate, folder, request, options)
         write_files(report, options.junit, options.markdown, time.monotonic() - started)
         if options.summary:
@@ -213,7 +219,7 @@ async def _gate(folder: Path, request: "GateRequest", options: GateOptions) -> "
             click.echo(f"kiln-mcp: {for_terminal(failure)}", err=True)
     async with open_for_gate(folder, os.environ) as store:
         candidates = await open_gate(store, request)
-        report = await pass_gate(store, candidates, request.rules)
+        report = await pass_gate(store, candidates, request.rules, checks_drift=drift is not None)
         if drift is None:
             return report
         points = request.rules.loss

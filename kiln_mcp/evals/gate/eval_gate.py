@@ -27,10 +27,12 @@ from kiln_mcp.evals.worst_items import look_at
 from kiln_mcp.statistics import ValueRange
 from storage import EvalConfig, TaskRunConfig
 from storage.records.ratings import RATING_RANGES
+from storage.text.excerpts import excerpts
 
 _CRITICAL: Final = -1.0
 """The value of a failure that must never happen, on Kiln's scale for it."""
 _MOST_REASONS: Final = 20
+_MOST_ITEMS: Final = 5
 COMPLETENESS: Final = "every item is scored"
 """The name of the check that results are there, whatever they say."""
 
@@ -75,7 +77,7 @@ class GatedConfig:
 
     @property
     def scored_items(self) -> frozenset[str]:
-        """Return the items that have any score."""
+        """Return the items that have every score that says something."""
         return _items_with_score(self.measurement, self.config, self.outputs)
 
 
@@ -119,10 +121,30 @@ async def _completeness(candidate: GatedConfig) -> GateCheck:
         count = len(candidate.items)
         says = f"{missing} of {count} items have no result of {candidate.config.name!r}."
         return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.CANNOT_TELL, says)
+    if gaps := await _items_without_score(candidate):
+        says = (
+            f"{len(gaps)} of {len(candidate.items)} items have a result of "
+            f"{candidate.config.name!r} that lacks a score, and nothing says that it was skipped: "
+            f"{excerpts(sorted(gaps), limit=_MOST_ITEMS)}. Delete these results, then score "
+            "the items again."
+        )
+        return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.CANNOT_TELL, says)
     says = f"All {len(candidate.items)} items."
     if without_score := len(set(candidate.ids) - candidate.scored_items):
         says += f" {without_score} of them were skipped, and count in no score."
     return GateCheck(candidate.name, COMPLETENESS, CheckOutcome.PASS, says)
+
+
+async def _items_without_score(candidate: GatedConfig) -> frozenset[str]:
+    """Return the items of which a result was not skipped and yet lacks a score."""
+    measurement, config_id = candidate.measurement, candidate.config.id
+    due = await measurement.judged_outputs(config_id)
+    due -= await measurement.skipped_outputs(config_id)
+    gaps: set[str] = set()
+    for key in candidate.keys:
+        verdicts = await measurement.verdicts(config_id, key)
+        gaps |= {item for item, _, _ in due - verdicts.keys()}
+    return frozenset(gaps.intersection(candidate.ids))
 
 
 def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
@@ -260,9 +282,8 @@ def _worst(
 def _items_with_score(
     measurement: Measurement, config: TaskRunConfig, outputs: ScoredOutputs
 ) -> frozenset[str]:
-    """Return the items that have any score."""
-    return frozenset(
-        item
-        for key in measurement.score_keys
-        for item in outputs.by_score.get((config.id, key), {})
-    )
+    """Return the items that have every score that says something."""
+    keys = [key for key in measurement.score_keys if key not in outputs.empty]
+    columns = [outputs.by_score.get((config.id, key), {}) for key in keys]
+    items = {item for column in columns for item in column}
+    return frozenset(item for item in items if all(item in column for column in columns))

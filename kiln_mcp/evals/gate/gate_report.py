@@ -25,6 +25,8 @@ from storage.text.excerpts import excerpts
 
 _MANY_USES: Final = 3
 _MOST_NAMES: Final = 8
+_RULE: Final = "a rule checks a score"
+"""The name of the check that a gate has a rule at all."""
 _RESTING: Final = frozenset({"deprecated", "archived", "future"})
 """States of evals that are not asked unless they are named."""
 
@@ -142,25 +144,37 @@ def _check_thresholds(candidate: GatedConfig, rules: GateRules) -> None:
 
 
 async def pass_gate(
-    store: ProjectStore, candidates: Sequence[GatedConfig], rules: GateRules
+    store: ProjectStore,
+    candidates: Sequence[GatedConfig],
+    rules: GateRules,
+    *,
+    checks_drift: bool = False,
 ) -> GateReport:
-    """Make all checks of a gate.
+    """Make all checks of a gate; one without any rule cannot tell.
 
     Args:
         store: The project.
         candidates: The run config in each eval.
         rules: What must be fulfilled.
+        checks_drift: Whether checks of drift follow, so that no rule is needed.
     """
     checks = [check for candidate in candidates for check in await gate_checks(candidate, rules)]
     names = list(dict.fromkeys(candidate.config.name for candidate in candidates))
     notes = [note for candidate in candidates for note in await _notes(candidate)]
-    if all(check.name == COMPLETENESS for check in checks):
-        notes.insert(
-            0,
-            "No score was checked: give --at-least, pin a baseline with --pin, or tag items "
-            f"{rules.must_pass}.",
-        )
+    if not checks_drift and all(check.name == COMPLETENESS for check in checks):
+        checks += [_check_without_rule(candidate, rules) for candidate in candidates]
     return GateReport(store.project.name, names, checks, datetime.now(UTC), notes)
+
+
+def _check_without_rule(candidate: GatedConfig, rules: GateRules) -> GateCheck:
+    """Return the open check of an eval whose scores no rule looks at."""
+    names = excerpts(candidate.measurement.score_keys, limit=_MOST_NAMES)
+    says = (
+        f"No rule applies, so no score was checked. Give --at-least SCORE=NUMBER, --critical "
+        f"NAME or --drift, pin a baseline with --pin, or tag items {rules.must_pass!r}. "
+        f"Its scores are: {names}."
+    )
+    return GateCheck(candidate.name, _RULE, CheckOutcome.CANNOT_TELL, says)
 
 
 async def _notes(candidate: GatedConfig) -> list[str]:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck
 from kiln_mcp.evals.gate.gate_report import GateReport
+from storage.text.excerpts import defuse
 
 _ELEMENTS: Final = {CheckOutcome.FAIL: "failure", CheckOutcome.CANNOT_TELL: "error"}
 
@@ -57,9 +58,9 @@ def _counts(checks: Iterable[GateCheck]) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
+    """Return a text on one line, with the characters alone that XML can hold."""
     return "".join(
         character
-        for character in text
+        for character in defuse(text)
         if character in "\t\n\r" or "\x20" <= character <= "\ud7ff" or character >= "\ue000"
     ).translate({0xFFFE: None, 0xFFFF: None})

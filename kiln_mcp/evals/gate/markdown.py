@@ -5,6 +5,7 @@ from typing import Final
 
 from kiln_mcp.evals.gate.checks import CheckOutcome
 from kiln_mcp.evals.gate.gate_report import GateReport
+from storage.text.excerpts import defuse, excerpt
 
 _MARKS: Final[Mapping[CheckOutcome, str]] = {
     CheckOutcome.PASS: "pass",
@@ -24,7 +25,8 @@ def markdown_summary(report: GateReport) -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {_MARKS[row.outcome]} | {_cell(row.eval)} | {_cell(row.name)} | {_cell(row.says)} |"
+        f"| {_MARKS[row.outcome]} | {_cell(excerpt(row.eval))} | "
+        f"{_cell(row.name)} | {_cell(row.says)} |"
         for row in rows
     ]
     lines += [f"\n{_cell(note)}" for note in report.notes]
@@ -32,8 +34,8 @@ def markdown_summary(report: GateReport) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that stays in its cell and brings no markup of its own."""
-    line = " ".join(text.split())
+    """Return a text that stays in its cell and brings no markup or control of its own."""
+    line = defuse(" ".join(text.split()))
     for mark in ("\\", "|", "`", "<", "*", "_", "[", "!"):
         line = line.replace(mark, f"\\{mark}")
     return line

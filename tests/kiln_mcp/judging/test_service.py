@@ -551,6 +551,20 @@ async def test_the_person_sees_whose_labels_they_confirm_and_how_many_of_each(
     assert "'c4t 3': fail" in text
 
 
+async def test_a_rater_has_a_name_of_80_characters_at_most(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=0)
+    runs = await bench.store.children(bench.task, TaskRun)
+    labels: list[JsonValue] = [{"item": runs[0].id, "label": "pass"}]
+    draw: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right", "rater": "a" * 80}
+    await service.draw_items_to_label.propose(bench.workspace, draw)
+    await service.label_items.propose(bench.workspace, {**draw, "labels": labels})
+    draw["rater"] = "a" * 81
+    with pytest.raises(Refusal, match="has 81 characters, and 80 at most are allowed"):
+        await service.draw_items_to_label.propose(bench.workspace, draw)
+    with pytest.raises(Refusal, match="has 81 characters, and 80 at most are allowed"):
+        await service.label_items.propose(bench.workspace, {**draw, "labels": labels})
+
+
 async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
     bench: Bench,
 ) -> None:

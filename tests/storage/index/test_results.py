@@ -41,6 +41,7 @@ from storage.index.results import (
     outputs_of_evals,
     rated_items,
     results,
+    skipped_outputs,
     usage_means,
     verdicts,
 )
@@ -244,6 +245,10 @@ async def _check_judge(store: ProjectStore, judge: EvalConfig, by_id: dict[str, 
         own = [v for v in records if (v.task_run_config_id or STORED) == config]
         done = await store.ask(lambda index, config=config: judged_outputs(index, path, config))
         assert done == {(v.dataset_id, v.sample, v.verdict_number) for v in own}
+        skips = await store.ask(lambda index, config=config: skipped_outputs(index, path, config))
+        assert skips == {
+            (v.dataset_id, v.sample, v.verdict_number) for v in own if v.skipped_reason
+        }
         for key in _KEYS:
             expected: dict[tuple[str | None, int, int], tuple[float, bool]] = {}
             for v in own:

@@ -17,6 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kiln_mcp.doors.cli import cli
+from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck
+from kiln_mcp.evals.gate.gate_report import GateReport
+from kiln_mcp.evals.gate.junit import junit_xml
+from kiln_mcp.evals.gate.markdown import markdown_summary
 from stored_results import JUDGE, StoredResults, StoredVerdict, make_project, verdicts_of
 
 ROOT: Final = Path(__file__).parents[4]
@@ -132,6 +136,33 @@ def test_missing_results_leave_the_gate_open(folder: Path) -> None:
     assert "10 of 40 items have no result of 'new'" in done.output
 
 
+@pytest.mark.parametrize("scores", [{}, {"right": float("nan")}, {"right": float("inf")}])
+def test_results_that_lack_a_score_leave_the_gate_open(
+    folder: Path, scores: Mapping[str, float]
+) -> None:
+    make(folder, {"new": passes(40, 40)})
+    change_results(folder, 20, {"scores": scores})
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 2
+    assert "20 of 40 items have a result of 'new' that lacks a score" in done.output
+
+
+def test_results_that_were_skipped_with_a_reason_count_in_no_score(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    skip: dict[str, object] = {"scores": {}, "skipped_reason": "missing_reference_key"}
+    change_results(folder, 20, skip)
+    done = gate(folder, "--at-least", "right=.5")
+    assert done.exit_code == 0
+    assert "20 of them were skipped, and count in no score." in done.output
+
+
+def change_results(folder: Path, count: int, fields: Mapping[str, object]) -> None:
+    """Change fields of some results in their files, as another program may."""
+    for file in sorted(folder.rglob("eval_run.kiln"))[:count]:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps({**result, **fields}), encoding="utf-8")
+
+
 def test_stars_below_three_fail_where_every_item_must_pass(folder: Path) -> None:
     bad = StoredResults(scores={"quality": "five_star"}, stars=2, tags={3: "must-pass"})
     make(folder, {"new": passes(40, 40)}, bad)
@@ -148,10 +179,23 @@ def test_a_score_that_must_never_fail_is_open_where_items_lack_it(folder: Path) 
     assert "open  Right: right never fails. 10 of 40 items have no result yet." in done.output
 
 
-def test_a_gate_that_checks_no_score_says_so(folder: Path) -> None:
-    make(folder, {"new": passes(40, 0)})
-    assert "note  No score was checked" in gate(folder).output
-    assert "No score was checked" not in gate(folder, "--at-least", "right=0").output
+@pytest.mark.parametrize("arguments", [(), ("--must-pass", "misspelt")])
+def test_a_gate_without_any_rule_cannot_tell_and_names_the_rules(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    make(folder, {"new": passes(40, 40)}, StoredResults(tags={3: "must-pass"} if arguments else {}))
+    done = gate(folder, *arguments)
+    assert done.exit_code == 2
+    assert "The gate cannot tell: 1 of 2 checks of new are open" in done.output
+    for rule in ("--at-least SCORE=NUMBER", "--critical", "--drift", "--pin", "tag items"):
+        assert rule in done.output
+    assert gate(folder, "--at-least", "right=0").exit_code == 0
+
+
+def test_a_gate_of_drift_alone_needs_no_other_rule(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    done = gate(folder, "--drift", "--since", "2026-02-01")
+    assert "No rule applies" not in done.output
 
 
 @pytest.mark.parametrize(
@@ -257,6 +301,54 @@ def test_the_junit_report_has_the_elements_that_readers_know(folder: Path, tmp_p
     assert text.startswith("## The gate fails: 2 of 3 checks of new.")
     assert text.index("**FAIL**") < text.index("| pass |")
     assert summary.read_text("utf-8") == f"before\n{text}"
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown", "--summary"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
+    folder: Path, tmp_path: Path, option: str
+) -> None:
+    make(folder, {"new": passes(40, 40)})
+    file, summary = tmp_path / "new.xml", str(tmp_path / "no folder" / "gate.xml")
+    arguments = [option] if option == "--summary" else [option, summary]
+    if option != "--junit":
+        arguments += ["--junit", str(file)]
+    rule = ("--at-least", "right=.5")
+    done = gate(folder, *rule, *arguments, GITHUB_STEP_SUMMARY=summary)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert f"cannot be written to '{summary}': No such file or directory. Name" in done.stderr
+    assert "Errno" not in done.stderr
+    assert not file.exists()
+
+
+def test_an_older_report_stays_where_the_gate_cannot_start(folder: Path, tmp_path: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    file = tmp_path / "gate.xml"
+    file.write_text("older", encoding="utf-8")
+    assert gate(folder, "--run-config", "nope", "--junit", str(file)).exit_code == 2
+    assert file.read_text(encoding="utf-8") == "older"
+
+
+def test_names_in_reports_neither_control_a_terminal_nor_turn_letters() -> None:
+    name = "E\x1b[31m\u202e|<b>" + "x" * 300
+    check = GateCheck(name, name, CheckOutcome.FAIL, f"{name}\nsecond line")
+    report = GateReport(name, [name], [check], NEW, [name])
+    markdown, junit = markdown_summary(report), junit_xml(report).decode("utf-8")
+    for text in (markdown, junit):
+        assert not {"\x1b", "\u202e"} & set(text)
+        assert "x" * 201 not in text
+    assert r"E\\u001b\[31m\\u202e\|\<b>" in markdown
+    assert r"E\u001b[31m\u202e|&lt;b&gt;" in junit
+
+
+def test_the_json_report_escapes_what_turns_letters_and_keeps_the_value(folder: Path) -> None:
+    make(folder, {"new": passes(40, 40)})
+    [file] = folder.rglob("eval.kiln")
+    hostile = {**json.loads(file.read_text(encoding="utf-8")), "name": "Right \u202e"}
+    file.write_text(json.dumps(hostile), encoding="utf-8")
+    done = gate(folder, "--at-least", "right=.5", "--json")
+    assert "\u202e" not in done.stdout
+    assert json.loads(done.stdout)["checks"][0]["eval"].startswith("Right")
 
 
 def test_the_json_report_says_the_same(folder: Path) -> None:

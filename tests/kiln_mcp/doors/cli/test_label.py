@@ -27,6 +27,7 @@ from kiln_mcp.judging.batches import BatchRequest
 from kiln_mcp.judging.labelling_session import LabellingSession, open_session
 from kiln_mcp.labels.ledger import LABELS, Label, read_labels
 from storage import Eval, EvalOutputScore, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.errors import Refusal
 
 LONG = "a long line of words that wraps " * 40
 CONTROL = "\x1b[2J\x1b]0;owned\x07"
@@ -102,6 +103,12 @@ def at_item(screen: LabelScreen, number: int, score: str = "") -> Callable[[], b
         return score in question.place.name and question.number == number
 
     return is_there
+
+
+async def test_a_session_is_refused_whose_rater_has_a_long_name(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="has 81 characters, and 80 at most are allowed"):
+        async with open_labels(tmp_path, rater="a" * 81):
+            pass
 
 
 async def test_keys_label_items_go_back_and_undo(tmp_path: Path) -> None:
