@@ -14,6 +14,7 @@ from kiln_mcp.judging.certificates.answers import CertificateReport, Certificate
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
 from kiln_mcp.judging.certificates.audit_start import (
     AuditRequest,
+    audits_of,
     current_audit,
     hash_of_pool,
     open_audit,
@@ -198,7 +199,7 @@ class _JudgeAudit:
 
         The first one is opened here; a stale one is only told of, and the next draw opens another.
         """
-        audits = await read_audits(self.judge.store, self.judge.evaluator_record)
+        audits = await audits_of(self.judge)
         if not audits:
             name = self.workspace.id_for(f"audit {self.judge.evaluator_record.id}")
             request = AuditRequest(name, self.request.seed, self.request.target)
