@@ -10,7 +10,11 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import load_measurement
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
-from kiln_mcp.judging.certificates.audit_draws import CertificateDraw, draw_for_certificate
+from kiln_mcp.judging.certificates.audit_draws import (
+    CertificateDraw,
+    check_rater,
+    draw_for_certificate,
+)
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
 from kiln_mcp.judging.pool import (
     MOST_ADDED,
@@ -158,6 +162,10 @@ async def _draw_alone(
     earlier = [draw for draw in labelling.draws if draw.id.startswith(draw_id)]
     if earlier:  # an earlier attempt at this job has drawn
         return _items_of(labelling, [item for draw in earlier for item in draw.items], 0, [])
+    if request.purpose == "certificate":
+        judge = await judge_of(store, labelling, request.evaluator)
+        if judge is not None:
+            await check_rater(judge, request.rater)
     new_items = 0
     if (pool := pool_request(labelling, request)) is not None:
         new_items = await extend_golden_sets(store, labelling, pool)

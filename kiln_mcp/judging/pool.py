@@ -14,7 +14,7 @@ from kiln_mcp.labels.labelling_pass import LabellingPass
 from storage import Eval, ProjectStore, Task, TaskRun, TaskRunSplit
 from storage.bulk_changes import amend_all
 from storage.errors import NextStep, Refusal
-from storage.format.filters import TagFilter, is_filter, parse_filter
+from storage.format.filters import NamedFilter, TagFilter, is_filter, parse_filter
 from storage.index.queries import RunQuery
 from storage.index.results import RecordRow, items
 
@@ -44,12 +44,16 @@ async def extend_golden_sets(
 ) -> int:
     """Give outputs of the task the golden tag of each eval; return how many got one.
 
+    A golden set of all outputs has them already.
+
     Raises:
         InvalidValue: No outputs have this name.
         Refusal: The golden set of an eval is found by no tag.
     """
-    tags = [_golden_tag(labelling, place) for place in range(len(labelling.golden_sets))]
     rows = await outputs_to_add(store, labelling, request)
+    tags = _golden_tags(labelling) if rows else []
+    if not tags:
+        return 0
     await _add_tags(store, [row.path for row in rows], tags)
     return len(rows)
 
@@ -77,8 +81,7 @@ async def share_items(store: ProjectStore, labelling: LabellingPass, drawn: Sequ
         if any(item not in golden_set.ids for golden_set in labelling.golden_sets)
     ]
     if missing:
-        tags = [_golden_tag(labelling, place) for place in range(len(labelling.golden_sets))]
-        await _add_tags(store, missing, tags)
+        await _add_tags(store, missing, _golden_tags(labelling))
     return len(missing)
 
 
@@ -131,12 +134,20 @@ async def _learnt_items(store: ProjectStore, task: Task) -> frozenset[str]:
     return frozenset(ids)
 
 
-def _golden_tag(labelling: LabellingPass, place: int) -> str:
+def _golden_tags(labelling: LabellingPass) -> list[str]:
+    """Return the tags of the golden sets; one of all outputs needs none."""
+    places = range(len(labelling.golden_sets))
+    return [tag for place in places if (tag := _golden_tag(labelling, place)) is not None]
+
+
+def _golden_tag(labelling: LabellingPass, place: int) -> str | None:
     task_eval = labelling.golden_sets[place].task_eval
     filter_id = task_eval.eval_record.eval_configs_filter_id or ""
     golden_filter = parse_filter(filter_id) if is_filter(filter_id) else None
     if isinstance(golden_filter, TagFilter):
         return golden_filter.tag
+    if golden_filter == NamedFilter("all"):
+        return None
     raise Refusal(
         "No output can be added to the golden set of '{name}': it is found by '{filter}', and not "
         "by a tag. Add outputs that this filter finds, or create an eval whose golden filter is a "

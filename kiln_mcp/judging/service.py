@@ -20,6 +20,7 @@ from kiln_mcp.judging.answers import (
 )
 from kiln_mcp.judging.batches import BatchRequest, draw_batch, judge_of, rows_to_judge
 from kiln_mcp.judging.certificates.answers import CertificateReport
+from kiln_mcp.judging.certificates.audit_draws import check_rater
 from kiln_mcp.judging.certificates.certification import CertificateRequest, propose_certificates
 from kiln_mcp.judging.current_judge import check_current
 from kiln_mcp.judging.disagreement_reports import propose_disagreements
@@ -113,6 +114,7 @@ async def draw_items_to_label(
     judge = await judge_of(store, labelling, evaluator)
     if judge is None:
         return draw
+    await check_rater(judge, request.rater)
     work = await plan_agreement(judge, await rows_to_judge(store, labelling, request))
     try:
         await workspace.check_ready(store, work.calls_by_model)

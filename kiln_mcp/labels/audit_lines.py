@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 
+from kiln_mcp.statistics import AuditDesign, StoredDraw, replays
 from storage import Change, EvalConfig, ProjectStore
 from storage.records.record import first_fault
 from storage.text.excerpts import excerpt
@@ -14,6 +15,8 @@ from storage.text.excerpts import excerpt
 AUDITS: Final = "kiln_mcp_audits.jsonl"
 LOST_DRAWS: Final = "its list of draws, of which some are missing,"
 """Why an audit ended whose file has lost lines."""
+ALTERED_DRAWS: Final = "its list of draws, of which some do not replay,"
+"""Why an audit ended whose draws its design cannot have made."""
 
 
 class _Line(BaseModel):
@@ -124,12 +127,14 @@ class AuditRecord:
         draws: Its draws in order; an item that two machines drew counts once.
         closing: Why it ended, in words; None if it goes on.
         problems: A sentence for each line that cannot be used.
+        unfit_count: How many draws do not fit what it froze, and are left out.
     """
 
     opening: AuditOpening
     draws: tuple[AuditDraw, ...]
     closing: str | None = None
     problems: tuple[str, ...] = ()
+    unfit_count: int = 0
 
 
 async def read_audits(store: ProjectStore, evaluator: EvalConfig) -> list[AuditRecord]:
@@ -172,13 +177,15 @@ def parse_audits(lines: Sequence[str]) -> list[AuditRecord]:
 
 
 def _with_closing(record: AuditRecord, closings: Mapping[str, str]) -> AuditRecord:
-    """Return an audit with the reason of its end; one that lacks draws has ended.
+    """Return an audit with the reason of its end; one with missing or altered draws has ended.
 
     A draw that is missing may be of a label that speaks against the judge.
     """
     closing = closings.get(record.opening.id)
     if closing is None and _lacks_draws(record):
         closing = LOST_DRAWS
+    if closing is None and not _replays(record):
+        closing = ALTERED_DRAWS
     return replace(record, closing=closing)
 
 
@@ -193,6 +200,21 @@ def _lacks_draws(record: AuditRecord) -> bool:
             return True
         left[draw.stratum] -= 1
     return False
+
+
+def _replays(record: AuditRecord) -> bool:
+    """Return whether all draws fit their audit, with probabilities that its design makes."""
+    if record.unfit_count:
+        return False
+    strata = record.opening.strata
+    design = AuditDesign(
+        tuple(len(stratum.items) for stratum in strata), tuple(stratum.prior for stratum in strata)
+    )
+    requests: dict[str, list[StoredDraw]] = {}
+    for draw in record.draws:
+        stored_draw = StoredDraw(draw.stratum, draw.probabilities, draw.left)
+        requests.setdefault(draw.draw, []).append(stored_draw)
+    return replays(design, list(requests.values()))
 
 
 def _record(
@@ -210,4 +232,6 @@ def _record(
     ]
     missing = len(draws) - len(fitting)
     sentences = [f"{missing} draws do not fit their audit and are left out."] if missing else []
-    return AuditRecord(opening, tuple(fitting), problems=(*problems, *sentences))
+    return AuditRecord(
+        opening, tuple(fitting), problems=(*problems, *sentences), unfit_count=missing
+    )

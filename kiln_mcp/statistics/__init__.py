@@ -26,6 +26,7 @@ from kiln_mcp.statistics.differences import (
     paired_newcombe_interval,
 )
 from kiln_mcp.statistics.distance import mean_absolute_error, mean_squared_error
+from kiln_mcp.statistics.draw_replay import StoredDraw, replays
 from kiln_mcp.statistics.interval import CannotTell, Interval
 from kiln_mcp.statistics.label_forecast import LabelForecast, forecast_labels
 from kiln_mcp.statistics.pareto import pareto_front
@@ -73,6 +74,7 @@ __all__ = [
     "Scale",
     "ScoreColumns",
     "ShareStratum",
+    "StoredDraw",
     "SystemDifference",
     "ValueRange",
     "VarianceComponents",
@@ -106,6 +108,7 @@ __all__ = [
     "pearson",
     "percent_agreement",
     "prior_of",
+    "replays",
     "scale_of",
     "score_columns",
     "share_estimate",

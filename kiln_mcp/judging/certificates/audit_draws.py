@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
-from kiln_mcp.judging.certificates.audit_start import AuditRequest, open_audit
+from kiln_mcp.judging.certificates.audit_start import AuditRequest, current_audit, open_audit
 from kiln_mcp.labels.audit_lines import AuditDraw, AuditRecord, append_audit_lines
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, append_draw
 from kiln_mcp.statistics import draw_probabilities
+from storage.errors import NextStep, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,31 @@ async def draw_for_certificate(
     labelled_items = _labelled_items(golden_set, record)
     fresh = [draw.item for draw in draws if draw.item not in labelled_items]
     return ItemsForCertificate((*waiting, *fresh), ledger_draw)
+
+
+async def check_rater(judge: Measurement, rater: str) -> None:
+    """Check that a judge's audit counts the labels of the rater who is to draw.
+
+    Raises:
+        Refusal: It is about another rater, for whom the draws would wait.
+    """
+    record = await current_audit(judge)
+    if record is None or not rater or record.opening.counts_rater(rater):
+        return
+    raise Refusal(
+        "The audit of '{judge}' counts the labels of {owner} alone, so {rater} cannot draw in it. "
+        "Let {owner} label these items, or draw with the purpose 'development'.",
+        judge=judge.evaluator_record.name,
+        owner=record.opening.rater,
+        rater=rater,
+        next=[
+            NextStep(
+                tool="draw_items_to_label",
+                reason="draw items whose labels need no audit",
+                arguments={"eval": judge.task_eval.name, "purpose": "development", "rater": rater},
+            )
+        ],
+    )
 
 
 def _labelled_items(golden_set: GoldenSet, record: AuditRecord) -> frozenset[str]:

@@ -1,20 +1,23 @@
 """Open an audit: freeze the judge, the pool and its strata."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
+from kiln_mcp.judging.certificates.lost_draws import lost_draws
 from kiln_mcp.judging.certificates.strata import panel_strata
 from kiln_mcp.labels.audit_lines import (
+    LOST_DRAWS,
     AuditOpening,
     AuditRecord,
     append_audit_lines,
     read_audits,
 )
 from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
+from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.statistics import scale_of
 from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
@@ -38,10 +41,30 @@ class AuditRequest:
     rater: str = ""
 
 
+async def audits_of(judge: Measurement) -> list[AuditRecord]:
+    """Return the audits of a judge, the oldest first; one whose draws are not all there ended."""
+    # Labels first and audits last: what is written meanwhile names nothing that seems lost.
+    labels = (await read_labels(judge.store, judge.eval_record)).entries
+    ledger = (await read_draws(judge.store, judge.eval_record)).entries
+    audits = await read_audits(judge.store, judge.evaluator_record)
+    certificate_draws = [draw for draw in ledger if draw.purpose == "certificate"]
+    own = [draw for draw in certificate_draws if draw.evaluator == judge.evaluator_record.id]
+    ids = {draw.id for draw in ledger}
+    labels_without_draw = [
+        label for label in labels if label.purpose == "certificate" and label.draw not in ids
+    ]
+    return [
+        replace(audit, closing=LOST_DRAWS)
+        if audit.closing is None and lost_draws(audit, audits, own, labels_without_draw)
+        else audit
+        for audit in audits
+    ]
+
+
 async def current_audit(judge: Measurement) -> AuditRecord | None:
     """Return the newest audit of a judge as it is now; None if it is stale, or never opened."""
     fingerprint = await judge_fingerprint(judge)
-    audits = await read_audits(judge.store, judge.evaluator_record)
+    audits = await audits_of(judge)
     fitting = [
         audit
         for audit in audits

@@ -14,6 +14,7 @@ from kiln_mcp.judging.certificates.answers import CertificateReport, Certificate
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
 from kiln_mcp.judging.certificates.audit_start import (
     AuditRequest,
+    audits_of,
     current_audit,
     hash_of_pool,
     open_audit,
@@ -73,12 +74,18 @@ async def propose_certificates(
     judges: Sequence[Measurement],
     request: CertificateRequest,
 ) -> Proposal[CertificateReport]:
-    """Propose to audit judges: a pool is judged whole before its audit opens."""
+    """Propose to audit judges: a pool is judged whole before its audit opens.
+
+    Raises:
+        Refusal: Only the labels of before could certify, and they contradict.
+    """
     work = [
         await plan_agreement(judge, [RecordRow(run.id, run.path) for run in golden_set.runs])
         for judge in judges
         if not await read_audits(judge.store, judge.evaluator_record)
     ]
+    if work:
+        await _check_labels(golden_set, judges[0].store)
     calls = sum((Counter(plan.calls_by_model) for plan in work), Counter[str]())
     await workspace.check_ready(judges[0].store, calls)
     verdicts = sum(plan.verdicts for plan in work)
@@ -100,11 +107,8 @@ async def _certify(
 ) -> CertificateReport:
     outcomes: list[RunOutcome] = [await carry_out(workspace, plan) for plan in work]
     store = judges[0].store
-    if work and len(golden_set.complete) == len(golden_set.runs):
-        # No item is left to draw, so only these labels could certify.
-        all_faults = await _faults(golden_set, store, "all")
-        if all(all_faults.values()):
-            raise _cannot_begin(golden_set.task_eval.name, all_faults)
+    if work:
+        await _check_labels(golden_set, store)
     faults = await _faults(golden_set, store, "certificate")
     rows: list[CertificateRow] = []
     problems: list[str] = []
@@ -130,6 +134,19 @@ async def _certify(
         warnings=list(dict.fromkeys(problems)),
         next=_next_steps(golden_set.task_eval.name, rows),
     )
+
+
+async def _check_labels(golden_set: GoldenSet, store: ProjectStore) -> None:
+    """Check that a judge could be audited by the labels, if no item is left to draw.
+
+    Raises:
+        Refusal: The labels of every score contradict.
+    """
+    if len(golden_set.complete) < len(golden_set.runs):
+        return
+    faults = await _faults(golden_set, store, "all")
+    if all(faults.values()):
+        raise _cannot_begin(golden_set.task_eval.name, faults)
 
 
 async def _faults(
@@ -182,7 +199,7 @@ class _JudgeAudit:
 
         The first one is opened here; a stale one is only told of, and the next draw opens another.
         """
-        audits = await read_audits(self.judge.store, self.judge.evaluator_record)
+        audits = await audits_of(self.judge)
         if not audits:
             name = self.workspace.id_for(f"audit {self.judge.evaluator_record.id}")
             request = AuditRequest(name, self.request.seed, self.request.target)

@@ -1,7 +1,7 @@
 """Judges are audited and certified, driven as every door drives it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -16,6 +16,7 @@ from kiln_mcp.judging.certificates.certificate import SignedCertificate
 from kiln_mcp.judging.certificates.certificate_files import CERTIFICATES, read_earlier
 from kiln_mcp.judging.certificates.signature import is_signed_here
 from kiln_mcp.labels.audit_lines import AUDITS, AuditDraw, read_audits
+from kiln_mcp.labels.ledger import DRAWS, LABELS
 from kiln_mcp.llm import ModelRequest
 from storage import Eval, EvalConfig, LlmJudge, Task, TaskOutput, TaskRun
 
@@ -349,17 +350,70 @@ async def test_an_audit_that_lost_draws_has_ended_and_certifies_nothing(bench: B
     assert "its list of draws, of which some are missing" in row.sentence
 
 
+Alteration = Callable[[list[float]], list[float]]
+ALTERATIONS: Mapping[str, tuple[slice, Alteration]] = {
+    "sum": (slice(3, 4), lambda chances: [chance * 0.9 for chance in chances]),
+    "length": (slice(-1, None), lambda chances: [*chances, 0.0]),
+    "first request": (slice(0, 20), lambda chances: [chances[0] + 0.05, chances[1] - 0.05]),
+    "within a request": (slice(30, 31), lambda chances: [chances[0] - 0.05, chances[1] + 0.05]),
+    "floor": (slice(20, 60), lambda _: [0.99, 0.01]),
+}
+
+
+async def test_an_audit_that_lost_its_last_draws_has_ended(bench: Bench) -> None:
+    await add_pool(bench)
+    await bench.label(agreeing(await bench.batch(20)))
+    for _ in range(2):
+        await bench.label(agreeing(await bench.batch(20)))
+    audits, draws = await _side_file(bench, AUDITS), await _side_file(bench, DRAWS)
+    lines = (await audits.read_text(encoding="utf-8")).splitlines(keepends=True)
+    for last in (-1, -30, 1):
+        await audits.write_text("".join(lines[:last]), encoding="utf-8")
+        row = await row_of(bench, target=0.7)
+        assert row.state == "stale", last
+        assert "its list of draws, of which some are missing" in row.sentence
+    ledger = (await draws.read_text(encoding="utf-8")).splitlines(keepends=True)
+    await draws.write_text("", encoding="utf-8")
+    assert (await row_of(bench, target=0.7)).state == "stale", "labels name the draws, too"
+    await draws.write_text("".join(ledger), encoding="utf-8")
+    await bench.batch(5)
+    first, second = await read_audits(bench.store, await evaluator_of(bench))
+    assert not first.draws
+    assert second.draws
+
+
+async def test_an_audit_whose_probabilities_were_altered_has_ended(bench: Bench) -> None:
+    await add_pool(bench)
+    for _ in range(2):
+        await bench.label(agreeing(await bench.batch(20)))
+    path = await _side_file(bench, AUDITS)
+    own_text = await path.read_text(encoding="utf-8")
+    for name, (places, alter) in ALTERATIONS.items():
+        lines = [json.loads(line) for line in own_text.splitlines()]
+        for line in [line for line in lines if line["line"] == "draw"][places]:
+            line["probabilities"] = alter(line["probabilities"])
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        await path.write_text(text, encoding="utf-8")
+        row = await row_of(bench, target=0.7)
+        assert row.state == "stale", name
+        assert "its list of draws, of which some do not replay" in row.sentence
+    await path.write_text(own_text, encoding="utf-8")
+    assert (await row_of(bench, target=0.7)).state == "certified"
+
+
 async def test_draws_that_two_machines_made_side_by_side_all_count(bench: Bench) -> None:
     await add_pool(bench)
     await bench.label(agreeing(await bench.batch(20)))
-    path = await _side_file(bench, AUDITS)
-    common = await path.read_text(encoding="utf-8")
+    paths = [await _side_file(bench, name) for name in (AUDITS, DRAWS, LABELS)]
+    common = [await path.read_text(encoding="utf-8") for path in paths]
     await bench.label(agreeing(await bench.batch(20, seed=1)))
-    first = (await path.read_text(encoding="utf-8")).removeprefix(common)
-    await path.write_text(common, encoding="utf-8")
+    first = [await path.read_text(encoding="utf-8") for path in paths]
+    for path, text in zip(paths, common, strict=True):
+        await path.write_text(text, encoding="utf-8")
     await bench.label(agreeing(await bench.batch(20, seed=2)))
-    second = (await path.read_text(encoding="utf-8")).removeprefix(common)
-    await path.write_text(common + first + second, encoding="utf-8")
+    for path, text, own in zip(paths, common, first, strict=True):
+        second = (await path.read_text(encoding="utf-8")).removeprefix(text)
+        await path.write_text(own + second, encoding="utf-8")
     row = await row_of(bench, target=0.8)
     assert row.state == "certified"
     assert row.labels > 40

@@ -114,6 +114,15 @@ async def test_outputs_that_a_filter_names_are_added_and_no_training_data(bench:
         await bench.batch(1, purpose="development", outputs="elsewhere")
 
 
+async def test_a_golden_set_of_all_outputs_needs_none_added(bench: Bench) -> None:
+    record = await add_eval(bench)
+    await bench.store.save(record.replace(eval_configs_filter_id="all"))
+    await add_runs(bench, 4, "prod")
+    batch = await bench.batch(3, purpose="development", outputs="tag::prod")
+    assert (len(batch.items), batch.new_items) == (3, 0)
+    assert set((await tags_of(bench)).values()) == {frozenset({"prod"})}
+
+
 async def test_one_reading_serves_two_evals(bench: Bench) -> None:
     first, second = await add_eval(bench), await add_eval(bench, "Polite")
     await add_runs(bench, 20, "prod")

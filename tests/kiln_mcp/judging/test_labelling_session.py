@@ -222,12 +222,15 @@ async def test_the_limits_narrow_while_labels_for_a_certificate_come(bench: Benc
     assert all(label.certifies for label in await labels_of(bench))
 
 
-async def test_a_rater_is_told_that_an_audit_counts_anothers_labels(bench: Bench) -> None:
+async def test_no_rater_draws_in_an_audit_of_another(bench: Bench) -> None:
     await add_items(bench)
-    await bench.batch(1, rater="ben")
-    session = await session_of(bench, purpose="certificate")
-    await session.answer("pass")
-    assert session.limits == "The audit of llm judge counts the labels of ben alone."
+    await bench.batch(1, rater="Ben")
+    with pytest.raises(Refusal, match="'llm judge' counts the labels of Ben alone, so ann cannot"):
+        await session_of(bench, purpose="certificate")
+    with pytest.raises(Refusal, match="Let Ben label these items, or draw with the purpose"):
+        await bench.batch(1, rater="ann")
+    assert len((await bench.batch(1, rater="ben ")).items) == 1
+    assert len((await bench.batch(1, rater="ann", purpose="development")).items) == 1
 
 
 async def test_without_a_person_at_a_terminal_nothing_counts_for_a_certificate(

@@ -433,6 +433,18 @@ async def test_no_judge_of_the_demo_project_is_audited_by_its_labels(bench: Benc
     assert [step.tool for step in refusal.value.next] == ["draw_items_to_label"]
 
 
+async def test_labels_that_contradict_are_told_of_before_a_models_key_is_needed(
+    bench: Bench,
+) -> None:
+    await demo_eval(bench)
+    await bench.evaluator(
+        type="llm_judge", name="New", steps=["Is it right?"], model="openai/gpt-5"
+    )
+    arguments = bench.arguments(evaluators=["New"], target=0.85)
+    with pytest.raises(Refusal, match=r"The labels of 'Right' can certify no judge"):
+        await service.check_judge.invoke(bench.workspace, arguments)
+
+
 async def test_the_first_doubtful_labels_of_the_demo_are_passes_that_nearly_all_judges_fail(
     bench: Bench,
 ) -> None:
