@@ -12,6 +12,7 @@ from jsonschema import validate
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import AnyCapability, installed_catalogue
+from kiln_mcp.doors.server.tool_list import as_shown
 from kiln_mcp.workbench.capability import Effect, Result, capability
 
 CHECK = Path(__file__).parent / "clients" / "check_schemas.py"
@@ -57,7 +58,8 @@ def test_a_schema_has_only_what_every_client_reads(item: AnyCapability) -> None:
 
 @pytest.mark.clients
 def test_the_libraries_of_openai_and_google_convert_every_schema() -> None:
-    schemas = {item.name: item.input_schema for item in installed_catalogue().capabilities}
+    items = installed_catalogue().capabilities
+    schemas = {item.name: as_shown(item.input_schema) for item in items}
     refused = subprocess.run(
         [os.environ["CLIENTS_PYTHON"], CHECK],
         input=json.dumps(schemas),
