@@ -19,7 +19,7 @@ from kiln_mcp.judging.live_limits import LiveLimits, live_limits
 from kiln_mcp.labels.entries import (
     EvalLabels,
     LabelBatch,
-    check_rater,
+    check_rater_name,
     entry_of,
     meaning_of,
     with_confirmation,
@@ -327,7 +327,7 @@ async def open_session(
     Raises:
         Refusal: There is nothing to label, or the rater's name is too long.
     """
-    check_rater(request.rater)
+    check_rater_name(request.rater)
     labelling = await open_labelling_pass(store, request.evals, may_be_empty=True)
     session = LabellingSession(workspace, store, request, is_person, labelling)
     session.labels_before = labelling.first.labels

@@ -31,7 +31,7 @@ from kiln_mcp.judging.panel import MOST_MEMBERS, plan_panels
 from kiln_mcp.labels.entries import (
     MOST_LABELS,
     ItemLabel,
-    check_rater,
+    check_rater_name,
     ledger_entries,
     plan_of_labels,
     with_confirmation,
@@ -105,7 +105,7 @@ async def draw_items_to_label(
     Show the person input and output alone, and never label in their name. Then call label_items.
     """
     store = await workspace.open_project(project)
-    check_rater(rater.strip())
+    check_rater_name(rater.strip())
     request = BatchRequest(eval, count, seed, purpose, rater.strip(), outputs, evaluator)
     draw = Proposal(Plan("Draw items to label."), partial(draw_batch, workspace, store, request))
     if purpose != "certificate":

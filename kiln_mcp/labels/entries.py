@@ -65,7 +65,7 @@ class _Origin:
         return len(stratum.drawn) / stratum.open if stratum.open else None
 
 
-def check_rater(rater: str) -> None:
+def check_rater_name(rater: str) -> None:
     """Refuse a rater's name that is too long for the lines and tables that show it.
 
     Raises:
@@ -89,7 +89,7 @@ def ledger_entries(
     Raises:
         Refusal: Some do not fit, or the rater's name is too long.
     """
-    check_rater(rater)
+    check_rater_name(rater)
     problems: list[str] = []
     entries: dict[tuple[int, str, str], Label] = {}
     batch = LabelBatch(rater, datetime.now(UTC), len({label.item for label in labels}))
