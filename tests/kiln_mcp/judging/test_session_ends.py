@@ -174,3 +174,17 @@ async def test_the_limits_of_an_audit_for_one_rater_are_told_to_no_other(bench: 
     sentence = f"The audit of llm judge counts the labels of {audited_rater} alone."
     assert limits.sentence([], "ann") == sentence
     assert limits.sentence([], audited_rater).endswith("after 0 labels.")
+
+
+async def test_an_item_that_was_skipped_and_labelled_later_counts_as_labelled(
+    bench: Bench,
+) -> None:
+    await add_items(bench)
+    session = await session_of(bench)
+    await session.answer("skip")
+    await session.answer("pass")
+    assert (session.labelled_count, session.skipped_count) == (2, 1)
+    assert session.go_back()
+    assert session.go_back()
+    await session.answer("fail")
+    assert (session.labelled_count, session.skipped_count) == (2, 0)
