@@ -38,7 +38,7 @@ class StopAt(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def old_handler() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+def old_handler() -> Generator[None]:
     """Put the handler of SIGTERM back."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
