@@ -64,9 +64,13 @@ def audit_of(labels: Sequence[Label], rater: str = "ann", drawn: int = len(POOL)
 
 
 def status_of(
-    audit: LabelledAudit, target: float | None = 0.8, **circumstances: Sequence[str]
+    audit: LabelledAudit,
+    target: float | None = 0.8,
+    changed: Sequence[str] = (),
+    faults: Sequence[str] = (),
 ) -> AuditStatus:
-    return audit_status(audit, AuditCircumstances("llm judge", target, **circumstances))
+    circumstances = AuditCircumstances("llm judge", target, changed=changed, faults=faults)
+    return audit_status(audit, circumstances)
 
 
 def test_a_part_that_changed_makes_an_audit_stale_whatever_its_labels_show() -> None:
