@@ -127,6 +127,16 @@ async def test_a_judge_that_agrees_less_is_told_apart_from_two_that_agree_alike(
     )
 
 
+async def test_one_label_shows_a_difference_of_judges_without_an_interval(bench: Bench) -> None:
+    await add_judge(bench)
+    await add_judge(bench, "Lenient", step="Any name passes.")
+    (run,) = await add_outputs(bench, "c4t")
+    await bench.label({run.id: "fail"})
+    (comparison,) = (await bench.measure()).comparisons
+    assert comparison.against_best == {"Lenient": "-100 points"}
+    assert comparison.conclusion == "Cannot tell which of the 2 judges agrees most."
+
+
 def judged(verdicts: Mapping[float, int], label: float) -> list[JudgedItem]:
     """Return items with one label and as many of each verdict as named."""
     return [
