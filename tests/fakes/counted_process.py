@@ -1,6 +1,7 @@
 """Programs that tests start as processes of their own, counted where coverage is counted."""
 
 import os
+import shlex
 import sys
 from itertools import count
 from pathlib import Path
@@ -22,8 +23,33 @@ def python_command(code: str) -> list[str]:
     name = f"{os.getpid()}-{next(_numbers)}"
     script = Path(folder) / f"{name}.py"
     script.write_text(code, encoding="utf-8")
-    report = Path(folder) / f"coverage-gw-{name}.json"
-    counted = ["--branch", "--json", "--source", str(_ROOT / "agent"), "--out", str(report)]
+    return [*_python(), *_counting("agent", Path(folder) / f"coverage-gw-{name}.json"), str(script)]
+
+
+def write_python(file: Path) -> str:
+    """Write an interpreter for the run configs of functions; return its path.
+
+    Its lines in `kiln_mcp/programs` are counted with the tests'. It gets `-X utf8` and a script.
+    """
+    folder = os.environ.get(_FOLDER)
+    if folder is None:
+        command = f'{shlex.quote(sys.executable)} "$@"'
+    else:
+        report = Path(folder) / f"coverage-gw-{os.getpid()}-{next(_numbers)}-"
+        counting = _counting("kiln_mcp/programs", report)
+        # Each process that it starts writes a report of its own.
+        options = f'"$1" "$2" {shlex.join(counting)}"$$.json"'
+        command = f'{shlex.join(_python())} {options} "${{@:3}}"'
+    file.write_text(f"#!/usr/bin/env bash\nexec {command}\n", encoding="utf-8")
+    file.chmod(0o755)
+    return str(file)
+
+
+def _python() -> list[str]:
     # A process that knows the folder merges its reports at the end and removes it.
-    program = ["env", "-u", _FOLDER, sys.executable, "-W", "ignore:Unable to activate pytest"]
-    return [*program, "-m", "slipcover", *counted, str(script)]
+    return ["env", "-u", _FOLDER, sys.executable, "-W", "ignore:Unable to activate pytest"]
+
+
+def _counting(source: str, report: Path) -> list[str]:
+    options = ["--branch", "--json", "--source", str(_ROOT / source), "--out", str(report)]
+    return ["-m", "slipcover", *options]

@@ -1,7 +1,9 @@
 """An MCP server over standard input of the standard library alone, so that it starts at once.
 
 `look_up` answers with the weather of a city, counts its calls in the file `calls`, and says which
-variables it was given. `fail` answers with an error, `hang` not at all.
+variables it was given. `fail` answers with an error, `hang` not at all,
+`refuse` with an error of the protocol, and `measure` with an object alone. With `--pages` it lists
+one tool a page.
 """
 
 import json
@@ -26,19 +28,32 @@ TOOLS: list[dict[str, Any]] = [
         "inputSchema": {"type": "object", "properties": {"a": {}, "b": {}}},
     },
     {"name": "hang", "description": "Hangs.", "inputSchema": {"type": "object", "properties": {}}},
+    {"name": "refuse", "description": "Refuses.", "inputSchema": {"type": "object"}},
+    {"name": "measure", "description": "Measures.", "inputSchema": {"type": "object"}},
 ]
 
 
-def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def call(name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
     with pathlib.Path("calls").open("a", encoding="utf-8") as file:
         file.write(f"{name}\n")
     if name == "hang":
         sys.stdin.read()
+    if name == "refuse":
+        return None
+    if name == "measure":
+        return {"content": [], "structuredContent": {"degrees": 7}, "isError": False}
     if name == "fail":
         return {"content": [{"type": "text", "text": "it is closed"}], "isError": True}
     key = os.environ.get("WEATHER_KEY", "no key")
     text = f"Rain in {arguments['city']} ({key})"
     return {"content": [{"type": "text", "text": text}], "isError": False}
+
+
+def list_tools(start: int) -> dict[str, Any]:
+    if "--pages" not in sys.argv:
+        return {"tools": TOOLS}
+    rest = {"nextCursor": str(start + 1)} if start + 1 < len(TOOLS) else {}
+    return {"tools": TOOLS[start : start + 1], **rest}
 
 
 def answer(method: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
@@ -50,7 +65,7 @@ def answer(method: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
                 "serverInfo": {"name": "weather", "version": "1"},
             }
         case "tools/list":
-            return {"tools": TOOLS}
+            return list_tools(int(parameters.get("cursor") or 0))
         case "tools/call":
             return call(parameters["name"], parameters.get("arguments") or {})
         case _:

@@ -141,6 +141,8 @@ async def test_a_failure_is_one_sentence_with_exit_code_and_last_words(tmp_path:
         ("pass", {}, "answered with nothing"),
         ("print('no')", {"output_field": "text"}, "no JSON"),
         ("print('{}')", {"output_field": "a.b"}, "without the field 'a.b'"),
+        ("print('{\"a\": 1}')", {"output_field": "a.b"}, "without the field 'a.b'"),
+        ("print('{\"a\": 1}')", {"trace_field": "a"}, "'a' that is no list of messages"),
     ],
 )
 async def test_an_answer_that_cannot_be_used_is_a_failure_of_its_item(

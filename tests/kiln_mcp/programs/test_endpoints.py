@@ -31,12 +31,18 @@ async def test_an_endpoint_gets_input_and_prompt_and_its_field_is_the_output(
 
 async def test_body_and_address_are_filled_in(tmp_path: Path) -> None:
     async with serve(says_a) as server, open_program_bench(tmp_path, {"a b/c&d": "A"}) as bench:
-        body = {"q": "Say: {input}", "options": {"system": "{prompt}", "n": "{sample}"}}
+        body = {
+            "q": "Say: {input}",
+            "options": {"system": "{prompt}", "n": "{sample}"},
+            "tags": ["{input}", 1],
+        }
         settings = {"body": body, "output_field": "answer.text"}
         url = f"PUT {server.address}/ask?q={{input}}"
         await bench.create(url, prompt="Be loud.", settings=settings)
         await bench.run()
-        assert server.bodies == [{"q": "Say: a b/c&d", "options": {"system": "Be loud.", "n": 0}}]
+        options = {"system": "Be loud.", "n": 0}
+        tags = ["a b/c&d", 1]
+        assert server.bodies == [{"q": "Say: a b/c&d", "options": options, "tags": tags}]
         assert server.queries == [{"q": "a b/c&d"}]
 
 

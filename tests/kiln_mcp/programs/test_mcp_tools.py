@@ -70,6 +70,8 @@ async def test_arguments_of_a_tool_may_hold_input_and_prompt(tmp_path: Path) -> 
         ("hang", {"arguments": {}, "timeout_s": 0.3}, "took longer than 0.3 s"),
         ("fail", {}, "say in `arguments` which one gets"),
         ("missing", {}, "has no tool 'missing'; there are: look_up, fail, hang"),
+        ("refuse", {"arguments": {}}, "broke: MCPError: Method not found"),
+        ("look_up", {"largest_output": 5}, "answered more than 5 bytes"),
     ],
 )
 async def test_a_tool_that_fails_is_a_failure_of_its_item(

@@ -1,0 +1,50 @@
+"""Splits that are frozen under a name of their own."""
+
+import pytest
+
+from kiln_mcp.synthesis.frozen_splits import SplitFrozen
+from kiln_mcp.synthesis.new_items import DataItem
+from kiln_mcp.synthesis.service import add_data, split_data
+from kiln_mcp.workbench.workspace import Workspace
+from storage import DatasetSplit, EvalInput, Task
+from storage.errors import Refusal
+
+
+def questions(first: int, count: int, output: str | None) -> list[DataItem]:
+    return [
+        DataItem(input=f"word{n} other{n * 7} more{n * 13} than{n}", output=output)
+        for n in range(first, first + count)
+    ]
+
+
+async def test_a_frozen_split_keeps_its_parts_when_the_split_grows(workspace: Workspace) -> None:
+    await add_data(workspace, "P", items=questions(0, 20, "a"))
+    july = await split_data(workspace, "P", "s", train=50, test=50, freeze="july")
+    assert isinstance(july, SplitFrozen)
+    assert {part.part: part.items for part in july.parts} == {"train": 10, "test": 10}
+    await add_data(workspace, "P", items=questions(20, 10, "a"))
+    await split_data(workspace, "P", "s", train=50, test=50)
+    august = await split_data(workspace, "P", "s", freeze="august")
+    assert isinstance(august, SplitFrozen)
+    assert sum(part.items for part in august.parts) == 30
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    sizes = {
+        record.name: sum(map(len, record.split_contents.values()))
+        for record in await store.children(task, DatasetSplit)
+    }
+    assert sizes == {"july": 20, "august": 30}
+
+
+async def test_a_split_of_inputs_alone_is_dealt_and_cannot_be_frozen(workspace: Workspace) -> None:
+    await add_data(workspace, "P", items=questions(0, 10, None))
+    with pytest.raises(Refusal, match="No item is dealt into the split 's'"):
+        await split_data(workspace, "P", "s", train=50, test=50, freeze="july")
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    assert await store.children(task, DatasetSplit) == []
+    inputs = await store.children(task, EvalInput)
+    assert {tag for item in inputs for tag in item.tags if tag.endswith("_s")} == {
+        "train_s",
+        "test_s",
+    }
