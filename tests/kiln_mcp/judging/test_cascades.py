@@ -58,6 +58,21 @@ def test_few_labels_advise_no_cascade() -> None:
     assert best_cascade(matrix, priced(1, 1, 20), few, KINDS, "E") is None
 
 
+@pytest.mark.parametrize("first_of_other", [100, 90], ids=["no common item", "ten common items"])
+def test_cheap_judges_with_verdicts_on_few_common_outputs_make_no_cascade(
+    first_of_other: int,
+) -> None:
+    whole = columns(range(30), range(170, 200), range(60, 64))
+    ranges = {CHEAP: range(100), OTHER: range(first_of_other, 200), GOOD: range(200)}
+    values = {
+        (member, key): {item: value for item, value in own.items() if int(item) in ranges[member]}
+        for (member, key), own in whole.columns.items()
+    }
+    matrix = VerdictMatrix(whole.members, values, {})
+    assert best_cascade(whole, priced(1, 1, 20), LABELS, KINDS, "E") is not None
+    assert best_cascade(matrix, priced(1, 1, 20), LABELS, KINDS, "E") is None
+
+
 def judge(request: ModelRequest) -> str:
     text = "\n".join(str(message.content) for message in request.messages)
     output = text.split("<model_response>")[1].split("</model_response>")[0].strip()

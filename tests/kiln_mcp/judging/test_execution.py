@@ -34,13 +34,13 @@ def judge(request: ModelRequest) -> str:
     return f'{{"reasoning": "As it says.", "right": "{verdict}"}}'
 
 
-async def add_scripts(bench: Bench) -> None:
+async def add_scripts(bench: Bench, scripts: Mapping[str, float] = SCRIPTS) -> None:
     source = DataSource(
         type="synthetic",
         properties={"model_name": "m", "model_provider": "p", "adapter_name": "a"},
     )
     async with bench.store.transaction() as change:
-        for script, value in SCRIPTS.items():
+        for script, value in scripts.items():
             mark = RequirementRating(value=value, type="pass_fail")
             rating = TaskOutputRating(requirement_ratings={"named::Right": mark})
             output = TaskOutput(output=script, source=source, rating=rating)
@@ -67,3 +67,18 @@ async def test_a_judge_is_measured_by_execution_where_the_labels_are_wrong(tmp_p
         "'execution' executes the outputs: the labels agree with it on 1 of 6, the judge on 83%."
         in report.conclusions
     )
+
+
+async def test_four_executed_outputs_are_too_few_to_measure_a_judge(tmp_path: Path) -> None:
+    task = Task(name="Scripts", instruction="Write a script.")
+    async with open_bench(tmp_path, BenchSetup(task, judge, person=Agrees())) as bench:
+        await add_scripts(bench, dict(list(SCRIPTS.items())[:4]))
+        bench.workspace.trust.grant(bench.store.folder)
+        filters = {"test_filter": "tag::none", "golden_filter": "tag::golden"}
+        check = {"name": "execution", "type": "command_check", "command": "sh {output}"}
+        await bench.evaluator_of("Right", check, filters)
+        await bench.evaluator(name="judge", type="llm_judge", steps=["Does it work?"])
+        report = await bench.measure(evaluators=["execution", "judge"])
+    assert report.new_verdicts == 8, "the outputs were executed and judged"
+    assert report.execution == []
+    assert not any("executes the outputs" in sentence for sentence in report.conclusions)
