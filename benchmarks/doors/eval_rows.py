@@ -24,7 +24,7 @@ def eval_call(place: Door, evaluator: str, *configs: str) -> list[str]:
     named = [part for config in configs for part in ("--run-configs", config)]
     return [
         *("run-eval", "--project", str(place.project), "--eval", "Polite", "--yes"),
-        *("--evaluator", evaluator, *named),
+        *("--evaluators", evaluator, *named),
     ]
 
 
