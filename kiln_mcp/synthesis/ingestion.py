@@ -178,14 +178,11 @@ class _Addition:
     async def _rows(self) -> AsyncGenerator[Iterable[tuple[int, NewItem | BadRow]]]:
         """Read the rows here, or those of a long file in a process of their own.
 
-        Where the task has schemas, the rows wait for these most of the time. Where most rows have
-        no output, they are inputs or bad rows, which cost less to read than to pass on.
+        Where the task has schemas, the rows wait for these most of the time.
         """
         table, request = self.table, self.request
         has_schema = self.task.input_json_schema or self.task.output_json_schema
-        survey = table.survey
-        has_outputs = 2 * survey.output_count >= survey.row_count
-        if request.file is None or has_schema or survey.row_count < LONG or not has_outputs:
+        if request.file is None or has_schema or table.survey.row_count < LONG:
             yield table
             return
         place = self.workspace.place(request.file).absolute()

@@ -57,9 +57,7 @@ class ItemRequest:
 
 
 def main() -> None:
-    """Write the items of the table that the input asks for; the daemon's clients come first."""
-    if hasattr(os, "nice"):
-        os.nice(5)
+    """Write the items of the table that the input asks for."""
     request = cast("ItemRequest", pickle.load(sys.stdin.buffer))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what else writes there is no message
