@@ -78,20 +78,6 @@ class VerdictMatrix:
                 decisions.setdefault(item, []).append(decision_of(value, kind))
         return decisions
 
-    def dissent(self, evaluator_id: str, key: str, kind: str) -> dict[str, float]:
-        """Return for each item of a judge the share of its panel that decides otherwise.
-
-        An item on which the panel has no verdict has a share of 0.
-        """
-        judge = self.member(evaluator_id)
-        panel = self.decisions(self.panel(evaluator_id), key, kind)
-        shares: dict[str, float] = {}
-        for item, value in self.column(judge, key).items() if judge else ():
-            votes = panel.get(item, ())
-            decision = decision_of(value, kind)
-            shares[item] = sum(vote != decision for vote in votes) / len(votes) if votes else 0
-        return shares
-
 
 async def read_verdict_matrix(
     store: ProjectStore, eval_record: Eval, evaluators: Collection[EvalConfig] | None = None

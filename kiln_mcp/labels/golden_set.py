@@ -12,7 +12,6 @@ from kiln_mcp.labels.ledger import (
     JUDGED,
     Draw,
     Label,
-    LabelledVerdict,
     State,
     latest,
     read_draws,
@@ -262,37 +261,6 @@ class GoldenSet:
                 )
             )
         return labels
-
-    def pairs(
-        self, runs: Sequence[RatedItem], score: EvalOutputScore, verdicts: Mapping[str, float]
-    ) -> list[LabelledVerdict]:
-        """Return the items that have both a label and a verdict.
-
-        Where each value can be defended, the verdict counts as the label.
-        """
-        pairs: list[LabelledVerdict] = []
-        for run in runs:
-            is_both = self.state(run, score) == "both"
-            value = verdicts.get(run.id) if is_both else self.label(run, score)
-            if value is None or run.id not in verdicts:
-                continue
-            certificate = self.certificate_label(run, score)
-            stratum = certificate.stratum if certificate else None
-            pairs.append(LabelledVerdict(verdicts[run.id], value, stratum))
-        return pairs
-
-    def stratum_sizes(self, score: EvalOutputScore) -> Mapping[str, int] | None:
-        """Return the sizes of the strata that labels were drawn from.
-
-        None if nothing was drawn, or if the draws were stratified by different judges.
-        """
-        ids = {
-            label.draw for label in self.labels if label.score == score.json_key and label.certifies
-        }
-        draws = [draw for draw in self.draws if draw.id in ids and draw.purpose == "certificate"]
-        if not draws or len({draw.evaluator for draw in draws}) > 1:
-            return None
-        return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
 async def open_golden_set(

@@ -267,18 +267,3 @@ def _repeats(label: Label, last: Label | None) -> bool:
 
 def _content(label: Label) -> tuple[object, ...]:
     return label.value, label.state, label.reason, label.draw
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledVerdict:
-    """One item with a judge's verdict and a person's label.
-
-    Attributes:
-        verdict: The judge's score.
-        label: The person's label.
-        stratum: The stratum that the item was drawn from at random; None for no random draw.
-    """
-
-    verdict: float
-    label: float
-    stratum: str | None = None

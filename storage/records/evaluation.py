@@ -182,15 +182,6 @@ class EvalRun(Record):
         """Whether the judge's probabilities were to weigh the scores, and its model gave none."""
         return PLAIN_VERDICT_KEY in (self.intermediate_outputs or {})
 
-    @property
-    def measured_number(self) -> float | None:
-        """What was measured of the output, in its own unit; None if nothing was."""
-        try:
-            number = float((self.intermediate_outputs or {}).get(NUMBER_KEY, "nan"))
-        except ValueError:
-            return None
-        return number if isfinite(number) else None
-
     def _number(self, key: str) -> int:
         text = (self.intermediate_outputs or {}).get(key, "")
         is_number = text.isascii() and text.isdecimal() and len(text) <= 10

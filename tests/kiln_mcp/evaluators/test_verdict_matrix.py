@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.evaluators.verdict_matrix import PanelMember, read_verdict_matrix
+from kiln_mcp.evaluators.verdict_matrix import PanelMember, VerdictMatrix, read_verdict_matrix
+from kiln_mcp.judging.certificates.strata import disagreements
+from kiln_mcp.statistics.scales import PASS_FAIL
 from storage import (
     Eval,
     EvalConfig,
@@ -70,8 +72,16 @@ async def test_repeats_are_members_and_abstentions_are_kept(store: ProjectStore)
     assert matrix.column(judge, "right") == {"1": 1.0}
     assert matrix.column(again, "right") == {"1": 0.0}
     assert matrix.abstentions == {judge: frozenset({"2"})}
-    assert matrix.dissent(first.id, "right", "pass_fail") == {"1": 1.0}
-    assert matrix.dissent(second.id, "right", "pass_fail") == {"1": 0.5, "2": 0.0}
+    assert shares_of_the_panel(matrix, first.id) == {"1": 1.0}
+    assert shares_of_the_panel(matrix, second.id) == {"1": 0.5, "2": 0.0}
+
+
+def shares_of_the_panel(matrix: VerdictMatrix, evaluator_id: str) -> dict[str, float]:
+    """Return the share of the panel that differs from a judge, as the strata have it."""
+    judge = matrix.member(evaluator_id)
+    assert judge is not None
+    panel = [matrix.column(member, "right") for member in matrix.panel(evaluator_id)]
+    return disagreements(matrix.column(judge, "right"), panel, PASS_FAIL)
 
 
 async def test_of_several_results_of_one_verdict_the_oldest_counts(store: ProjectStore) -> None:

@@ -2,7 +2,6 @@
 
 from golden_sets import RIGHT, STARS, START, draw_of, golden_set_of, item, label_of
 from kiln_mcp.labels.golden_set import strata_by_verdict
-from kiln_mcp.labels.ledger import LabelledVerdict
 
 
 def test_a_confirmed_label_counts_before_the_rating_of_the_record() -> None:
@@ -54,13 +53,6 @@ def test_an_item_that_cannot_be_judged_needs_no_other_label_and_teaches_nothing(
     assert golden_set.labelled_runs(RIGHT) == []
 
 
-def test_where_both_can_be_defended_the_verdict_counts_as_agreement() -> None:
-    runs = [item("1")]
-    labels = [label_of("1", None, state="both")]
-    golden_set = golden_set_of(runs, labels)
-    assert golden_set.pairs(runs, RIGHT, {"1": 0.0}) == [LabelledVerdict(0.0, 0.0, "right 1")]
-
-
 def test_blind_repeats_and_withdrawn_labels_are_no_labels() -> None:
     runs = [item("1"), item("2")]
     labels = [
@@ -102,23 +94,6 @@ def test_a_label_belongs_to_the_certificate_only_if_the_person_confirmed_it() ->
         False,
         True,
     ]
-
-
-def test_pairs_hold_the_stratum_of_confirmed_labels_alone() -> None:
-    runs = [item("1"), item("2", rating=0.0), item("3", rating=1.0), item("4")]
-    golden_set = golden_set_of(runs, [label_of("1", 1.0)])
-    pairs = golden_set.pairs(runs, RIGHT, {"1": 1.0, "2": 1.0, "4": 0.0})
-    assert pairs == [LabelledVerdict(1.0, 1.0, "right 1"), LabelledVerdict(1.0, 0.0, None)]
-
-
-def test_strata_of_two_judges_are_not_weighted_together() -> None:
-    labels = [label_of("1", 1.0), label_of("2", 1.0, draw="d2")]
-    alike = [draw_of("d1", "1"), draw_of("d2", "2", size=12)]
-    other = [draw_of("d1", "1"), draw_of("d2", "2", evaluator="another")]
-    runs = [item("1"), item("2")]
-    assert golden_set_of(runs, labels, alike).stratum_sizes(RIGHT) == {"right 1": 12}
-    assert golden_set_of(runs, labels, other).stratum_sizes(RIGHT) is None
-    assert golden_set_of(runs, [], alike).stratum_sizes(RIGHT) is None
 
 
 def test_labels_have_the_time_of_the_ledger_or_else_of_the_rating() -> None:
