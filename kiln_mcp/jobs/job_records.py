@@ -45,6 +45,11 @@ class JobState(StrEnum):
         """Whether nothing more happens by itself."""
         return self not in ACTIVE_STATES
 
+    @property
+    def needs_answers(self) -> bool:
+        """Whether an answer to its open questions still serves it."""
+        return self in ACTIVE_STATES and self is not JobState.CANCELLING
+
 
 MOST_RECOVERIES: Final = 3
 """The most recoveries of a job without progress in between."""

@@ -205,7 +205,7 @@ class JobRunner:
         job_id: str,
         timeout_s: float,
         report: ReportProgress | None = None,
-        is_enough: Callable[[], Awaitable[bool]] | None = None,
+        is_enough: Callable[[Job], Awaitable[bool]] | None = None,
     ) -> Job:
         """Wait until a job is at rest or the time is over; return the job as it is then.
 
@@ -226,7 +226,7 @@ class JobRunner:
                 await reporter.report(job)
             await anyio.sleep(min(self._settings.poll_s, max(0.0, deadline - time.monotonic())))
             job = await self.find(job.id)
-            if is_enough is not None and await is_enough():
+            if is_enough is not None and await is_enough(job):
                 break
         return job
 

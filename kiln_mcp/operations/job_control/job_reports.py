@@ -22,7 +22,7 @@ async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True)
     engine, name = workspace.engine, f"jobs/{job.id}"
     entries, open_usage = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
     report = job_report(job, entries, open_usage, with_result=with_result)
-    waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
+    waiting = await questions_of(workspace, job.id) if job.state.needs_answers else 0
     if not waiting:
         return report
     if workspace.takes_orders:
@@ -38,7 +38,7 @@ async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True)
 async def report_with_orders(workspace: Workspace, job: Job) -> JobReport:
     """Return the report of a job, with its first work orders if a model reads it."""
     report = await report_of(workspace, job)
-    if job.state.at_rest or not workspace.takes_orders:
+    if not job.state.needs_answers or not workspace.takes_orders:
         return report
     asker = _asker_of(job.id)
     await gather_orders(workspace, asker)
@@ -68,12 +68,14 @@ async def wait_with_orders(workspace: Workspace, job_id: str, wait_s: float) -> 
     if not workspace.takes_orders:  # they are for an assistant to answer
         return await runner.wait(job_id, wait_s, workspace.report)
     if sampler is None:
-        return await runner.wait(
-            job_id, wait_s, workspace.report, lambda: has_orders(workspace, asker)
-        )
+
+        async def has_questions(job: Job) -> bool:
+            return job.state.needs_answers and await has_orders(workspace, asker)
+
+        return await runner.wait(job_id, wait_s, workspace.report, has_questions)
     sampling = OrderSampler(workspace, sampler, asker)
 
-    async def client_declined() -> bool:
+    async def client_declined(_job: Job) -> bool:
         return sampling.has_stopped
 
     async with anyio.create_task_group() as group:
