@@ -332,4 +332,10 @@ def _next_steps(eval_name: str, rows: Sequence[CertificateRow]) -> list[NextStep
     if CertificateState.CERTIFIED in states:
         reason = "measure run configs with the certified judge"
         steps.append(NextStep(tool="run_eval", reason=reason, arguments=arguments))
+    document = next((row.document for row in rows if row.document), None)
+    if document is not None:
+        reason = "verify the signed file later, or print its page elsewhere"
+        steps.append(
+            NextStep(tool="verify_certificate", reason=reason, arguments={"file": document})
+        )
     return steps
