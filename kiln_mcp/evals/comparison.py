@@ -197,14 +197,14 @@ def in_words(difference: PairedDifference, first: str, second: str) -> str:
     level = f"{difference.level:.4%}".rstrip("%").rstrip("0").rstrip(".")
     if difference.is_contradictory:
         return (
-            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, {span}, "
-            f"leaves out zero, but the test ({difference.test}) has p = {difference.p_value:.2f}. "
-            "More items would decide."
+            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, "
+            f"{span}, leaves out zero, but the test ({difference.test}) has "
+            f"p = {difference.p_value:.2f}. More items would decide."
         )
     if not difference.conclusive:
         return (
-            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, {span}, "
-            "includes zero. More items would narrow it."
+            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, "
+            f"{span}, includes zero. More items would narrow it."
         )
     better, worse = (second, first) if difference.difference > 0 else (first, second)
     return (

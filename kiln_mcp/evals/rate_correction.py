@@ -17,6 +17,7 @@ from kiln_mcp.labels.audit_lines import read_audits
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, strata_by_verdict
 from kiln_mcp.labels.ledger import JUDGED, Draw
 from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
 from kiln_mcp.statistics.stratified_posterior import (
     RATE_STOPPING_LEVEL,
     Estimate,
@@ -64,9 +65,16 @@ NO_LABEL = CorrectedRate(LabelCounts(), None, CannotTell("no person has labelled
 
 
 async def correct_rate(
-    measurement: Measurement, verdicts: ItemVerdicts, seed: int = 0
+    measurement: Measurement, verdicts: ItemVerdicts, seed: int = 0, error: float = ALL_CLAIMS
 ) -> CorrectedRate:
-    """Return the rate of failures among outputs with verdicts, as people's labels correct it."""
+    """Return the rate of failures among outputs with verdicts, as people's labels correct it.
+
+    Args:
+        measurement: The eval with its evaluator.
+        verdicts: What the evaluator says of the outputs.
+        seed: Of the interval.
+        error: The probability that the interval is wrong.
+    """
     store = measurement.store
     try:
         golden_set = await open_golden_set(store, measurement.task_eval)
@@ -87,7 +95,8 @@ async def correct_rate(
         )
         return CorrectedRate(counts, None, CannotTell(reason))
     strata = await _strata_of_draws(measurement, golden_set, labels.draws, verdicts)
-    estimate = corrected_share(verdicts, labels, strata, seed)
+    level = 1 - error / ALL_CLAIMS * (1 - RATE_STOPPING_LEVEL)
+    estimate = corrected_share(verdicts, labels, strata, seed, level)
     share = None if isinstance(estimate.value, CannotTell) else estimate.value
     return CorrectedRate(counts, share, estimate.interval)
 
@@ -246,7 +255,11 @@ async def _strata_of_draws(
 
 
 def corrected_share(
-    verdicts: ItemVerdicts, labels: PeoplesLabels, strata: Mapping[str, tuple[str, ...]], seed: int
+    verdicts: ItemVerdicts,
+    labels: PeoplesLabels,
+    strata: Mapping[str, tuple[str, ...]],
+    seed: int,
+    level: float = RATE_STOPPING_LEVEL,
 ) -> Estimate:
     """Return the share of failures with its interval; skipped items widen it both ways."""
     cells: dict[tuple[object, ...], list[str]] = defaultdict(list)
@@ -266,7 +279,7 @@ def corrected_share(
             for items in groups
             if items
         ]
-        return share_estimate(strata, RATE_STOPPING_LEVEL, seed)
+        return share_estimate(strata, level, seed)
 
     answers = {**labels.drawn, **labels.known_answers}
     result = estimate(answers)
