@@ -80,8 +80,8 @@ class _HeldOut:
         if self.use.number == 1:
             return problem
         return [
-            f"{self.use.says} Each use makes a gain by luck more likely, so later ones need clearer "
-            "gains. Measure the winner on fresh items.",
+            f"{self.use.says} Each use makes a gain by luck more likely, so later ones need "
+            "clearer gains. Measure the winner on fresh items.",
             *problem,
         ]
 

@@ -86,7 +86,7 @@ def check_threshold(score: GatedScore, threshold: float, error: float = ALL_CLAI
     if not score.items:
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, "There is no result yet.")
     mean = mean_of_items(score.items, value_range=score.value_range, level=1 - error)
-    mean, note, is_corrected = _corrected(mean, score.correction)
+    mean, note, is_corrected = _mean_by_labels(mean, score.correction)
     if isinstance(mean.interval, CannotTell):
         says = f"{mean.mean:.3f} on {mean.count} items; {mean.interval.reason}.{note}"
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
@@ -102,7 +102,9 @@ def check_threshold(score: GatedScore, threshold: float, error: float = ALL_CLAI
     return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{says}{forecast}")
 
 
-def _corrected(mean: MeanScore, correction: CorrectedRate | None) -> tuple[MeanScore, str, bool]:
+def _mean_by_labels(
+    mean: MeanScore, correction: CorrectedRate | None
+) -> tuple[MeanScore, str, bool]:
     """Return a pass rate as labels correct it, what to say of it, and whether they do."""
     if correction is None:
         return mean, "", False

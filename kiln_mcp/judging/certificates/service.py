@@ -62,7 +62,7 @@ async def verify_certificate(
     document = await anyio.to_thread.run_sync(read_certificate, place)
     state = await anyio.to_thread.run_sync(signature_state, document, workspace.settings.home)
     if state is SignatureState.ALTERED:
-        raise _altered(place)
+        raise _alteration(place)
     store = await workspace.open_project(project) if project else None
     target = None if page is None else _target(workspace, page)
     plan = Plan("Verify a certificate.")
@@ -105,7 +105,7 @@ def _write_page(document: SignedCertificate, target: Path) -> None:
     write_atomically(target, certificate_page(document).encode())
 
 
-def _altered(file: Path) -> Refusal:
+def _alteration(file: Path) -> Refusal:
     return Refusal(
         "{file} was changed after this home signed it, so it proves nothing. Issue the certificate "
         "again.",
@@ -162,10 +162,10 @@ class _Verification:
             return "It was not computed again: give its `project` for that."
         if self.replay.differences:
             return f"The project does not give it again: {'; '.join(self.replay.differences)}."
-        again = "The project's draws and labels give the same again."
+        same = "The project's draws and labels give the same again."
         if self.replay.changed:
-            return f"{again} It is stale: {' and '.join(self.replay.changed)} changed since."
-        return f"{again} The judge is still as it was."
+            return f"{same} It is stale: {' and '.join(self.replay.changed)} changed since."
+        return f"{same} The judge is still as it was."
 
     @property
     def _next_steps(self) -> list[NextStep]:
