@@ -5,7 +5,8 @@ about the next.
 """
 
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from statistics import fmean
 
 from kiln_mcp.evals.measurement import Measurement
@@ -18,23 +19,37 @@ PASS_OR_FAIL = "pass_fail"
 """The type of the scores whose rate labels correct."""
 
 
-async def output_verdicts(
-    measurement: Measurement, config: TaskRunConfig, score: EvalOutputScore, items: Container[str]
-) -> ItemVerdicts:
-    """Return an evaluator's verdicts of the outputs that a run config made of some items.
+@dataclass(frozen=True, slots=True)
+class OutputVerdicts:
+    """An evaluator's verdicts of the outputs of a run config.
 
-    Each output has the id of its run, by which labels name it. Results of before runs were kept
-    have none; they stand under their item.
+    Attributes:
+        verdicts: By the id of the run that holds the output, as labels name it. Results of before
+            runs were kept have none; they stand under their item.
+        items: The item of each output.
     """
+
+    verdicts: ItemVerdicts
+    items: Mapping[str, str]
+
+
+async def output_verdicts(
+    measurement: Measurement, config_id: str, score: EvalOutputScore, items: Container[str]
+) -> OutputVerdicts:
+    """Return an evaluator's verdicts of the outputs that a run config made of some items."""
     path, key = measurement.evaluator_record.saved.path, score.json_key
     rows = await measurement.store.ask(lambda index: results(index, path))
     values: dict[str, list[float]] = defaultdict(list)
+    item_of: dict[str, str] = {}
     for row in rows:
-        if row.run_config_id == config.id and row.item_id in items and key in row.scores:
-            values[row.output_id or row.item_id].append(row.scores[key])
+        if row.run_config_id == config_id and row.item_id in items and key in row.scores:
+            output = row.output_id or row.item_id
+            values[output].append(row.scores[key])
+            item_of[output] = row.item_id
     is_judged = measurement.evaluator.model is not None
     means = {output: fmean(own) for output, own in values.items()}
-    return ItemVerdicts(score, means, threshold_of(score, is_judged=is_judged))
+    threshold = threshold_of(score, is_judged=is_judged)
+    return OutputVerdicts(ItemVerdicts(score, means, threshold), item_of)
 
 
 async def correct_config_rate(
@@ -58,6 +73,6 @@ async def correct_config_rate(
     """
     if measurement.evaluator.model is None or score.type != PASS_OR_FAIL:
         return None
-    verdicts = await output_verdicts(measurement, config, score, items)
-    correction = await correct_rate(measurement, verdicts, error=error)
+    outputs = await output_verdicts(measurement, config.id, score, items)
+    correction = await correct_rate(measurement, outputs.verdicts, error=error)
     return correction if correction.counts.drawn else None

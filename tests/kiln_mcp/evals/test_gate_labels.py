@@ -60,6 +60,9 @@ async def test_labels_of_its_own_outputs_fail_a_run_config_that_the_judge_passes
     await make_results(bench)
     assert threshold_check(await gate(bench, 0.9)).outcome is CheckOutcome.PASS
     await label_outputs(bench, 50)
+    sliced = await show_results(bench.workspace, bench.folder, "Right", slice_by="source")
+    [row] = sliced.model_dump()["slices"]
+    assert (row["rate"], row["corrected_low"] > 0.2) == (0, True)
     check = threshold_check(await gate(bench, 0.9))
     assert check.outcome is CheckOutcome.FAIL
     assert "Corrected by" in check.says
