@@ -9,6 +9,7 @@ from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck
 from kiln_mcp.evals.gate.gate_report import GateReport, GateRequest, open_gate, pass_gate
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.results.service import show_results
+from kiln_mcp.evals.service import run_eval
 from kiln_mcp.llm import ModelRequest
 from storage import Task
 
@@ -115,3 +116,14 @@ async def test_a_gate_without_a_threshold_or_a_baseline_uses_up_nothing(bench: B
     candidates = await open_gate(bench.store, GateRequest(rules=rules))
     report = await pass_gate(bench.store, candidates, rules)
     assert not any("use of this test part" in text for text in report.notes)
+
+
+async def test_the_plan_of_a_run_says_what_so_many_items_can_show(bench: Bench) -> None:
+    await make_results(bench)
+    await bench.config("v2", "Help again.")
+    proposal = await run_eval.propose(bench.workspace, bench.arguments(run_configs=["v2"]))
+    says = "60 items tell a pass rate to about 10 points, and show a gain of 10 points over another"
+    assert says in proposal.plan.summary
+    assert "in about 40% of cases" in proposal.plan.summary
+    stored = await run_eval.propose(bench.workspace, bench.arguments(outputs="all"))
+    assert "60 outputs tell a pass rate to about 10 points." in stored.plan.summary
