@@ -15,8 +15,9 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.frozen_splits import SplitFrozen
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data, split_data
+from kiln_mcp.tuning.answers import TrainingFiles
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
-from kiln_mcp.tuning.service import TrainingFiles, export
+from kiln_mcp.tuning.service import export
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import (
     DatasetSplit,
