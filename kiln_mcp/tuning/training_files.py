@@ -73,7 +73,9 @@ class PartFile:
                 input=run.input,
                 answer=run.best_output,
                 characters=len(line),
-                has_tool_calls=any(message.get("tool_calls") for message in run.trace or ()),
+                has_tool_calls=any(
+                    (message.model_extra or {}).get("tool_calls") for message in run.trace or ()
+                ),
             )
             for number, (line, run) in enumerate(pairs, 1)
         ]
