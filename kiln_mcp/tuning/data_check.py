@@ -26,7 +26,7 @@ LONGEST_TOKENS: Final = 8192
 MOST_CLASSES: Final = 20
 LARGEST_SHARE: Final = 0.8
 """A class beyond this share is what a model learns to answer always."""
-_QUOTE: Final = 80
+_LONGEST_QUOTE: Final = 80
 
 
 def is_shown(task_input: str, answer: str, system: str) -> bool:
@@ -144,9 +144,9 @@ def _leaks(examples: Sequence[DataExample], held_out: Sequence[HeldOutItem]) -> 
         return
     texts = [*(item.input for item in held_out), *(item.input for item in examples)]
     names = text_groups(texts).names([None] * len(texts))
-    measured = dict(zip(names, held_out, strict=False))
+    item_by_group = dict(zip(names, held_out, strict=False))
     for example, group in zip(examples, names[len(held_out) :], strict=True):
-        if (item := measured.get(group)) is not None and item.run != example.run:
+        if (item := item_by_group.get(group)) is not None and item.run != example.run:
             yield _fault(
                 DataFaultKind.LEAK,
                 example,
@@ -159,13 +159,13 @@ def _equal_inputs(examples: Sequence[DataExample]) -> Iterator[DataFault]:
     by_input: dict[str, list[DataExample]] = defaultdict(list)
     for example in examples:
         by_input[_normal(example.input)].append(example)
-    for first, *others in by_input.values():
-        for example in others:
+    for first, *repeats in by_input.values():
+        for example in repeats:
             place = f"line {first.line} of {first.part}"
             if _normal(example.answer) != _normal(first.answer):
                 reason = (
-                    f"{place} has the same input and the answer {_quoted(first.answer)}, this one "
-                    f"{_quoted(example.answer)}"
+                    f"{place} has the same input and the answer {_quote(first.answer)}, this one "
+                    f"{_quote(example.answer)}"
                 )
                 yield _fault(DataFaultKind.CONTRADICTION, example, reason)
             elif example.part == first.part:
@@ -202,7 +202,7 @@ def _part_faults(examples: Sequence[DataExample], shape: ExportFormat) -> Iterat
         yield DataFault(DataFaultKind.TOO_FEW, part, None, "", reason)
     [(answer, largest)] = answers.most_common(1)
     if len(answers) <= MOST_CLASSES and count >= MOST_CLASSES and largest > LARGEST_SHARE * count:
-        reason = f"{largest} of {count} answers are {_quoted(answer)}"
+        reason = f"{largest} of {count} answers are {_quote(answer)}"
         yield DataFault(DataFaultKind.ONE_CLASS, part, None, "", reason)
 
 
@@ -214,5 +214,5 @@ def _normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _quoted(text: str) -> str:
-    return repr(excerpt_line(text, _QUOTE))
+def _quote(text: str) -> str:
+    return repr(excerpt_line(text, _LONGEST_QUOTE))

@@ -102,7 +102,7 @@ def lines_of(
         Refusal: An output is not what the format needs.
     """
     lines: list[str] = []
-    exported: list[TaskRun] = []
+    exported_runs: list[TaskRun] = []
     held_out_count = without_thinking = unreviewed_count = unusable_count = shown_count = 0
     for run in runs:
         reasoning = run.reasoning or ""
@@ -116,7 +116,7 @@ def lines_of(
             shown_count += 1
         else:
             lines.append(_line(run, reasoning, recipe))
-            exported.append(run)
+            exported_runs.append(run)
             unreviewed_count += _is_unreviewed(run)
     return PartLines(
         tuple(lines),
@@ -125,7 +125,7 @@ def lines_of(
         unreviewed_count,
         unusable_count,
         shown_count,
-        tuple(exported),
+        tuple(exported_runs),
     )
 
 

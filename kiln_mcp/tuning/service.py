@@ -80,7 +80,7 @@ async def export(
 ) -> Proposal[ExportReport | TrainingFiles | ProjectExported]:
     """Export to a file: download runs as a table, save training data, back up a whole project.
 
-    Training data leaves out what evals measure on, takes corrected outputs, and is checked first.
+    Training data leaves out what evals measure on, and takes corrected outputs.
     """
     store = await workspace.open_project(project)
     if kind == "project":
