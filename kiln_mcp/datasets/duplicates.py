@@ -27,7 +27,9 @@ def earlier_duplicates(texts: Sequence[str], existing: Sequence[str] = ()) -> li
     result: list[int | None] = []
     for place in range(len(existing), len(every)):
         own = set_of[place]
-        earlier = [first_place[other] for other in (own, *alike.get(own, ())) if other in first_place]
+        earlier = [
+            first_place[other] for other in (own, *alike.get(own, ())) if other in first_place
+        ]
         result.append(min(earlier, default=None))
         if not earlier:
             first_place[own] = place
