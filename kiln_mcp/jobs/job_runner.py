@@ -192,7 +192,7 @@ class JobRunner:
         """Return the newest jobs, newest first; with an id, those before that job."""
         return await in_thread(self._table.newest, limit, older_than)
 
-    async def unfinished(self) -> list[Job]:
+    async def unfinished_jobs(self) -> list[Job]:
         """Return the jobs that are not at rest."""
         return await in_thread(self._table.unfinished_jobs)
 
