@@ -61,9 +61,9 @@ def diversity(vectors: TextVectors) -> Diversity:
     )
 
 
-def _draw(vectors: TextVectors, most: int) -> list[int]:
+def _draw(vectors: TextVectors, size: int) -> list[int]:
     count = len(vectors)
-    return sorted(random.Random(0).sample(range(count), min(most, count)))
+    return sorted(random.Random(0).sample(range(count), min(size, count)))
 
 
 def _nearest_similarity(vectors: TextVectors, drawn: Sequence[int]) -> float:

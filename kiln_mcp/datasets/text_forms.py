@@ -126,8 +126,9 @@ def _mark_gaps(lists: WordLists, frames: "_Frames", members: "Places", decides: 
     for step in np.unique(steps).tolist():
         (own,) = np.nonzero(steps[begins] == step)
         _, firsts = np.unique(runs[own], return_index=True)
-        if firsts.size > _CHECKED_FILLERS or _are_different(
-            [" ".join(lists.words_at(gaps[run])) for run in own[firsts].tolist()]
+        distinct: list[int] = own[firsts].tolist()
+        if len(distinct) > _CHECKED_FILLERS or _are_different(
+            [" ".join(lists.words_at(gaps[gap])) for gap in distinct]
         ):
             decides[places[steps == step]] = True
 

@@ -340,8 +340,8 @@ async def split_data(
 ) -> DataSplit | SplitFrozen:
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
-    Near-duplicates and items of one topic stay together. Items that were added later join the
-    parts that are there.
+    Near-duplicates, items of one topic and of one origin stay together. Items added later join
+    their parts. It says what leaks.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

@@ -9,23 +9,7 @@ from kiln_mcp.datasets.clusters import cluster_names
 from kiln_mcp.datasets.leaks import Leaks, find_leaks
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
 
-SYLLABLES = [
-    "ba",
-    "de",
-    "ki",
-    "lo",
-    "mu",
-    "ra",
-    "ne",
-    "po",
-    "su",
-    "ti",
-    "vo",
-    "wa",
-    "zi",
-    "ge",
-    "fu",
-]
+SYLLABLES = ("ba", "de", "ki", "lo", "mu", "ra", "ne", "po", "su", "ti", "vo", "wa", "zi", "ge")
 
 
 def random_words(draw: random.Random, count: int, syllables: int = 3) -> list[str]:

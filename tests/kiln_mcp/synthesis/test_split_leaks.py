@@ -12,23 +12,7 @@ from kiln_mcp.synthesis.split_assignment import KeepTogether
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task, TaskRun
 
-SYLLABLES = [
-    "ba",
-    "de",
-    "ki",
-    "lo",
-    "mu",
-    "ra",
-    "ne",
-    "po",
-    "su",
-    "ti",
-    "vo",
-    "wa",
-    "zi",
-    "ge",
-    "fu",
-]
+SYLLABLES = ("ba", "de", "ki", "lo", "mu", "ra", "ne", "po", "su", "ti", "vo", "wa", "zi", "ge")
 
 
 def random_words(draw: random.Random, count: int, syllables: int = 3) -> list[str]:
