@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
     Pairs = tuple[Places, Places]
 
-NEAR: Final = 0.65
+NEAR: Final = 0.67
 """Similarity from which two texts are alike (weighted Dice); see benchmarks/synthesis."""
 _MOST_PRODUCTS: Final = 1_000_000_000
 """Features times texts up to which all texts are compared with each other: some seconds."""

@@ -45,7 +45,7 @@ class DataReport(BaseModel):
         items: Runs in the dataset; runs that evals made do not count.
         exact_duplicates: Items whose input another item has too, the first not counted.
         near_duplicates: Items whose input says what that of an item before them says, also by way
-            of others: 0.65 alike in their letter triples, with the same numbers.
+            of others: 0.67 alike in their letter triples, with the same numbers.
         distinct_pairs: Different word pairs over all word pairs of the inputs.
         nearest_similarity: Mean similarity of an input to its nearest other input.
         topics: Items by topic, "" for items without one.
