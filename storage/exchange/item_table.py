@@ -72,7 +72,7 @@ class ItemTable:
         survey: What the first reading told.
         repeats: Rows whose item was there; counted while reading.
         without_output: Rows with an input alone.
-        joined: Rows whose reference is another right output of an item before.
+        merge_count: Rows whose reference is another right output of an item before.
         contradiction_count: Rows that were left out as contradictions.
         contradictions: The first inputs with several references.
     """
@@ -84,7 +84,7 @@ class ItemTable:
     survey: Survey
     repeats: int = 0
     without_output: int = 0
-    joined: int = 0
+    merge_count: int = 0
     contradiction_count: int = 0
     contradictions: dict[int, Contradiction] = field(default_factory=dict[int, Contradiction])
     _own_inputs: set[int] = field(default_factory=set[int])
@@ -145,7 +145,7 @@ class ItemTable:
             self._own_inputs.add(question)
             return True
         if question in self._own_inputs and standing is Standing.CONTRADICTION:
-            self.joined += 1
+            self.merge_count += 1
         elif standing is Standing.CONTRADICTION:
             self._note(question, example, number)
             self.contradiction_count += 1
@@ -156,11 +156,11 @@ class ItemTable:
     def _with_references(self, example: Example, keys: tuple[int, int]) -> Example:
         """Return an example with the other references of its input, if all are right."""
         references = self.survey.references.get(keys[0], {})
-        others = tuple(value for key, value in references.items() if key != keys[1])
-        if not others:
+        further_outputs = tuple(value for key, value in references.items() if key != keys[1])
+        if not further_outputs:
             return example
         own = [value for value in example.alternatives if key_of(value) not in references]
-        return replace(example, alternatives=(*own, *others))
+        return replace(example, alternatives=(*own, *further_outputs))
 
     def _note(self, question: int, example: Example, number: int) -> None:
         if question not in self.contradictions and len(self.contradictions) < _MOST_NAMED:

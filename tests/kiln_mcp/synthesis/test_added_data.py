@@ -275,7 +275,7 @@ async def test_all_right_outputs_of_an_input_are_one_item_and_the_same_file_adds
 ) -> None:
     file = "input,output\na,1\nb,2\na,3\na,1\na,\na,5\n"
     report = await add(workspace, tmp_path, "c.csv", file, contradictions="all")
-    assert (report["new_items"], report["joined_rows"]) == (2, 2)
+    assert (report["new_items"], report["merged_rows"]) == (2, 2)
     store = await workspace.open_project("P")
     [task] = await store.children(store.project, Task)
     runs = {run.input: run for run in await store.children(task, TaskRun)}
@@ -283,7 +283,7 @@ async def test_all_right_outputs_of_an_input_are_one_item_and_the_same_file_adds
     assert list(runs["a"].other_right_outputs) == ["3", "5"]
     assert not runs["b"].other_right_outputs
     report = await add(workspace, tmp_path, "c.csv", file, contradictions="all")
-    assert (report["new_items"], report.get("joined_rows"), report["contradicted_rows"]) == (
+    assert (report["new_items"], report.get("merged_rows"), report["contradicted_rows"]) == (
         0,
         0,
         0,
