@@ -15,11 +15,12 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
+from kiln_mcp.run_configs.service import create_run_config
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.tuning.answers import TrainedModel
-from kiln_mcp.tuning.providers.registry import ProviderName
+from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
 from kiln_mcp.tuning.providers.service_client import ServiceFailure
 from kiln_mcp.tuning.service import train_model
 from kiln_mcp.workbench.workspace import Workspace
@@ -323,11 +324,20 @@ async def job_of(bench: Bench) -> tuple[Job, Any]:
     return await runner.start("train_model", bench.arguments), runner
 
 
+RUNNING = {
+    "openai": "running",
+    "together_ai": "running",
+    "fireworks_ai": "JOB_STATE_RUNNING",
+    "vertex": "JOB_STATE_RUNNING",
+}
+
+
+@pytest.mark.parametrize("provider", EVERY)
 async def test_a_job_that_is_cancelled_cancels_the_training_at_the_provider(
-    tmp_path: Path,
+    tmp_path: Path, provider: str
 ) -> None:
-    async with open_bench(tmp_path, "openai") as bench:
-        bench.services.states = ["running"]
+    async with open_bench(tmp_path, provider) as bench:
+        bench.services.states = [RUNNING[provider]]
         with anyio.fail_after(20):
             job, runner = await job_of(bench)
             await bench.services.has_started.wait()
@@ -357,3 +367,78 @@ async def test_a_job_that_is_paused_leaves_the_training_and_finds_it_when_resume
         [record], [config] = await bench.records()
         assert record.fine_tune_model_id == MODELS["openai"]
         assert config.name == "Tuned"
+
+
+@pytest.mark.parametrize("provider", EVERY)
+async def test_a_training_that_has_ended_is_not_cancelled(tmp_path: Path, provider: str) -> None:
+    async with open_bench(tmp_path, provider) as bench:
+        await bench.train()
+        [training] = bench.services.trainings
+        training.states = training.states[-1:]
+        engine = bench.workspace.settings.engine
+        await open_provider(ProviderName(provider), engine).cancel(training.id)
+        assert provider == "vertex" or not training.is_cancelled
+
+
+@pytest.mark.parametrize("action", ["data set", "upload", "ready", "start", "status", "deploy"])
+async def test_fireworks_goes_on_after_a_stop_at_any_step(tmp_path: Path, action: str) -> None:
+    async with open_bench(tmp_path, "fireworks_ai") as bench:
+        job_client = bench.workspace.job_client
+        assert job_client is not None
+        bench.services.faults[action] = [400]
+        with anyio.fail_after(30):
+            job, runner = await job_of(bench)
+            failed = await runner.wait(job.id, 10)
+            assert failed.state is JobState.FAILED
+            await runner.resume(job.id)
+            done = await runner.wait(job.id, 10)
+        assert done.state is JobState.DONE, done.error
+        assert len(bench.services.trainings) == 1
+        assert bench.services.deployed == [bench.services.trainings[0].body["outputModel"]]
+
+
+async def test_fireworks_deploys_once(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, "fireworks_ai") as bench:
+        await bench.train()
+        engine = bench.workspace.settings.engine
+        provider = open_provider(ProviderName.FIREWORKS, engine)
+        [model] = bench.services.deployed
+        assert await provider.deploy(model, "again") == f"fireworks_ai/{model}"
+        bench.services.faults["deploy"] = [400]
+        with pytest.raises(ServiceFailure, match="did not deploy"):
+            await provider.deploy(model, "again")
+
+
+async def test_a_task_with_a_schema_is_trained_on_json_and_a_run_configs_prompt_is_taken(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        store, task = await bench.store()
+        schema = '{"type": "object", "properties": {"n": {"type": "string"}}, "required": ["n"]}'
+        for run in await store.children(task, TaskRun):
+            answer = json.dumps({"n": run.output.output})
+            await store.save(run.replace(output=run.output.replace(output=answer)))
+        await store.save(task.replace(output_json_schema=schema))
+        await create_run_config(
+            bench.workspace, bench.project, name="Terse", prompt="Be terse.", model="openai/gpt-4.1"
+        )
+        answer = await bench.train(run_config="Terse")
+        lines = bench.services.files["file-1"].decode().splitlines()
+        first = json.loads(lines[0])["messages"]
+        assert first[0] == {"role": "system", "content": "Be terse."}
+        assert json.loads(first[-1]["content"])["n"].startswith("answer ")
+        _, configs = await bench.records()
+        tuned = next(config for config in configs if config.name == answer.run_config)
+        assert tuned.prompt is not None
+        assert tuned.prompt.prompt == "Be terse."
+
+
+async def test_a_split_without_a_part_to_learn_trains_nothing(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, "together_ai") as bench:
+        await split_data(bench.workspace, bench.project, "One", train=1, freeze="One part")
+        answer = await bench.train(split="One part")
+        assert (answer.examples, answer.validation_examples) == (26, 0)
+        assert len(bench.services.files) == 1
+        await split_data(bench.workspace, bench.project, "Only", test=1, freeze="Only test")
+        with pytest.raises(Refusal, match="has no part to learn from; it has test"):
+            await bench.train(split="Only test")
