@@ -21,15 +21,17 @@ class LabelCounts:
 
     Attributes:
         drawn: Labels of items that were drawn at random.
-        hand_labels: Other labels and ratings: of items that somebody hand_labels.
+        hand_labels: Other labels and ratings: of items that somebody picked, or older ones.
         skipped: Items that were drawn and passed over.
         waiting_labels: Labels for a certificate that wait for the person's yes.
+        older_labels: Labels among the other ones that were drawn before the judge was made.
     """
 
     drawn: int = 0
     hand_labels: int = 0
     skipped: int = 0
     waiting_labels: int = 0
+    older_labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,13 @@ class PeoplesLabels:
 
     Attributes:
         drawn: Of items that were drawn at random.
-        hand_labels: Of items that somebody hand_labels.
+        hand_labels: Of items that somebody picked, or that were drawn before the judge was made.
         known_answers: Those of them that were labelled before anything was drawn.
         skipped: Items that were drawn, and passed over or cannot be judged.
         draws: The draws.
         pool: The items of the golden set.
         waiting_labels: How many labels for a certificate wait for the person's yes.
+        older: Items that were drawn for development before the judge was made.
     """
 
     drawn: Mapping[str, bool]
@@ -53,6 +56,7 @@ class PeoplesLabels:
     draws: Sequence[Draw]
     pool: Set[str]
     waiting_labels: int
+    older: Set[str] = frozenset()
 
     def among(self, items: Set[str]) -> "PeoplesLabels":
         """Return the labels of these items alone."""
@@ -64,13 +68,18 @@ class PeoplesLabels:
                 item: fails for item, fails in self.known_answers.items() if item in items
             },
             skipped=self.skipped & items,
+            older=self.older & items,
         )
 
     @property
     def counts(self) -> LabelCounts:
         """How many there are of each kind."""
         return LabelCounts(
-            len(self.drawn), len(self.hand_labels), len(self.skipped), self.waiting_labels
+            len(self.drawn),
+            len(self.hand_labels),
+            len(self.skipped),
+            self.waiting_labels,
+            len(self.older),
         )
 
 
@@ -88,6 +97,8 @@ def labels_of(
     skipped: set[str] = set()
     waiting_labels = 0
     used_draws: set[str] = set()
+    all_draws = {draw.id for draw in golden_set.draws}
+    older: set[str] = set()
     for run in runs:
         label = golden_set.certificate_label(run, verdicts.score)
         label = label or golden_set.last_label(run, verdicts.score)
@@ -104,6 +115,8 @@ def labels_of(
                 drawn[run.id] = fails
         elif fails is not None:
             hand_labels[run.id] = fails
+            if label is not None and label.draw in all_draws:
+                older.add(run.id)
     draws = [draw for draw in random_draws.values() if draw.id in used_draws]
     first = min((draw.at for draw in draws), default=None)
     known_answers = {
@@ -121,6 +134,7 @@ def labels_of(
         draws,
         golden_set.ids,
         waiting_labels,
+        frozenset(older),
     )
 
 

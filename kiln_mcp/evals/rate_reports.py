@@ -190,11 +190,17 @@ def _says(
         return raw
     if counts.drawn and isinstance(correction.interval, CannotTell):
         return f"{raw} {counts.drawn} labels do not correct it: {correction.interval.reason}."
+    picked = counts.hand_labels - counts.older_labels
     hand_labels = (
-        f" {counts.hand_labels} labels were picked by hand and say nothing of the other outputs."
-        if counts.hand_labels
+        f" {picked} labels were picked by hand and say nothing of the other outputs."
+        if picked
         else ""
     )
+    if counts.older_labels:
+        hand_labels += (
+            f" {counts.older_labels} labels are older than this judge, which may be written from "
+            "them: they do not correct it."
+        )
     waiting = (
         f" {counts.waiting_labels} labels wait for the person's yes."
         if counts.waiting_labels

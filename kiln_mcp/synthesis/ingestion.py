@@ -274,7 +274,7 @@ class _Addition:
             bad_rows=self.bad.sentences(),
             bad_row_count=self.bad.count,
             all_bad_rows=None if self.bad.file is None else str(self.bad.file),
-            merged_rows=table.merge_count,
+            merged_rows=table.merge_count or None,
             contradicted_rows=table.contradiction_count,
             contradictions=self._contradictions(),
             shape=table.examples.shape if table.examples.source.file_name != _CALL else None,

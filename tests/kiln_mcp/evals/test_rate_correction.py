@@ -107,6 +107,9 @@ async def test_development_labels_that_a_judge_may_know_do_not_correct_its_rate(
     later = await bench.evaluator(**{**DIGITS_JUDGE, "name": "later"})
     report = await bench.run(outputs="all", evaluators=["digits", later.evaluator_id])
     assert {row.evaluator: row.labels for row in report.rates} == {"digits": 10, "later": 0}
+    says = next(row.says for row in report.rates if row.evaluator == "later")
+    assert "10 labels are older than this judge, which may be written from them" in says
+    assert "picked by hand" not in says
 
 
 async def test_labels_of_other_outputs_do_not_correct_a_rate(bench: Bench) -> None:

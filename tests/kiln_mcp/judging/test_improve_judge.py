@@ -75,6 +75,10 @@ async def test_what_a_search_reports_is_corrected_and_told_as_optimistic(bench: 
     plan = (await service.improve_judge.propose(bench.workspace, bench.arguments())).plan
     assert "Always answering 'fail' agrees on 8 of 12" in plan.summary
     assert "12 labels show a gain of 10 points in about" in plan.summary
+    checked = await bench.measure(evaluators=["llm judge v2"])
+    assert any("12 of these labels are older than 'llm judge v2'" in w for w in checked.warnings)
+    checked = await bench.measure(evaluators=["llm judge"])
+    assert not any("are older than" in warning for warning in checked.warnings)
 
 
 async def test_four_labels_show_no_gain_even_if_all_disagreements_are_gone(bench: Bench) -> None:
