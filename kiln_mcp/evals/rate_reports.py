@@ -190,10 +190,10 @@ def _says(
         return raw
     if counts.drawn and isinstance(correction.interval, CannotTell):
         return f"{raw} {counts.drawn} labels do not correct it: {correction.interval.reason}."
-    picked = counts.hand_labels - counts.older_labels
+    picked_labels = counts.hand_labels - counts.older_labels
     hand_labels = (
-        f" {picked} labels were picked by hand and say nothing of the other outputs."
-        if picked
+        f" {picked_labels} labels were picked by hand and say nothing of the other outputs."
+        if picked_labels
         else ""
     )
     if counts.older_labels:
