@@ -47,6 +47,7 @@ _OWN: Final[Mapping[str, str]] = {
     "draw_items_to_label": "kiln_mcp.judging.service",
     "label_items": "kiln_mcp.judging.service",
     "check_judge": "kiln_mcp.judging.service",
+    "verify_certificate": "kiln_mcp.judging.certificates.service",
     "improve_judge": "kiln_mcp.judging.refinement.service",
     "create_run_config": "kiln_mcp.run_configs.service",
     "improve_prompt": "kiln_mcp.evolution.service",

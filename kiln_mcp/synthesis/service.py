@@ -12,7 +12,13 @@ from kiln_mcp.llm import ModelError
 from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
-from kiln_mcp.synthesis.frozen_splits import Freeze, SplitFrozen, freeze_parts, is_dealt
+from kiln_mcp.synthesis.frozen_splits import (
+    Freeze,
+    SplitFrozen,
+    check_can_freeze,
+    freeze_parts,
+    is_dealt,
+)
 from kiln_mcp.synthesis.generation import (
     GenerationContext,
     GenerationRequest,
@@ -348,6 +354,8 @@ async def split_data(
     part_shares = _shares(train, val, test, golden)
     dataset = await open_dataset(store, owner, items)
     own_items = dataset.items
+    if freeze is not None:
+        check_can_freeze(own_items, freeze)
     if freeze is not None and is_dealt(own_items, name) and not redeal:
         return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     if (train, val, test, golden) == (None,) * len(SHARES):

@@ -142,6 +142,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
     ),
+    "verify-certificate": Entry(
+        "Judges",
+        "Verify a judge's certificate: is it as it was signed, does the project still give the same? A certificate of another home can only be computed again from its project.",
+        "authentic, forged, tampered, genuine, signature, signed, valid, proof, print, PDF, paper, auditor, compliance, still holds, expired, replay, check the certificate, is it real",
+        ("file",),
+    ),
     "improve-judge": Entry(
         "Judges",
         "Improve a judge: rewrite it from where it differs from people's development labels.",
