@@ -147,8 +147,13 @@ def _verdict(entry: AskedQuestion, answer: str, number: int | None) -> ExampleVe
 
 def _is_bare(answer: str) -> bool:
     """Return whether an answer is a verdict and no reason."""
+    return not _reason_in(answer)
+
+
+def _reason_in(answer: str) -> str:
+    """Return what an answer says beside its verdict."""
     match = _PASSES.match(answer) or _FAILS.match(answer)
-    return match is not None and not answer[match.end() :].strip(" .,:;-!")
+    return answer[match.end() :].strip(" .,:;-!") if match else answer
 
 
 def _settle_output(
@@ -164,7 +169,7 @@ def _settle_output(
         Origin(PERSON, entry.run or question.id),
         question.input or (older.input if older else ""),
         question.clause,
-        "" if _is_bare(why) else why,
+        _reason_in(why),
     )
     reason = Reason(f"{question.text} {why or verdict}", PERSON, question.id)
     revision.set_example(entry.draft, example, reason)

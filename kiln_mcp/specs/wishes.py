@@ -50,6 +50,10 @@ _LEAD: Final = re.compile(
 _SUBJECT_OF: Final = re.compile(rf"^(.*?)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
 
 
+_LONGEST_SENTENCE: Final = 600
+"""A longer sentence is not split: each part would be compared with all before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """One thing that a wish asks for.
@@ -101,7 +105,9 @@ def _is_report(text: str) -> bool:
 
 
 def _parts(sentence: str) -> list[str]:
-    """Return the criteria of one sentence."""
+    """Return the criteria of one sentence; a very long one is no list of wishes."""
+    if len(sentence) > _LONGEST_SENTENCE:
+        return [sentence]
     joints = list(_JOINT.finditer(sentence))
     ends = [*(joint.start() for joint in joints[1:]), len(sentence)]
     parts = [sentence[: joints[0].start()] if joints else sentence]
