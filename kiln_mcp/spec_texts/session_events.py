@@ -227,6 +227,11 @@ class SpecSession(_Part):
             if id not in self.answers and entry.draft in ids
         ]
 
+    def saved_draft(self, id: str) -> Draft | None:
+        """Return a draft as its record last held it; None if it was never saved."""
+        drafts = (draft for event in reversed(self.events) for draft in event.drafts)
+        return next((draft for draft in drafts if draft.id == id and draft.is_saved), None)
+
     def has_job(self, job: str) -> bool:
         """Return whether an attempt of a job has written an event already."""
         return bool(job) and any(event.job == job for event in self.events)

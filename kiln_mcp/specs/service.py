@@ -22,7 +22,7 @@ from kiln_mcp.spec_texts.spec_kinds import SpecKind, fields_of
 from kiln_mcp.specs.answer_clauses import needs_words
 from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import ASSUME, Assume, DraftEdit, QuestionAnswer
-from kiln_mcp.specs.draft_fields import with_fields
+from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
 from kiln_mcp.specs.drafts import acceptable, short_name
 from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
 from kiln_mcp.specs.revisions import Revision
@@ -297,9 +297,12 @@ async def _session(
 
 
 def _is_about(session: SpecSession, spec: Spec) -> bool:
-    """Return whether a session has a saved spec, and something about it is open."""
+    """Return whether a session has a saved spec as it is now, and something about it is open."""
     drafts = [draft for draft in session.open_drafts if draft.spec_id == spec.id]
-    return bool(drafts) and bool(session.open_questions or session.is_open)
+    if not drafts or not (session.open_questions or session.is_open):
+        return False
+    base = session.saved_draft(drafts[0].id)
+    return base is not None and fields_of_draft(base) == fields_of(spec)
 
 
 async def _two_specs(store: ProjectStore, task: Task) -> InvalidValue:

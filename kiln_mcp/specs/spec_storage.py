@@ -28,7 +28,7 @@ from kiln_mcp.spec_texts.spec_kinds import definition, fields_of, kind_of, prope
 from kiln_mcp.specs.draft_fields import fields_of_draft
 from kiln_mcp.specs.drafts import distinct_names
 from storage import Change, Eval, EvalConfig, ProjectStore, Spec, Task, TaskRun, TaskRunSplit
-from storage.errors import Refusal
+from storage.errors import NextStep, Refusal
 from storage.records.run import Feedback
 from storage.records.spec import StepConfig, SyntheticDataConfig, TaskSample
 
@@ -93,6 +93,7 @@ async def save_session(
     """
     outcome = SaveOutcome()
     waiting = [draft for draft in session.open_drafts if not draft.is_saved]
+    await _check_unchanged(store, task, session, waiting)
     plans = await _prepare_all(store, task, waiting, request, outcome)
     async with store.transaction(is_patient=True) as change:
         for item in plans:
@@ -106,6 +107,34 @@ async def save_session(
         )
         append_event(change, task, event)
     return outcome
+
+
+async def _check_unchanged(
+    store: ProjectStore, task: Task, session: SpecSession, drafts: Sequence[Draft]
+) -> None:
+    """Refuse to save over what others wrote into a spec since the session read it.
+
+    Raises:
+        Refusal: A spec has other fields now.
+    """
+    for draft in drafts:
+        base = session.saved_draft(draft.id)
+        if base is None or draft.spec_id is None:
+            continue
+        record = await store.find(Spec, draft.spec_id, parent=task)
+        if fields_of(record) != fields_of_draft(base):
+            raise Refusal(
+                "Nothing was saved: somebody changed the spec '{name}' since this session read it. "
+                "Open it as it is now, and make the edits there.",
+                name=record.name,
+                next=[
+                    NextStep(
+                        tool="build_spec",
+                        reason="open the spec as it is now",
+                        arguments={"spec": record.name},
+                    )
+                ],
+            )
 
 
 async def _prepare_all(
