@@ -1,9 +1,9 @@
-"""Find texts that say what an earlier one says, so that a dataset keeps one of them."""
+"""Texts that say what an earlier one says, so that a dataset keeps one of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
-from kiln_mcp.datasets.near_duplicates import near_duplicates
-from kiln_mcp.datasets.shingles import shingle_sets
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
 
 
 def earlier_duplicates(texts: Sequence[str], existing: Sequence[str] = ()) -> list[int | None]:
@@ -15,22 +15,17 @@ def earlier_duplicates(texts: Sequence[str], existing: Sequence[str] = ()) -> li
         texts: New texts, in the order in which they are preferred.
         existing: Texts that are there. The places count these first, then `texts`.
     """
+    alike: dict[int, list[int]] = defaultdict(list)
     every = [*existing, *texts]
-    sets = shingle_sets(every)
-    set_of: list[int] = sets.set_of.tolist()
-    alike: dict[int, list[int]] = {}
-    for first, second in near_duplicates(sets):
-        alike.setdefault(second, []).append(first)
-    first_place: dict[int, int] = {}
-    for place in range(len(existing)):
-        first_place.setdefault(set_of[place], place)
-    result: list[int | None] = []
+    for firsts, seconds in NearDuplicates(every).duplicate_pairs(len(existing)):
+        for first, second in zip(firsts.tolist(), seconds.tolist(), strict=True):
+            alike[second].append(first)
+    originals: list[int | None] = []
     for place in range(len(existing), len(every)):
-        own = set_of[place]
         earlier = [
-            first_place[other] for other in (own, *alike.get(own, ())) if other in first_place
+            other
+            for other in alike[place]
+            if other < len(existing) or originals[other - len(existing)] is None
         ]
-        result.append(min(earlier, default=None))
-        if not earlier:
-            first_place[own] = place
-    return result
+        originals.append(min(earlier, default=None))
+    return originals

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.datasets.shingles import words
+from kiln_mcp.datasets.words import words
 
 Phrase = tuple[str, ...]
 

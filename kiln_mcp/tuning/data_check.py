@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from kiln_mcp.datasets.near_duplicates import text_groups
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.tuning.formats import ExportFormat
 from storage.text.excerpts import excerpt_line
 
@@ -143,7 +143,7 @@ def _leaks(examples: Sequence[DataExample], held_out: Sequence[HeldOutItem]) -> 
     if not held_out or not examples:
         return
     texts = [*(item.input for item in held_out), *(item.input for item in examples)]
-    names = text_groups(texts).names([None] * len(texts))
+    names: list[int] = NearDuplicates(texts).duplicate_groups.tolist()
     item_by_group = dict(zip(names, held_out, strict=False))
     for example, group in zip(examples, names[len(held_out) :], strict=True):
         if (item := item_by_group.get(group)) is not None and item.run != example.run:
