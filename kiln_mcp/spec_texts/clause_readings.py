@@ -14,17 +14,26 @@ _NEGATION: Final = re.compile(
 )
 
 
+_OWN_BAN: Final = re.compile(
+    r"^(?:(?:the|a|an|it)\b(?: \w+){0,3} (?:does|do|must|should|shall|may|can|is|are|has)(?:n['\u2019]t"
+    r"| not| never| no)\b|(?:do not|don['\u2019]t|never|avoid|no|kein\w*|niemals) )"
+    r"|(?:ない|ません|ないこと|禁止)(?:である|です|とする)?。?$",
+    re.IGNORECASE,
+)
+"""A prohibition that the clause's own words say: "The reply does not …"."""
+
+
 def describes_ban(kind: SpecKind, clause: Clause) -> bool | None:
     """Return whether an output breaks a clause by doing what its words say; None if unclear.
 
-    A clause that must not hold may say so in its own words ("does not insult"): then its words are
-    the wish, and the polarity only repeats them. An issue may describe a fault by a negation.
+    A prohibition may say so in its own words ("does not insult"): they are then the wish. A
+    negation elsewhere, or in an issue, leaves open which of both is meant.
     """
     if clause.polarity is Polarity.MUST:
         return False
     if _NEGATION.search(clause.text) is None:
         return True
-    return None if kind is SpecKind.ISSUE else False
+    return False if kind is not SpecKind.ISSUE and _OWN_BAN.search(clause.text) else None
 
 
 def clause_limits(kind: SpecKind, clause: Clause) -> tuple[Limit, ...]:
