@@ -1,6 +1,6 @@
 """Score the checks without a model on the drafts of this folder.
 
-    PYTHONPATH=.:benchmarks/specs python benchmarks/specs/checks.py [--half open] [--show]
+PYTHONPATH=.:benchmarks/specs python benchmarks/specs/checks.py [--half open] [--show]
 """
 
 import argparse
@@ -8,7 +8,7 @@ import time
 
 from spec_drafts import read_drafts, score
 
-from kiln_mcp.spec_texts.findings import is_alarm
+from kiln_mcp.spec_texts.findings import is_alarm, is_missing_example
 from kiln_mcp.spec_texts.spec_checks import check_content
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     seconds = time.process_time() - started
     # A missing example is not a fault of the words: it is a wish for more of them.
     worded = {
-        id_: [item for item in items if not item.words.startswith("no example: ")]
+        id_: [item for item in items if not is_missing_example(item)]
         for id_, items in findings.items()
     }
     alarms = {id_: [item for item in items if is_alarm(item)] for id_, items in worded.items()}

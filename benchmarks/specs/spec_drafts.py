@@ -107,7 +107,7 @@ def is_hit(finding: Finding, fault: Fault) -> bool:
 
 def _meet(first: str, second: str) -> bool:
     """Return whether one text holds the other, or most of the shorter one, as pairs of letters."""
-    one, other = (" ".join(text.casefold().split()).strip(" .。\"") for text in (first, second))
+    one, other = (" ".join(text.casefold().split()).strip(' .。"') for text in (first, second))
     if not one or not other:
         return False
     if one in other or other in one:
@@ -137,8 +137,8 @@ class Score:
     @property
     def text(self) -> str:
         return (
-            f"{self.hits} of {self.planted} found, {self.alarms} of {self.clean} clean with an alarm,"
-            f" {self.others} other findings"
+            f"{self.hits} of {self.planted} found, {self.alarms} of {self.clean} clean with an "
+            f"alarm, {self.others} other findings"
         )
 
 

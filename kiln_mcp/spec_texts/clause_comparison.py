@@ -12,7 +12,7 @@ from kiln_mcp.spec_texts.quantities import LENGTH_UNITS, Limit, amounts, limits
 from kiln_mcp.spec_texts.spec_content import Clause, Finding, FindingKind, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.spec_texts.text_languages import Language, language_of
-from kiln_mcp.spec_texts.text_terms import features, same_form, sentences, similarity, terms
+from kiln_mcp.spec_texts.text_terms import features, normal, same_form, sentences, similarity, terms
 
 MOST_COMPARED: Final = 200
 """The most clauses that are compared with each other; the work grows with their square."""
@@ -27,6 +27,12 @@ _NEGATIONS: Final = {
     Language.GERMAN: re.compile(r"\b(?:nicht|nie|niemals|keine?[mnrs]?|ohne)\b"),
     Language.JAPANESE: re.compile(r"ない|ません|ず[、に]|禁止"),
 }
+_NEUTRAL_TEXT: Final = """
+    keep stay contai consis compri use write long short length total limit umfass enthäl länge
+    kurz lang insges 全体 長 messag nachri not never no nicht nie kein keine
+"""
+_NEUTRAL: Final = frozenset(_NEUTRAL_TEXT.split())
+"""Terms beside a limit that do not tell what part of the output it is of."""
 _CONDITIONS: Final = re.compile(
     r"\b(?:if|when|unless|except|only|whether|without|wenn|falls|sofern|außer|nur|ob|ohne|bei)\b"
     r"|場合|とき|時は|なら|ただし|以外|のみ"
@@ -52,15 +58,15 @@ def comparison_findings(content: SpecContent, texts: Sequence[BindingText]) -> I
                 clause.text,
                 "The clause has no text: it says nothing.",
             )
-    yield from _repeated(clauses)
+    yield from _repetitions(clauses)
     yield from _limits_apart(content.kind, clauses, texts)
     yield from _opposites(content.kind, clauses, texts)
     yield from _other_amounts(clauses, texts)
 
 
-def other_spec_findings(content: SpecContent, others: Sequence[SpecContent]) -> Iterator[Finding]:
+def other_spec_findings(content: SpecContent, specs: Sequence[SpecContent]) -> Iterator[Finding]:
     """Yield clauses that another spec of the task holds, too, or holds the other way round."""
-    for other in others:
+    for other in specs:
         forms = {same_form(clause.text): clause for clause in other.clauses}
         twins = [(clause, forms.get(same_form(clause.text))) for clause in content.clauses]
         for clause, twin in twins:
@@ -89,17 +95,19 @@ def _is_duplicate(content: SpecContent, other: SpecContent) -> bool:
         amounts(texts[0]) and _numbers(texts[0]) != _numbers(texts[1])
     ):
         return False
-    return bool(texts[0].strip()) and (
-        same_form(texts[0]) == same_form(texts[1])
-        or (len(features(texts[0])) >= 2 * _LEAST_FEATURES and similarity(*texts) >= _NEAR)
-    )
+    if same_form(texts[0]) == same_form(texts[1]):
+        return bool(same_form(texts[0]))
+    own, theirs = features(texts[0]), features(texts[1])
+    # Parallel specs, as of two languages, each have a term that the other lacks.
+    is_part = own <= theirs or theirs <= own
+    return is_part and len(own) >= 2 * _LEAST_FEATURES and similarity(*texts) >= _NEAR
 
 
 def _numbers(text: str) -> frozenset[tuple[str, str]]:
     return frozenset((amount.number, amount.unit) for amount in amounts(text))
 
 
-def _repeated(clauses: Sequence[Clause]) -> Iterator[Finding]:
+def _repetitions(clauses: Sequence[Clause]) -> Iterator[Finding]:
     first_of: dict[str, Clause] = {}
     for clause in clauses:
         form = same_form(clause.text)
@@ -152,10 +160,7 @@ def _conflict(first: Limit, second: Limit) -> float:
     """Return how sure it is that two limits are of the same thing and exclude each other."""
     if first.unit != second.unit or first.is_empty or second.is_empty or not first.excludes(second):
         return 0.0
-    if first.scope == second.scope:
-        return 0.9
-    is_nested = first.scope <= second.scope or second.scope <= first.scope
-    return 0.7 if is_nested and not (first.is_partial or second.is_partial) else 0.0
+    return 0.9 if first.scope - _NEUTRAL == second.scope - _NEUTRAL else 0.0
 
 
 def _sentences(text: BindingText) -> tuple[str, ...]:
@@ -200,13 +205,13 @@ def _sign(text: str, *, is_ban: bool | None) -> int:
 
 
 _NEGATION_TERMS: Final = frozenset(
-    ["not", "never", "no", "none", "canno", "witho", "nicht", "nie", "niema", "kein", "keine"]
+    "not never no none cannot withou nicht nie niemal kein keine keinen".split()  # noqa: SIM905
 )
 
 
 def _says_the_same(first: str, second: str) -> bool:
-    one, other = terms(first) - _NEGATION_TERMS, terms(second) - _NEGATION_TERMS
-    return len(one) > 1 and one == other and _numbers(first) == _numbers(second)
+    left, right = terms(first) - _NEGATION_TERMS, terms(second) - _NEGATION_TERMS
+    return len(left) > 1 and left == right and _numbers(first) == _numbers(second)
 
 
 def _other_amounts(clauses: Sequence[Clause], texts: Sequence[BindingText]) -> Iterator[Finding]:
@@ -215,34 +220,48 @@ def _other_amounts(clauses: Sequence[Clause], texts: Sequence[BindingText]) -> I
     Lengths of outputs are left to the limits: they bind without being equal.
     """
     for text in texts:
-        whole = _numbers(text.text)
+        text_numbers = _numbers(text.text)
         parts = [(part, _numbers(part)) for part in _sentences(text) if amounts(part)]
         for clause in clauses:
             for amount in amounts(clause.text):
                 key = (amount.number, amount.unit)
-                if amount.unit in LENGTH_UNITS or key in whole:
+                if amount.unit in LENGTH_UNITS or key in text_numbers:
                     continue
-                rival = _rival(clause.text, amount.unit, parts)
+                rival = _rival(clause.text, amount.number, amount.unit, parts)
                 if rival is not None:
                     yield finding(
                         FindingKind.CONFLICTING,
                         clause.id,
                         amount.words,
                         f'{text.title} gives another number: "{rival}"',
-                        confidence=0.6,
+                        confidence=0.45,
                     )
 
 
 def _rival(
-    clause: str, unit: str, parts: Sequence[tuple[str, frozenset[tuple[str, str]]]]
+    clause: str, number: str, unit: str, parts: Sequence[tuple[str, frozenset[tuple[str, str]]]]
 ) -> str | None:
     """Return the sentence about the same that has an amount of the unit; None if none does."""
-    own = features(clause)
+    own = _topic(clause)
     for part, numbers in parts:
-        if not any(name == unit for _, name in numbers):
+        rivals = [rival for rival, name in numbers if name == unit]
+        if all(_is_next(number, rival) for rival in rivals):
             continue
-        theirs = features(part)
+        theirs = _topic(part)
         shared = len(own & theirs)
         if shared >= _LEAST_FEATURES and shared >= _LEAST_SHARED * min(len(own), len(theirs)):
             return part
     return None
+
+
+def _is_next(number: str, other: str) -> bool:
+    """Return whether numbers are neighbours, as "up to 30 days" and "from 31 days on"."""
+    return abs(float(number) - float(other)) <= 1
+
+
+def _topic(text: str) -> frozenset[str]:
+    """Return what a sentence is about, without its amounts."""
+    plain = normal(text)
+    for amount in amounts(text):
+        plain = plain.replace(amount.words, " ")
+    return features(plain)

@@ -15,7 +15,7 @@ _NEGATION: Final = re.compile(
 
 
 _OWN_BAN: Final = re.compile(
-    r"^(?:(?:the|a|an|it)\b(?: \w+){0,3} (?:does|do|must|should|shall|may|can|is|are|has)(?:n['\u2019]t"
+    r"^(?:(?:the|an?|it)\b(?: \w+){0,3} (?:does|do|must|should|shall|may|can|is|are)(?:n['\u2019]t"
     r"| not| never| no)\b|(?:do not|don['\u2019]t|never|avoid|no|kein\w*|niemals) )"
     r"|(?:ない|ません|ないこと|禁止)(?:である|です|とする)?。?$",
     re.IGNORECASE,

@@ -7,7 +7,7 @@ from kiln_mcp.spec_texts.spec_content import Finding, FindingKind
 
 RULES: Final = "rules"
 """The source of findings without a model."""
-LEAST_OF_ALARM: Final = 0.5
+ALARM_CONFIDENCE: Final = 0.5
 """The least confidence of a finding that is reported as a weakness; below it is a hint."""
 
 
@@ -20,9 +20,9 @@ def finding_id(kind: FindingKind, clause: str, words: str) -> str:
 def finding(
     kind: FindingKind, clause: str, words: str, why: str, *, confidence: float = 1.0
 ) -> Finding:
-    """Return a finding of the rules."""
+    """Return a finding of the rules; one without words is told apart by its reason."""
     return Finding(
-        id=finding_id(kind, clause, words),
+        id=finding_id(kind, clause, words or why),
         kind=kind,
         words=words,
         why=why,
@@ -32,6 +32,11 @@ def finding(
     )
 
 
+def is_missing_example(item: Finding) -> bool:
+    """Return whether a finding only asks for an example of a verdict."""
+    return item.kind is FindingKind.UNDERSPECIFIED and not item.words
+
+
 def is_alarm(item: Finding) -> bool:
     """Return whether a finding is reported as a weakness, and not only as a hint."""
-    return item.confidence >= LEAST_OF_ALARM
+    return item.confidence >= ALARM_CONFIDENCE

@@ -21,23 +21,21 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The least and the most of a unit that a sentence allows.
+    """The lowest and the highest number of a unit that a sentence allows.
 
     Attributes:
         unit: A key of `LENGTH_UNITS`.
         words: The words that say it, as "at most 50 words".
         scope: The terms of the rest of its sentence.
-        least: The lower limit; None if there is none.
-        most: The upper limit; None if there is none.
-        is_partial: It holds for a part or under a condition, not for the whole output.
+        low: The lower limit; None if there is none.
+        high: The upper limit; None if there is none.
     """
 
     unit: str
     words: str
     scope: frozenset[str]
-    least: float | None = None
-    most: float | None = None
-    is_partial: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -46,11 +44,11 @@ class Limit:
 
     def excludes(self, other: "Limit") -> bool:
         """Return whether no number meets both limits of one unit."""
-        return _is_above(self.least, other.most) or _is_above(other.least, self.most)
+        return _is_above(self.low, other.high) or _is_above(other.low, self.high)
 
 
-def _is_above(least: float | None, most: float | None) -> bool:
-    return least is not None and most is not None and least > most
+def _is_above(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low > high
 
 
 LENGTH_UNITS: Final[Mapping[str, str]] = {
@@ -90,9 +88,10 @@ _AMOUNT: Final = re.compile(
 )
 _DATE_BEFORE: Final = re.compile(r"月$")
 _RANGE_BEFORE: Final = re.compile(
-    r"(\d+(?:[.,]\d+)*)\s*(?:to|and|bis|und|-|\u2013|~|\u301c|から)\s*$"
+    r"(?<![\d.,])(\d+(?:[.,]\d+)*) ?(?:to|and|bis|und|-|\u2013|~|\u301c|から)$"
 )
-_BEFORE: Final[Mapping[str, re.Pattern[str]]] = {
+_BETWEEN: Final = re.compile(r"\b(?:between|zwischen|entre)\b")
+_LEADS: Final[Mapping[str, re.Pattern[str]]] = {
     "exact": re.compile(r"(?:exactly|precisely|genau|exactement|exactamente|ちょうど)$"),
     "most": re.compile(
         r"(?:at most|(?:no|not) (?:more|longer) than|up to|max(?:imum)?(?: of)?|not exceed(?:ing)?"
@@ -106,23 +105,16 @@ _BEFORE: Final[Mapping[str, re.Pattern[str]]] = {
     "less": re.compile(r"(?:fewer than|less than|shorter than|under|below|weniger als|unter)$"),
     "more": re.compile(r"(?:more than|longer than|over|mehr als|länger als|über)$"),
 }
-_AFTER: Final[Mapping[str, re.Pattern[str]]] = {
+_TAILS: Final[Mapping[str, re.Pattern[str]]] = {
     "most": re.compile(
-        r"\s*(?:以内|以下|まで|を超えな|or (?:fewer|less)|oder weniger|at (?:the )?most|max)"
+        r" ?(?:以内|以下|まで|を超えな|or (?:fewer|less)|oder weniger|at (?:the )?most|max)"
     ),
-    "less": re.compile(r"\s*未満"),
-    "least": re.compile(r"\s*(?:以上|or more|oder mehr)"),
-    "more": re.compile(r"\s*(?:を超え|超)"),
+    "less": re.compile(r" ?未満"),
+    "least": re.compile(r" ?(?:以上|or more|oder mehr)"),
+    "more": re.compile(r" ?(?:を超え|超)"),
 }
 _PLAIN: Final = frozenset({"less", "more"})
 _NEGATION: Final = re.compile(r"\b(?:no|not|never|nicht|keine?[mnrs]?|nie)\b|n't\b")
-_PARTS: Final = re.compile(
-    r"\b(?:titles?|head(?:ing|line)s?|subject|bullets?|each|every|per|any|caption|section|intro\w*"
-    r"|conclusion|summary|first|last|no (?:sentence|line|word|paragraph)|if|when|unless|except"
-    r"|for|only|otherwise|titel\w*|überschrift\w*|betreff\w*|jede\w*|pro|je|kein\w*|wenn|falls|bei"
-    r"|außer|sofern|sonst|für|nur|einleitung|zusammenfassung|chaque|cada|si)\b"
-    r"|見出し|題名|件名|タイトル|各|それぞれ|ごと|毎|場合|とき|時は|なら|ただし|以外|要約|について"
-)
 _LONGEST_SUFFIX: Final = 14
 _LONGEST_PREFIX: Final = 30
 
@@ -156,9 +148,9 @@ def limits(sentence: str, *, is_forbidden: bool = False) -> tuple[Limit, ...]:
     for amount in amounts(sentence):
         if amount.unit not in LENGTH_UNITS:
             continue
-        before = plain[max(0, amount.start - _LONGEST_PREFIX) : amount.start].rstrip()
-        after = plain[amount.end : amount.end + _LONGEST_SUFFIX]
-        bounds = _bounds(before, after, float(amount.number))
+        lead_text = plain[max(0, amount.start - _LONGEST_PREFIX) : amount.start].rstrip()
+        tail_text = plain[amount.end : amount.end + _LONGEST_SUFFIX]
+        bounds = _bounds(lead_text, tail_text, float(amount.number))
         if bounds is None:
             continue
         start = len(plain[: amount.start].rstrip()) - bounds.lead
@@ -173,9 +165,8 @@ def limits(sentence: str, *, is_forbidden: bool = False) -> tuple[Limit, ...]:
                 unit=amount.unit,
                 words=plain[start : amount.end + bounds.tail].strip(),
                 scope=terms(rest),
-                least=sides[0],
-                most=sides[1],
-                is_partial=_PARTS.search(rest) is not None,
+                low=sides[0],
+                high=sides[1],
             )
         )
     return tuple(result)
@@ -189,8 +180,8 @@ class _Bounds:
         is_plain: It only compares, as "more than" does; a negation before it turns it round.
     """
 
-    least: float | None
-    most: float | None
+    low: float | None
+    high: float | None
     lead: int = 0
     tail: int = 0
     is_plain: bool = False
@@ -198,22 +189,25 @@ class _Bounds:
     def sides(
         self, *, is_negated: bool, is_forbidden: bool
     ) -> tuple[float | None, float | None] | None:
-        """Return the least and the most that are allowed; None if that is unclear."""
+        """Return the lowest and the highest that are allowed; None if that is unclear."""
         if is_negated and not (self.is_plain and not is_forbidden):
             return None
         if not (is_negated or is_forbidden):
-            return self.least, self.most
-        if self.least is not None and self.most is None:
-            return None, self.least - 1
-        if self.most is not None and self.least is None:
-            return self.most + 1, None
+            return self.low, self.high
+        if self.low is not None and self.high is None:
+            return None, self.low - 1
+        if self.high is not None and self.low is None:
+            return self.high + 1, None
         return None
 
 
-def _bounds(before: str, after: str, number: float) -> _Bounds | None:
+def _bounds(lead_text: str, tail_text: str, number: float) -> _Bounds | None:
     """Return the limit that the words around a number say; None if they say none."""
-    if (hit := _RANGE_BEFORE.search(before)) is not None:
-        return _Bounds(float(plain_number(hit[1])), number, len(before) - hit.start())
+    if (hit := _RANGE_BEFORE.search(lead_text)) is not None:
+        low, lead = float(plain_number(hit[1])), len(lead_text) - hit.start()
+        # "From 200 to 100 words" shortens; only "between" names both ends of a range.
+        is_range = low <= number or _BETWEEN.search(lead_text, 0, hit.start()) is not None
+        return _Bounds(low, number, lead) if is_range else None
     sides = {
         "exact": (number, number),
         "most": (None, number),
@@ -221,11 +215,11 @@ def _bounds(before: str, after: str, number: float) -> _Bounds | None:
         "less": (None, number - 1),
         "more": (number + 1, None),
     }
-    for name, pattern in _BEFORE.items():
-        if (hit := pattern.search(before)) is not None:
-            return _Bounds(*sides[name], lead=len(before) - hit.start(), is_plain=name in _PLAIN)
-    for name, pattern in _AFTER.items():
-        if (hit := pattern.match(after)) is not None:
+    for name, pattern in _LEADS.items():
+        if (hit := pattern.search(lead_text)) is not None:
+            return _Bounds(*sides[name], lead=len(lead_text) - hit.start(), is_plain=name in _PLAIN)
+    for name, pattern in _TAILS.items():
+        if (hit := pattern.match(tail_text)) is not None:
             return _Bounds(*sides[name], tail=hit.end(), is_plain=name in _PLAIN)
     return None
 

@@ -22,14 +22,24 @@ from kiln_mcp.spec_texts.text_terms import normal, terms
 
 JsonSchema = Mapping[str, JsonValue]
 
-_IDENTIFIER: Final = re.compile(r"`([A-Za-z_][\w.\[\]-]*)`|\b([a-z]+(?:_[a-z0-9]+)+)\b")
-_FIELD_NOUN: Final = re.compile(
-    r"\b(?:fields?|keys?|propert(?:y|ies)|attributes?|felde?r?n?s?|schlüsseln?|champs?|campos?)\b"
-    r"|フィールド|項目|キー|属性",
-    re.IGNORECASE,
+_IDENTIFIER: Final = re.compile(
+    r"`([A-Za-z_][\w.\[\]-]*)`|(?<![\w{<$`.])([a-z]+(?:_[a-z0-9]+)+)(?![\w(}>])"
 )
+_NOUN: Final = (
+    r"(?:fields?|keys?|propert(?:y|ies)|attributes?|feld(?:e[rs]|ern?)?|schlüsseln?|champs?|campos?"
+    r"|フィールド|項目|キー|属性)"
+)
+_NOUN_BEFORE: Final = re.compile(
+    rf"(?:\b|(?<=[\u3040-\u9fff])){_NOUN}(?: (?:named|called))? ?$", re.I
+)
+_NOUN_AFTER: Final = re.compile(rf" ?{_NOUN}\b|(?:フィールド|項目|キー|属性)", re.I)
+_CALLS: Final = re.compile(
+    r"\b(?:calls?|called|tools?|functions?|invokes?|invoked|ruft|aufgerufen|werkzeuge?)\b|呼"
+)
+_STYLES: Final = frozenset({"snake_case"})
+_WINDOW: Final = 24
 _VALUE: Final = re.compile(
-    r"`?\s*(?:is|must be|equals|has the value|ist|hat den Wert|lautet|は|を|:|=)?\s*"
+    r"`? ?(?:is|must be|equals|has the value|ist|hat den Wert|lautet|は|を|:|=)? ?"
     r"[\"“„「'`]([^\"“”„「」'`]{1,40})[\"”“」'`]"
 )
 _FURTHER_VALUES: Final = re.compile(
@@ -46,22 +56,28 @@ class Field:
 
 
 def schema_findings(
-    content: SpecContent, schema: JsonSchema | None, other_texts: str
+    content: SpecContent,
+    schema: JsonSchema | None,
+    input_schema: JsonSchema | None,
+    other_texts: str,
 ) -> Iterator[Finding]:
     """Yield where the spec names a field or a value that no output can have.
 
     Args:
         content: The spec.
         schema: The schema of the task's output; None if it is plain text.
+        input_schema: The schema of its input, whose fields a spec may name as well.
         other_texts: Texts that may explain an identifier: the instruction, documents, inputs.
     """
     if schema is None or not _is_object(schema):
         return
     fields = {field.name: field for field in fields_of_schema(schema)}
+    input_fields = frozenset(field.name for field in fields_of_schema(input_schema or {}))
+    other_texts = f"{other_texts} {' '.join(input_fields)}"
     for clause in content.clauses:
         if content.kind is not SpecKind.APPROPRIATE_TOOL_USE:
             yield from _unknown_fields(clause, schema, fields, other_texts)
-        yield from _impossible_values(clause, fields)
+        yield from _impossible_values(clause, fields, input_fields)
         yield from _certain_values(clause, fields)
     yield from _impossible_examples(content, schema)
 
@@ -72,8 +88,8 @@ def fields_of_schema(schema: JsonSchema) -> Iterator[Field]:
     if isinstance(properties, Mapping):
         for name, part in properties.items():
             values = part.get("enum") if isinstance(part, Mapping) else None
-            listed = values if isinstance(values, list) else []
-            yield Field(name, tuple(value for value in listed if isinstance(value, str)))
+            options = values if isinstance(values, list) else []
+            yield Field(name, tuple(value for value in options if isinstance(value, str)))
     for part in _parts(schema):
         yield from fields_of_schema(part)
 
@@ -103,44 +119,60 @@ def _is_closed(schema: JsonSchema) -> bool:
 def _unknown_fields(
     clause: Clause, schema: JsonSchema, fields: Mapping[str, Field], other_texts: str
 ) -> Iterator[Finding]:
-    text = json.dumps(schema, ensure_ascii=False) + other_texts
+    texts = json.dumps(schema, ensure_ascii=False) + other_texts
+    if _CALLS.search(clause.text.casefold()):
+        return
     for hit in _IDENTIFIER.finditer(clause.text):
-        name = hit[1] or hit[2]
-        last = re.split(r"[.\[]", name.rstrip("[].0123456789"))[-1]
-        around = clause.text[max(0, hit.start() - 12) : hit.end() + 12]
-        is_field = "_" in last or _FIELD_NOUN.search(around) is not None
-        if is_field and last not in fields and last not in text:
-            yield finding(
-                FindingKind.CONFLICTING,
-                clause.id,
-                hit[0],
-                f'The schema of the task\'s output has no field "{last}"; its fields are: '
-                f"{', '.join(sorted(fields))}.",
-                confidence=0.85 if _is_closed(schema) else 0.5,
-            )
+        last = re.split(r"[.\[]", (hit[1] or hit[2]).rstrip("[].0123456789"))[-1]
+        is_named = _is_named_field(clause.text, hit.start(), hit.end())
+        if last in texts or last in _STYLES or not (is_named or "_" in last):
+            continue
+        is_sure = _is_closed(schema) and (is_named or hit[1] is not None)
+        yield finding(
+            FindingKind.CONFLICTING,
+            clause.id,
+            hit[0],
+            f'The schema of the task\'s output has no field "{last}"; its fields are: '
+            f"{', '.join(sorted(fields))}.",
+            confidence=0.85 if is_sure else 0.45,
+        )
 
 
-def _named_fields(clause: Clause, fields: Mapping[str, Field]) -> list[tuple[Field, int]]:
-    """Return the fields with listed values that a clause names, and where each name ends."""
-    named: list[tuple[Field, int]] = []
+def _is_named_field(text: str, start: int, end: int) -> bool:
+    """Return whether the word "field" stands beside an identifier."""
+    lead = text[max(0, start - _WINDOW) : start]
+    return bool(_NOUN_BEFORE.search(lead) or _NOUN_AFTER.match(text, end))
+
+
+def _named_fields(clause: Clause, fields: Mapping[str, Field]) -> list[tuple[Field, int, int]]:
+    """Return the fields with options values that a clause names, and where each name stands."""
+    names: list[tuple[Field, int, int]] = []
     for field in fields.values():
         hit = re.search(rf"(?<![A-Za-z_]){re.escape(field.name)}(?![A-Za-z_])", clause.text, re.I)
         if field.values and hit is not None:
-            named.append((field, hit.end()))
-    return named
+            names.append((field, hit.start(), hit.end()))
+    return names
 
 
-def _impossible_values(clause: Clause, fields: Mapping[str, Field]) -> Iterator[Finding]:
-    for field, end in _named_fields(clause, fields):
+def _impossible_values(
+    clause: Clause, fields: Mapping[str, Field], input_fields: frozenset[str]
+) -> Iterator[Finding]:
+    for field, start, end in _named_fields(clause, fields):
+        is_marked = clause.text[max(0, start - 1) : start] == "`" or _is_named_field(
+            clause.text, start, end
+        )
         hit = _VALUE.match(clause.text, end)
-        if hit is None or normal(hit[1]) in {normal(value) for value in field.values}:
+        if hit is None or not is_marked or field.name in input_fields:
+            continue
+        value = hit[1].strip(" .,;")
+        if normal(value) in {normal(option) for option in field.values}:
             continue
         is_wish = clause.polarity is Polarity.MUST
         yield finding(
             FindingKind.CONFLICTING if is_wish else FindingKind.VACUOUS,
             clause.id,
-            hit[1],
-            f'The schema of the task\'s output does not allow "{hit[1]}" for {field.name}; '
+            value,
+            f'The schema of the task\'s output does not allow "{value}" for {field.name}; '
             f"it allows: {', '.join(field.values)}.",
             confidence=0.85,
         )
@@ -151,7 +183,7 @@ def _certain_values(clause: Clause, fields: Mapping[str, Field]) -> Iterator[Fin
     if clause.polarity is not Polarity.MUST:
         return
     text = normal(clause.text)
-    for field, _ in _named_fields(clause, fields):
+    for field, _, _ in _named_fields(clause, fields):
         if not all(normal(value) in text for value in field.values):
             continue
         rest = text.replace(normal(field.name), " ")
@@ -196,11 +228,8 @@ def _json_object(text: str) -> Mapping[str, JsonValue] | None:
 
 
 def _fault(value: Mapping[str, JsonValue], schema: JsonSchema) -> str:
+    """Return what the schema forbids; fields may be missing, since examples are often excerpts."""
     properties = cast("Mapping[str, JsonValue]", schema["properties"])
-    required = schema.get("required")
-    missing = [name for name in required if name not in value] if isinstance(required, list) else []
-    if missing:
-        return f"{missing[0]} is missing"
     unknown = [name for name in value if name not in properties]
     if unknown and _is_closed(schema):
         return f"it has no field {unknown[0]}"

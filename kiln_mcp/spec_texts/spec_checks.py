@@ -1,12 +1,14 @@
 """Check a spec without a model: what can be decided by comparing and counting, in any language.
 
-A finding below `findings.LEAST_OF_ALARM` is a hint. Meaning is not read: a spec without findings
+A finding below `findings.ALARM_CONFIDENCE` is a hint. Meaning is not read: a spec without findings
 may still be weak, and `rules_note` says so.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from kiln_mcp.spec_texts.clause_comparison import (
     BindingText,
@@ -18,7 +20,6 @@ from kiln_mcp.spec_texts.findings import finding
 from kiln_mcp.spec_texts.schema_checks import JsonSchema, schema_findings
 from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, Polarity, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.spec_texts.text_languages import Language, language_of
 from kiln_mcp.spec_texts.word_hints import languages_of, word_hints
 
 
@@ -57,7 +58,13 @@ def check_content(content: SpecContent, context: CheckContext) -> tuple[Finding,
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         partial(comparison_findings, content, context.binding_texts),
         partial(other_spec_findings, content, context.other_specs),
-        partial(schema_findings, content, context.output_schema, f"{at_hand}\n{inputs}"),
+        partial(
+            schema_findings,
+            content,
+            context.output_schema,
+            context.input_schema,
+            f"{at_hand}\n{inputs}",
+        ),
         partial(example_findings, content),
         partial(_polarity_findings, content),
         partial(word_hints, content.clauses, at_hand),
@@ -71,12 +78,14 @@ def check_content(content: SpecContent, context: CheckContext) -> tuple[Finding,
     return tuple(sorted(findings.values(), key=lambda item: -item.confidence))
 
 
-_WISHES = {
-    Language.ENGLISH: (" must ", " should ", " shall ", " has to ", " needs to "),
-    Language.GERMAN: (" muss ", " soll ", " sollte ", " müssen "),
-    Language.JAPANESE: ("べき", "なければならない", "必要がある"),
-}
-_BANS = (" not ", "n't ", " never ", " nicht ", " kein", " nie ", "ない", "ません")
+_WISH: Final = re.compile(
+    r"^(?:(?:the|a|every|each) )?(?:reply|replies|answers?|outputs?|responses?|summary|text|model"
+    r"|it) (?:must|should|shall|has to|needs to) (?!not\b|never\b)"
+    r"|^(?:(?:die|jede) )?(?:antwort(?:en)?|ausgaben?|zusammenfassung) "
+    r"(?:muss|soll|müssen|sollen)\b(?!.*\b(?:nicht|keine?\w?|nie)\b)"
+    r"|^(?:返信|回答|出力|要約)[はに](?!.*ない).*(?:べき|なければならない|必要がある)",
+    re.IGNORECASE,
+)
 
 
 def _polarity_findings(content: SpecContent) -> Iterator[Finding]:
@@ -84,18 +93,13 @@ def _polarity_findings(content: SpecContent) -> Iterator[Finding]:
     if content.kind is not SpecKind.ISSUE:
         return
     for clause in content.clauses:
-        text = f" {clause.text.casefold()} "
-        language = language_of(clause.text)
-        if clause.polarity is Polarity.MUST or language is None:
-            continue
-        wish = next((word.strip() for word in _WISHES[language] if word in text), None)
-        if wish is not None and not any(word in text for word in _BANS):
+        if clause.polarity is Polarity.MUST_NOT and _WISH.search(clause.text):
             yield finding(
                 FindingKind.UNDERSPECIFIED,
                 clause.id,
                 clause.text,
-                f'An issue describes the fault; "{wish}" describes the right output, and a '
-                "reviewer may read it either way.",
+                "An issue describes the fault, and this describes the right output: a reviewer "
+                "may read it either way.",
                 confidence=0.5,
             )
 

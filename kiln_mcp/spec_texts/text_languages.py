@@ -22,7 +22,7 @@ _GERMAN: Final = (
     "der die das und ist nicht mit dem den ein eine einen wird werden auf für dass sich hat keine "
     "im oder nach muss zu"
 )
-_OTHERS: Final[tuple[str, ...]] = (
+_OTHER_LANGUAGES: Final[tuple[str, ...]] = (
     "le les des est et dans pour une que qui sur pas doit avec du",
     "el los las del y para una que con debe por se es como",
     "het een van en niet dat voor zijn wordt moet met de op te",
@@ -35,7 +35,7 @@ _OTHERS: Final[tuple[str, ...]] = (
 _MARKS: Final[Mapping[Language | int, frozenset[str]]] = {
     Language.ENGLISH: frozenset(_ENGLISH.split()),
     Language.GERMAN: frozenset(_GERMAN.split()),
-    **{number: frozenset(words.split()) for number, words in enumerate(_OTHERS)},
+    **{number: frozenset(words.split()) for number, words in enumerate(_OTHER_LANGUAGES)},
 }
 _LEAST_MARKS: Final = 2
 

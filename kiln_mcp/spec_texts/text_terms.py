@@ -9,7 +9,6 @@ _TERM: Final = re.compile(
     r"[a-z\u00df-\u024f]+(?:['\u2019_-][a-z\u00df-\u024f]+)*"
     r"|[\u30a1-\u30fa\u30fc]+|[\u4e00-\u9fff\u3005]+|[\u0370-\u1fff\uac00-\ud7af]+"
 )
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
 _MARKS: Final = re.compile(r"[^\w%]+")
 
@@ -23,7 +22,7 @@ _GENERIC_TEXT: Final = """
     返信 回答 答 出力 書
 """
 _GENERIC: Final = frozenset(_GENERIC_TEXT.split())
-_PREFIX: Final = 5
+_PREFIX: Final = 6
 """The letters of a word that are compared: endings differ, and Latin stems rarely do."""
 
 
@@ -50,7 +49,7 @@ def terms(text: str) -> frozenset[str]:
     Words of no content in English, German, Japanese, French and Spanish are left out.
     """
     return frozenset(
-        term[:_PREFIX] if term[0] < "\u3000" else term
+        term.rstrip("s")[:_PREFIX] if term[0] < "\u3000" else term
         for term in _TERM.findall(normal(text))
         if term not in _GENERIC and (len(term) > 1 or term[0] >= "\u3000")
     )
@@ -68,11 +67,6 @@ def features(text: str) -> frozenset[str]:
     return frozenset(pieces)
 
 
-def numbers(text: str) -> tuple[str, ...]:
-    """Return the numbers of a text, as written, without separators of thousands."""
-    return tuple(plain_number(hit) for hit in _NUMBER.findall(normal(text)))
-
-
 def plain_number(text: str) -> str:
     """Return a number as `float` reads it: "1,230" is 1230, "1.5" and "1,5" are 1.5."""
     parts = re.split(r"[.,]", text)
@@ -83,6 +77,6 @@ def plain_number(text: str) -> str:
 
 def similarity(first: str, second: str) -> float:
     """Return the Jaccard similarity of two texts' features, 0 to 1; 0 if neither has any."""
-    one, other = features(first), features(second)
-    union = one | other
-    return len(one & other) / len(union) if union else 0.0
+    left, right = features(first), features(second)
+    union = left | right
+    return len(left & right) / len(union) if union else 0.0

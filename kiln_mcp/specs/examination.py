@@ -5,6 +5,7 @@ which of them hold. What quotes words that the spec does not have is dropped.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.llm import EMBEDDED, Message, ModelRequest
-from kiln_mcp.spec_texts.findings import finding_id, is_alarm
+from kiln_mcp.spec_texts.findings import finding_id, is_alarm, is_missing_example
 from kiln_mcp.spec_texts.spec_checks import CheckContext, rules_note
 from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, Polarity, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
@@ -27,7 +28,10 @@ MOST_FINDINGS: Final = 12
 _LONGEST_ANSWER: Final = 3000
 _LONGEST_TEXT: Final = 20_000
 """The most characters of a document, or of all examples, that the model reads."""
-_NONE: Final = "None."
+_NOTHING: Final = "None."
+_MARKS: Final = " \t\n\"'“”„「」`"
+_PIECES: Final = re.compile(r"…|\.\.\.| / ")
+"""What stands between two pieces of a quotation."""
 
 
 class _Answer(BaseModel):
@@ -103,14 +107,14 @@ async def examine(
     slots = _slots(content, context)
     prompt = load_prompt("specs", "examination").messages(**slots)
     answer = await _ask(writer, prompt, _Reports, "specs/examination")
-    firm = [item for item in findings if is_alarm(item) or _is_missing_example(item)]
+    firm = [item for item in findings if is_alarm(item) or is_missing_example(item)]
     firm_places = {(item.kind, item.clause) for item in firm}
     hints = [item for item in findings if item not in firm]
     own = _own_findings(answer.findings, content, writer.model)
     candidates = [item for item in own if (item.kind, item.clause) not in firm_places]
     places = {(item.kind, item.clause) for item in candidates}
     candidates += [item for item in hints if (item.kind, item.clause) not in places]
-    confirmed = await _confirmed(writer, slots, candidates) if candidates else []
+    confirmed = await _confirmations(writer, slots, candidates) if candidates else []
     return tuple(sorted([*firm, *confirmed], key=lambda item: -item.confidence))
 
 
@@ -133,10 +137,6 @@ def examination_note(content: SpecContent, model: str | None = None) -> str:
     return note
 
 
-def _is_missing_example(item: Finding) -> bool:
-    return item.words.startswith("no example: ")
-
-
 def _own_findings(
     reports: Sequence[_Report], content: SpecContent, model: str
 ) -> tuple[Finding, ...]:
@@ -145,11 +145,11 @@ def _own_findings(
     examples = "\n".join(f"{item.input}\n{item.output}\n{item.reason}" for item in content.examples)
     result: dict[tuple[FindingKind, str, str], Finding] = {}
     for report in reports:
-        clause = report.clause if report.clause in texts else ""
-        place = texts.get(clause) or "\n".join(texts.values())
+        words = _bare(report.words)
+        clause = _clause_of(report, words, texts)
+        place = texts.get(clause, "")
         if report.kind is FindingKind.CONTRADICTING_EXAMPLES:
             place = f"{place}\n{examples}"
-        words = report.words.strip()
         if not _plain(words) or _plain(words) not in _plain(place):
             continue
         item = Finding(
@@ -166,11 +166,26 @@ def _own_findings(
     return tuple(result.values())
 
 
+def _bare(words: str) -> str:
+    """Return words without quotation marks around them, and only the first of several pieces."""
+    return _PIECES.split(words.strip(_MARKS))[0].strip(_MARKS)
+
+
+def _clause_of(report: _Report, words: str, texts: Mapping[str, str]) -> str:
+    """Return the clause that has the words: the one named, or else the only other one."""
+    if _plain(words) in _plain(texts.get(report.clause, "")):
+        return report.clause
+    matches = [id for id, text in texts.items() if _plain(words) in _plain(text)]
+    if len(matches) == 1:
+        return matches[0]
+    return report.clause if report.clause in texts else ""
+
+
 def _plain(text: str) -> str:
     return " ".join(normal(text).split())
 
 
-async def _confirmed(
+async def _confirmations(
     writer: SpecWriter, slots: Mapping[str, str], candidates: Sequence[Finding]
 ) -> list[Finding]:
     """Return the candidates that the model does not refute, with the kind that it settles on."""
@@ -202,20 +217,20 @@ def _with_check(item: Finding, check: _Check, model: str) -> Finding:
 def _slots(content: SpecContent, context: CheckContext) -> dict[str, str]:
     schema = context.output_schema
     return {
-        "task_instruction": context.instruction or _NONE,
+        "task_instruction": context.instruction or _NOTHING,
         "output_schema": json.dumps(schema, ensure_ascii=False) if schema else "Plain text.",
         "documents": "\n\n".join(
             f"{title}:\n{counted_excerpt(text, _LONGEST_TEXT)}"
             for title, text in context.documents.items()
         )
-        or _NONE,
+        or _NOTHING,
         "other_specs": "\n\n".join(
             f"{spec.name} ({spec.kind}):\n{_clauses(spec)}" for spec in context.other_specs
         )
-        or _NONE,
+        or _NOTHING,
         "kind": f"{content.kind} ({FORMS[content.kind].purpose})",
-        "clauses": _clauses(content) or _NONE,
-        "examples": counted_excerpt(_examples(content), _LONGEST_TEXT) or _NONE,
+        "clauses": _clauses(content) or _NOTHING,
+        "examples": counted_excerpt(_examples(content), _LONGEST_TEXT) or _NOTHING,
     }
 
 
