@@ -50,6 +50,8 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
+_CALLS_A_DRAFT: Final = 3
+"""The most calls that examine a draft and ask about it."""
 _EMBEDDED_NOTE: Final = (
     "Rules did this: the embedded model drafts no specs, finds no questions and judges nothing "
     "reliably. Name a capable `model`, or `host` for the assistant's own."
@@ -364,5 +366,5 @@ def _plan(start: SessionStart | None, changes: _Changes, writer: SpecWriter | No
         return Plan(summary)
     calls = len(changes.own_answers)
     if start is not None and start.asks_model:
-        calls += len(start.drafts) or MOST_DRAFTS + 1
+        calls += _CALLS_A_DRAFT * len(start.drafts) or _CALLS_A_DRAFT * MOST_DRAFTS + 1
     return Plan(summary, calls=calls, highest_cost_usd=writer.engine.price_of(writer.model, calls))

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
+import anyio
+
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
@@ -18,6 +21,7 @@ from kiln_mcp.spec_texts.session_events import (
     Step,
 )
 from kiln_mcp.spec_texts.session_files import append_event, read_sessions
+from kiln_mcp.spec_texts.spec_checks import CheckContext, check_content
 from kiln_mcp.spec_texts.spec_content import Finding
 from kiln_mcp.specs.answer_clauses import (
     assume_answers,
@@ -27,6 +31,8 @@ from kiln_mcp.specs.answer_clauses import (
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.drafts import draft_by_rules
+from kiln_mcp.specs.examination import examination_note, task_context
+from kiln_mcp.specs.examination import examine as examine_with_model
 from kiln_mcp.specs.model_calls import (
     OUTPUTS_SHOWN,
     DraftRequest,
@@ -38,12 +44,12 @@ from kiln_mcp.specs.model_calls import (
 from kiln_mcp.specs.questions import MOST_QUESTIONS, QuestionPool, questions_about, with_ids
 from kiln_mcp.specs.real_outputs import RealOutput, real_outputs
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
-from kiln_mcp.specs.rule_findings import RULES, RULES_SCOPE, examine_by_rules
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session
-from storage import ProjectStore, Task, new_id
+from storage import ProjectStore, Spec, Task, new_id
 
 YOU: Final = "you"
+RULES: Final = "rules"
 _ID_DIGITS: Final = 12
 
 
@@ -159,23 +165,15 @@ async def examine(
 ) -> Mapping[str, object]:
     """Return what is weak about the open drafts, and what to ask: parts of an event."""
     drafts = [draft for draft in session.open_drafts if not draft.is_saved] or session.open_drafts
-    findings: dict[str, tuple[Finding, ...]] = {}
-    search_scope = [RULES_SCOPE]
     outputs = await real_outputs(work.store, work.task)
-    for draft in drafts:
-        findings[draft.id] = examine_by_rules(draft, work.task).findings
-    questions: list[AskedQuestion] = []
+    contexts = await _contexts(work, drafts)
+    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in drafts}
+    result = _ModelFindings()
     if asks_model and work.writer is not None:
-        try:
-            questions = await _model_questions(work.writer, drafts, findings, outputs)
-            search_scope.append(
-                f"{work.writer.model}: cases that two careful readers decide differently, on "
-                f"{min(len(outputs), OUTPUTS_SHOWN)} real outputs"
-            )
-        except ModelError as error:
-            work.notes.append(f"The model found no questions: {error}")
-    elif work.writer is None:
-        search_scope.append("no model looked at it")
+        result = await _ask_model(work, drafts, contexts, (findings, outputs))
+    search_scope = [_scope(work, draft, result.findings) for draft in drafts]
+    search_scope += result.scope
+    questions, findings = result.questions, findings | result.findings
     pool = QuestionPool(outputs, [*session.questions.values(), *questions])
     for draft in drafts:
         questions += questions_about(draft, findings[draft.id], pool)
@@ -184,7 +182,7 @@ async def examine(
     return {
         "examined_drafts": tuple(draft.id for draft in drafts),
         "findings": findings,
-        "search_scope": tuple(search_scope),
+        "search_scope": tuple(dict.fromkeys(search_scope)),
         "questions": tuple(with_ids(_in_turn(questions), len(session.questions) + 1, room)),
     }
 
@@ -200,16 +198,79 @@ def _in_turn(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
     ]
 
 
-async def _model_questions(
-    writer: SpecWriter,
-    drafts: Sequence[Draft],
-    findings: Mapping[str, Sequence[Finding]],
-    outputs: Sequence[RealOutput],
-) -> list[AskedQuestion]:
-    questions: list[AskedQuestion] = []
+def _scope(work: SessionWork, draft: Draft, by_model: Mapping[str, object]) -> str:
+    """Return what was looked for in a draft, and by whom."""
+    model = work.writer.model if work.writer is not None and draft.id in by_model else None
+    return examination_note(draft.content, model)
+
+
+async def _contexts(work: SessionWork, drafts: Sequence[Draft]) -> dict[str, CheckContext]:
+    """Return what binds each draft beside itself: the task, the other specs, the other drafts."""
+    specs = {
+        spec.id: await clauses_of(work.store, spec)
+        for spec in await work.store.children(work.task, Spec)
+    }
+    contexts: dict[str, CheckContext] = {}
     for draft in drafts:
-        questions += await question_with_model(writer, draft, findings[draft.id], outputs)
-    return questions
+        saved = {id: content for id, content in specs.items() if id != draft.spec_id}
+        rest = {item.spec_id or item.id: item.content for item in drafts if item is not draft}
+        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()])
+    return contexts
+
+
+@dataclass(slots=True)
+class _ModelFindings:
+    """What a model found in drafts, what it asks about them, and what it looked for."""
+
+    findings: dict[str, tuple[Finding, ...]] = field(default_factory=dict[str, tuple[Finding, ...]])
+    questions: list[AskedQuestion] = field(default_factory=list[AskedQuestion])
+    scope: list[str] = field(default_factory=list[str])
+
+
+async def _ask_model(
+    work: SessionWork,
+    drafts: Sequence[Draft],
+    contexts: Mapping[str, CheckContext],
+    rules: tuple[Mapping[str, tuple[Finding, ...]], Sequence[RealOutput]],
+) -> _ModelFindings:
+    """Let the model examine all drafts and ask about them, side by side.
+
+    Args:
+        work: The call.
+        drafts: The drafts.
+        contexts: What binds each of them.
+        rules: What the rules found in each, and real outputs of the task.
+    """
+    writer, (findings, outputs) = work.writer, rules
+    assert writer is not None, "a model is asked"
+    result = _ModelFindings()
+    by_draft: dict[str, list[AskedQuestion]] = {}
+
+    async def look(draft: Draft) -> None:
+        try:
+            result.findings[draft.id] = await examine_with_model(
+                writer, draft.content, contexts[draft.id], findings[draft.id]
+            )
+        except ModelError as error:
+            work.notes.append(f"The model did not examine {draft.id}: {error}")
+
+    async def ask(draft: Draft) -> None:
+        try:
+            by_draft[draft.id] = await question_with_model(
+                writer, draft, findings[draft.id], outputs
+            )
+        except ModelError as error:
+            work.notes.append(f"The model found no questions about {draft.id}: {error}")
+
+    async with anyio.create_task_group() as group:
+        for draft in drafts:
+            group.start_soon(look, draft)
+            group.start_soon(ask, draft)
+    result.questions = [entry for draft in drafts for entry in by_draft.get(draft.id, [])]
+    if by_draft:
+        count = min(len(outputs), OUTPUTS_SHOWN)
+        result.scope.append(f"{writer.model} looked for questions on {count} real outputs.")
+    return result
 
 
 async def change_session(
@@ -306,9 +367,9 @@ async def _write_revision(
             "model": work.model_step,
         }
     )
-    findings = {
-        id: examine_by_rules(draft, work.task).findings for id, draft in revision.drafts.items()
-    }
+    changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
+    contexts = await _contexts(work, [revision.draft(id) for id in revision.draft_ids])
+    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in changed}
     event = event.model_copy(update={"examined_drafts": tuple(findings), "findings": findings})
     await work.write(event)
     return session.after(event)

@@ -58,6 +58,21 @@ DRAFTS: Final[dict[str, JsonValue]] = {
     ],
     "omissions": ["Nothing on length."],
 }
+FINDINGS: Final[dict[str, JsonValue]] = {
+    "findings": [
+        {
+            "clause": "c1",
+            "words": "insult",
+            "kind": "underspecified",
+            "why": "Readers draw the line elsewhere.",
+            "mend": "The reply must hold no swear word.",
+            "confidence": 0.9,
+        }
+    ]
+}
+CHECKS: Final[dict[str, JsonValue]] = {
+    "checks": [{"number": 1, "reason": "it holds", "kind": "underspecified", "holds": True}]
+}
 QUESTIONS: Final[dict[str, JsonValue]] = {
     "questions": [
         {
@@ -80,10 +95,19 @@ EDITS: Final[dict[str, JsonValue]] = {
 }
 
 
+ANSWERS: Final = (
+    ("specs", DRAFTS),
+    ("findings", FINDINGS),
+    ("checks", CHECKS),
+    ("questions", QUESTIONS),
+    ("edits", EDITS),
+)
+
+
 def assistant(request: ModelRequest) -> str:
     """Answer as a careful model would, by what is asked."""
     schema = json.dumps(request.schema)
-    for key, answer in (("specs", DRAFTS), ("questions", QUESTIONS), ("edits", EDITS)):
+    for key, answer in ANSWERS:
         if f'"{key}"' in schema and f'"{key}": {{"items"' in schema:
             return json.dumps(answer)
     return json.dumps({"specs": []})
