@@ -84,7 +84,7 @@ class Reading:
         return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def plan_readings(models: Sequence[str]) -> list[tuple[str, Manner, int]]:
+def plan_readings(models: Sequence[str]) -> Sequence[tuple[str, Manner, int]]:
     """Return model, manner and wording of each reading; the first model gives the most.
 
     Raises:
@@ -92,9 +92,10 @@ def plan_readings(models: Sequence[str]) -> list[tuple[str, Manner, int]]:
     """
     if not models:
         raise ValueError("A panel needs at least one model.")
-    first, *others = dict.fromkeys(models)
-    by_model = [(first, _OWN), *((model, _OTHERS) for model in others)]
-    readings = [(model, *how) for model, own in by_model for how in own]
+    readings: list[tuple[str, Manner, int]] = []
+    for number, model in enumerate(dict.fromkeys(models)):
+        for manner, wording in _OTHERS if number else _OWN:
+            readings.append((model, manner, wording))
     return readings[:MOST_READINGS]
 
 

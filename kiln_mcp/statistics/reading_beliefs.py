@@ -142,10 +142,9 @@ class ReadingBeliefs:
             spread = own.max(axis=1) - own.min(axis=1)
             is_open = np.array([(clause, item) not in self.answers for item in self.table.items])
             candidates = np.flatnonzero(is_open & (spread >= _LEAST_SPREAD))
-            patterns: Floats = np.round(own, 2)
             first: dict[bytes, int] = {}
             for n in candidates.tolist():
-                first.setdefault(patterns[n].tobytes(), int(n))
+                first.setdefault((100 * own[n]).astype(np.int64).tobytes(), int(n))
             places = list(first.values())
             rated += [
                 (value, place, n)

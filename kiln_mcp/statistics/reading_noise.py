@@ -26,6 +26,7 @@ _PRIOR_EXCESS: Final = 0.25
 _FITS: Final = 30
 _LEAST_SPLIT: Final = 0.25
 _LEAST_SKEWNESS: Final = 1e-3
+_LEAST_SPREAD: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +225,9 @@ def _chance(own: ReadingTable, draw: np.random.Generator) -> float:
 def _share_above(deals: Floats, passes: Floats, counts: Floats) -> float:
     """Return the share of panels that part their readings as much as the observed one.
 
-    Two numbers count alike, each by its spread over the panels: the disagreement beyond noise, and
-    how far the readings part along one line, which a pattern over several items makes large.
+    Three numbers count alike, each by its spread over the panels: the disagreement beyond noise,
+    how rarely repeats of a reading differ, and how far the readings part along one line, which a
+    pattern over several items makes large.
 
     Args:
         deals: Passes by panel, item and reading.
@@ -234,9 +236,18 @@ def _share_above(deals: Floats, passes: Floats, counts: Floats) -> float:
     """
     panels = np.concatenate([passes[None], deals])
     shares = panels / np.maximum(counts, 1)
-    numbers = [_excess_of(panels, counts), _main_axis(shares, counts)]
-    total = sum((n - n.mean()) / max(float(n.std()), 1e-12) for n in numbers)
-    return float((total >= np.asarray(total)[0] - 1e-9).mean())
+    repeats = -(panels * (counts - panels)).sum(axis=(1, 2))
+    return _share_of_first([_excess_of(panels, counts), repeats, _main_axis(shares, counts)])
+
+
+def _share_of_first(numbers: Sequence[Floats]) -> float:
+    """Return the share of panels whose sum of numbers is at least that of the first panel.
+
+    Each number counts by its spread over the panels; one without spread does not count.
+    """
+    spread = [number for number in numbers if number.std() > _LEAST_SPREAD]
+    total = sum(((n - n.mean()) / n.std() for n in spread), np.zeros_like(numbers[0]))
+    return float((total >= total[0] - 1e-9).mean())
 
 
 def _excess_of(panels: Floats, counts: Floats) -> Floats:
@@ -291,5 +302,7 @@ def _no_pattern(own: ReadingTable, draw: np.random.Generator) -> float:
     shares = own.shares[0][is_complete]
     keys = draw.random((MODELLED_PANELS, *shares.shape)).argsort(axis=2)
     dealt = np.take_along_axis(np.broadcast_to(shares, keys.shape), keys, axis=2)
-    lines = _main_axis(np.concatenate([shares[None], dealt]), np.ones_like(shares))
-    return float((lines >= lines[0] - 1e-9).mean())
+    panels = np.concatenate([shares[None], dealt])
+    if shares.shape[1] > 2:
+        return _share_of_first([_main_axis(panels, np.ones_like(shares))])
+    return _share_of_first([panels.mean(axis=1).var(axis=1)])  # two readings always part alike
