@@ -118,7 +118,7 @@ def questions_needed(person: Person, choice: Choice, noise: float, seed: int) ->
         if question is None:
             break
         says = person.truth[question] != (flips.random() < noise)
-        beliefs = beliefs.answered(*question, passes=says)
+        beliefs = beliefs.with_answer(*question, passes=says)
     return MOST_QUESTIONS
 
 

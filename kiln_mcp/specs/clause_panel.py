@@ -11,7 +11,7 @@ its noise; what differs between readings beyond that is ambiguity.
     value = beliefs.best_question(panel.ambiguous_clauses)
     if is_worth_asking(value, asked):
         question = await clause_question(writer, panel, value)   # clause_questions
-        beliefs = beliefs.answered(value.clause, value.item, passes=True)
+        beliefs = beliefs.with_answer(value.clause, value.item, passes=True)
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -102,8 +102,8 @@ class ClausePanel:
     @property
     def ambiguous_clauses(self) -> Collection[str]:
         """The ids of the clauses on which readings differ beyond noise, the worst first."""
-        wanted = AmbiguityDecision.AMBIGUOUS
-        return [entry.clause for entry in self.ambiguities if entry.decision is wanted]
+        ambiguous = AmbiguityDecision.AMBIGUOUS
+        return [entry.clause for entry in self.ambiguities if entry.decision is ambiguous]
 
     @property
     def models(self) -> list[str]:
@@ -168,8 +168,8 @@ async def propose_panel(
         raise NothingToEvaluate("A spec without clauses has nothing that could be ambiguous.")
     models = list(request.models) or [workspace.model_name(None)]
     limits = limits_of(models)
-    most = min(request.most_outputs or limits.outputs, limits.outputs)
-    sample = await sample_outputs(store, task, request.outputs, most, request.seed)
+    output_limit = min(request.most_outputs or limits.outputs, limits.outputs)
+    sample = await sample_outputs(store, task, request.outputs, output_limit, request.seed)
     calls = dict.fromkeys(models, 0)
     calls_a_reading = -(-len(sample.outputs) // limits.outputs_a_call) * request.repeats
     for model, _, _ in plan_readings(models):
@@ -255,8 +255,8 @@ class _PanelWork:
         for failure in self.failures:
             counts[failure] = counts.get(failure, 0) + 1
         lines = [f"{text} ({n} times)" if n > 1 else text for text, n in counts.items()]
-        more = len(lines) - MOST_FAILURES
-        return lines if more <= 0 else [*lines[:MOST_FAILURES], f"{more} other failures."]
+        excess = len(lines) - MOST_FAILURES
+        return lines if excess <= 0 else [*lines[:MOST_FAILURES], f"{excess} other failures."]
 
 
 def panel_of(

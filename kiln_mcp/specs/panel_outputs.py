@@ -38,14 +38,14 @@ class PanelOutput:
 
 @dataclass(frozen=True, slots=True)
 class PanelSample:
-    """Outputs of a task, and of how many they were chosen."""
+    """Outputs of a task, and of how many they are."""
 
     outputs: Sequence[PanelOutput]
     total: int
 
 
 async def sample_outputs(
-    store: ProjectStore, task: Task, name: str | None, most: int, seed: int
+    store: ProjectStore, task: Task, name: str | None, limit: int, seed: int
 ) -> PanelSample:
     """Return outputs of a task that differ from each other; half of them are drawn at random.
 
@@ -53,7 +53,7 @@ async def sample_outputs(
         store: The project.
         task: The task.
         name: How a person names the outputs, as run_eval takes it; None for the usual ones.
-        most: How many at most.
+        limit: How many at most.
         seed: Of the random draws.
 
     Raises:
@@ -62,8 +62,8 @@ async def sample_outputs(
     name = name or await outputs_to_begin_with(store, task)
     if name is None:
         raise NothingToEvaluate(f"No model has made an output of {task.name!r} yet.")
-    stored = await select_outputs(store, task, name, MOST_COMPARED, seed)
-    records = await store.read_all(TaskRun, [row.path for row in stored.runs])
+    selection = await select_outputs(store, task, name, MOST_COMPARED, seed)
+    records = await store.read_all(TaskRun, [row.path for row in selection.runs])
     outputs = [
         PanelOutput(
             run.id,
@@ -74,23 +74,23 @@ async def sample_outputs(
         for run in records.values()
     ]
     outputs.sort(key=lambda output: output.item)
-    chosen = await anyio.to_thread.run_sync(choose_different, outputs, most, seed)
-    return PanelSample(chosen, stored.total)
+    sample = await anyio.to_thread.run_sync(choose_different, outputs, limit, seed)
+    return PanelSample(sample, selection.total)
 
 
-def choose_different(outputs: Sequence[PanelOutput], most: int, seed: int) -> list[PanelOutput]:
-    """Return outputs, half at random, and the others each as far as can be from those before."""
+def choose_different(outputs: Sequence[PanelOutput], limit: int, seed: int) -> list[PanelOutput]:
+    """Return outputs, half at random, the others each as far as can be from those before."""
     order = random.Random(seed).sample(range(len(outputs)), len(outputs))
-    if len(order) <= most:
+    if len(order) <= limit:
         return [outputs[n] for n in sorted(order)]
     sets = [shingles(output.output) for output in outputs]
-    chosen = order[: (most + 1) // 2]
-    others = order[len(chosen) :]
-    nearest = {n: max(jaccard(sets[n], sets[m]) for m in chosen) for n in others}
-    while len(chosen) < most:
+    sample = order[: (limit + 1) // 2]
+    candidates = order[len(sample) :]
+    nearest = {n: max(jaccard(sets[n], sets[m]) for m in sample) for n in candidates}
+    while len(sample) < limit:
         farthest = min(nearest, key=lambda n: (nearest[n], n))
         del nearest[farthest]
-        chosen.append(farthest)
+        sample.append(farthest)
         for n in nearest:
             nearest[n] = max(nearest[n], jaccard(sets[n], sets[farthest]))
-    return [outputs[n] for n in sorted(chosen)]
+    return [outputs[n] for n in sorted(sample)]

@@ -17,14 +17,14 @@ MANNERS: Final[Mapping[Manner, str]] = {
 REWORDINGS: Final = 2
 """Other wordings of each clause."""
 MOST_READINGS: Final = 8
-_OWN: Final[tuple[tuple[Manner, int], ...]] = (
+_OF_FIRST_MODEL: Final[tuple[tuple[Manner, int], ...]] = (
     ("plain", 0),
     ("literal", 1),
     ("purpose", 0),
     ("plain", 2),
 )
 """Manner and wording of the readings of the first model."""
-_OTHERS: Final[tuple[tuple[Manner, int], ...]] = (("plain", 0), ("literal", 1))
+_OF_OTHER_MODELS: Final[tuple[tuple[Manner, int], ...]] = (("plain", 0), ("literal", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def plan_readings(models: Sequence[str]) -> Sequence[tuple[str, Manner, int]]:
         raise ValueError("A panel needs at least one model.")
     readings: list[tuple[str, Manner, int]] = []
     for number, model in enumerate(dict.fromkeys(models)):
-        for manner, wording in _OTHERS if number else _OWN:
+        for manner, wording in _OF_OTHER_MODELS if number else _OF_FIRST_MODEL:
             readings.append((model, manner, wording))
     return readings[:MOST_READINGS]
 

@@ -73,8 +73,8 @@ async def store_panel(store: ProjectStore, task: Task, panel: ClausePanel) -> No
     """
     lines = await _read_lines(store, task)
     readings = {line.id for line in lines if isinstance(line, _ReadingLine)}
-    stored = {_content(line) for line in lines if isinstance(line, _VerdictLine)}
-    own = [line for line in _verdict_lines(panel) if _content(line) not in stored]
+    contents = {_content(line) for line in lines if isinstance(line, _VerdictLine)}
+    own = [line for line in _verdict_lines(panel) if _content(line) not in contents]
     digests = {clause.id: clause_digest(clause) for clause in panel.clauses}
     new: list[_Line] = [
         _ReadingLine(
@@ -119,21 +119,21 @@ async def read_panel(
     }
     outputs = await _outputs(store, task, {item for _, item in newest})
     verdicts: list[PanelVerdict] = []
-    used: dict[str, Reading] = {}
+    readings_by_id: dict[str, Reading] = {}
     for (reading, item), line in newest.items():
         if reading not in readings or item not in outputs:
             continue
         if outputs[item].fingerprint != line.output:
             continue
-        used[readings[reading].id] = readings[reading]
+        readings_by_id[readings[reading].id] = readings[reading]
         verdicts += _verdicts_of(line, readings[reading].id, ids)
     if not verdicts:
         return None
-    judged = {verdict.cell.item for verdict in verdicts}
-    sample = PanelSample([output for item, output in outputs.items() if item in judged], 0)
+    item_ids = {verdict.cell.item for verdict in verdicts}
+    sample = PanelSample([output for item, output in outputs.items() if item in item_ids], 0)
     total = await store.count_runs(task, RunQuery(is_from_eval=False, is_complete=True))
     return panel_of(
-        clauses, list(used.values()), PanelSample(sample.outputs, total), verdicts, (), 0
+        clauses, list(readings_by_id.values()), PanelSample(sample.outputs, total), verdicts, (), 0
     )
 
 
@@ -190,12 +190,12 @@ def _verdicts_of(line: _VerdictLine, reading: str, ids: Mapping[str, str]) -> li
 
 
 async def _outputs(
-    store: ProjectStore, task: Task, wanted: Collection[str]
+    store: ProjectStore, task: Task, run_ids: Collection[str]
 ) -> dict[str, PanelOutput]:
     """Return the outputs of runs by id, as a panel is shown them."""
     path = task.saved.path
     rows = await store.ask(lambda index: items(index, path, RunQuery()))
-    records = await store.read_all(TaskRun, [row.path for row in rows if row.id in wanted])
+    records = await store.read_all(TaskRun, [row.path for row in rows if row.id in run_ids])
     return {
         run.id: PanelOutput(
             run.id,

@@ -3,11 +3,11 @@
 A reading is a way to judge: a model, a way of asking, a wording of the clauses. Its repeats show
 its noise. A clause is ambiguous if nothing that is noise explains the disagreement of readings:
 
-- chance: verdicts of one output, dealt to its readings anew (a permutation test);
+- chance: verdicts of one output, dealt to its readings once more (a permutation test);
 - with four clauses or more, the panel itself: two readings that differ on the other clauses as
   much (a floor for each pair of readings, the median over the other clauses);
 - with fewer clauses, a weak reading: error rates of its own (Dawid and Skene, 1979), and readings
-  that differ on single outputs without a pattern (cells dealt to the readings anew).
+  that differ on single outputs without a pattern (cells dealt to the readings once more).
 
 Every explanation has to be refuted, at 5 % for all clauses together by Holm's correction.
 """
@@ -82,11 +82,11 @@ def measure_ambiguity(verdicts: "ReadingVerdicts", seed: int = 0) -> list[Clause
     from kiln_mcp.statistics.reading_tables import reading_table
 
     evidence = clause_evidence(reading_table(verdicts), seed)
-    p_values = holm([one.p_value for one in evidence])
-    clauses = [_decide(one, p_value) for one, p_value in zip(evidence, p_values, strict=True)]
-    order = list(AmbiguityDecision)
-    ranked = sorted(clauses, key=lambda one: -one.excess)
-    return sorted(ranked, key=lambda one: order.index(one.decision) == 0, reverse=True)
+    p_values = holm([entry.p_value for entry in evidence])
+    clauses = [_decide(entry, p_value) for entry, p_value in zip(evidence, p_values, strict=True)]
+    ambiguous = AmbiguityDecision.AMBIGUOUS
+    clauses.sort(key=lambda clause: (clause.decision is not ambiguous, -clause.excess))
+    return clauses
 
 
 def _decide(evidence: "ClauseEvidence", p_value: float) -> ClauseAmbiguity:

@@ -33,13 +33,13 @@ class QuestionValue:
 
 
 def is_worth_asking(
-    value: QuestionValue | None, asked: int = 0, least_change: float = LEAST_CHANGE
+    value: QuestionValue | None, question_count: int = 0, least_change: float = LEAST_CHANGE
 ) -> bool:
     """Return whether a question should be asked.
 
     Args:
         value: The best question; None if there is none.
-        asked: Questions of the session so far.
+        question_count: Questions of the session so far.
         least_change: The share of outputs whose verdict it has to change.
     """
-    return value is not None and asked < MOST_QUESTIONS and value.change > least_change
+    return value is not None and question_count < MOST_QUESTIONS and value.change > least_change

@@ -23,7 +23,7 @@ CONSISTENCIES: Final = (0.0, 0.5, 0.9)
 MOST_CANDIDATES: Final = 24
 """Questions whose value is worked out exactly, chosen by their value for their own clause."""
 _LEAST_SPREAD: Final = 0.25
-_LEAST: Final = 1e-9
+_LEAST_PROBABILITY: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ReadingBeliefs:
     answers: dict[tuple[str, str], bool]
     answer_noise: float = ANSWER_NOISE
 
-    def answered(self, clause: str, item: str, *, passes: bool) -> "ReadingBeliefs":
+    def with_answer(self, clause: str, item: str, *, passes: bool) -> "ReadingBeliefs":
         """Return the beliefs after a person's answer about one output.
 
         Raises:
@@ -63,14 +63,14 @@ class ReadingBeliefs:
 
     def pass_probabilities(self) -> Floats:
         """Return the probability that the person passes each output, by clause and item."""
-        mixed = np.einsum("ch,cih->ci", self.weights(), self.passes)
-        return self._with_answers(mixed[None])[0]
+        probabilities = np.einsum("ch,cih->ci", self.weights(), self.passes)
+        return self._with_answers(probabilities[None])[0]
 
     def predictions(self) -> dict[tuple[str, str], bool]:
         """Return the more probable verdict of the person, by clause and item."""
-        mixed = self.pass_probabilities()
+        probabilities = self.pass_probabilities()
         return {
-            (clause, item): bool(mixed[c, i] >= 0.5)
+            (clause, item): bool(probabilities[c, i] >= 0.5)
             for c, clause in enumerate(self.table.clauses)
             for i, item in enumerate(self.table.items)
         }
@@ -93,15 +93,15 @@ class ReadingBeliefs:
         candidates = self._candidates(weights, clauses)
         if not candidates:
             return []
-        now = self.pass_probabilities()
-        entropy, decisions = _entropy(now).sum(), now >= 0.5
+        prior = self.pass_probabilities()
+        entropy, decisions = _entropy(prior).sum(), prior >= 0.5
         values: list[QuestionValue] = []
         for clause, item in candidates:
             own = self.passes[clause, item]
             to_pass = float(weights[clause] @ _answer(own, self.answer_noise))
             after = np.stack(
                 [
-                    self.answered(
+                    self.with_answer(
                         self.table.clauses[clause], self.table.items[item], passes=passes
                     ).pass_probabilities()
                     for passes in (True, False)
@@ -134,7 +134,7 @@ class ReadingBeliefs:
 
         Of outputs that split the readings alike, the first stands for all.
         """
-        rated: list[tuple[float, int, int]] = []
+        candidates_by_value: list[tuple[float, int, int]] = []
         for place, clause in enumerate(self.table.clauses):
             if clauses is not None and clause not in clauses:
                 continue
@@ -146,14 +146,14 @@ class ReadingBeliefs:
             for n in candidates.tolist():
                 first.setdefault((100 * own[n]).astype(np.int64).tobytes(), int(n))
             places = list(first.values())
-            rated += [
+            candidates_by_value += [
                 (value, place, n)
                 for n, value in zip(
                     places, self._own_values(weights[place], own, places), strict=True
                 )
             ]
-        rated.sort(key=lambda entry: (-entry[0], entry[1:]))
-        return [(place, item) for _, place, item in rated[:MOST_CANDIDATES]]
+        candidates_by_value.sort(key=lambda entry: (-entry[0], entry[1:]))
+        return [(place, item) for _, place, item in candidates_by_value[:MOST_CANDIDATES]]
 
     def _own_values(self, weights: Floats, own: Floats, places: list[int]) -> list[float]:
         """Return how far each answer reduces the entropy of its clause's verdicts."""
@@ -161,16 +161,18 @@ class ReadingBeliefs:
         likelihoods = np.concatenate([likelihoods, 1 - likelihoods])
         joint = likelihoods * weights
         chances = joint.sum(axis=2)
-        after = (joint / np.maximum(chances[..., None], _LEAST)) @ own.T
+        after = (joint / np.maximum(chances[..., None], _LEAST_PROBABILITY)) @ own.T
         expected = (chances[..., None] * _entropy(after)).sum(axis=(0, 2))
         return (float(_entropy(own @ weights).sum()) - expected).tolist()
 
-    def _with_answers(self, mixed: Floats) -> Floats:
+    def _with_answers(self, probabilities: Floats) -> Floats:
         """Put the person's own answers in the place of predictions."""
         for (clause, item), passes in self.answers.items():
             place = self.table.clauses.index(clause), self.table.items.index(item)
-            mixed[:, place[0], place[1]] = 1 - self.answer_noise if passes else self.answer_noise
-        return mixed
+            probabilities[:, place[0], place[1]] = (
+                1 - self.answer_noise if passes else self.answer_noise
+            )
+        return probabilities
 
 
 def reading_beliefs(
@@ -218,5 +220,5 @@ def _weights(log_likelihoods: Floats) -> Floats:
 
 def _entropy(probabilities: Floats) -> Floats:
     """Return the entropy of each verdict in bits."""
-    p = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    p = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
     return -(p * np.log2(p) + (1 - p) * np.log2(1 - p))

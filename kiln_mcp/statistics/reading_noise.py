@@ -157,16 +157,16 @@ def _chance_spreads(pairs: PairTable, values: Floats, drawn: Floats) -> list[tup
     differ more than their items explain.
     """
     by_item = pairs.excess.sum(axis=2) / np.maximum(pairs.weights.sum(axis=2), 1)
-    centred = by_item - by_item.mean(axis=1, keepdims=True)
-    variances, thirds = (centred**2).mean(axis=1), (centred**3).mean(axis=1)
+    deviations = by_item - by_item.mean(axis=1, keepdims=True)
+    variances, thirds = (deviations**2).mean(axis=1), (deviations**3).mean(axis=1)
     spreads = drawn.var(axis=0)
     results: list[tuple[float, float]] = []
     for place in range(len(values)):
-        others = np.delete(values, place)
-        if not len(others):
+        other_values = np.delete(values, place)
+        if not len(other_values):
             results.append((0.0, 0.0))
             continue
-        between = (1.4826 * float(np.median(abs(others - np.median(others))))) ** 2
+        between = (1.4826 * float(np.median(abs(other_values - np.median(other_values))))) ** 2
         within = float(np.delete(spreads, place).mean())
         scale = max(float(np.delete(variances, place).mean()), 1e-12) ** 1.5
         skewness = float(np.delete(thirds, place).mean()) / scale / sqrt(by_item.shape[1])
@@ -186,8 +186,8 @@ def _floors(means: Floats) -> Floats:
     floors = np.zeros_like(means)
     if means.shape[1] > FEWEST_OTHER_CLAUSES:
         for place in range(means.shape[1]):
-            others = np.nan_to_num(np.delete(means, place, axis=1))
-            floors[:, place] = np.maximum(0.0, np.median(others, axis=1))
+            other_values = np.nan_to_num(np.delete(means, place, axis=1))
+            floors[:, place] = np.maximum(0.0, np.median(other_values, axis=1))
     return floors
 
 
@@ -210,16 +210,16 @@ def _upper_tail(value: float, variance: float, skewness: float) -> float:
 
 
 def _chance(own: ReadingTable, draw: np.random.Generator) -> float:
-    """Return how often verdicts that are dealt to the readings anew disagree as much."""
+    """Return how often verdicts that are dealt to the readings once more disagree as much."""
     is_mixed = (own.passes[0].sum(axis=1) % own.counts[0].sum(axis=1).clip(1)) > 0
     counts, passes = own.counts[0][is_mixed].astype(int), own.passes[0][is_mixed]
     if not len(counts):
         return 1.0
-    dealt = [
+    deals = [
         draw.multivariate_hypergeometric(count, int(hits.sum()), DEALS)
         for count, hits in zip(counts, passes, strict=True)
     ]
-    return _share_above(np.stack(dealt, axis=1).astype(float), passes, counts.astype(float))
+    return _share_above(np.stack(deals, axis=1).astype(float), passes, counts.astype(float))
 
 
 def _share_above(deals: Floats, passes: Floats, counts: Floats) -> float:
@@ -259,9 +259,9 @@ def _excess_of(panels: Floats, counts: Floats) -> Floats:
 
 def _main_axis(shares: Floats, counts: Floats) -> Floats:
     """Return the largest eigenvalue of the readings' deviations from their items, by panel."""
-    judged = (counts > 0).astype(float)
-    usual = (shares * judged).sum(axis=2) / np.maximum(judged.sum(axis=1), 1)
-    deviations = (shares - usual[..., None]) * judged
+    weights = (counts > 0).astype(float)
+    usual = (shares * weights).sum(axis=2) / np.maximum(weights.sum(axis=1), 1)
+    deviations = (shares - usual[..., None]) * weights
     products = np.einsum("bir,bis->brs", deviations, deviations)
     return np.linalg.eigvalsh(products)[:, -1].astype(np.float64)
 
@@ -292,17 +292,17 @@ def _weak_reading(own: ReadingTable, draw: np.random.Generator) -> float:
 
 
 def _no_pattern(own: ReadingTable, draw: np.random.Generator) -> float:
-    """Return how often whole cells, dealt to the readings anew, show as clear a pattern.
+    """Return how often whole cells, dealt to the readings once more, show as clear a pattern.
 
-    A pattern is that the same readings differ again and again, or that one of them is stricter.
+    A pattern is that the same readings differ on many items, or that one of them is stricter.
     """
     is_complete = (own.counts[0] > 0).all(axis=1)
     if not is_complete.any():
         return 1.0
     shares = own.shares[0][is_complete]
     keys = draw.random((MODELLED_PANELS, *shares.shape)).argsort(axis=2)
-    dealt = np.take_along_axis(np.broadcast_to(shares, keys.shape), keys, axis=2)
-    panels = np.concatenate([shares[None], dealt])
+    deals = np.take_along_axis(np.broadcast_to(shares, keys.shape), keys, axis=2)
+    panels = np.concatenate([shares[None], deals])
     if shares.shape[1] > 2:
         return _share_of_first([_main_axis(panels, np.ones_like(shares))])
     return _share_of_first([panels.mean(axis=1).var(axis=1)])  # two readings always part alike

@@ -72,10 +72,10 @@ class ReadingTable:
         Repeats differ with probability 2ε(1-ε), which is solved for ε. A clause without repeats
         has the rate of all clauses together; without any repeats it is 0.1.
         """
-        pairs, repeated = _repeat_pairs(self)
-        differing, total = pairs.sum(axis=(1, 2)), repeated.sum(axis=(1, 2))
-        whole = differing.sum() / total.sum() if total.sum() else 0.18
-        share = np.where(total > 0, differing / np.maximum(total, 1), whole)
+        pairs, repeat_counts = _repeat_pairs(self)
+        differing, total = pairs.sum(axis=(1, 2)), repeat_counts.sum(axis=(1, 2))
+        usual_share = differing.sum() / total.sum() if total.sum() else 0.18
+        share = np.where(total > 0, differing / np.maximum(total, 1), usual_share)
         rates = (1 - np.sqrt(np.maximum(0.0, 1 - 2 * share))) / 2
         return np.clip(rates, _LEAST_NOISE, _MOST_NOISE)
 
@@ -147,10 +147,10 @@ def pair_table(table: ReadingTable) -> PairTable:
 
     A cell with one verdict has the noise of its clause.
     """
-    differing, repeated = _repeat_pairs(table)
-    clause_total = repeated.sum(axis=(1, 2), keepdims=True)
+    differing, repeat_counts = _repeat_pairs(table)
+    clause_total = repeat_counts.sum(axis=(1, 2), keepdims=True)
     usual = differing.sum(axis=(1, 2), keepdims=True) / np.maximum(clause_total, 1)
-    noise = np.where(repeated > 0, differing / np.maximum(repeated, 1), usual)
+    noise = np.where(repeat_counts > 0, differing / np.maximum(repeat_counts, 1), usual)
     shares = np.nan_to_num(table.shares)
     first = [pair[0] for pair in table.pairs]
     second = [pair[1] for pair in table.pairs]

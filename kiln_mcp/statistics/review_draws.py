@@ -38,7 +38,10 @@ class ReviewDraw:
 
 
 def draw_review(
-    information: Mapping[str, float], count: int, seed: int, labelled: frozenset[str] = frozenset()
+    information: Mapping[str, float],
+    count: int,
+    seed: int,
+    labelled_items: frozenset[str] = frozenset(),
 ) -> ReviewDraw:
     """Draw the items of a review; the random half is drawn first, among all without a label.
 
@@ -46,7 +49,7 @@ def draw_review(
         information: How much a label of each item of the pool would teach, 0 or above.
         count: How many items; the random half has the odd one.
         seed: Repeats the draw over the same pool.
-        labelled: Items that are not drawn.
+        labelled_items: Items that are not drawn.
 
     Raises:
         ValueError: `count` is below 1.
@@ -54,7 +57,7 @@ def draw_review(
     if count < 1:
         raise ValueError(f"A review shows at least 1 item, not {count}.")
     draw = random.Random(seed)
-    candidates = sorted(information.keys() - labelled)
+    candidates = sorted(information.keys() - labelled_items)
     at_random = draw.sample(candidates, min(len(candidates), (count + 1) // 2))
     rest = [item for item in candidates if item not in set(at_random)]
     rest.sort(key=lambda item: -information[item])

@@ -48,7 +48,7 @@ def ask_until_sure(beliefs: ReadingBeliefs, truth: Truth, reading: int) -> tuple
     asked = 0
     while (value := beliefs.best_question()) and is_worth_asking(value, asked):
         passes = truth(value.clause, int(value.item[1:]), reading)
-        beliefs = beliefs.answered(value.clause, value.item, passes=passes)
+        beliefs = beliefs.with_answer(value.clause, value.item, passes=passes)
         asked += 1
     return asked, agreement(beliefs, truth, reading)
 
@@ -74,7 +74,7 @@ def test_an_answer_about_one_clause_tells_of_another_if_the_person_is_consistent
     for clause in "ab":
         for item in range(8):
             passes = independent(clause, item, 2)
-            beliefs = beliefs.answered(clause, f"i{item}", passes=passes)
+            beliefs = beliefs.with_answer(clause, f"i{item}", passes=passes)
     chances = beliefs.weights()[2]
     assert chances.argmax() == 2
     assert chances[2] > 0.5
@@ -84,7 +84,7 @@ def test_a_person_who_reads_clauses_differently_is_not_forced_into_one_member() 
     beliefs = reading_beliefs(panel(independent, clauses="abc", items=40, readings=4))
     for clause, reading in (("a", 2), ("b", 0)):
         for item in range(8):
-            beliefs = beliefs.answered(
+            beliefs = beliefs.with_answer(
                 clause, f"i{item}", passes=independent(clause, item, reading)
             )
     weights = beliefs.weights()
@@ -96,7 +96,7 @@ def test_one_wrong_answer_is_mended_by_later_ones() -> None:
     beliefs = reading_beliefs(panel(independent, items=40, readings=4))
     for item in range(12):
         passes = independent("a", item, 1) != (item == 0)
-        beliefs = beliefs.answered("a", f"i{item}", passes=passes)
+        beliefs = beliefs.with_answer("a", f"i{item}", passes=passes)
     assert beliefs.weights()[0].argmax() == 1
 
 
@@ -104,7 +104,7 @@ def test_an_output_is_not_asked_about_twice_and_its_answer_is_kept() -> None:
     beliefs = reading_beliefs(panel(items=10))
     first = beliefs.best_question()
     assert first is not None
-    after = beliefs.answered(first.clause, first.item, passes=False)
+    after = beliefs.with_answer(first.clause, first.item, passes=False)
     assert all(value.item != first.item for value in after.question_values())
     assert after.predictions()[first.clause, first.item] is False
 
@@ -173,7 +173,9 @@ def questions_for(
         if agreement(beliefs, by_degrees, reading) >= 0.95:
             return asked
         clause, item = choose(beliefs)
-        beliefs = beliefs.answered(clause, item, passes=by_degrees(clause, int(item[1:]), reading))
+        beliefs = beliefs.with_answer(
+            clause, item, passes=by_degrees(clause, int(item[1:]), reading)
+        )
     return 60
 
 
@@ -189,7 +191,7 @@ def test_beliefs_are_probabilities_whatever_the_answers(
 ) -> None:
     beliefs = reading_beliefs(panel(clauses="ab", items=10, readings=3))
     for clause, item, passes in answers:
-        beliefs = beliefs.answered(clause, f"i{item}", passes=passes)
+        beliefs = beliefs.with_answer(clause, f"i{item}", passes=passes)
     weights, mixed = beliefs.weights(), beliefs.pass_probabilities()
     assert np.allclose(weights.sum(axis=1), 1)
     assert ((mixed >= 0) & (mixed <= 1)).all()
