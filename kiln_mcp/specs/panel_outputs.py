@@ -7,10 +7,11 @@ from typing import Final
 
 import anyio.to_thread
 
+from kiln_mcp.datasets.held_out import is_measured_filter
 from kiln_mcp.datasets.shingles import jaccard, shingles
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.stored_outputs import outputs_to_begin_with, select_outputs
-from storage import ProjectStore, Task, TaskRun
+from storage import Eval, ProjectStore, Task, TaskRun
 from storage.text.excerpts import excerpt
 
 MOST_COMPARED: Final = 400
@@ -49,6 +50,8 @@ async def sample_outputs(
 ) -> PanelSample:
     """Return outputs of a task that differ from each other; half of them are drawn at random.
 
+    Held-out ones are left out: a spec must not be made on what measures it.
+
     Args:
         store: The project.
         task: The task.
@@ -57,13 +60,14 @@ async def sample_outputs(
         seed: Of the random draws.
 
     Raises:
-        NothingToEvaluate: The task has no such output.
+        NothingToEvaluate: The task has no such output, or evals measure on all of them.
     """
     name = name or await outputs_to_begin_with(store, task)
     if name is None:
         raise NothingToEvaluate(f"No model has made an output of {task.name!r} yet.")
     selection = await select_outputs(store, task, name, MOST_COMPARED, seed)
     records = await store.read_all(TaskRun, [row.path for row in selection.runs])
+    is_measured = is_measured_filter(await store.children(task, Eval))
     outputs = [
         PanelOutput(
             run.id,
@@ -72,7 +76,10 @@ async def sample_outputs(
             run.fingerprint,
         )
         for run in records.values()
+        if not is_measured(run)
     ]
+    if not outputs:
+        raise NothingToEvaluate("All these outputs are held out: evals measure on them.")
     outputs.sort(key=lambda output: output.item)
     sample = await anyio.to_thread.run_sync(choose_different, outputs, limit, seed)
     return PanelSample(sample, selection.total)

@@ -5,64 +5,25 @@ clauses stay. An output that is changed has another fingerprint.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from hashlib import blake2b
-from typing import Annotated, Final, Literal
 
-import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
+from kiln_mcp.evaluators.clause_verdicts import (
+    CLAUSE_VERDICTS,
+    ClauseVerdictLine,
+    ReadingLine,
+    clause_digest,
+    read_clause_lines,
+)
 from kiln_mcp.evaluators.verdict_matrix import PanelMember, VerdictMatrix
 from kiln_mcp.spec_texts.spec_content import Clause
 from kiln_mcp.specs.clause_panel import ClausePanel, panel_of
 from kiln_mcp.specs.panel_calls import PanelVerdict
 from kiln_mcp.specs.panel_outputs import LONGEST_TEXT, PanelOutput, PanelSample
-from kiln_mcp.specs.panel_readings import Manner, Reading
+from kiln_mcp.specs.panel_readings import MANNERS, Manner, Reading
 from kiln_mcp.statistics.reading_tables import Cell
 from storage import ProjectStore, Task, TaskRun
 from storage.index.queries import RunQuery
 from storage.index.results import items
 from storage.text.excerpts import excerpt
-
-CLAUSE_VERDICTS: Final = "kiln_mcp_clause_verdicts.jsonl"
-
-
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
-
-    v: int = 1
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-
-
-class _ReadingLine(_Line):
-    kind: Literal["reading"] = "reading"
-    id: str
-    model: str
-    manner: Manner
-    wording: int
-    texts: dict[str, str]
-
-
-class _VerdictLine(_Line):
-    """The verdicts of one reading on one output: by clause, one for each repeat."""
-
-    kind: Literal["verdicts"] = "verdicts"
-    reading: str
-    item: str
-    output: str
-    verdicts: dict[str, list[bool]]
-    reasons: dict[str, str] = Field(default_factory=dict)
-
-
-_LINE: Final[TypeAdapter[_ReadingLine | _VerdictLine]] = TypeAdapter(
-    Annotated[_ReadingLine | _VerdictLine, Field(discriminator="kind")]
-)
-
-
-def clause_digest(clause: Clause) -> str:
-    """Return what changes with a clause's meaning: its text and polarity."""
-    content = f"{clause.polarity}\0{' '.join(clause.text.split())}"
-    return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 async def store_panel(store: ProjectStore, task: Task, panel: ClausePanel) -> None:
@@ -71,13 +32,13 @@ async def store_panel(store: ProjectStore, task: Task, panel: ClausePanel) -> No
     Raises:
         storage.errors.StorageError: The file is no ordinary file, or cannot be written.
     """
-    lines = await _read_lines(store, task)
-    readings = {line.id for line in lines if isinstance(line, _ReadingLine)}
-    contents = {_content(line) for line in lines if isinstance(line, _VerdictLine)}
+    lines = await read_clause_lines(store, task)
+    readings = {line.id for line in lines if isinstance(line, ReadingLine)}
+    contents = {_content(line) for line in lines if isinstance(line, ClauseVerdictLine)}
     own = [line for line in _verdict_lines(panel) if _content(line) not in contents]
-    digests = {clause.id: clause_digest(clause) for clause in panel.clauses}
-    new: list[_Line] = [
-        _ReadingLine(
+    digests = {clause.id: clause_digest(clause.text, clause.polarity) for clause in panel.clauses}
+    new: list[ReadingLine | ClauseVerdictLine] = [
+        ReadingLine(
             id=reading.id,
             model=reading.model,
             manner=reading.manner,
@@ -100,22 +61,23 @@ async def read_panel(
     Of several verdicts of one reading on one output the newest ones count. Verdicts on outputs that
     have changed or gone are left out.
     """
-    lines = await _read_lines(store, task)
-    ids = {clause_digest(clause): clause.id for clause in clauses}
+    lines = await read_clause_lines(store, task)
+    ids = {clause_digest(clause.text, clause.polarity): clause.id for clause in clauses}
     newest = {
         (line.reading, line.item): line
         for line in lines
-        if isinstance(line, _VerdictLine) and not ids.keys().isdisjoint(line.verdicts)
+        if isinstance(line, ClauseVerdictLine) and not ids.keys().isdisjoint(line.verdicts)
     }
+    manners: dict[str, Manner] = {manner: manner for manner in MANNERS}
     readings = {
         line.id: Reading(
             line.model,
-            line.manner,
+            manners.get(line.manner, "plain"),
             line.wording,
             {ids[digest]: text for digest, text in line.texts.items() if digest in ids},
         )
         for line in lines
-        if isinstance(line, _ReadingLine)
+        if isinstance(line, ReadingLine)
     }
     outputs = await _outputs(store, task, {item for _, item in newest})
     verdicts: list[PanelVerdict] = []
@@ -149,9 +111,9 @@ def panel_matrix(panel: ClausePanel) -> VerdictMatrix:
     return VerdictMatrix(members, columns, {})
 
 
-def _verdict_lines(panel: ClausePanel) -> list[_VerdictLine]:
-    lines: list[_VerdictLine] = []
-    digests = {clause.id: clause_digest(clause) for clause in panel.clauses}
+def _verdict_lines(panel: ClausePanel) -> list[ClauseVerdictLine]:
+    lines: list[ClauseVerdictLine] = []
+    digests = {clause.id: clause_digest(clause.text, clause.polarity) for clause in panel.clauses}
     for output in panel.outputs:
         for reading in panel.readings:
             cells = [Cell(clause, output.item, reading.id) for clause in digests]
@@ -163,7 +125,7 @@ def _verdict_lines(panel: ClausePanel) -> list[_VerdictLine]:
             if verdicts:
                 reasons = {digests[c.clause]: panel.reasons[c] for c in cells if c in panel.reasons}
                 lines.append(
-                    _VerdictLine(
+                    ClauseVerdictLine(
                         reading=reading.id,
                         item=output.item,
                         output=output.fingerprint,
@@ -174,11 +136,13 @@ def _verdict_lines(panel: ClausePanel) -> list[_VerdictLine]:
     return lines
 
 
-def _content(line: _VerdictLine) -> str:
+def _content(line: ClauseVerdictLine) -> str:
     return line.model_dump_json(exclude={"at"})
 
 
-def _verdicts_of(line: _VerdictLine, reading: str, ids: Mapping[str, str]) -> list[PanelVerdict]:
+def _verdicts_of(
+    line: ClauseVerdictLine, reading: str, ids: Mapping[str, str]
+) -> list[PanelVerdict]:
     return [
         PanelVerdict(
             Cell(ids[digest], line.item, reading), repeat, passes, line.reasons.get(digest, "")
@@ -205,19 +169,3 @@ async def _outputs(
         )
         for run in records.values()
     }
-
-
-async def _read_lines(store: ProjectStore, task: Task) -> list[_ReadingLine | _VerdictLine]:
-    lines = await store.side_lines(task, CLAUSE_VERDICTS)
-    return await anyio.to_thread.run_sync(_parse, lines)
-
-
-def _parse(lines: Sequence[str]) -> list[_ReadingLine | _VerdictLine]:
-    """Return the lines that can be read; a damaged line costs itself alone."""
-    entries: list[_ReadingLine | _VerdictLine] = []
-    for line in lines:
-        try:
-            entries.append(_LINE.validate_json(line.encode("utf-8", "surrogateescape")))
-        except ValidationError:
-            continue
-    return entries

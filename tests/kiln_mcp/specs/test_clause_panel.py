@@ -8,6 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evaluators.clause_verdicts import CLAUSE_VERDICTS
 from kiln_mcp.llm import EMBEDDED, HOST, Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.settings import Settings
 from kiln_mcp.spec_texts.spec_content import Clause, Origin, Polarity
@@ -16,12 +17,21 @@ from kiln_mcp.specs.clause_questions import FAILS, PASSES, clause_question, ques
 from kiln_mcp.specs.model_calls import SpecWriter
 from kiln_mcp.specs.panel_outputs import PanelOutput, choose_different
 from kiln_mcp.specs.panel_readings import limits_of, make_readings, plan_readings
-from kiln_mcp.specs.panel_storage import CLAUSE_VERDICTS, panel_matrix, read_panel, store_panel
+from kiln_mcp.specs.panel_storage import panel_matrix, read_panel, store_panel
 from kiln_mcp.statistics.clause_ambiguity import AmbiguityDecision
 from kiln_mcp.statistics.question_value import QuestionValue
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
-from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage import (
+    DataSource,
+    Eval,
+    EvalOutputScore,
+    Project,
+    ProjectStore,
+    Task,
+    TaskOutput,
+    TaskRun,
+)
 from storage.errors import Refusal
 
 SHORT = Clause("c1", "The reply is short.", Polarity.MUST, Origin("person"))
@@ -202,6 +212,21 @@ async def test_a_task_without_outputs_or_a_spec_without_clauses_has_no_panel(
             await own.panel()
         with pytest.raises(NothingToEvaluate, match="without clauses"):
             await own.panel(clauses=())
+
+
+async def test_outputs_that_an_eval_measures_on_are_not_judged(tmp_path: Path) -> None:
+    async with house(tmp_path, ScriptedModel(review), runs=4) as own:
+        score = EvalOutputScore(name="Short", type="pass_fail")
+        record = Eval(name="Short", eval_set_filter_id="tag::test", output_scores=(score,))
+        await own.store.save(record, parent=own.task)
+        runs = await own.store.children(own.task, TaskRun)
+        await own.store.save(runs[0].replace(tags=("test",)))
+        panel = await own.panel()
+        assert {output.item for output in panel.outputs} == {run.id for run in runs[1:]}
+        for run in runs[1:]:
+            await own.store.save(run.replace(tags=("test",)))
+        with pytest.raises(NothingToEvaluate, match="held out"):
+            await own.panel()
 
 
 async def test_a_stored_panel_is_read_again_less_what_has_changed(tmp_path: Path) -> None:
