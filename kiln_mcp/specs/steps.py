@@ -33,6 +33,7 @@ from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.drafts import draft_by_rules
 from kiln_mcp.specs.examination import examination_note, task_context
 from kiln_mcp.specs.examination import examine as examine_with_model
+from kiln_mcp.specs.measured_questions import measured_drafts, next_questions
 from kiln_mcp.specs.model_calls import (
     OUTPUTS_SHOWN,
     DraftRequest,
@@ -370,9 +371,22 @@ async def _write_revision(
     changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
     contexts = await _contexts(work, [revision.draft(id) for id in revision.draft_ids])
     findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in changed}
-    event = event.model_copy(update={"examined_drafts": tuple(findings), "findings": findings})
+    event = event.model_copy(
+        update={
+            "examined_drafts": tuple(findings),
+            "findings": findings,
+            "questions": tuple(await _next_questions(work, session.after(event))),
+        }
+    )
     await work.write(event)
     return session.after(event)
+
+
+async def _next_questions(work: SessionWork, session: SpecSession) -> list[AskedQuestion]:
+    """Return the next questions where the readings of an earlier panel part."""
+    panels = await measured_drafts(work.store, work.task, session.open_drafts)
+    questions = await next_questions(session, panels, None)
+    return with_ids(questions, len(session.questions) + 1)
 
 
 async def save_drafts(
