@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
@@ -41,11 +42,19 @@ class Writer:
         if '"topics"' in asked:
             return json.dumps({"topics": ["refunds", "delivery", "refunds"]})
         if '"inputs"' in asked:
-            texts = [
-                "the same words again" if self._repeat else f"ask{number}x{n} why{number}y{n}"
-                for n in range(3)
-            ]
-            return json.dumps({"inputs": texts})
+            slots = re.findall(r"^(\d+)\. ", request.messages[-1].content, re.MULTILINE)
+            same = "the same words again"
+            return json.dumps(
+                {
+                    "inputs": [
+                        {
+                            "slot": int(slot),
+                            "input": same if self._repeat else f"ask{number}x{slot} why{number}",
+                        }
+                        for slot in slots
+                    ]
+                }
+            )
         if request.schema is not None and "Iceland" in request.messages[1].content:
             return "no JSON"
         return json.dumps({"reply": number}) if request.schema else f"answer {number}"
@@ -89,12 +98,14 @@ async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) ->
     async with support(tmp_path, Writer()) as (workspace, project):
         made = await generate_data(workspace, project, count=12)
         assert (made.items, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
-        assert {(cell.topic, cell.aim) for cell in made.coverage} == {
-            (topic, aim)
-            for topic in ("refunds", "delivery")
-            for aim in ("pass", "fail", "borderline")
+        assert {row.outcome: row.items for row in made.by_outcome} == {
+            "pass": 5,
+            "fail": 5,
+            "borderline": 2,
         }
-        assert all(cell.items == cell.planned_items for cell in made.coverage)
+        assert {row.topic: row.items for row in made.by_topic} == {"refunds": 6, "delivery": 6}
+        rows = [*made.by_outcome, *made.by_topic]
+        assert all(row.items == row.planned for row in rows)
         runs = await runs_in(workspace, project)
         assert len({run.input for run in runs}) == 12
         sources = [run.input_source for run in runs if run.input_source]
@@ -130,7 +141,8 @@ async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: 
         made = await generate_data(workspace, project, count=4, topics=["refunds"])
         assert made.items == 1
         assert made.rejected_inputs > 3
-        assert sum(cell.planned_items - cell.items for cell in made.coverage) == 3
+        assert sum(row.planned - row.items for row in made.by_outcome) == 3
+        assert "no usable input" in made.by_outcome[0].why
 
 
 async def test_the_assistants_inputs_only_get_outputs(tmp_path: Path) -> None:
@@ -219,4 +231,4 @@ async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path
         runs = await runs_in(workspace, project)
         assert made.items == len(runs) >= 4
         assert not {run.input for run in runs} & set(QUESTIONS)
-        assert [cell.aim for cell in made.coverage] == ["any"]
+        assert [row.outcome for row in made.by_outcome] == ["any"]
