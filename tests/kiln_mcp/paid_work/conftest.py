@@ -1,6 +1,7 @@
 """A project on which several homes, each with an engine of its own, ask one counted model."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -43,7 +44,9 @@ class CountedModel:
         if '"inputs"' in schema:
             # The same question gets the same answer, as from a model that does not sample.
             number = crc32(str(request.messages).encode())
-            return json.dumps({"inputs": [f"ask{number}x{n} why{number}y{n}" for n in range(8)]})
+            slots = re.findall(r"(?:^|<slots>)(\d+)\. ", asked, re.MULTILINE)
+            inputs = [{"slot": int(n), "input": f"ask{number}x{n} why{number}"} for n in slots]
+            return json.dumps({"inputs": inputs})
         if '"right"' in schema:
             return json.dumps({"reasoning": "I looked.", "right": "pass"})
         return f"answer {len(self.asked)} to {asked}"

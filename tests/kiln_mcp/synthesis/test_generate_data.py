@@ -42,7 +42,7 @@ class Writer:
         if '"topics"' in asked:
             return json.dumps({"topics": ["refunds", "delivery", "refunds"]})
         if '"inputs"' in asked:
-            slots = re.findall(r"^(\d+)\. ", request.messages[-1].content, re.MULTILINE)
+            slots = re.findall(r"(?:^|<slots>)(\d+)\. ", request.messages[-1].content, re.MULTILINE)
             same = "the same words again"
             return json.dumps(
                 {
