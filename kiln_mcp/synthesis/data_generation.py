@@ -192,16 +192,16 @@ class DataGeneration:
 
     def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
         """Return the calls of the next step of a plan."""
-        count = plan.count
         work = Work()
+        kept = plan.slots
         if _needs_inputs(plan, drafts):
             again = [draft for draft in drafts.values() if draft.state == "again"]
-            work += input_work(plan, len(again) or count)
+            work += input_work(plan, len(again) or plan.count)
             if plan.stop_after_inputs:
                 return work
         elif drafts:
-            count = sum(draft.state == "kept" for draft in drafts.values())
-        return work + output_work(plan, context.resolved_config, count)
+            kept = tuple(proposal.slot for proposal in drafted_inputs(plan, drafts))
+        return work + output_work(plan, context.resolved_config, kept or plan.count)
 
     async def _report(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts

@@ -128,7 +128,8 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
             outcome = item.outcome or slot.aim
             counts[slot.clause, outcome] += 1
             if outcome is not slot.aim:
-                reasons[slot.clause, slot.aim][f"came out as {outcome}"] += 1
+                reason = f": {item.reason}" if item.reason else ""
+                reasons[slot.clause, slot.aim][f"came out as {outcome}{reason}"] += 1
             elif item.reason:
                 reasons[slot.clause, slot.aim][item.reason] += 1
         else:
@@ -143,7 +144,7 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
         )
         for clause, aim in dict.fromkeys([*planned, *counts])
     ]
-    return sorted(rows, key=lambda row: row.items - row.planned)
+    return sorted(rows, key=lambda row: (row.items - row.planned, row.clause or "", row.outcome))
 
 
 def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
@@ -158,4 +159,4 @@ def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[To
         TopicCoverage(topic=topic or "any", planned=count, items=counts[topic])
         for topic, count in planned.items()
     ]
-    return sorted(rows, key=lambda row: row.items - row.planned)
+    return sorted(rows, key=lambda row: (row.items - row.planned, row.topic))

@@ -21,7 +21,7 @@ from kiln_mcp.synthesis.inputs import EXAMPLES_SHOWN, Brief
 from kiln_mcp.synthesis.outputs import choose_run_config
 from kiln_mcp.synthesis.plan_settings import PlanSettings, quotas_for
 from storage import DataGuide, ProjectStore, Prompt, Spec, Task, TaskRun, TaskRunConfig
-from storage.errors import Refusal
+from storage.errors import NextStep, Refusal
 
 USUAL_COUNT: Final = 40
 _MOST_CLASSES: Final = 30
@@ -143,6 +143,8 @@ def new_plan(context: GenerationContext, settings: PlanSettings, plan_id: str) -
     spec_clauses = [] if context.spec is None else clauses_in(context.spec)
     own_clauses = spec_clauses if settings.clauses is None else settings.clauses
     quotas = settings.quotas or quotas_for(own_clauses, count)
+    if settings.pairs and (not own_clauses or settings.inputs):
+        raise _no_clauses()
     outputs = settings.outputs or "task"
     labels = settings.labels
     if labels is None and outputs == "reference":
@@ -207,3 +209,11 @@ def _check_list(brief: Brief) -> None:
             least=EXAMPLES_SHOWN,
             count=len(brief.examples),
         )
+
+
+def _no_clauses() -> Refusal:
+    return Refusal(
+        "Minimal pairs break one clause of a spec each, for inputs that the plan makes. Name the "
+        "`spec`, or give the plan `clauses` with id and text, and no `inputs`.",
+        next=[NextStep(tool="build_spec", reason="write the spec first")],
+    )

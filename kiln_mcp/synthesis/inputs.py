@@ -9,7 +9,7 @@ from typing import Final, Protocol, cast
 from pydantic import JsonValue
 
 from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
-from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm import Engine, JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
@@ -306,6 +306,27 @@ def list_values(answer: ModelAnswer, name: str) -> list[JsonValue]:
     """Return the values of the one list in an answer; none if there is no such list."""
     values = answer.value.get(name) if isinstance(answer.value, dict) else None
     return values if isinstance(values, list) else []
+
+
+def value_schema(name: str, schema: JsonSchema | None) -> dict[str, JsonValue]:
+    """Return the schema of an answer that is one value: text, or what fits a schema."""
+    text: JsonSchema = {"type": "string"}
+    part, definitions = (text, {}) if schema is None else embedded(schema, "item")
+    whole: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": {name: cast("JsonValue", part)},
+        "required": [name],
+        "additionalProperties": False,
+    }
+    return {**whole, "$defs": definitions} if definitions else whole
+
+
+def text_value(answer: ModelAnswer, name: str) -> str:
+    """Return the one value of an answer as the format holds it; "" if there is none."""
+    value = answer.value.get(name) if isinstance(answer.value, dict) else None
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def list_schema(name: str, item: JsonValue) -> dict[str, JsonValue]:

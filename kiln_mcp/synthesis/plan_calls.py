@@ -1,15 +1,18 @@
 """How often carrying out a plan asks each model: counted by the rules that the calls follow."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig
+from kiln_mcp.synthesis.clause_checks import verdict_models
+from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.inputs import ROUNDS
+from kiln_mcp.synthesis.minimal_pairs import EDITED_AIMS
 from kiln_mcp.synthesis.plan_settings import PlanSettings
 
 
@@ -56,10 +59,23 @@ def input_work(plan: DataPlan, count: int) -> Work:
     return Work({plan.writer: orders}, {plan.writer: (ROUNDS - 1) * orders})
 
 
-def output_work(plan: DataPlan, config: ResolvedRunConfig, count: int) -> Work:
-    """Return the calls that make the outputs of so many inputs."""
-    del plan
-    return Work({config.model: count * config.calls_per_output})
+def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot] | int) -> Work:
+    """Return the calls that make the outputs of slots, or of so many inputs of the caller."""
+    count = slots if isinstance(slots, int) else len(slots)
+    work = Work({config.model: count * config.calls_per_output})
+    return work + pair_work(plan, () if isinstance(slots, int) else slots) if plan.pairs else work
+
+
+def pair_work(plan: DataPlan, slots: Sequence[Slot]) -> Work:
+    """Return the calls that edit outputs, and judge them before and after.
+
+    So many are made if every output passes. One that does not is not edited.
+    """
+    edits = sum(slot.aim in EDITED_AIMS and bool(slot.clause) for slot in slots)
+    calls = Counter({plan.writer: edits})
+    for model in verdict_models(plan.checking_models):
+        calls[model] += len(slots) + edits
+    return Work(calls)
 
 
 def slots_a_call(model: str) -> int:

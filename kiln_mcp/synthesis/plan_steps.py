@@ -24,6 +24,7 @@ from kiln_mcp.synthesis.inputs import (
     Proposal,
     make_inputs,
 )
+from kiln_mcp.synthesis.minimal_pairs import PairMaker
 from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_store import DraftLine
@@ -129,8 +130,8 @@ async def make_items(
     report: Report,
 ) -> list[GeneratedItem]:
     """Return the items of a plan's inputs: with the outputs that it wants."""
-    del plan
-    return await answered_items(engine, context, inputs, report)
+    items = await answered_items(engine, context, inputs, report)
+    return await PairMaker(engine, context, plan).make(items) if plan.pairs else items
 
 
 def as_planned(
