@@ -5,9 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.synthesis.existing_items import existing_items
 from kiln_mcp.synthesis.coverage_plan import Aim, Quota
 from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.existing_items import existing_items
 from kiln_mcp.synthesis.plan_results import save_runs
 from kiln_mcp.synthesis.service import add_data
 from kiln_mcp.workbench.workspace import Workspace
