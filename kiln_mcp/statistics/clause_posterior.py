@@ -24,12 +24,12 @@ class ClauseVotes:
 
     Attributes:
         group: Clauses of one group break equally often, such as those that an edit was to break.
-        broken: How many say that the output breaks the clause.
+        failures: How many say that the output breaks the clause.
         votes: All of them.
     """
 
     group: str
-    broken: int
+    failures: int
     votes: int
 
 
@@ -49,10 +49,12 @@ class VoteModel:
 
     def broken_probability(self, cell: ClauseVotes) -> float:
         """Return the probability that a clause is broken, given its votes."""
-        share, passes = self.broken_share.get(cell.group, 0.5), cell.votes - cell.broken
-        broken = share * (1 - self.misses) ** cell.broken * self.misses**passes
-        holds = (1 - share) * self.false_alarms**cell.broken * (1 - self.false_alarms) ** passes
-        return broken / (broken + holds)
+        share, passes = self.broken_share.get(cell.group, 0.5), cell.votes - cell.failures
+        likelihood = share * (1 - self.misses) ** cell.failures * self.misses**passes
+        other_likelihood = (
+            (1 - share) * self.false_alarms**cell.failures * (1 - self.false_alarms) ** passes
+        )
+        return likelihood / (likelihood + other_likelihood)
 
 
 def fit_votes(cells: Sequence[ClauseVotes], rounds: int = ROUNDS) -> VoteModel:
@@ -71,27 +73,29 @@ def fit_votes(cells: Sequence[ClauseVotes], rounds: int = ROUNDS) -> VoteModel:
     return model
 
 
-def _refit(counts: Mapping[ClauseVotes, int], broken: Mapping[ClauseVotes, float]) -> VoteModel:
+def _refit(
+    counts: Mapping[ClauseVotes, int], probabilities: Mapping[ClauseVotes, float]
+) -> VoteModel:
     """Return the rates that fit the probabilities of the truths.
 
     Args:
         counts: How often each cell is there.
-        broken: The probability of each that its clause is broken.
+        probabilities: That of each that its clause is broken.
     """
     wrong, right = _ERROR_PRIOR
-    alarms, clear_votes, missed, broken_votes = wrong, wrong + right, wrong, wrong + right
+    alarms, clear_votes, misses, broken_votes = wrong, wrong + right, wrong, wrong + right
     sizes, sums = Counter[str](), defaultdict[str, float](float)
     for cell, count in counts.items():
-        probability = broken[cell]
-        alarms += count * (1 - probability) * cell.broken
+        probability = probabilities[cell]
+        alarms += count * (1 - probability) * cell.failures
         clear_votes += count * (1 - probability) * cell.votes
-        missed += count * probability * (cell.votes - cell.broken)
+        misses += count * probability * (cell.votes - cell.failures)
         broken_votes += count * probability * cell.votes
         sizes[cell.group] += count
         sums[cell.group] += count * probability
     yes, no = _RATE_PRIOR
     return VoteModel(
         min(_MOST_ERROR, alarms / clear_votes),
-        min(_MOST_ERROR, missed / broken_votes),
+        min(_MOST_ERROR, misses / broken_votes),
         {group: (yes + sums[group]) / (yes + no + size) for group, size in sizes.items()},
     )

@@ -86,7 +86,7 @@ class OutcomeCoverage(Result):
 
     clause: str | None = Field(description="Its id; null for the spec as a whole.")
     outcome: str
-    planned: int
+    quota: int
     items: int
     why: str = Field(default="", description="Why there are fewer, or what a person should see.")
 
@@ -95,7 +95,7 @@ class TopicCoverage(Result):
     """Items of one topic."""
 
     topic: str
-    planned: int
+    quota: int
     items: int
 
 
@@ -107,11 +107,12 @@ class GeneratedData(Result):
     items: int
     inputs_by: str
     outputs_by: str = Field(description="The run config or the model that wrote the outputs.")
-    verified: int = Field(default=0, description="Items whose output was verified.")
+    verified_items: int = Field(default=0, description="Items whose output was verified.")
     for_a_person: int = Field(default=0, description="Items whose verification has no result.")
     by_outcome: list[OutcomeCoverage] = Field(description="The largest shortfall first.")
     by_topic: list[TopicCoverage]
     rejected_inputs: int = Field(description="Inputs that were unusable or too like another one.")
+    reject_reasons: dict[str, int] = Field(default={})
     failed: int
     failures: list[str] = Field(description="The first three.")
     warnings: list[str] = Field(default=[])
@@ -126,14 +127,14 @@ class PlanClauseRow(Result):
 
     clause: str
     text: str
-    planned: dict[str, int]
+    quotas: dict[str, int]
 
 
 class PlanTopicRow(Result):
     """A topic with the items that are planned, and those that the dataset has."""
 
     topic: str
-    planned: int
+    quota: int
     existing: int
 
 

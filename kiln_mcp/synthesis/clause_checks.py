@@ -42,16 +42,16 @@ class Tally:
     """The votes on one output, by clause.
 
     Attributes:
-        broken: How many say that the output breaks the clause.
+        failures: How many say that the output breaks the clause.
         votes: All of them.
     """
 
-    broken: Mapping[str, int] = field(default_factory=dict[str, int])
+    failures: Mapping[str, int] = field(default_factory=dict[str, int])
     votes: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def share(self, clause: str) -> float:
         """Return the share of votes that call a clause broken; 0 without votes."""
-        return self.broken.get(clause, 0) / max(1, self.votes.get(clause, 0))
+        return self.failures.get(clause, 0) / max(1, self.votes.get(clause, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ def clause_lines(clauses: Sequence[PlanClause]) -> str:
 
 
 def _tally(verdicts: Sequence[Mapping[str, bool]]) -> Tally:
-    broken, votes = Counter[str](), Counter[str]()
+    failures, votes = Counter[str](), Counter[str]()
     for verdict in verdicts:
         votes.update(verdict.keys())
-        broken.update(clause for clause, meets in verdict.items() if not meets)
-    return Tally(broken, votes)
+        failures.update(clause for clause, meets in verdict.items() if not meets)
+    return Tally(failures, votes)

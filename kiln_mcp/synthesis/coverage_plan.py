@@ -38,7 +38,7 @@ class Quota(BaseModel):
     """So many items about one clause with one outcome.
 
     Attributes:
-        clause: The id of the clause; "" for the spec as a whole.
+        clause: The id of the clause; "" for the spec as a share_sum.
         aim: The outcome.
         count: The items.
     """
@@ -57,7 +57,7 @@ class Slot:
     Attributes:
         number: Its place in the plan, from 1.
         topic: What it is about; "" for anything.
-        clause: The id of the clause that it is about; "" for the spec as a whole.
+        clause: The id of the clause that it is about; "" for the spec as a share_sum.
         aim: The outcome that it is meant to have.
         persona: Who writes the input; "" for anybody.
         label: The class that its right output is meant to have; "" for any.
@@ -96,11 +96,11 @@ def largest_remainder(total: int, shares: Sequence[int]) -> list[int]:
     Raises:
         ValueError: No share is above 0.
     """
-    whole = sum(shares)
-    if whole <= 0:
+    share_sum = sum(shares)
+    if share_sum <= 0:
         raise ValueError("a share must be above 0")
-    parts = [total * share // whole for share in shares]
-    by_remainder = sorted(range(len(shares)), key=lambda n: -(total * shares[n] % whole))
+    parts = [total * share // share_sum for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda n: -(total * shares[n] % share_sum))
     for place in by_remainder[: total - sum(parts)]:
         parts[place] += 1
     return parts
@@ -110,7 +110,7 @@ def usual_quotas(clauses: Sequence[str], count: int) -> tuple[Quota, ...]:
     """Return quotas of `count` items: outcomes 2 : 2 : 1, and each outcome over all clauses.
 
     Args:
-        clauses: Ids of clauses; empty for the spec as a whole.
+        clauses: Ids of clauses; empty for the spec as a share_sum.
         count: The items.
     """
     names = list(clauses) or [""]
@@ -132,14 +132,14 @@ def plan_slots(quotas: Sequence[Quota], factors: Factors, seed: int) -> tuple[Sl
         ValueError: No topic has a share.
     """
     chooser = random.Random(f"slots {seed}")
-    aims = _shuffled(dict.fromkeys(quota.aim for quota in quotas), chooser)
+    aims = _shuffle(dict.fromkeys(quota.aim for quota in quotas), chooser)
     targets = [
         (quota.clause, quota.aim)
         for aim in aims
-        for quota in _shuffled([quota for quota in quotas if quota.aim is aim], chooser)
+        for quota in _shuffle([quota for quota in quotas if quota.aim is aim], chooser)
         for _ in range(quota.count)
     ]
-    topics = _turns(_shuffled(factors.topics, chooser), factors.topics, len(targets))
+    topics = _turns(_shuffle(factors.topics, chooser), factors.topics, len(targets))
     slots = [
         Slot(0, topic, clause, aim) for topic, (clause, aim) in zip(topics, targets, strict=True)
     ]
@@ -164,17 +164,17 @@ def _turns(names: Sequence[str], shares: Mapping[str, int], count: int) -> list[
     Raises:
         ValueError: No name has a share.
     """
-    whole = sum(shares[name] for name in names)
-    if whole <= 0:
+    share_sum = sum(shares[name] for name in names)
+    if share_sum <= 0:
         raise ValueError("a plan needs a topic with a share above 0")
     credits = dict.fromkeys(names, 0)
     turns: list[str] = []
     for _ in range(count):
         for name in names:
             credits[name] += shares[name]
-        chosen = max(names, key=lambda name: credits[name])
-        credits[chosen] -= whole
-        turns.append(chosen)
+        next_name = max(names, key=lambda name: credits[name])
+        credits[next_name] -= share_sum
+        turns.append(next_name)
     return turns
 
 
@@ -190,14 +190,14 @@ def _minimise(
     """
     if not levels:
         return [""] * len(strata)
-    quota = dict(zip(_shuffled(levels, chooser), _even(len(strata), len(levels)), strict=True))
+    quota = dict(zip(_shuffle(levels, chooser), _even(len(strata), len(levels)), strict=True))
     counts: Counter[tuple[int, Hashable, str]] = Counter()
     chosen_levels = [""] * len(strata)
-    for place in _shuffled(range(len(strata)), chooser):
+    for place in _shuffle(range(len(strata)), chooser):
         own = list(enumerate(strata[place]))
         open_levels = [level for level, rest in quota.items() if rest]
         level = min(
-            _shuffled(open_levels, chooser),
+            _shuffle(open_levels, chooser),
             key=lambda name: (sum(counts[n, value, name] for n, value in own), -quota[name]),
         )
         quota[level] -= 1
@@ -210,7 +210,7 @@ def _even(total: int, parts: int) -> list[int]:
     return largest_remainder(total, [1] * parts)
 
 
-def _shuffled(values: Iterable[T], chooser: random.Random) -> list[T]:
+def _shuffle(values: Iterable[T], chooser: random.Random) -> list[T]:
     items = list(values)
     chooser.shuffle(items)
     return items

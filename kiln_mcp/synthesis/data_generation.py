@@ -84,8 +84,8 @@ class DataGeneration:
         async def generate() -> Outcome:
             async with self._turn():
                 fresh = await self._open(settings, plan.count)
-                named = await with_names(self.workspace.engine, fresh, plan, settings)
-                return await self._all_steps(fresh, named, {})
+                named_plan = await with_names(self.workspace.engine, fresh, plan, settings)
+                return await self._all_steps(fresh, named_plan, {})
 
         return await self._proposal(context, plan, work, generate)
 
@@ -98,7 +98,7 @@ class DataGeneration:
         settings = settings_of(plan)
         context = await self._open(settings, plan.count)
         if plan.stage == "done" and plan.session != context.session_tag:
-            raise _carried_out(plan)
+            raise _second_execution(plan)
         drafts = await self._drafts(plan)
         work = self._work(context, plan, drafts)
 
@@ -113,28 +113,30 @@ class DataGeneration:
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
     ) -> Outcome:
         """Carry out what is left of a plan, up to the next look of a person."""
-        reject_count, engine = 0, self.workspace.engine
+        engine = self.workspace.engine
+        rejects: Mapping[str, int] = {}
         job = self.workspace.job
         if plan.stage == "inputs" and job and plan.stage_job == job:
             # An attempt of this job came so far and was killed: a person has not looked yet.
             return await self._report(context, plan, drafts)
         if _needs_inputs(plan, drafts):
             await self.workspace.report(0, None, "Writing inputs.")
-            made = await write_inputs(engine, context, plan, drafts)
-            reject_count = made.reject_count
+            batch = await write_inputs(engine, context, plan, drafts)
+            rejects = batch.rejects
             author = self.workspace.author
-            new_drafts = {p.slot.number: draft_of(plan, p, author) for p in made.inputs}
+            new_drafts = {p.slot.number: draft_of(plan, p, author) for p in batch.inputs}
             if plan.stop_after_inputs:
                 plan = plan.with_changes({"stage": "inputs", "stage_job": job})
                 await self._save(plan, list(new_drafts.values()))
                 return await self._report(context, plan, {**drafts, **new_drafts})
             drafts = new_drafts
         if plan.inputs:
-            inputs, reject_count = await own_inputs(context, plan.inputs)
+            inputs, repeats = await own_inputs(context, plan.inputs)
+            rejects = {"there already": repeats}
         else:
             inputs = as_planned(plan, context, drafted_inputs(plan, drafts))
         items = await self._items(context, plan, inputs)
-        return await save_items(context, plan, items, self.workspace.author, reject_count)
+        return await save_items(context, plan, items, self.workspace.author, rejects)
 
     async def _items(
         self, context: GenerationContext, plan: DataPlan, inputs: list[PlannedInput]
@@ -151,15 +153,15 @@ class DataGeneration:
         """Propose to save a plan with the topics and personas that its writer names."""
         is_new = settings.id is None
         names_topics = settings.renames_topics or (is_new and not plan.topics)
-        asked = settings if names_topics else settings.model_copy(update={"topics": plan.topics})
-        work = naming_work(asked, plan.writer)
+        naming = settings if names_topics else settings.model_copy(update={"topics": plan.topics})
+        work = naming_work(naming, plan.writer)
         if not any(work.calls.values()):
             return await self._free(context, plan, {})
 
         async def name() -> Outcome:
-            named = await with_names(self.workspace.engine, context, plan, asked)
-            await self._save(named, [])
-            return await self._report(context, named, {})
+            named_plan = await with_names(self.workspace.engine, context, plan, naming)
+            await self._save(named_plan, [])
+            return await self._report(context, named_plan, {})
 
         return await self._proposal(context, plan, work, name)
 
@@ -193,15 +195,15 @@ class DataGeneration:
     def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
         """Return the calls of the next step of a plan."""
         work = Work()
-        kept = plan.slots
+        slots = plan.slots
         if _needs_inputs(plan, drafts):
-            again = [draft for draft in drafts.values() if draft.state == "again"]
-            work += input_work(plan, len(again) or plan.count)
+            rewrites = [draft for draft in drafts.values() if draft.state == "again"]
+            work += input_work(plan, len(rewrites) or plan.count)
             if plan.stop_after_inputs:
                 return work
         elif drafts:
-            kept = tuple(proposal.slot for proposal in drafted_inputs(plan, drafts))
-        return work + output_work(plan, context.resolved_config, kept or plan.count)
+            slots = tuple(proposal.slot for proposal in drafted_inputs(plan, drafts))
+        return work + output_work(plan, context.resolved_config, slots or plan.count)
 
     async def _report(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
@@ -230,7 +232,7 @@ class DataGeneration:
             Refusal: There is no draft of such a number.
         """
         drafts = await self._drafts(plan)
-        numbers = {*settings.drop, *settings.texts, *settings.again}
+        numbers = {*settings.drop, *settings.texts, *settings.rewrite}
         if unknown := sorted(numbers - drafts.keys()):
             raise Refusal(
                 "The plan '{id}' has no drafts {numbers}. Its drafts: {drafts}.",
@@ -240,7 +242,7 @@ class DataGeneration:
             )
         edits: dict[int, dict[str, str]] = {n: {"state": "dropped"} for n in settings.drop}
         edits |= {n: {"state": "kept", "text": text} for n, text in settings.texts.items()}
-        edits |= {n: {"state": "again", "note": note} for n, note in settings.again.items()}
+        edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
         by = {"at": datetime.now(UTC), "by": self.workspace.author}
         return {
             **drafts,
@@ -291,7 +293,7 @@ def _needs_inputs(plan: DataPlan, drafts: Drafts) -> bool:
     return not drafts or any(draft.state == "again" for draft in drafts.values())
 
 
-def _carried_out(plan: DataPlan) -> Refusal:
+def _second_execution(plan: DataPlan) -> Refusal:
     return Refusal(
         "The plan '{id}' was carried out: its items have the tag {session}. Change it to carry it "
         "out again, such as its seed.",

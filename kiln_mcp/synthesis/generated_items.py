@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from kiln_mcp.datasets import lineage
 from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.model_names import stored_model
-from kiln_mcp.synthesis import lineage
 from kiln_mcp.synthesis.answers import OutcomeCoverage, TopicCoverage
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
@@ -38,19 +38,19 @@ class GeneratedItem:
     """What became of one input.
 
     Attributes:
-        planned: The input.
+        planned_input: The input.
         run: The item; None if there is none.
         reason: Why there is none, or why a person must look; "" if all is well.
         outcome: What was verified of the output; None if nothing was.
     """
 
-    planned: PlannedInput
+    planned_input: PlannedInput
     run: TaskRun | None
     reason: str = ""
     outcome: Aim | None = None
 
 
-def planned_input(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> PlannedInput:
+def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> PlannedInput:
     """Return a proposal as an input of the task, with where it came from."""
     slot, model_name = proposal.slot, stored_model(plan.writer)
     properties: dict[str, str | int | float] = {
@@ -118,12 +118,16 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
 
     An item counts for the outcome that was verified, or else for the one that it was made for.
     """
-    planned = Counter((slot.clause, slot.aim) for slot in plan.slots)
-    made = {item.planned.slot.number: item for item in items if item.planned.slot is not None}
+    plan_counts = Counter((slot.clause, slot.aim) for slot in plan.slots)
+    items_by_slot = {
+        item.planned_input.slot.number: item
+        for item in items
+        if item.planned_input.slot is not None
+    }
     counts: Counter[tuple[str, Aim]] = Counter()
     reasons: defaultdict[tuple[str, Aim], Counter[str]] = defaultdict(Counter)
     for slot in plan.slots:
-        item = made.get(slot.number)
+        item = items_by_slot.get(slot.number)
         if item is not None and item.run is not None:
             outcome = item.outcome or slot.aim
             counts[slot.clause, outcome] += 1
@@ -138,25 +142,25 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
         OutcomeCoverage(
             clause=clause or None,
             outcome=str(aim),
-            planned=planned[clause, aim],
+            quota=plan_counts[clause, aim],
             items=counts[clause, aim],
             why="; ".join(f"{n}: {text}" for text, n in reasons[clause, aim].most_common(3)),
         )
-        for clause, aim in dict.fromkeys([*planned, *counts])
+        for clause, aim in dict.fromkeys([*plan_counts, *counts])
     ]
-    return sorted(rows, key=lambda row: (row.items - row.planned, row.clause or "", row.outcome))
+    return sorted(rows, key=lambda row: (row.items - row.quota, row.clause or "", row.outcome))
 
 
 def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
     """Return for each topic how many items were planned and are there."""
-    planned = Counter(slot.topic for slot in plan.slots)
+    plan_counts = Counter(slot.topic for slot in plan.slots)
     counts = Counter(
-        item.planned.slot.topic
+        item.planned_input.slot.topic
         for item in items
-        if item.planned.slot is not None and item.run is not None
+        if item.planned_input.slot is not None and item.run is not None
     )
     rows = [
-        TopicCoverage(topic=topic or "any", planned=count, items=counts[topic])
-        for topic, count in planned.items()
+        TopicCoverage(topic=topic or "any", quota=count, items=counts[topic])
+        for topic, count in plan_counts.items()
     ]
-    return sorted(rows, key=lambda row: (row.items - row.planned, row.topic))
+    return sorted(rows, key=lambda row: (row.items - row.quota, row.topic))

@@ -13,8 +13,7 @@ from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
-from kiln_mcp.spec_texts.clauses import clauses
-from kiln_mcp.spec_texts.spec_kinds import FORMS, fields_of, kind_of
+from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.synthesis.coverage_plan import Aim, Quota
 from kiln_mcp.synthesis.data_plan import DataPlan, PlanClause
 from kiln_mcp.synthesis.inputs import EXAMPLES_SHOWN, Brief
@@ -39,6 +38,7 @@ class GenerationContext:
         resolved_config: The same, resolved.
         brief: What inputs are made for.
         spec: The spec; None for none.
+        clauses: Its clauses.
         ids: The id of each item that is to be made; the same in all attempts at a job.
         saved: Those of them that an earlier attempt has saved.
     """
@@ -50,6 +50,7 @@ class GenerationContext:
     resolved_config: ResolvedRunConfig
     brief: Brief
     spec: Spec | None
+    clauses: list[PlanClause]
     ids: tuple[str, ...]
     saved: frozenset[str]
 
@@ -116,9 +117,15 @@ async def open_generation(
         resolved_config=resolve(task, config, prompts, await runs_to_show(store, task), seed),
         brief=brief,
         spec=spec,
+        clauses=[] if spec is None else await _clauses(store, spec),
         ids=tuple(ids),
         saved=saved,
     )
+
+
+async def _clauses(store: ProjectStore, spec: Spec) -> list[PlanClause]:
+    content = await clauses_of(store, spec)
+    return [PlanClause(id=clause.id, text=clause.text) for clause in content.clauses]
 
 
 def settings_of(plan: DataPlan) -> PlanSettings:
@@ -140,8 +147,7 @@ def new_plan(context: GenerationContext, settings: PlanSettings, plan_id: str) -
     """
     writer = settings.writer or EMBEDDED
     count = settings.count or USUAL_COUNT
-    spec_clauses = [] if context.spec is None else clauses_in(context.spec)
-    own_clauses = spec_clauses if settings.clauses is None else settings.clauses
+    own_clauses = context.clauses if settings.clauses is None else settings.clauses
     quotas = settings.quotas or quotas_for(own_clauses, count)
     if settings.pairs and (not own_clauses or settings.inputs):
         raise _no_clauses()
@@ -174,14 +180,6 @@ def new_plan(context: GenerationContext, settings: PlanSettings, plan_id: str) -
         conversation=settings.conversation,
         stop_after_inputs=settings.stop_after_inputs or False,
     )
-
-
-def clauses_in(spec: Spec) -> list[PlanClause]:
-    """Return the clauses of a spec: the sentences of its requirement and of its details."""
-    form, fields = FORMS[kind_of(spec)], fields_of(spec)
-    texts = [fields.get(name, "") for name in dict.fromkeys([form.core, form.detail])]
-    sentences = dict.fromkeys(clause for text in texts for clause in clauses(text))
-    return [PlanClause(id=f"c{number}", text=text) for number, text in enumerate(sentences, 1)]
 
 
 def classes_of(schema: Mapping[str, JsonValue] | None) -> list[str]:

@@ -2,20 +2,20 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
+from kiln_mcp.synthesis.quality import Candidate, Fault, assess
 from kiln_mcp.workbench.prompt_templates import load_prompt
-from storage.text.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4
 """Entries that the embedded model's list starts with; measured: four give varied inputs."""
@@ -60,10 +60,15 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class MadeInputs:
-    """Inputs that may be used, in the order of their slots, and how many were not."""
+    """Inputs that may be used, in the order of their slots, and why others may not, how often."""
 
     inputs: tuple[Proposal, ...]
-    reject_count: int
+    rejects: Mapping[str, int]
+
+    @property
+    def reject_count(self) -> int:
+        """How many were not usable."""
+        return sum(self.rejects.values())
 
 
 class InputMaker(Protocol):
@@ -181,18 +186,42 @@ class InputRules:
     """What makes an input usable.
 
     Attributes:
-        existing: Inputs that are there: new ones may not be nearly the same.
+        existing: Inputs that are there: new ones may not say the same.
         input_schema: JSON Schema of an input; None for plain text.
+        own_texts: What the user or real users wrote: how common a phrase may be.
         fault_of: Says what is wrong with a proposal otherwise; "" for nothing.
     """
 
     existing: Sequence[str]
     input_schema: JsonValue
+    own_texts: Sequence[str] = ()
     fault_of: Callable[[Proposal], str] = lambda _: ""
 
-    async def allows(self, proposal: Proposal) -> bool:
-        """Return whether a proposal may be used, apart from what is like it."""
-        return await _fits(proposal.text, self.input_schema) and not self.fault_of(proposal)
+    async def faults(self, proposals: Sequence[Proposal], earlier: Sequence[str]) -> list[str]:
+        """Return what is wrong with each proposal; "" for what may be used.
+
+        Args:
+            proposals: Those of one round.
+            earlier: Inputs of the rounds before.
+        """
+        candidates = [Candidate(item.text, item.slot.topic) for item in proposals]
+        existing = [*self.existing, *earlier]
+        assessment = await assess(candidates, existing, self.input_schema, self.own_texts)
+        return [
+            next((_FAULTS[fault] for fault in verdict.faults), "") or self.fault_of(item)
+            for item, verdict in zip(proposals, assessment.verdicts, strict=True)
+        ]
+
+
+_FAULTS: Final[Mapping[Fault, str]] = {
+    Fault.TRUNCATED: "cut off",
+    Fault.REFUSED: "a refusal",
+    Fault.EMPTY: "empty",
+    Fault.UNREADABLE: "unreadable",
+    Fault.SCHEMA: "not as the schema wants it",
+    Fault.DUPLICATE: "too like another one",
+    Fault.STOCK_PHRASE: "the writer's stock phrase again",
+}
 
 
 async def make_inputs(
@@ -209,46 +238,33 @@ async def make_inputs(
         rules: What makes an input usable.
         width: How many calls at once.
     """
-    earlier = [shingles(text) for text in rules.existing]
     inputs: dict[int, Proposal] = {}
-    reject_count = 0
+    rejects: Counter[str] = Counter()
     for turn in range(ROUNDS):
         missing = [slot for slot in slots if slot.number not in inputs]
-        shown = [proposal.text for proposal in inputs.values()]
-        for proposal in await _proposals(maker, missing, turn, shown, width):
-            text = proposal.text.strip()
-            own = shingles(text)
-            alike = any(jaccard(own, other) >= NEAR for other in earlier)
-            number = proposal.slot.number
-            if alike or not own or number in inputs or not await rules.allows(proposal):
-                reject_count += 1
-                continue
-            earlier.append(own)
-            inputs[number] = Proposal(proposal.slot, text, proposal.output, proposal.quotation)
-    return MadeInputs(tuple(inputs[number] for number in sorted(inputs)), reject_count)
+        texts_so_far = [proposal.text for proposal in inputs.values()]
+        proposals = await _proposals(maker, missing, turn, texts_so_far, width)
+        faults = await rules.faults(proposals, texts_so_far)
+        for proposal, fault in zip(proposals, faults, strict=True):
+            if fault:
+                rejects[fault] += 1
+            else:
+                inputs[proposal.slot.number] = proposal
+    return MadeInputs(tuple(inputs[number] for number in sorted(inputs)), rejects)
 
 
 async def _proposals(
-    maker: InputMaker, slots: Sequence[Slot], turn: int, shown: Sequence[str], width: Width
+    maker: InputMaker, slots: Sequence[Slot], turn: int, inputs: Sequence[str], width: Width
 ) -> list[Proposal]:
     """Return the proposals of one round, in the plan's order."""
     orders = input_orders(slots, maker.slots_a_call)
     by_order: dict[int, Sequence[Proposal]] = {}
 
     async def propose(place: int) -> None:
-        by_order[place] = await maker.propose(orders[place], turn, shown)
+        by_order[place] = await maker.propose(orders[place], turn, inputs)
 
     await for_each(range(len(orders)), propose, width)
     return [proposal for place in range(len(orders)) for proposal in by_order.get(place, ())]
-
-
-async def _fits(text: str, schema: JsonValue) -> bool:
-    if not isinstance(schema, dict):
-        return True
-    try:
-        return await find_problem(json.loads(text), schema) is None
-    except (ValueError, RecursionError):
-        return False
 
 
 def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str]) -> str:
@@ -295,8 +311,9 @@ def _proposals_in(answer: ModelAnswer, order: Sequence[Slot]) -> list[Proposal]:
     for value in list_values(answer, "inputs"):
         number = value.get("slot") if isinstance(value, dict) else None
         if isinstance(value, dict) and isinstance(number, int) and number in slots:
-            made = value.get("input")
-            text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
+            content = value.get("input")
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            text = text.strip()
             output, words = str(value.get("answer", "")), str(value.get("quotation", ""))
             proposals.setdefault(number, Proposal(slots[number], text, output, words))
     return [proposals[number] for number in sorted(proposals)]
@@ -312,13 +329,13 @@ def value_schema(name: str, schema: JsonSchema | None) -> dict[str, JsonValue]:
     """Return the schema of an answer that is one value: text, or what fits a schema."""
     text: JsonSchema = {"type": "string"}
     part, definitions = (text, {}) if schema is None else embedded(schema, "item")
-    whole: dict[str, JsonValue] = {
+    answer_schema: dict[str, JsonValue] = {
         "type": "object",
         "properties": {name: cast("JsonValue", part)},
         "required": [name],
         "additionalProperties": False,
     }
-    return {**whole, "$defs": definitions} if definitions else whole
+    return {**answer_schema, "$defs": definitions} if definitions else answer_schema
 
 
 def text_value(answer: ModelAnswer, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Failing and borderline outputs: passing ones, edited until exactly one clause breaks.
+"""Minimal pairs: passing outputs, edited until exactly one clause breaks.
 
 Every output gets several verdicts on every clause. One that meets all clauses is edited and judged
 again. An edit is kept if it broke the intended clause and no other with a probability of 0.95.
@@ -11,11 +11,11 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.datasets import lineage
 from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.model_names import stored_model
-from kiln_mcp.synthesis import lineage
 from kiln_mcp.synthesis.clause_checks import (
     CheckedOutput,
     ClauseChecker,
@@ -68,23 +68,23 @@ class PairMaker:
 
     async def make(self, items: Sequence[GeneratedItem]) -> list[GeneratedItem]:
         """Return the items with the outcome that was verified, edited where they were to fail."""
-        answered = [item for item in items if item.run is not None]
-        tallies = await self._check([_output_of(item) for item in answered])
+        answered_items = [item for item in items if item.run is not None]
+        tallies = await self._check([_output_of(item) for item in answered_items])
         first_rule = OutcomeRule.of(self._clauses, tallies, [])
         to_edit = [
             item
-            for item, tally in zip(answered, tallies, strict=True)
+            for item, tally in zip(answered_items, tallies, strict=True)
             if _wants_edit(item) and first_rule.passes(tally) >= LIKELY
         ]
         edits = await self._edits(to_edit)
         rule = OutcomeRule.of(self._clauses, tallies, [edit.votes for edit in edits])
         by_item = {id(edit.item): edit for edit in edits}
         results: dict[int, GeneratedItem] = {}
-        for item, tally in zip(answered, tallies, strict=True):
+        for item, tally in zip(answered_items, tallies, strict=True):
             edit = by_item.get(id(item))
             is_kept = edit is not None and _is_kept(edit, rule)
             results[id(item)] = (
-                self._edited(edit, rule)
+                self._item_of(edit, rule)
                 if edit is not None and is_kept
                 else _as_it_was(item, tally, rule)
             )
@@ -145,7 +145,7 @@ class PairMaker:
         answer = await self.engine.complete(request, asker="synthesis/edited_output")
         return text_value(answer, "output")
 
-    def _edited(self, edit: _Edit, rule: OutcomeRule) -> GeneratedItem:
+    def _item_of(self, edit: _Edit, rule: OutcomeRule) -> GeneratedItem:
         """Return an item whose output is the edited one; what it was edited from is kept."""
         run = _run_of(edit.item)
         writer = stored_model(self.plan.writer)
@@ -169,12 +169,12 @@ class PairMaker:
             usage=None,
             intermediate_outputs=None,
         )
-        return GeneratedItem(edit.item.planned, edited_run, "", edit.aim)
+        return GeneratedItem(edit.item.planned_input, edited_run, "", edit.aim)
 
     def _verification(self, edit: _Edit, rule: OutcomeRule) -> Mapping[str, JsonValue]:
         tally = edit.votes.tally
         return {
-            "broken_votes": {clause: tally.broken.get(clause, 0) for clause in self._clauses},
+            "broken_votes": {clause: tally.failures.get(clause, 0) for clause in self._clauses},
             "votes": max(tally.votes.values(), default=0),
             "by": list[JsonValue](verdict_models(self.plan.checking_models)),
             "exactness": round(rule.exactness(edit.votes), 4),
@@ -216,15 +216,15 @@ def _wants_edit(item: GeneratedItem) -> bool:
 
 
 def _aim(item: GeneratedItem) -> Aim:
-    return item.planned.slot.aim if item.planned.slot else Aim.ANY
+    return item.planned_input.slot.aim if item.planned_input.slot else Aim.ANY
 
 
 def _clause(item: GeneratedItem) -> str:
-    return item.planned.slot.clause if item.planned.slot else ""
+    return item.planned_input.slot.clause if item.planned_input.slot else ""
 
 
 def _run_of(item: GeneratedItem) -> TaskRun:
-    assert item.run is not None, "only answered items are checked"
+    assert item.run is not None, "only answered_items items are checked"
     return item.run
 
 

@@ -16,7 +16,7 @@ So at least 95 % of those that are kept are as they should be, if judges err ind
 _SPLIT: Final = (0.25, 0.75)
 """Shares of votes between which a panel disagrees."""
 _PLAIN: Final = "as it was"
-_EDITED: Final = "to be broken"
+_TARGET: Final = "to be broken"
 _OTHER: Final = "to be kept"
 
 
@@ -42,17 +42,17 @@ class OutcomeRule:
 
     @classmethod
     def of(
-        cls, clauses: Sequence[str], plain: Sequence[Tally], edited: Sequence[EditedTally]
+        cls, clauses: Sequence[str], plain: Sequence[Tally], edits: Sequence[EditedTally]
     ) -> "OutcomeRule":
         """Return the rule of some votes.
 
         Args:
             clauses: The ids of all clauses.
             plain: The votes on outputs as they were.
-            edited: The votes on edited outputs.
+            edits: The votes on edited outputs.
         """
         cells = [cell for tally in plain for cell in _plain_cells(clauses, tally).values()]
-        for edit in edited:
+        for edit in edits:
             cells += _edited_cells(clauses, edit).values()
         return cls(clauses, fit_votes(cells))
 
@@ -74,13 +74,15 @@ class OutcomeRule:
         """Return whether the panel disagrees on the clause of an edit, and on no other."""
         low, high = _SPLIT
         cells = _edited_cells(self.clauses, edit)
-        others = [cell for clause, cell in cells.items() if clause != edit.clause]
-        holds = prod(1 - self.model.broken_probability(cell) for cell in others)
+        other_cells = [cell for clause, cell in cells.items() if clause != edit.clause]
+        holds = prod(1 - self.model.broken_probability(cell) for cell in other_cells)
         return low <= edit.tally.share(edit.clause) <= high and holds >= LEAST
 
     def _breaks_only(self, cells: Mapping[str, ClauseVotes], clause: str) -> float:
-        broken = {name: self.model.broken_probability(cell) for name, cell in cells.items()}
-        return broken[clause] * prod(1 - p for name, p in broken.items() if name != clause)
+        probabilities = {name: self.model.broken_probability(cell) for name, cell in cells.items()}
+        return probabilities[clause] * prod(
+            1 - p for name, p in probabilities.items() if name != clause
+        )
 
 
 def _plain_cells(clauses: Sequence[str], tally: Tally) -> dict[str, ClauseVotes]:
@@ -89,10 +91,10 @@ def _plain_cells(clauses: Sequence[str], tally: Tally) -> dict[str, ClauseVotes]
 
 def _edited_cells(clauses: Sequence[str], edit: EditedTally) -> dict[str, ClauseVotes]:
     return {
-        clause: _cell(_EDITED if clause == edit.clause else _OTHER, clause, edit.tally)
+        clause: _cell(_TARGET if clause == edit.clause else _OTHER, clause, edit.tally)
         for clause in clauses
     }
 
 
 def _cell(group: str, clause: str, tally: Tally) -> ClauseVotes:
-    return ClauseVotes(group, tally.broken.get(clause, 0), tally.votes.get(clause, 0))
+    return ClauseVotes(group, tally.failures.get(clause, 0), tally.votes.get(clause, 0))

@@ -41,9 +41,9 @@ class Work:
         if not spare_count:
             return plan
         every_call = Counter(self.calls) + Counter(self.spare_calls)
-        most = await estimate_cost(engine, summary, every_call, "synthesis")
+        highest = await estimate_cost(engine, summary, every_call, "synthesis")
         limits = f"At most {spare_count} further calls replace answers that cannot be used."
-        return replace(plan, highest_cost_usd=most.highest_cost_usd, limits=limits)
+        return replace(plan, highest_cost_usd=highest.highest_cost_usd, limits=limits)
 
 
 def naming_work(settings: PlanSettings, writer: str) -> Work:

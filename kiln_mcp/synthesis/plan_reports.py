@@ -63,21 +63,21 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
 
 
 def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:
-    planned: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    counts_by_clause: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for quota in plan.quotas:
-        planned[quota.clause][str(quota.aim)] = quota.count
+        counts_by_clause[quota.clause][str(quota.aim)] = quota.count
     return [
-        PlanClauseRow(clause=clause, text=plan.clause_texts.get(clause, ""), planned=counts)
-        for clause, counts in planned.items()
+        PlanClauseRow(clause=clause, text=plan.clause_texts.get(clause, ""), quotas=counts)
+        for clause, counts in counts_by_clause.items()
     ]
 
 
 def _topic_rows(plan: DataPlan, context: GenerationContext) -> list[PlanTopicRow]:
-    planned = Counter(slot.topic for slot in plan.slots)
+    plan_counts = Counter(slot.topic for slot in plan.slots)
     existing = context.topic_counts
     return [
-        PlanTopicRow(topic=path or "any", planned=planned[path], existing=existing.get(path, 0))
-        for path in dict.fromkeys([*(topic.path for topic in plan.topics), *planned])
+        PlanTopicRow(topic=path or "any", quota=plan_counts[path], existing=existing.get(path, 0))
+        for path in dict.fromkeys([*(topic.path for topic in plan.topics), *plan_counts])
     ]
 
 
@@ -100,7 +100,7 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
 def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
     edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
     if plan.stage == "inputs":
-        edit = '{"id": …, "drop": [3], "texts": {"4": …}, "again": {"5": "a note"}}'
+        edit = '{"id": …, "drop": [3], "texts": {"4": …}, "rewrite": {"5": "a note"}}'
     return [
         NextStep(
             tool="generate_data",

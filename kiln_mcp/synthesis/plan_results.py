@@ -1,11 +1,11 @@
 """Save generated items, and say what came of their plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio.to_thread
 
+from kiln_mcp.datasets import lineage
 from kiln_mcp.datasets.items import data_set
-from kiln_mcp.synthesis import lineage
 from kiln_mcp.synthesis.answers import GeneratedData
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import (
@@ -28,7 +28,7 @@ async def save_items(
     plan: DataPlan,
     items: Sequence[GeneratedItem],
     author: str,
-    reject_count: int,
+    rejects: Mapping[str, int],
 ) -> GeneratedData:
     """Save the items of a plan, and the plan as carried out.
 
@@ -53,11 +53,12 @@ async def save_items(
         items=len(runs),
         inputs_by="you" if plan.inputs else plan.writer,
         outputs_by=plan.reference_writer if is_reference else context.config.name,
-        verified=sum(item.outcome is not None for item in items if item.run is not None),
+        verified_items=sum(item.outcome is not None for item in items if item.run is not None),
         for_a_person=for_person,
         by_outcome=coverage_by_outcome(plan, items),
         by_topic=coverage_by_topic(plan, items),
-        rejected_inputs=reject_count,
+        rejected_inputs=sum(rejects.values()),
+        reject_reasons={reason: count for reason, count in rejects.items() if count},
         failed=len(failures),
         failures=failures[:3],
         warnings=warnings_of(plan, context),
@@ -76,9 +77,9 @@ def _steps_of_outcomes(context: GenerationContext, runs: Sequence[TaskRun]) -> l
     if lineage.PERSON_TAG in tags:
         steps.append(
             NextStep(
-                tool="read",
-                reason=f"show the person the items with the tag {lineage.PERSON_TAG}, whose "
-                "checks disagree; mark_runs corrects them",
+                tool="mark_runs",
+                reason=f"let the person decide on the items with the tag {lineage.PERSON_TAG}, "
+                "whose checks disagree",
                 arguments=arguments,
             )
         )

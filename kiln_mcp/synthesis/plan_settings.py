@@ -12,7 +12,7 @@ from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems
 
 USUAL_TOPICS: Final = 8
-_EDITED: Final = (
+_KEPT_NAMES: Final = (
     *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
     *(
         "outputs",
@@ -46,7 +46,7 @@ class PlanSettings(BaseModel):
         checkers: The models that check references and pairs.
         drop: Numbers of drafts to leave out.
         texts: New texts of drafts by their numbers.
-        again: Drafts to be written again, with a note each.
+        rewrite: Drafts to be written again, with a note each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -77,16 +77,16 @@ class PlanSettings(BaseModel):
     stop_after_inputs: bool | None = None
     drop: list[int] = []
     texts: dict[int, str] = {}
-    again: dict[int, str] = {}
+    rewrite: dict[int, str] = {}
 
     @property
     def has_draft_edits(self) -> bool:
         """Whether drafts of inputs are edited."""
-        return bool(self.drop or self.texts or self.again)
+        return bool(self.drop or self.texts or self.rewrite)
 
     @property
     def renames_topics(self) -> bool:
-        """Whether the writer is to name topics anew."""
+        """Whether the writer is to name other topics."""
         return self.topics is None and bool({"levels", "width"} & self.model_fields_set)
 
     @property
@@ -126,7 +126,7 @@ def edited_plan(plan: DataPlan, settings: PlanSettings) -> DataPlan:
     Where the number or the clauses change and no quotas are given, these are the usual ones.
     """
     changes: dict[str, object] = {
-        name: value for name in _EDITED if (value := getattr(settings, name)) is not None
+        name: value for name in _KEPT_NAMES if (value := getattr(settings, name)) is not None
     }
     if not changes and settings.count is None:
         return plan

@@ -11,8 +11,8 @@ from kiln_mcp.synthesis.generated_items import (
     GeneratedItem,
     PlannedInput,
     answered_items,
+    input_of,
     own_input,
-    planned_input,
 )
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import (
@@ -79,7 +79,9 @@ async def write_inputs(
     )
     avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
     sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
-    rules = InputRules([*avoid, *sources], context.brief.input_schema)
+    rules = InputRules(
+        [*avoid, *sources], context.brief.input_schema, own_texts=context.brief.examples
+    )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 
 
@@ -138,4 +140,4 @@ def as_planned(
     plan: DataPlan, context: GenerationContext, proposals: Sequence[Proposal]
 ) -> list[PlannedInput]:
     """Return proposals as inputs of the task."""
-    return [planned_input(proposal, plan, context) for proposal in proposals]
+    return [input_of(proposal, plan, context) for proposal in proposals]

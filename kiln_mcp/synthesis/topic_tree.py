@@ -56,14 +56,14 @@ class Namer:
         return list(dict.fromkeys(paths))
 
     async def _children(self, path: str, width: int) -> list[str]:
-        known = [f"- {topic}: {count} items" for topic, count in self.existing.items()]
+        topic_lines = [f"- {topic}: {count} items" for topic, count in self.existing.items()]
         prompt = load_prompt("synthesis", "topics")
         parts = prompt.messages(
             count=width,
             task_instruction=self.brief.instruction,
             spec=self.brief.spec_text or "Nothing is said.",
             guidance=self.brief.guidance or "None.",
-            existing="\n".join(known[:_MOST_SHOWN]) or "None.",
+            existing="\n".join(topic_lines[:_MOST_SHOWN]) or "None.",
             path=path.replace("/", " > ") or "None: these are the first.",
         )
         texts = await self._names("topics", parts, _LONGEST_TOPIC)

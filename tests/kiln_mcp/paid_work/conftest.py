@@ -10,6 +10,7 @@ from zlib import crc32
 
 import pytest
 
+from data_writer import new_text
 from kiln_mcp.evals import service as evals
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.run_configs import service as run_configs_service
@@ -45,7 +46,7 @@ class CountedModel:
             # The same question gets the same answer, as from a model that does not sample.
             number = crc32(str(request.messages).encode())
             slots = re.findall(r"(?:^|<slots>)(\d+)\. ", asked, re.MULTILINE)
-            inputs = [{"slot": int(n), "input": f"ask{number}x{n} why{number}"} for n in slots]
+            inputs = [{"slot": int(n), "input": new_text(number, n)} for n in slots]
             return json.dumps({"inputs": inputs})
         if '"right"' in schema:
             return json.dumps({"reasoning": "I looked.", "right": "pass"})

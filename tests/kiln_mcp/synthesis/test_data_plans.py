@@ -41,7 +41,7 @@ async def test_a_new_plan_asks_for_topics_alone_and_makes_nothing(tmp_path: Path
             "The reply greets the customer.",
             "The reply names no price.",
         ]
-        assert [row.planned for row in plan.clauses] == [
+        assert [row.quotas for row in plan.clauses] == [
             {"pass": 4, "fail": 4, "borderline": 2},
             {"pass": 4, "fail": 4, "borderline": 2},
         ]
@@ -66,7 +66,7 @@ async def test_a_plan_is_edited_for_nothing_and_carried_out_as_edited(tmp_path: 
         plan = await planned(workspace, project, edit)
         assert writer.requests == []
         assert (plan.id, plan.count) == (first.id, 8)
-        assert {row.topic: row.planned for row in plan.topics} == {"refunds": 2, "delivery": 6}
+        assert {row.topic: row.quota for row in plan.topics} == {"refunds": 2, "delivery": 6}
         made = await carried_out(workspace, project, plan.id)
         assert made.items == 8
         lines = [line for request in writer.asked("inputs") for line in slots_in(request).values()]
@@ -139,7 +139,7 @@ async def test_a_person_looks_at_inputs_changes_them_and_has_some_written_again(
             "id": plan.id,
             "drop": [1, 2],
             "texts": {"3": "Mine?"},
-            "again": {"4": "shorter"},
+            "rewrite": {"4": "shorter"},
         }
         plan = await planned(workspace, project, edit)
         assert (plan.stage, plan.calls) == ("inputs", 1)

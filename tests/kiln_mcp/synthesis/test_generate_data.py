@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from data_writer import new_text
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
@@ -50,7 +51,7 @@ class Writer:
                     "inputs": [
                         {
                             "slot": int(slot),
-                            "input": same if self._repeat else f"ask{number}x{slot} why{number}",
+                            "input": same if self._repeat else new_text(number, slot),
                         }
                         for slot in slots
                     ]
@@ -112,7 +113,7 @@ async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) ->
         }
         assert {row.topic: row.items for row in made.by_topic} == {"refunds": 6, "delivery": 6}
         rows = [*made.by_outcome, *made.by_topic]
-        assert all(row.items == row.planned for row in rows)
+        assert all(row.items == row.quota for row in rows)
         runs = await runs_in(workspace, project)
         assert len({run.input for run in runs}) == 12
         sources = [run.input_source for run in runs if run.input_source]
@@ -148,7 +149,7 @@ async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: 
         made = await generated(workspace, project, count=4, topics=["refunds"])
         assert made.items == 1
         assert made.rejected_inputs > 3
-        assert sum(row.planned - row.items for row in made.by_outcome) == 3
+        assert sum(row.quota - row.items for row in made.by_outcome) == 3
         assert "no usable input" in made.by_outcome[0].why
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import anyio.lowlevel
 from pydantic import JsonValue
 
+from data_writer import new_text
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.inputs import InputRules, Proposal, make_inputs
 
@@ -44,12 +45,12 @@ async def test_inputs_like_existing_ones_are_rejected_until_the_rounds_end() -> 
     maker = FixedMaker(["Where is my parcel today?"])
     rules = InputRules(["Where is my parcel today?"], None)
     made = await make_inputs(maker, SLOTS[:1], rules, lambda: 2)
-    assert (made.inputs, made.reject_count, maker.turns) == ((), 3, 3)
+    assert (made.inputs, made.rejects, maker.turns) == ((), {"too like another one": 3}, 3)
 
 
 async def test_a_proposal_with_another_fault_is_rejected() -> None:
     maker = FixedMaker(["one", "two"])
-    rules = InputRules([], None, lambda item: "too short" if item.text == "one" else "")
+    rules = InputRules([], None, fault_of=lambda item: "too short" if item.text == "one" else "")
     made = await make_inputs(maker, SLOTS[:2], rules, lambda: 1)
     assert [item.text for item in made.inputs] == ["two"]
 
@@ -66,8 +67,8 @@ class UnevenMaker:
         topic = int(order[0].topic)
         for _ in range(20 - topic):
             await anyio.lowlevel.checkpoint()
-        shared = f"word{topic // 2} turn{turn}"
-        own = [f"{shared} {topic}x{n} y{n}" for n in range(1, len(order))]
+        shared = new_text(turn, topic // 2)
+        own = [new_text(turn, topic, n) for n in range(1, len(order))]
         return [Proposal(slot, text) for slot, text in zip(order, [shared, *own], strict=True)]
 
 

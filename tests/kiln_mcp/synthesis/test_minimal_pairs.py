@@ -57,7 +57,7 @@ async def test_a_pair_keeps_what_it_was_edited_from_and_how_it_was_verified(
     world = ClauseWorld(World(error=0.0, success=1.0, side_effect=0.0))
     async with data_project(tmp_path, world) as (workspace, project):
         made, runs = await made_pairs(workspace, project, quotas=FAIL_ONLY)
-        assert (made.items, made.verified) == (30, 30)
+        assert (made.items, made.verified_items) == (30, 30)
         assert [(row.clause, row.outcome, row.items) for row in made.by_outcome] == [
             ("c1", "fail", 15),
             ("c2", "fail", 15),
