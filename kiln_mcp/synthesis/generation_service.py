@@ -49,36 +49,35 @@ async def generate_data(
     count: Annotated[int, Field(ge=1, le=1000)] = 40,
     topics: Annotated[
         list[str] | None,
-        Field(description="Left out: a capable model names some."),
+        Field(description="Left out: a model names some."),
     ] = None,
     spec: Annotated[str | None, Field(description="Its clauses are covered.")] = None,
     guidance: str = "",
     examples: Annotated[
         list[str] | None,
-        Field(description="Real inputs; left out: the task's."),
+        Field(description="Real inputs."),
     ] = None,
     inputs: Annotated[
         list[TextOrObject] | None,
-        Field(description="Your own; then only outputs are made."),
+        Field(description="Your own; only outputs are made."),
     ] = None,
     plan: Annotated[
         TextOrObject,
         Field(
-            description="new: only plan, to be looked at; its id: carry it out; an object: "
-            "settings such as personas, documents, outputs=reference, pairs; with id: an edit."
+            description="new: a plan to look at first; its id: carry it out; an object: settings "
+            "(personas, documents, outputs, pairs), with id an edit."
         ),
     ] = None,
     run_config: Annotated[
         str | None,
-        Field(description="What answers; left out: the task's default."),
+        Field(description="What answers."),
     ] = None,
-    model: Annotated[str | None, Field(description="What writes the inputs.")] = None,
+    model: Annotated[str | None, Field(description="What writes.")] = None,
     seed: int = 0,
 ) -> Proposal[GeneratedData | DataPlanReport]:
     """Make up test cases: synthetic inputs by topic, edge case and clause, which the task answers.
 
-    Too-like inputs are dropped. Outputs are what the task really gives, right or wrong, unless a
-    plan wants verified references.
+    Outputs are what the task really gives, unless a plan wants verified references.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
