@@ -145,7 +145,7 @@ class DataGeneration:
             message = "Running the task on the inputs."
             await self.workspace.report(done, len(inputs), message)
 
-        return await make_items(self.workspace.engine, context, plan, inputs, report_done)
+        return await make_items(self.workspace, context, plan, inputs, report_done)
 
     async def _naming(
         self, context: GenerationContext, plan: DataPlan, settings: PlanSettings

@@ -116,7 +116,8 @@ async def answered_items(
 def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[OutcomeCoverage]:
     """Return for each clause and outcome how many items were planned and are there, and why.
 
-    An item counts for the outcome that was verified, or else for the one that it was made for.
+    An item of a plan with pairs counts for the outcome that was verified. Else it counts for the
+    one that its input was made for.
     """
     plan_counts = Counter((slot.clause, slot.aim) for slot in plan.slots)
     items_by_slot = {
@@ -129,7 +130,7 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
     for slot in plan.slots:
         item = items_by_slot.get(slot.number)
         if item is not None and item.run is not None:
-            outcome = item.outcome or slot.aim
+            outcome = (item.outcome if plan.pairs else None) or slot.aim
             counts[slot.clause, outcome] += 1
             if outcome is not slot.aim:
                 reason = f": {item.reason}" if item.reason else ""

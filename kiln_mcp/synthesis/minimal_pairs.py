@@ -163,7 +163,7 @@ class PairMaker:
         )
         edited_run = run.replace(
             output=output,
-            tags=(*run.tags, lineage.PAIR_TAG),
+            tags=(*(tag for tag in run.tags if tag != lineage.REFERENCE_TAG), lineage.PAIR_TAG),
             # They belong to the output that was edited.
             trace=None,
             usage=None,
@@ -212,7 +212,8 @@ def _is_kept(edit: _Edit, rule: OutcomeRule) -> bool:
 
 
 def _wants_edit(item: GeneratedItem) -> bool:
-    return _aim(item) in EDITED_AIMS and bool(_clause(item))
+    is_wrong = lineage.PERSON_TAG in _run_of(item).tags
+    return _aim(item) in EDITED_AIMS and bool(_clause(item)) and not is_wrong
 
 
 def _aim(item: GeneratedItem) -> Aim:

@@ -14,6 +14,7 @@ from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.inputs import ROUNDS
 from kiln_mcp.synthesis.minimal_pairs import EDITED_AIMS
 from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.synthesis.verified_references import needs_second_answer, second_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,27 @@ def input_work(plan: DataPlan, count: int) -> Work:
 
 def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot] | int) -> Work:
     """Return the calls that make the outputs of slots, or of so many inputs of the caller."""
+    own_slots = () if isinstance(slots, int) else slots
     count = slots if isinstance(slots, int) else len(slots)
-    work = Work({config.model: count * config.calls_per_output})
-    return work + pair_work(plan, () if isinstance(slots, int) else slots) if plan.pairs else work
+    if plan.outputs == "reference":
+        every_slot = [None] * count if isinstance(slots, int) else slots
+        work = reference_work(plan, config, every_slot)
+    else:
+        work = Work({config.model: count * config.calls_per_output})
+    return work + pair_work(plan, own_slots) if plan.pairs else work
+
+
+def reference_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot | None]) -> Work:
+    """Return the calls that write right answers and verify them."""
+    has_answers = plan.source_kind == "passage"
+    calls = Counter({plan.reference_writer: 0 if has_answers else len(slots)})
+    for number, slot in enumerate(slots):
+        if needs_second_answer(slot):
+            calls[second_model(plan, number)] += 1 if config.schema is not None else 2
+    if plan.clauses:
+        for model in verdict_models(plan.checking_models):
+            calls[model] += len(slots)
+    return Work(calls)
 
 
 def pair_work(plan: DataPlan, slots: Sequence[Slot]) -> Work:

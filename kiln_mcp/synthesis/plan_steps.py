@@ -26,9 +26,12 @@ from kiln_mcp.synthesis.inputs import (
 )
 from kiln_mcp.synthesis.minimal_pairs import PairMaker
 from kiln_mcp.synthesis.new_items import as_stored_text
+from kiln_mcp.synthesis.output_checks import open_checks
 from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.topic_tree import Namer
+from kiln_mcp.synthesis.verified_references import ReferenceMaker
+from kiln_mcp.workbench.workspace import Workspace
 
 Report = Callable[[int], Awaitable[None]]
 
@@ -125,14 +128,19 @@ async def own_inputs(
 
 
 async def make_items(
-    engine: Engine,
+    workspace: Workspace,
     context: GenerationContext,
     plan: DataPlan,
     inputs: Sequence[PlannedInput],
     report: Report,
 ) -> list[GeneratedItem]:
     """Return the items of a plan's inputs: with the outputs that it wants."""
-    items = await answered_items(engine, context, inputs, report)
+    engine = workspace.engine
+    if plan.outputs == "reference":
+        checks = await open_checks(workspace, context.store, context.task)
+        items = await ReferenceMaker(engine, context, plan, checks).make(inputs)
+    else:
+        items = await answered_items(engine, context, inputs, report)
     return await PairMaker(engine, context, plan).make(items) if plan.pairs else items
 
 
