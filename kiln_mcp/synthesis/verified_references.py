@@ -231,8 +231,8 @@ class ReferenceMaker:
 def needs_second_answer(slot: Slot | None) -> bool:
     """Return whether an answer is compared with a second one.
 
-    An input that was written for a class was answered_inputs once by that, and one that was written from
-    a passage by the words that it quotes.
+    The class that an input was written for is an answer already, and so are the words of a passage
+    that it quotes.
     """
     return slot is None or not (slot.label or slot.source)
 

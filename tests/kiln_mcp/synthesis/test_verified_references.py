@@ -86,7 +86,7 @@ async def test_classes_are_balanced_and_verified_by_a_blind_answer(tmp_path: Pat
 async def test_an_answer_of_another_class_is_for_a_person(tmp_path: Path) -> None:
     writer = TicketWriter(wrong_every=4)
     async with data_project(tmp_path, writer, output_schema=TICKETS) as (workspace, project):
-        _, made, runs = await made_references(workspace, project, labels=CLASSES[:2], count=20)
+        _, made, runs = await made_references(workspace, project, labels=[*CLASSES[:2]], count=20)
         assert (made.verified_items, made.for_a_person) == (15, 5)
         assert any("5: for a person: class" in row.why or row.why for row in made.by_outcome)
         assert [step.tool for step in made.next] == ["mark_runs", "split_data"]
