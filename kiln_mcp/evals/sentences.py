@@ -310,4 +310,6 @@ def comparison_warnings(measurement: Measurement, exclusions: int) -> list[str]:
         warnings.append(
             "The scores are a judge's, not people's: they are worth what its agreement is worth."
         )
+    if measurement.evaluator.model == HOST:
+        warnings.append(host_is_not_blind(()))
     return warnings

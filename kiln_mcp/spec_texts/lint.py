@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Final
 
-from kiln_mcp.spec_texts.clauses import clauses, content_words, overlap
+from kiln_mcp.spec_texts.sentences import content_words, overlap, sentences
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage import NO_EXAMPLES
 
@@ -135,7 +135,7 @@ def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") 
     gaps: dict[str, Gap] = {}
     definitions = [text.casefold() for text in prose.values() if _MEANS in text.casefold()]
     for name, text in prose.items():
-        for clause in clauses(text):
+        for clause in sentences(text):
             for gap in _clause_gaps(name, clause):
                 key = f"{gap.rule} {gap.quote.casefold()}"
                 if key not in gaps and not _is_defined(gap, definitions):
@@ -285,7 +285,7 @@ def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], instruction: st
     own = [
         (name, clause)
         for name, text in prose.items()
-        for clause in clauses(text)
+        for clause in sentences(text)
         if name != core or detail == core
     ]
     own = own[:MOST_COMPARED]
@@ -302,7 +302,7 @@ def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], instruction: st
                 (first, second),
             )
     for name, clause in own:
-        for other in clauses(instruction)[:MOST_COMPARED]:
+        for other in sentences(instruction)[:MOST_COMPARED]:
             if _is_opposite(clause, other):
                 yield _contradiction(name, clause, other)
 
@@ -332,7 +332,7 @@ def _example_overlap(kind: SpecKind, fields: Mapping[str, str]) -> Iterable[Gap]
     good, bad = fields.get(form.good, NO_EXAMPLES), fields.get(form.bad, NO_EXAMPLES)
     if NO_EXAMPLES in {good, bad}:
         return
-    for text in (text for text in clauses(good) if text in clauses(bad)):
+    for text in (text for text in sentences(good) if text in sentences(bad)):
         yield Gap(
             Rule.CONTRADICTION,
             form.bad,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kiln_mcp.spec_texts.clauses import as_sentence, clauses, quotations
+from kiln_mcp.spec_texts.sentences import as_sentence, quotations, sentences
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage.records.names import acceptable_name
 
@@ -96,7 +96,7 @@ def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = N
     form = FORMS[spec_kind]
     fields = {form.core: requirement}
     if form.detail != form.core:
-        parts = clauses(requirement)
+        parts = sentences(requirement)
         fields[form.detail] = "\n".join(f"- {part}" for part in parts) or requirement
     examples = _examples(wish)
     target = form.bad if form.bad and (_NEGATIVE.search(wish) or not form.good) else form.good

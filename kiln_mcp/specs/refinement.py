@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kiln_mcp.spec_texts.clauses import as_sentence
 from kiln_mcp.spec_texts.lint import Gap, Rule, definition_of
+from kiln_mcp.spec_texts.sentences import as_sentence
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from storage import NO_EXAMPLES
 

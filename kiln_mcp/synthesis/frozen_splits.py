@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
 from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.projects.project_references import handle_of
+from kiln_mcp.synthesis.leak_report import leak_report
 from kiln_mcp.workbench.capability import Result
 from storage import DatasetSplit, ProjectStore, SplitDefinition, Task
 from storage.errors import NextStep, Refusal
@@ -27,6 +29,8 @@ class SplitFrozen(Result):
     id: str
     handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
     parts: list[FrozenPart]
+    is_clean: bool = Field(description="Whether the parts share no duplicate, form or origin.")
+    leaks: list[str] = Field(description="What they share, the worst first.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
@@ -78,12 +82,19 @@ async def freeze_parts(
         filter=request.filter_id,
     )
     saved = await store.save(record, parent=task)
+    part_of = {name: part for part, ids in contents.items() for name in ids}
+    frozen_items = [item for item in items if item.id in part_of]
+    leaks = await anyio.to_thread.run_sync(
+        leak_report, frozen_items, [part_of[item.id] for item in frozen_items]
+    )
     arguments: dict[str, JsonValue] = {"project": str(store.folder), "kind": "training_data"}
     return SplitFrozen(
         frozen_split=saved.name,
         id=saved.id,
         handle=await handle_of(store, saved),
         parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
+        is_clean=leaks.is_clean,
+        leaks=leaks.sentences,
         next=[
             NextStep(
                 tool="export",

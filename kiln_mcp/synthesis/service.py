@@ -29,6 +29,7 @@ from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import (
     DealRequest,
+    KeepTogether,
     deal_items,
     deal_step,
     deal_warnings,
@@ -326,8 +327,7 @@ async def split_data(
     seed: int = 0,
     items: Annotated[str, Field(description="all, tag::<tag> or another filter.")] = "all",
     keep_together: Annotated[
-        Literal["topics", "near_duplicates"],
-        Field(description="What never straddles parts."),
+        KeepTogether, Field(description="What never straddles parts.")
     ] = "topics",
     redeal: Annotated[bool, Field(description="Deal again what is dealt.")] = False,
     freeze: Annotated[
@@ -340,8 +340,8 @@ async def split_data(
 ) -> DataSplit | SplitFrozen:
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
-    Near-duplicates and items of one topic stay together. Items that were added later join the
-    parts that are there.
+    Near-duplicates, items of one topic and of one origin stay together. Items added later join
+    their parts. It says what leaks.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -352,9 +352,8 @@ async def split_data(
         return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     if (train, val, test, golden) == (None,) * len(SHARES):
         part_shares = shares_for(part_shares, own_items)
-    by_topic = keep_together == "topics"
     deal = await deal_items(
-        own_items, DealRequest(name, tag_of(name), part_shares, seed, by_topic, is_new=redeal)
+        own_items, DealRequest(name, tag_of(name), part_shares, seed, keep_together, is_new=redeal)
     )
     await save_deal(store, owner, dataset, deal)
     if freeze is not None:
@@ -371,6 +370,8 @@ async def split_data(
         ],
         groups=record.groups,
         newly_dealt=deal.dealt_now,
+        is_clean=deal.leaks.is_clean,
+        leaks=deal.leaks.sentences,
         warnings=deal_warnings(deal, own_items, part_shares),
         report=FILE,
         next=[

@@ -1,4 +1,4 @@
-"""Split texts into clauses, and clauses into the words that carry their meaning."""
+"""Split texts into sentences and list entries, and those into the words that carry meaning."""
 
 import re
 from functools import lru_cache
@@ -19,7 +19,7 @@ _EMPTY_TEXT: Final = """
 _EMPTY: Final = frozenset(_EMPTY_TEXT.split())
 
 
-def clauses(text: str) -> tuple[str, ...]:
+def sentences(text: str) -> tuple[str, ...]:
     """Return the text's sentences and list entries without bullets; empty ones are left out."""
     pieces = (_BULLET.sub("", piece).strip() for piece in _BREAK.split(text))
     return tuple(piece for piece in pieces if _WORD.search(piece))

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.spec_texts.clauses import as_sentence, clauses, content_words, overlap, quotations
+from kiln_mcp.spec_texts.sentences import as_sentence, content_words, overlap, quotations, sentences
 
 
 def test_sentences_and_list_entries_are_clauses_without_bullets() -> None:
     text = "It is short. It is polite!\n- No blame\n2) At most 3 lines\n\n***\n"
-    assert clauses(text) == ("It is short.", "It is polite!", "No blame", "At most 3 lines")
+    assert sentences(text) == ("It is short.", "It is polite!", "No blame", "At most 3 lines")
 
 
 def test_words_of_one_stem_are_one_content_word() -> None:
