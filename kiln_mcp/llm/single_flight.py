@@ -116,8 +116,8 @@ class SingleFlight:
     async def _turn(self, request: ModelRequest, route: Route, call: Call) -> AsyncGenerator[_Turn]:
         """Wait while an equal request is in flight, then read its answer from the cache."""
         key = request_key(request, route.identity)
-        while (others := self._in_flight.get(key)) is not None:
-            others.append(end := anyio.Event())
+        while (waiting_calls := self._in_flight.get(key)) is not None:
+            waiting_calls.append(end := anyio.Event())
             async with call.in_time(route):
                 await end.wait()
         waiting = self._in_flight[key] = list[anyio.Event]()

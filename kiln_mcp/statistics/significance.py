@@ -26,10 +26,10 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         message = f"Counts are not below 0: {only_first}, {only_second}."
         raise ValueError(message)
     total, smaller = only_first + only_second, min(only_first, only_second)
-    ways = chosen = 1
+    ways = combinations = 1
     for k in range(smaller):
-        chosen = chosen * (total - k) // (k + 1)
-        ways += chosen
+        combinations = combinations * (total - k) // (k + 1)
+        ways += combinations
     return min(1.0, 2 * ways / 2**total)
 
 

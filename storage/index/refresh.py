@@ -42,7 +42,7 @@ from storage.records import Project, Record
 
 ReadListener = Callable[[int], None]
 _BATCH = 2000
-_SORTED = 25
+_BATCHES_IN_ORDER = 25
 """Batches of differences that are sorted together; some 20 MiB."""
 _AFTER_ALL = "\U0010ffff"
 """Comes after every path."""
@@ -344,7 +344,7 @@ def _batches(
     folders, whose ids are random, each batch of 100,000 runs rewrote a third of the index.
     """
     remainder = iter(differences)
-    while window := list(islice(remainder, _SORTED * size)):
+    while window := list(islice(remainder, _BATCHES_IN_ORDER * size)):
         if len(window) > size:
             window.sort(key=_changed_ns)
         for begin in range(0, len(window), size):
