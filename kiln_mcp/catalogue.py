@@ -38,7 +38,7 @@ _OWN: Final[Mapping[str, str]] = {
     "read": "kiln_mcp.projects.records.service",
     "build_spec": "kiln_mcp.specs.service",
     "add_data": "kiln_mcp.synthesis.service",
-    "generate_data": "kiln_mcp.synthesis.service",
+    "generate_data": "kiln_mcp.synthesis.generation_service",
     "split_data": "kiln_mcp.synthesis.service",
     "mark_runs": "kiln_mcp.projects.runs.service",
     "create_evaluator": "kiln_mcp.evals.service",

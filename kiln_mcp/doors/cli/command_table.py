@@ -91,7 +91,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     "generate-data": Entry(
         "Data",
         "Make up test cases: synthetic inputs by topic, edge case and clause, which the task answers.",
-        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data",
+        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data, topic tree, right answers, reference answers, minimal pairs, failing examples, from documents, anonymised, rewrite traces, simulated users, data plan",
         ("project",),
     ),
     "split-data": Entry(
