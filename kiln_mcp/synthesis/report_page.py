@@ -1,14 +1,21 @@
 """The page of a data report: one file, light and dark, with plots that are tables as well."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
 from kiln_mcp.synthesis.report import DataReport
-from kiln_mcp.synthesis.report_sentences import OUTCOMES, figures, gaps
+from kiln_mcp.synthesis.report_sentences import OUTCOMES, figures
 
 
-def report_page(title: str, report: DataReport) -> str:
-    """Return the page of a data report as HTML; it loads nothing from elsewhere."""
+def report_page(title: str, report: DataReport, gaps: Sequence[str]) -> str:
+    """Return the page of a data report as HTML; it loads nothing from elsewhere.
+
+    Args:
+        title: The names of the project and the task.
+        report: The report.
+        gaps: What the dataset lacks, the worst first.
+    """
     from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -16,7 +23,7 @@ def report_page(title: str, report: DataReport) -> str:
         title=f"Data report: {title}",
         report=report,
         figures=figures(report),
-        gaps=gaps(report),
+        gaps=gaps,
         outcomes=_outcomes(report),
         rows=_coverage_rows(report),
     )

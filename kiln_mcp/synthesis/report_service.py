@@ -15,6 +15,8 @@ from kiln_mcp.home import write_private
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.statistics import TwoSampleTest
 from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
+from kiln_mcp.synthesis.plan_store import plans_of
+from kiln_mcp.synthesis.quota_gaps import quota_gaps
 from kiln_mcp.synthesis.realism import realism
 from kiln_mcp.synthesis.report import MADE, DataReport, RealismRecord, note_report, report_on
 from kiln_mcp.synthesis.report_page import report_page
@@ -91,14 +93,16 @@ async def report_data(
         )
     measurement = await anyio.to_thread.run_sync(_measure, dataset)
     report = measurement.report
+    plans = [plan for plan in (await plans_of(store, owner)).values() if plan.stage == "done"]
+    missing = [*quota_gaps(plans, dataset.runs), *gaps(report)]
     async with store.transaction() as change:
         note_report(change, owner, report)
     page = workspace.settings.home / _FOLDER / f"{store.project.id} {owner.id}.html"
-    content = report_page(f"{store.project.name}: {owner.name}", report)
+    content = report_page(f"{store.project.name}: {owner.name}", report, missing)
     await anyio.to_thread.run_sync(_write_page, page, content)
     return DataReportAnswer(
         task=owner.name,
-        gaps=gaps(report),
+        gaps=missing,
         splits=list(measurement.splits),
         figures=figures(report),
         stock_phrases=report.realism.phrases if report.realism else [],

@@ -8,7 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kiln_mcp.datasets.summaries import summary_of
+from kiln_mcp.synthesis.coverage_plan import Aim, Quota
+from kiln_mcp.synthesis.data_plan import DataPlan, PlanClause
 from kiln_mcp.synthesis.new_items import DataItem
+from kiln_mcp.synthesis.quota_gaps import quota_gaps
 from kiln_mcp.synthesis.realism import realism
 from kiln_mcp.synthesis.report import CostRecord, DataReport, RealismRecord, report_on
 from kiln_mcp.synthesis.report_page import report_page
@@ -87,6 +91,41 @@ async def test_what_is_missing_comes_first_and_every_number_is_explained(
     assert [step.tool for step in answer.next] == ["split_data"]
 
 
+def planned_run(text: str, outcome: str = "", **properties: str) -> TaskRun:
+    run = made_run(text, None, clause="c1", plan="p", **properties)
+    source = DataSource(type="synthetic", properties={**WRITER, "outcome": outcome or "pass"})
+    return run.replace(output=TaskOutput(output="o", source=source)) if outcome else run
+
+
+def test_a_quota_that_is_short_is_named_with_the_reason() -> None:
+    plan = DataPlan(
+        id="p",
+        writer="m",
+        clauses=[PlanClause(id="c1", text="It names the fee.")],
+        quotas=[
+            Quota(clause="c1", aim=Aim.PASS, count=1),
+            Quota(clause="c1", aim=Aim.FAIL, count=4),
+            Quota(aim=Aim.BORDERLINE, count=1),
+        ],
+        pairs=True,
+    )
+    runs = [
+        planned_run("a", "pass", aim="pass"),
+        planned_run("b", "fail", aim="fail"),
+        planned_run("c", "pass", aim="fail"),
+        planned_run("d", "pass", aim="fail"),
+        planned_run("e", "fail", aim="fail").replace(tags=("other",)),
+    ]
+    items = [summary_of(run) for run in runs]
+    assert quota_gaps([plan], items) == [
+        "The plan p has 2 of 4 fail items for the clause 'It names the fee.': 2 came out as pass.",
+        "The plan p has 0 of 1 borderline items for the whole spec: 1 was dropped, failed or was "
+        "deleted since.",
+    ]
+    as_aimed = plan.with_changes({"pairs": False, "quotas": plan.quotas[:2]})
+    assert quota_gaps([as_aimed], items) == []
+
+
 async def test_made_inputs_that_differ_from_real_ones_are_told_apart(workspace: Workspace) -> None:
     real = [f"{text.capitalize()}?" for text in lines(40, 2)]
     await add_data(workspace, "P", items=[DataItem(input=text) for text in real], author="person")
@@ -117,7 +156,7 @@ def _report(**values: object) -> DataReport:
 
 def test_a_report_of_nothing_has_no_gaps_and_a_page() -> None:
     assert gaps(report_on([])) == []
-    assert "<h1>Data report: P</h1>" in report_page("P", report_on([]))
+    assert "<h1>Data report: P</h1>" in report_page("P", report_on([]), [])
     costs = CostRecord(items=4, priced_items=2, usd=1.0)
     assert figures(_report(costs=costs))[-1].value == "$0.5000"
 
