@@ -78,7 +78,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "build-spec": Entry(
         "Specs",
-        "Write a spec of what a good output is: draft requirements, ask what is unclear, edit, save.",
+        "Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.",
         "define, describe, specify, criteria, acceptance criteria, rubric, rules, guidelines, policy, standards, expectations, quality bar, agree, good looks like, must, must not, never, always, allowed, forbidden, ambiguous, vague, contradictions, gaps, holes, questions, review, refine, tighten, edge cases, goal, behaviour, want it to, don't want, ever, may, should, need, requirement, change a requirement, testable, measurable, friendly, short, tone, polite, safe, safety, advice, legal, medical, misunderstood, wrong, too strict, first version, document, success, mean, what is good, definition, mean by, correct, helpful, wish, requirements, sentences, spec, requirements from a wish, ask me, formulate, have to contain, figure out what quality means, write requirements, define a failure",
         ("project",),
     ),
