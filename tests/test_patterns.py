@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.spec_texts.lint import find_gaps
-from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.specs.draft_fields import fields_of_draft
+from kiln_mcp.spec_texts.spec_checks import CheckContext, check_content
 from kiln_mcp.specs.drafts import draft_by_rules
 
 ROOT = Path(__file__).parents[1]
@@ -30,5 +28,5 @@ def test_drafting_and_its_rules_are_quick_on_64_kb(unit: str) -> None:
     text = unit * (64_000 // len(unit))
     started = time.process_time()
     (draft, *_) = draft_by_rules(text)
-    find_gaps(SpecKind.DESIRED_BEHAVIOUR, fields_of_draft(draft), text)
+    check_content(draft.content, CheckContext(text))
     assert time.process_time() - started < 5

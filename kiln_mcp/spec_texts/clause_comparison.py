@@ -141,7 +141,7 @@ def _limits_apart(
                 FindingKind.CONFLICTING,
                 second.id,
                 other.words,
-                f'{first.id} says "{limit.words}": no output meets both.',
+                f'{first.id} says "{first.text}": no output meets both.',
                 confidence=confidence,
             )
     for text in texts:
@@ -178,7 +178,7 @@ def _opposites(
                 FindingKind.CONFLICTING,
                 second.id,
                 second.text,
-                f"{first.id} asks for the opposite.",
+                f'{first.id} asks for the opposite: "{first.text}"',
                 confidence=0.7,
             )
     for text in texts:

@@ -8,24 +8,22 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from kiln_mcp.llm import EMBEDDED, Message, ModelRequest
+from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.spec_texts.findings import finding_id, is_alarm, is_missing_example
 from kiln_mcp.spec_texts.spec_checks import CheckContext, rules_note
 from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, Polarity, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from kiln_mcp.spec_texts.text_terms import normal
-from kiln_mcp.specs.model_calls import SpecWriter
-from kiln_mcp.workbench.prompt_templates import PromptPart, load_prompt
+from kiln_mcp.specs.model_calls import ModelReply, SpecWriter, ask_writer
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import Task
 from storage.text.excerpts import counted_excerpt
-from storage.text.schema_references import inline_references
 
 MOST_FINDINGS: Final = 12
-_LONGEST_ANSWER: Final = 3000
 _LONGEST_TEXT: Final = 20_000
 """The most characters of a document, or of all examples, that the model reads."""
 _NOTHING: Final = "None."
@@ -34,11 +32,7 @@ _PIECES: Final = re.compile(r"…|\.\.\.| / ")
 """What stands between two pieces of a quotation."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class _Report(_Answer):
+class _Report(ModelReply):
     clause: str = Field(max_length=20)
     words: str = Field(max_length=600)
     kind: FindingKind
@@ -47,22 +41,19 @@ class _Report(_Answer):
     confidence: float = Field(ge=0, le=1)
 
 
-class _Reports(_Answer):
+class _Reports(ModelReply):
     findings: list[_Report] = Field(max_length=MOST_FINDINGS)
 
 
-class _Check(_Answer):
+class _Check(ModelReply):
     number: int
     reason: str = Field(max_length=500)
     kind: FindingKind
     holds: bool
 
 
-class _Checks(_Answer):
+class _Checks(ModelReply):
     checks: list[_Check]
-
-
-AnswerT = TypeVar("AnswerT", bound=_Answer)
 
 
 def task_context(
@@ -105,8 +96,7 @@ async def examine(
         ModelError: The model gave no usable answer.
     """
     slots = _slots(content, context)
-    prompt = load_prompt("specs", "examination").messages(**slots)
-    answer = await _ask(writer, prompt, _Reports, "specs/examination")
+    answer = await ask_writer(writer, load_prompt("specs", "examination"), slots, _Reports)
     firm = [item for item in findings if is_alarm(item) or is_missing_example(item)]
     firm_places = {(item.kind, item.clause) for item in firm}
     hints = [item for item in findings if item not in firm]
@@ -118,23 +108,20 @@ async def examine(
     return tuple(sorted([*firm, *confirmed], key=lambda item: -item.confidence))
 
 
-def examination_note(content: SpecContent, model: str | None = None) -> str:
-    """Say what was looked for in a spec, and by whom; never that nothing is open.
+def search_scope(contents: Sequence[SpecContent], model: str | None) -> tuple[str, ...]:
+    """Say what was looked for in specs, and by whom; never that nothing is open.
 
     Args:
-        content: The spec.
-        model: The model that examined it; None if only the rules did.
+        contents: The specs.
+        model: The model that examined them; None if only the rules did.
     """
     kinds = ", ".join(kind.replace("_", " ") for kind in FindingKind)
     if model is None:
-        return f"{rules_note(content)} No model looked for: {kinds}."
-    note = (
-        f"{rules_note(content)} {model} looked for eight kinds of fault ({kinds}) and was asked "
-        "to refute its reports. What it overlooked stays open."
-    )
+        return rules_note(contents), f"no model looked at it, so nobody looked for: {kinds}"
+    note = f"{model}: {kinds}; it was asked to refute its own reports"
     if model == EMBEDDED:
-        note += " The embedded model is too small for this: take its reports for guesses."
-    return note
+        note += ", and is too small for this: take them for guesses"
+    return rules_note(contents), note
 
 
 def _own_findings(
@@ -194,8 +181,8 @@ async def _confirmations(
         f"{json.dumps(item.words, ensure_ascii=False)}: {item.why}"
         for number, item in enumerate(candidates, start=1)
     )
-    prompt = load_prompt("specs", "examination_check").messages(**slots, reports=reports)
-    answer = await _ask(writer, prompt, _Checks, "specs/examination check")
+    prompt = load_prompt("specs", "examination_check")
+    answer = await ask_writer(writer, prompt, {**slots, "reports": reports}, _Checks)
     checks = {check.number: check for check in answer.checks if check.holds}
     return [
         _with_check(item, checks[number], writer.model)
@@ -253,16 +240,3 @@ def _examples(content: SpecContent) -> str:
             parts.append(f"Reason: {example.reason}")
         lines.append(" ".join(parts))
     return "\n".join(lines)
-
-
-async def _ask(
-    writer: SpecWriter, parts: Sequence[PromptPart], shape: type[AnswerT], asker: str
-) -> AnswerT:
-    request = ModelRequest(
-        model=writer.model,
-        messages=tuple(Message(part.role, part.content) for part in parts),
-        schema=inline_references(shape.model_json_schema()),
-        max_tokens=_LONGEST_ANSWER,
-    )
-    answer = await writer.engine.complete(request, asker=asker)
-    return shape.model_validate(answer.value)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
+import anyio
+
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.spec_texts.findings import RULES
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
@@ -26,7 +29,14 @@ from kiln_mcp.specs.answer_clauses import (
     take_proposal,
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
+from kiln_mcp.specs.draft_findings import (
+    DraftFindings,
+    find_by_rules,
+    find_with_model,
+    findings_that_stay,
+)
 from kiln_mcp.specs.drafts import draft_by_rules
+from kiln_mcp.specs.examination import search_scope
 from kiln_mcp.specs.model_calls import (
     OUTPUTS_SHOWN,
     DraftRequest,
@@ -38,7 +48,6 @@ from kiln_mcp.specs.model_calls import (
 from kiln_mcp.specs.questions import MOST_QUESTIONS, QuestionPool, questions_about, with_ids
 from kiln_mcp.specs.real_outputs import RealOutput, real_outputs
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
-from kiln_mcp.specs.rule_findings import RULES, RULES_SCOPE, examine_by_rules
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session
 from storage import ProjectStore, Task, new_id
@@ -159,23 +168,15 @@ async def examine(
 ) -> Mapping[str, object]:
     """Return what is weak about the open drafts, and what to ask: parts of an event."""
     drafts = [draft for draft in session.open_drafts if not draft.is_saved] or session.open_drafts
-    findings: dict[str, tuple[Finding, ...]] = {}
-    search_scope = [RULES_SCOPE]
     outputs = await real_outputs(work.store, work.task)
-    for draft in drafts:
-        findings[draft.id] = examine_by_rules(draft, work.task).findings
+    result = DraftFindings(
+        dict(await find_by_rules(work.store, work.task, drafts)),
+        search_scope([draft.content for draft in drafts], None),
+    )
     questions: list[AskedQuestion] = []
     if asks_model and work.writer is not None:
-        try:
-            questions = await _model_questions(work.writer, drafts, findings, outputs)
-            search_scope.append(
-                f"{work.writer.model}: cases that two careful readers decide differently, on "
-                f"{min(len(outputs), OUTPUTS_SHOWN)} real outputs"
-            )
-        except ModelError as error:
-            work.notes.append(f"The model found no questions: {error}")
-    elif work.writer is None:
-        search_scope.append("no model looked at it")
+        result = await _look_with_model(work, work.writer, (drafts, outputs), questions)
+    findings = result.by_draft
     pool = QuestionPool(outputs, [*session.questions.values(), *questions])
     for draft in drafts:
         questions += questions_about(draft, findings[draft.id], pool)
@@ -184,7 +185,7 @@ async def examine(
     return {
         "examined_drafts": tuple(draft.id for draft in drafts),
         "findings": findings,
-        "search_scope": tuple(search_scope),
+        "search_scope": result.search_scope,
         "questions": tuple(with_ids(_in_turn(questions), len(session.questions) + 1, room)),
     }
 
@@ -198,6 +199,37 @@ def _in_turn(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
     return [
         own[number] for number in range(longest) for own in by_draft.values() if number < len(own)
     ]
+
+
+async def _look_with_model(
+    work: SessionWork,
+    writer: SpecWriter,
+    material: tuple[Sequence[Draft], Sequence[RealOutput]],
+    questions: list[AskedQuestion],
+) -> DraftFindings:
+    """Let a model examine drafts and, at the same time, add what it would ask."""
+    drafts, outputs = material
+    by_rules = await find_by_rules(work.store, work.task, drafts)
+    result = DraftFindings(dict(by_rules))
+    scope: list[str] = []
+
+    async def ask() -> None:
+        try:
+            questions.extend(await _model_questions(writer, drafts, by_rules, outputs))
+        except ModelError as error:
+            work.notes.append(f"The model found no questions: {error}")
+        else:
+            scope.append(
+                f"{writer.model}: cases that two careful readers decide differently, on "
+                f"{min(len(outputs), OUTPUTS_SHOWN)} real outputs"
+            )
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        result = await find_with_model(writer, work.store, work.task, drafts)
+    work.notes += dict.fromkeys(result.notes)
+    result.search_scope = (*result.search_scope, *scope)
+    return result
 
 
 async def _model_questions(
@@ -306,8 +338,10 @@ async def _write_revision(
             "model": work.model_step,
         }
     )
+    by_rules = await find_by_rules(work.store, work.task, list(revision.drafts.values()))
     findings = {
-        id: examine_by_rules(draft, work.task).findings for id, draft in revision.drafts.items()
+        id: (*findings_that_stay(session.findings.get(id, ()), draft.content), *by_rules[id])
+        for id, draft in revision.drafts.items()
     }
     event = event.model_copy(update={"examined_drafts": tuple(findings), "findings": findings})
     await work.write(event)

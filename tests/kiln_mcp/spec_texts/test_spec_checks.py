@@ -401,6 +401,9 @@ def test_an_issue_that_describes_the_right_output_is_found(text: str, is_fault: 
         ("The reply follows the brand handbook.", FindingKind.MISSING_REFERENCE),
         ("The reply may or may not have a greeting.", FindingKind.VACUOUS),
         ("The reply must name the date and must name the place.", FindingKind.COMPOUND),
+        ("The reply is polite.", FindingKind.UNDERSPECIFIED),
+        ("Die Antwort ist sehr kurz und die Anrede fehlt nicht.", FindingKind.UNDERSPECIFIED),
+        ("返信は丁寧である。", FindingKind.UNDERSPECIFIED),
         ("Der Text ist schön und kurz.", FindingKind.SUBJECTIVE),
         ("Die Antwort wird gemäß dem Leitfaden geschrieben.", FindingKind.MISSING_REFERENCE),
         ("返信は適切な長さにする。", FindingKind.UNDERSPECIFIED),
@@ -430,6 +433,11 @@ def test_explained_and_quoted_words_and_other_languages_give_none(clause: str) -
     assert [item for item in findings(content(clause)) if item.words] == []
 
 
+def test_a_word_that_another_clause_defines_gives_none() -> None:
+    spec = content("The reply is polite.", '"polite" means: no insult and no sarcasm.')
+    assert [item for item in findings(spec) if item.words] == []
+
+
 def test_a_reference_at_hand_is_not_missing() -> None:
     spec = content("The reply follows the brand handbook.")
     context = CheckContext(documents={"Brand handbook": "Say hello."})
@@ -437,9 +445,9 @@ def test_a_reference_at_hand_is_not_missing() -> None:
 
 
 def test_the_note_says_what_was_looked_for_and_in_which_language() -> None:
-    assert "English" in rules_note(content("The reply is in the right form."))
-    assert "no words" in rules_note(content("El texto es para los clientes."))
-    assert "do not read meaning" in rules_note(content("The reply is short."))
+    assert "English" in rules_note([content("The reply is in the right form.")])
+    assert "no words" in rules_note([content("El texto es para los clientes.")])
+    assert "do not read meaning" in rules_note([content("The reply is short.")])
 
 
 def test_ids_stay_while_the_words_do() -> None:

@@ -268,7 +268,7 @@ async def test_nothing_is_ever_called_complete(tmp_path: Path) -> None:
         report = await bench.call(kind=SpecKind.FORMATTING, fields=fields)
         assert (report.question, report.findings) == (None, [])
         assert report.search_scope[0].startswith("rules: ")
-        assert report.search_scope[1] == "no model looked at it"
+        assert report.search_scope[1].startswith("no model looked at it")
 
 
 async def test_a_model_drafts_questions_on_real_outputs_and_words_answers(tmp_path: Path) -> None:
