@@ -1,11 +1,8 @@
 """The arguments of the capabilities of this room."""
 
-from typing import Final, Literal
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-
-ASSUME: Final = "assume"
-Assume = Literal["assume"]
 
 
 class QuestionAnswer(BaseModel):
@@ -13,7 +10,7 @@ class QuestionAnswer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    question: str = Field(description="Its id, or your own in words.")
+    question: str = Field(description="Its id or text.")
     answer: str
 
 
@@ -22,6 +19,18 @@ class DraftEdit(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    target: str = Field(description="c2, d1.e1, x3 (an edit), d1 (adds a clause), a field, name …")
-    text: str = Field(description="Its new text; '' removes, drops, takes back.")
+    target: str = Field(description="c2, d1.e1, x3: an edit, d1: adds a clause, a field, name")
+    text: str = Field(description="'' removes, drops, undoes.")
     reason: str = ""
+
+
+ASSUMPTION: Final = (QuestionAnswer(question="all", answer="assume"),)
+"""What stands for the answers that nobody gave."""
+_WORD: Final = "assume"
+T = TypeVar("T")
+
+
+def read_assumption(answers: T) -> T | list[QuestionAnswer]:
+    """Return answers as a list; the word `assume` alone stands for all of them."""
+    is_word = isinstance(answers, str) and answers.strip().strip('"').casefold() == _WORD
+    return [*ASSUMPTION] if is_word else answers

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import EMBEDDED, HOST
@@ -21,7 +21,7 @@ from kiln_mcp.spec_texts.spec_content import SpecContent
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, fields_of
 from kiln_mcp.specs.answer_clauses import needs_words
 from kiln_mcp.specs.answers import SpecSessionReport
-from kiln_mcp.specs.arguments import ASSUME, Assume, DraftEdit, QuestionAnswer
+from kiln_mcp.specs.arguments import ASSUMPTION, DraftEdit, QuestionAnswer, read_assumption
 from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
 from kiln_mcp.specs.drafts import acceptable, short_name
 from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
@@ -57,7 +57,7 @@ _EMBEDDED_NOTE: Final = (
 
 Kind = Annotated[
     Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,
-    Field(description="tone, formatting, factual_correctness, issue … Left out: by the words."),
+    Field(description="tone, formatting, issue...; left out: by the words."),
 ]
 
 
@@ -87,31 +87,30 @@ async def build_spec(
     sources: Annotated[
         list[str] | None, Field(description="Failing runs, evals, or a policy's text.")
     ] = None,
-    spec: Annotated[str | None, Field(description="A saved one, to question or change.")] = None,
+    spec: Annotated[str | None, Field(description="A saved one.")] = None,
     kind: Kind = None,
     fields: Annotated[
         dict[str, str] | None,
-        Field(description="Your own text by field, with `kind`; an error names the fields."),
+        Field(description="Your own, with `kind`; an error names them."),
     ] = None,
     name: str | None = None,
     session: Annotated[str | None, Field(description="Left out: the last open one.")] = None,
-    answers: list[QuestionAnswer] | Assume | None = None,
+    answers: Annotated[list[QuestionAnswer] | None, BeforeValidator(read_assumption)] = None,
     edits: list[DraftEdit] | None = None,
     save: bool = False,
     task: TaskReference = None,
     model: Annotated[
-        str | None,
-        Field(description="Left out: the default; rules, if that is the embedded one."),
+        str | None, Field(description="Left out: the default; rules, if it is embedded.")
     ] = None,
 ) -> Proposal[SpecSessionReport]:
     """Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.
 
     A `wish` opens a session. Ask the person its question, pass on `answers`; `save` adds an eval
-    and judge. "assume" answers for them.
+    and judge. answers="assume" decides for them.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    changes = _Changes(answers, tuple(edits or ()), save)
+    changes = _Changes(read_assumption(answers) or (), tuple(edits or ()), save)
     beginning = _Beginning(wish, sources, kind, fields, name, model)
     start = await _start(store, owner, beginning, spec)
     call = _SessionReference(spec, session, changes, workspace.job)
@@ -156,14 +155,19 @@ class _Beginning:
 class _Changes:
     """What changes a session, and whether it is saved."""
 
-    answers: Sequence[QuestionAnswer] | str | None
+    answers: Sequence[QuestionAnswer]
     edits: Sequence[DraftEdit]
     save: bool
 
     @property
     def own_answers(self) -> Sequence[QuestionAnswer]:
-        """The person's answers; none if they are to be assumed."""
-        return () if self.answers is None or isinstance(self.answers, str) else self.answers
+        """The person's answers, without the word that asks to assume the others."""
+        return [item for item in self.answers if item not in ASSUMPTION]
+
+    @property
+    def assumes(self) -> bool:
+        """Whether the other questions are answered by the plainest reading."""
+        return len(self.own_answers) < len(self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,7 @@ async def _go_on(
     """Carry out the other steps of a call, and tell where the session stands."""
     if changes.own_answers or changes.edits:
         session = await change_session(work, session, changes.own_answers, changes.edits)
-    if changes.answers == ASSUME:
+    if changes.assumes:
         session = await assume(work, session)
     if changes.save:
         session = await save_drafts(work, session, view.judge_model)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import ModelRequest
@@ -255,6 +256,15 @@ async def test_assumed_answers_stay_marked_and_are_listed_for_the_person(tmp_pat
         (polite, _) = await bench.specs()
         content = await clauses_of(await bench.store(), polite)
         assert any("Assumed: no insult" in text for text in content.assumptions)
+
+
+async def test_the_word_assume_is_taken_from_every_door(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        call: dict[str, JsonValue] = {"project": bench.project, "wish": "Be polite"}
+        spelled: list[JsonValue] = [{"question": "all", "answer": "assume"}]
+        for answers in ("assume", spelled):
+            report = await build_spec.invoke(bench.workspace, {**call, "answers": answers})
+            assert any("Assumed: no insult" in text for text in report.look_at)
 
 
 async def test_nothing_is_ever_called_complete(tmp_path: Path) -> None:
