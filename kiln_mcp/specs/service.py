@@ -29,6 +29,7 @@ from kiln_mcp.specs.revisions import Revision
 from kiln_mcp.specs.session_reports import ReportView, session_report
 from kiln_mcp.specs.sources import Sources, read_sources
 from kiln_mcp.specs.steps import (
+    CALLS_OF_DRAFT,
     YOU,
     SessionStart,
     SessionWork,
@@ -364,5 +365,6 @@ def _plan(start: SessionStart | None, changes: _Changes, writer: SpecWriter | No
         return Plan(summary)
     calls = len(changes.own_answers)
     if start is not None and start.asks_model:
-        calls += len(start.drafts) or MOST_DRAFTS + 1
+        drafts, draft_calls = (len(start.drafts), 0) if start.drafts else (MOST_DRAFTS, 1)
+        calls += draft_calls + CALLS_OF_DRAFT * drafts
     return Plan(summary, calls=calls, highest_cost_usd=writer.engine.price_of(writer.model, calls))

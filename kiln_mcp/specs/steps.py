@@ -53,6 +53,8 @@ from kiln_mcp.specs.spec_storage import SaveRequest, save_session
 from storage import ProjectStore, Task, new_id
 
 YOU: Final = "you"
+CALLS_OF_DRAFT: Final = 3
+"""The most that a model is asked about one draft: what is weak, whether that holds, questions."""
 _ID_DIGITS: Final = 12
 
 

@@ -72,6 +72,21 @@ QUESTIONS: Final[dict[str, JsonValue]] = {
         {"clause": "", "output": "o99", "question": "May it joke?", "options": []},
     ]
 }
+REPORTS: Final[dict[str, JsonValue]] = {
+    "findings": [
+        {
+            "clause": "c1",
+            "words": "no insult",
+            "kind": "underspecified",
+            "why": "Is 'dear' one?",
+            "mend": "The reply must hold no swear word.",
+            "confidence": 0.7,
+        },
+    ]
+}
+CHECKS: Final[dict[str, JsonValue]] = {
+    "checks": [{"number": 1, "reason": "It is open.", "kind": "underspecified", "holds": True}]
+}
 EDITS: Final[dict[str, JsonValue]] = {
     "edits": [
         {"clause": "", "text": "It may joke once.", "reason": "said so", "question": "q3"},
@@ -83,7 +98,14 @@ EDITS: Final[dict[str, JsonValue]] = {
 def assistant(request: ModelRequest) -> str:
     """Answer as a careful model would, by what is asked."""
     schema = json.dumps(request.schema)
-    for key, answer in (("specs", DRAFTS), ("questions", QUESTIONS), ("edits", EDITS)):
+    answers = {
+        "specs": DRAFTS,
+        "findings": REPORTS,
+        "checks": CHECKS,
+        "questions": QUESTIONS,
+        "edits": EDITS,
+    }
+    for key, answer in answers.items():
         if f'"{key}"' in schema and f'"{key}": {{"items"' in schema:
             return json.dumps(answer)
     return json.dumps({"specs": []})

@@ -293,8 +293,8 @@ async def test_a_model_drafts_questions_on_real_outputs_and_words_answers(tmp_pa
         assert report.specs[1].clauses[0].polarity is Polarity.MUST_NOT
         assert report.specs[0].omissions == ["Nothing on length."]
         assert report.model is not None
-        assert (report.model.calls, report.model.model) == (3, "scripted")
-        assert len(report.model.prompt.split()) == 2
+        assert (report.model.calls, report.model.model) == (6, "scripted")
+        assert len(report.model.prompt.split()) == 4
         assert report.search_scope[-1].startswith("scripted: cases")
         question = report.question
         assert question is not None
