@@ -51,6 +51,7 @@ _OWN: Final[Mapping[str, str]] = {
     "create_run_config": "kiln_mcp.run_configs.service",
     "improve_prompt": "kiln_mcp.evolution.service",
     "export": "kiln_mcp.tuning.service",
+    "train_model": "kiln_mcp.tuning.service",
     "check_job": "kiln_mcp.operations.job_control.service",
     "stop_job": "kiln_mcp.operations.job_control.service",
     "resume_job": "kiln_mcp.operations.job_control.service",

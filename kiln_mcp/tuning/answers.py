@@ -60,3 +60,20 @@ class TrainingFiles(Result):
     )
     fault_counts: dict[DataFaultKind, int] = Field(description="How many faults of each kind.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class TrainedModel(Result):
+    """A model that was trained, and how to run it."""
+
+    finetune: str = Field(description="The record of the training.")
+    provider: str
+    base_model: str
+    model: str = Field(description="The trained model's name in run configs.")
+    run_config: str = Field(description="It runs the model with the prompt of its training.")
+    examples: int
+    validation_examples: int
+    tokens: int = Field(description="About, of all examples; each epoch reads them once.")
+    parameters: dict[str, str | int | float | bool]
+    faults: list[TrainingFault] = Field(description="In the data, the gravest first.")
+    fault_counts: dict[DataFaultKind, int]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

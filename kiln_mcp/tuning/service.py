@@ -1,5 +1,6 @@
-"""Capability: export runs, training data or a project."""
+"""Capabilities: export runs, training data or a project; train a model."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,11 +17,32 @@ from kiln_mcp.projects.project_references import ProjectReference, TaskReference
 from kiln_mcp.projects.runs.pages import Filter
 from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
-from kiln_mcp.tuning.answers import TrainingFiles
+from kiln_mcp.tuning.answers import TrainedModel, TrainingFiles
 from kiln_mcp.tuning.export import Recipe, check_recipe
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
-from kiln_mcp.tuning.training_files import FrozenData, propose_training_files
-from kiln_mcp.workbench.capability import Discovery, Effect, Heading, Proposal, capability
+from kiln_mcp.tuning.providers.provider import check_parameters
+from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
+from kiln_mcp.tuning.training_checks import (
+    check_training_data,
+    choose_shape,
+    parts_to_learn,
+    plan_training,
+)
+from kiln_mcp.tuning.training_files import (
+    FrozenData,
+    propose_training_files,
+    read_training_data,
+)
+from kiln_mcp.tuning.trainings import Training, train
+from kiln_mcp.workbench.capability import (
+    Discovery,
+    Effect,
+    Heading,
+    Proposal,
+    Runs,
+    Toolset,
+    capability,
+)
 from kiln_mcp.workbench.unlisted_values import OneOf
 from kiln_mcp.workbench.workspace import Workspace
 from storage import DatasetSplit, ProjectStore, Prompt, Task
@@ -103,6 +125,80 @@ async def export(
     check_recipe(owner, recipe)
     data = FrozenData(store, owner, frozen)
     return await propose_training_files(workspace, data, parts, recipe, file)
+
+
+@capability(
+    effect=Effect.SPENDS,
+    title="Train a model",
+    runs=Runs.AS_JOB,
+    sends_out=True,
+    discovery=Discovery(
+        Heading.TUNING,
+        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, "
+        "SFT, supervised, own model, custom model, small model, cheaper model, distil, "
+        "distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        toolset=Toolset.ADMIN,
+    ),
+)
+async def train_model(
+    workspace: Workspace,
+    project: ProjectReference,
+    split: Annotated[str, Field(description="The frozen split to learn from.")],
+    provider: Annotated[ProviderName, Field(description="Who trains.")],
+    base_model: Annotated[
+        str, Field(min_length=1, description="The model to train, as the provider names it.")
+    ],
+    task: TaskReference = None,
+    name: Annotated[str | None, Field(description="Of what comes out.")] = None,
+    run_config: Annotated[
+        str | None,
+        Field(description="Whose prompt it learns and runs with; left out: the task's."),
+    ] = None,
+    thinking: Annotated[Thinking, Field(description="The reasoning.")] = Thinking.FINAL_ONLY,
+    parameters: Annotated[
+        dict[str, str | float] | None,
+        Field(description="epochs, learning_rate … An error names all that the provider takes."),
+    ] = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    despite_faults: Annotated[
+        bool, Field(description="Train though items leak, or are empty.")
+    ] = False,
+) -> Proposal[TrainedModel]:
+    """Train a model on a frozen split at a provider (fine-tuning), and save how to run it.
+
+    The data is checked first. The part `train` is learnt, `val` validates, and what evals measure
+    on stays out. A stopped call goes on where it was; a cancelled one cancels the training.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    frozen = await store.find(DatasetSplit, split, parent=owner)
+    service = open_provider(provider, workspace.settings.engine)
+    settings = check_parameters(service.hyperparameters, parameters or {})
+    schema = output_schema(owner)
+    recipe = Recipe(
+        choose_shape(service.shapes, schema, thinking),
+        thinking,
+        await _instructions(store, owner, run_config),
+        schema,
+    )
+    check_recipe(owner, recipe)
+    data = FrozenData(store, owner, frozen)
+    training_data = await read_training_data(data, parts_to_learn(frozen), recipe)
+    check_training_data(training_data, service, despite_faults=despite_faults)
+    await service.check()
+    training = Training(
+        workspace,
+        data,
+        training_data,
+        recipe,
+        provider,
+        service,
+        base_model,
+        name or f"{base_model.rpartition('/')[2]} on {frozen.name}",
+        settings,
+        seed,
+    )
+    return Proposal(plan_training(training), partial(train, training))
 
 
 def _required(file: str | None, kind: ExportKind) -> str:

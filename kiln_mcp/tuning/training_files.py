@@ -13,7 +13,13 @@ from kiln_mcp.datasets.held_out import is_measured_filter
 from kiln_mcp.datasets.parts import HELD_OUT
 from kiln_mcp.projects.exchange.destinations import first_outside
 from kiln_mcp.tuning.answers import MOST_FAULTS, ExportedFile, TrainingFault, TrainingFiles
-from kiln_mcp.tuning.data_check import DataExample, DataFault, HeldOutItem, check_data
+from kiln_mcp.tuning.data_check import (
+    DataExample,
+    DataFault,
+    DataFaultKind,
+    HeldOutItem,
+    check_data,
+)
 from kiln_mcp.tuning.export import (
     PartLines,
     Recipe,
@@ -81,6 +87,65 @@ class PartFile:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The files of training data before they are written, and what is wrong with them."""
+
+    files: Sequence[PartFile]
+    faults: Sequence[DataFault]
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        """The content of each file, by its name."""
+        return {file.name: lines_of_file(file.lines.lines) for file in self.files}
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens all examples have."""
+        return sum(example.tokens for file in self.files for example in file.examples())
+
+    @property
+    def warning(self) -> str:
+        """The sentence on its faults for a plan; "" without any."""
+        if not self.faults:
+            return ""
+        counts = self.fault_counts.items()
+        kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts)
+        worst = self.faults[0]
+        return f" The check of the data finds: {kinds}. The worst: {worst.reason}."
+
+    @property
+    def fault_counts(self) -> dict[DataFaultKind, int]:
+        """How many faults it has of each kind."""
+        return dict(Counter(fault.kind for fault in self.faults))
+
+    @property
+    def shown_faults(self) -> list[TrainingFault]:
+        """The gravest faults as they are read."""
+        return [TrainingFault.of(fault) for fault in self.faults[:MOST_FAULTS]]
+
+
+async def read_training_data(
+    data: FrozenData, parts: Sequence[str] | None, recipe: Recipe
+) -> TrainingData:
+    """Return the files of some parts, checked.
+
+    Args:
+        data: What is learnt from.
+        parts: The parts; None for all that are not held out.
+        recipe: How runs become lines.
+
+    Raises:
+        Refusal: A part is not there, or nothing of it can be exported.
+    """
+    runs = await data.store.children(data.task, TaskRun)
+    is_measured = is_measured_filter(await data.store.children(data.task, Eval))
+    part_names = _choose_parts(data.split, parts)
+    files = _part_files(data.split, part_names, runs, recipe, is_measured)
+    faults = await anyio.to_thread.run_sync(_faults, files, runs, recipe, is_measured)
+    return TrainingData(files, faults)
+
+
 async def propose_training_files(
     workspace: Workspace,
     data: FrozenData,
@@ -102,25 +167,22 @@ async def propose_training_files(
         UnsafePath: A file would lie in git's own folder.
     """
     store, frozen = data.store, data.split
-    runs = await store.children(data.task, TaskRun)
-    is_measured = is_measured_filter(await store.children(data.task, Eval))
-    files = _part_files(frozen, _choose_parts(frozen, parts), runs, recipe, is_measured)
-    faults = await anyio.to_thread.run_sync(_faults, files, runs, recipe, is_measured)
-    texts = {file.name: lines_of_file(file.lines.lines) for file in files}
+    training_data = await read_training_data(data, parts, recipe)
     place = workspace.place(folder) if folder else None
-    targets = [] if place is None else [place / name for name in texts]
-    names = ", ".join(file.part for file in files)
-    plan = Plan(f"Export {names} of {frozen.name!r} as training data.{_warning(faults)}")
-    plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, targets)
+    targets = [] if place is None else [place / name for name in training_data.texts]
+    names = ", ".join(file.part for file in training_data.files)
+    summary = f"Export {names} of {frozen.name!r} as training data.{training_data.warning}"
+    plan = await anyio.to_thread.run_sync(_with_files, Plan(summary), workspace, store, targets)
 
     async def write_files() -> TrainingFiles:
-        await _write_files(store, frozen, place, texts)
+        await write_training_files(store, frozen, place, training_data.texts)
+        target = place or store.side_folder(frozen)
         return TrainingFiles(
             frozen_split=frozen.name,
-            files=[file.report(place or store.side_folder(frozen)) for file in files],
-            tokens=sum(example.tokens for file in files for example in file.examples()),
-            faults=[TrainingFault.of(fault) for fault in faults[:MOST_FAULTS]],
-            fault_counts=dict(Counter(fault.kind for fault in faults)),
+            files=[file.report(target) for file in training_data.files],
+            tokens=training_data.tokens,
+            faults=training_data.shown_faults,
+            fault_counts=training_data.fault_counts,
             next=[
                 NextStep(
                     tool="run_eval",
@@ -145,15 +207,6 @@ def _faults(
     ]
     held_out = [HeldOutItem(run.id, run.input) for run in runs if is_measured(run)]
     return check_data(examples, held_out, recipe.shape)
-
-
-def _warning(faults: Sequence[DataFault]) -> str:
-    """Return the sentence on faults for a plan; "" without any."""
-    if not faults:
-        return ""
-    counts = Counter(fault.kind for fault in faults)
-    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
-    return f" The check of the data finds: {kinds}. The worst: {faults[0].reason}."
 
 
 def _choose_parts(frozen: DatasetSplit, parts: Sequence[str] | None) -> list[str]:
@@ -210,7 +263,7 @@ def _with_files(
     )
 
 
-async def _write_files(
+async def write_training_files(
     store: ProjectStore, frozen: DatasetSplit, place: Path | None, texts: Mapping[str, bytes]
 ) -> None:
     """Write files into a folder of the person's, or beside the frozen split."""

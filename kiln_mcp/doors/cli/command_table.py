@@ -166,6 +166,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "write out, dump, extract, backup, archive, zip, send, hand over, share, transfer, CSV, Excel, spreadsheet, JSON, JSONL, Parquet, all results, outputs, everything, fine-tuning, fine-tune, finetune, train a small model, training set, SFT, OpenAI format, chat format, Hugging Face, pandas, colleague, migrate, offline copy, save to disk, file for my boss, report file, in a spreadsheet, Google Sheets, get the data out, take out, copy of, all examples, dataset file, train our own, distil, distill, distillation, LoRA, Unsloth, Fireworks, Together, upload elsewhere, zip the project, move to another computer, snapshot, safe copy, document, publish, get me, ratings as csv, pack, prepare a dataset",
         ("project",),
     ),
+    "train-model": Entry(
+        "Tuning",
+        "Train a model on a frozen split at a provider (fine-tuning), and save how to run it.",
+        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, SFT, supervised, own model, custom model, small model, cheaper model, distil, distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        ("project", "split", "provider", "base_model"),
+    ),
     "check-job": Entry(
         "Jobs",
         "Wait for a job and see its progress, costs and result; without an id, list the newest jobs.",

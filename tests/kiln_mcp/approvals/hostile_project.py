@@ -203,6 +203,9 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             {**support, "items": [{"input": "one", "output": "two"}]},
         ],
         "generate_data": [{**support, "count": 5, "run_config": "Start"}],
+        "train_model": [
+            {**support, "split": "frozen", "provider": "openai", "base_model": "gpt-4.1-mini"}
+        ],
         "split_data": [{**support, "name": "all"}, {**support, "name": "all", "freeze": "again"}],
         "create_run_config": [
             {**support, "name": "More", "model": "paid/m"},
