@@ -31,19 +31,28 @@ class DraftFindings:
     notes: list[str] = field(default_factory=list[str])
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where drafts stand: the project, their task, and texts that they may rest on."""
+
+    store: ProjectStore
+    task: Task
+    texts: Sequence[str] = ()
+
+
 async def find_by_rules(
-    store: ProjectStore, task: Task, drafts: Sequence[Draft]
+    place: Surroundings, drafts: Sequence[Draft]
 ) -> Mapping[str, tuple[Finding, ...]]:
     """Return what the rules find, by the ids of the drafts."""
-    contexts = await _contexts(store, task, drafts)
+    contexts = await _contexts(place, drafts)
     return {draft.id: check_content(draft.content, contexts[draft.id]) for draft in drafts}
 
 
 async def find_with_model(
-    writer: SpecWriter, store: ProjectStore, task: Task, drafts: Sequence[Draft]
+    writer: SpecWriter, place: Surroundings, drafts: Sequence[Draft]
 ) -> DraftFindings:
     """Return what rules and a model find; where the model fails, the rules' findings stay."""
-    contexts = await _contexts(store, task, drafts)
+    contexts = await _contexts(place, drafts)
     result = DraftFindings(search_scope=search_scope([d.content for d in drafts], writer.model))
 
     async def look(draft: Draft) -> None:
@@ -72,16 +81,18 @@ def findings_that_stay(earlier: Sequence[Finding], content: SpecContent) -> tupl
     )
 
 
-async def _contexts(
-    store: ProjectStore, task: Task, drafts: Sequence[Draft]
-) -> Mapping[str, CheckContext]:
-    """Return what binds the outputs beside each draft: the task, other drafts, saved specs."""
+async def _contexts(place: Surroundings, drafts: Sequence[Draft]) -> Mapping[str, CheckContext]:
+    """Return what binds the outputs beside each draft: the task, other specs, the texts."""
+    store, task = place.store, place.task
     saved = {spec.id: await clauses_of(store, spec) for spec in await store.children(task, Spec)}
+    documents = {f"Source {number}": text for number, text in enumerate(place.texts, 1)}
     ids = {draft.spec_id for draft in drafts}
     saved_contents = [content for id, content in saved.items() if id not in ids]
     return {
         draft.id: task_context(
-            task, [*saved_contents, *(other.content for other in drafts if other.id != draft.id)]
+            task,
+            [*saved_contents, *(other.content for other in drafts if other.id != draft.id)],
+            documents,
         )
         for draft in drafts
     }

@@ -31,6 +31,7 @@ from kiln_mcp.specs.answer_clauses import (
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.draft_findings import (
     DraftFindings,
+    Surroundings,
     find_by_rules,
     find_with_model,
     findings_that_stay,
@@ -148,7 +149,8 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
         }
     )
     session = session.after(event)
-    result = await examine(work, session, asks_model=start.asks_model)
+    place = Surroundings(work.store, work.task, start.sources.texts)
+    result = await examine(work, session, place, asks_model=start.asks_model)
     event = event.model_copy(update={**result, "model": work.model_step})
     await work.write(event)
     return await work.read(id)
@@ -166,18 +168,18 @@ async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
 
 
 async def examine(
-    work: SessionWork, session: SpecSession, *, asks_model: bool
+    work: SessionWork, session: SpecSession, place: Surroundings, *, asks_model: bool
 ) -> Mapping[str, object]:
     """Return what is weak about the open drafts, and what to ask: parts of an event."""
     drafts = [draft for draft in session.open_drafts if not draft.is_saved] or session.open_drafts
     outputs = await real_outputs(work.store, work.task)
     result = DraftFindings(
-        dict(await find_by_rules(work.store, work.task, drafts)),
+        dict(await find_by_rules(place, drafts)),
         search_scope([draft.content for draft in drafts], None),
     )
     questions: list[AskedQuestion] = []
     if asks_model and work.writer is not None:
-        result = await _look_with_model(work, work.writer, (drafts, outputs), questions)
+        result = await _look_with_model(work, place, (drafts, outputs), questions)
     findings = result.by_draft
     pool = QuestionPool(outputs, [*session.questions.values(), *questions])
     for draft in drafts:
@@ -205,13 +207,14 @@ def _in_turn(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
 
 async def _look_with_model(
     work: SessionWork,
-    writer: SpecWriter,
+    place: Surroundings,
     material: tuple[Sequence[Draft], Sequence[RealOutput]],
     questions: list[AskedQuestion],
 ) -> DraftFindings:
     """Let a model examine drafts and, at the same time, add what it would ask."""
-    drafts, outputs = material
-    by_rules = await find_by_rules(work.store, work.task, drafts)
+    assert work.writer is not None, "only a model examines"
+    writer, (drafts, outputs) = work.writer, material
+    by_rules = await find_by_rules(place, drafts)
     result = DraftFindings(dict(by_rules))
     scope: list[str] = []
 
@@ -228,7 +231,7 @@ async def _look_with_model(
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
-        result = await find_with_model(writer, work.store, work.task, drafts)
+        result = await find_with_model(writer, place, drafts)
     work.notes += dict.fromkeys(result.notes)
     result.search_scope = (*result.search_scope, *scope)
     return result
@@ -340,7 +343,9 @@ async def _write_revision(
             "model": work.model_step,
         }
     )
-    by_rules = await find_by_rules(work.store, work.task, list(revision.drafts.values()))
+    by_rules = await find_by_rules(
+        Surroundings(work.store, work.task), list(revision.drafts.values())
+    )
     findings = {
         id: (*findings_that_stay(session.findings.get(id, ()), draft.content), *by_rules[id])
         for id, draft in revision.drafts.items()
