@@ -28,10 +28,24 @@ _MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     r"quick(?:ly)?|soon|timely|recent(?:ly)?|fast": ("within 24 hours", "within 7 days"),
 }
+_SAYS_HOW_MUCH: Final = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten)\b|^\"[^\"]+\" means:", re.IGNORECASE
+)
 _PATTERNS: Final = tuple(
     (re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE), options)
     for words, options in _MEANINGS.items()
 )
+
+
+def vague_words(clause: str) -> tuple[str, ...]:
+    """Return the words of a clause that readers understand differently, in English.
+
+    A clause with a number says how much, and one that defines a word needs no other definition.
+    """
+    if _SAYS_HOW_MUCH.search(clause):
+        return ()
+    words = [match[0] for pattern, _ in _PATTERNS for match in pattern.finditer(clause)]
+    return tuple(dict.fromkeys(words))
 
 
 def meanings_of(words: str) -> tuple[str, ...]:

@@ -104,15 +104,15 @@ def _polarity_findings(content: SpecContent) -> Iterator[Finding]:
             )
 
 
-def rules_note(contents: Sequence[SpecContent]) -> str:
-    """Say what the rules looked for in specs, and what they cannot see."""
-    languages = dict.fromkeys(name for spec in contents for name in languages_of(spec.clauses))
+def rules_note(content: SpecContent) -> str:
+    """Say what the rules looked for, and what they cannot see."""
+    languages = languages_of(content.clauses)
     words = (
-        f"words of {', '.join(languages)} that often divide readers"
+        f"words that often divide reviewers ({', '.join(languages)})"
         if languages
         else "no words, since the language is none of English, German and Japanese"
     )
     return (
-        "rules: numbers, clauses, examples, schemas and other specs compared; "
-        f"{words}; they do not read meaning"
+        "Rules compared numbers, clauses, examples, schemas and other specs, and looked for "
+        f"{words}. They do not read meaning."
     )

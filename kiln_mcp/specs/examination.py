@@ -97,7 +97,8 @@ async def examine(
         ModelError: The model gave no usable answer.
     """
     slots = _slots(content, context)
-    answer = await ask_writer(writer, load_prompt("specs", "examination"), slots, _Reports)
+    prompt = load_prompt("specs", "examination")
+    answer = await ask_writer(writer, prompt, slots, _Reports)
     firm = [item for item in findings if is_alarm(item) or is_missing_example(item)]
     firm_places = {(item.kind, item.clause) for item in firm}
     hints = [item for item in findings if item not in firm]
@@ -109,20 +110,23 @@ async def examine(
     return tuple(sorted([*firm, *confirmed], key=lambda item: -item.confidence))
 
 
-def search_scope(contents: Sequence[SpecContent], model: str | None) -> tuple[str, ...]:
-    """Say what was looked for in specs, and by whom; never that nothing is open.
+def examination_note(content: SpecContent, model: str | None = None) -> str:
+    """Say what was looked for in a spec, and by whom; never that nothing is open.
 
     Args:
-        contents: The specs.
-        model: The model that examined them; None if only the rules did.
+        content: The spec.
+        model: The model that examined it; None if only the rules did.
     """
     kinds = ", ".join(kind.replace("_", " ") for kind in FindingKind)
     if model is None:
-        return rules_note(contents), f"no model looked at it, so nobody looked for: {kinds}"
-    note = f"{model}: {kinds}; it was asked to refute its own reports"
+        return f"{rules_note(content)} No model looked for: {kinds}."
+    note = (
+        f"{rules_note(content)} {model} looked for eight kinds of fault ({kinds}) and was asked "
+        "to refute its reports. What it overlooked stays open."
+    )
     if model == EMBEDDED:
-        note += ", and is too small for this: take them for guesses"
-    return rules_note(contents), note
+        note += " The embedded model is too small for this: take its reports for guesses."
+    return note
 
 
 def _own_findings(

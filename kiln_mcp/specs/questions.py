@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.spec_texts.content_fields import one_line
-from kiln_mcp.spec_texts.meanings import meanings_of
+from kiln_mcp.spec_texts.meanings import meanings_of, vague_words
 from kiln_mcp.spec_texts.sentences import as_sentence, overlap
 from kiln_mcp.spec_texts.session_events import AskedQuestion, Draft
 from kiln_mcp.spec_texts.spec_content import (
@@ -47,7 +47,11 @@ def questions_about(
     entry = {entry.question.text for entry in pool.entry if entry.draft == draft.id}
     used_runs = {entry.run for entry in pool.entry}
     questions: list[AskedQuestion] = []
-    candidates = [*_polarity_questions(draft), *_finding_questions(draft, findings)]
+    candidates = [
+        *_polarity_questions(draft),
+        *_finding_questions(draft, findings),
+        *_word_questions(draft),
+    ]
     for candidate in [*candidates, *_example_questions(draft)]:
         output = _output_for(candidate, draft, pool.outputs, used_runs)
         question = _on_output(candidate, output) if output else candidate
@@ -108,6 +112,16 @@ def _finding_questions(draft: Draft, findings: Sequence[Finding]) -> Iterator[As
                 continue  # an example is missing: that is entry on an output
             case _:
                 yield _other(draft, finding, clause)
+
+
+def _word_questions(draft: Draft) -> Iterator[AskedQuestion]:
+    """Ask what a word means that readers are known to understand differently."""
+    texts = [clause.text.casefold() for clause in draft.content.clauses]
+    for clause in draft.content.clauses:
+        for words in vague_words(clause.text):
+            if not any(text.startswith(f'"{words.casefold()}" means:') for text in texts):
+                finding = Finding("", FindingKind.SUBJECTIVE, words, "", "rules", clause.id)
+                yield _meaning(draft, finding)
 
 
 def _meaning(draft: Draft, finding: Finding) -> AskedQuestion:

@@ -24,12 +24,12 @@ from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import ASSUMPTION, DraftEdit, QuestionAnswer, read_assumption
 from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
 from kiln_mcp.specs.drafts import acceptable, short_name
+from kiln_mcp.specs.measurement import measure_session, propose_measurement
 from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
 from kiln_mcp.specs.revisions import Revision
 from kiln_mcp.specs.session_reports import ReportView, session_report
 from kiln_mcp.specs.sources import Sources, read_sources
 from kiln_mcp.specs.steps import (
-    CALLS_OF_DRAFT,
     YOU,
     SessionStart,
     SessionWork,
@@ -51,6 +51,8 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
+_CALLS_A_DRAFT: Final = 3
+"""The most calls that examine a draft and ask about it."""
 _EMBEDDED_NOTE: Final = (
     "Rules did this: the embedded model drafts no specs, finds no questions and judges nothing "
     "reliably. Name a capable `model`, or `host` for the assistant's own."
@@ -127,6 +129,9 @@ async def build_spec(
     judge = _judge_model(workspace, model) if save else None
     work = SessionWork(store, owner, workspace.author, workspace.job, writer)
 
+    if previous is not None and model is not None and changes.is_empty:
+        return await _measure(work, previous, workspace, model)
+
     async def carry_out() -> SpecSessionReport:
         if start is not None:
             current, first = await open_session(work, start), 0
@@ -138,6 +143,22 @@ async def build_spec(
         return await _go_on(work, current, changes, _View(first, judge, workspace))
 
     return Proposal(_plan(start, changes, writer), carry_out)
+
+
+async def _measure(
+    work: SessionWork, session: SpecSession, workspace: Workspace, model: str
+) -> Proposal[SpecSessionReport]:
+    """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
+    work.writer = await _writer(workspace, work.task, model)
+    plan, proposals = await propose_measurement(workspace, work, session.open_drafts, model)
+
+    async def measure() -> SpecSessionReport:
+        later = await measure_session(work, session, proposals)
+        work.by = model
+        view = ReportView(len(session.events), workspace.answer_tokens is None)
+        return await session_report(work, later, view)
+
+    return Proposal(plan, measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,11 @@ class _Changes:
     answers: Sequence[QuestionAnswer]
     edits: Sequence[DraftEdit]
     save: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a call changes nothing."""
+        return not (self.answers or self.edits or self.save)
 
     @property
     def own_answers(self) -> Sequence[QuestionAnswer]:
@@ -367,6 +393,5 @@ def _plan(start: SessionStart | None, changes: _Changes, writer: SpecWriter | No
         return Plan(summary)
     calls = len(changes.own_answers)
     if start is not None and start.asks_model:
-        drafts, draft_calls = (len(start.drafts), 0) if start.drafts else (MOST_DRAFTS, 1)
-        calls += draft_calls + CALLS_OF_DRAFT * drafts
+        calls += _CALLS_A_DRAFT * len(start.drafts) or _CALLS_A_DRAFT * MOST_DRAFTS + 1
     return Plan(summary, calls=calls, highest_cost_usd=writer.engine.price_of(writer.model, calls))

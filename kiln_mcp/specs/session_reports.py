@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import JsonValue
+
 from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.projects.project_references import handles
 from kiln_mcp.spec_texts.findings import is_alarm
@@ -205,12 +207,20 @@ async def _next(work: SessionWork, session: SpecSession, drafts: Sequence[Draft]
     if questions:
         reason = f"ask the person question {questions[0].question.id} and pass their answer on"
         steps.append(NextStep(tool="build_spec", reason=reason, arguments={"session": session.id}))
+    elif work.writer is not None and any(not draft.is_saved for draft in drafts):
+        steps.append(_measure_step(session, work.writer.model))
     if any(not draft.is_saved for draft in drafts):
         reason = "save it once the person agrees" if questions else "save it if the person agrees"
         arguments: dict[str, str | bool] = {"session": session.id, "save": True}
         steps.append(NextStep(tool="build_spec", reason=reason, arguments=dict(arguments)))
         return steps
     return [*steps, *await _after_saving(work, drafts)]
+
+
+def _measure_step(session: SpecSession, model: str) -> NextStep:
+    reason = "measure on real outputs where readers of its clauses part, and ask about that"
+    arguments: dict[str, JsonValue] = {"session": session.id, "model": model}
+    return NextStep(tool="build_spec", reason=reason, arguments=arguments)
 
 
 async def _after_saving(work: SessionWork, drafts: Sequence[Draft]) -> list[NextStep]:

@@ -11,7 +11,8 @@ from typing import Final
 import anyio
 
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.spec_texts.findings import RULES
+from kiln_mcp.spec_texts.content_files import clauses_of
+from kiln_mcp.spec_texts.findings import RULES, findings_that_stay
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
@@ -21,6 +22,7 @@ from kiln_mcp.spec_texts.session_events import (
     Step,
 )
 from kiln_mcp.spec_texts.session_files import append_event, read_sessions
+from kiln_mcp.spec_texts.spec_checks import CheckContext, check_content
 from kiln_mcp.spec_texts.spec_content import Finding
 from kiln_mcp.specs.answer_clauses import (
     assume_answers,
@@ -29,15 +31,10 @@ from kiln_mcp.specs.answer_clauses import (
     take_proposal,
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
-from kiln_mcp.specs.draft_findings import (
-    DraftFindings,
-    Surroundings,
-    find_by_rules,
-    find_with_model,
-    findings_that_stay,
-)
 from kiln_mcp.specs.drafts import draft_by_rules
-from kiln_mcp.specs.examination import search_scope
+from kiln_mcp.specs.examination import examination_note, task_context
+from kiln_mcp.specs.examination import examine as examine_with_model
+from kiln_mcp.specs.measured_questions import measured_drafts, next_questions
 from kiln_mcp.specs.model_calls import (
     OUTPUTS_SHOWN,
     DraftRequest,
@@ -51,11 +48,9 @@ from kiln_mcp.specs.real_outputs import RealOutput, real_outputs
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session
-from storage import ProjectStore, Task, new_id
+from storage import ProjectStore, Spec, Task, new_id
 
 YOU: Final = "you"
-CALLS_OF_DRAFT: Final = 3
-"""The most that a model is asked about one draft: what is weak, whether that holds, questions."""
 _ID_DIGITS: Final = 12
 
 
@@ -73,6 +68,7 @@ class SessionWork:
         notes: What the person should know, as sentences.
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
+        texts: Source texts that the drafts may rest on.
     """
 
     store: ProjectStore
@@ -83,6 +79,7 @@ class SessionWork:
     by: str = RULES
     notes: list[str] = field(default_factory=list[str])
     is_batch: bool = False
+    texts: Sequence[str] = ()
     look_at: list[str] = field(default_factory=list[str])
 
     async def write(self, event: SessionEvent) -> None:
@@ -149,8 +146,8 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
         }
     )
     session = session.after(event)
-    place = Surroundings(work.store, work.task, start.sources.texts)
-    result = await examine(work, session, place, asks_model=start.asks_model)
+    work.texts = start.sources.texts
+    result = await examine(work, session, asks_model=start.asks_model)
     event = event.model_copy(update={**result, "model": work.model_step})
     await work.write(event)
     return await work.read(id)
@@ -168,19 +165,19 @@ async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
 
 
 async def examine(
-    work: SessionWork, session: SpecSession, place: Surroundings, *, asks_model: bool
+    work: SessionWork, session: SpecSession, *, asks_model: bool
 ) -> Mapping[str, object]:
     """Return what is weak about the open drafts, and what to ask: parts of an event."""
     drafts = [draft for draft in session.open_drafts if not draft.is_saved] or session.open_drafts
     outputs = await real_outputs(work.store, work.task)
-    result = DraftFindings(
-        dict(await find_by_rules(place, drafts)),
-        search_scope([draft.content for draft in drafts], None),
-    )
-    questions: list[AskedQuestion] = []
+    contexts = await _contexts(work, drafts)
+    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in drafts}
+    result = _ModelFindings()
     if asks_model and work.writer is not None:
-        result = await _look_with_model(work, place, (drafts, outputs), questions)
-    findings = result.by_draft
+        result = await _ask_model(work, drafts, contexts, (findings, outputs))
+    search_scope = [_scope(work, draft, result.findings) for draft in drafts]
+    search_scope += result.scope
+    questions, findings = result.questions, findings | result.findings
     pool = QuestionPool(outputs, [*session.questions.values(), *questions])
     for draft in drafts:
         questions += questions_about(draft, findings[draft.id], pool)
@@ -189,7 +186,7 @@ async def examine(
     return {
         "examined_drafts": tuple(draft.id for draft in drafts),
         "findings": findings,
-        "search_scope": result.search_scope,
+        "search_scope": tuple(dict.fromkeys(search_scope)),
         "questions": tuple(with_ids(_in_turn(questions), len(session.questions) + 1, room)),
     }
 
@@ -205,48 +202,80 @@ def _in_turn(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
     ]
 
 
-async def _look_with_model(
-    work: SessionWork,
-    place: Surroundings,
-    material: tuple[Sequence[Draft], Sequence[RealOutput]],
-    questions: list[AskedQuestion],
-) -> DraftFindings:
-    """Let a model examine drafts and, at the same time, add what it would ask."""
-    assert work.writer is not None, "only a model examines"
-    writer, (drafts, outputs) = work.writer, material
-    by_rules = await find_by_rules(place, drafts)
-    result = DraftFindings(dict(by_rules))
-    scope: list[str] = []
+def _scope(work: SessionWork, draft: Draft, by_model: Mapping[str, object]) -> str:
+    """Return what was looked for in a draft, and by whom."""
+    model = work.writer.model if work.writer is not None and draft.id in by_model else None
+    return examination_note(draft.content, model)
 
-    async def ask() -> None:
+
+async def _contexts(work: SessionWork, drafts: Sequence[Draft]) -> dict[str, CheckContext]:
+    """Return what binds each draft beside itself: the task, the other specs, the other drafts."""
+    specs = {
+        spec.id: await clauses_of(work.store, spec)
+        for spec in await work.store.children(work.task, Spec)
+    }
+    documents = {f"Source {number}": text for number, text in enumerate(work.texts, 1)}
+    contexts: dict[str, CheckContext] = {}
+    for draft in drafts:
+        saved = {id: content for id, content in specs.items() if id != draft.spec_id}
+        rest = {item.spec_id or item.id: item.content for item in drafts if item is not draft}
+        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()], documents)
+    return contexts
+
+
+@dataclass(slots=True)
+class _ModelFindings:
+    """What a model found in drafts, what it asks about them, and what it looked for."""
+
+    findings: dict[str, tuple[Finding, ...]] = field(default_factory=dict[str, tuple[Finding, ...]])
+    questions: list[AskedQuestion] = field(default_factory=list[AskedQuestion])
+    scope: list[str] = field(default_factory=list[str])
+
+
+async def _ask_model(
+    work: SessionWork,
+    drafts: Sequence[Draft],
+    contexts: Mapping[str, CheckContext],
+    rules: tuple[Mapping[str, tuple[Finding, ...]], Sequence[RealOutput]],
+) -> _ModelFindings:
+    """Let the model examine all drafts and ask about them, side by side.
+
+    Args:
+        work: The call.
+        drafts: The drafts.
+        contexts: What binds each of them.
+        rules: What the rules found in each, and real outputs of the task.
+    """
+    writer, (findings, outputs) = work.writer, rules
+    assert writer is not None, "a model is asked"
+    result = _ModelFindings()
+    by_draft: dict[str, list[AskedQuestion]] = {}
+
+    async def look(draft: Draft) -> None:
         try:
-            questions.extend(await _model_questions(writer, drafts, by_rules, outputs))
-        except ModelError as error:
-            work.notes.append(f"The model found no questions: {error}")
-        else:
-            scope.append(
-                f"{writer.model}: cases that two careful readers decide differently, on "
-                f"{min(len(outputs), OUTPUTS_SHOWN)} real outputs"
+            result.findings[draft.id] = await examine_with_model(
+                writer, draft.content, contexts[draft.id], findings[draft.id]
             )
+        except ModelError as error:
+            work.notes.append(f"The model did not examine {draft.id}: {error}")
+
+    async def ask(draft: Draft) -> None:
+        try:
+            by_draft[draft.id] = await question_with_model(
+                writer, draft, findings[draft.id], outputs
+            )
+        except ModelError as error:
+            work.notes.append(f"The model found no questions about {draft.id}: {error}")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(ask)
-        result = await find_with_model(writer, place, drafts)
-    work.notes += dict.fromkeys(result.notes)
-    result.search_scope = (*result.search_scope, *scope)
+        for draft in drafts:
+            group.start_soon(look, draft)
+            group.start_soon(ask, draft)
+    result.questions = [entry for draft in drafts for entry in by_draft.get(draft.id, [])]
+    if by_draft:
+        count = min(len(outputs), OUTPUTS_SHOWN)
+        result.scope.append(f"{writer.model} looked for questions on {count} real outputs.")
     return result
-
-
-async def _model_questions(
-    writer: SpecWriter,
-    drafts: Sequence[Draft],
-    findings: Mapping[str, Sequence[Finding]],
-    outputs: Sequence[RealOutput],
-) -> list[AskedQuestion]:
-    questions: list[AskedQuestion] = []
-    for draft in drafts:
-        questions += await question_with_model(writer, draft, findings[draft.id], outputs)
-    return questions
 
 
 async def change_session(
@@ -343,16 +372,31 @@ async def _write_revision(
             "model": work.model_step,
         }
     )
-    by_rules = await find_by_rules(
-        Surroundings(work.store, work.task), list(revision.drafts.values())
-    )
+    changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
+    contexts = await _contexts(work, [revision.draft(id) for id in revision.draft_ids])
     findings = {
-        id: (*findings_that_stay(session.findings.get(id, ()), draft.content), *by_rules[id])
-        for id, draft in revision.drafts.items()
+        draft.id: (
+            *findings_that_stay(session.findings.get(draft.id, ()), draft.content),
+            *check_content(draft.content, contexts[draft.id]),
+        )
+        for draft in changed
     }
-    event = event.model_copy(update={"examined_drafts": tuple(findings), "findings": findings})
+    event = event.model_copy(
+        update={
+            "examined_drafts": tuple(findings),
+            "findings": findings,
+            "questions": tuple(await _next_questions(work, session.after(event))),
+        }
+    )
     await work.write(event)
     return session.after(event)
+
+
+async def _next_questions(work: SessionWork, session: SpecSession) -> list[AskedQuestion]:
+    """Return the next questions where the readings of an earlier panel part."""
+    panels = await measured_drafts(work.store, work.task, session.open_drafts)
+    questions = await next_questions(session, panels, None)
+    return with_ids(questions, len(session.questions) + 1)
 
 
 async def save_drafts(

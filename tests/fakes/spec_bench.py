@@ -58,6 +58,21 @@ DRAFTS: Final[dict[str, JsonValue]] = {
     ],
     "omissions": ["Nothing on length."],
 }
+FINDINGS: Final[dict[str, JsonValue]] = {
+    "findings": [
+        {
+            "clause": "c1",
+            "words": "insult",
+            "kind": "underspecified",
+            "why": "Readers draw the line elsewhere.",
+            "mend": "The reply must hold no swear word.",
+            "confidence": 0.9,
+        }
+    ]
+}
+CHECKS: Final[dict[str, JsonValue]] = {
+    "checks": [{"number": 1, "reason": "it holds", "kind": "underspecified", "holds": True}]
+}
 QUESTIONS: Final[dict[str, JsonValue]] = {
     "questions": [
         {
@@ -72,21 +87,6 @@ QUESTIONS: Final[dict[str, JsonValue]] = {
         {"clause": "", "output": "o99", "question": "May it joke?", "options": []},
     ]
 }
-REPORTS: Final[dict[str, JsonValue]] = {
-    "findings": [
-        {
-            "clause": "c1",
-            "words": "no insult",
-            "kind": "underspecified",
-            "why": "Is 'dear' one?",
-            "mend": "The reply must hold no swear word.",
-            "confidence": 0.7,
-        },
-    ]
-}
-CHECKS: Final[dict[str, JsonValue]] = {
-    "checks": [{"number": 1, "reason": "It is open.", "kind": "underspecified", "holds": True}]
-}
 EDITS: Final[dict[str, JsonValue]] = {
     "edits": [
         {"clause": "", "text": "It may joke once.", "reason": "said so", "question": "q3"},
@@ -95,17 +95,19 @@ EDITS: Final[dict[str, JsonValue]] = {
 }
 
 
+ANSWERS: Final = (
+    ("specs", DRAFTS),
+    ("findings", FINDINGS),
+    ("checks", CHECKS),
+    ("questions", QUESTIONS),
+    ("edits", EDITS),
+)
+
+
 def assistant(request: ModelRequest) -> str:
     """Answer as a careful model would, by what is asked."""
     schema = json.dumps(request.schema)
-    answers = {
-        "specs": DRAFTS,
-        "findings": REPORTS,
-        "checks": CHECKS,
-        "questions": QUESTIONS,
-        "edits": EDITS,
-    }
-    for key, answer in answers.items():
+    for key, answer in ANSWERS:
         if f'"{key}"' in schema and f'"{key}": {{"items"' in schema:
             return json.dumps(answer)
     return json.dumps({"specs": []})

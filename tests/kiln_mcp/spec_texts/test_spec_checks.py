@@ -445,9 +445,9 @@ def test_a_reference_at_hand_is_not_missing() -> None:
 
 
 def test_the_note_says_what_was_looked_for_and_in_which_language() -> None:
-    assert "English" in rules_note([content("The reply is in the right form.")])
-    assert "no words" in rules_note([content("El texto es para los clientes.")])
-    assert "do not read meaning" in rules_note([content("The reply is short.")])
+    assert "English" in rules_note(content("The reply is in the right form."))
+    assert "no words" in rules_note(content("El texto es para los clientes."))
+    assert "do not read meaning" in rules_note(content("The reply is short."))
 
 
 def test_ids_stay_while_the_words_do() -> None:

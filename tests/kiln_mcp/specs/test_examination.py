@@ -20,7 +20,7 @@ from kiln_mcp.spec_texts.spec_content import (
     SpecExample,
 )
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.specs.examination import examine, search_scope, task_context
+from kiln_mcp.specs.examination import examination_note, examine, task_context
 from kiln_mcp.specs.model_calls import SpecWriter
 from scripted_model import ScriptedModel
 from storage import Task
@@ -191,8 +191,9 @@ def test_a_task_of_plain_text_has_no_schemas() -> None:
 
 
 def test_the_note_names_who_looked_for_what_and_promises_nothing() -> None:
-    rules, nobody = search_scope([SPEC], None)
-    assert rules.startswith("rules: ")
-    assert "nobody looked for: underspecified" in nobody
-    assert search_scope([SPEC], "gpt")[1].startswith("gpt: underspecified")
-    assert "guesses" in search_scope([SPEC], EMBEDDED)[1]
+    by_rules = examination_note(SPEC)
+    assert "No model looked for: underspecified" in by_rules
+    by_model = examination_note(SPEC, "gpt")
+    assert "gpt looked for eight kinds" in by_model
+    assert "stays open" in by_model
+    assert "guesses" in examination_note(SPEC, EMBEDDED)

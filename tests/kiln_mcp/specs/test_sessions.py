@@ -12,7 +12,7 @@ from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.session_files import SESSIONS
-from kiln_mcp.spec_texts.spec_content import Polarity
+from kiln_mcp.spec_texts.spec_content import FindingKind, Polarity
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
@@ -277,8 +277,9 @@ async def test_nothing_is_ever_called_complete(tmp_path: Path) -> None:
         }
         report = await bench.call(kind=SpecKind.FORMATTING, fields=fields)
         assert (report.question, report.findings) == (None, [])
-        assert report.search_scope[0].startswith("rules: ")
-        assert report.search_scope[1].startswith("no model looked at it")
+        (scope,) = report.search_scope
+        assert scope.startswith("Rules compared numbers")
+        assert "No model looked for: underspecified" in scope
 
 
 async def test_a_model_drafts_questions_on_real_outputs_and_words_answers(tmp_path: Path) -> None:
@@ -295,7 +296,11 @@ async def test_a_model_drafts_questions_on_real_outputs_and_words_answers(tmp_pa
         assert report.model is not None
         assert (report.model.calls, report.model.model) == (6, "scripted")
         assert len(report.model.prompt.split()) == 4
-        assert report.search_scope[-1].startswith("scripted: cases")
+        assert report.search_scope[-1] == "scripted looked for questions on 6 real outputs."
+        assert "scripted looked for eight kinds of fault" in report.search_scope[0]
+        assert [(f.kind, f.words, f.source) for f in report.findings][:1] == [
+            (FindingKind.UNDERSPECIFIED, "insult", "scripted")
+        ]
         question = report.question
         assert question is not None
         assert question.output in {run.output.output for run in await bench.runs()}
