@@ -16,13 +16,13 @@ class BlockEdit:
 
     Attributes:
         operation: What is done.
-        block: The block that is replaced, deleted, new_edits, or followed by the new one. None adds at
+        block: The block that is replaced, deleted, moved, or followed by the new one. None adds at
             the beginning of the component.
         text: The new text; not used for a deletion or a move.
         reason: What it is meant to correct.
         component: Where a new block is added.
         id: The id of a new block; "" for one that is derived from its text.
-        after: The block after which a new_edits one stands; None for the beginning.
+        after: The block after which a moved one stands; None for the beginning.
     """
 
     operation: Operation
@@ -76,9 +76,8 @@ def rebase(edits: Iterable[BlockEdit], base: Candidate, head: Candidate) -> Reba
         name = edit.block or ""
         is_there = name in current
         if edit.operation == "add":
-            new_edits.append(
-                edit if is_there else replace(edit, block=_anchor(base, current, edit))
-            )
+            anchor = edit.block if is_there else _anchor(base, current, edit)
+            new_edits.append(replace(edit, block=anchor))
         elif edit.operation == "move":
             new_edits += [edit] if is_there else []
         elif is_there:

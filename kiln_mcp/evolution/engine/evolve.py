@@ -179,10 +179,8 @@ def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
     for event in events:
         if event.get("candidate") == candidate and "blocks" in event:
             blocks = cast("list[dict[str, str]]", event["blocks"])
-            evaluations_so_far = [entry for entry in events if entry["event"] == "evaluation"]
-            return Candidate(tuple(Block(**block) for block in blocks)), MemoryLog(
-                evaluations_so_far
-            )
+            evaluations = [entry for entry in events if entry["event"] == "evaluation"]
+            return Candidate(tuple(Block(**block) for block in blocks)), MemoryLog(evaluations)
     raise ValueError(f"the log has no best candidate {candidate}")
 
 

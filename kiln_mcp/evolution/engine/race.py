@@ -63,7 +63,6 @@ class Race:
         items: Items to choose from.
         guards: Further items, which are looked at if they have no observation.
         draw: The source of chance.
-        keeps_level: Whether a child wins that is no worse, because it is shorter.
     """
 
     knowledge: Knowledge
@@ -75,7 +74,6 @@ class Race:
     items: Sequence[Item]
     guards: Sequence[Item]
     draw: random.Random
-    keeps_level: bool = False
 
     def run(self) -> Work[Verdict]:
         """Run the race."""
@@ -83,25 +81,23 @@ class Race:
         if not targets:
             return Verdict(is_won=False, reason="Nothing fails that it speaks of.")
         results = yield from run_trials([(self.child, entry.item) for entry in targets])
-        pairs_on_targets = [(o, e) for o, e in zip(targets, results, strict=False) if e.scores]
-        changes = [self.knowledge.value(e) - o.value for o, e in pairs_on_targets]
+        target_pairs = [(o, e) for o, e in zip(targets, results, strict=False) if e.scores]
+        changes = [self.knowledge.value(e) - o.value for o, e in target_pairs]
         if not results:
             return Verdict(is_won=False, reason="The budget ended before it was tried.")
-        if len(pairs_on_targets) < len(results):
-            failures = len(results) - len(pairs_on_targets)
+        if len(target_pairs) < len(results):
+            failures = len(results) - len(target_pairs)
             return Verdict(
                 is_won=False, reason=f"It has no score on {failures} of {len(results)} items."
             )
-        if sum(changes) <= SMALLEST_GAIN and not self.keeps_level:
+        if sum(changes) <= SMALLEST_GAIN:
             return Verdict(is_won=False, reason="It mends nothing of what it speaks of.")
-        gains = yield from self._confirm(pairs_on_targets)
-        if sum(gains) <= SMALLEST_GAIN and not self.keeps_level:
+        gains = yield from self._confirm(target_pairs)
+        if sum(gains) <= SMALLEST_GAIN:
             return Verdict(is_won=False, reason="Its gain was luck: the head scores as high there.")
         share = alike / max(1, len(self.knowledge.observations))
         gain = sum(gains) / len(targets) * share
-        return (
-            yield from self._guard(gain, [g for g in gains if g > 0], pairs_on_targets, targets)
-        )
+        return (yield from self._guard(gain, [g for g in gains if g > 0], target_pairs, targets))
 
     def _pool(self, items: Sequence[Item]) -> list[Item]:
         """Return the items that the child is not shown as demonstrations."""
@@ -111,10 +107,6 @@ class Race:
     def _targets(self) -> tuple[list[Observation], int]:
         """Return the items to gain on, and how many of all are like them."""
         knowledge = self.knowledge
-        if self.keeps_level:
-            entries = [o for o in knowledge.of(self._pool(self.items)) if o.value > 0]
-            entries.sort(key=lambda o: (-knowledge.concerns(self.edit, o.item), o.item.id))
-            return entries[:TARGETS], len(entries)
         failing = knowledge.failing(self._pool(self.items))
         self.draw.shuffle(failing)
         if not self.edit:
@@ -122,35 +114,38 @@ class Race:
         ratings = [(round(knowledge.speaks_of(self.edit, o), 1), o) for o in failing]
         ratings.sort(key=lambda pair: -pair[0])
         similar = [entry for rating, entry in ratings if rating >= SPEAKS]
+        if not similar:
+            # It speaks of nothing in particular, so it is tried on what fails in general.
+            others = [entry for entry in failing if entry.item.id not in self.shown_ids]
+            cases = [entry for entry in failing if entry.item.id in self.shown_ids]
+            return [*others[: TARGETS // 2], *cases[:TARGETS]], len(failing)
         new_items = [entry for entry in similar if entry.item.id not in self.shown_ids]
         shown_entries = [entry for entry in similar if entry.item.id in self.shown_ids]
         shown_entries += [o for o in failing if o.item.id in self.shown_ids and o not in similar]
         return [*new_items, *shown_entries][:TARGETS], max(1, len(similar))
 
-    def _confirm(self, pairs_on_targets: Sequence[Pair]) -> Work[list[float]]:
+    def _confirm(self, target_pairs: Sequence[Pair]) -> Work[list[float]]:
         """Return the child's gains over the head, run again where it seems to be worse."""
         knowledge = self.knowledge
-        values = [knowledge.value(evaluation) for _, evaluation in pairs_on_targets]
-        bases = [entry.value for entry, _ in pairs_on_targets]
+        values = [knowledge.value(evaluation) for _, evaluation in target_pairs]
+        bases = [entry.value for entry, _ in target_pairs]
         doubtful = [
             place
-            for place, (entry, _) in enumerate(pairs_on_targets)
+            for place, (entry, _) in enumerate(target_pairs)
             if values[place] > entry.value and (entry.age != self.age or not knowledge.is_exact)
         ]
-        repeats = yield from run_trials(
-            [(self.head, pairs_on_targets[n][0].item) for n in doubtful]
-        )
+        repeats = yield from run_trials([(self.head, target_pairs[n][0].item) for n in doubtful])
         for place, evaluation in zip(doubtful, repeats, strict=False):
             if evaluation.scores:
                 bases[place] = knowledge.value(evaluation)
-                knowledge.observe(pairs_on_targets[place][0].item, evaluation, self.age)
+                knowledge.observe(target_pairs[place][0].item, evaluation, self.age)
         return [value - base for value, base in zip(values, bases, strict=True)]
 
     def _guard(
         self,
         gain: float,
         gains: Sequence[float],
-        pairs_on_targets: Sequence[Pair],
+        target_pairs: Sequence[Pair],
         targets: Sequence[Observation],
     ) -> Work[Verdict]:
         """Run the child on items that the head does well on."""
@@ -167,12 +162,12 @@ class Race:
         losses = yield from self._confirm_losses(drops)
         loss = sum(losses) / max(1, len(pairs))
         loss *= passing / max(1, len(self.knowledge.observations))
-        objection = self._objection([*pairs_on_targets, *pairs])
+        objection = self._objection([*target_pairs, *pairs])
         if not objection and gain < loss:
             objection = "It costs more than it brings."
-        if not objection and gain == loss and not self.keeps_level:
+        if not objection and gain == loss:
             objection = "It brings nothing."
-        results_by_item = [*((o.item, e) for o, e in (*pairs_on_targets, *pairs)), *new]
+        results_by_item = [*((o.item, e) for o, e in (*target_pairs, *pairs)), *new]
         return Verdict(
             is_won=not objection,
             reason=objection or "It brings more than it costs.",

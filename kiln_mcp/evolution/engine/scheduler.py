@@ -8,7 +8,7 @@ answer came first. Calls that the log has answers to are not made again.
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, cast
 
 import anyio
@@ -146,10 +146,12 @@ class Scheduler:
     def _open_trial(
         self, step: _OpenStep, place: int, candidate: Candidate, item: Item, group: TaskGroup
     ) -> None:
+        repeat = self._runs[candidate.id, item.id]
         self._runs[candidate.id, item.id] += 1
-        key = f"evaluation {candidate.id} {item.id} {self._runs[candidate.id, item.id]}"
+        key = f"evaluation {candidate.id} {item.id} {repeat}"
         event = self._answers.get(key)
         if event is None:
+            item = replace(item, repeat=repeat)
             group.start_soon(self._run_trial, step, place, candidate, item, key)
             return
         evaluation = _read_evaluation(event)

@@ -13,6 +13,7 @@ from kiln_mcp.evolution.engine.words import Words
 
 SHOWN: Final = 6
 """The most cases of one reflection."""
+FEWEST_SHOWN: Final = 3
 OPTIONS: Final = 6
 TRY_DECAY: Final = 0.7
 """An item's weight after each proposal that did not mend it."""
@@ -100,7 +101,12 @@ class Selection:
             self.draw.shuffle(rest)
             return [(1.0, seed), *((0.5, entry) for entry in rest)]
         pairs = [(self.knowledge.shares(complaint, entry), entry) for entry in failing]
-        return [(share, entry) for share, entry in pairs if share >= SIMILAR or entry is seed]
+        alike = [(share, entry) for share, entry in pairs if share >= SIMILAR or entry is seed]
+        if len(alike) < FEWEST_SHOWN:
+            rest = [pair for pair in pairs if pair not in alike]
+            rest.sort(key=lambda pair: -pair[0])
+            alike += rest[: FEWEST_SHOWN - len(alike)]
+        return alike
 
     def is_uncertain(self, entry: Observation, complaint: Words, trunk: Trunk) -> bool:
         """Return whether edits since an observation may have mended it."""

@@ -17,12 +17,14 @@ class Item:
         value: Handed to `evaluate` and not read by the engine.
         text: The input as text: finds items that an edit speaks of. "" if there is none.
         reference: The right output, if it is known; shown to the reflecting model.
+        repeat: How often the candidate was run on it before: an answer from a cache is no repeat.
     """
 
     id: str
     value: object = None
     text: str = ""
     reference: str = ""
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
