@@ -96,6 +96,11 @@ def join_blocks(blocks: Sequence[Block]) -> str:
     )
 
 
+def is_entry(text: str) -> bool:
+    """Return whether a text is an entry of a list, or a heading."""
+    return _ENTRY.match(text) is not None
+
+
 def split_blocks(text: str, component: str = INSTRUCTION) -> tuple[Block, ...]:
     """Return a text as blocks, which joined give the same text again.
 
@@ -110,7 +115,7 @@ def split_blocks(text: str, component: str = INSTRUCTION) -> tuple[Block, ...]:
             continue
         starts = (
             len(gap) > 1
-            or _ENTRY.match(piece)
+            or is_entry(piece)
             or (lines[-1:] and lines[-1].rstrip().endswith(_SENTENCE_ENDS))
         )
         if lines and not starts:

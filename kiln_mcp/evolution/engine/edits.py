@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
-from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, Block, Candidate
+from kiln_mcp.evolution.engine.candidates import (
+    DEMONSTRATIONS,
+    INSTRUCTION,
+    Block,
+    Candidate,
+    is_entry,
+)
 
 Operation = Literal["add", "replace", "delete", "move"]
 
@@ -145,7 +151,8 @@ class _Draft:
             component = self.blocks[place - 1].component
         name = edit.id or new_id(edit.text, (block.id for block in self.blocks))
         text = edit.text.strip("\n")
-        self.blocks.insert(place, Block(name, text, component, self._gap(place, component)))
+        gap = self._gap(place, component) or ("\n" if is_entry(text) else "\n\n")
+        self.blocks.insert(place, Block(name, text, component, gap))
         self.last_additions[key] = name
 
     def _move(self, place: int, after: str | None) -> None:
@@ -163,12 +170,12 @@ class _Draft:
         return [n for n, block in enumerate(self.blocks) if block.component == component]
 
     def _gap(self, place: int, component: str) -> str:
-        """Return the gap of a new block: that of its neighbours."""
+        """Return the gap of a new block: that of its neighbours; "" if none has any."""
         following = self.blocks[place : place + 1]
         if following and following[0].component == component and following[0].gap:
             return following[0].gap
         own = [block for block in self.blocks if block.component == component]
-        return own[-1].gap if len(own) > 1 else "\n"
+        return own[-1].gap if len(own) > 1 else ""
 
     def _place(self, name: str | None) -> int:
         for position, block in enumerate(self.blocks):

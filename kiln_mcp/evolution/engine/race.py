@@ -116,9 +116,9 @@ class Race:
         similar = [entry for rating, entry in ratings if rating >= SPEAKS]
         if not similar:
             # It speaks of nothing in particular, so it is tried on what fails in general.
-            others = [entry for entry in failing if entry.item.id not in self.shown_ids]
+            rest = [entry for entry in failing if entry.item.id not in self.shown_ids]
             cases = [entry for entry in failing if entry.item.id in self.shown_ids]
-            return [*others[: TARGETS // 2], *cases[:TARGETS]], len(failing)
+            return [*rest[: TARGETS // 2], *cases[:TARGETS]], len(failing)
         new_items = [entry for entry in similar if entry.item.id not in self.shown_ids]
         shown_entries = [entry for entry in similar if entry.item.id in self.shown_ids]
         shown_entries += [o for o in failing if o.item.id in self.shown_ids and o not in similar]
@@ -224,5 +224,5 @@ class Race:
         return ""
 
 
-def _change(name: str, shown_entries: Mapping[str, float], new: Mapping[str, float]) -> float:
-    return new[name] - shown_entries[name] if name in shown_entries and name in new else 0.0
+def _change(name: str, first: Mapping[str, float], second: Mapping[str, float]) -> float:
+    return second[name] - first[name] if name in first and name in second else 0.0

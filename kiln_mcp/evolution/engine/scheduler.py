@@ -154,7 +154,7 @@ class Scheduler:
             item = replace(item, repeat=repeat)
             group.start_soon(self._run_trial, step, place, candidate, item, key)
             return
-        evaluation = _read_evaluation(event)
+        evaluation = read_evaluation(event)
         self._account.cost_usd += evaluation.cost_usd
         step.finish(place, evaluation)
 
@@ -170,7 +170,7 @@ class Scheduler:
         evaluation = answer if isinstance(answer, Evaluation) else Evaluation({"score": answer})
         self._account.cost_usd += evaluation.cost_usd
         self.paid_evaluations += 1
-        values = {"candidate": candidate.id, "item": item.id, **_evaluation_event(evaluation)}
+        values = {"candidate": candidate.id, "item": item.id, **evaluation_event(evaluation)}
         self.record(key, {"event": "evaluation", **values})
         step.finish(place, evaluation)
 
@@ -219,13 +219,14 @@ def _as_answer(reply: Answer | str | Sequence[BlockEdit] | None) -> Answer | Non
     return Answer(text=reply) if isinstance(reply, str) else Answer(edits=tuple(reply))
 
 
-def _evaluation_event(evaluation: Evaluation) -> Event:
+def evaluation_event(evaluation: Evaluation) -> Event:
     """Return the parts of an evaluation that are not empty."""
     values = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
     return {"evaluation": {name: value for name, value in values.items() if value}}
 
 
-def _read_evaluation(event: Event) -> Evaluation:
+def read_evaluation(event: Event) -> Evaluation:
+    """Return the evaluation of an event."""
     values: dict[str, object] = {
         "scores": dict[str, float](),
         **cast("dict[str, object]", event["evaluation"]),

@@ -255,8 +255,14 @@ class Search:
             child = merged.candidate
             decision = replace(decision, candidate=child.id, onto=head.id)
             objection = self.anchors.objection(child)
-            if not objection and child.id in self._candidates:
-                objection = "The same candidate was tried before."
+            decision = replace(decision, is_refused=bool(objection))
+            is_tried = child.id in self._candidates
+            if not objection and (is_tried or _is_overtaken(decision, base, head)):
+                objection = (
+                    "The same candidate was tried before."
+                    if is_tried
+                    else "Other demonstrations won first."
+                )
             if objection:
                 self._decide(decision, objection)
                 self.knowledge.count_try(decision.items)
@@ -275,7 +281,9 @@ class Search:
                 self.knowledge.count_try(decision.items)
                 return 0.0
             newest = rebase(edits, base, self.trunk.head)
-            if self.trunk.head is head or not set(newest.conflicts) - set(merged.conflicts):
+            is_free = not set(newest.conflicts) - set(merged.conflicts)
+            is_free = is_free and not _is_overtaken(decision, head, self.trunk.head)
+            if self.trunk.head is head or is_free:
                 self._accept(newest.candidate, decision, verdict)
                 return verdict.gain
         self._decide(decision, "Other edits of the same blocks won first.")
@@ -315,6 +323,12 @@ class Search:
         self.trunk.decisions.append(decision)
         event = {"event": "decision", **asdict(decision), **(values or {})}
         self.scheduler.record(f"decision {decision.proposal} {decision.onto}", event)
+
+
+def _is_overtaken(decision: Decision, base: Candidate, head: Candidate) -> bool:
+    """Return whether a set of demonstrations was made for another set than the head has."""
+    is_set = decision.operator is Operator.DEMONSTRATE
+    return is_set and base.demonstrations != head.demonstrations
 
 
 def _with_cost(work: Work[float | None]) -> Work[tuple[float | None, int]]:

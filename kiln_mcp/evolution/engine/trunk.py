@@ -27,6 +27,7 @@ class Decision:
         worse_on: Items on which it was confirmed to score lower.
         items: Ids of the items that it was made from.
         calls: Calls of the search so far.
+        is_refused: Whether it lost what every candidate must keep.
     """
 
     proposal: str
@@ -43,6 +44,7 @@ class Decision:
     worse_on: int = 0
     items: Sequence[str] = ()
     calls: int = 0
+    is_refused: bool = False
 
     @property
     def words(self) -> Words:

@@ -27,7 +27,10 @@ def sentences_of(text: str) -> tuple[Words, ...]:
 
 
 class WordWeights:
-    """Weights of words: the rarer a word is in what was added, the more it says."""
+    """Weights of words: the rarer a word is in what was added, the more it says.
+
+    Sums are exact, because the order of a set's words differs from process to process.
+    """
 
     def __init__(self) -> None:
         self._texts = 0
@@ -54,10 +57,10 @@ class WordWeights:
         shared = first & second
         if not shared:
             return 0.0
-        common = sum(map(self.weight, shared))
-        return common / (common + sum(map(self.weight, first ^ second)))
+        common = math.fsum(map(self.weight, shared))
+        return common / (common + math.fsum(map(self.weight, first ^ second)))
 
     def coverage(self, text: Words, part: Words) -> float:
         """Return from 0 to 1 how much of a part's words stand in a whole, by their weights."""
-        total = sum(map(self.weight, part))
-        return sum(map(self.weight, part & text)) / total if total else 0.0
+        total = math.fsum(map(self.weight, part))
+        return math.fsum(map(self.weight, part & text)) / total if total else 0.0
