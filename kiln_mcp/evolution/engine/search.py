@@ -11,7 +11,7 @@ from kiln_mcp.evolution.engine.alignment import align
 from kiln_mcp.evolution.engine.anchors import Anchors, find_copy
 from kiln_mcp.evolution.engine.candidates import INSTRUCTION, Candidate
 from kiln_mcp.evolution.engine.edits import BlockEdit, apply_edits, rebase, touched_texts
-from kiln_mcp.evolution.engine.knowledge import BEST, Knowledge, Observation, unseen
+from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Knowledge, Observation, unseen
 from kiln_mcp.evolution.engine.operators import (
     Demonstrations,
     Operator,
@@ -147,6 +147,8 @@ class Search:
             yield from self._look(free[:VALIDATION_LOOK])
         if operator is Operator.DEMONSTRATE:
             yield from self._look(self.selection.unseen(EXPLORED))
+        if not self.knowledge.failing([*self.train, *self.val]):
+            return None
         base = self.trunk.head
         number = self.failures_in_row[operator]
         if operator is Operator.ADVISE:
@@ -238,7 +240,7 @@ class Search:
         alike = [
             decision
             for decision in self.trunk.decisions
-            if decision.texts and weights.likeness(decision.words, complaint) > 0.2
+            if decision.texts and weights.coverage(decision.words, complaint) >= SPEAKS
         ]
         return [
             Lesson("\n".join(d.texts), d.lesson, d.accepted, d.reason) for d in alike[-LESSONS:]
