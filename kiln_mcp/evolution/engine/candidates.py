@@ -79,15 +79,6 @@ class Candidate:
         """Return the text of a component."""
         return join_blocks(self.blocks_of(component))
 
-    def with_component(self, component: str, blocks: Sequence[Block]) -> "Candidate":
-        """Return the candidate with other blocks in one component."""
-        if component not in self.components:
-            return Candidate((*self.blocks, *blocks))
-        first = next(n for n, block in enumerate(self.blocks) if block.component == component)
-        rest = [block for block in self.blocks if block.component != component]
-        place = sum(block.component != component for block in self.blocks[:first])
-        return Candidate((*rest[:place], *blocks, *rest[place:]))
-
 
 def join_blocks(blocks: Sequence[Block]) -> str:
     """Return the text of blocks; the gap of the first one is left out."""

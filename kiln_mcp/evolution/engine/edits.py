@@ -151,7 +151,11 @@ class _Draft:
             component = self.blocks[place - 1].component
         name = edit.id or new_id(edit.text, (block.id for block in self.blocks))
         text = edit.text.strip("\n")
-        gap = self._gap(place, component) or ("\n" if is_entry(text) else "\n\n")
+        neighbour = self.blocks[place - 1 : place]
+        if is_entry(text) and neighbour and is_entry(neighbour[0].text):
+            gap = "\n"
+        else:
+            gap = self._gap(place, component) or ("\n" if is_entry(text) else "\n\n")
         self.blocks.insert(place, Block(name, text, component, gap))
         self.last_additions[key] = name
 
