@@ -1,174 +1,147 @@
-"""Groups of texts that are nearly the same, in time that grows with their number.
+"""Texts that are nearly the same, found in time that grows with their number.
 
-Where few texts share a rare shingle, all that do are compared, and no pair is missed. Texts made
-from templates share their rarest shingles with thousands of others. Then one text of each class
-that is as much alike to all others is compared (`set_classes`). If the classes are many as well,
-only those are compared that are probably alike (`neighbours`). Either way two texts count as alike
-only if their exact similarity says so.
+Two texts are alike if they share most of their letter triples, weighted by how rare these are:
+typing errors, a moved half, a synonym, added courtesy, case and marks leave them alike. They are
+duplicates if, besides, they have the same numbers, and neither fills a gap of a common form with
+words that the other lacks: `Where is order 17?` and `Where is order 18?` have different answers.
+
+Few texts are all compared with each other. Of many, those are that are probably alike.
 """
 
-from array import array
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
-from kiln_mcp.datasets.neighbours import groups_of_neighbours, rarest_shingles
-from kiln_mcp.datasets.set_classes import classes_of
-from kiln_mcp.datasets.shingles import NEAR, ShingleSets, prefix_size, shingle_sets
+from kiln_mcp.datasets.minhash import MinHashes
+from kiln_mcp.datasets.partition import Partition
+from kiln_mcp.datasets.text_forms import TextForms, text_forms
+from kiln_mcp.datasets.text_vectors import TextVectors
 
-_COMPARISONS: Final = 40
-"""Comparisons for each set, up to which all that share a rare shingle are compared."""
-_FREE_COMPARISONS: Final = 50_000
-"""Comparisons that are made in any case."""
-_NOTHING: Final = -1
-"""Stands for the shingle of a text that has none."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
+    Places = NDArray[np.int64]
+    Pairs = tuple[Places, Places]
 
-def near_duplicates(sets: ShingleSets, threshold: float = NEAR) -> Iterator[tuple[int, int]]:
-    """Yield all pairs of different sets that are at least `threshold` alike, the earlier one first.
-
-    Two sets so alike share one of the rarest shingles of each: as many as may be missing and one
-    more. So only sets that do are compared. Where many share them, this takes time with the square
-    of their number.
-
-    Source:
-        Chaudhuri, Ganti and Kaushik (2006), A Primitive Operator for Similarity Joins in Data
-        Cleaning: the prefix filter.
-    """
-    with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
-    members: list[frozenset[int]] = []
-    for second in range(len(sets)):
-        own = sets.members(second)
-        candidates: set[int] = set()
-        for shingle in own[: prefix_size(len(own), threshold)] or (_NOTHING,):
-            candidates.update(with_shingle[shingle])
-            with_shingle[shingle].append(second)
-        own_set = frozenset(own)
-        members.append(own_set)
-        for first in sorted(candidates):
-            if _similarity(own_set, members[first]) >= threshold:
-                yield first, second
+NEAR: Final = 0.67
+"""Similarity from which two texts are alike (weighted Dice); see benchmarks/synthesis."""
+_MOST_PRODUCTS: Final = 1_000_000_000
+"""Features times texts up to which all texts are compared with each other: some seconds."""
 
 
-def _ignore(_: int) -> None:
-    """Take a count of pairs that nobody asked for."""
-
-
-def groups_of_sets(
-    sets: ShingleSets, threshold: float = NEAR, on_comparisons: Callable[[int], None] = _ignore
-) -> list[int]:
-    """Return a group for each set: sets that are alike are in one, also by way of others.
-
-    The group's name is the place of one of its sets. Always the same for the same sets.
-
-    Args:
-        sets: The sets.
-        threshold: The least similarity of two that are alike.
-        on_comparisons: Called with the number of pairs before they are compared.
-    """
-    groups = _exact_groups(sets, threshold, on_comparisons)
-    if groups is not None:
-        return groups
-    import numpy as np  # imported here: heavy, and most processes measure no data
-
-    classes = classes_of(sets)
-    firsts = sets.subset(classes.firsts)
-    groups_of_classes = _exact_groups(firsts, threshold, on_comparisons)
-    if groups_of_classes is None:
-        groups_of_classes = groups_of_neighbours(firsts, threshold, on_comparisons).tolist()
-    groups_of_all: list[int] = classes.groups(np.array(groups_of_classes), threshold).tolist()
-    return groups_of_all
-
-
-def _exact_groups(
-    sets: ShingleSets, threshold: float, on_comparisons: Callable[[int], None]
-) -> list[int] | None:
-    """Return the groups by comparing all that share a rare shingle; None if these are too many."""
-    comparisons = _comparisons(sets, threshold)
-    if comparisons > max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
-        return None
-    on_comparisons(comparisons)
-    union = _Union(len(sets))
-    union.join(near_duplicates(sets, threshold))
-    return union.roots()
-
-
-@dataclass(frozen=True, slots=True)
-class TextGroups:
-    """Some texts in groups of those that are nearly the same.
+class NearDuplicates:
+    """The near-duplicates among some texts.
 
     Attributes:
-        sets: Their shingles.
-        roots: The group of each set.
+        vectors: The texts as weighted sets.
+        forms: The forms that they share.
+
+    Args:
+        texts: The texts.
+        threshold: The least similarity of two that are alike.
+        most_products: Features times texts up to which groups come of comparing all.
     """
 
-    sets: ShingleSets
-    roots: Sequence[int]
+    def __init__(
+        self,
+        texts: Sequence[str],
+        threshold: float = NEAR,
+        most_products: int = _MOST_PRODUCTS,
+    ) -> None:
+        self.vectors = TextVectors(texts)
+        self._threshold = threshold
+        self._most_products = most_products
+
+    @cached_property
+    def forms(self) -> TextForms:
+        """Return the forms that the texts share."""
+        return text_forms(self.vectors.word_lists)
+
+    @cached_property
+    def alike_groups(self) -> "Places":
+        """Return a group for each text, named by the lowest place in it: of alike ones."""
+        return self._groups(are_duplicates=False)
+
+    @cached_property
+    def duplicate_groups(self) -> "Places":
+        """Return the same for duplicates."""
+        return self._groups(are_duplicates=True)
+
+    def clusters(self, largest: int) -> "Places":
+        """Return a group for each text that is to be on one side of a split.
+
+        These are alike texts. Where more than `largest` are, they follow a common form that no
+        split can keep on one side, and only its duplicates stay together.
+        """
+        import numpy as np  # imported here: heavy, and most processes measure no data
+
+        sizes = np.bincount(self.alike_groups, minlength=len(self.vectors))
+        if sizes.max(initial=0) <= largest:
+            return self.alike_groups
+        is_form = sizes[self.alike_groups] > largest
+        return np.where(is_form, self.duplicate_groups, self.alike_groups)
 
     @property
     def duplicate_count(self) -> int:
-        """How many texts have one before them in the same group."""
-        return len(self.sets.set_of) - len(set(self.roots))
+        """Return how many texts say what one before them says, also by way of others."""
+        import numpy as np  # imported here: heavy, and most processes measure no data
 
-    def names(self, keys: Sequence[str | None]) -> tuple[str, ...]:
-        """Return a group name for each text: near-duplicates and equal keys share one.
+        return len(self.vectors) - int(np.unique(self.duplicate_groups).size)
 
-        Args:
-            keys: The topic or template of each, None if it has none.
-        """
-        set_of: list[int] = self.sets.set_of.tolist()
-        union = _Union(len(set_of))
-        first_with: dict[str | int, int] = {}
-        for place, (key, own) in enumerate(zip(keys, set_of, strict=True)):
-            union.join([(first_with.setdefault(self.roots[own], place), place)])
-            if key is not None:
-                union.join([(first_with.setdefault(key, place), place)])
-        return tuple(f"group {root}" for root in union.roots())
+    def are_duplicates(self, firsts: "Places", seconds: "Places") -> "NDArray[np.bool_]":
+        """Return of which pairs the texts are duplicates, if they are alike."""
+        keys = self.vectors.number_keys
+        result: NDArray[np.bool_] = keys[firsts] == keys[seconds]
+        result[result] = self.forms.may_be_same(firsts[result], seconds[result])
+        return result
 
+    def duplicate_pairs(self, begin: int = 0) -> Iterator["Pairs"]:
+        """Yield all pairs of duplicates whose later text has at least this place."""
+        import numpy as np  # imported here: heavy, and most processes measure no data
 
-def text_groups(texts: Sequence[str]) -> TextGroups:
-    """Return texts in groups of those that are nearly the same."""
-    sets = shingle_sets(texts)
-    return TextGroups(sets, groups_of_sets(sets))
+        for seconds, firsts in self._alike_rows(np.arange(begin, len(self.vectors))):
+            is_same = self.are_duplicates(firsts, seconds)
+            yield firsts[is_same], seconds[is_same]
 
+    def _alike_rows(self, places: "Places") -> Iterator["Pairs"]:
+        """Yield pairs of some texts and alike ones before them, by comparing all."""
+        import numpy as np  # imported here: heavy, and most processes measure no data
 
-def _similarity(first: frozenset[int], second: frozenset[int]) -> float:
-    shared = len(first & second)
-    either = len(first) + len(second) - shared
-    return shared / either if either else 1.0
+        for some, similarity in self.vectors.rows(places):
+            rows, firsts = np.nonzero(similarity >= self._threshold - 1e-6)
+            seconds = some[rows]
+            is_before = firsts < seconds
+            yield from self._alike(seconds[is_before], firsts[is_before])
 
+    def _alike(self, firsts: "Places", seconds: "Places") -> Iterator["Pairs"]:
+        is_alike = self.vectors.similarity(firsts, seconds) >= self._threshold - 1e-6
+        yield firsts[is_alike], seconds[is_alike]
 
-def _comparisons(sets: ShingleSets, threshold: float) -> int:
-    """Return how many comparisons the prefix filter leaves at most."""
-    import numpy as np  # imported here: heavy, and most processes measure no data
+    def _groups(self, *, are_duplicates: bool) -> "Places":
+        import numpy as np  # imported here: heavy, and most processes measure no data
 
-    sharing = np.bincount(rarest_shingles(sets, threshold)[0], minlength=1)
-    return int((sharing * (sharing - 1)).sum()) // 2
+        count = len(self.vectors)
+        partition = Partition(count)
+        if self.vectors.features.nnz * count <= self._most_products:
+            pairs = self._alike_rows(np.arange(count))
+        else:
+            pairs = self._probable_pairs(partition, are_duplicates=are_duplicates)
+        for firsts, seconds in pairs:
+            if are_duplicates:
+                is_same = self.are_duplicates(firsts, seconds)
+                firsts, seconds = firsts[is_same], seconds[is_same]
+            partition.join(firsts, seconds)
+        return partition.roots
 
-
-class _Union:
-    """Joins places to groups.
-
-    Args:
-        count: How many places there are.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._parents = list(range(count))
-
-    def join(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Put the two places of each pair into one group."""
-        for first, second in pairs:
-            self._parents[self._root(second)] = self._root(first)
-
-    def roots(self) -> list[int]:
-        """Return for each place the one that its group is named by."""
-        return [self._root(place) for place in range(len(self._parents))]
-
-    def _root(self, place: int) -> int:
-        parents = self._parents
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
+    def _probable_pairs(self, partition: Partition, *, are_duplicates: bool) -> Iterator["Pairs"]:
+        """Yield alike pairs among neighbours that are not in one group yet."""
+        hashes = MinHashes(self.vectors)
+        keys = self.vectors.number_keys
+        for firsts, seconds in hashes.neighbours():
+            is_open = partition.are_apart(firsts, seconds)
+            if are_duplicates:
+                is_open &= keys[firsts] == keys[seconds]
+            firsts, seconds = firsts[is_open], seconds[is_open]
+            may_be = hashes.may_be_alike(firsts, seconds, self._threshold)
+            yield from self._alike(firsts[may_be], seconds[may_be])

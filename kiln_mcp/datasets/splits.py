@@ -1,7 +1,7 @@
 """Deal items into the parts of a split, whole groups at a time."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 
@@ -25,26 +25,69 @@ def split_sizes(count: int, shares: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-def deal(groups: Sequence[str], shares: Mapping[str, int], seed: int) -> tuple[str, ...]:
+def deal(
+    groups: Sequence[str],
+    shares: Mapping[str, int],
+    seed: int,
+    strata: Sequence[str] | None = None,
+) -> tuple[str, ...]:
     """Return the part of each item, such that a group never straddles two parts.
 
-    The groups are shuffled by the seed, the largest dealt first, each to the part that lacks the
-    most items. With groups of one the sizes are those of `split_sizes`; otherwise a part exceeds
-    its size by less than the largest group.
+    The groups are shuffled by the seed and the largest dealt first. Each goes to a part that has
+    room for it and lacks most, in proportion, of the strata of its items. If none has room, it
+    goes to the part that lacks the most items. So a part differs from its size by less than the
+    largest group; with groups of one the sizes are those of `split_sizes`.
 
     Args:
         groups: The group of each item, in a stable order of the items.
         shares: Part name to share, in any unit.
         seed: Makes the deal repeatable.
+        strata: What each item is to be balanced by, such as its class; None for nothing.
     """
-    sizes = Counter(groups)
-    names = sorted(sizes)
+    strata_of: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, stratum in zip(groups, strata or [""] * len(groups), strict=True):
+        strata_of[group][stratum] += 1
+    names = sorted(strata_of)
     random.Random(seed).shuffle(names)
-    names.sort(key=lambda name: -sizes[name])
-    lacking = split_sizes(len(groups), shares)
-    part_of: dict[str, str] = {}
-    for name in names:
-        part = max(lacking, key=lambda candidate: lacking[candidate])
-        part_of[name] = part
-        lacking[part] -= sizes[name]
+    names.sort(key=lambda name: -strata_of[name].total())
+    places = _Places(split_sizes(len(groups), shares), Counter(strata or [""] * len(groups)))
+    part_of = {name: places.put(strata_of[name]) for name in names}
     return tuple(part_of[group] for group in groups)
+
+
+class _Places:
+    """What the parts of a split lack.
+
+    Args:
+        sizes: The size of each part.
+        strata: How many items each stratum has.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], strata: Mapping[str, int]) -> None:
+        total = max(1, sum(sizes.values()))
+        self._sizes = dict(sizes)
+        self._goals = {
+            part: {stratum: size * count / total for stratum, count in strata.items()}
+            for part, size in sizes.items()
+        }
+        self._lacks = {part: dict(goal) for part, goal in self._goals.items()}
+
+    def put(self, group: Mapping[str, int]) -> str:
+        """Put a group into a part and return the part."""
+        size = sum(group.values())
+        roomy = [part for part, room in self._sizes.items() if room >= size]
+        part = (
+            max(roomy, key=lambda part: self._need(part, group))
+            if roomy
+            else max(self._sizes, key=lambda part: self._sizes[part])
+        )
+        self._sizes[part] -= size
+        for stratum, count in group.items():
+            self._lacks[part][stratum] -= count
+        return part
+
+    def _need(self, part: str, group: Mapping[str, int]) -> tuple[float, int]:
+        """Return which share of what it should have of a group's strata a part lacks."""
+        lacks, goals = self._lacks[part], self._goals[part]
+        shares = (count * lacks[stratum] / goals[stratum] for stratum, count in group.items())
+        return sum(shares), self._sizes[part]

@@ -2,9 +2,41 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from kiln_mcp.datasets.lineage import AIM, CLAUSE, DOCUMENT, LABEL, OUTCOME, PAIR_OF, SEED_EXAMPLE
 from kiln_mcp.datasets.topics import topic_of
-from storage import EvalInput, EvalItemSource, TaskRun
+from storage import DataSource, EvalInput, EvalItemSource, TaskRun
+
+_SESSION: Final = "session_id"
+"""The property of imported traces that names their conversation."""
+_OUTCOMES: Final = {outcome: outcome for outcome in ("pass", "fail", "borderline")}
+"""What an aim can be but "any"."""
+_LONGEST_CLASS: Final = 60
+"""Characters of an output that may be a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What an item was made from and for; "" for what is not known.
+
+    Attributes:
+        document: The document that its input rests on.
+        seed_example: The item that it was rewritten or edited from.
+        conversation: The conversation that it is a turn of.
+        clause: The clause that it is about.
+        outcome: Whether its output passes, fails or is borderline: verified, else as planned.
+        label: Its class: as planned, else its output if that is short.
+        cost: What its output cost, in US dollars; None if that is not known.
+    """
+
+    document: str = ""
+    seed_example: str = ""
+    conversation: str = ""
+    clause: str = ""
+    outcome: str = ""
+    label: str = ""
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +55,7 @@ class ItemSummary:
         source: Where its input came from.
         parent_task_run_id: The turn before, in a conversation.
         eval_source: Set on runs that an eval made.
+        lineage: What it was made from and for.
     """
 
     id: str
@@ -36,6 +69,7 @@ class ItemSummary:
     source: str = "unknown"
     parent_task_run_id: str | None = None
     eval_source: EvalItemSource | None = None
+    lineage: Lineage = Lineage()
 
 
 def summary_of(run: TaskRun) -> ItemSummary:
@@ -53,7 +87,26 @@ def summary_of(run: TaskRun) -> ItemSummary:
         run.input_source.type if run.input_source else "unknown",
         run.parent_task_run_id,
         run.eval_source,
+        _lineage_of(run),
     )
+
+
+def _lineage_of(run: TaskRun) -> Lineage:
+    properties = {**_properties(run.output.source), **_properties(run.input_source)}
+    output = run.output.output.strip()
+    return Lineage(
+        document=properties.get(DOCUMENT, ""),
+        seed_example=properties.get(PAIR_OF) or properties.get(SEED_EXAMPLE, ""),
+        conversation=properties.get(_SESSION, ""),
+        clause=properties.get(CLAUSE, ""),
+        outcome=properties.get(OUTCOME) or _OUTCOMES.get(properties.get(AIM, ""), ""),
+        label=properties.get(LABEL) or (output if len(output) <= _LONGEST_CLASS else ""),
+        cost=run.usage.cost if run.usage else None,
+    )
+
+
+def _properties(source: DataSource | None) -> dict[str, str]:
+    return {name: str(value) for name, value in source.properties.items()} if source else {}
 
 
 def summary_of_input(item: EvalInput) -> ItemSummary:
@@ -64,5 +117,12 @@ def summary_of_input(item: EvalInput) -> ItemSummary:
         user = item.data.synthetic_user_info
         text = "\n".join((text, user.persona, user.goal))
     return ItemSummary(
-        item.id, item.created_at, origin.path, origin.revision, False, text, item.tags
+        item.id,
+        item.created_at,
+        origin.path,
+        origin.revision,
+        False,
+        text,
+        item.tags,
+        item.topic,
     )

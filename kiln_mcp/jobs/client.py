@@ -94,6 +94,13 @@ class JobClient:
             return await (await self.runner()).newest(limit, older_than)
         return []
 
+    async def unfinished_jobs(self) -> list[Job]:
+        """Return the jobs that are not at rest, without opening what was never used."""
+        file = self._settings.file
+        if file is None or await anyio.Path(file).exists():
+            return await (await self.runner()).unfinished_jobs()
+        return []
+
     async def jobs_set_aside(self) -> list[Job]:
         """Return the newest jobs that are set aside, without running any job.
 

@@ -192,6 +192,10 @@ class JobRunner:
         """Return the newest jobs, newest first; with an id, those before that job."""
         return await in_thread(self._table.newest, limit, older_than)
 
+    async def unfinished_jobs(self) -> list[Job]:
+        """Return the jobs that are not at rest."""
+        return await in_thread(self._table.unfinished_jobs)
+
     async def events(self, job_id: str) -> list[JobEvent]:
         """Return the events of a job, oldest first."""
         return await in_thread(self._table.events, job_id)

@@ -182,6 +182,11 @@ class Engine:
         view._budget = budget
         return view
 
+    async def pause_point(self) -> None:
+        """Wait for ever if the job of this engine is to pause; for work that makes no calls."""
+        if self._budget is not None:
+            await self._budget.pause_point()
+
     def with_listener(self, listener: Listener, gauge: Gauge | None = None) -> "Engine":
         """Return this engine with a listener that is told why its calls wait.
 

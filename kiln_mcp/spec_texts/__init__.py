@@ -1,1 +1,1 @@
-"""The text of specs: clauses, kinds and rules that find gaps. Pure."""
+"""The text of specs: clauses, examples, kinds, and what is weak about them."""

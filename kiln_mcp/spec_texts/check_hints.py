@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.spec_texts.clauses import clauses, quotations
+from kiln_mcp.spec_texts.sentences import quotations, sentences
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 
 _Arguments = dict[str, JsonValue]
@@ -85,7 +85,7 @@ def check_hints(texts: Iterable[str]) -> Sequence[CheckHint]:
     """Return a hint for each clause of some texts that a check could decide, without repeats."""
     hints: dict[str, CheckHint] = {}
     for text in texts:
-        for clause in clauses(text):
+        for clause in sentences(text):
             for rule in _RULES:
                 hint = rule(clause)
                 if hint is not None:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
 from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.projects.project_references import handle_of
+from kiln_mcp.synthesis.leak_report import leak_report
 from kiln_mcp.workbench.capability import Result
 from storage import DatasetSplit, ProjectStore, SplitDefinition, Task
 from storage.errors import NextStep, Refusal
@@ -27,6 +29,8 @@ class SplitFrozen(Result):
     id: str
     handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
     parts: list[FrozenPart]
+    is_clean: bool = Field(description="Whether the parts share no duplicate, form or origin.")
+    leaks: list[str] = Field(description="What they share, the worst first.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
@@ -48,6 +52,26 @@ class Freeze:
 def is_dealt(items: Sequence[ItemSummary], split: str) -> bool:
     """Return whether any run has a part in a split."""
     return any(_contents(items, split).values())
+
+
+def check_can_freeze(items: Sequence[ItemSummary], name: str) -> None:
+    """Check that a split of items can be frozen, before it is dealt.
+
+    Raises:
+        Refusal: All of them are inputs alone, which Kiln's record of a split cannot name.
+    """
+    if items and not any(item.is_run for item in items):
+        raise Refusal(
+            "The split was neither dealt nor frozen as '{name}': its {count} items are inputs "
+            "without outputs, and a frozen split holds items with outputs alone. Leave `freeze` "
+            "out to deal the inputs, or add items with outputs.",
+            name=name,
+            count=len(items),
+            next=[
+                NextStep(tool="split_data", reason="deal the inputs without freezing"),
+                NextStep(tool="add_data", reason="add items with outputs"),
+            ],
+        )
 
 
 async def freeze_parts(
@@ -78,12 +102,19 @@ async def freeze_parts(
         filter=request.filter_id,
     )
     saved = await store.save(record, parent=task)
+    part_of = {name: part for part, ids in contents.items() for name in ids}
+    frozen_items = [item for item in items if item.id in part_of]
+    leaks = await anyio.to_thread.run_sync(
+        leak_report, frozen_items, [part_of[item.id] for item in frozen_items]
+    )
     arguments: dict[str, JsonValue] = {"project": str(store.folder), "kind": "training_data"}
     return SplitFrozen(
         frozen_split=saved.name,
         id=saved.id,
         handle=await handle_of(store, saved),
         parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
+        is_clean=leaks.is_clean,
+        leaks=leaks.sentences,
         next=[
             NextStep(
                 tool="export",

@@ -8,7 +8,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.datasets.diversity import diversity
-from kiln_mcp.datasets.near_duplicates import TextGroups, text_groups
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.datasets.summaries import ItemSummary, summary_of
 from storage import Change, Task, TaskRun
 
@@ -44,8 +44,8 @@ class DataReport(BaseModel):
     Attributes:
         items: Runs in the dataset; runs that evals made do not count.
         exact_duplicates: Items whose input another item has too, the first not counted.
-        near_duplicates: Items whose input is nearly that of an item before them, also by way of
-            others: at least 0.7 alike (Jaccard, words and word pairs).
+        near_duplicates: Items whose input says what that of an item before them says, also by way
+            of others: 0.67 alike in their letter triples, with the same numbers.
         distinct_pairs: Different word pairs over all word pairs of the inputs.
         nearest_similarity: Mean similarity of an input to its nearest other input.
         topics: Items by topic, "" for items without one.
@@ -69,20 +69,22 @@ class DataReport(BaseModel):
     splits: list[SplitRecord] = Field(default_factory=list[SplitRecord])
 
 
-def report_on(items: Sequence[ItemSummary], groups: TextGroups | None = None) -> DataReport:
+def report_on(
+    items: Sequence[ItemSummary], near_duplicates: NearDuplicates | None = None
+) -> DataReport:
     """Measure a dataset.
 
     Args:
         items: The runs of the dataset.
-        groups: Their texts in groups; None if these are to be made.
+        near_duplicates: Their texts; None if these are to be read.
     """
     inputs = [item.text for item in items]
-    groups = groups or text_groups(inputs)
-    variety = diversity(inputs, groups.sets)
+    near_duplicates = near_duplicates or NearDuplicates(inputs)
+    variety = diversity(near_duplicates.vectors)
     return DataReport(
         items=len(items),
         exact_duplicates=len(inputs) - len(set(inputs)),
-        near_duplicates=groups.duplicate_count,
+        near_duplicates=near_duplicates.duplicate_count,
         distinct_pairs=variety.distinct_pairs,
         nearest_similarity=variety.nearest_similarity,
         topics=_count_values([item.topic or "" for item in items]),

@@ -5,15 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import anyio.to_thread
 
+from kiln_mcp.datasets.classes import classes_of
+from kiln_mcp.datasets.clusters import cluster_names
 from kiln_mcp.datasets.items import data_set
-from kiln_mcp.datasets.near_duplicates import TextGroups, text_groups
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
+from kiln_mcp.datasets.origins import TOPIC, origin_columns, with_conversations
 from kiln_mcp.datasets.parts import SHARES, part_tags
 from kiln_mcp.datasets.sample_sizes import SMALL_GOLDEN_PART, SMALL_TEST_PART
 from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.summaries import ItemSummary, summary_of, summary_of_input
+from kiln_mcp.synthesis.leak_report import LeakReport, leak_report, missing_classes
 from kiln_mcp.synthesis.report import DataReport, SplitRecord, note_report, report_on
 from storage import Change, EvalInput, ProjectStore, Task, TaskRun, task_run_filter
 from storage.bulk_changes import BATCH, change_in_turn
@@ -22,6 +27,8 @@ from storage.format.filters import input_tag, is_input_filter
 
 Batch = Sequence[tuple[ItemSummary, str | None]]
 """Items with their parts, of one transaction; None takes an item out of its part."""
+KeepTogether = Literal["topics", "near_duplicates", "forms"]
+"""What never straddles two parts: topics, nothing more, or topics and texts of the same form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class DealRequest:
         ending: The ending of its tags.
         shares: The share of each part.
         seed: Repeats the deal.
-        by_topic: Whether items of one topic stay together, too.
+        keep_together: What stays together besides near-duplicates, and items made from one.
         is_new: Whether items that the split has dealt already are dealt again.
     """
 
@@ -41,7 +48,7 @@ class DealRequest:
     ending: str
     shares: dict[str, int]
     seed: int
-    by_topic: bool
+    keep_together: KeepTogether
     is_new: bool
 
 
@@ -53,14 +60,16 @@ class Deal:
         record: How it was dealt.
         parts: The part of each item, in the order of the items.
         groups: The group that each item stays together with.
-        text_groups: The items' texts in groups of those that are nearly the same.
+        near_duplicates: The items' texts.
+        leaks: What the parts have in common.
         dealt_now: Items that had no part before.
     """
 
     record: SplitRecord
     parts: Sequence[str]
     groups: Sequence[str]
-    text_groups: TextGroups
+    near_duplicates: NearDuplicates
+    leaks: LeakReport
     dealt_now: int
 
 
@@ -91,7 +100,8 @@ async def open_dataset(store: ProjectStore, task: Task, filter_id: str) -> Datas
             own_paths.add(run.saved.path)
         return summary_of(run)
 
-    runs = data_set(await store.views(task, TaskRun, view))
+    views = await store.views(task, TaskRun, view)
+    runs = with_conversations(data_set(views), views)
     items = [run for run in runs if run.path in own_paths]
     if is_input_filter(filter_id):  # others ask for a rating or a thought
         tag = input_tag(filter_id)
@@ -111,11 +121,22 @@ async def deal_items(items: Sequence[ItemSummary], request: DealRequest) -> Deal
     dealt_now = previous.count(None)
     if not dealt_now:
         raise nothing_to_deal(request.name, len(items))
-    inputs = [item.text for item in items]
-    topics = [item.topic if request.by_topic else None for item in items]
-    own_groups = await anyio.to_thread.run_sync(text_groups, inputs)
-    groups = own_groups.names(topics)
-    parts = complete_deal(groups, previous, request.shares, request.seed)
+    deal = await anyio.to_thread.run_sync(_deal, items, previous, request)
+    return replace(deal, dealt_now=dealt_now)
+
+
+def _deal(
+    items: Sequence[ItemSummary], previous: Sequence[str | None], request: DealRequest
+) -> Deal:
+    near_duplicates = NearDuplicates([item.text for item in items])
+    columns = origin_columns(items)
+    groups = _groups(near_duplicates, columns, request.keep_together)
+    classes = classes_of([item.lineage.label for item in items])
+    strata = [
+        f"{item.lineage.outcome}\0{own_class}"
+        for item, own_class in zip(items, classes, strict=True)
+    ]
+    parts = complete_deal(groups, previous, request, strata)
     sizes = Counter(parts)
     record = SplitRecord(
         name=request.ending,
@@ -125,7 +146,24 @@ async def deal_items(items: Sequence[ItemSummary], request: DealRequest) -> Deal
         groups=len(set(groups)),
         largest_group=max(Counter(groups).values()),
     )
-    return Deal(record, parts, groups, own_groups, dealt_now)
+    leaks = leak_report(items, parts, near_duplicates)
+    return Deal(record, parts, groups, near_duplicates, leaks, 0)
+
+
+def _groups(
+    near_duplicates: NearDuplicates,
+    columns: Mapping[str, Sequence[str | None]],
+    keep_together: KeepTogether,
+) -> tuple[str, ...]:
+    """Return the group of each item that stays together."""
+    own = [
+        column
+        for name, column in columns.items()
+        if name != TOPIC or keep_together != "near_duplicates"
+    ]
+    if keep_together == "forms":
+        own.append([str(group) for group in near_duplicates.forms.groups.tolist()])
+    return cluster_names(near_duplicates, *own)
 
 
 async def save_deal(store: ProjectStore, task: Task, dataset: Dataset, deal: Deal) -> None:
@@ -163,7 +201,7 @@ def _report_as_dealt(dataset: Dataset, deal: Deal, tags: Mapping[str, str]) -> D
         for run in dataset.runs
     ]
     is_whole = dataset.items == dataset.runs
-    return report_on(runs, deal.text_groups if is_whole else None)
+    return report_on(runs, deal.near_duplicates if is_whole else None)
 
 
 def deal_step(project: str) -> NextStep:
@@ -264,12 +302,17 @@ def part_of(item: ItemSummary, tags: Mapping[str, str]) -> str | None:
 
 
 def complete_deal(
-    groups: Sequence[str], previous: Sequence[str | None], shares: dict[str, int], seed: int
+    groups: Sequence[str],
+    previous: Sequence[str | None],
+    request: DealRequest,
+    strata: Sequence[str],
 ) -> list[str]:
     """Return the part of every item: as before, as its group's, or newly dealt."""
     home = {group: part for group, part in zip(groups, previous, strict=True) if part is not None}
-    loose = [group for group in groups if group not in home]
-    new_parts = dict(zip(loose, deal(loose, shares, seed), strict=True))
+    loose = [place for place, group in enumerate(groups) if group not in home]
+    names = [groups[place] for place in loose]
+    own_strata = [strata[place] for place in loose]
+    new_parts = dict(zip(names, deal(names, request.shares, request.seed, own_strata), strict=True))
     return [
         part or home.get(group) or new_parts[group]
         for group, part in zip(groups, previous, strict=True)
@@ -300,6 +343,7 @@ def deal_warnings(deal: Deal, items: Sequence[ItemSummary], shares: dict[str, in
             f"{record.largest_group} items are alike or of one topic and had to stay together, so "
             "parts differ from their shares. Give more topics, or keep_together=near_duplicates."
         )
+    warnings += missing_classes(deal.leaks.classes)
     return [*warnings, *_warnings_of_inputs(deal, items)]
 
 

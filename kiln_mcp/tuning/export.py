@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from kiln_mcp.tuning.data_check import is_shown
 from kiln_mcp.tuning.formats import (
     NEEDS_SCHEMA,
     ExportFormat,
@@ -49,6 +50,8 @@ class PartLines:
         without_thinking: Items that lack the reasoning that the recipe wants.
         unreviewed_examples: Lines whose output a model gave and nobody rated or repaired.
         unusable_items: Items whose answer is truncated, refused or empty.
+        shown_items: Items that the system message shows with their answers.
+        runs: The run of each line.
     """
 
     lines: tuple[str, ...]
@@ -56,6 +59,8 @@ class PartLines:
     without_thinking: int
     unreviewed_examples: int
     unusable_items: int = 0
+    shown_items: int = 0
+    runs: tuple[TaskRun, ...] = ()
 
 
 def _misfit(shape: ExportFormat, reason: str, advice: str) -> Refusal:
@@ -97,7 +102,8 @@ def lines_of(
         Refusal: An output is not what the format needs.
     """
     lines: list[str] = []
-    held_out_count = without_thinking = unreviewed_count = unusable_count = 0
+    exported_runs: list[TaskRun] = []
+    held_out_count = without_thinking = unreviewed_count = unusable_count = shown_count = 0
     for run in runs:
         reasoning = run.reasoning or ""
         if is_measured(run):
@@ -106,11 +112,20 @@ def lines_of(
             unusable_count += 1
         elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
             without_thinking += 1
+        elif is_shown(run.input, run.best_output, recipe.instructions.system):
+            shown_count += 1
         else:
             lines.append(_line(run, reasoning, recipe))
+            exported_runs.append(run)
             unreviewed_count += _is_unreviewed(run)
     return PartLines(
-        tuple(lines), held_out_count, without_thinking, unreviewed_count, unusable_count
+        tuple(lines),
+        held_out_count,
+        without_thinking,
+        unreviewed_count,
+        unusable_count,
+        shown_count,
+        tuple(exported_runs),
     )
 
 

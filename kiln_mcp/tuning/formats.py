@@ -46,6 +46,8 @@ class Thinking(StrEnum):
     FINAL_ONLY = "final_only"
     TWO_MESSAGES = "two_message_cot"
     """The model thinks in a message of its own, and answers in the next."""
+    LEGACY = "final_and_intermediate"
+    """As two_message_cot, with the request to think in a system message; Kiln's older form."""
     TAGGED = "final_and_intermediate_r1_compatible"
     """`<think>…</think>` before the answer, as reasoning models write."""
 
@@ -54,7 +56,7 @@ class Thinking(StrEnum):
 class ChatTurn:
     """One message before the last."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str
 
 
@@ -105,6 +107,14 @@ def example_of(
         case Thinking.TWO_MESSAGES:
             turns = (
                 ChatTurn("user", f"{task_input}\n\n{instructions.thinking}"),
+                ChatTurn("assistant", reasoning),
+                ChatTurn("user", FINAL_ANSWER),
+            )
+            return TrainingExample(instructions.system, turns, output, schema)
+        case Thinking.LEGACY:
+            turns = (
+                question,
+                ChatTurn("system", instructions.thinking),
                 ChatTurn("assistant", reasoning),
                 ChatTurn("user", FINAL_ANSWER),
             )

@@ -1,19 +1,12 @@
-"""Capability: export runs, training data or a project."""
+"""Capabilities: export runs, training data or a project; train a model."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Literal
 
-import anyio
 from pydantic import Field
 
-from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.held_out import is_measured_filter, runs_to_show
-from kiln_mcp.datasets.parts import HELD_OUT
+from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.projects.exchange.destinations import first_outside
 from kiln_mcp.projects.exchange.exports import (
     ExportReport,
     ProjectExported,
@@ -24,64 +17,36 @@ from kiln_mcp.projects.project_references import ProjectReference, TaskReference
 from kiln_mcp.projects.runs.pages import Filter
 from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
-from kiln_mcp.tuning.export import (
-    PartLines,
-    Recipe,
-    check_recipe,
-    lines_of,
-    lines_of_file,
-    nothing_measured,
-    write_file,
-)
+from kiln_mcp.tuning.answers import TrainedModel, TrainingFiles
+from kiln_mcp.tuning.export import Recipe, check_recipe
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
+from kiln_mcp.tuning.providers.provider import check_parameters
+from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
+from kiln_mcp.tuning.training_checks import (
+    check_training_data,
+    choose_shape,
+    parts_to_learn,
+    plan_training,
+)
+from kiln_mcp.tuning.training_files import (
+    FrozenData,
+    propose_training_files,
+    read_training_data,
+)
+from kiln_mcp.tuning.trainings import Training, train
 from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
     Heading,
     Proposal,
-    Result,
+    Runs,
+    Toolset,
     capability,
 )
 from kiln_mcp.workbench.unlisted_values import OneOf
 from kiln_mcp.workbench.workspace import Workspace
-from storage import (
-    DatasetSplit,
-    Eval,
-    ProjectStore,
-    Prompt,
-    Task,
-    TaskRun,
-)
-from storage.border import check_target
-from storage.commits.side_files import check_side_name
-from storage.errors import InvalidValue, NextStep, Refusal
-
-
-class ExportedFile(Result):
-    """One file of training examples."""
-
-    part: str
-    file: str
-    examples: int
-    held_out_items: int = Field(description="Items that an eval measures on, left out.")
-    without_thinking: int = Field(description="Items without reasoning, left out.")
-    unreviewed_examples: int = Field(
-        description="Examples whose output a run config gave and nobody rated or repaired: what is "
-        "learnt from them includes its mistakes."
-    )
-    unusable_items: int = Field(
-        description="Items whose answer was truncated, refused or empty, left out."
-    )
-    deleted_items: int = Field(description="Items of the frozen split that were deleted since.")
-
-
-class TrainingFiles(Result):
-    """Training data on disk."""
-
-    frozen_split: str
-    files: list[ExportedFile]
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
-
+from storage import DatasetSplit, ProjectStore, Prompt, Task
+from storage.errors import InvalidValue, NextStep
 
 ExportKind = Literal["runs", "training_data", "project"]
 
@@ -158,9 +123,82 @@ async def export(
     instructions = await _instructions(store, owner, run_config)
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
-    chosen_parts = _choose_parts(frozen, parts)
-    part_files = await _part_files(store, owner, frozen, chosen_parts, recipe)
-    return await _propose_files(workspace, store, frozen, part_files, file)
+    data = FrozenData(store, owner, frozen)
+    return await propose_training_files(workspace, data, parts, recipe, file)
+
+
+@capability(
+    effect=Effect.SPENDS,
+    title="Train a model",
+    runs=Runs.AS_JOB,
+    sends_out=True,
+    discovery=Discovery(
+        Heading.TUNING,
+        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, "
+        "SFT, supervised, own model, custom model, small model, cheaper model, distil, "
+        "distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        toolset=Toolset.ADMIN,
+    ),
+)
+async def train_model(
+    workspace: Workspace,
+    project: ProjectReference,
+    split: Annotated[str, Field(description="The frozen split to learn from.")],
+    provider: Annotated[ProviderName, Field(description="Who trains.")],
+    base_model: Annotated[
+        str, Field(min_length=1, description="The model to train, as the provider names it.")
+    ],
+    task: TaskReference = None,
+    name: Annotated[str | None, Field(description="Of what comes out.")] = None,
+    run_config: Annotated[
+        str | None,
+        Field(description="Whose prompt it learns and runs with; left out: the task's."),
+    ] = None,
+    thinking: Annotated[Thinking, Field(description="The reasoning.")] = Thinking.FINAL_ONLY,
+    parameters: Annotated[
+        dict[str, str | float] | None,
+        Field(description="epochs, learning_rate … An error names all that the provider takes."),
+    ] = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    despite_faults: Annotated[
+        bool, Field(description="Train though items leak, or are empty.")
+    ] = False,
+) -> Proposal[TrainedModel]:
+    """Train a model on a frozen split at a provider (fine-tuning), and save how to run it.
+
+    The data is checked first. The part `train` is learnt, `val` validates, and what evals measure
+    on stays out. A stopped call goes on where it was; a cancelled one cancels the training.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    frozen = await store.find(DatasetSplit, split, parent=owner)
+    service = open_provider(provider, workspace.settings.engine)
+    settings = check_parameters(service.hyperparameters, parameters or {})
+    schema = output_schema(owner)
+    recipe = Recipe(
+        choose_shape(service.shapes, schema, thinking),
+        thinking,
+        await _instructions(store, owner, run_config),
+        schema,
+    )
+    check_recipe(owner, recipe)
+    data = FrozenData(store, owner, frozen)
+    training_data = await read_training_data(data, parts_to_learn(frozen), recipe)
+    check_training_data(training_data, service, despite_faults=despite_faults)
+    await service.check()
+    training = Training(
+        workspace,
+        data,
+        training_data,
+        recipe,
+        provider,
+        service,
+        base_model,
+        name or f"{base_model.rpartition('/')[2]} on {frozen.name}",
+        settings,
+        seed,
+    )
+    return Proposal(plan_training(training), partial(train, training))
 
 
 def _required(file: str | None, kind: ExportKind) -> str:
@@ -169,149 +207,6 @@ def _required(file: str | None, kind: ExportKind) -> str:
             "Nothing was exported: `{kind}` needs the path of a new file as `file`.", kind=kind
         )
     return file
-
-
-async def _propose_files(
-    workspace: Workspace,
-    store: ProjectStore,
-    frozen: DatasetSplit,
-    part_files: Sequence["PartFile"],
-    folder: str | None,
-) -> Proposal[TrainingFiles]:
-    """Propose to write training data, one file for each part."""
-    texts = {file.name: lines_of_file(file.lines.lines) for file in part_files}
-    place = workspace.place(folder) if folder else None
-    target = place or store.side_folder(frozen)
-    files = [] if place is None else [place / name for name in texts]
-    parts = ", ".join(file.part for file in part_files)
-    plan = Plan(f"Export {parts} of {frozen.name!r} as training data.")
-    plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, files)
-
-    async def write_files() -> TrainingFiles:
-        await _write_files(store, frozen, place, texts)
-        return TrainingFiles(
-            frozen_split=frozen.name,
-            files=[file.report(target) for file in part_files],
-            next=[
-                NextStep(
-                    tool="run_eval",
-                    reason="train with the train file, then measure the model on test",
-                    arguments={"project": str(store.folder)},
-                )
-            ],
-        )
-
-    return Proposal(plan, write_files)
-
-
-@dataclass(frozen=True, slots=True)
-class PartFile:
-    """The file of one part, before it is written."""
-
-    part: str
-    name: str
-    lines: PartLines
-    deleted_items: int
-
-    def report(self, folder: Path) -> ExportedFile:
-        """Return what a person reads of the file once it lies in a folder."""
-        return ExportedFile(
-            part=self.part,
-            file=str(folder / self.name),
-            examples=len(self.lines.lines),
-            held_out_items=self.lines.held_out_items,
-            without_thinking=self.lines.without_thinking,
-            unreviewed_examples=self.lines.unreviewed_examples,
-            unusable_items=self.lines.unusable_items,
-            deleted_items=self.deleted_items,
-        )
-
-
-def _choose_parts(frozen: DatasetSplit, parts: Sequence[str] | None) -> list[str]:
-    """Return the named parts, each once; without names, all that are not held out.
-
-    Raises:
-        Refusal: The split has no part of a name.
-    """
-    names = list(frozen.split_contents)
-    for part in parts or ():
-        if part not in frozen.split_contents:
-            raise Refusal(
-                "The split has no part '{part}'. Choose from: {parts}.", part=part, parts=names
-            )
-    return list(dict.fromkeys(parts or (part for part in names if part not in HELD_OUT)))
-
-
-async def _part_files(
-    store: ProjectStore, task: Task, frozen: DatasetSplit, parts: Sequence[str], recipe: Recipe
-) -> list[PartFile]:
-    """Return the file of each part, from the runs that still exist."""
-    runs = {run.id: run for run in await store.children(task, TaskRun)}
-    is_measured = is_measured_filter(await store.children(task, Eval))
-    files: list[PartFile] = []
-    for part in parts:
-        ids = frozen.split_contents[part]
-        existing = [runs[run_id] for run_id in ids if run_id in runs]
-        lines = _lines(part, existing, recipe, is_measured)
-        name = f"{part}.{recipe.shape.removesuffix('_jsonl')}.jsonl"
-        files.append(PartFile(part, name, lines, len(ids) - len(existing)))
-    return files
-
-
-def _with_files(
-    plan: Plan, workspace: Workspace, store: ProjectStore, files: Sequence[Path]
-) -> Plan:
-    """Return a plan that says where files go and which of them it replaces, without history.
-
-    Raises:
-        UnsafePath: A file would lie in git's own folder.
-    """
-    for file in files:
-        check_target(file)
-    existing = [str(file) for file in files if os.path.lexists(file)]
-    replacement = f" It replaces {', '.join(existing)}." if existing else ""
-    return replace(
-        plan,
-        summary=f"{plan.summary}{replacement}",
-        irreversible=bool(existing),
-        destination=first_outside(workspace, store, files),
-    )
-
-
-async def _write_files(
-    store: ProjectStore, frozen: DatasetSplit, place: Path | None, texts: Mapping[str, bytes]
-) -> None:
-    """Write files into a folder of the person's, or beside the frozen split."""
-    if place is not None:
-        for name, text in texts.items():
-            check_side_name(frozen.saved.path, name)
-            await anyio.to_thread.run_sync(write_file, place / name, text)
-        return
-    async with store.transaction() as change:
-        for name, text in texts.items():
-            change.write_side_file(frozen, name, text)
-
-
-def _lines(
-    part: str, runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
-) -> PartLines:
-    """Return a part's lines; a held-out part was asked for by name, so nothing is held back."""
-    is_excluded = nothing_measured if part in HELD_OUT else is_measured
-    part_lines = lines_of(runs, recipe, is_excluded)
-    if not part_lines.lines:
-        raise Refusal(
-            "Nothing of the part '{part}' can be exported: {held_out} items are measured on by "
-            "evals, {unreasoned} have no reasoning, the answer of {unusable} is not complete, "
-            "{total} are there in all. Add items to that part, or choose a format without "
-            "reasoning.",
-            part=part,
-            held_out=part_lines.held_out_items,
-            unreasoned=part_lines.without_thinking,
-            unusable=part_lines.unusable_items,
-            total=len(runs),
-            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
-        )
-    return part_lines
 
 
 async def _instructions(store: ProjectStore, task: Task, reference: str | None) -> Instructions:

@@ -1,7 +1,8 @@
 """Take arguments in the forms that assistants give them: lists as JSON text, null and "" for none.
 
 Some clients write a list or an object as JSON text, and fill in optional arguments with null or "".
-An object of any names may be a list of names with their values, as its schema says.
+An object of any names may be a list of names with their values, as its schema says. A list of one
+entry may be the entry alone.
 What such a value means is taken only where the value itself is refused.
 """
 
@@ -18,6 +19,8 @@ from kiln_mcp.workbench.argument_schemas import NAME, VALUE
 _MOST_ROUNDS: Final = 12
 """Each mends all faults of one validation; more come up only within what was JSON text."""
 _DEEPEST: Final = 20
+_STRUCTURE_MARKS: Final = frozenset('[{"')
+"""How JSON text of a list or an object begins, or text that holds such a text."""
 
 Place = tuple[int | str, ...]
 
@@ -107,8 +110,10 @@ def _repair(
 
 def _structure_of(value: object, fault: str) -> JsonValue:
     """Return the list or object that a value means; None if it means none."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value.strip()[:1] in _STRUCTURE_MARKS:
         return _structure_in(value)
+    if fault == "list_type" and value and isinstance(value, str | int | float | dict):
+        return [cast("JsonValue", value)]
     if isinstance(value, list) and fault == "dict_type":
         return cast("JsonValue", _entries_in(cast("list[JsonValue]", value)))
     return None
@@ -116,8 +121,6 @@ def _structure_of(value: object, fault: str) -> JsonValue:
 
 def _structure_in(text: str) -> JsonValue:
     """Return the list or object that a text is as JSON, also twice so; None if it is none."""
-    if text.strip()[:1] not in {"[", "{", '"'}:
-        return None
     try:
         value = cast("JsonValue", json.loads(text))
     except (ValueError, RecursionError):

@@ -78,7 +78,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "build-spec": Entry(
         "Specs",
-        "Write a spec of what a good output is: draft requirements, ask what is unclear, edit, save.",
+        "Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.",
         "define, describe, specify, criteria, acceptance criteria, rubric, rules, guidelines, policy, standards, expectations, quality bar, agree, good looks like, must, must not, never, always, allowed, forbidden, ambiguous, vague, contradictions, gaps, holes, questions, review, refine, tighten, edge cases, goal, behaviour, want it to, don't want, ever, may, should, need, requirement, change a requirement, testable, measurable, friendly, short, tone, polite, safe, safety, advice, legal, medical, misunderstood, wrong, too strict, first version, document, success, mean, what is good, definition, mean by, correct, helpful, wish, requirements, sentences, spec, requirements from a wish, ask me, formulate, have to contain, figure out what quality means, write requirements, define a failure",
         ("project",),
     ),
@@ -91,7 +91,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     "generate-data": Entry(
         "Data",
         "Make up test cases: synthetic inputs by topic, edge case and clause, which the task answers.",
-        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data",
+        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data, topic tree, right answers, reference answers, minimal pairs, failing examples, from documents, anonymised, rewrite traces, simulated users, data plan",
         ("project",),
     ),
     "split-data": Entry(
@@ -142,6 +142,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
     ),
+    "verify-certificate": Entry(
+        "Judges",
+        "Verify a judge's certificate: is it as it was signed, does the project still give the same? A certificate of another home can only be computed again from its project.",
+        "authentic, forged, tampered, genuine, signature, signed, valid, proof, print, PDF, paper, auditor, compliance, still holds, expired, replay, check the certificate, is it real",
+        ("file",),
+    ),
     "improve-judge": Entry(
         "Judges",
         "Improve a judge: rewrite it from where it differs from people's development labels.",
@@ -165,6 +171,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "Export to a file: download runs as a table, save training data, back up a whole project.",
         "write out, dump, extract, backup, archive, zip, send, hand over, share, transfer, CSV, Excel, spreadsheet, JSON, JSONL, Parquet, all results, outputs, everything, fine-tuning, fine-tune, finetune, train a small model, training set, SFT, OpenAI format, chat format, Hugging Face, pandas, colleague, migrate, offline copy, save to disk, file for my boss, report file, in a spreadsheet, Google Sheets, get the data out, take out, copy of, all examples, dataset file, train our own, distil, distill, distillation, LoRA, Unsloth, Fireworks, Together, upload elsewhere, zip the project, move to another computer, snapshot, safe copy, document, publish, get me, ratings as csv, pack, prepare a dataset",
         ("project",),
+    ),
+    "train-model": Entry(
+        "Tuning",
+        "Train a model on a frozen split at a provider (fine-tuning), and save how to run it.",
+        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, SFT, supervised, own model, custom model, small model, cheaper model, distil, distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        ("project", "split", "provider", "base_model"),
     ),
     "check-job": Entry(
         "Jobs",

@@ -182,7 +182,7 @@ class Budget:
         Raises:
             BudgetSpent: The rest of the budget is too small.
         """
-        await self._pass()
+        await self.pause_point()
         while True:
             maximum = self._expected(model, estimate)
             kind = self._missing(maximum)
@@ -193,7 +193,7 @@ class Budget:
                 await self._arrivals()
             elif self._reservations.calls:
                 await self._changed.wait()
-                await self._pass()
+                await self.pause_point()
                 continue
             raise self._refused(kind, maximum)
 
@@ -255,8 +255,8 @@ class Budget:
         self.losses += loss
         self._has_changed()
 
-    async def _pass(self) -> None:
-        """Wait for ever if the budget holds its calls."""
+    async def pause_point(self) -> None:
+        """Wait for ever if the budget holds its calls: its job is to pause."""
         if self._is_held:
             self._is_wanted = True
             self._has_changed()

@@ -135,9 +135,8 @@ async def _wait_for_orders(workspace: Workspace, job_ids: list[str], wait_s: flo
 
     Without jobs, all that are not at rest are waited for.
     """
-    job_client = job_client_of(workspace)
     if not job_ids:
-        job_ids = [job.id for job in await job_client.newest() if not job.state.at_rest]
+        job_ids = [job.id for job in await job_client_of(workspace).unfinished_jobs()]
     shown_at = anyio.current_time()
     with anyio.move_on_after(wait_s):
         while not await takeable_count(workspace):

@@ -1,127 +1,145 @@
+"""Near-duplicates: what counts as one, and that many texts are compared as few are."""
+
+import itertools
 import random
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
-from statistics import fmean
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.datasets.diversity import Diversity
-from kiln_mcp.datasets.diversity import diversity as diversity_of
-from kiln_mcp.datasets.near_duplicates import (
-    groups_of_sets,
-    near_duplicates,
-    text_groups,
-)
-from kiln_mcp.datasets.partition import Partition
-from kiln_mcp.datasets.set_bits import SetBits
-from kiln_mcp.datasets.set_classes import classes_of
-from kiln_mcp.datasets.shingles import NEAR, ShingleSets, jaccard, shingle_sets, shingles
+from kiln_mcp.datasets.duplicates import earlier_duplicates
+from kiln_mcp.datasets.near_duplicates import NEAR, NearDuplicates
+from kiln_mcp.datasets.text_vectors import TextVectors
+from kiln_mcp.datasets.words import words
 
 texts = st.lists(st.lists(st.sampled_from("abcde"), max_size=6).map(" ".join), max_size=25)
-NAMES = [
-    a + b for a in ("ba", "de", "ki", "lo", "mu", "ra") for b in ("na", "ri", "ko", "le", "mi")
-]
+SYLLABLES = itertools.product(
+    ("ba", "de", "ki", "lo", "mu", "ra"), ("na", "ri", "ko", "le", "mi", "su")
+)
+NAMES = ["".join(pair) for pair in SYLLABLES]
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ORDER = "Please cancel my order of two blue shirts from last Monday"
+BEDS = "Kann ich das Sofa im Laden abholen, statt für den Transport zu bezahlen"
+TENTS = "強風の中でも一人で設営できるテントはどれですか"
+OTHERS = [
+    "Where is my parcel now?",
+    "The lamp arrived with a broken shade",
+    "我可以去商店自己取沙发吗",
+]
 
 
-def diversity(lines: Sequence[str]) -> Diversity:
-    return diversity_of(lines, shingle_sets(lines))
-
-
-def pairs_of(lines: Sequence[str], threshold: float = NEAR) -> set[tuple[int, int]]:
-    """Return the pairs of texts that are alike; texts of one set are."""
-    sets = shingle_sets(lines)
-    alike = set(near_duplicates(sets, threshold))
-    set_of = sets.set_of.tolist()
+def pairs_of(lines: Sequence[str]) -> set[tuple[int, int]]:
+    """Return the pairs of texts that are duplicates."""
     return {
-        (first, second)
-        for second in range(len(lines))
-        for first in range(second)
-        if set_of[first] == set_of[second]
-        or (min(set_of[first], set_of[second]), max(set_of[first], set_of[second])) in alike
+        pair
+        for firsts, seconds in NearDuplicates(lines).duplicate_pairs()
+        for pair in zip(firsts.tolist(), seconds.tolist(), strict=True)
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (ORDER, "please CANCEL my order, of two blue shirts; from last monday!!"),
+        (ORDER, "Plaese cancel my ordr of two blue shirts from last Monday"),
+        (ORDER, "two blue shirts from last Monday please cancel my order of"),
+        (ORDER, "Please terminate my order of two blue shirts from last Monday"),
+        (ORDER, f"Hello, I hope you are well. {ORDER}. Thanks!"),
+        (BEDS, "Guten Tag, kann ich das Sofa im Laden mitnehmen, statt für Transport zu bezahlen"),
+        (TENTS, "こんにちは。強風の中でも一人で設営できるテントはどれですか。"),
+        (TENTS, "強い風の中でも一人で設営できるテントはどれ"),
+        ("The error 20981 is back", "the error 20,981 is back"),
+    ],
+)
+def test_edits_that_keep_the_meaning_leave_a_duplicate(text: str, other: str) -> None:
+    assert pairs_of([text, *OTHERS, other]) == {(0, 4)}
+
+
+def test_a_number_decides_what_a_text_is_about() -> None:
+    lines = ["My parcel 4471 has not arrived", "My parcel 4472 has not arrived"]
+    near = NearDuplicates(lines)
+    assert near.duplicate_count == 0
+    assert near.alike_groups.tolist() == [0, 0]
+
+
+def visas(*countries: str) -> list[str]:
+    return [f"Which visa do I need to travel to {country}?" for country in countries]
+
+
+def test_words_in_the_gap_of_a_common_form_decide_and_few_may_be_synonyms() -> None:
+    assert pairs_of(visas("Brazil", "Kenya", "Japan", "Canada")) == set()
+    assert pairs_of(visas("Brazil", "Kenya", "Japan")) == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_spellings_in_one_place_are_no_form() -> None:
+    lines = visas("Brazil", "Brasil", "Brazill", "Bresil", "Brazli")
+    assert NearDuplicates(lines).duplicate_count == 4
+
+
+def test_a_duplicate_of_a_form_has_its_words() -> None:
+    lines = [*visas("Brazil", "Kenya", "Japan", "Canada"), f"Hello! {visas('Japan')[0]}"]
+    assert pairs_of(lines) == {(2, 4)}
+
+
+def test_the_gap_of_a_form_may_hold_several_words_and_recur() -> None:
+    shops = ["old town", "harbour", "north gate", "central station", "airport"]
+    lines = [
+        f"Can I collect the {item} from the shop at the {shop} after work?"
+        for item, shop in zip(("rug", "lamp", "kettle", "tent", "sofa"), shops, strict=True)
+    ]
+    assert pairs_of(lines) == set()
+
+
+def test_long_texts_that_share_their_letters_alone_are_not_alike() -> None:
+    draw = random.Random(1)
+    lines = [" ".join(draw.choices(NAMES, k=300)) for _ in range(2)]
+    near = NearDuplicates([*lines, f"Dear all, {lines[0]} {NAMES[0]}"])
+    assert near.alike_groups.tolist() == [0, 1, 0]
+    assert near.duplicate_groups.tolist() == [0, 1, 0]
 
 
 @given(texts)
 def test_equal_texts_are_always_found(lines: list[str]) -> None:
     pairs = pairs_of(lines)
-    for second, text in enumerate(lines):
-        for first in range(second):
-            if shingles(text) == shingles(lines[first]):
-                assert (first, second) in pairs
+    for first, second in itertools.combinations(range(len(lines)), 2):
+        if lines[first] == lines[second] and lines[first]:
+            assert (first, second) in pairs
 
 
-@given(texts, st.sampled_from((0.3, 0.5, 0.7, 0.9, 1.0)))
-def test_the_pairs_are_those_that_comparing_all_with_all_finds(
-    lines: list[str], threshold: float
-) -> None:
-    sets = [shingles(line) for line in lines]
-    expected = {
-        (first, second)
-        for second in range(len(sets))
-        for first in range(second)
-        if jaccard(sets[first], sets[second]) >= threshold
+@given(texts)
+def test_texts_without_words_are_alike_to_nothing(lines: list[str]) -> None:
+    assert not any("" in (lines[first], lines[second]) for first, second in pairs_of(lines))
+
+
+@given(texts)
+def test_the_similarity_is_that_of_weighted_sets(lines: list[str]) -> None:
+    vectors = TextVectors(lines)
+    sets = [set(words(line)) for line in lines]  # of one letter each, a triple of its own
+    counts = Counter(word for own in sets for word in own)
+    total = len(lines) + 100
+    weights = {
+        word: min(1.0, max(0.1, np.log(count / total) / np.log(0.05)))
+        for word, count in counts.items()
     }
-    assert pairs_of(lines, threshold) == expected
 
+    def weight(members: set[str]) -> float:
+        return sum(weights[word] for word in members)
 
-@given(texts.filter(lambda lines: len(lines) > 1))
-def test_the_nearest_similarity_is_that_of_comparing_all_with_all(lines: list[str]) -> None:
-    sets = [shingles(line) for line in lines]
-    nearest = [
-        max(jaccard(own, other) for other in (*sets[:place], *sets[place + 1 :]))
-        for place, own in enumerate(sets)
-    ]
-    assert diversity(lines).nearest_similarity == pytest.approx(fmean(nearest), abs=1e-4)
-
-
-def test_of_many_texts_some_are_drawn_and_nothing_takes_the_square_of_their_number() -> None:
-    lines = [f"text {number} of {number % 7} and {number * 31 % 97}" for number in range(3000)]
-    assert diversity(lines) == diversity(lines)
-
-
-@given(texts, st.data())
-def test_near_duplicates_and_equal_keys_share_a_group(
-    lines: list[str], data: st.DataObject
-) -> None:
-    keys = [data.draw(st.sampled_from(["x", "y", None])) for _ in lines]
-    groups = text_groups(lines).names(keys)
-    for first, second in pairs_of(lines):
-        assert groups[first] == groups[second]
-    for key in ("x", "y"):
-        assert len({group for group, own in zip(groups, keys, strict=True) if own == key}) <= 1
-
-
-def test_a_changed_word_makes_a_near_duplicate_and_another_sentence_does_not() -> None:
-    lines = [ORDER, ORDER.replace("Monday", "Friday"), "Where is my parcel now?"]
-    assert pairs_of(lines) == {(0, 1)}
-    assert text_groups(lines).duplicate_count == 1
-
-
-def test_repetition_lowers_diversity() -> None:
-    varied = diversity([ORDER, "Where is my parcel now?", "I want a refund, quickly"])
-    same = diversity([ORDER, ORDER, ORDER])
-    assert varied.distinct_pairs == 1.0
-    assert varied.nearest_similarity < 0.1
-    assert same.distinct_pairs < 0.5
-    assert same.nearest_similarity == 1.0
-
-
-def test_common_shingles_do_not_hide_duplicates_in_a_large_set() -> None:
-    lines = [f"common words here item{place}" for place in range(300)]
-    groups = text_groups([*lines, lines[7]]).names([None] * 301)
-    assert groups[7] == groups[300]
+    for first, second in itertools.combinations(range(len(lines)), 2):
+        both = weight(sets[first]) + weight(sets[second])
+        expected = 2 * weight(sets[first] & sets[second]) / both if both else 0.0
+        found = vectors.similarity(np.array([first]), np.array([second]))[0]
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_text_of_megabytes_takes_little_memory() -> None:
     text = "x " * 500_000
     tracemalloc.start()
-    assert shingles(text) == {"x", "x x"}
+    assert sum(1 for _ in words(text)) == 500_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * len(text), peak
@@ -138,9 +156,8 @@ def bookings(count: int) -> list[str]:
 
 
 def letters(count: int) -> list[str]:
-    """Texts of one template that share half of their words, some of them changed in one word."""
-    random_words = random.Random(4)
-    draw = random_words.choice
+    """Texts of one template that share half of their words, each tenth changed in one word."""
+    draw = random.Random(4).choice
     lines = [
         f"{draw(NAMES)} wrote to {draw(NAMES)}{draw(NAMES)} that the invoice of {draw(NAMES)} "
         f"for {draw(range(999))} euros is late, please remind them by {draw(DAYS)} or call "
@@ -152,73 +169,59 @@ def letters(count: int) -> list[str]:
     return lines
 
 
+def notes(count: int) -> list[str]:
+    """Texts of random words, each tenth with a typing error of one before it."""
+    draw = random.Random(5)
+    lines = [" ".join(draw.choices(NAMES, k=9)) + f" {draw.choice(DAYS)}" for _ in range(count)]
+    for place in range(9, count, 10):
+        lines[place] = lines[place - 3].replace(DAYS[0], "Munday")
+    return lines
+
+
+@pytest.mark.parametrize("make", [bookings, letters, notes])
+def test_groups_of_many_texts_are_those_of_comparing_all(
+    make: Callable[[int], list[str]],
+) -> None:
+    """No group is larger, and 98 % of the pairs in them are found."""
+    lines = make(1500)
+    exact, many = NearDuplicates(lines), NearDuplicates(lines, most_products=0)
+    for groups, expected in (
+        (many.duplicate_groups.tolist(), exact.duplicate_groups.tolist()),
+        (many.alike_groups.tolist(), exact.alike_groups.tolist()),
+    ):
+        both = same_group_pairs(list(zip(groups, expected, strict=True)))
+        assert both == same_group_pairs(groups)
+        assert both >= 0.98 * same_group_pairs(expected)
+    assert (
+        many.duplicate_groups.tolist()
+        == NearDuplicates(lines, NEAR, most_products=0).duplicate_groups.tolist()
+    )
+
+
 def same_group_pairs(groups: Sequence[object]) -> int:
     return sum(size * (size - 1) // 2 for size in Counter(groups).values())
 
 
-@pytest.mark.parametrize("lines", [bookings(2000), letters(2000)], ids=["bookings", "letters"])
-def test_groups_of_many_texts_of_a_template_are_those_of_comparing_all(lines: list[str]) -> None:
-    """Nothing is grouped that is not alike (precision 1); of the pairs that are, 98 % (recall)."""
-    sets = shingle_sets(lines)
-    exact = list(range(len(sets)))
-    for first, second in near_duplicates(sets):
-        kept, gone = exact[first], exact[second]
-        if kept != gone:
-            exact = [kept if group == gone else group for group in exact]
-    groups = groups_of_sets(sets)
-    both = same_group_pairs(list(zip(groups, exact, strict=True)))
-    assert both == same_group_pairs(groups)
-    assert both >= 0.98 * same_group_pairs(exact)
-    assert groups == groups_of_sets(shingle_sets(lines))
+def test_texts_of_one_template_are_one_cluster_while_they_are_few() -> None:
+    near = NearDuplicates([*bookings(30), ORDER, f"{ORDER}!"])
+    assert len(set(near.clusters(largest=30).tolist())) == 2
+    broken_up = near.clusters(largest=29).tolist()
+    assert len(set(broken_up)) == 31
+    assert broken_up[30] == broken_up[31]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("make", [bookings, letters])
-def test_five_times_as_many_texts_of_a_template_take_no_ten_times_the_comparisons(
-    make: Callable[[int], list[str]],
-) -> None:
-    def comparisons(lines: list[str]) -> int:
-        counts: list[int] = []
-        groups_of_sets(shingle_sets(lines), on_comparisons=counts.append)
-        return sum(counts)
-
-    few, many = comparisons(make(2000)), comparisons(make(10_000))
-    assert len(make(2000)) < few
-    assert many < 10 * few
+def test_the_first_of_several_that_say_the_same_is_the_original() -> None:
+    existing = [ORDER, OTHERS[0]]
+    new = [OTHERS[1], OTHERS[0].upper(), f"{OTHERS[1]}!", TENTS, f"{ORDER} please"]
+    assert earlier_duplicates(new, existing) == [None, 1, 2, None, 0]
+    assert earlier_duplicates([], existing) == []
 
 
-def joined(sets: ShingleSets, threshold: float) -> Partition:
-    """Return sets in groups, by comparing all that share a rare shingle."""
-    partition = Partition(len(sets))
-    pairs = np.array(list(near_duplicates(sets, threshold)), dtype=np.int64).reshape(-1, 2)
-    partition.join(pairs[:, 0], pairs[:, 1])
-    return partition
-
-
-@given(texts, st.lists(st.integers(0, 5), max_size=25), st.sampled_from((0.3, 0.5, 0.7, 1.0)))
-def test_groups_by_classes_are_those_of_comparing_all(
-    lines: list[str], numbers: list[int], threshold: float
-) -> None:
-    """The numbers make texts of a template: some have a word that no other text has."""
-    sets = shingle_sets([*lines, *(f"a b c d e own{place} {n}" for place, n in enumerate(numbers))])
-    classes = classes_of(sets)
-    of_classes = joined(sets.subset(classes.firsts), threshold).roots
-    groups = classes.groups(of_classes, threshold).tolist()
-    exact = joined(sets, threshold).roots.tolist()
-    assert len(set(groups)) == len(set(exact)) == len(set(zip(groups, exact, strict=True)))
-
-
-@given(texts, st.sampled_from((0.3, 0.5, 0.7, 0.9, 1.0)))
-def test_the_bits_of_sets_pass_over_no_pair_that_is_alike(
-    lines: list[str], threshold: float
-) -> None:
-    sets = shingle_sets([*lines, " ".join(f"w{number}" for number in range(3000))])
-    pairs = np.array(list(near_duplicates(sets, threshold)), dtype=np.int64).reshape(-1, 2)
-    assert SetBits(sets).may_be_alike(pairs[:, 0], pairs[:, 1], threshold).all()
-
-
-def test_the_bits_of_sets_tell_most_pairs_that_are_not_alike() -> None:
-    sets = shingle_sets(letters(300))
-    firsts, seconds = np.triu_indices(len(sets), 1)
-    alike = len(list(near_duplicates(sets)))
-    assert SetBits(sets).may_be_alike(firsts, seconds, NEAR).sum() < 2 * alike + 50
+def test_a_dropped_text_makes_no_other_a_duplicate() -> None:
+    chain = [
+        "alpha bravo charlie delta echo foxtrot golf hotel",
+        "alpha bravo charlie delta echo foxtrot india juliet",
+        "alpha bravo charlie delta kilo lima india juliet",
+    ]
+    assert pairs_of(chain) == {(0, 1), (1, 2)}
+    assert earlier_duplicates(chain) == [None, 0, None]

@@ -65,3 +65,28 @@ def test_a_seed_repeats_its_deal_and_another_seed_gives_another() -> None:
     items = [str(place) for place in range(50)]
     assert deal(items, SHARES, 7) == deal(items, SHARES, 7)
     assert deal(items, SHARES, 7) != deal(items, SHARES, 8)
+
+
+@given(groups, shares, st.integers(), st.data())
+def test_strata_change_neither_the_sizes_nor_the_groups(
+    items: list[str], parts: dict[str, int], seed: int, data: st.DataObject
+) -> None:
+    strata = [data.draw(st.sampled_from("xyz")) for _ in items]
+    dealt = deal(items, parts, seed, strata)
+    assert len(set(zip(items, dealt, strict=True))) == len(set(items))
+    largest = max(Counter(items).values(), default=1)
+    sizes = Counter(dealt)
+    for name, size in split_sizes(len(items), parts).items():
+        assert abs(sizes[name] - size) < max(1, largest)
+
+
+def test_each_part_has_its_share_of_every_stratum() -> None:
+    strata = ["rare" if place % 10 == 0 else "usual" for place in range(200)]
+    dealt = deal([str(place) for place in range(200)], SHARES, 3, strata)
+    counts = Counter(zip(dealt, strata, strict=True))
+    assert {part: counts[part, "rare"] for part in SHARES} == {
+        "train": 8,
+        "val": 5,
+        "test": 5,
+        "golden": 2,
+    }

@@ -16,6 +16,7 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.results.answers import Comparison
 from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import KeyProblem, RejectedRequest, UnknownModel
@@ -137,7 +138,8 @@ async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
     judge_id = (
         await bench.evaluator(type="llm_judge", steps=["Is it doubled?"], model="host")
     ).evaluator_id
-    await bench.config("only", "double it")
+    for name, prompt in (("one", "double it"), ("two", "double it twice")):
+        await bench.config(name, prompt)
     orders = bench.workspace.engine.orders
 
     async def judge() -> None:
@@ -154,12 +156,15 @@ async def test_a_judge_that_is_the_connected_assistant_is_said_not_to_be_blind(
             group.start_soon(judge)
             reports.append(await bench.run())
             group.cancel_scope.cancel()
-    assert reports[0].newly_scored == 2
+    assert reports[0].newly_scored == 4
     warning = "the connected assistant (planner 2.1), which is not blind"
     assert any(warning in text for text in reports[0].warnings)
     evaluator = await bench.store.find(EvalConfig, judge_id)
     verdicts = await bench.store.children(evaluator, EvalRun)
-    assert [verdict.judge_client for verdict in verdicts] == ["planner 2.1"] * 2
+    assert [verdict.judge_client for verdict in verdicts] == ["planner 2.1"] * 4
+    compared = await show_results(bench.workspace, bench.folder, "Right", compare=["one", "two"])
+    assert isinstance(compared, Comparison)
+    assert any("the connected assistant, which is not blind" in text for text in compared.warnings)
 
 
 async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) -> None:

@@ -96,7 +96,7 @@ async def test_a_split_that_is_killed_leaves_no_group_in_two_parts(
         assert ({None} in before) == (rename < 1003)
         if {None} not in before:
             return
-        request = DealRequest("s", "s", SHARES, 1, by_topic=True, is_new=False)
+        request = DealRequest("s", "s", SHARES, 1, "topics", is_new=False)
         await save_deal(store, task, dataset, await deal_items(dataset.items, request))
         after = parts_by_group((await dataset_of(store))[1])
         assert {len(parts) for parts in after} == {1}

@@ -84,6 +84,20 @@ def test_vertex_lines_have_the_system_apart_and_call_the_assistant_model() -> No
     }
 
 
+def test_the_older_form_asks_to_think_in_a_system_message() -> None:
+    line = written(ExportFormat.OPENAI_CHAT, Thinking.LEGACY)
+    assert line == {
+        "messages": [
+            {"role": "system", "content": "Extract."},
+            {"role": "user", "content": "To Köln"},
+            {"role": "system", "content": "Think."},
+            {"role": "assistant", "content": "It says Köln."},
+            {"role": "user", "content": FINAL_ANSWER},
+            {"role": "assistant", "content": ANSWER},
+        ]
+    }
+
+
 def test_tagged_reasoning_stands_before_the_answer() -> None:
     line = written(ExportFormat.OPENAI_CHAT, Thinking.TAGGED)
     assert "<think>\\nIt says Köln.\\n</think>\\n\\n{" in json.dumps(line, ensure_ascii=False)

@@ -15,8 +15,10 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.frozen_splits import SplitFrozen
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data, split_data
+from kiln_mcp.tuning.answers import TrainingFiles
+from kiln_mcp.tuning.data_check import DataFaultKind
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
-from kiln_mcp.tuning.service import TrainingFiles, export
+from kiln_mcp.tuning.service import export
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import (
     DatasetSplit,
@@ -239,3 +241,39 @@ async def test_only_the_project_and_the_exports_of_the_home_are_written_unasked(
         hooks = str(tmp_path / "p" / ".git" / "hooks")
         with pytest.raises(UnsafePath, match="belongs to git"):
             await training_files(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=hooks)
+
+
+async def test_what_spoils_training_data_is_said_before_it_is_written(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        store, task = await task_in(workspace, project)
+        train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
+        held = [r for r in await store.children(task, TaskRun) if "test_right" in r.tags]
+        await store.save(train[0].replace(input=train[1].input))
+        await store.save(train[2].replace(input=held[0].input.upper()))
+        await split_data(workspace, project, "Right", freeze="F")
+        arguments = {"project": project, "kind": "training_data", "split": "F"}
+        proposal = await export.propose(workspace, arguments)
+        assert "The check of the data finds: 1 leak, 1 contradiction" in proposal.plan.summary
+        made = await training_files(workspace, project, "F", ExportFormat.OPENAI_CHAT)
+        worst, second = made.faults[:2]
+        assert (worst.kind, worst.part, worst.run) == ("leak", "train", train[2].id)
+        line = (await lines_in(made.files[0].file))[(worst.line or 0) - 1]
+        assert json.loads(line)["messages"][1]["content"] == held[0].input.upper()
+        assert {second.run} <= {train[0].id, train[1].id}
+        assert made.fault_counts[DataFaultKind.CONTRADICTION] == 1
+        assert made.tokens > 26 * 15
+
+
+async def test_an_item_that_the_prompt_shows_with_its_answer_is_left_out(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        store, task = await task_in(workspace, project)
+        shown = next(r for r in await store.children(task, TaskRun) if "train_right" in r.tags)
+        prompt = f"Answer. As: {shown.input} gives {shown.best_output}."
+        await store.save(task.replace(instruction=prompt))
+        await split_data(workspace, project, "Right", freeze="F")
+        made = await training_files(
+            workspace, project, "F", ExportFormat.OPENAI_CHAT, parts=["train"]
+        )
+        assert (made.files[0].examples, made.files[0].shown_items) == (15, 1)
+        lines = await lines_in(made.files[0].file)
+        assert not any(json.loads(line)["messages"][1]["content"] == shown.input for line in lines)

@@ -145,6 +145,19 @@ async def test_lists_and_objects_as_json_text_and_empty_optionals_are_taken_as_m
     assert (await paint.invoke(Context(), {"thing": "door", "parts": parts})).text == "door red 2"
 
 
+async def test_one_entry_alone_is_taken_as_a_list_of_it() -> None:
+    @capability(effect=Effect.READS, title="Count")
+    async def count(context: Context, names: list[str] | None = None) -> Picture:
+        return Picture(text=str(names))
+
+    assert (await count.invoke(Context(), {"names": "prod, old"})).text == "['prod, old']"
+    assert (await count.invoke(Context(), {"names": '["a", "b"]'})).text == "['a', 'b']"
+    assert (await count.invoke(Context(), {"names": ""})).text == "None"
+    assert (await paint.invoke(Context(), {"thing": "door", "parts": {"name": "leg"}})).text == (
+        "door red 1"
+    )
+
+
 async def test_an_optional_argument_that_is_null_or_empty_is_left_out() -> None:
     @capability(effect=Effect.READS, title="Look")
     async def look(context: Context, text: str, task: str | None = None, limit: int = 3) -> Picture:
@@ -176,7 +189,8 @@ async def test_an_object_of_any_names_is_taken_as_an_object_and_as_its_schema_sa
     ("parts", "problem"),
     [
         ("[1", "'parts' is wrong"),
-        ("leg", "'parts' is wrong"),
+        ("leg", "'parts[0]' is wrong"),
+        (True, "'parts[0]' is wrong"),
         ('[{"size": 2}]', "'parts[0].name' is missing"),
         ([{"name": None}], "'parts[0].name' is wrong"),
     ],

@@ -1,0 +1,47 @@
+"""What items come from, as columns whose equal values keep items on one side of a split."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from kiln_mcp.datasets.summaries import ItemSummary
+
+TOPIC = "topic"
+
+
+def origin_columns(items: Sequence[ItemSummary]) -> dict[str, list[str | None]]:
+    """Return the topic, the document, the seed example and the conversation of items.
+
+    An item that others were made from has itself as its seed example.
+    """
+    seeds = {item.lineage.seed_example for item in items}
+    return {
+        TOPIC: [item.topic for item in items],
+        "document": [item.lineage.document or None for item in items],
+        "seed example": [
+            item.lineage.seed_example or (item.id if item.id in seeds else None) for item in items
+        ],
+        "conversation": [item.lineage.conversation or None for item in items],
+    }
+
+
+def with_conversations(
+    items: Iterable[ItemSummary], runs: Iterable[ItemSummary]
+) -> list[ItemSummary]:
+    """Return items with the first turn of their conversation as its name, if none is known.
+
+    Args:
+        items: The items.
+        runs: All runs of the task, with the turns between.
+    """
+    parents = {run.id: run.parent_task_run_id for run in runs}
+    return [_with_conversation(item, parents) for item in items]
+
+
+def _with_conversation(item: ItemSummary, parents: Mapping[str, str | None]) -> ItemSummary:
+    if item.parent_task_run_id is None or item.lineage.conversation:
+        return item
+    first, path = item.id, set[str]()
+    while (parent := parents.get(first)) is not None and parent not in path:
+        path.add(parent)
+        first = parent
+    return replace(item, lineage=replace(item.lineage, conversation=first))

@@ -1,0 +1,1 @@
+"""Services that train models, one file each."""

@@ -1,0 +1,102 @@
+"""What is checked and planned before a model is trained."""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.datasets.parts import HELD_OUT
+from kiln_mcp.tuning.data_check import DataFaultKind
+from kiln_mcp.tuning.formats import NEEDS_SCHEMA, ExportFormat, Thinking
+from kiln_mcp.tuning.providers.provider import TuningProvider
+from kiln_mcp.tuning.training_files import TrainingData
+from kiln_mcp.tuning.trainings import TRAIN, VALIDATION, Training
+from storage import DatasetSplit
+from storage.errors import NextStep, Refusal
+
+GRAVE = frozenset({DataFaultKind.LEAK, DataFaultKind.EMPTY})
+"""Faults that make a training useless, or its measurement: a person must want it despite them."""
+_MOST_NAMED = 3
+
+
+def choose_shape(
+    shapes: Sequence[ExportFormat], schema: Mapping[str, JsonValue] | None, thinking: Thinking
+) -> ExportFormat:
+    """Return the format to train in: with the schema if there is one and its answers fit it.
+
+    Args:
+        shapes: What the provider reads, the usual one first.
+        schema: JSON Schema of the output; None for plain text.
+        thinking: What becomes of the reasoning.
+    """
+    if schema is not None and thinking is not Thinking.TAGGED:
+        return next((shape for shape in shapes if shape in NEEDS_SCHEMA), shapes[0])
+    return shapes[0]
+
+
+def parts_to_learn(frozen: DatasetSplit) -> list[str]:
+    """Return the part that is learnt, and the one that it is validated on if there is one.
+
+    Raises:
+        Refusal: The split has no part to learn.
+    """
+    parts = [part for part in frozen.split_contents if part not in HELD_OUT]
+    learnt = TRAIN if TRAIN in parts else next(iter(parts), None)
+    if learnt is None:
+        raise Refusal(
+            "Nothing was trained: the split '{split}' has no part to learn from; it has {parts}.",
+            split=frozen.name,
+            parts=list(frozen.split_contents),
+            next=[NextStep(tool="split_data", reason="deal a split with a part train")],
+        )
+    return [learnt, VALIDATION] if VALIDATION in parts and learnt != VALIDATION else [learnt]
+
+
+def check_training_data(
+    data: TrainingData, provider: TuningProvider, *, despite_faults: bool
+) -> None:
+    """Refuse data that a provider does not take, or that spoils the training or its measurement.
+
+    Raises:
+        Refusal: It is so; the sentence names the lines.
+    """
+    learnt = data.files[0]
+    count = len(learnt.lines.lines)
+    if count < provider.fewest_examples:
+        raise Refusal(
+            "Nothing was trained: {provider} takes {fewest} examples or more, and {part} has "
+            "{count} that can be learnt. Add items to that part.",
+            provider=provider.title,
+            fewest=provider.fewest_examples,
+            part=learnt.part,
+            count=count,
+            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
+        )
+    grave = [fault for fault in data.faults if fault.kind in GRAVE]
+    if grave and not despite_faults:
+        lines = [
+            f"line {fault.line} of {fault.part}: {fault.reason}" for fault in grave[:_MOST_NAMED]
+        ]
+        raise Refusal(
+            "Nothing was trained: {count} examples spoil the training or what evals measure. "
+            "{reason}. Take them out of the split, or train all the same with "
+            "despite_faults=true.",
+            count=len(grave),
+            reason="; ".join(lines),
+        )
+
+
+def plan_training(training: Training) -> Plan:
+    """Return the plan of a training: what is sent where, and what is wrong with it."""
+    files = training.training_data.files
+    counts = ", ".join(f"{len(file.lines.lines)} of {file.part}" for file in files)
+    tokens = training.training_data.tokens
+    epochs = training.parameters.get("epochs")
+    epochs_text = f", read {epochs} times" if epochs else ""
+    return Plan(
+        f"Train {training.base_model} at {training.provider.title} on {counts} "
+        f"(about {tokens:,} tokens{epochs_text}), at the provider's price, which is not known here."
+        f"{training.training_data.warning}",
+        highest_cost_usd=None,
+        destination=training.provider.address,
+    )
