@@ -16,7 +16,7 @@ from kiln_mcp.evals.eval_items import read_items
 from kiln_mcp.evals.results.comparison_sentences import pair_sentence
 from kiln_mcp.evals.results.config_comparison import ComparedScore
 from kiln_mcp.evals.results.config_scores import ConfigScores
-from kiln_mcp.evals.results.part_uses import UseNumber, count_use, ordinal
+from kiln_mcp.evals.results.part_uses import UseNumber, count_use
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evolution.engine import Candidate, Evaluation, Item
 from kiln_mcp.evolution.engine.scheduler import evaluation_event, read_evaluation
@@ -99,8 +99,8 @@ class HeldOut:
         ]
         if self.use.number > 1:
             warnings.append(
-                f"This is the {ordinal(self.use.number)} claim on these held-out items, so it is "
-                f"made at a level of {self.level * 100:.3g} %. Fresh items allow a sharper one."
+                f"{self.use.says} Each use makes a gain by luck more likely, so later ones need "
+                "clearer gains. Measure the winner on fresh items."
             )
         return [*warnings, *([self.use.problem] if self.use.problem else [])]
 

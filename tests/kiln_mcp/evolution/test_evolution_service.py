@@ -340,3 +340,51 @@ async def test_a_winner_keeps_the_placeholders_of_the_start(tmp_path: Path) -> N
         assert "unknown_var" not in report.winner_prompt
         assert "{{name}}" in report.winner_prompt
         assert any("It lost or invented placeholders" in said for said in report.warnings)
+
+
+async def test_a_search_that_stops_in_its_final_measurement_leaves_nothing_and_goes_on(
+    tmp_path: Path,
+) -> None:
+    failures = [RejectedRequest("small", "it is closed now.")]
+
+    def answer(request: ModelRequest) -> str:
+        is_held_out = int(request.messages[-1].content) >= TEST_START + 30
+        if is_held_out and failures and "double" in request.messages[0].content:
+            raise failures.pop()
+        return by_instruction(request)
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        attempt = replace(bench, workspace=replace(bench.workspace, job="4712"))
+        with pytest.raises(RejectedRequest, match="closed now"):
+            await attempt.evolve(max_calls=120, reflect_with="editor")
+        assert await bench.store.children(bench.task, Prompt) == []
+        assert len(await bench.store.children(bench.task, RunConfig)) == 1
+        asked = len(bench.model.requests)
+        report = await attempt.evolve(max_calls=120, reflect_with="editor")
+        assert report.gain_shown
+        assert len(await bench.store.children(bench.task, Prompt)) == 1
+        assert len(bench.model.requests) - asked < 60
+        searches = bench.workspace.settings.home / "searches"
+        assert list(searches.iterdir()) == []
+
+
+async def test_a_second_claim_on_the_same_items_is_made_at_a_sharper_level(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        first = await bench.evolve(max_calls=120, reflect_with="editor")
+        second = await bench.evolve(max_calls=120, seed=5, reflect_with="editor")
+        assert first.comparison[0].test != second.comparison[0].test
+        assert any("2nd use of this test part" in said for said in second.warnings)
+        assert second.gain_shown
+
+
+async def test_scores_of_the_start_that_an_eval_has_left_are_not_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        call: dict[str, JsonValue] = {"project": str(bench.store.folder), "eval": "Right"}
+        await evals.run_eval.invoke(bench.workspace, {**call, "run_configs": ["start"]})
+        report = await bench.evolve(max_calls=120, reflect_with="editor")
+        assert report.gain_shown
+        assert report.held_out_calls == 60
