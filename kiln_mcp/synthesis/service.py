@@ -6,8 +6,7 @@ from pydantic import Field
 
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
-<<<<<<< HEAD
-from kiln_mcp.synthesis.answers import AddedData, DataSplit, GeneratedData, PartSize
+from kiln_mcp.synthesis.answers import AddedData, DataSplit, PartSize
 from kiln_mcp.synthesis.frozen_splits import (
     Freeze,
     SplitFrozen,
@@ -15,20 +14,6 @@ from kiln_mcp.synthesis.frozen_splits import (
     freeze_parts,
     is_dealt,
 )
-from kiln_mcp.synthesis.generation import (
-    GenerationContext,
-    GenerationRequest,
-    calls_of_generation,
-    coverage,
-    inputs_by_model,
-    inputs_of_assistant,
-    open_generation,
-    plan_generation,
-)
-=======
-from kiln_mcp.synthesis.answers import AddedData, DataSplit, PartSize
-from kiln_mcp.synthesis.frozen_splits import Freeze, SplitFrozen, freeze_parts, is_dealt
->>>>>>> synth
 from kiln_mcp.synthesis.ingestion import DataRequest, add_table
 from kiln_mcp.synthesis.new_items import Author, DataItem, read_mapping
 from kiln_mcp.synthesis.report import FILE
