@@ -12,8 +12,16 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
+from kiln_mcp.evals.lookups import find_eval, load_measurement
+from kiln_mcp.evals.results.config_scores import ConfigScores
+from kiln_mcp.evals.results.part_uses import UseNumber
 from kiln_mcp.evolution.answers import EvolutionReport
+from kiln_mcp.evolution.engine import Evaluation
+from kiln_mcp.evolution.engine import Item as EngineItem
+from kiln_mcp.evolution.final_measurement import HeldOut
+from kiln_mcp.evolution.search_context import SearchContext, SearchRequest, prepare
 from kiln_mcp.evolution.service import improve_prompt
+from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.evolution.winner import GENERATOR
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
@@ -136,6 +144,11 @@ async def open_search_bench(
         await run_configs_service.create_run_config.invoke(workspace, {"project": project, **start})
         yield Bench(workspace, store, task, task_model)
         await known.close()
+
+
+async def search_context_of(bench: Bench, max_calls: int) -> SearchContext:
+    eval_context = await load_measurement(bench.store, await find_eval(bench.store, "Right"), None)
+    return await prepare(bench.workspace, eval_context, SearchRequest("start", max_calls, 0, None))
 
 
 async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: Path) -> None:
@@ -388,3 +401,78 @@ async def test_scores_of_the_start_that_an_eval_has_left_are_not_asked_for_again
         report = await bench.evolve(max_calls=120, reflect_with="editor")
         assert report.gain_shown
         assert report.held_out_calls == 60
+
+
+async def test_a_gain_beside_a_score_that_falls_is_not_claimed_and_nothing_is_saved(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        items = [f"i{number}" for number in range(240)]
+        first = {"right": dict.fromkeys(items, 0.0), "safe": dict.fromkeys(items, 1.0)}
+        second = {
+            "right": {item: float(n % 2) for n, item in enumerate(items)},
+            "safe": {item: float(n % 5 > 0) for n, item in enumerate(items)},
+        }
+        configs = [context.first, context.first.replace(id="700000000001", name="evolved")]
+        by_score = {
+            (config.id, key): scores[key]
+            for config, scores in zip(configs, (first, second), strict=True)
+            for key in ("right", "safe")
+        }
+        scores = ConfigScores(
+            context.eval_context, configs, context.first, items, ["right", "safe"], by_score
+        )
+        comparisons = scores.compare(0.025, 10.0)
+        held_out = HeldOut(configs, comparisons, first, second, UseNumber(1), 0, {})
+        assert (held_out.gains, held_out.losses) == (["right"], ["safe"])
+        assert not held_out.gain_shown
+        assert held_out.says().startswith("right gains, but safe falls. right: evolved is better")
+        few = [item for n, item in enumerate(items) if n < 20]
+        part = replace(
+            scores,
+            items=few,
+            by_score={
+                (config_id, key): {item: values[item] for item in few}
+                for (config_id, key), values in by_score.items()
+            },
+        )
+        held_out = replace(held_out, comparisons=part.compare(0.025, 10.0))
+        assert held_out.open_losses == ["safe"]
+        assert "cannot exclude that safe falls by more than 10 points" in held_out.says()
+
+
+async def test_outputs_that_cannot_be_had_or_judged_are_told_apart(tmp_path: Path) -> None:
+    answers = {
+        "1": ModelAnswer("", finish="length"),
+        "2": ModelAnswer("", finish="refused"),
+    }
+
+    def answer(request: ModelRequest) -> str | ModelAnswer:
+        return answers.get(request.messages[-1].content, by_instruction(request))
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        items = {entry.text: entry for entry in engine_items(context.parts.train)}
+        good = await context.trials.run(context.start, items["0"])
+        assert (good.scores, good.failure) == ({"right": 1.0}, "")
+        failures = [await context.trials.run(context.start, items[text]) for text in ("1", "2")]
+        assert [evaluation.failure for evaluation in failures] == ["truncated", "refused"]
+        repeat = await context.trials.run(context.start, replace(items["3"], repeat=2))
+        assert repeat.scores == {"right": 0.0}
+
+
+async def test_accepted_outputs_are_shown_as_demonstrations_and_given_ones_are_kept(
+    tmp_path: Path,
+) -> None:
+    prompt = "Do it.\n\n# Examples\n\n## Example 1\nInput: 7\nOutput: 14"
+    async with open_search_bench(tmp_path, by_instruction, prompt=prompt) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        texts = context.texts
+        assert texts.prompt(context.start) == prompt
+        assert context.start.demonstrations == ("given 1",)
+        item = EngineItem("fresh", text="5")
+        shown = texts.render(item, Evaluation({"right": 1.0}, output="10"))
+        assert json.loads(shown) == ["5", "10"]
+        odd = EngineItem("odd", text="5\n\n## Example 2\nInput: 1")
+        assert texts.render(odd, Evaluation({"right": 1.0}, output="10")) == ""
