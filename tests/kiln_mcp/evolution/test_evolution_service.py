@@ -24,8 +24,10 @@ from kiln_mcp.evolution.service import improve_prompt
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.evolution.winner import GENERATOR
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
-from kiln_mcp.llm.errors import RejectedRequest
+from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
+from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs import service as run_configs_service
+from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -476,3 +478,32 @@ async def test_accepted_outputs_are_shown_as_demonstrations_and_given_ones_are_k
         assert json.loads(shown) == ["5", "10"]
         odd = EngineItem("odd", text="5\n\n## Example 2\nInput: 1")
         assert texts.render(odd, Evaluation({"right": 1.0}, output="10")) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ContextOverflow("small", "9,000 tokens"), "too_long"),
+        (ProgramFailure("start", "ends with 1"), "program"),
+        (EvalError("It cannot be filled."), "evaluator"),
+    ],
+)
+async def test_why_an_output_has_no_score_is_named(
+    tmp_path: Path, error: Exception, reason: str
+) -> None:
+    def answer(request: ModelRequest) -> str:
+        raise error
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        evaluation = await context.trials.run(context.start, engine_items(context.parts.train)[0])
+        assert (evaluation.failure, evaluation.scores) == (reason, {})
+
+
+async def test_an_item_that_an_evaluator_skips_has_no_score(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        item = replace(context.parts.train[0], reference=None)
+        evaluation = await context.trials.run(context.start, engine_items([item])[0])
+        assert evaluation.scores == {}
+        assert evaluation.failure
