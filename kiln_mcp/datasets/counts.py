@@ -36,13 +36,12 @@ async def count_golden(store: ProjectStore, task: Task, eval_record: Eval) -> in
     return await store.count_runs(task, _golden_query(filter_id))
 
 
-async def count_incomplete(store: ProjectStore, task: Task, eval_record: Eval) -> int:
-    """Return how many answers the filter of a golden set finds that are not complete."""
+async def count_matches(store: ProjectStore, task: Task, eval_record: Eval) -> int:
+    """Return how many runs the filter of a golden set finds, with answers that are not complete."""
     filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return 0
-    every = await store.count_runs(task, replace(_golden_query(filter_id), is_complete=False))
-    return every - await store.count_runs(task, _golden_query(filter_id))
+    return await store.count_runs(task, replace(_golden_query(filter_id), is_complete=False))
 
 
 async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> list[RatedItem]:
