@@ -20,7 +20,7 @@ MODELLED_PANELS: Final = 400
 WEIGHTINGS: Final = 1_000
 """Draws of the Bayesian bootstrap over items."""
 FEWEST_OTHER_CLAUSES: Final = 3
-"""Other clauses from which on they show what the panel always disagrees on."""
+"""Other clauses from which on their median shows what the panel always disagrees on."""
 _PRIOR_ITEMS: Final = 0.5
 _PRIOR_EXCESS: Final = 0.25
 _FITS: Final = 30
@@ -85,9 +85,9 @@ def _evidence(
     p_value = 1.0
     if has_repeats and value > 0:
         p_value = _chance(own, draw)
-        if len(table.clauses) > FEWEST_OTHER_CLAUSES:
+        if len(table.clauses) > 1:
             p_value = max(p_value, excess.p_value)
-        else:
+        if len(table.clauses) <= FEWEST_OTHER_CLAUSES:
             p_value = max(p_value, _weak_reading(own, draw), _no_pattern(own, draw))
     return ClauseEvidence(
         clause=table.clauses[place],
@@ -126,7 +126,7 @@ class _Excess:
 def _above_floor(pairs: PairTable, draw: np.random.Generator) -> list[_Excess]:
     """Return each clause's excess above its floor.
 
-    The floor of a pair of readings is its median excess over the other clauses. How far chance
+    The floor of a pair of readings is its usual excess on the other clauses. How far chance
     moves a clause above it is read from the spread of the other clauses.
     """
     size = pairs.weights.shape[1]
@@ -182,12 +182,17 @@ def _weighted(pairs: PairTable, weights: Floats, prior: Floats) -> Floats:
 
 
 def _floors(means: Floats) -> Floats:
-    """Return the floor of each pair by weighting and clause; 0 with few other clauses."""
+    """Return the floor of each pair by weighting and clause.
+
+    It is the median over the other clauses, or the lowest of few; 0 if there is no other clause.
+    """
     floors = np.zeros_like(means)
-    if means.shape[1] > FEWEST_OTHER_CLAUSES:
-        for place in range(means.shape[1]):
-            other_values = np.nan_to_num(np.delete(means, place, axis=1))
-            floors[:, place] = np.maximum(0.0, np.median(other_values, axis=1))
+    other_count = means.shape[1] - 1
+    for place in range(means.shape[1] if other_count else 0):
+        other_values = np.nan_to_num(np.delete(means, place, axis=1))
+        few = other_count < FEWEST_OTHER_CLAUSES
+        middle = other_values.min(axis=1) if few else np.median(other_values, axis=1)
+        floors[:, place] = np.maximum(0.0, middle)
     return floors
 
 
