@@ -24,6 +24,7 @@ from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import ASSUMPTION, DraftEdit, QuestionAnswer, read_assumption
 from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
 from kiln_mcp.specs.drafts import acceptable, short_name
+from kiln_mcp.specs.measurement import measure_session, propose_measurement
 from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
 from kiln_mcp.specs.revisions import Revision
 from kiln_mcp.specs.session_reports import ReportView, session_report
@@ -128,6 +129,9 @@ async def build_spec(
     judge = _judge_model(workspace, model) if save else None
     work = SessionWork(store, owner, workspace.author, workspace.job, writer)
 
+    if previous is not None and model is not None and changes.is_empty:
+        return await _measure(work, previous, workspace, model)
+
     async def carry_out() -> SpecSessionReport:
         if start is not None:
             current, first = await open_session(work, start), 0
@@ -139,6 +143,22 @@ async def build_spec(
         return await _go_on(work, current, changes, _View(first, judge, workspace))
 
     return Proposal(_plan(start, changes, writer), carry_out)
+
+
+async def _measure(
+    work: SessionWork, session: SpecSession, workspace: Workspace, model: str
+) -> Proposal[SpecSessionReport]:
+    """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
+    work.writer = await _writer(workspace, work.task, model)
+    plan, proposals = await propose_measurement(workspace, work, session.open_drafts, model)
+
+    async def measure() -> SpecSessionReport:
+        later = await measure_session(work, session, proposals)
+        work.by = model
+        view = ReportView(len(session.events), workspace.answer_tokens is None)
+        return await session_report(work, later, view)
+
+    return Proposal(plan, measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +180,11 @@ class _Changes:
     answers: Sequence[QuestionAnswer]
     edits: Sequence[DraftEdit]
     save: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a call changes nothing."""
+        return not (self.answers or self.edits or self.save)
 
     @property
     def own_answers(self) -> Sequence[QuestionAnswer]:
@@ -219,14 +244,16 @@ async def _start(
     if spec is not None and (fields is not None or wish):
         raise await _two_specs(store, task)
     request = DraftRequest(wish, "", kind, beginning.name)
+    sources = await read_sources(store, task, beginning.sources or ())
     if fields is not None:
         if kind is None:
             raise InvalidValue(
                 "Nothing was done: `fields` need a `kind`, one of: {kinds}.", kinds=list(SpecKind)
             )
         draft = _own_draft(kind, fields, beginning.name, wish)
-        return SessionStart(request, drafts=[draft], asks_model=beginning.model is not None)
-    sources = await read_sources(store, task, beginning.sources or ())
+        asks_model = beginning.model is not None
+        texts = Sources(texts=sources.texts)
+        return SessionStart(request, sources=texts, drafts=[draft], asks_model=asks_model)
     if not wish and beginning.sources and not _says_something(sources):
         raise InvalidValue(
             "Nothing was done: these runs do not say what is wrong with them. Say it in a sentence "
