@@ -60,10 +60,10 @@ def _agreement_sentence(name: str, agreement: ReviewAgreement, pool: int) -> str
     )
     if agreement.is_reached:
         return f"{sentence} {agreement.goal:.0%} are reached."
-    needed = labels_to_reach(agreement.goal, pool, agreement.share)
-    if agreement.is_out_of_reach or needed is None or needed <= agreement.labels:
+    label_count = labels_to_reach(agreement.goal, pool, agreement.share)
+    if agreement.is_out_of_reach or label_count is None or label_count <= agreement.labels:
         return sentence
-    return f"{sentence} About {needed} such labels would show {agreement.goal:.0%}."
+    return f"{sentence} About {label_count} such labels would show {agreement.goal:.0%}."
 
 
 def _differences(

@@ -190,9 +190,11 @@ def _floors(means: Floats) -> Floats:
     other_count = means.shape[1] - 1
     for place in range(means.shape[1] if other_count else 0):
         other_values = np.nan_to_num(np.delete(means, place, axis=1))
-        few = other_count < FEWEST_OTHER_CLAUSES
-        middle = other_values.min(axis=1) if few else np.median(other_values, axis=1)
-        floors[:, place] = np.maximum(0.0, middle)
+        if other_count < FEWEST_OTHER_CLAUSES:
+            floor = other_values.min(axis=1)
+        else:
+            floor = np.median(other_values, axis=1)
+        floors[:, place] = np.maximum(0.0, floor)
     return floors
 
 
