@@ -3,29 +3,22 @@
 from hashlib import blake2b
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
-
-from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.spec_texts.spec_content import Clause, QuestionOption, SpecQuestion
 from kiln_mcp.specs.clause_panel import ClausePanel
-from kiln_mcp.specs.model_calls import SpecWriter
+from kiln_mcp.specs.model_calls import ModelReply, SpecWriter, ask_writer
 from kiln_mcp.statistics.question_value import QuestionValue
 from kiln_mcp.statistics.reading_tables import Cell
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.excerpts import excerpt_line
-from storage.text.schema_references import inline_references
 
 PASSES: Final = 0
 """The place of the option which says that the output passes."""
 FAILS: Final = 1
-_LONGEST_ANSWER: Final = 1_000
 _LONGEST_QUOTE: Final = 160
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
+class _Reply(ModelReply):
     question: str
     passes: str
     passes_clause: str
@@ -116,22 +109,16 @@ async def _ask(
     writer: SpecWriter, panel: ClausePanel, clause: Clause, value: QuestionValue
 ) -> SpecQuestion:
     output = panel.output(value.item)
-    parts = load_prompt("specs", "clause_question").messages(
-        task_instruction=writer.instruction,
-        clause=clause.text,
-        input=output.input,
-        output=output.output,
-        pass_reason=_reason(panel, value, passes=True) or "No reason.",
-        fail_reason=_reason(panel, value, passes=False) or "No reason.",
-    )
-    request = ModelRequest(
-        model=writer.model,
-        messages=tuple(Message(part.role, part.content) for part in parts),
-        schema=inline_references(_Answer.model_json_schema()),
-        max_tokens=_LONGEST_ANSWER,
-    )
-    answer = await writer.engine.complete(request, asker="specs/clause question")
-    texts = _Answer.model_validate(answer.value)
+    values: dict[str, str | int] = {
+        "task_instruction": writer.instruction,
+        "clause": clause.text,
+        "input": output.input,
+        "output": output.output,
+        "pass_reason": _reason(panel, value, passes=True) or "No reason.",
+        "fail_reason": _reason(panel, value, passes=False) or "No reason.",
+    }
+    prompt = load_prompt("specs", "clause_question")
+    texts = await ask_writer(writer, prompt, values, _Reply)
     fields = (texts.question, texts.passes, texts.passes_clause, texts.fails, texts.fails_clause)
     if not all(text.strip() for text in fields) or texts.passes_clause == texts.fails_clause:
         return _by_template(panel, clause, value)

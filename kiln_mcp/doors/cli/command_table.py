@@ -91,7 +91,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     "generate-data": Entry(
         "Data",
         "Make up test cases: synthetic inputs by topic, edge case and clause, which the task answers.",
-        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data",
+        "generate, create, invent, come up with, produce, synthesise, synthesize, fake, artificial, sample, more examples, questions, corner cases, tricky, rare, hard, difficult, adversarial, attacks, break it, jailbreak, red team, variety, varied, diverse, coverage, lack examples, not enough data, no data, personas, think of, think up, hundred, fifty, dozens, users could ask, user might say, imagine, simulate, small, too small, too few, only a few, cover, cases, Spanish, other languages, typos, long inputs, realistic, unusual, expand, augment, bigger dataset, write examples, test set, out of thin air, nasty, inputs, real users would ask, test cases, test data, synthetic data, topic tree, right answers, reference answers, minimal pairs, failing examples, from documents, anonymised, rewrite traces, simulated users, data plan",
         ("project",),
     ),
     "split-data": Entry(
@@ -141,6 +141,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "Check whether a judge can be trusted: how far it agrees with people's labels.",
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
+    ),
+    "verify-certificate": Entry(
+        "Judges",
+        "Verify a judge's certificate: is it as it was signed, does the project still give the same? A certificate of another home can only be computed again from its project.",
+        "authentic, forged, tampered, genuine, signature, signed, valid, proof, print, PDF, paper, auditor, compliance, still holds, expired, replay, check the certificate, is it real",
+        ("file",),
     ),
     "improve-judge": Entry(
         "Judges",

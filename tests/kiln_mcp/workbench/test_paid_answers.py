@@ -11,7 +11,7 @@ import pytest
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs.service import build_spec
-from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from spec_bench import DRAFTS
