@@ -1,12 +1,14 @@
 """Labels of real outputs refine saved specs, and tell how far their judges agree."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from kiln_mcp.judging.service import draw_items_to_label, label_items
+from kiln_mcp.judging.service import check_judge, draw_items_to_label, label_items
 from kiln_mcp.llm import ModelRequest
+from kiln_mcp.spec_texts.session_files import SESSIONS, append_event, read_sessions
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.arguments import DraftEdit
 from spec_bench import SpecBench, assistant, open_spec_bench
@@ -74,3 +76,42 @@ async def test_labels_that_an_example_contradicts_are_named(tmp_path: Path) -> N
         text = f"- {run.output.output}"
         report = await bench.call(edits=[DraftEdit(target="unacceptable_examples", text=text)])
         assert f"run/{item}: labelled pass, now fail" in (report.message or "")
+
+
+async def test_a_judge_that_differs_from_labels_is_told_so_and_learns_from_them(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        await label(bench, 4, "fail")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        report = await bench.call()
+        assert "the judge agrees with 0 of 2 labels that took no part" in (report.message or "")
+        assert "0.85 is not shown yet" in (report.message or "")
+        assert len(report.specs[0].examples) == 2
+        await bench.call(save=True)
+        again = await bench.call()
+        assert len(again.specs[0].examples) == 2
+
+
+async def test_a_second_attempt_of_a_job_writes_nothing_twice(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, default_model="scripted") as bench:
+        again = SpecBench(bench.folder, replace(bench.workspace, job="j1"), bench.model)
+        first = await again.call("Be polite", answers="assume", save=True)
+        second = await again.call("Be polite", answers="assume", save=True)
+        assert second.session == first.session
+        assert len(await bench.specs()) == len(first.specs)
+        store, task = await bench.store(), await bench.task()
+        (session,) = await read_sessions(store, task)
+        event = session.events[0]
+        async with store.transaction() as change:
+            append_event(change, task, event)
+            change.append_lines(task, SESSIONS, ['{"session": 7}'])
+        (session,) = await read_sessions(store, task)
+        assert [e.step for e in session.events] == ["draft", "answer", "save"]
+        edits = [DraftEdit(target="d1", text="No jokes.")]
+        for number, arguments in enumerate(({"edits": edits}, {}), 2):
+            job = SpecBench(bench.folder, replace(bench.workspace, job=f"j{number}"), bench.model)
+            once = await job.call(session=first.session, **arguments)
+            twice = await job.call(session=first.session, **arguments)
+            assert [s.clauses for s in once.specs] == [s.clauses for s in twice.specs]
