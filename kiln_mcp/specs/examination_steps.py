@@ -76,11 +76,12 @@ async def contexts_of(work: SessionWork, drafts: Sequence[Draft]) -> dict[str, C
         spec.id: await clauses_of(work.store, spec)
         for spec in await work.store.children(work.task, Spec)
     }
+    documents = {f"Source {number}": text for number, text in enumerate(work.texts, 1)}
     contexts: dict[str, CheckContext] = {}
     for draft in drafts:
         saved = {id: content for id, content in specs.items() if id != draft.spec_id}
         rest = {item.spec_id or item.id: item.content for item in drafts if item is not draft}
-        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()])
+        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()], documents)
     return contexts
 
 

@@ -1,8 +1,9 @@
 """What the steps of one call work with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
+from kiln_mcp.spec_texts.findings import RULES
 from kiln_mcp.spec_texts.session_events import (
     ModelStep,
     SessionEvent,
@@ -14,8 +15,6 @@ from kiln_mcp.specs.model_calls import (
     SpecWriter,
 )
 from storage import ProjectStore, Task
-
-RULES: Final = "rules"
 
 
 @dataclass(slots=True)
@@ -32,6 +31,7 @@ class SessionWork:
         notes: What the person should know, as sentences.
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
+        texts: Source texts that the drafts may rest on.
     """
 
     store: ProjectStore
@@ -42,6 +42,7 @@ class SessionWork:
     by: str = RULES
     notes: list[str] = field(default_factory=list[str])
     is_batch: bool = False
+    texts: Sequence[str] = ()
     look_at: list[str] = field(default_factory=list[str])
 
     async def write(self, event: SessionEvent) -> None:

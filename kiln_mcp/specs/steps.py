@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Final
 
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.spec_texts.findings import RULES, findings_that_stay
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
@@ -33,7 +34,7 @@ from kiln_mcp.specs.model_calls import (
 )
 from kiln_mcp.specs.questions import with_ids
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
-from kiln_mcp.specs.session_work import RULES, SessionWork
+from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session
 from storage import new_id
@@ -86,6 +87,7 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
         }
     )
     session = session.after(event)
+    work.texts = start.sources.texts
     result = await examine(work, session, asks_model=start.asks_model)
     event = event.model_copy(update={**result, "model": work.model_step})
     await work.write(event)
@@ -200,7 +202,13 @@ async def write_revision(
     )
     changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
     contexts = await contexts_of(work, [revision.draft(id) for id in revision.draft_ids])
-    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in changed}
+    findings = {
+        draft.id: (
+            *findings_that_stay(session.findings.get(draft.id, ()), draft.content),
+            *check_content(draft.content, contexts[draft.id]),
+        )
+        for draft in changed
+    }
     event = event.model_copy(
         update={
             "examined_drafts": tuple(findings),
