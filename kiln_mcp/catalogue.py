@@ -40,6 +40,7 @@ _OWN: Final[Mapping[str, str]] = {
     "add_data": "kiln_mcp.synthesis.service",
     "generate_data": "kiln_mcp.synthesis.generation_service",
     "split_data": "kiln_mcp.synthesis.service",
+    "report_data": "kiln_mcp.synthesis.report_service",
     "mark_runs": "kiln_mcp.projects.runs.service",
     "create_evaluator": "kiln_mcp.evals.service",
     "run_eval": "kiln_mcp.evals.service",

@@ -9,10 +9,11 @@ from typing import Final
 from kiln_mcp.spec_texts.clause_readings import clause_limits, describes_ban
 from kiln_mcp.spec_texts.findings import finding
 from kiln_mcp.spec_texts.quantities import LENGTH_UNITS, Limit, amounts, limits
+from kiln_mcp.spec_texts.sentences import sentences
 from kiln_mcp.spec_texts.spec_content import Clause, Finding, FindingKind, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.spec_texts.text_languages import Language, language_of
-from kiln_mcp.spec_texts.text_terms import features, normal, same_form, sentences, similarity, terms
+from kiln_mcp.spec_texts.text_terms import features, normal, same_form, similarity, terms
 
 MOST_COMPARED: Final = 200
 """The most clauses that are compared with each other; the work grows with their square."""
@@ -141,7 +142,7 @@ def _limits_apart(
                 FindingKind.CONFLICTING,
                 second.id,
                 other.words,
-                f'{first.id} says "{limit.words}": no output meets both.',
+                f'{first.id} says "{first.text}": no output meets both.',
                 confidence=confidence,
             )
     for text in texts:
@@ -178,7 +179,7 @@ def _opposites(
                 FindingKind.CONFLICTING,
                 second.id,
                 second.text,
-                f"{first.id} asks for the opposite.",
+                f'{first.id} asks for the opposite: "{first.text}"',
                 confidence=0.7,
             )
     for text in texts:

@@ -1,9 +1,10 @@
 """Make the findings of the rules."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
-from kiln_mcp.spec_texts.spec_content import Finding, FindingKind
+from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, SpecContent
 
 RULES: Final = "rules"
 """The source of findings without a model."""
@@ -29,6 +30,16 @@ def finding(
         source=RULES,
         clause=clause,
         confidence=confidence,
+    )
+
+
+def findings_that_stay(earlier: Sequence[Finding], content: SpecContent) -> tuple[Finding, ...]:
+    """Return the findings of a model whose clause still has their words."""
+    texts = {clause.id: clause.text for clause in content.clauses}
+    return tuple(
+        item
+        for item in earlier
+        if item.source != RULES and item.words and item.words in texts.get(item.clause, "")
     )
 
 

@@ -17,7 +17,9 @@ class Language(StrEnum):
 _KANA: Final = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 # Words of the grammar that the other listed languages do not have.
-_ENGLISH: Final = "the and of is are that with not this it must be by has have which does every"
+_ENGLISH: Final = (
+    "the and of is are that with not this it must be by has have which does every if when never"
+)
 _GERMAN: Final = (
     "der die das und ist nicht mit dem den ein eine einen wird werden auf für dass sich hat keine "
     "im oder nach muss zu"
@@ -38,6 +40,8 @@ _MARKS: Final[Mapping[Language | int, frozenset[str]]] = {
     **{number: frozenset(words.split()) for number, words in enumerate(_OTHER_LANGUAGES)},
 }
 _LEAST_MARKS: Final = 2
+_SHORT: Final = 6
+"""The most words of a text of which one mark tells the language."""
 
 
 def language_of(text: str) -> Language | None:
@@ -48,6 +52,7 @@ def language_of(text: str) -> Language | None:
     counts = {name: sum(word in marks for word in words) for name, marks in _MARKS.items()}
     best = max(counts, key=counts.__getitem__)
     runner_up = max(count for name, count in counts.items() if name != best)
-    if isinstance(best, Language) and counts[best] >= max(_LEAST_MARKS, 1.5 * runner_up):
+    least_marks = 1 if len(words) <= _SHORT else _LEAST_MARKS
+    if isinstance(best, Language) and counts[best] >= max(least_marks, 1.5 * runner_up):
         return best
     return None

@@ -9,7 +9,6 @@ _TERM: Final = re.compile(
     r"[a-z\u00df-\u024f]+(?:['\u2019_-][a-z\u00df-\u024f]+)*"
     r"|[\u30a1-\u30fa\u30fc]+|[\u4e00-\u9fff\u3005]+|[\u0370-\u1fff\uac00-\ud7af]+"
 )
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
 _MARKS: Final = re.compile(r"[^\w%]+")
 
 _GENERIC_TEXT: Final = """
@@ -34,12 +33,6 @@ def normal(text: str) -> str:
 def same_form(text: str) -> str:
     """Return what two texts share that differ in case, spaces and punctuation only."""
     return _MARKS.sub(" ", normal(text)).strip()
-
-
-def sentences(text: str) -> tuple[str, ...]:
-    """Return the sentences and lines of a text, those of Japanese too."""
-    pieces = (piece.strip() for piece in _SENTENCE_END.split(text))
-    return tuple(piece for piece in pieces if _MARKS.sub("", piece))
 
 
 @lru_cache(maxsize=2048)

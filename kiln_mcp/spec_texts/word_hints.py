@@ -48,7 +48,9 @@ _ENGLISH: Final[Mapping[FindingKind, re.Pattern[str]]] = {
     FindingKind.UNDERSPECIFIED: re.compile(
         r"\b(?:appropriate(?:ly)?|adequate(?:ly)?|reasonabl[ey]|suitabl[ey]|sufficient(?:ly)?"
         r"|as needed|if needed|where necessary|as necessary|if possible|and so on|etc\b\.?"
-        r"|main points|key points|not too (?:long|short)|concise(?:ly)?)",
+        r"|main points|key points|not too (?:long|short)|concisely)"
+        r"|\b(?:is|are|be|stays?|sounds?) (?:very |always )?(short|brief|concise|polite|friendly"
+        r"|professional|formal|detailed|helpful)(?=\W*$| and | or |,)",
         re.IGNORECASE,
     ),
     FindingKind.UNJUDGEABLE: re.compile(
@@ -84,7 +86,9 @@ _GERMAN: Final[Mapping[FindingKind, re.Pattern[str]]] = {
     FindingKind.UNDERSPECIFIED: re.compile(
         r"\b(?:angemessene?[mnrs]?|in angemessener weise|geeignete?[mnrs]?|ausreichende?[mnrs]?"
         r"|nach möglichkeit|bei bedarf|gegebenenfalls|ggf|möglichst|hinreichende?[mnrs]?"
-        r"|nicht zu (?:lang|kurz)|das wichtigste|die wichtigsten \w+|und so weiter|usw)\b",
+        r"|nicht zu (?:lang|kurz)|das wichtigste|die wichtigsten \w+|und so weiter|usw)\b"
+        r"|\b(?:ist|sind|sei|bleibt|klingt) (?:immer |sehr )?(kurz|knapp|höflich|freundlich"
+        r"|professionell|förmlich|ausführlich|hilfreich|verständlich)(?=\W*$| und | oder |,)",
         re.IGNORECASE,
     ),
     FindingKind.UNJUDGEABLE: re.compile(
@@ -117,7 +121,8 @@ _JAPANESE: Final[Mapping[FindingKind, re.Pattern[str]]] = {
     ),
     FindingKind.UNDERSPECIFIED: re.compile(
         r"適切[なに]|適宜|必要に応じて|状況に応じて|可能な限り|できるだけ|なるべく|十分[なに]"
-        r"|ある程度|簡潔[なに]",
+        r"|ある程度|簡潔[なに]|(丁寧|親切|簡潔|短い|分かりやすい|わかりやすい)"
+        r"(?:である|だ|です|にする|とする|なものとする)?。?$",
         re.IGNORECASE,
     ),
     FindingKind.UNJUDGEABLE: re.compile(
@@ -162,6 +167,7 @@ def word_hints(clauses: Sequence[Clause], texts_at_hand: str) -> Iterator[Findin
         texts_at_hand: What the spec may refer to: the instruction and the documents.
     """
     language = language_of(" ".join(clause.text for clause in clauses))
+    definitions = "\n".join(clause.text for clause in clauses if '" means' in clause.text)
     for clause in clauses:
         own = language_of(clause.text) or language
         if own is None:
@@ -171,7 +177,9 @@ def word_hints(clauses: Sequence[Clause], texts_at_hand: str) -> Iterator[Findin
             hit = pattern.search(text)
             if hit is None or _is_settled(kind, text, hit[0], texts_at_hand):
                 continue
-            words = hit[0].strip(" ,")
+            words = (hit[hit.lastindex] if hit.lastindex else hit[0]).strip(" ,")
+            if f'"{words}" means' in definitions:
+                continue
             yield finding(
                 kind,
                 clause.id,

@@ -97,6 +97,7 @@ class SpecSessionReport(Result):
     open_questions: int
     findings: list[FindingInDraft]
     further_findings: int
+    hints: list[FindingInDraft] = Field(description="Weak signs, by rules: often no fault.")
     search_scope: list[str] = Field(description="What was looked for, and by whom.")
     edits: list[Edit]
     unused_answers: list[str]

@@ -13,9 +13,10 @@ from typing import Any, Final
 from pydantic import Field
 
 from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.spec_texts.clause_readings import describes_ban
 from kiln_mcp.spec_texts.findings import finding_id, is_alarm, is_missing_example
 from kiln_mcp.spec_texts.spec_checks import CheckContext, rules_note
-from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, Polarity, SpecContent
+from kiln_mcp.spec_texts.spec_content import Finding, FindingKind, SpecContent
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from kiln_mcp.spec_texts.text_terms import normal
 from kiln_mcp.specs.model_calls import ModelReply, SpecWriter, ask_writer
@@ -227,10 +228,13 @@ def _slots(content: SpecContent, context: CheckContext) -> dict[str, str]:
 
 def _clauses(content: SpecContent) -> str:
     ban = "describes the fault" if content.kind is SpecKind.ISSUE else "a prohibition"
-    return "\n".join(
-        f"{clause.id}{f' ({ban})' if clause.polarity is Polarity.MUST_NOT else ''}: {clause.text}"
-        for clause in content.clauses
-    )
+    lines: list[str] = []
+    for clause in content.clauses:
+        is_ban = describes_ban(content.kind, clause)
+        # Polarity may have been read from a "not" that is about something else.
+        mark = f" (perhaps {ban})" if is_ban is None else f" ({ban})" if is_ban else ""
+        lines.append(f"{clause.id}{mark}: {clause.text}")
+    return "\n".join(lines)
 
 
 def _examples(content: SpecContent) -> str:

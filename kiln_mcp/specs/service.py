@@ -244,14 +244,16 @@ async def _start(
     if spec is not None and (fields is not None or wish):
         raise await _two_specs(store, task)
     request = DraftRequest(wish, "", kind, beginning.name)
+    sources = await read_sources(store, task, beginning.sources or ())
     if fields is not None:
         if kind is None:
             raise InvalidValue(
                 "Nothing was done: `fields` need a `kind`, one of: {kinds}.", kinds=list(SpecKind)
             )
         draft = _own_draft(kind, fields, beginning.name, wish)
-        return SessionStart(request, drafts=[draft], asks_model=beginning.model is not None)
-    sources = await read_sources(store, task, beginning.sources or ())
+        asks_model = beginning.model is not None
+        texts = Sources(texts=sources.texts)
+        return SessionStart(request, sources=texts, drafts=[draft], asks_model=asks_model)
     if not wish and beginning.sources and not _says_something(sources):
         raise InvalidValue(
             "Nothing was done: these runs do not say what is wrong with them. Say it in a sentence "

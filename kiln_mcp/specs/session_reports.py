@@ -8,8 +8,9 @@ from pydantic import JsonValue
 
 from kiln_mcp.evaluators.check_suggestions import check_steps
 from kiln_mcp.projects.project_references import handles
+from kiln_mcp.spec_texts.findings import is_alarm
 from kiln_mcp.spec_texts.session_events import AskedQuestion, ClauseEdit, Draft, SpecSession
-from kiln_mcp.spec_texts.spec_content import Polarity
+from kiln_mcp.spec_texts.spec_content import Finding, Polarity
 from kiln_mcp.specs.answers import (
     ClauseOfDraft,
     DraftOfSpec,
@@ -29,6 +30,7 @@ from storage.text.excerpts import excerpt
 _LONGEST_OUTPUT: Final = 1200
 _LONGEST_EXAMPLE: Final = 200
 _MOST_FINDINGS: Final = 6
+_MOST_HINTS: Final = 4
 _MOST_EDITS: Final = 8
 _MOST_EXAMPLES: Final = 4
 
@@ -52,19 +54,13 @@ async def session_report(
     """Return where a session stands."""
     drafts = session.open_drafts
     questions = session.open_questions
-    findings = [
-        FindingInDraft(
-            draft=draft.id,
-            kind=finding.kind,
-            clause=finding.clause,
-            words=excerpt(finding.words),
-            why=finding.why,
-            mend=finding.mend,
-            source=finding.source,
-        )
+    by_draft = [
+        (draft.id, finding)
         for draft in drafts
         for finding in sorted(session.findings.get(draft.id, ()), key=lambda f: -f.confidence)
     ]
+    findings = [_finding(draft, item) for draft, item in by_draft if is_alarm(item)]
+    hints = [_finding(draft, item) for draft, item in by_draft if not is_alarm(item)]
     limit = len(findings) if view.is_whole else _MOST_FINDINGS
     edits = _edits(session, view)
     is_saved = bool(drafts) and all(draft.is_saved for draft in drafts)
@@ -76,6 +72,7 @@ async def session_report(
         open_questions=len(questions),
         findings=findings[:limit],
         further_findings=len(findings[limit:]),
+        hints=hints[: len(hints) if view.is_whole else _MOST_HINTS],
         search_scope=list(session.search_scope),
         edits=[_edit(edit) for edit in edits],
         unused_answers=list(session.unused_answers) if len(session.events) > 1 else [],
@@ -84,6 +81,18 @@ async def session_report(
         model=work.model_step,
         message=" ".join(work.notes) or None,
         next=await _next(work, session, drafts),
+    )
+
+
+def _finding(draft: str, finding: Finding) -> FindingInDraft:
+    return FindingInDraft(
+        draft=draft,
+        kind=finding.kind,
+        clause=finding.clause,
+        words=excerpt(finding.words),
+        why=finding.why,
+        mend=finding.mend,
+        source=finding.source,
     )
 
 

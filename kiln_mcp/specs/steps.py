@@ -12,6 +12,7 @@ import anyio
 
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.spec_texts.content_files import clauses_of
+from kiln_mcp.spec_texts.findings import RULES, findings_that_stay
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
@@ -50,7 +51,6 @@ from kiln_mcp.specs.spec_storage import SaveRequest, save_session
 from storage import ProjectStore, Spec, Task, new_id
 
 YOU: Final = "you"
-RULES: Final = "rules"
 _ID_DIGITS: Final = 12
 
 
@@ -68,6 +68,7 @@ class SessionWork:
         notes: What the person should know, as sentences.
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
+        texts: Source texts that the drafts may rest on.
     """
 
     store: ProjectStore
@@ -78,6 +79,7 @@ class SessionWork:
     by: str = RULES
     notes: list[str] = field(default_factory=list[str])
     is_batch: bool = False
+    texts: Sequence[str] = ()
     look_at: list[str] = field(default_factory=list[str])
 
     async def write(self, event: SessionEvent) -> None:
@@ -144,6 +146,7 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
         }
     )
     session = session.after(event)
+    work.texts = start.sources.texts
     result = await examine(work, session, asks_model=start.asks_model)
     event = event.model_copy(update={**result, "model": work.model_step})
     await work.write(event)
@@ -211,11 +214,12 @@ async def _contexts(work: SessionWork, drafts: Sequence[Draft]) -> dict[str, Che
         spec.id: await clauses_of(work.store, spec)
         for spec in await work.store.children(work.task, Spec)
     }
+    documents = {f"Source {number}": text for number, text in enumerate(work.texts, 1)}
     contexts: dict[str, CheckContext] = {}
     for draft in drafts:
         saved = {id: content for id, content in specs.items() if id != draft.spec_id}
         rest = {item.spec_id or item.id: item.content for item in drafts if item is not draft}
-        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()])
+        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()], documents)
     return contexts
 
 
@@ -370,7 +374,13 @@ async def _write_revision(
     )
     changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
     contexts = await _contexts(work, [revision.draft(id) for id in revision.draft_ids])
-    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in changed}
+    findings = {
+        draft.id: (
+            *findings_that_stay(session.findings.get(draft.id, ()), draft.content),
+            *check_content(draft.content, contexts[draft.id]),
+        )
+        for draft in changed
+    }
     event = event.model_copy(
         update={
             "examined_drafts": tuple(findings),

@@ -100,6 +100,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "divide, partition, separate, cut, training, dev, holdout, hold out, keep back, set aside, reserve, third, half, percent, 80/20, ratio, shares, leakage, leaking, contamination, overlap, duplicates, overfitting, unseen, peek, lock, pin, snapshot, fix, dataset version, reproducible, cite, release, trained on, tested on, evaluate on, percent for evaluation, twenty, eighty, part, parts, portion, random, same topic, similar, fair, cheat, cheating, seen before, sets, subset, keep the same, never change, mix, assign, between training and evaluation data, lock the test set, test set, split, held-out set, on one side",
         ("project", "name"),
     ),
+    "report-data": Entry(
+        "Data",
+        "Report on a dataset: coverage, balance, variety, realism, leaks of its splits, and cost.",
+        "data report, data quality, quality of the dataset, coverage, balance, balanced, class balance, diversity, varied, realistic, realism, like real users, gaps, missing topics, leaks, leakage, clean split, duplicates, statistics of the data, overview of the items, plots, charts, cost per item",
+        ("project",),
+    ),
     "mark-runs": Entry(
         "Data",
         "Rate outputs with stars or thumbs, tag them, or correct a wrong answer, as the person says.",

@@ -401,6 +401,9 @@ def test_an_issue_that_describes_the_right_output_is_found(text: str, is_fault: 
         ("The reply follows the brand handbook.", FindingKind.MISSING_REFERENCE),
         ("The reply may or may not have a greeting.", FindingKind.VACUOUS),
         ("The reply must name the date and must name the place.", FindingKind.COMPOUND),
+        ("The reply is polite.", FindingKind.UNDERSPECIFIED),
+        ("Die Antwort ist sehr kurz und die Anrede fehlt nicht.", FindingKind.UNDERSPECIFIED),
+        ("返信は丁寧である。", FindingKind.UNDERSPECIFIED),
         ("Der Text ist schön und kurz.", FindingKind.SUBJECTIVE),
         ("Die Antwort wird gemäß dem Leitfaden geschrieben.", FindingKind.MISSING_REFERENCE),
         ("返信は適切な長さにする。", FindingKind.UNDERSPECIFIED),
@@ -428,6 +431,11 @@ def test_words_give_hints_in_the_languages_that_are_known(clause: str, kind: Fin
 )
 def test_explained_and_quoted_words_and_other_languages_give_none(clause: str) -> None:
     assert [item for item in findings(content(clause)) if item.words] == []
+
+
+def test_a_word_that_another_clause_defines_gives_none() -> None:
+    spec = content("The reply is polite.", '"polite" means: no insult and no sarcasm.')
+    assert [item for item in findings(spec) if item.words] == []
 
 
 def test_a_reference_at_hand_is_not_missing() -> None:

@@ -176,6 +176,15 @@ async def test_the_model_sees_what_binds_the_outputs_in_fences() -> None:
         assert request.schema is not None
 
 
+async def test_a_prohibition_by_its_words_alone_is_marked_as_doubtful() -> None:
+    texts = ["The reply does not insult.", "It repeats what the customer did not ask."]
+    clauses = [Clause(f"c{n}", text, Polarity.MUST_NOT, FILE) for n, text in enumerate(texts, 1)]
+    _, script = await examined([], [], replace(SPEC, clauses=clauses))
+    text = script.requests[0].messages[-1].content
+    assert f"c1: {texts[0]}" in text
+    assert f"c2 (perhaps a prohibition): {texts[1]}" in text
+
+
 def test_a_task_of_plain_text_has_no_schemas() -> None:
     context = task_context(Task(name="Reply", instruction="Answer."))
     assert context == CheckContext(instruction="Answer.")
