@@ -8,7 +8,7 @@ falls, both are run again. Gain and loss are weighted by how many items are alik
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.evolution.engine.candidates import Candidate
@@ -19,6 +19,12 @@ from kiln_mcp.evolution.engine.words import Words
 
 TARGETS: Final = 4
 GUARDS: Final = 6
+CHUNK: Final = 8
+MOST_FURTHER: Final = 40
+BET: Final = 0.5
+WIN_THRESHOLD: Final = 5.0
+LOSS_THRESHOLD: Final = 2.0
+"""Low on purpose: a good child that is dropped by chance costs little, others follow."""
 SMALLEST_GAIN: Final = 0.05
 """The sum of gains on the targets that is worth looking further."""
 
@@ -77,7 +83,7 @@ class Race:
 
     def run(self) -> Work[Verdict]:
         """Run the race."""
-        targets, alike = self._targets()
+        targets, alike, is_general = self._targets()
         if not targets:
             return Verdict(is_won=False, reason="Nothing fails that it speaks of.")
         results = yield from run_trials([(self.child, entry.item) for entry in targets])
@@ -97,20 +103,27 @@ class Race:
             return Verdict(is_won=False, reason="Its gain was luck: the head scores as high there.")
         share = alike / max(1, len(self.knowledge.observations))
         gain = sum(gains) / len(targets) * share
-        return (yield from self._guard(gain, [g for g in gains if g > 0], target_pairs, targets))
+        better = [value for value in gains if value > 0]
+        verdict = yield from self._guard(gain, better, target_pairs, targets)
+        if not (is_general and verdict.is_won):
+            return verdict
+        return (yield from self._bet(verdict, {entry.item.id for entry in targets}))
 
     def _pool(self, items: Sequence[Item]) -> list[Item]:
         """Return the items that the child is not shown as demonstrations."""
         demonstrations = {*self.child.demonstrations, *self.head.demonstrations}
         return [item for item in items if item.id not in demonstrations]
 
-    def _targets(self) -> tuple[list[Observation], int]:
-        """Return the items to gain on, and how many of all are like them."""
+    def _targets(self) -> tuple[list[Observation], int, bool]:
+        """Return the items to gain on, how many are like them, and whether the edit is general.
+
+        A general edit speaks of no complaint in particular.
+        """
         knowledge = self.knowledge
         failing = knowledge.failing(self._pool(self.items))
         self.draw.shuffle(failing)
         if not self.edit:
-            return failing[: 2 * TARGETS], len(failing)
+            return failing[: 2 * TARGETS], len(failing), True
         ratings = [(round(knowledge.speaks_of(self.edit, o), 1), o) for o in failing]
         ratings.sort(key=lambda pair: -pair[0])
         similar = [entry for rating, entry in ratings if rating >= SPEAKS]
@@ -118,11 +131,11 @@ class Race:
             # It speaks of nothing in particular, so it is tried on what fails in general.
             rest = [entry for entry in failing if entry.item.id not in self.shown_ids]
             cases = [entry for entry in failing if entry.item.id in self.shown_ids]
-            return [*rest[: TARGETS // 2], *cases[:TARGETS]], len(failing)
+            return [*rest[: TARGETS // 2], *cases[:TARGETS]], len(failing), True
         new_items = [entry for entry in similar if entry.item.id not in self.shown_ids]
         shown_entries = [entry for entry in similar if entry.item.id in self.shown_ids]
         shown_entries += [o for o in failing if o.item.id in self.shown_ids and o not in similar]
-        return [*new_items, *shown_entries][:TARGETS], max(1, len(similar))
+        return [*new_items, *shown_entries][:TARGETS], max(1, len(similar)), False
 
     def _confirm(self, target_pairs: Sequence[Pair]) -> Work[list[float]]:
         """Return the child's gains over the head, run again where it seems to be worse."""
@@ -178,6 +191,42 @@ class Race:
             results=results_by_item,
         )
 
+    def _bet(self, verdict: Verdict, target_ids: set[str]) -> Work[Verdict]:
+        """Race on further items in pairs, until the evidence is clear.
+
+        The items that the edit was chosen on say nothing here. Evidence is a betting process on the
+        differences, which may be looked at after each chunk: under "no better" its expectation
+        never exceeds 1.
+
+        Source:
+            Waudby-Smith and Ramdas (2024), Estimating Means of Bounded Random Variables by Betting.
+        """
+        screened_ids = target_ids | self.shown_ids
+        pool = [item for item in self._pool(self.items) if item.id not in screened_ids]
+        self.draw.shuffle(pool)
+        pool = pool[:MOST_FURTHER]
+        differences: list[float] = []
+        results = list(verdict.results)
+        for begin in range(0, len(pool), CHUNK):
+            chunk = pool[begin : begin + CHUNK]
+            pairs = [(candidate, item) for item in chunk for candidate in (self.head, self.child)]
+            answers = yield from run_trials(pairs)
+            for place, item in enumerate(chunk):
+                own = answers[2 * place : 2 * place + 2]
+                if len(own) == 2 and all(evaluation.scores for evaluation in own):
+                    first, second = map(self.knowledge.value, own)
+                    differences.append(second - first)
+                    self.knowledge.observe(item, own[0], self.age)
+                    results.append((item, own[1]))
+            if evidence([-difference for difference in differences]) >= LOSS_THRESHOLD:
+                return replace(verdict, is_won=False, reason="It is worse on further items.")
+            is_futile = begin > 0 and sum(differences) <= 0
+            if is_futile or evidence(differences) >= WIN_THRESHOLD or len(answers) < len(pairs):
+                break
+        if pool and sum(differences) <= 0:
+            return replace(verdict, is_won=False, reason="It is no better on further items.")
+        return replace(verdict, results=results)
+
     def _choose_guards(self, targets: Sequence[Observation]) -> tuple[list[Observation], int]:
         """Return items that the child may spoil, and how many of all are like them."""
         target_ids = {entry.item.id for entry in targets}
@@ -222,6 +271,14 @@ class Race:
             if changes and sum(changes) / len(changes) < -goal.margin:
                 return f"It lets {name} fall by more than {goal.margin:g}."
         return ""
+
+
+def evidence(differences: Sequence[float]) -> float:
+    """Return the wealth of betting half a unit on every difference being above 0."""
+    wealth = 1.0
+    for difference in differences:
+        wealth *= 1 + BET * difference
+    return wealth
 
 
 def _change(name: str, first: Mapping[str, float], second: Mapping[str, float]) -> float:
