@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object
     if {"kind", "fields"} <= set(schema.get("properties", {})):
         return DRAFT
     if "enum" in schema:
-        return schema["enum"][hash(order.text) % len(schema["enum"])]
+        return verdict_of(schema["enum"], order)
     kind: str | None = schema.get("type")
     if "anyOf" in schema:
         return value_for(schema["anyOf"][0], order, path)
@@ -69,6 +69,14 @@ def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object
     key = abs(hash((order.id, path))) % 10**9
     text = f"Where is my parcel number {key}? It is {key % 97} days late, and I want {path} back."
     return text[: schema.get("maxLength", 200)]
+
+
+def verdict_of(values: Sequence[object], order: Order) -> object:
+    """Return a judge's verdict: it fails what promises a refund, and abstains from nothing."""
+    if {"pass", "fail"} <= set(values):
+        answer = order.text.partition("<model_response>")[2].partition("</model_response>")[0]
+        return "fail" if "refund" in answer.casefold() else "pass"
+    return values[0]
 
 
 class Session:

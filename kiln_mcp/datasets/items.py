@@ -16,6 +16,7 @@ from storage import (
 from storage.format.filters import input_tag
 from storage.index.queries import RunQuery
 from storage.index.results import RecordRow, input_items, items
+from storage.records.run import PAIR_ADAPTER, REFERENCE_ADAPTER, UNVERIFIED_ADAPTER
 
 PartFilter = TaskRunSplit | EvalInputSplit
 """One part of an eval's data."""
@@ -64,11 +65,15 @@ async def items_in(store: ProjectStore, task: Task, part: PartFilter) -> list[Re
 def is_known_right(run: TaskRun) -> bool:
     """Return whether a run's output is right: from a person, a file or the assistant, or rated so.
 
-    What a model answered and nobody checked is not, nor is an answer that is not complete.
+    A generated reference is right if it was verified. What a model answered and nobody checked is
+    not, nor is an answer that is not complete, nor one that was edited to be wrong.
     """
     source = run.output.source
     if not run.is_usable:
         return False
     if is_high_quality(run) or source is None or source.type != "synthetic":
         return True
-    return source.properties.get("model_provider") == FROM_ASSISTANT
+    adapter = source.properties.get("adapter_name")
+    if adapter in {PAIR_ADAPTER, UNVERIFIED_ADAPTER}:
+        return False
+    return adapter == REFERENCE_ADAPTER or source.properties.get("model_provider") == FROM_ASSISTANT

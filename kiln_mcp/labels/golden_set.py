@@ -191,10 +191,6 @@ class GoldenSet:
             labels[run.id] = DevelopmentLabel(value, last if is_of_ledger else None)
         return labels
 
-    def count_hidden(self, score: EvalOutputScore) -> int:
-        """Return how many items have a label for a certificate, which only estimates may use."""
-        return sum(self.is_hidden(run, score) for run in self.runs)
-
     def count_unconfirmed(self, score: EvalOutputScore) -> int:
         """Return how many items drawn for a certificate have labels that nobody confirmed."""
         return len(self._unconfirmed_items[score.json_key])

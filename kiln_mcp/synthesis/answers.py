@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
@@ -38,6 +38,7 @@ class AddedData(Result):
     all_bad_rows: str | None = Field(
         description="The file that names them all, one a line, if not all are named here."
     )
+    merged_rows: int | None = Field(default=None, description="Rows that are another right output.")
     contradicted_rows: int = Field(description="Rows left out, since their input has others.")
     contradictions: list[ContradictedInput] = Field(description="To be decided; the first 20.")
     shape: str | None = Field(description="The shape that was recognised.")
@@ -81,12 +82,21 @@ class DataSplit(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-class CellCoverage(Result):
-    """Items of one topic with one aim."""
+class OutcomeCoverage(Result):
+    """Items about one clause with one outcome."""
+
+    clause: str | None = Field(description="Its id; null for the spec as a whole.")
+    outcome: str
+    quota: int
+    items: int
+    why: str = Field(default="", description="Why there are fewer, or what a person should see.")
+
+
+class TopicCoverage(Result):
+    """Items of one topic."""
 
     topic: str
-    aim: str
-    planned_items: int
+    quota: int
     items: int
 
 
@@ -94,14 +104,68 @@ class GeneratedData(Result):
     """Generated items."""
 
     session: str
+    plan: str = Field(description="The plan's id.")
     items: int
     inputs_by: str
-    outputs_by: str = Field(description="The run config that answered the inputs.")
-    coverage: list[CellCoverage]
+    outputs_by: str = Field(description="The run config or the model that wrote the outputs.")
+    verified_items: int = Field(default=0, description="Items whose output was verified.")
+    for_a_person: int = Field(default=0, description="Items whose verification has no result.")
+    by_outcome: list[OutcomeCoverage] = Field(description="The largest shortfall first.")
+    by_topic: list[TopicCoverage]
     rejected_inputs: int = Field(description="Inputs that were unusable or too like another one.")
+    reject_reasons: dict[str, int] = Field(default={})
     failed: int
     failures: list[str] = Field(description="The first three.")
+    warnings: list[str] = Field(default=[])
     distinct_pairs: float
     nearest_similarity: float
     report: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class PlanClauseRow(Result):
+    """A clause with the items that are planned for it, by outcome."""
+
+    clause: str
+    text: str
+    quotas: dict[str, int]
+
+
+class PlanTopicRow(Result):
+    """A topic with the items that are planned, and those that the dataset has."""
+
+    topic: str
+    quota: int
+    existing: int
+
+
+class InputDraft(Result):
+    """An input that waits for a person's look."""
+
+    number: int
+    input: str
+    topic: str = ""
+    aim: str = ""
+    output: str = ""
+    state: str = "kept"
+
+
+class DataPlanReport(Result):
+    """A plan of generated data: what will be made, and what it takes. Nothing of it is paid yet."""
+
+    id: str
+    stage: str = Field(description="What to look at: the plan, or the drafts of inputs.")
+    count: int
+    calls: int = Field(description="Model calls of the next step, if every answer is usable.")
+    spare_calls: int = Field(description="The most further ones, for answers that are not.")
+    calls_by_model: dict[str, int]
+    cost: str
+    clauses: list[PlanClauseRow]
+    topics: list[PlanTopicRow]
+    personas: list[str] = Field(default=[])
+    labels: list[str] = Field(default=[])
+    sources: list[str] = Field(default=[], description="Passages or traces, as they are sent.")
+    settings: dict[str, JsonValue] = Field(description="The other settings.")
+    drafts: list[InputDraft] = Field(default=[])
+    warnings: list[str] = Field(default=[])
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

@@ -1,27 +1,28 @@
-"""Make inputs: by a capable model's JSON, or by the embedded model going on with a list."""
+"""Make inputs for the slots of a plan: by a capable model's JSON, or by a list to go on with."""
 
 import json
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
-from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm import Engine, JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
-from kiln_mcp.synthesis.coverage_plan import Cell
+from kiln_mcp.synthesis.coverage_plan import Aim, Slot
+from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
+from kiln_mcp.synthesis.quality import Candidate, Fault, assess
 from kiln_mcp.workbench.prompt_templates import load_prompt
-from storage.text.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4
 """Entries that the embedded model's list starts with; measured: four give varied inputs."""
 
-_MOST_AT_ONCE: Final = 8
+ROUNDS: Final = 3
+"""How often a slot is asked for at most: what is dropped is asked for again."""
 _MOST_SHOWN: Final = 12
-_ROUNDS: Final = 3
 _CONTINUATION_TOKENS: Final = 64
 _WARM: Final = 0.9
 
@@ -48,116 +49,126 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeInput:
-    """An input and the cell of the plan that it fills."""
+class Proposal:
+    """An input that is proposed for a slot, with the right output that came with it."""
 
+    slot: Slot
     text: str
-    cell: Cell
+    output: str = ""
+    quotation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MadeInputs:
-    """Inputs that may be used, and how many proposals were not."""
+    """Inputs that may be used, in the order of their slots, and why others may not, how often."""
 
-    inputs: tuple[MadeInput, ...]
-    reject_count: int
+    inputs: tuple[Proposal, ...]
+    rejects: Mapping[str, int]
+
+    @property
+    def reject_count(self) -> int:
+        """How many were not usable."""
+        return sum(self.rejects.values())
 
 
 class InputMaker(Protocol):
-    """Proposes inputs for a cell of the plan."""
+    """Proposes inputs for slots."""
 
     @property
-    def model(self) -> str:
-        """The model's name."""
+    def slots_a_call(self) -> int:
+        """How many slots one call is for."""
         ...
 
     async def propose(
-        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
-    ) -> Sequence[str]:
-        """Return about `count` proposals; a later turn gives others."""
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
+    ) -> Sequence[Proposal]:
+        """Return proposals for an order of slots; a later turn gives others."""
         ...
 
 
 class CapableMaker:
-    """Asks for inputs as JSON."""
+    """Asks for inputs as JSON, those of several slots in one call.
 
-    def __init__(self, engine: Engine, model: str, brief: Brief) -> None:
+    The requests of one round differ in their slots alone, so that `host` gets them as one batch.
+    """
+
+    slots_a_call = INPUTS_A_CALL
+
+    def __init__(
+        self, engine: Engine, brief: Brief, plan: DataPlan, notes: Mapping[int, str] | None = None
+    ) -> None:
+        """Set up.
+
+        Args:
+            engine: The engine.
+            brief: What inputs are made for.
+            plan: The plan of the slots.
+            notes: What a person wishes of inputs that are written again, by slot.
+        """
         self._engine = engine
         self._brief = brief
-        self._prompt = load_prompt("synthesis", "inputs")
-        self.model = model
+        self._plan = plan
+        self._notes = notes or {}
+        is_rewritten = plan.source_kind == "trace"
+        self.prompt = load_prompt("synthesis", "rewritten_inputs" if is_rewritten else "inputs")
 
     async def propose(
-        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
-    ) -> Sequence[str]:
-        """Return proposals in requests of up to eight."""
-        proposals: list[str] = []
-        for start in range(0, count, _MOST_AT_ONCE):
-            batch = min(_MOST_AT_ONCE, count - start)
-            recent = [*existing, *proposals][-_MOST_SHOWN:]
-            proposals += await self._ask(cell, batch, turn * cell.count + start, recent)
-        return proposals
-
-    async def _ask(self, cell: Cell, count: int, sample: int, recent: Sequence[str]) -> list[str]:
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
+    ) -> Sequence[Proposal]:
+        """Return the proposals of one answer; one for a slot that nobody asked for is left out."""
         brief = self._brief
-        parts = self._prompt.messages(
+        parts = self.prompt.messages(
             task_instruction=brief.instruction,
             spec=brief.spec_text or "Nothing is said.",
-            topic=cell.topic or "Any.",
-            difficulty=str(cell.aim),
-            count=count,
             examples=_bullet_list(brief.examples[:_MOST_SHOWN]),
-            existing=_bullet_list(recent),
+            existing=_bullet_list(existing[-_MOST_SHOWN:]),
             guidance=brief.guidance or "None.",
+            slots=_slot_lines(order, self._plan, self._notes),
         )
-        text: JsonValue = {"type": "string"}
-        item = text if brief.input_schema is None else brief.input_schema
         request = ModelRequest(
-            model=self.model,
+            model=self._plan.writer,
             messages=tuple(Message(part.role, part.content) for part in parts),
-            schema=_list_schema("inputs", item),
+            schema=_inputs_schema(brief.input_schema, with_answers=self._has_passages),
             temperature=_WARM,
             max_tokens=4000,
             seed=brief.seed,
-            sample=sample,
+            sample=turn,
         )
         answer = await self._engine.complete(request, asker="synthesis/inputs")
-        return [
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for value in _values(answer, "inputs")
-        ][:count]
+        return _proposals_in(answer, order)
+
+    @property
+    def _has_passages(self) -> bool:
+        return self._plan.source_kind == "passage"
 
 
 class ListMaker:
     """Lets a model that follows no instructions go on with a list of examples."""
 
+    slots_a_call = 1
+
     def __init__(self, engine: Engine, model: str, brief: Brief) -> None:
         self._engine = engine
         self._brief = brief
-        self.model = model
+        self._model = model
 
     async def propose(
-        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
-    ) -> Sequence[str]:
-        """Return one proposal for each of `count` lists, whose examples differ."""
-        proposals = [""] * count
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
+    ) -> Sequence[Proposal]:
+        """Return one proposal for each slot, by lists whose examples differ."""
+        del existing
+        return [Proposal(slot, await self._go_on(slot, turn)) for slot in order]
 
-        async def go_on(place: int) -> None:
-            proposals[place] = await self._go_on(cell, turn * cell.count + place)
-
-        await for_each(range(count), go_on, self._engine.width([self.model]))
-        return proposals
-
-    async def _go_on(self, cell: Cell, place: int) -> str:
+    async def _go_on(self, slot: Slot, turn: int) -> str:
         brief = self._brief
         # A text seed: equal for equal arguments in every process, unlike hash().
-        chooser = random.Random(f"{brief.seed} {cell.topic} {cell.aim} {place}")
+        chooser = random.Random(f"{brief.seed} {slot.topic} {slot.number} {turn}")
         examples = chooser.sample(brief.examples, min(EXAMPLES_SHOWN, len(brief.examples)))
-        subject = f" about {cell.topic}" if cell.topic else ""
+        subject = f" about {slot.topic}" if slot.topic else ""
         lines = [f"{number}. {text}" for number, text in enumerate(examples, 1)]
         head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
         request = ModelRequest(
-            model=self.model,
+            model=self._model,
             messages=(Message("raw", "\n".join([head, *lines, f"{len(lines) + 1}."])),),
             temperature=_WARM,
             max_tokens=_CONTINUATION_TOKENS,
@@ -170,102 +181,179 @@ class ListMaker:
         return answer.text.strip().strip('"') if answer.state == "complete" else ""
 
 
-async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -> list[str]:
-    """Return topics that a capable model names, each once, at most `count`.
+@dataclass(frozen=True, slots=True)
+class InputRules:
+    """What makes an input usable.
 
-    Raises:
-        ModelError: The model gave no usable answer.
+    Attributes:
+        existing: Inputs that are there: new ones may not say the same.
+        input_schema: JSON Schema of an input; None for plain text.
+        own_texts: What the user or real users wrote: how common a phrase may be.
+        fault_of: Says what is wrong with a proposal otherwise; "" for nothing.
     """
-    parts = load_prompt("synthesis", "topics").messages(
-        count=count,
-        task_instruction=brief.instruction,
-        spec=brief.spec_text or "Nothing is said.",
-        guidance=brief.guidance or "None.",
-    )
-    request = ModelRequest(
-        model=model,
-        messages=tuple(Message(part.role, part.content) for part in parts),
-        schema=_list_schema("topics", {"type": "string", "maxLength": 80}),
-        seed=brief.seed,
-    )
-    answer = await engine.complete(request, asker="synthesis/topics")
-    texts = [str(topic).strip() for topic in _values(answer, "topics")]
-    return list(dict.fromkeys(text for text in texts if text))[:count]
+
+    existing: Sequence[str]
+    input_schema: JsonValue
+    own_texts: Sequence[str] = ()
+    fault_of: Callable[[Proposal], str] = lambda _: ""
+
+    async def faults(self, proposals: Sequence[Proposal], earlier: Sequence[str]) -> list[str]:
+        """Return what is wrong with each proposal; "" for what may be used.
+
+        Args:
+            proposals: Those of one round.
+            earlier: Inputs of the rounds before.
+        """
+        candidates = [Candidate(item.text, item.slot.topic) for item in proposals]
+        existing = [*self.existing, *earlier]
+        assessment = await assess(candidates, existing, self.input_schema, self.own_texts)
+        return [
+            next((_FAULTS[fault] for fault in verdict.faults), "") or self.fault_of(item)
+            for item, verdict in zip(proposals, assessment.verdicts, strict=True)
+        ]
+
+
+_FAULTS: Final[Mapping[Fault, str]] = {
+    Fault.TRUNCATED: "cut off",
+    Fault.REFUSED: "a refusal",
+    Fault.EMPTY: "empty",
+    Fault.UNREADABLE: "unreadable",
+    Fault.SCHEMA: "not as the schema wants it",
+    Fault.DUPLICATE: "too like another one",
+    Fault.STOCK_PHRASE: "the writer's stock phrase again",
+}
 
 
 async def make_inputs(
-    maker: InputMaker,
-    plan: Sequence[Cell],
-    existing: Sequence[str],
-    input_schema: JsonValue,
-    width: Width,
+    maker: InputMaker, slots: Sequence[Slot], rules: InputRules, width: Width
 ) -> MadeInputs:
-    """Fill the plan with inputs that are new: not alike to known ones nor to each other.
+    """Fill slots with inputs that are new: not alike to existing ones nor to each other.
 
     What is dropped is proposed again, up to three rounds; a plan may stay short. Proposals are
     asked for together and looked at in the order of the plan, whatever the width.
 
     Args:
         maker: Proposes them.
-        plan: The cells to fill.
-        existing: Inputs that are there.
-        input_schema: JSON Schema of an input; None for plain text.
-        width: How many cells at once.
+        slots: The slots to fill.
+        rules: What makes an input usable.
+        width: How many calls at once.
     """
-    earlier = [shingles(text) for text in existing]
-    inputs: list[MadeInput] = []
-    reject_count = 0
-    for turn in range(_ROUNDS):
-        for cell, proposal in await _proposals(maker, plan, turn, inputs, width):
-            text = proposal.strip()
-            own = shingles(text)
-            alike = any(jaccard(own, other) >= NEAR for other in earlier)
-            if alike or not own or not await _fits(text, input_schema):
-                reject_count += 1
-                continue
-            earlier.append(own)
-            inputs.append(MadeInput(text, cell))
-    return MadeInputs(tuple(inputs), reject_count)
+    inputs: dict[int, Proposal] = {}
+    rejects: Counter[str] = Counter()
+    for turn in range(ROUNDS):
+        missing = [slot for slot in slots if slot.number not in inputs]
+        texts_so_far = [proposal.text for proposal in inputs.values()]
+        proposals = await _proposals(maker, missing, turn, texts_so_far, width)
+        faults = await rules.faults(proposals, texts_so_far)
+        for proposal, fault in zip(proposals, faults, strict=True):
+            if fault:
+                rejects[fault] += 1
+            else:
+                inputs[proposal.slot.number] = proposal
+    return MadeInputs(tuple(inputs[number] for number in sorted(inputs)), rejects)
 
 
 async def _proposals(
-    maker: InputMaker, plan: Sequence[Cell], turn: int, inputs: Sequence[MadeInput], width: Width
-) -> list[tuple[Cell, str]]:
-    """Return the proposals of one round for all cells that miss inputs, in the plan's order."""
-    by_cell: dict[Cell, Sequence[str]] = {}
+    maker: InputMaker, slots: Sequence[Slot], turn: int, inputs: Sequence[str], width: Width
+) -> list[Proposal]:
+    """Return the proposals of one round, in the plan's order."""
+    orders = input_orders(slots, maker.slots_a_call)
+    by_order: dict[int, Sequence[Proposal]] = {}
 
-    async def propose(cell: Cell) -> None:
-        mine = [item.text for item in inputs if item.cell == cell]
-        if len(mine) < cell.count:
-            by_cell[cell] = await maker.propose(cell, cell.count - len(mine), turn, mine)
+    async def propose(place: int) -> None:
+        by_order[place] = await maker.propose(orders[place], turn, inputs)
 
-    await for_each(plan, propose, width)
-    return [(cell, text) for cell in plan for text in by_cell.get(cell, ())]
-
-
-async def _fits(text: str, schema: JsonValue) -> bool:
-    if not isinstance(schema, dict):
-        return True
-    try:
-        return await find_problem(json.loads(text), schema) is None
-    except (ValueError, RecursionError):
-        return False
+    await for_each(range(len(orders)), propose, width)
+    return [proposal for place in range(len(orders)) for proposal in by_order.get(place, ())]
 
 
-def _values(answer: ModelAnswer, name: str) -> list[JsonValue]:
+def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str]) -> str:
+    """Return the slots in words, one a line; a passage or a trace stands below its slot."""
+    lines: list[str] = []
+    for slot in order:
+        texts = {
+            "topic": slot.topic or "any",
+            "wishes for the topic": plan.topic_guidance.get(slot.topic, ""),
+            "requirement": plan.clause_texts.get(slot.clause, ""),
+            "outcome": "" if slot.aim is Aim.ANY else str(slot.aim),
+            "right answer": slot.label,
+            "written by": slot.persona,
+            "a person's wish": notes.get(slot.number, ""),
+        }
+        words = "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
+        lines.append(f"{slot.number}. {words}")
+        if slot.source:
+            lines.append(f"   material: {plan.sources[slot.source - 1].text}")
+    return "\n".join(lines)
+
+
+def _inputs_schema(input_schema: JsonValue, *, with_answers: bool) -> dict[str, JsonValue]:
+    """Return the schema of an answer: the number of a slot and its input, for each slot."""
+    text: JsonValue = {"type": "string"}
+    is_object = isinstance(input_schema, dict)
+    part, definitions = embedded(input_schema, "item") if is_object else (text, {})
+    fields: dict[str, JsonValue] = {"slot": {"type": "integer"}, "input": cast("JsonValue", part)}
+    if with_answers:
+        fields |= {"answer": text, "quotation": text}
+    item: JsonValue = {
+        "type": "object",
+        "properties": fields,
+        "required": list[JsonValue](fields),
+        "additionalProperties": False,
+    }
+    schema = list_schema("inputs", item)
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _proposals_in(answer: ModelAnswer, order: Sequence[Slot]) -> list[Proposal]:
+    slots = {slot.number: slot for slot in order}
+    proposals: dict[int, Proposal] = {}
+    for value in list_values(answer, "inputs"):
+        number = value.get("slot") if isinstance(value, dict) else None
+        if isinstance(value, dict) and isinstance(number, int) and number in slots:
+            content = value.get("input")
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            text = text.strip()
+            output, words = str(value.get("answer", "")), str(value.get("quotation", ""))
+            proposals.setdefault(number, Proposal(slots[number], text, output, words))
+    return [proposals[number] for number in sorted(proposals)]
+
+
+def list_values(answer: ModelAnswer, name: str) -> list[JsonValue]:
+    """Return the values of the one list in an answer; none if there is no such list."""
     values = answer.value.get(name) if isinstance(answer.value, dict) else None
     return values if isinstance(values, list) else []
 
 
-def _list_schema(name: str, item: JsonValue) -> dict[str, JsonValue]:
-    part, definitions = embedded(item, "item") if isinstance(item, dict) else (item, {})
-    schema: dict[str, JsonValue] = {
+def value_schema(name: str, schema: JsonSchema | None) -> dict[str, JsonValue]:
+    """Return the schema of an answer that is one value: text, or what fits a schema."""
+    text: JsonSchema = {"type": "string"}
+    part, definitions = (text, {}) if schema is None else embedded(schema, "item")
+    answer_schema: dict[str, JsonValue] = {
         "type": "object",
-        "properties": {name: {"type": "array", "items": cast("JsonValue", part)}},
+        "properties": {name: cast("JsonValue", part)},
         "required": [name],
         "additionalProperties": False,
     }
-    return {**schema, "$defs": definitions} if definitions else schema
+    return {**answer_schema, "$defs": definitions} if definitions else answer_schema
+
+
+def text_value(answer: ModelAnswer, name: str) -> str:
+    """Return the one value of an answer as the format holds it; "" if there is none."""
+    value = answer.value.get(name) if isinstance(answer.value, dict) else None
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def list_schema(name: str, item: JsonValue) -> dict[str, JsonValue]:
+    """Return the schema of an answer that is one list."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "array", "items": item}},
+        "required": [name],
+        "additionalProperties": False,
+    }
 
 
 def _bullet_list(texts: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Answer inputs by running the task, as a run config says."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,10 +29,10 @@ class TaskInput:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The runs, in the order of the inputs, None for those that failed; and why they failed."""
+    """The runs, in the order of the inputs, None for those that failed; and why, by place."""
 
     runs: tuple[TaskRun | None, ...]
-    failures: tuple[str, ...]
+    failures: Mapping[int, str]
 
 
 def choose_run_config(
@@ -75,7 +75,7 @@ async def answer_all(
         report: Called with the number of inputs that are done.
     """
     runs: list[TaskRun | None] = [None] * len(inputs)
-    failures: list[str] = []
+    failures: dict[int, str] = {}
     done = 0
 
     async def answer(place: int) -> None:
@@ -84,7 +84,7 @@ async def answer_all(
         try:
             production = await produce(engine, resolved_config, item.text, "synthesis/outputs")
         except ModelError as error:
-            failures.append(str(error))
+            failures[place] = str(error)
         else:
             run = to_task_run(production, item.text, config, resolved_config)
             runs[place] = run.replace(input_source=item.source, tags=item.tags)
@@ -92,4 +92,4 @@ async def answer_all(
         await report(done)
 
     await for_each(range(len(inputs)), answer, engine.width([resolved_config.model]))
-    return Answers(tuple(runs), tuple(failures))
+    return Answers(tuple(runs), dict(sorted(failures.items())))

@@ -34,7 +34,7 @@ _FIRST: Final = re.compile(
 """What precedes it where the copy was made by hand."""
 _FIXED_STEMS: Final = (
     *("kiln_mcp_labels", "kiln_mcp_draws", "kiln_mcp_runs", "kiln_mcp_data_report"),
-    *("kiln_mcp_baselines", "kiln_mcp_test_uses"),
+    *("kiln_mcp_baselines", "kiln_mcp_test_uses", "kiln_mcp_data_plans", "kiln_mcp_data_drafts"),
 )
 _FIXED_NAMES: Final = re.compile(rf"{'|'.join(_FIXED_STEMS)}|scorer|tool|SKILL")
 """Stems of files beside records whose copies are told without the file itself."""

@@ -1,6 +1,7 @@
 """A project on which several homes, each with an engine of its own, ask one counted model."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from zlib import crc32
 
 import pytest
 
+from data_writer import new_text
 from kiln_mcp.evals import service as evals
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.run_configs import service as run_configs_service
@@ -43,7 +45,9 @@ class CountedModel:
         if '"inputs"' in schema:
             # The same question gets the same answer, as from a model that does not sample.
             number = crc32(str(request.messages).encode())
-            return json.dumps({"inputs": [f"ask{number}x{n} why{number}y{n}" for n in range(8)]})
+            slots = re.findall(r"(?:^|<slots>)(\d+)\. ", asked, re.MULTILINE)
+            inputs = [{"slot": int(n), "input": new_text(number, n)} for n in slots]
+            return json.dumps({"inputs": inputs})
         if '"right"' in schema:
             return json.dumps({"reasoning": "I looked.", "right": "pass"})
         return f"answer {len(self.asked)} to {asked}"

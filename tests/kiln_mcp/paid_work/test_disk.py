@@ -16,7 +16,7 @@ from kiln_mcp.evals.service import run_eval
 from kiln_mcp.evolution.service import improve_prompt
 from kiln_mcp.judging.service import check_judge, draw_items_to_label, label_items
 from kiln_mcp.specs.service import build_spec
-from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
 from storage.errors import WriteError

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from kiln_mcp.evals.service import run_eval
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.judging.service import check_judge, label_items
-from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
 from storage.errors import Refusal

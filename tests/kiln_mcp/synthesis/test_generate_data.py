@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,11 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from data_writer import new_text
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.synthesis.answers import GeneratedData
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
@@ -41,11 +44,19 @@ class Writer:
         if '"topics"' in asked:
             return json.dumps({"topics": ["refunds", "delivery", "refunds"]})
         if '"inputs"' in asked:
-            texts = [
-                "the same words again" if self._repeat else f"ask{number}x{n} why{number}y{n}"
-                for n in range(3)
-            ]
-            return json.dumps({"inputs": texts})
+            slots = re.findall(r"(?:^|<slots>)(\d+)\. ", request.messages[-1].content, re.MULTILINE)
+            same = "the same words again"
+            return json.dumps(
+                {
+                    "inputs": [
+                        {
+                            "slot": int(slot),
+                            "input": same if self._repeat else new_text(number, slot),
+                        }
+                        for slot in slots
+                    ]
+                }
+            )
         if request.schema is not None and "Iceland" in request.messages[1].content:
             return "no JSON"
         return json.dumps({"reply": number}) if request.schema else f"answer {number}"
@@ -85,16 +96,24 @@ async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:
     return await store.children(task, TaskRun)
 
 
+async def generated(workspace: Workspace, project: str, **arguments: JsonValue) -> GeneratedData:
+    result = await generate_data.invoke(workspace, {"project": project, **arguments})
+    assert isinstance(result, GeneratedData)
+    return result
+
+
 async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
-        made = await generate_data(workspace, project, count=12)
+        made = await generated(workspace, project, count=12)
         assert (made.items, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
-        assert {(cell.topic, cell.aim) for cell in made.coverage} == {
-            (topic, aim)
-            for topic in ("refunds", "delivery")
-            for aim in ("pass", "fail", "borderline")
+        assert {row.outcome: row.items for row in made.by_outcome} == {
+            "pass": 5,
+            "fail": 5,
+            "borderline": 2,
         }
-        assert all(cell.items == cell.planned_items for cell in made.coverage)
+        assert {row.topic: row.items for row in made.by_topic} == {"refunds": 6, "delivery": 6}
+        rows = [*made.by_outcome, *made.by_topic]
+        assert all(row.items == row.quota for row in rows)
         runs = await runs_in(workspace, project)
         assert len({run.input for run in runs}) == 12
         sources = [run.input_source for run in runs if run.input_source]
@@ -115,28 +134,29 @@ async def test_a_job_that_is_killed_after_it_has_saved_adds_nothing_when_it_begi
     writer = Writer()
     async with support(tmp_path, writer) as (workspace, project):
         attempt = replace(workspace, job="4711")
-        first = await generate_data(attempt, project, count=4)
+        first = await generated(attempt, project, count=4)
         asked, runs = len(writer.requests), await runs_in(workspace, project)
-        again = await generate_data(attempt, project, count=4)
+        again = await generated(attempt, project, count=4)
         assert again == first
         assert await runs_in(workspace, project) == runs
         assert len(writer.requests) == asked
-        other = await generate_data(replace(workspace, job="4712"), project, inputs=["Why?"])
+        other = await generated(replace(workspace, job="4712"), project, inputs=["Why?"])
         assert (other.items, other.session != first.session) == (1, True)
 
 
 async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: Path) -> None:
     async with support(tmp_path, Writer(repeat_inputs=True)) as (workspace, project):
-        made = await generate_data(workspace, project, count=4, topics=["refunds"])
+        made = await generated(workspace, project, count=4, topics=["refunds"])
         assert made.items == 1
         assert made.rejected_inputs > 3
-        assert sum(cell.planned_items - cell.items for cell in made.coverage) == 3
+        assert sum(row.quota - row.items for row in made.by_outcome) == 3
+        assert "no usable input" in made.by_outcome[0].why
 
 
 async def test_the_assistants_inputs_only_get_outputs(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
         given: list[JsonValue] = [*QUESTIONS, QUESTIONS[0]]
-        made = await generate_data(workspace, project, inputs=given)
+        made = await generated(workspace, project, inputs=given)
         assert (made.items, made.rejected_inputs, made.inputs_by) == (5, 1, "you")
         runs = await runs_in(workspace, project)
         assert {run.input for run in runs} == set(QUESTIONS)
@@ -148,7 +168,7 @@ async def test_json_inputs_must_fit_the_tasks_schema(tmp_path: Path) -> None:
     schema = json.dumps({"type": "object", "properties": {"q": {"type": "string"}},
                          "required": ["q"]})  # fmt: skip
     async with support(tmp_path, Writer(), schema=schema) as (workspace, project):
-        made = await generate_data(workspace, project, inputs=[{"q": "why"}])
+        made = await generated(workspace, project, inputs=[{"q": "why"}])
         assert made.items == 1
         assert (await runs_in(workspace, project))[0].input == '{"q": "why"}'
         with pytest.raises(Refusal, match="Item 2"):
@@ -159,7 +179,7 @@ async def test_an_input_whose_output_fails_is_left_out_and_named(tmp_path: Path)
     output = json.dumps({"type": "object", "properties": {"reply": {"type": "integer"}},
                          "required": ["reply"]})  # fmt: skip
     async with support(tmp_path, Writer(), output=output) as (workspace, project):
-        made = await generate_data(workspace, project, inputs=list(QUESTIONS))
+        made = await generated(workspace, project, inputs=list(QUESTIONS))
         assert (made.items, made.failed) == (4, 1)
         assert "no answer that fits the schema" in made.failures[0]
         assert not any("Iceland" in run.input for run in await runs_in(workspace, project))
@@ -215,8 +235,8 @@ async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path
     short = {"type": "object", "properties": {"urgent": {"type": "boolean"}}}
     output = json.dumps({**short, "required": ["urgent"], "additionalProperties": False})
     async with support(tmp_path, output=output) as (workspace, project):
-        made = await generate_data(workspace, project, count=6, examples=list(QUESTIONS))
+        made = await generated(workspace, project, count=6, examples=list(QUESTIONS))
         runs = await runs_in(workspace, project)
         assert made.items == len(runs) >= 4
         assert not {run.input for run in runs} & set(QUESTIONS)
-        assert [cell.aim for cell in made.coverage] == ["any"]
+        assert [row.outcome for row in made.by_outcome] == ["any"]

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import anyio.lowlevel
 from pydantic import JsonValue
 
-from kiln_mcp.synthesis.coverage_plan import Aim, Cell
-from kiln_mcp.synthesis.inputs import make_inputs
+from data_writer import new_text
+from kiln_mcp.synthesis.coverage_plan import Aim, Slot
+from kiln_mcp.synthesis.inputs import InputRules, Proposal, make_inputs
 
 SCHEMA: JsonValue = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
-CELL = Cell("travel", Aim.PASS, 2)
+SLOTS = [Slot(number, "travel", "", Aim.PASS) for number in range(1, 5)]
 
 
 @dataclass
@@ -23,48 +24,58 @@ class FixedMaker:
     """Proposes the same texts in every turn."""
 
     texts: Sequence[str]
-    model: str = "fixed"
+    slots_a_call: int = 8
     turns: int = 0
 
     async def propose(
-        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
-    ) -> Sequence[str]:
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
+    ) -> Sequence[Proposal]:
         self.turns += 1
-        return self.texts
+        return [Proposal(slot, self.texts[slot.number - 1]) for slot in order]
 
 
 async def test_a_proposal_that_does_not_fit_the_schema_is_rejected() -> None:
     texts = [json.dumps({"city": "Oslo"}), "no JSON", '{"town": "Rome"}', '{"city": "Lima, Peru"}']
-    made = await make_inputs(FixedMaker(texts), [CELL], [], SCHEMA, lambda: 2)
+    made = await make_inputs(FixedMaker(texts), SLOTS, InputRules([], SCHEMA), lambda: 2)
     assert [json.loads(item.text)["city"] for item in made.inputs] == ["Oslo", "Lima, Peru"]
-    assert made.reject_count == 2
+    assert made.reject_count == 6  # two of them, in each of three rounds
 
 
 async def test_inputs_like_existing_ones_are_rejected_until_the_rounds_end() -> None:
     maker = FixedMaker(["Where is my parcel today?"])
-    made = await make_inputs(maker, [CELL], ["Where is my parcel today?"], None, lambda: 2)
-    assert (made.inputs, made.reject_count, maker.turns) == ((), 3, 3)
+    rules = InputRules(["Where is my parcel today?"], None)
+    made = await make_inputs(maker, SLOTS[:1], rules, lambda: 2)
+    assert (made.inputs, made.rejects, maker.turns) == ((), {"too like another one": 3}, 3)
+
+
+async def test_a_proposal_with_another_fault_is_rejected() -> None:
+    maker = FixedMaker(["one", "two"])
+    rules = InputRules([], None, fault_of=lambda item: "too short" if item.text == "one" else "")
+    made = await make_inputs(maker, SLOTS[:2], rules, lambda: 1)
+    assert [item.text for item in made.inputs] == ["two"]
 
 
 @dataclass
 class UnevenMaker:
-    """Answers the first cells last; texts of different cells are alike."""
+    """Answers the first orders last; texts of different orders are alike."""
 
-    model: str = "uneven"
+    slots_a_call: int = 3
 
     async def propose(
-        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
-    ) -> Sequence[str]:
-        for _ in range(20 - int(cell.topic)):
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
+    ) -> Sequence[Proposal]:
+        topic = int(order[0].topic)
+        for _ in range(20 - topic):
             await anyio.lowlevel.checkpoint()
-        shared = f"word{int(cell.topic) // 2} turn{turn}"
-        return [shared, *(f"{shared} {cell.topic}x{n} y{n}" for n in range(count))]
+        shared = new_text(turn, topic // 2)
+        own = [new_text(turn, topic, n) for n in range(1, len(order))]
+        return [Proposal(slot, text) for slot, text in zip(order, [shared, *own], strict=True)]
 
 
 async def test_the_same_inputs_are_made_whatever_the_width() -> None:
-    plan = [Cell(str(topic), Aim.ANY, 3) for topic in range(8)]
+    slots = [Slot(number + 1, str(number // 3), "", Aim.ANY) for number in range(24)]
     narrow, wide = [
-        await make_inputs(UnevenMaker(), plan, [], None, lambda width=width: width)
+        await make_inputs(UnevenMaker(), slots, InputRules([], None), lambda width=width: width)
         for width in (1, 8)
     ]
     assert narrow == wide

@@ -1,0 +1,309 @@
+"""One call that generates data: it drafts a plan, edits it, or carries it out."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio.to_thread
+
+from kiln_mcp.llm import ModelError
+from kiln_mcp.programs.readiness import ready_run_configs
+from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
+from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
+from kiln_mcp.synthesis.generation import (
+    GenerationContext,
+    new_plan,
+    open_generation,
+    settings_of,
+)
+from kiln_mcp.synthesis.plan_calls import Work, input_work, naming_work, output_work
+from kiln_mcp.synthesis.plan_reports import plan_report
+from kiln_mcp.synthesis.plan_results import save_items
+from kiln_mcp.synthesis.plan_settings import PlanSettings, edited_plan
+from kiln_mcp.synthesis.plan_steps import (
+    as_planned,
+    draft_of,
+    drafted_inputs,
+    make_items,
+    own_inputs,
+    with_names,
+    write_inputs,
+)
+from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan, drafts_of
+from kiln_mcp.workbench.capability import Proposal
+from kiln_mcp.workbench.workspace import Workspace
+from storage import Change, ProjectStore, Task
+from storage.errors import NextStep, Refusal
+
+Outcome = GeneratedData | DataPlanReport
+Drafts = Mapping[int, DraftLine]
+
+
+@dataclass(frozen=True, slots=True)
+class DataGeneration:
+    """A call in a project.
+
+    Attributes:
+        workspace: What the call works with.
+        store: The open project.
+        task: The task that data is generated for.
+    """
+
+    workspace: Workspace
+    store: ProjectStore
+    task: Task
+
+    async def draft(self, settings: PlanSettings) -> Proposal[Outcome]:
+        """Propose to make a plan, which a person looks at before anything else is paid."""
+        context = await self._open(settings, settings.count or 1)
+        plan = new_plan(context, settings, self._new_id())
+        return await self._naming(context, plan, settings)
+
+    async def edit(self, earlier: DataPlan, settings: PlanSettings) -> Proposal[Outcome]:
+        """Propose an edit of a plan, or of the drafts of its inputs.
+
+        Raises:
+            Refusal: There is no such draft.
+        """
+        plan = edited_plan(earlier, settings)
+        context = await self._open(settings_of(plan), plan.count)
+        if settings.has_draft_edits:
+            drafts = await self._edited_drafts(plan, settings)
+            return await self._free(context, plan, drafts)
+        return await self._naming(context, plan, settings)
+
+    async def run_at_once(self, settings: PlanSettings) -> Proposal[Outcome]:
+        """Propose to make a plan and to carry it out."""
+        context = await self._open(settings, len(settings.inputs or []) or settings.count or 1)
+        plan = new_plan(context, settings, self._new_id())
+        work = naming_work(settings, plan.writer) if not plan.topics else Work()
+        work += self._work(context, plan, {})
+
+        async def generate() -> Outcome:
+            async with self._turn():
+                fresh = await self._open(settings, plan.count)
+                named_plan = await with_names(self.workspace.engine, fresh, plan, settings)
+                return await self._all_steps(fresh, named_plan, {})
+
+        return await self._proposal(context, plan, work, generate)
+
+    async def carry_out(self, plan: DataPlan) -> Proposal[Outcome]:
+        """Propose the next step of a plan: its inputs alone, or all that is left.
+
+        Raises:
+            Refusal: It was carried out before.
+        """
+        settings = settings_of(plan)
+        context = await self._open(settings, plan.count)
+        if plan.stage == "done" and plan.session != context.session_tag:
+            raise _second_execution(plan)
+        drafts = await self._drafts(plan)
+        work = self._work(context, plan, drafts)
+
+        async def generate() -> Outcome:
+            async with self._turn():
+                fresh = await self._open(settings, plan.count)
+                return await self._all_steps(fresh, plan, drafts)
+
+        return await self._proposal(context, plan, work, generate)
+
+    async def _all_steps(
+        self, context: GenerationContext, plan: DataPlan, drafts: Drafts
+    ) -> Outcome:
+        """Carry out what is left of a plan, up to the next look of a person."""
+        engine = self.workspace.engine
+        rejects: Mapping[str, int] = {}
+        job = self.workspace.job
+        if plan.stage == "inputs" and job and plan.stage_job == job:
+            # An attempt of this job came so far and was killed: a person has not looked yet.
+            return await self._report(context, plan, drafts)
+        if _needs_inputs(plan, drafts):
+            await self.workspace.report(0, None, "Writing inputs.")
+            batch = await write_inputs(engine, context, plan, drafts)
+            rejects = batch.rejects
+            author = self.workspace.author
+            new_drafts = {p.slot.number: draft_of(plan, p, author) for p in batch.inputs}
+            if plan.stop_after_inputs:
+                plan = plan.with_changes({"stage": "inputs", "stage_job": job})
+                await self._save(plan, list(new_drafts.values()))
+                return await self._report(context, plan, {**drafts, **new_drafts})
+            drafts = new_drafts
+        if plan.inputs:
+            inputs, repeats = await own_inputs(context, plan.inputs)
+            rejects = {"there already": repeats}
+        else:
+            inputs = as_planned(plan, context, drafted_inputs(plan, drafts))
+        items = await self._items(context, plan, inputs)
+        return await save_items(context, plan, items, self.workspace.author, rejects)
+
+    async def _items(
+        self, context: GenerationContext, plan: DataPlan, inputs: list[PlannedInput]
+    ) -> list[GeneratedItem]:
+        async def report_done(done: int) -> None:
+            message = "Running the task on the inputs."
+            await self.workspace.report(done, len(inputs), message)
+
+        return await make_items(self.workspace, context, plan, inputs, report_done)
+
+    async def _naming(
+        self, context: GenerationContext, plan: DataPlan, settings: PlanSettings
+    ) -> Proposal[Outcome]:
+        """Propose to save a plan with the topics and personas that its writer names."""
+        is_new = settings.id is None
+        names_topics = settings.renames_topics or (is_new and not plan.topics)
+        naming = settings if names_topics else settings.model_copy(update={"topics": plan.topics})
+        work = naming_work(naming, plan.writer)
+        if not any(work.calls.values()):
+            return await self._free(context, plan, {})
+
+        async def name() -> Outcome:
+            named_plan = await with_names(self.workspace.engine, context, plan, naming)
+            await self._save(named_plan, [])
+            return await self._report(context, named_plan, {})
+
+        return await self._proposal(context, plan, work, name)
+
+    async def _free(
+        self, context: GenerationContext, plan: DataPlan, drafts: Drafts
+    ) -> Proposal[Outcome]:
+        """Propose to save a plan and drafts as they are, which asks no model."""
+
+        async def save() -> Outcome:
+            await self._save(plan, list(drafts.values()))
+            return await self._report(context, plan, drafts)
+
+        return await self._proposal(context, plan, Work(), save)
+
+    async def _proposal(
+        self,
+        context: GenerationContext,
+        plan: DataPlan,
+        work: Work,
+        carry_out: Callable[[], Awaitable[Outcome]],
+    ) -> Proposal[Outcome]:
+        workspace = self.workspace
+        if any(work.calls.values()):
+            if context.resolved_config.model in work.calls:
+                await ready_run_configs(workspace, context.store, [context.config])
+                await self._check_answerer(context)
+            await workspace.check_ready(context.store, work.calls)
+        summary = f"Generate {plan.count} items for the task '{context.task.name}'."
+        return Proposal(await work.plan(workspace.engine, summary), carry_out)
+
+    def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
+        """Return the calls of the next step of a plan."""
+        work = Work()
+        slots = plan.slots
+        if _needs_inputs(plan, drafts):
+            rewrites = [draft for draft in drafts.values() if draft.state == "again"]
+            work += input_work(plan, len(rewrites) or plan.count)
+            if plan.stop_after_inputs:
+                return work
+        elif drafts:
+            slots = tuple(proposal.slot for proposal in drafted_inputs(plan, drafts))
+        return work + output_work(plan, context.resolved_config, slots or plan.count)
+
+    async def _report(
+        self, context: GenerationContext, plan: DataPlan, drafts: Drafts
+    ) -> DataPlanReport:
+        work = self._work(context, plan, drafts)
+        return await plan_report(self.workspace.engine, context, plan, work, drafts)
+
+    async def _save(self, plan: DataPlan, drafts: Sequence[DraftLine]) -> None:
+        def save(change: Change) -> None:
+            add_plan(change, self.task, plan, self.workspace.author)
+            add_drafts(change, self.task, drafts)
+
+        async with self.store.transaction(is_patient=True) as change:
+            await anyio.to_thread.run_sync(save, change)
+
+    async def _drafts(self, plan: DataPlan) -> dict[int, DraftLine]:
+        """Return the drafts of a plan's inputs; none if it was changed since they were written."""
+        if plan.stage == "plan":
+            return {}
+        return await drafts_of(self.store, self.task, plan.id)
+
+    async def _edited_drafts(self, plan: DataPlan, settings: PlanSettings) -> Drafts:
+        """Return the drafts that an edit changes, as it leaves them.
+
+        Raises:
+            Refusal: There is no draft of such a number.
+        """
+        drafts = await self._drafts(plan)
+        numbers = {*settings.drop, *settings.texts, *settings.rewrite}
+        if unknown := sorted(numbers - drafts.keys()):
+            raise Refusal(
+                "The plan '{id}' has no drafts {numbers}. Its drafts: {drafts}.",
+                id=plan.id,
+                numbers=unknown,
+                drafts=list(drafts) or "none; carry it out with stop_after_inputs first",
+            )
+        edits: dict[int, dict[str, str]] = {n: {"state": "dropped"} for n in settings.drop}
+        edits |= {n: {"state": "kept", "text": text} for n, text in settings.texts.items()}
+        edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
+        by = {"at": datetime.now(UTC), "by": self.workspace.author}
+        return {
+            **drafts,
+            **{n: drafts[n].model_copy(update=by | edit) for n, edit in edits.items()},
+        }
+
+    async def _open(self, settings: PlanSettings, count: int) -> GenerationContext:
+        ids = [self.workspace.id_for(f"item {number}") for number in range(count)]
+        model = self.workspace.model_name(None)
+        return await open_generation(self.store, self.task, settings, model, ids)
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        # Others may have added items since, which are not to be made again.
+        return self.workspace.turn(self.store, f"data {self.task.id}")
+
+    def _new_id(self) -> str:
+        return f"p{self.workspace.id_for('plan')[:6]}"
+
+    async def _check_answerer(self, context: GenerationContext) -> None:
+        """Refuse a run config whose model cannot answer: `model` names another one, the writer.
+
+        Raises:
+            Refusal: It cannot.
+        """
+        config = context.resolved_config
+        try:
+            await self.workspace.engine.check_ready({config.model: 1})
+        except ModelError as error:
+            raise Refusal(
+                "The inputs would be answered by the run config '{config}' with the model "
+                "{model}, which is not ready. {reason}",
+                config=context.config.name,
+                model=config.model,
+                reason=error,
+                next=[
+                    NextStep(
+                        tool="create_run_config",
+                        reason="name a model that answers, and give the new name as `run_config`",
+                    )
+                ],
+            ) from error
+
+
+def _needs_inputs(plan: DataPlan, drafts: Drafts) -> bool:
+    """Return whether inputs are to be written, all of them or some again."""
+    if plan.inputs:
+        return False
+    return not drafts or any(draft.state == "again" for draft in drafts.values())
+
+
+def _second_execution(plan: DataPlan) -> Refusal:
+    return Refusal(
+        "The plan '{id}' was carried out: its items have the tag {session}. Change it to carry it "
+        "out again, such as its seed.",
+        id=plan.id,
+        session=plan.session,
+        next=[
+            NextStep(
+                tool="generate_data",
+                reason="make the same with other inputs",
+                arguments={"plan": {"id": plan.id, "seed": plan.seed + 1}},
+            )
+        ],
+    )

@@ -1,0 +1,167 @@
+"""Generated items: the outputs of a plan's inputs, and why some slots stay empty."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from kiln_mcp.datasets import lineage
+from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.run_configs.model_names import stored_model
+from kiln_mcp.synthesis.answers import OutcomeCoverage, TopicCoverage
+from kiln_mcp.synthesis.coverage_plan import Aim, Slot
+from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.inputs import Proposal
+from kiln_mcp.synthesis.new_items import source_of
+from kiln_mcp.synthesis.outputs import TaskInput, answer_all
+from kiln_mcp.workbench.prompt_templates import load_prompt
+from storage import DataSource, TaskRun
+from storage.records.run import TOPIC
+
+GENERATOR = "kiln_data_gen"
+"""The adapter that Kiln names for generated inputs."""
+DROPPED = "no usable input was written"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInput:
+    """An input with the slot that it fills; None for one of the caller's own."""
+
+    slot: Slot | None
+    task_input: TaskInput
+    output: str = ""
+    quotation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedItem:
+    """What became of one input.
+
+    Attributes:
+        planned_input: The input.
+        run: The item; None if there is none.
+        reason: Why there is none, or why a person must look; "" if all is well.
+        outcome: What was verified of the output; None if nothing was.
+    """
+
+    planned_input: PlannedInput
+    run: TaskRun | None
+    reason: str = ""
+    outcome: Aim | None = None
+
+
+def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> PlannedInput:
+    """Return a proposal as an input of the task, with where it came from."""
+    slot, model_name = proposal.slot, stored_model(plan.writer)
+    properties: dict[str, str | int | float] = {
+        "model_name": model_name.name,
+        "model_provider": model_name.provider,
+        "adapter_name": GENERATOR,
+        lineage.AIM: str(slot.aim),
+        "seed": plan.seed,
+        lineage.PLAN: plan.id,
+    }
+    texts = {
+        TOPIC: slot.topic,
+        lineage.CLAUSE: slot.clause,
+        lineage.PERSONA: slot.persona,
+        lineage.LABEL: slot.label,
+        lineage.QUOTATION: proposal.quotation,
+    }
+    properties |= {name: text for name, text in texts.items() if text}
+    if slot.source:
+        source = plan.sources[slot.source - 1]
+        is_trace = plan.source_kind == "trace"
+        properties[lineage.SEED_EXAMPLE if is_trace else lineage.DOCUMENT] = source.name
+        if not is_trace:
+            properties[lineage.PASSAGE] = source.number
+    if plan.writer != EMBEDDED:
+        name = "rewritten_inputs" if plan.source_kind == "trace" else "inputs"
+        properties["prompt_fingerprint"] = load_prompt("synthesis", name).fingerprint
+    task_input = TaskInput(
+        proposal.text, DataSource(type="synthetic", properties=properties), tags_of(context)
+    )
+    return PlannedInput(slot, task_input, proposal.output, proposal.quotation)
+
+
+def own_input(text: str, context: GenerationContext) -> PlannedInput:
+    """Return an input that the assistant wrote."""
+    return PlannedInput(None, TaskInput(text, source_of("assistant"), tags_of(context)))
+
+
+def tags_of(context: GenerationContext) -> tuple[str, ...]:
+    """Return the tags of all items of a generation."""
+    return ("synthetic", context.session_tag)
+
+
+async def answered_items(
+    engine: Engine,
+    context: GenerationContext,
+    inputs: Sequence[PlannedInput],
+    report: Callable[[int], Awaitable[None]],
+) -> list[GeneratedItem]:
+    """Return items with what the task really answers."""
+    task_inputs = [item.task_input for item in inputs]
+    answers = await answer_all(engine, context.config, context.resolved_config, task_inputs, report)
+    return [
+        GeneratedItem(
+            item,
+            None if run is None else run.replace(id=context.ids[place]),
+            answers.failures.get(place, ""),
+        )
+        for place, (item, run) in enumerate(zip(inputs, answers.runs, strict=True))
+    ]
+
+
+def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[OutcomeCoverage]:
+    """Return for each clause and outcome how many items were planned and are there, and why.
+
+    An item of a plan with pairs counts for the outcome that was verified. Else it counts for the
+    one that its input was made for.
+    """
+    plan_counts = Counter((slot.clause, slot.aim) for slot in plan.slots)
+    items_by_slot = {
+        item.planned_input.slot.number: item
+        for item in items
+        if item.planned_input.slot is not None
+    }
+    counts: Counter[tuple[str, Aim]] = Counter()
+    reasons: defaultdict[tuple[str, Aim], Counter[str]] = defaultdict(Counter)
+    for slot in plan.slots:
+        item = items_by_slot.get(slot.number)
+        if item is not None and item.run is not None:
+            outcome = (item.outcome if plan.pairs else None) or slot.aim
+            counts[slot.clause, outcome] += 1
+            if outcome is not slot.aim:
+                reason = f": {item.reason}" if item.reason else ""
+                reasons[slot.clause, slot.aim][f"came out as {outcome}{reason}"] += 1
+            elif item.reason:
+                reasons[slot.clause, slot.aim][item.reason] += 1
+        else:
+            reasons[slot.clause, slot.aim][item.reason if item else DROPPED] += 1
+    rows = [
+        OutcomeCoverage(
+            clause=clause or None,
+            outcome=str(aim),
+            quota=plan_counts[clause, aim],
+            items=counts[clause, aim],
+            why="; ".join(f"{n}: {text}" for text, n in reasons[clause, aim].most_common(3)),
+        )
+        for clause, aim in dict.fromkeys([*plan_counts, *counts])
+    ]
+    return sorted(rows, key=lambda row: (row.items - row.quota, row.clause or "", row.outcome))
+
+
+def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
+    """Return for each topic how many items were planned and are there."""
+    plan_counts = Counter(slot.topic for slot in plan.slots)
+    counts = Counter(
+        item.planned_input.slot.topic
+        for item in items
+        if item.planned_input.slot is not None and item.run is not None
+    )
+    rows = [
+        TopicCoverage(topic=topic or "any", quota=count, items=counts[topic])
+        for topic, count in plan_counts.items()
+    ]
+    return sorted(rows, key=lambda row: (row.items - row.quota, row.topic))

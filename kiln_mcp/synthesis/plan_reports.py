@@ -1,0 +1,115 @@
+"""A plan of generated data as a person reads it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from kiln_mcp.llm import Engine
+from kiln_mcp.synthesis.answers import DataPlanReport, InputDraft, PlanClauseRow, PlanTopicRow
+from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.model_families import shared_families
+from kiln_mcp.synthesis.plan_calls import Work
+from kiln_mcp.synthesis.plan_store import DraftLine
+from storage.errors import NextStep
+from storage.text.excerpts import excerpt
+
+_SETTINGS: Final = (
+    *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
+    *("reference_model", "checkers", "pairs", "conversation", "stop_after_inputs"),
+)
+_LONGEST_SOURCE: Final = 160
+
+
+async def plan_report(
+    engine: Engine,
+    context: GenerationContext,
+    plan: DataPlan,
+    work: Work,
+    drafts: Mapping[int, DraftLine],
+) -> DataPlanReport:
+    """Return a plan with what its next step takes."""
+    estimate = await work.plan(engine, "The next step:")
+    values = plan.model_dump(mode="json")
+    return DataPlanReport(
+        id=plan.id,
+        stage=plan.stage,
+        count=plan.count,
+        calls=sum(work.calls.values()),
+        spare_calls=sum(work.spare_calls.values()),
+        calls_by_model={model: count for model, count in work.calls.items() if count},
+        cost=estimate.text,
+        clauses=_clause_rows(plan),
+        topics=_topic_rows(plan, context),
+        personas=plan.personas,
+        labels=plan.labels,
+        sources=[
+            excerpt(f"{source.name} {source.number or ''}: {source.text}", _LONGEST_SOURCE)
+            for source in plan.sources
+        ],
+        settings={name: values[name] for name in _SETTINGS if values[name]},
+        drafts=_draft_rows(plan, drafts),
+        warnings=warnings_of(plan, context),
+        next=_next_steps(plan, str(context.store.folder)),
+    )
+
+
+def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
+    """Return where models of one family write, answer and check."""
+    checkers = plan.checking_models if plan.pairs or plan.outputs == "reference" else []
+    if plan.inputs:
+        return shared_families(context.resolved_config.model, "", checkers) if checkers else []
+    return shared_families(context.resolved_config.model, plan.writer, checkers)
+
+
+def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:
+    counts_by_clause: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for quota in plan.quotas:
+        counts_by_clause[quota.clause][str(quota.aim)] = quota.count
+    return [
+        PlanClauseRow(clause=clause, text=plan.clause_texts.get(clause, ""), quotas=counts)
+        for clause, counts in counts_by_clause.items()
+    ]
+
+
+def _topic_rows(plan: DataPlan, context: GenerationContext) -> list[PlanTopicRow]:
+    plan_counts = Counter(slot.topic for slot in plan.slots)
+    existing = context.topic_counts
+    return [
+        PlanTopicRow(topic=path or "any", quota=plan_counts[path], existing=existing.get(path, 0))
+        for path in dict.fromkeys([*(topic.path for topic in plan.topics), *plan_counts])
+    ]
+
+
+def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDraft]:
+    slots = {slot.number: slot for slot in plan.slots}
+    return [
+        InputDraft(
+            number=number,
+            input=draft.text,
+            topic=slots[number].topic,
+            aim=str(slots[number].aim),
+            output=draft.output,
+            state=draft.state,
+        )
+        for number, draft in drafts.items()
+        if number in slots
+    ]
+
+
+def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
+    edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
+    if plan.stage == "inputs":
+        edit = '{"id": …, "drop": [3], "texts": {"4": …}, "rewrite": {"5": "a note"}}'
+    return [
+        NextStep(
+            tool="generate_data",
+            reason="carry it out once the person agrees",
+            arguments={"project": project, "plan": plan.id},
+        ),
+        NextStep(
+            tool="generate_data",
+            reason=f"or change it: plan={edit}",
+            arguments={"project": project, "plan": {"id": plan.id}},
+        ),
+    ]

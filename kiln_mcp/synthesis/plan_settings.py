@@ -1,0 +1,141 @@
+"""What a call says of a plan: the settings of a new one, or the edit of one that is there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.synthesis.coverage_plan import Quota, usual_quotas
+from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics, UserTurns
+from kiln_mcp.workbench.argument_schemas import schema_of
+from kiln_mcp.workbench.arguments import argument_problems
+
+USUAL_TOPICS: Final = 8
+_KEPT_NAMES: Final = (
+    *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
+    *(
+        "outputs",
+        "reference_model",
+        "checkers",
+        "pairs",
+        "conversation",
+        "stop_after_inputs",
+        "run_config",
+        "writer",
+    ),
+)
+"""The settings that a plan keeps under the same name."""
+
+
+class PlanSettings(BaseModel):
+    """Settings of a plan; those that are left out stay, or are usual.
+
+    Attributes:
+        id: The plan to be edited; None for a new one.
+        count: The items; quotas come from it.
+        topics: Paths or topics.
+        levels: Levels of a tree of topics that the writer makes.
+        width: Topics of one node of that tree.
+        personas: Who writes the inputs; a number lets the writer invent so many.
+        clauses: The clauses to cover; left out: those of the spec.
+        quotas: The items for each clause and outcome.
+        labels: The classes that right outputs are meant to have.
+        documents: Files whose passages inputs are made from.
+        traces: How many of the task's imported traces inputs are rewritten from.
+        checkers: The models that check references and pairs.
+        drop: Numbers of drafts to leave out.
+        texts: New texts of drafts by their numbers.
+        rewrite: Drafts to be written again, with a note each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    id: str | None = None
+    count: int | None = Field(default=None, ge=1, le=1000)
+    topics: Topics | None = None
+    levels: int = Field(default=1, ge=1, le=3)
+    width: int | None = Field(default=None, ge=1, le=20)
+    personas: list[str] | int | None = None
+    clauses: list[PlanClause] | None = None
+    quotas: list[Quota] | None = None
+    labels: list[str] | None = None
+    documents: list[str] = []
+    traces: int = Field(default=0, ge=0, le=1000)
+    examples: list[str] | None = None
+    guidance: str | None = None
+    spec: str | None = None
+    seed: int | None = None
+    inputs: list[JsonValue] | None = None
+    run_config: str | None = None
+    writer: str | None = None
+    outputs: Outputs | None = None
+    reference_model: str | None = None
+    checkers: list[str] | None = None
+    pairs: bool | None = None
+    conversation: UserTurns | None = None
+    stop_after_inputs: bool | None = None
+    drop: list[int] = []
+    texts: dict[int, str] = {}
+    rewrite: dict[int, str] = {}
+
+    @property
+    def has_draft_edits(self) -> bool:
+        """Whether drafts of inputs are edited."""
+        return bool(self.drop or self.texts or self.rewrite)
+
+    @property
+    def renames_topics(self) -> bool:
+        """Whether the writer is to name other topics."""
+        return self.topics is None and bool({"levels", "width"} & self.model_fields_set)
+
+    @property
+    def invented_personas(self) -> int:
+        """How many personas the writer is to invent."""
+        return self.personas if isinstance(self.personas, int) else 0
+
+    @property
+    def topic_width(self) -> int:
+        """Topics of one node of the tree."""
+        return self.width or min(USUAL_TOPICS, max(1, (self.count or 1) // 3))
+
+    @property
+    def topic_calls(self) -> int:
+        """How often the writer is asked for topics: once for each node that gets some."""
+        if self.topics is not None:
+            return 0
+        return sum(self.topic_width**level for level in range(self.levels))
+
+
+def read_settings(values: Mapping[str, JsonValue]) -> PlanSettings:
+    """Return the settings of a call.
+
+    Raises:
+        InvalidArguments: One is unknown or has no valid value.
+    """
+    try:
+        return PlanSettings.model_validate(values)
+    except ValidationError as error:
+        problems = argument_problems(error, schema_of(PlanSettings))
+        raise InvalidArguments("generate_data", problems) from error
+
+
+def edited_plan(plan: DataPlan, settings: PlanSettings) -> DataPlan:
+    """Return a plan with the settings of an edit; one that was carried out begins again.
+
+    Where the number or the clauses change and no quotas are given, these are the usual ones.
+    """
+    changes: dict[str, object] = {
+        name: value for name in _KEPT_NAMES if (value := getattr(settings, name)) is not None
+    }
+    if not changes and settings.count is None:
+        return plan
+    if settings.quotas is None and (settings.count or settings.clauses is not None):
+        clauses = plan.clauses if settings.clauses is None else settings.clauses
+        changes["quotas"] = quotas_for(clauses, settings.count or plan.count)
+    return plan.with_changes({**changes, "stage": "plan", "stage_job": "", "session": ""})
+
+
+def quotas_for(clauses: Sequence[PlanClause], count: int) -> list[Quota]:
+    """Return the usual quotas of some clauses."""
+    return list(usual_quotas([clause.id for clause in clauses], count))

@@ -1,0 +1,151 @@
+"""The steps of carrying out a plan: names of topics, inputs, outputs."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from pydantic import JsonValue
+
+from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.synthesis.coverage_plan import Slot
+from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.generated_items import (
+    GeneratedItem,
+    PlannedInput,
+    answered_items,
+    input_of,
+    own_input,
+)
+from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.inputs import (
+    CapableMaker,
+    InputMaker,
+    InputRules,
+    ListMaker,
+    MadeInputs,
+    Proposal,
+    make_inputs,
+)
+from kiln_mcp.synthesis.minimal_pairs import PairMaker
+from kiln_mcp.synthesis.new_items import as_stored_text
+from kiln_mcp.synthesis.output_checks import open_checks
+from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.synthesis.plan_store import DraftLine
+from kiln_mcp.synthesis.topic_tree import Namer
+from kiln_mcp.synthesis.verified_references import ReferenceMaker
+from kiln_mcp.workbench.workspace import Workspace
+
+Report = Callable[[int], Awaitable[None]]
+
+
+async def with_names(
+    engine: Engine, context: GenerationContext, plan: DataPlan, settings: PlanSettings
+) -> DataPlan:
+    """Return a plan with the topics and personas that its writer names.
+
+    Raises:
+        ModelError: The model gave no usable answer.
+    """
+    if plan.writer == EMBEDDED or plan.inputs:
+        return plan
+    namer = Namer(engine, plan.writer, context.brief, context.topic_counts)
+    changes: dict[str, object] = {}
+    if settings.topic_calls:
+        paths = await namer.topics(settings.levels, settings.topic_width)
+        changes["topics"] = [*paths]
+    if settings.invented_personas:
+        changes["personas"] = await namer.personas(settings.invented_personas)
+    return plan.with_changes(changes)
+
+
+async def write_inputs(
+    engine: Engine,
+    context: GenerationContext,
+    plan: DataPlan,
+    drafts: Mapping[int, DraftLine],
+) -> MadeInputs:
+    """Return inputs for the slots of a plan that have no draft, or whose draft is to be replaced.
+
+    Args:
+        engine: The engine.
+        context: What the project has.
+        plan: The plan.
+        drafts: Drafts of its inputs, by slot.
+
+    Raises:
+        ModelError: The model gave no usable answer.
+    """
+    notes = {number: draft.note for number, draft in drafts.items() if draft.state == "again"}
+    slots = [slot for slot in plan.slots if slot.number in notes or not drafts]
+    maker: InputMaker = (
+        ListMaker(engine, plan.writer, context.brief)
+        if plan.writer == EMBEDDED
+        else CapableMaker(engine, context.brief, plan, notes)
+    )
+    avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
+    sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
+    rules = InputRules(
+        [*avoid, *sources], context.brief.input_schema, own_texts=context.brief.examples
+    )
+    return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
+
+
+def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:
+    """Return an input as a draft that a person looks at."""
+    return DraftLine(
+        by=author,
+        plan_id=plan.id,
+        number=proposal.slot.number,
+        text=proposal.text,
+        output=proposal.output,
+        quotation=proposal.quotation,
+    )
+
+
+def drafted_inputs(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[Proposal]:
+    """Return the drafts that are kept, with their slots."""
+    slots: dict[int, Slot] = {slot.number: slot for slot in plan.slots}
+    return [
+        Proposal(slots[number], draft.text, draft.output, draft.quotation)
+        for number, draft in drafts.items()
+        if draft.state == "kept" and number in slots
+    ]
+
+
+async def own_inputs(
+    context: GenerationContext, values: Sequence[JsonValue]
+) -> tuple[list[PlannedInput], int]:
+    """Return the assistant's own inputs, and how many were there already.
+
+    Raises:
+        Refusal: An input does not fit the task's schema.
+    """
+    schema, existing = context.task.input_json_schema, set(context.existing_inputs)
+    texts = [
+        await as_stored_text(value, schema, position, "input")
+        for position, value in enumerate(values, 1)
+    ]
+    fresh = [text for text in dict.fromkeys(texts) if text not in existing]
+    return [own_input(text, context) for text in fresh], len(texts) - len(fresh)
+
+
+async def make_items(
+    workspace: Workspace,
+    context: GenerationContext,
+    plan: DataPlan,
+    inputs: Sequence[PlannedInput],
+    report: Report,
+) -> list[GeneratedItem]:
+    """Return the items of a plan's inputs: with the outputs that it wants."""
+    engine = workspace.engine
+    if plan.outputs == "reference":
+        checks = await open_checks(workspace, context.store, context.task)
+        items = await ReferenceMaker(engine, context, plan, checks).make(inputs)
+    else:
+        items = await answered_items(engine, context, inputs, report)
+    return await PairMaker(engine, context, plan).make(items) if plan.pairs else items
+
+
+def as_planned(
+    plan: DataPlan, context: GenerationContext, proposals: Sequence[Proposal]
+) -> list[PlannedInput]:
+    """Return proposals as inputs of the task."""
+    return [input_of(proposal, plan, context) for proposal in proposals]
