@@ -27,11 +27,7 @@ GREETINGS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "fr": (("Bonjour,", "Merci d'avance."), ("Bonjour à tous,", ""), ("", "Merci de votre aide !")),
     "es": (("Hola,", "Gracias de antemano."), ("Buenos días,", ""), ("", "¡Gracias por su ayuda!")),
-    "ja": (
-        ("こんにちは。", "よろしくお願いします。"),
-        ("お世話になります。", ""),
-        ("", "ありがとう。"),
-    ),
+    "ja": (("こんにちは。", "よろしくお願いします。"), ("お世話になります。", ""), ("", "ありがとう。")),
     "zh": (("你好，", "谢谢。"), ("您好！", ""), ("", "麻烦您了。")),
 }
 FORMS: Mapping[str, str] = {
@@ -127,9 +123,7 @@ class _Editor:
             return text[:place] + text[place + 1 :]
         words = text.split()
         places = [at for at, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
-        for place in self._draw.sample(
-            places, min(len(places), count or (2 if len(words) >= 12 else 1))
-        ):
+        for place in self._draw.sample(places, min(len(places), count or (2 if len(words) >= 12 else 1))):
             word = words[place]
             at = self._draw.randrange(1, len(word) - 1)
             words[place] = self._draw.choice(
