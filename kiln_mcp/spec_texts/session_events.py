@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kiln_mcp.spec_texts.spec_content import Finding, SpecContent, SpecQuestion
 
-Step = Literal["open", "draft", "examine", "ask", "answer", "edit", "save", "close"]
+Step = Literal["open", "draft", "examine", "ask", "answer", "edit", "review", "save", "close"]
 
 
 def _in_utc(at: datetime) -> datetime:

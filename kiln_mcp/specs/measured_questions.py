@@ -103,11 +103,14 @@ async def _asked_question(
 ) -> AskedQuestion:
     question = await clause_question(writer, item.panel, value)
     clause = next(c for c in item.draft.content.clauses if c.id == value.clause)
-    replaces = all(option.clause.startswith(clause.text) for option in question.options)
+    # A template repeats the clause: its output is an example of it, and the clause stays.
+    options = tuple(
+        replace(option, clause="") if option.clause.startswith(clause.text) else option
+        for option in question.options
+    )
     return AskedQuestion(
         draft=item.draft.id,
-        question=replace(question, id=""),
-        effect="replace" if replaces else "add",
+        question=replace(question, id="", options=options),
         verdicts=_VERDICTS,
         run=value.item,
     )

@@ -14,7 +14,7 @@ from kiln_mcp.specs.measured_questions import (
 )
 from kiln_mcp.specs.panel_storage import store_panel
 from kiln_mcp.specs.questions import with_ids
-from kiln_mcp.specs.steps import SessionWork
+from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 

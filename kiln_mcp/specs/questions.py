@@ -55,7 +55,7 @@ def questions_about(
     for candidate in [*candidates, *_example_questions(draft)]:
         output = _output_for(candidate, draft, pool.outputs, used_runs)
         question = _on_output(candidate, output) if output else candidate
-        if not output and candidate.verdicts:
+        if output is None and candidate.verdicts and not candidate.question.output:
             continue  # a verdict needs an output
         if question.question.text not in entry:
             entry.add(question.question.text)

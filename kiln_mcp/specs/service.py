@@ -26,13 +26,14 @@ from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
 from kiln_mcp.specs.drafts import acceptable, short_name
 from kiln_mcp.specs.measurement import measure_session, propose_measurement
 from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
+from kiln_mcp.specs.review_steps import note_flips, review_labels
 from kiln_mcp.specs.revisions import Revision
 from kiln_mcp.specs.session_reports import ReportView, session_report
+from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.specs.sources import Sources, read_sources
 from kiln_mcp.specs.steps import (
     YOU,
     SessionStart,
-    SessionWork,
     assume,
     change_session,
     open_session,
@@ -116,7 +117,7 @@ async def build_spec(
     changes = _Changes(read_assumption(answers) or (), tuple(edits or ()), save)
     beginning = _Beginning(wish, sources, kind, fields, name, model)
     start = await _start(store, owner, beginning, spec)
-    call = _SessionReference(spec, session, changes, workspace.job)
+    call = _SessionReference(spec, session, workspace.job)
     previous = None if start else await _session(store, owner, call)
     if previous is None and start is None:
         start = await _saved_spec(store, owner, spec)
@@ -203,7 +204,6 @@ class _SessionReference:
 
     spec: str | None
     session: str | None
-    changes: _Changes
     job: str
 
 
@@ -222,6 +222,9 @@ async def _go_on(
     """Carry out the other steps of a call, and tell where the session stands."""
     if changes.own_answers or changes.edits:
         session = await change_session(work, session, changes.own_answers, changes.edits)
+        await note_flips(work, session)
+    if changes.is_empty:
+        session = await review_labels(work, session)
     if changes.assumes:
         session = await assume(work, session)
     if changes.save:
@@ -306,7 +309,7 @@ async def _session(
         InvalidValue: There is no such session.
     """
     sessions = await read_sessions(store, task)
-    spec, changes = call.spec, call.changes
+    spec = call.spec
     if own := [current for current in sessions if current.has_job(call.job)]:
         return own[-1]  # another attempt of the same job
     if call.session is not None:
@@ -324,7 +327,7 @@ async def _session(
     open_sessions = [current for current in sessions if current.is_open]
     if open_sessions:
         return open_sessions[-1]
-    if sessions and (changes.own_answers or changes.edits):
+    if sessions and any(draft.is_saved for draft in sessions[-1].open_drafts):
         return sessions[-1]
     raise await _two_specs(store, task)
 

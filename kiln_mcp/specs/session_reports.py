@@ -22,7 +22,7 @@ from kiln_mcp.specs.answers import (
 )
 from kiln_mcp.specs.draft_fields import fields_of_draft
 from kiln_mcp.specs.real_outputs import real_outputs
-from kiln_mcp.specs.steps import SessionWork
+from kiln_mcp.specs.session_work import SessionWork
 from storage import Eval, EvalConfig, ProjectStore, Spec
 from storage.errors import NextStep
 from storage.text.excerpts import excerpt
@@ -242,7 +242,7 @@ async def _after_saving(work: SessionWork, drafts: Sequence[Draft]) -> list[Next
         label = NextStep(
             tool="draw_items_to_label",
             reason="let the person judge real outputs blind, for all these specs at once",
-            arguments={"eval": list(evals), "outputs": "all"},
+            arguments={"eval": list(evals), "outputs": "all", "purpose": "review"},
         )
         return [*suggestions, label]
     return [*suggestions, NextStep(tool="generate_data", reason="make items to measure it on")]

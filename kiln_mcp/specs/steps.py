@@ -3,27 +3,20 @@
 Each step is one event, written once even if the process is killed and its job starts again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-import anyio
-
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.findings import RULES, findings_that_stay
 from kiln_mcp.spec_texts.session_events import (
     AskedQuestion,
     Draft,
-    ModelStep,
-    SessionEvent,
     SpecSession,
     Step,
 )
-from kiln_mcp.spec_texts.session_files import append_event, read_sessions
-from kiln_mcp.spec_texts.spec_checks import CheckContext, check_content
-from kiln_mcp.spec_texts.spec_content import Finding
+from kiln_mcp.spec_texts.spec_checks import check_content
 from kiln_mcp.specs.answer_clauses import (
     assume_answers,
     needs_words,
@@ -32,74 +25,22 @@ from kiln_mcp.specs.answer_clauses import (
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.drafts import draft_by_rules
-from kiln_mcp.specs.examination import examination_note, task_context
-from kiln_mcp.specs.examination import examine as examine_with_model
+from kiln_mcp.specs.examination_steps import contexts_of, examine
 from kiln_mcp.specs.measured_questions import measured_drafts, next_questions
 from kiln_mcp.specs.model_calls import (
-    OUTPUTS_SHOWN,
     DraftRequest,
-    SpecWriter,
     draft_with_model,
-    question_with_model,
     refine_with_model,
 )
-from kiln_mcp.specs.questions import MOST_QUESTIONS, QuestionPool, questions_about, with_ids
-from kiln_mcp.specs.real_outputs import RealOutput, real_outputs
+from kiln_mcp.specs.questions import with_ids
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
+from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session
-from storage import ProjectStore, Spec, Task, new_id
+from storage import new_id
 
 YOU: Final = "you"
 _ID_DIGITS: Final = 12
-
-
-@dataclass(slots=True)
-class SessionWork:
-    """What the steps of one call work with.
-
-    Attributes:
-        store: The project.
-        task: The task of the session.
-        author: The person, and the assistant that passed it on.
-        job: The job of the call; "" outside of jobs.
-        writer: The model; None if rules do it.
-        by: Who did the last step: rules, you, or the model.
-        notes: What the person should know, as sentences.
-        is_batch: Whether answers are assumed, so that a person has still to look at them.
-        look_at: What was assumed.
-        texts: Source texts that the drafts may rest on.
-    """
-
-    store: ProjectStore
-    task: Task
-    author: str
-    job: str = ""
-    writer: SpecWriter | None = None
-    by: str = RULES
-    notes: list[str] = field(default_factory=list[str])
-    is_batch: bool = False
-    texts: Sequence[str] = ()
-    look_at: list[str] = field(default_factory=list[str])
-
-    async def write(self, event: SessionEvent) -> None:
-        """Save an event."""
-        async with self.store.transaction(is_patient=True) as change:
-            append_event(change, self.task, event)
-
-    def event(self, session: SpecSession, step: Step) -> SessionEvent:
-        """Return an event of this call, still empty."""
-        return SessionEvent(session=session.id, step=step, by=self.author, job=self.job)
-
-    @property
-    def model_step(self) -> ModelStep | None:
-        """What this call entry a model; None if it entry nothing."""
-        return self.writer.step() if self.writer is not None and self.writer.steps else None
-
-    async def read(self, session_id: str) -> SpecSession:
-        """Return a session as it is saved now."""
-        sessions = await read_sessions(self.store, self.task)
-        return next((s for s in sessions if s.id == session_id), SpecSession(id=session_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,120 +105,6 @@ async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
     return list(draft_by_rules(wish, request.kind, request.name))
 
 
-async def examine(
-    work: SessionWork, session: SpecSession, *, asks_model: bool
-) -> Mapping[str, object]:
-    """Return what is weak about the open drafts, and what to ask: parts of an event."""
-    drafts = [draft for draft in session.open_drafts if not draft.is_saved] or session.open_drafts
-    outputs = await real_outputs(work.store, work.task)
-    contexts = await _contexts(work, drafts)
-    findings = {draft.id: check_content(draft.content, contexts[draft.id]) for draft in drafts}
-    result = _ModelFindings()
-    if asks_model and work.writer is not None:
-        result = await _ask_model(work, drafts, contexts, (findings, outputs))
-    search_scope = [_scope(work, draft, result.findings) for draft in drafts]
-    search_scope += result.scope
-    questions, findings = result.questions, findings | result.findings
-    pool = QuestionPool(outputs, [*session.questions.values(), *questions])
-    for draft in drafts:
-        questions += questions_about(draft, findings[draft.id], pool)
-        pool = replace(pool, entry=[*pool.entry, *questions])
-    room = max(0, MOST_QUESTIONS - len(session.questions))
-    return {
-        "examined_drafts": tuple(draft.id for draft in drafts),
-        "findings": findings,
-        "search_scope": tuple(dict.fromkeys(search_scope)),
-        "questions": tuple(with_ids(_in_turn(questions), len(session.questions) + 1, room)),
-    }
-
-
-def _in_turn(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
-    """Return questions so that each draft gets its turn."""
-    by_draft: dict[str, list[AskedQuestion]] = {}
-    for entry in questions:
-        by_draft.setdefault(entry.draft, []).append(entry)
-    longest = max(map(len, by_draft.values()), default=0)
-    return [
-        own[number] for number in range(longest) for own in by_draft.values() if number < len(own)
-    ]
-
-
-def _scope(work: SessionWork, draft: Draft, by_model: Mapping[str, object]) -> str:
-    """Return what was looked for in a draft, and by whom."""
-    model = work.writer.model if work.writer is not None and draft.id in by_model else None
-    return examination_note(draft.content, model)
-
-
-async def _contexts(work: SessionWork, drafts: Sequence[Draft]) -> dict[str, CheckContext]:
-    """Return what binds each draft beside itself: the task, the other specs, the other drafts."""
-    specs = {
-        spec.id: await clauses_of(work.store, spec)
-        for spec in await work.store.children(work.task, Spec)
-    }
-    documents = {f"Source {number}": text for number, text in enumerate(work.texts, 1)}
-    contexts: dict[str, CheckContext] = {}
-    for draft in drafts:
-        saved = {id: content for id, content in specs.items() if id != draft.spec_id}
-        rest = {item.spec_id or item.id: item.content for item in drafts if item is not draft}
-        contexts[draft.id] = task_context(work.task, [*{**saved, **rest}.values()], documents)
-    return contexts
-
-
-@dataclass(slots=True)
-class _ModelFindings:
-    """What a model found in drafts, what it asks about them, and what it looked for."""
-
-    findings: dict[str, tuple[Finding, ...]] = field(default_factory=dict[str, tuple[Finding, ...]])
-    questions: list[AskedQuestion] = field(default_factory=list[AskedQuestion])
-    scope: list[str] = field(default_factory=list[str])
-
-
-async def _ask_model(
-    work: SessionWork,
-    drafts: Sequence[Draft],
-    contexts: Mapping[str, CheckContext],
-    rules: tuple[Mapping[str, tuple[Finding, ...]], Sequence[RealOutput]],
-) -> _ModelFindings:
-    """Let the model examine all drafts and ask about them, side by side.
-
-    Args:
-        work: The call.
-        drafts: The drafts.
-        contexts: What binds each of them.
-        rules: What the rules found in each, and real outputs of the task.
-    """
-    writer, (findings, outputs) = work.writer, rules
-    assert writer is not None, "a model is asked"
-    result = _ModelFindings()
-    by_draft: dict[str, list[AskedQuestion]] = {}
-
-    async def look(draft: Draft) -> None:
-        try:
-            result.findings[draft.id] = await examine_with_model(
-                writer, draft.content, contexts[draft.id], findings[draft.id]
-            )
-        except ModelError as error:
-            work.notes.append(f"The model did not examine {draft.id}: {error}")
-
-    async def ask(draft: Draft) -> None:
-        try:
-            by_draft[draft.id] = await question_with_model(
-                writer, draft, findings[draft.id], outputs
-            )
-        except ModelError as error:
-            work.notes.append(f"The model found no questions about {draft.id}: {error}")
-
-    async with anyio.create_task_group() as group:
-        for draft in drafts:
-            group.start_soon(look, draft)
-            group.start_soon(ask, draft)
-    result.questions = [entry for draft in drafts for entry in by_draft.get(draft.id, [])]
-    if by_draft:
-        count = min(len(outputs), OUTPUTS_SHOWN)
-        result.scope.append(f"{writer.model} looked for questions on {count} real outputs.")
-    return result
-
-
 async def change_session(
     work: SessionWork,
     session: SpecSession,
@@ -295,7 +122,7 @@ async def change_session(
         work.by = YOU
         reason = Reason(edit.reason, PERSON, YOU)
         edit_draft(revision, edit.target, edit.text, reason)
-    return await _write_revision(work, session, revision)
+    return await write_revision(work, session, revision)
 
 
 async def assume(work: SessionWork, session: SpecSession) -> SpecSession:
@@ -312,7 +139,7 @@ async def assume(work: SessionWork, session: SpecSession) -> SpecSession:
         content = replace(draft.content, assumptions=(*draft.content.assumptions, line))
         revision.drafts[draft.id] = draft.replace(content=content)
     work.look_at += assumptions
-    return await _write_revision(work, session, revision, "answer")
+    return await write_revision(work, session, revision, "answer")
 
 
 async def _take_answers(
@@ -360,9 +187,10 @@ async def _word_answers(
             take_answer(revision, item.question, item.answer)
 
 
-async def _write_revision(
+async def write_revision(
     work: SessionWork, session: SpecSession, revision: Revision, step: Step = "edit"
 ) -> SpecSession:
+    """Save the changes of a call, with what the rules find in them and the next questions."""
     event = work.event(session, step).model_copy(
         update={
             "drafts": tuple(revision.drafts.values()),
@@ -373,7 +201,7 @@ async def _write_revision(
         }
     )
     changed = [draft for draft in revision.drafts.values() if not draft.is_dropped]
-    contexts = await _contexts(work, [revision.draft(id) for id in revision.draft_ids])
+    contexts = await contexts_of(work, [revision.draft(id) for id in revision.draft_ids])
     findings = {
         draft.id: (
             *findings_that_stay(session.findings.get(draft.id, ()), draft.content),

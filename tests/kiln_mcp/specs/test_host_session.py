@@ -20,8 +20,8 @@ WISH = "Replies are rude, and it promises refunds"
 
 def reply(order: Order) -> object:
     """Answer an order as a careful assistant would."""
-    properties = (order.schema or {}).get("properties", {})
-    return next((answer for key, answer in ANSWERS if key in properties), {})
+    properties: Mapping[str, Any] = (order.schema or {}).get("properties", {})
+    return next(answer for key, answer in ANSWERS if key in properties)
 
 
 class Assistant:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -9,7 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.arguments import QuestionAnswer
-from spec_bench import assistant, open_spec_bench
+from spec_bench import SpecBench, assistant, open_spec_bench
 
 FIELDS = {"core_requirement": "The reply is short.", "tone_description": "- It names an order."}
 _BLOCK = re.compile(r"Output (\d+)\nInput: .*?\nOutput: [^\n]*?order (\d+)", re.DOTALL)
@@ -51,7 +52,9 @@ async def test_a_panel_finds_the_clause_that_splits_readers_and_asks_on_its_outp
             answer = QuestionAnswer(question=report.question.id, answer="skip it")
             await bench.call(answers=[answer])
         first = len(bench.model.requests)
-        report = await bench.call(model="scripted")
+        job = SpecBench(bench.folder, replace(bench.workspace, job="j"), bench.model)
+        await job.call(model="scripted")
+        report = await job.call(model="scripted")
         assert report.author == "scripted"
         measured = [f for f in report.findings if f.source == "a panel of scripted"]
         assert [finding.clause for finding in measured] == ["c1"]
@@ -62,6 +65,8 @@ async def test_a_panel_finds_the_clause_that_splits_readers_and_asks_on_its_outp
         asked = len(bench.model.requests)
         assert asked > first
         seen = {question.output}
+        report = await bench.call(answers=[QuestionAnswer(question="Jokes?  No.", answer="none")])
+        assert report.question is not None
         for _ in range(5):
             given = QuestionAnswer(question=question.id, answer=question.options[0])
             report = await bench.call(answers=[given])
@@ -72,4 +77,25 @@ async def test_a_panel_finds_the_clause_that_splits_readers_and_asks_on_its_outp
             seen.add(question.output)
         assert len(bench.model.requests) == asked  # the panel's verdicts lie beside the task
         assert report.question is None
+        assert len(seen) <= 5
         assert len(report.specs[0].examples) >= len(seen)
+
+
+async def test_a_panel_whose_readings_agree_asks_nothing_and_says_what_it_looked_at(
+    tmp_path: Path,
+) -> None:
+    fields = {"core_requirement": "It names an order.", "tone_description": "It names an order."}
+    async with open_spec_bench(tmp_path, agreeing, outputs=12) as bench:
+        await bench.call(kind=SpecKind.TONE, fields=fields, name="Order", answers="assume")
+        count = len((await bench.call()).findings)
+        report = await bench.call(model="scripted")
+        assert "no clause splits the readings beyond the noise" in (report.message or "")
+        assert len(report.findings) == count
+        assert report.next[0].tool == "build_spec"
+
+
+def agreeing(request: ModelRequest) -> str:
+    answer = json.loads(panel(request))
+    for item in answer.get("verdicts", []):
+        item["verdict"] = "pass"
+    return json.dumps(answer)

@@ -1,0 +1,161 @@
+"""What a person's labels say of a session's saved specs: new examples, agreement, flips.
+
+Labels of the informative half of a review, and others for development, become examples. Those of
+the random half take no part: they tell how far the judge agrees with the person.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evaluators.scales import to_unit_scale
+from kiln_mcp.evaluators.spec_judges import source_of
+from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
+from kiln_mcp.labels.golden_set import DevelopmentLabel, GoldenSet, open_golden_set, read_outputs
+from kiln_mcp.labels.ledger import AT_RANDOM
+from kiln_mcp.labels.reviews import agreement_in_review, review_labels
+from kiln_mcp.spec_texts.content_fields import next_id
+from kiln_mcp.spec_texts.session_events import Draft
+from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Origin, SpecExample
+from kiln_mcp.specs.revisions import PERSON, Reason, Revision
+from storage import Eval, EvalConfig, EvalOutputScore, ProjectStore, Task, TaskRun
+
+GOAL: Final = 0.85
+"""The agreement that a review aims at."""
+MOST_EXAMPLES: Final = 6
+"""The most labels of one review that become examples of a spec."""
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ReviewedDraft:
+    """A saved draft with the labels and verdicts of its eval.
+
+    Attributes:
+        draft: The draft.
+        golden_set: The labels.
+        score: The score that the spec is.
+        verdicts: The current judge's verdicts of stored outputs.
+        compiled_at: When that judge was compiled.
+        runs: The labelled outputs, by run.
+    """
+
+    draft: Draft
+    golden_set: GoldenSet
+    score: EvalOutputScore
+    verdicts: Mapping[str, float] = field(default_factory=dict[str, float])
+    compiled_at: datetime = _BEGINNING
+    runs: Mapping[str, TaskRun] = field(default_factory=dict[str, TaskRun])
+
+    @property
+    def labels(self) -> Mapping[str, DevelopmentLabel]:
+        """The labels that specs may learn from, with a value."""
+        labels = self.golden_set.development_labels(self.score)
+        return {item: label for item, label in labels.items() if label.value is not None}
+
+    def verdict_of(self, item: str) -> ExampleVerdict:
+        """Return what the person said of an item."""
+        value = self.labels[item].value
+        passes = value is not None and to_unit_scale(value, self.score.type) >= 0.5
+        return ExampleVerdict.PASS if passes else ExampleVerdict.FAIL
+
+    @property
+    def teaching_items(self) -> list[str]:
+        """The labels to learn from: with a reason, or unlike the judge; none drawn at random."""
+        sources = {example.origin.source for example in self.draft.content.examples}
+        items: list[str] = []
+        for item, label in self.labels.items():
+            at_random = label.event is not None and label.event.stratum == AT_RANDOM
+            if item in sources or at_random or item not in self.runs:
+                continue
+            if label.reason or self._differs(item):
+                items.append(item)
+        return sorted(items, key=lambda item: not self._differs(item))[:MOST_EXAMPLES]
+
+    def _differs(self, item: str) -> bool:
+        value = self.verdicts.get(item)
+        if value is None:
+            return False
+        is_pass = to_unit_scale(value, self.score.type) >= 0.5
+        return is_pass != (self.verdict_of(item) is ExampleVerdict.PASS)
+
+    @property
+    def agreement(self) -> str:
+        """How far the judge agrees with labels that took no part in making it."""
+        labels, _ = review_labels(self.golden_set, self.score, self.compiled_at)
+        if not labels.keys() & self.verdicts.keys():
+            return (
+                f"{self.draft.content.name}: no label drawn at random has a verdict of the judge "
+                "yet; check_judge asks it."
+            )
+        result = agreement_in_review(
+            self.golden_set, self.score, self.verdicts, self.compiled_at, GOAL
+        )
+        low, high = round(result.interval.low, 2), round(result.interval.high, 2)
+        end = f"{GOAL:g} is reached." if result.is_reached else f"{GOAL:g} is not shown yet."
+        return (
+            f"{self.draft.content.name}: the judge agrees with {result.agreements} of "
+            f"{result.labels} labels that took no part (95 %: {low} to {high}); {end}"
+        )
+
+    @property
+    def flips(self) -> list[str]:
+        """The labels that the spec now contradicts: those of its examples with another verdict."""
+        verdicts = {example.output: example.verdict for example in self.draft.content.examples}
+        return [
+            f"run/{item}: labelled {self.verdict_of(item)}, now {verdicts[run.output.output]}"
+            for item, run in self.runs.items()
+            if verdicts.get(run.output.output, self.verdict_of(item)) is not self.verdict_of(item)
+        ]
+
+
+async def reviewed_drafts(
+    store: ProjectStore, task: Task, drafts: Sequence[Draft]
+) -> list[ReviewedDraft]:
+    """Return the drafts whose eval has labels, with these and the verdicts of the judge."""
+    reviews: list[ReviewedDraft] = []
+    evals = {record.id: record for record in await store.children(task, Eval)}
+    for draft in drafts:
+        record = evals.get(draft.eval_id or "")
+        if record is None or not record.eval_configs_filter_id:
+            continue
+        golden_set = await open_golden_set(store, TaskEval(task, record), may_be_empty=True)
+        review = ReviewedDraft(draft, golden_set, record.output_scores[0])
+        if review.labels:
+            reviews.append(await _with_judge(store, record, review))
+    return reviews
+
+
+async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) -> ReviewedDraft:
+    runs = await read_outputs(store, [review.golden_set.item(id) for id in review.labels])
+    verdicts: Mapping[str, float] = {}
+    compiled_at = _BEGINNING
+    for judge in await store.children(record, EvalConfig):
+        if judge.id != record.current_config_id:
+            continue
+        matrix = await read_verdict_matrix(store, record, [judge])
+        member = matrix.member(judge.id)
+        verdicts = matrix.column(member, review.score.json_key) if member else {}
+        source = await source_of(store, judge)
+        compiled_at = source.at if source else judge.created_at
+    return ReviewedDraft(review.draft, review.golden_set, review.score, verdicts, compiled_at, runs)
+
+
+def learn(revision: Revision, review: ReviewedDraft) -> None:
+    """Make examples of the labels that teach."""
+    for item in review.teaching_items:
+        run, label = review.runs[item], review.labels[item]
+        ids = [example.id for example in revision.draft(review.draft.id).content.examples]
+        example = SpecExample(
+            next_id("e", ids),
+            run.output.output,
+            review.verdict_of(item),
+            Origin(PERSON, item),
+            run.input,
+            "",
+            label.reason,
+        )
+        words = label.reason or "The judge gave the other verdict."
+        revision.set_example(review.draft.id, example, Reason(words, PERSON, item))

@@ -1,0 +1,29 @@
+"""The steps of a session that read the person's labels."""
+
+from kiln_mcp.spec_texts.session_events import SpecSession
+from kiln_mcp.specs.review import learn, reviewed_drafts
+from kiln_mcp.specs.revisions import Revision
+from kiln_mcp.specs.session_work import SessionWork
+from kiln_mcp.specs.steps import write_revision
+
+
+async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
+    """Learn from the person's labels of saved specs, and say how far the judges agree."""
+    if session.has_step(work.job, "review"):
+        return session
+    saved = [draft for draft in session.open_drafts if draft.is_saved]
+    revision = Revision(session)
+    for review in await reviewed_drafts(work.store, work.task, saved):
+        learn(revision, review)
+        work.notes.append(review.agreement)
+    if revision.changes_nothing:
+        return session
+    return await write_revision(work, session, revision, "review")
+
+
+async def note_flips(work: SessionWork, session: SpecSession) -> None:
+    """Name the earlier labels that the drafts now contradict."""
+    changed = [draft for draft in session.open_drafts if draft.eval_id]
+    for review in await reviewed_drafts(work.store, work.task, changed):
+        if review.flips:
+            work.notes.append(f"Earlier labels would flip: {'; '.join(review.flips)}.")

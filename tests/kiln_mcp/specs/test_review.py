@@ -1,0 +1,117 @@
+"""Labels of real outputs refine saved specs, and tell how far their judges agree."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from kiln_mcp.judging.service import check_judge, draw_items_to_label, label_items
+from kiln_mcp.llm import ModelRequest
+from kiln_mcp.spec_texts.session_files import SESSIONS, append_event, read_sessions
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.specs.arguments import DraftEdit
+from spec_bench import SpecBench, assistant, open_spec_bench
+
+FIELDS = {"core_requirement": "The reply names the order.", "tone_description": "- No thanks."}
+
+
+def judge(request: ModelRequest) -> str:
+    """Pass every output."""
+    properties = (request.schema or {}).get("properties", {})
+    if "order" in properties:
+        return json.dumps({"reasoning": "fine", "order": "pass"})
+    return assistant(request)
+
+
+async def label(bench: SpecBench, count: int, value: str) -> dict[str, str]:
+    """Draw a review, and give all its outputs one label."""
+    step = (await bench.call()).next[-1]
+    assert step.tool == "draw_items_to_label"
+    arguments: dict[str, JsonValue] = {"project": bench.project, **(step.arguments or {})}
+    batch = await draw_items_to_label.invoke(
+        bench.workspace, {**arguments, "rater": "ann", "count": count}
+    )
+    given = {item.item: value for item in batch.items}
+    labels: list[JsonValue] = [
+        {"item": item, "label": value, "reason": "too many thanks" if value == "fail" else ""}
+        for item, value in given.items()
+    ]
+    await label_items.invoke(
+        bench.workspace,
+        {
+            "project": bench.project,
+            "eval": arguments["eval"],
+            "labels": labels,
+            "rater": "ann",
+        },
+    )
+    return given
+
+
+async def test_labels_of_a_review_become_examples_and_the_random_half_measures(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        given = await label(bench, 4, "fail")
+        report = await bench.call()
+        learned = report.specs[0].examples
+        assert (len(given), len(learned)) == (4, 2)
+        assert {example.why for example in learned} == {"too many thanks"}
+        assert "no label drawn at random has a verdict" in (report.message or "")
+        assert not report.saved
+        report = await bench.call(edits=[DraftEdit(target=report.edits[0].id, text="")])
+        assert len(report.specs[0].examples) == len(learned) - 1
+        report = await bench.call(save=True)
+        assert report.specs[0].judge == "Order judge 2"
+
+
+async def test_labels_that_an_example_contradicts_are_named(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=4, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        given = await label(bench, 4, "pass")
+        (item, *_) = [item for item, value in given.items() if value == "pass"]
+        run = next(run for run in await bench.runs() if run.id == item)
+        text = f"- {run.output.output}"
+        report = await bench.call(edits=[DraftEdit(target="unacceptable_examples", text=text)])
+        assert f"run/{item}: labelled pass, now fail" in (report.message or "")
+
+
+async def test_a_judge_that_differs_from_labels_is_told_so_and_learns_from_them(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        await label(bench, 4, "fail")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        report = await bench.call()
+        assert "the judge agrees with 0 of 2 labels that took no part" in (report.message or "")
+        assert "0.85 is not shown yet" in (report.message or "")
+        assert len(report.specs[0].examples) == 2
+        await bench.call(save=True)
+        again = await bench.call()
+        assert len(again.specs[0].examples) == 2
+
+
+async def test_a_second_attempt_of_a_job_writes_nothing_twice(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, default_model="scripted") as bench:
+        again = SpecBench(bench.folder, replace(bench.workspace, job="j1"), bench.model)
+        first = await again.call("Be polite", answers="assume", save=True)
+        second = await again.call("Be polite", answers="assume", save=True)
+        assert second.session == first.session
+        assert len(await bench.specs()) == len(first.specs)
+        store, task = await bench.store(), await bench.task()
+        (session,) = await read_sessions(store, task)
+        event = session.events[0]
+        async with store.transaction() as change:
+            append_event(change, task, event)
+            change.append_lines(task, SESSIONS, ['{"session": 7}'])
+        (session,) = await read_sessions(store, task)
+        assert [e.step for e in session.events] == ["draft", "answer", "save"]
+        edits = [DraftEdit(target="d1", text="No jokes.")]
+        for number, arguments in enumerate(({"edits": edits}, {}), 2):
+            job = SpecBench(bench.folder, replace(bench.workspace, job=f"j{number}"), bench.model)
+            once = await job.call(session=first.session, **arguments)
+            twice = await job.call(session=first.session, **arguments)
+            assert [s.clauses for s in once.specs] == [s.clauses for s in twice.specs]
