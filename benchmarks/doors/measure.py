@@ -61,8 +61,10 @@ def demo() -> Figures:
         check=True,
     )
     wall, cpu = time.perf_counter() - began, children_cpu() - before
-    calls = re.search(r"^ +\d+ +\d+ +\d+ +(\d+)", done.stdout, re.MULTILINE)
-    return {"wall_s": wall, "cpu_s": cpu, "calls": float(calls[1]) if calls else 0.0}
+    counts = re.search(r"^ +\d+ +\d+ +\d+ +(\d+) +(\d+) +(\d+)", done.stdout, re.MULTILINE)
+    names = ("calls", "tokens_read", "tokens_written")
+    figures = dict(zip(names, map(float, counts.groups()), strict=True)) if counts else {}
+    return {"wall_s": wall, "cpu_s": cpu, **figures}
 
 
 def pandas_python() -> Path | None:

@@ -6,6 +6,7 @@
 
 import io
 import resource
+import sqlite3
 from argparse import ArgumentParser
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,25 +31,42 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+def tokens_in(responses: Path) -> tuple[int, int]:
+    """Return the tokens that the model read anew, and those that it wrote.
+
+    Of the processor's work they are the part that other programs on the machine do not change.
+    """
+    connection = sqlite3.connect(responses)
+    try:
+        question = "SELECT sum(input_tokens - cached_tokens), sum(output_tokens) FROM calls"
+        ((read, written),) = connection.execute(question)
+    finally:
+        connection.close()
+    return read or 0, written or 0
+
+
 def main() -> None:
     parser = ArgumentParser()
     parser.add_argument("seeds", nargs="*", type=int, default=[7])
     parser.add_argument("--keep", type=Path, help="an empty folder for the homes, by seed")
     options = parser.parse_args()
-    print("seed  seconds  CPU s  calls  start  winner  difference  95 % interval")
+    print("seed  seconds  CPU s  calls   read  written  start  winner  difference  95 % interval")
     for seed in options.seeds:
         kept = nullcontext(str(options.keep / str(seed))) if options.keep else TemporaryDirectory()
         cpu_before = cpu_seconds()
         with kept as place:
             report = anyio.run(run, seed, Path(place))
+            read, written = tokens_in(Path(place) / "home" / "responses.sqlite")
         cpu = cpu_seconds() - cpu_before
         compared = report.journey.comparison
         if compared is None:
-            print(f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  no gain")
+            print(f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  ", end="")
+            print(f"{read:5}  {written:7}  no gain")
             continue
         row = compared.rows[0]
         print(
             f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  "
+            f"{read:5}  {written:7}  "
             f"{row.first:5.3f}  {row.second:6.3f}  {row.difference:+10.3f}  "
             f"{row.low:+.3f} to {row.high:+.3f}"
         )
