@@ -88,7 +88,7 @@ async def _measured(
     return saved, await store.save(judge, parent=saved)
 
 
-async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
+async def test_what_evals_made_is_no_item_and_golden_only_by_its_own_tag(
     workspace: Workspace,
 ) -> None:
     store = await workspace.open_project("P")
@@ -96,7 +96,8 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
     _, judge = await _measured(store, TaskRunSplit(filter_id="tag::test"))
     runs = [
         *[_run(["test"]) for _ in range(4)],
-        *[_run(["test", "golden"], of_eval=True) for _ in range(3)],
+        *[_run(["test"], of_eval=True) for _ in range(3)],
+        _run(["golden"], of_eval=True),  # chosen to be labelled
         _run(["golden"]),
         _run(["golden"], rating=1),
         _run(["golden"], rating=0),
@@ -115,7 +116,7 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
             "name": "Right",
             "evaluators": 1,
             "test_items": 4,
-            "golden_items": 3,
+            "golden_items": 4,
             "rated_items": 2,
             "results": 3,
         }
