@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.synthesis.coverage_plan import Quota, usual_quotas
-from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics, UserTurns
+from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems
 
@@ -73,7 +73,6 @@ class PlanSettings(BaseModel):
     reference_model: str | None = None
     checkers: list[str] | None = None
     pairs: bool | None = None
-    conversation: UserTurns | None = None
     stop_after_inputs: bool | None = None
     drop: list[int] = []
     texts: dict[int, str] = {}
