@@ -49,12 +49,14 @@ class ProjectStore(ProjectReader):
     Attributes:
         folder: The folder that holds project.kiln.
         project: The project's own record.
+        state_folder: What the home keeps of this project on this machine.
     """
 
     def __init__(
         self, folder: Path, project: Project, state: Path, longest_wait_s: float = LONGEST_WAIT_S
     ) -> None:
         super().__init__(folder, project, state / "index.sqlite")
+        self.state_folder = state
         self._log = CommitLog(folder, state, longest_wait_s)
         self._ancestors = Ancestors(folder)
         self._queue = GroupCommit(self._log, self._take_in)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object
     if "inputs" in schema.get("properties", {}):
         return {"inputs": [input_for(order, slot) for slot in SLOT.findall(order.text)]}
     if "enum" in schema:
-        return schema["enum"][hash(order.text) % len(schema["enum"])]
+        return verdict_of(schema["enum"], order)
     kind: str | None = schema.get("type")
     if "anyOf" in schema:
         return value_for(schema["anyOf"][0], order, path)
@@ -81,6 +81,14 @@ def input_for(order: Order, slot: str) -> Mapping[str, object]:
     digest = sha256(f"{order.id} {slot}".encode()).hexdigest()
     words = " ".join(digest[start : start + 7] for start in range(0, 56, 7))
     return {"slot": int(slot), "input": f"Where is my {words}?"}
+
+
+def verdict_of(values: Sequence[object], order: Order) -> object:
+    """Return a judge's verdict: it fails what promises a refund, and abstains from nothing."""
+    if {"pass", "fail"} <= set(values):
+        answer = order.text.partition("<model_response>")[2].partition("</model_response>")[0]
+        return "fail" if "refund" in answer.casefold() else "pass"
+    return values[0]
 
 
 class Session:

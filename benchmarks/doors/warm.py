@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.garbage import collect_rarely
 from kiln_mcp.settings import Settings
 
 
@@ -70,6 +71,7 @@ async def main() -> None:
     parser.add_argument("--labels", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
+    collect_rarely()  # as the daemon does
     with tempfile.TemporaryDirectory(prefix="doors-") as name:
         folder = Path(name)
         (folder / "home").mkdir(mode=0o700)

@@ -224,10 +224,14 @@ def print_numbers(rows: Sequence[NumberRow]) -> None:
             f"| {r.judge} | {r.labels} | {r.number} | {r.truth:.3f} | {r.bias:+.4f} | "
             f"{abs(r.bias) / max(r.standard_error, 1e-12):.1f} | {r.covers:.3f} |"
         )
-    print(
-        f"\nCovers {min(r.covers for r in rows):.3f} at least, "
-        f"{fmean(r.covers for r in rows):.3f} on the mean."
-    )
+    print()
+    for labels in sorted({r.labels for r in rows}):
+        own = [r for r in rows if r.labels == labels]
+        print(
+            f"{labels} labels: covers {min(r.covers for r in own):.3f} at least, "
+            f"{fmean(r.covers for r in own):.3f} on the mean; below .93: "
+            f"{sum(r.covers < 0.93 for r in own)} of {len(own)}."
+        )
     far = sum(abs(r.bias) > 2 * r.standard_error for r in rows)
     print(f"Biased by more than 2 SE: {far} of {len(rows)} numbers; 1 in 22 is chance.")
 
@@ -246,21 +250,27 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--width-repeats", type=int, default=50)
     parser.add_argument("--number-repeats", type=int, default=200)
+    parser.add_argument(
+        "--number-labels", type=int, nargs="+", default=[30, 60, 120], help="After so many labels."
+    )
+    parser.add_argument("--numbers-only", action="store_true", help="Measure no audits.")
     parser.add_argument("--pools", type=int, default=0, help="Take every n-th pool alone.")
     parser.add_argument("--json", type=Path, help="Where the figures go too.")
     options = parser.parse_args()
     started = time.process_time()
     pools = list(read_pools(options.data))[:: options.pools or 1]
-    rows = [audit_row(pool, options.repeats, options.width_repeats) for pool in pools]
-    print_audits(rows, options.repeats)
+    rows: list[Row] = []
+    if not options.numbers_only:
+        rows = [audit_row(pool, options.repeats, options.width_repeats) for pool in pools]
+        print_audits(rows, options.repeats)
+        print_demo(options.data / "kiln_demo_golden.csv", options.repeats)
     numbers = [
         row
         for pool in pools[:: max(1, len(pools) // 6)]
-        for labels in (60, 120)
+        for labels in options.number_labels
         for row in number_rows(pool, labels, options.number_repeats)
     ]
     print_numbers(numbers)
-    print_demo(options.data / "kiln_demo_golden.csv", options.repeats)
     print(f"\n{time.process_time() - started:.0f} s of CPU.")
     if options.json:
         content = {"audits": [*map(asdict, rows)], "numbers": [*map(asdict, numbers)]}

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kiln_mcp.datasets.sample_sizes import ADVISED_TEST_ITEMS, WIDE_INTERVAL_ITEMS
 from kiln_mcp.evaluators.check_suggestions import check_step
 from kiln_mcp.spec_texts.check_hints import CheckHint
 from storage.errors import NextStep
+from storage.text.excerpts import excerpt
+
+_LONGEST_WISH: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class EvalInventory:
         results: Results of run configs on it.
         result_run_configs: Run configs with results.
         unknown_filter: A filter of its test or golden items that this program cannot read.
+        stale_judges: Judges that were compiled from a spec which says something else now.
     """
 
     name: str
@@ -38,6 +43,16 @@ class EvalInventory:
     model_judges: int
     has_agreement: bool
     unknown_filter: str | None = None
+    stale_judges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session about specs that waits: its id, its wish, and how many questions are open."""
+
+    id: str
+    wish: str
+    questions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class TaskInventory:
 
     Attributes:
         check_hints: Clauses of its specs that a check could decide.
+        sessions: Sessions about specs with something that is not saved, the newest last.
     """
 
     name: str
@@ -56,6 +72,7 @@ class TaskInventory:
     evals: tuple[EvalInventory, ...]
     inputs: int = 0
     check_hints: tuple[CheckHint, ...] = ()
+    sessions: tuple[OpenSession, ...] = ()
 
     @property
     def check_steps(self) -> list[NextStep]:
@@ -68,7 +85,16 @@ def weaknesses(task: TaskInventory) -> list[str]:
     """Return the weaknesses of a task's measurements, the gravest first."""
     if not task.evals:
         return [f"{task.name}: nothing is measured; it has no eval."]
-    return [f"{counts.name}: {fault}" for counts in task.evals for fault in _eval_faults(counts)]
+    return [
+        f"{counts.name}: {fault}"
+        for counts in task.evals
+        for fault in (*_eval_faults(counts), *_stale_judges(counts))
+    ]
+
+
+def _stale_judges(counts: EvalInventory) -> Iterable[str]:
+    for name in counts.stale_judges:
+        yield f"its judge {name!r} is stale: the spec that it was compiled from has changed."
 
 
 def _eval_faults(counts: EvalInventory) -> Iterable[str]:
@@ -106,6 +132,23 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
 
 def next_steps(task: TaskInventory) -> list[NextStep]:
     """Return the calls that help most now, in their order."""
+    return [*_session_steps(task), *_measuring_steps(task)]
+
+
+def _session_steps(task: TaskInventory) -> list[NextStep]:
+    """Return the call that goes on with the session about specs that was left last."""
+    return [
+        NextStep(
+            tool="build_spec",
+            reason=f"go on with {excerpt(session.wish or 'a spec', _LONGEST_WISH)!r}, which is not "
+            f"saved ({session.questions} open questions)",
+            arguments={"session": session.id},
+        )
+        for session in task.sessions[-1:]
+    ]
+
+
+def _measuring_steps(task: TaskInventory) -> list[NextStep]:
     if not task.evals:
         return [*task.check_steps, _begin_eval(task)]
     with_evaluators = [inventory for inventory in task.evals if inventory.evaluators]

@@ -1,11 +1,13 @@
 """Take the inventory of a task from the store's index, without reading its runs."""
 
-from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
+from kiln_mcp.advice.inventory import EvalInventory, OpenSession, TaskInventory
 from kiln_mcp.advice.item_counts import ItemCounts
 from kiln_mcp.datasets.counts import is_known_filter
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.evaluators.spec_judges import stale_judges
 from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
+from kiln_mcp.spec_texts.session_files import read_sessions
 from kiln_mcp.spec_texts.spec_kinds import fields_of, kind_of
 from storage import (
     Eval,
@@ -21,7 +23,8 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
     items = ItemCounts(store, task)
-    evals = [await _eval(store, items, record) for record in await store.children(task, Eval)]
+    evals = [await _eval(store, task, items, record) for record in await store.children(task, Eval)]
+    sessions = [session for session in await read_sessions(store, task) if session.is_open]
     specs = await store.children(task, Spec)
     texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
@@ -33,11 +36,16 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
         evals=tuple(evals),
         inputs=counts.get("eval_input", 0),
         check_hints=tuple(check_hints(texts)),
+        sessions=tuple(
+            OpenSession(session.id, session.wish, len(session.open_questions))
+            for session in sessions
+        ),
     )
 
 
-async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInventory:
+async def _eval(store: ProjectStore, task: Task, items: ItemCounts, record: Eval) -> EvalInventory:
     evaluators = await store.children(record, EvalConfig)
+    stale = await stale_judges(store, task, record)
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
@@ -53,8 +61,14 @@ async def _eval(store: ProjectStore, items: ItemCounts, record: Eval) -> EvalInv
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),
         unknown_filter=_unknown_filter(record),
+        stale_judges=tuple(judge.name for judge in stale if _is_in_use(record, judge)),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
     )
+
+
+def _is_in_use(record: Eval, judge: EvalConfig) -> bool:
+    """Return whether a judge is the one that an eval uses."""
+    return record.current_config_id in {None, judge.id}
 
 
 async def _certificate_items(store: ProjectStore, record: Eval) -> frozenset[str]:

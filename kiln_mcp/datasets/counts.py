@@ -1,9 +1,11 @@
 """How many items a dataset's parts have."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.datasets.items import items_in
+from kiln_mcp.datasets.parts import tag_filter
 from storage import Eval, EvalInputSplit, ProjectStore, Task, TaskRunSplit
 from storage.format.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
@@ -34,13 +36,12 @@ async def count_golden(store: ProjectStore, task: Task, eval_record: Eval) -> in
     return await store.count_runs(task, _golden_query(filter_id))
 
 
-async def count_incomplete(store: ProjectStore, task: Task, eval_record: Eval) -> int:
-    """Return how many answers the filter of a golden set finds that are not complete."""
+async def count_matches(store: ProjectStore, task: Task, eval_record: Eval) -> int:
+    """Return how many runs the filter of a golden set finds, with answers that are not complete."""
     filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return 0
-    every = await store.count_runs(task, RunQuery(filter_id, is_from_eval=False))
-    return every - await store.count_runs(task, _golden_query(filter_id))
+    return await store.count_runs(task, replace(_golden_query(filter_id), is_complete=False))
 
 
 async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> list[RatedItem]:
@@ -75,7 +76,9 @@ async def golden_ids(store: ProjectStore, task: Task, eval_record: Eval) -> Mapp
 
 
 def _golden_query(filter_id: str) -> RunQuery:
-    return RunQuery(filter_id, is_from_eval=False, is_complete=True)
+    """Return the query of a golden set; outputs that evals made are in it if they have its tag."""
+    is_tag = filter_id.startswith(tag_filter(""))
+    return RunQuery(filter_id, is_from_eval=None if is_tag else False, is_complete=True)
 
 
 def is_known_filter(part_filter: TaskRunSplit | EvalInputSplit) -> bool:

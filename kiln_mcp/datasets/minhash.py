@@ -24,7 +24,7 @@ _SEED: Final = 0
 _HASHES: Final = 128
 _ROWS: Final = 3
 """Hashes that neighbours must share: two texts whose Dice similarity is 0.67 (Jaccard 0.5) share
-them in one of 42 orders with a probability of 0.998."""
+them in one of 42 orders with a probability of 0.996."""
 _NEIGHBOURS: Final = 8
 """Texts before it, in an order, that a text is compared with."""
 _SPREAD: Final = 3.5

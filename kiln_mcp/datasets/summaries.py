@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from kiln_mcp.datasets.lineage import AIM, CLAUSE, DOCUMENT, LABEL, OUTCOME, PAIR_OF, SEED_EXAMPLE
+from kiln_mcp.datasets.lineage import (
+    AIM,
+    CLAUSE,
+    DOCUMENT,
+    LABEL,
+    OUTCOME,
+    PAIR_OF,
+    PLAN,
+    SEED_EXAMPLE,
+)
 from kiln_mcp.datasets.topics import topic_of
 from storage import DataSource, EvalInput, EvalItemSource, TaskRun
 
@@ -27,6 +36,8 @@ class Lineage:
         clause: The clause that it is about.
         outcome: Whether its output passes, fails or is borderline: verified, else as planned.
         label: Its class: as planned, else its output if that is short.
+        plan: The plan that it was generated for.
+        aim: The outcome that its input is meant to provoke.
         cost: What its output cost, in US dollars; None if that is not known.
     """
 
@@ -36,6 +47,8 @@ class Lineage:
     clause: str = ""
     outcome: str = ""
     label: str = ""
+    plan: str = ""
+    aim: str = ""
     cost: float | None = None
 
 
@@ -101,6 +114,8 @@ def _lineage_of(run: TaskRun) -> Lineage:
         clause=properties.get(CLAUSE, ""),
         outcome=properties.get(OUTCOME) or _OUTCOMES.get(properties.get(AIM, ""), ""),
         label=properties.get(LABEL) or (output if len(output) <= _LONGEST_CLASS else ""),
+        plan=properties.get(PLAN, ""),
+        aim=properties.get(AIM, ""),
         cost=run.usage.cost if run.usage else None,
     )
 

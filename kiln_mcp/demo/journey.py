@@ -21,7 +21,7 @@ from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.service import ProjectCreated
 from kiln_mcp.run_configs.answers import RunConfigCreated
-from kiln_mcp.specs.service import SpecDraft
+from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.synthesis.answers import AddedData, DataSplit
 from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
@@ -162,13 +162,16 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
         instruction=INSTRUCTION,
         output_schema=dict(SCHEMA),
     )
-    draft = await client.call(SpecDraft, "build_spec", project=project, wish=WISH, save=True)
+    report = await client.call(
+        SpecSessionReport, "build_spec", project=project, wish=WISH, save=True
+    )
+    draft = report.specs[0]
     teller.say(
         f"Spec '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
-        f"{draft.author}; {draft.open_gaps} open questions."
+        f"{report.author}; {report.open_questions} open questions."
     )
-    for question in draft.questions[:2]:
-        teller.say(f"It would ask: {question.question}")
+    if report.question is not None:
+        teller.say(f"It would ask: {report.question.question}")
     return draft.name
 
 

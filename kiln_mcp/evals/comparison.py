@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Final
 
 from kiln_mcp.evals.item_scores import Outputs, mean_of
 from kiln_mcp.statistics import (
@@ -20,7 +21,8 @@ from kiln_mcp.statistics import (
 from storage.records.ratings import RATING_RANGES
 
 BINARY = frozenset({0.0, 1.0})
-SIGNIFICANCE = 0.05
+USUAL_LEVEL: Final = 0.95
+"""The level of intervals and tests where nothing says which claim it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class MeanScore:
 
     Attributes:
         mean: The mean of the values; the pass rate where they are 0 and 1.
-        interval: Its 95 % interval, or why there is none.
+        interval: Its interval, or why there is none.
         count: Items.
     """
 
@@ -45,12 +47,13 @@ class PairedDifference:
     Attributes:
         first: The first system's mean over these items.
         second: The second system's mean over these items.
-        interval: 95 % interval of the second mean less the first, or why there is none.
+        interval: The interval of the second mean less the first, or why there is none.
         p_value: Of "both do equally well", or why there is none.
         test: The test's name.
         count: Items that both were scored on.
         only_first: Items on which the first scored higher.
         only_second: Items on which the second scored higher.
+        level: Of the interval and the test.
     """
 
     first: float
@@ -61,6 +64,7 @@ class PairedDifference:
     count: int
     only_first: int
     only_second: int
+    level: float = USUAL_LEVEL
 
     @property
     def difference(self) -> float:
@@ -77,7 +81,7 @@ class PairedDifference:
     def is_contradictory(self) -> bool:
         """Return whether the interval leaves out zero, and the test finds no difference."""
         is_apart = isinstance(self.interval, Interval) and 0 not in self.interval
-        return is_apart and isinstance(self.p_value, float) and self.p_value >= SIGNIFICANCE
+        return is_apart and isinstance(self.p_value, float) and self.p_value >= 1 - self.level
 
 
 def range_of(kind: str) -> ValueRange | None:
@@ -86,7 +90,10 @@ def range_of(kind: str) -> ValueRange | None:
 
 
 def mean_score(
-    values: Sequence[float], seed: int = 0, value_range: ValueRange | None = None
+    values: Sequence[float],
+    seed: int = 0,
+    value_range: ValueRange | None = None,
+    level: float = USUAL_LEVEL,
 ) -> MeanScore:
     """Return the mean of scores: Wilson's interval for pass and fail, a bootstrap otherwise.
 
@@ -96,14 +103,17 @@ def mean_score(
     if not values:
         raise ValueError("A mean needs at least one score.")
     if BINARY.issuperset(values):
-        interval = wilson_interval(round(sum(values)), len(values))
+        interval = wilson_interval(round(sum(values)), len(values), level)
     else:
-        interval = bayesian_mean_interval(values, value_range, seed=seed)
+        interval = bayesian_mean_interval(values, value_range, level=level, seed=seed)
     return MeanScore(fmean(values), interval, len(values))
 
 
 def mean_of_items(
-    items: Sequence[Outputs], seed: int = 0, value_range: ValueRange | None = None
+    items: Sequence[Outputs],
+    seed: int = 0,
+    value_range: ValueRange | None = None,
+    level: float = USUAL_LEVEL,
 ) -> MeanScore:
     """Return the mean of items' scores; each counts once, with the mean of its outputs.
 
@@ -111,6 +121,7 @@ def mean_of_items(
         items: For each item its outputs, for each output its verdicts.
         seed: Of the bootstrap of scores that are not pass or fail.
         value_range: The values that the score can have; None if only the scores tell it.
+        level: Of the interval.
 
     Raises:
         ValueError: There is no item.
@@ -118,8 +129,8 @@ def mean_of_items(
     means = [mean_of(outputs) for outputs in items]
     values = {value for outputs in items for verdicts in outputs for value in verdicts}
     if not means or BINARY.issuperset(means) or not BINARY.issuperset(values):
-        return mean_score(means, seed, value_range)
-    interval = clustered_rate_interval(means, sum(map(len, items)))
+        return mean_score(means, seed, value_range, level)
+    interval = clustered_rate_interval(means, sum(map(len, items)), level)
     return MeanScore(fmean(means), interval, len(means))
 
 
@@ -128,6 +139,7 @@ def paired_difference(
     second: Mapping[str, float],
     seed: int = 0,
     value_range: ValueRange | None = None,
+    level: float = USUAL_LEVEL,
 ) -> PairedDifference:
     """Compare two systems on the items that both were scored on.
 
@@ -139,6 +151,7 @@ def paired_difference(
         second: The second system's score by item.
         seed: Of the bootstrap.
         value_range: The values that the score can have; None if only the scores tell it.
+        level: Of the interval and the test.
 
     Raises:
         ValueError: They share no item.
@@ -152,12 +165,12 @@ def paired_difference(
     p_value: float | CannotTell
     if all(BINARY.issuperset(pair) for pair in pairs):
         counts = PairedCounts.of([bool(a) for a, _ in pairs], [bool(b) for _, b in pairs])
-        interval = paired_newcombe_interval(counts)
+        interval = paired_newcombe_interval(counts, level)
         p_value = mcnemar_exact(counts.only_first, counts.only_second)
         test = "McNemar, exact"
     else:
         span = value_range.of_differences if value_range else None
-        interval = bayesian_mean_interval(differences, span, seed=seed)
+        interval = bayesian_mean_interval(differences, span, level=level, seed=seed)
         p_value = wilcoxon_signed_rank(differences)
         test = "Wilcoxon, signed ranks"
     return PairedDifference(
@@ -169,6 +182,7 @@ def paired_difference(
         count=len(pairs),
         only_first=sum(d < 0 for d in differences),
         only_second=sum(d > 0 for d in differences),
+        level=level,
     )
 
 
@@ -180,19 +194,20 @@ def in_words(difference: PairedDifference, first: str, second: str) -> str:
     if isinstance(difference.interval, CannotTell):
         return f"Cannot tell which is better ({numbers}): {difference.interval.reason}."
     span = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
+    level = f"{difference.level:.4%}".rstrip("%").rstrip("0").rstrip(".")
     if difference.is_contradictory:
         return (
-            f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "
-            f"leaves out zero, but the test ({difference.test}) has p = {difference.p_value:.2f}. "
-            "More items would decide."
+            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, "
+            f"{span}, leaves out zero, but the test ({difference.test}) has "
+            f"p = {difference.p_value:.2f}. More items would decide."
         )
     if not difference.conclusive:
         return (
-            f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "
-            "includes zero. More items would narrow it."
+            f"Cannot tell which is better ({numbers}): the difference's {level} % interval, "
+            f"{span}, includes zero. More items would narrow it."
         )
     better, worse = (second, first) if difference.difference > 0 else (first, second)
     return (
         f"{better} is better than {worse} by {abs(difference.difference):.3f} ({numbers}); the "
-        f"difference's 95 % interval is {span}."
+        f"difference's {level} % interval is {span}."
     )

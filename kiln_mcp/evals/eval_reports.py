@@ -12,6 +12,7 @@ from kiln_mcp.evals.answers import (
     EvaluatorSummary,
 )
 from kiln_mcp.evals.arguments import ItemsToShow, ReportRequest
+from kiln_mcp.evals.config_notes import config_notes
 from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     find_run_configs,
@@ -64,7 +65,7 @@ async def eval_report(
         rates=rates.rates[:row_limit],
         numbers=[] if request.items or request.slice_by else rates.numbers,
         slices=[row for row in sections.slices.rows if not is_short or row.rate is not None],
-        conclusions=sections.slices.says,
+        conclusions=[*sections.slices.says, *sections.notes],
         warnings=[] if request.items else rates.warnings,
         items=page.items if page else [],
         items_found=page.total if page else None,
@@ -90,6 +91,7 @@ class _Sections:
     rates: RateReport = field(default_factory=RateReport)
     slices: SliceReport = field(default_factory=SliceReport)
     page: ItemsPage | None = None
+    notes: Sequence[str] = ()
 
 
 async def _sections(store: ProjectStore, task_eval: TaskEval, request: ReportRequest) -> _Sections:
@@ -103,7 +105,8 @@ async def _sections(store: ProjectStore, task_eval: TaskEval, request: ReportReq
     table = await score_table(measurement, configs, test_ids) if configs else ScoreTable()
     slices = await _config_slices(measurement, configs, items, request)
     page = await _page(measurement, items, request.items) if request.items else None
-    return _Sections(table, slices=slices, page=page)
+    notes = [] if page else await config_notes(measurement, configs, test_ids)
+    return _Sections(table, slices=slices, page=page, notes=notes)
 
 
 async def _config_slices(

@@ -35,12 +35,3 @@ def outputs_by_item(verdicts: Mapping[VerdictKey, Verdict]) -> dict[str, Outputs
 def mean_of(outputs: Outputs) -> float:
     """Return the mean of an item's outputs, each the mean of its verdicts."""
     return fmean(map(fmean, outputs))
-
-
-def first_verdicts(verdicts: Mapping[VerdictKey, Verdict]) -> dict[str, float]:
-    """Return the first verdict of each item's first output."""
-    return {
-        item: verdict.value
-        for (item, sample, number), verdict in verdicts.items()
-        if sample == number == 0
-    }

@@ -12,7 +12,6 @@ from kiln_mcp.datasets.counts import golden_items
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.eval_items import ItemReference
-from kiln_mcp.evals.item_scores import first_verdicts
 from kiln_mcp.evaluators.evaluator import Evaluator, calls_of_item
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.labels.ledger import read_labels
@@ -34,6 +33,7 @@ from storage.index.results import (
     RecordRow,
     Verdict,
     VerdictKey,
+    first_scores,
     judged_outputs,
     judged_run_configs,
     outputs_of_evals,
@@ -108,7 +108,8 @@ class Measurement:
 
     async def stored_scores(self, key: str) -> dict[str, float]:
         """Return one score of stored outputs, by item."""
-        return first_verdicts(await self.verdicts(STORED, key))
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: first_scores(index, path, key))
 
     async def verdicts(self, run_config_id: str, key: str) -> dict[VerdictKey, Verdict]:
         """Return one score of a run config, or of stored outputs, in each verdict."""

@@ -79,15 +79,27 @@ class SliceRow(Result):
     high: float | None
     shrunken: float | None = Field(description="Drawn to the whole as far as chance goes.")
     p_value: float | None = Field(description="Of 'as the rest', after Holm; None if too few.")
+    labels: int | None = Field(default=None, description="Drawn labels in it that correct it.")
+    corrected_rate: float | None = None
+    corrected_low: float | None = None
+    corrected_high: float | None = None
 
     @classmethod
-    def of(cls, names: tuple[str, str | None, str], rate: SliceRate) -> "SliceRow":
+    def of(
+        cls,
+        names: tuple[str, str | None, str],
+        rate: SliceRate,
+        correction: CorrectedRate | None = None,
+    ) -> "SliceRow":
         """Return the row of a slice, rounded for reading.
 
         Args:
             names: The evaluator's, the run config's and the score's.
             rate: Its rate.
+            correction: As labels correct it, if they do.
         """
+        low, high = (None, None) if correction is None else interval_ends(correction.interval)
+        share = None if correction is None else correction.share
         is_small = rate.is_small
         return cls(
             evaluator=names[0],
@@ -101,6 +113,10 @@ class SliceRow(Result):
             high=None if is_small else round(rate.interval.high, 4),
             shrunken=None if is_small else round(rate.shrunken, 4),
             p_value=None if rate.p_value is None else round(rate.p_value, 6),
+            labels=None if correction is None or share is None else correction.counts.drawn,
+            corrected_rate=None if share is None else round(share, 4),
+            corrected_low=low,
+            corrected_high=high,
         )
 
 

@@ -7,42 +7,29 @@ answers of their own items and say nothing of others. Labels of other outputs ar
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Final, TypeAlias
 
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evals.rates import ItemVerdicts, threshold_of
-from kiln_mcp.labels.audit_lines import read_audits
-from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, strata_by_verdict
-from kiln_mcp.labels.ledger import JUDGED, Draw
+from kiln_mcp.evals.peoples_labels import (
+    NO_LABELS,
+    LabelCounts,
+    PeoplesLabels,
+    labels_of,
+    strata_of_draws,
+)
+from kiln_mcp.evals.rates import ItemVerdicts
+from kiln_mcp.labels.golden_set import open_golden_set
 from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
 from kiln_mcp.statistics.stratified_posterior import (
     RATE_STOPPING_LEVEL,
     Estimate,
     ShareStratum,
     share_estimate,
 )
-from storage import EvalConfig
 from storage.errors import Refusal
-from storage.index.results import RatedItem
-
-
-@dataclass(frozen=True, slots=True)
-class LabelCounts:
-    """The labels of some outputs.
-
-    Attributes:
-        drawn: Labels of items that were drawn at random.
-        hand_labels: Other labels and ratings: of items that somebody hand_labels.
-        skipped: Items that were drawn and passed over.
-        waiting_labels: Labels for a certificate that wait for the person's yes.
-    """
-
-    drawn: int = 0
-    hand_labels: int = 0
-    skipped: int = 0
-    waiting_labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,201 +47,122 @@ class CorrectedRate:
     interval: Interval | CannotTell
 
 
-NO_LABEL = CorrectedRate(LabelCounts(), None, CannotTell("no person has labelled these outputs"))
-
-
-async def correct_rate(
-    measurement: Measurement, verdicts: ItemVerdicts, seed: int = 0
-) -> CorrectedRate:
-    """Return the rate of failures among outputs with verdicts, as people's labels correct it."""
-    store = measurement.store
-    try:
-        golden_set = await open_golden_set(store, measurement.task_eval)
-    except Refusal:
-        return NO_LABEL
-    labels = _labels_of(measurement, golden_set, verdicts)
-    counts = LabelCounts(
-        len(labels.drawn), len(labels.hand_labels), len(labels.skipped), labels.waiting_labels
-    )
-    if not labels.drawn:
-        reason = "no label is of an output that was drawn at random"
-        return CorrectedRate(counts, None, CannotTell(reason))
-    outside = len(verdicts.values.keys() - labels.pool)
-    if outside:
-        reason = (
-            f"they were drawn from the golden set, which lacks {outside} of these "
-            f"{len(verdicts.values)} outputs"
-        )
-        return CorrectedRate(counts, None, CannotTell(reason))
-    strata = await _strata_of_draws(measurement, golden_set, labels.draws, verdicts)
-    estimate = corrected_share(verdicts, labels, strata, seed)
-    share = None if isinstance(estimate.value, CannotTell) else estimate.value
-    return CorrectedRate(counts, share, estimate.interval)
+Cell: TypeAlias = tuple[object, ...]
+"""A verdict, and the strata in which its items could be drawn."""
+FEWEST_IN_SLICE: Final = 5
+"""Drawn labels below which the rate of a slice is not corrected."""
 
 
 @dataclass(frozen=True, slots=True)
-class PeoplesLabels:
-    """What people said of outputs, as whether they fail.
+class LabelledOutputs:
+    """Outputs with an evaluator's verdicts, people's labels, and the strata of their draws.
 
     Attributes:
-        drawn: Of items that were drawn at random.
-        hand_labels: Of items that somebody hand_labels.
-        known_answers: Those of them that were labelled before anything was drawn.
-        skipped: Items that were drawn, and passed over or cannot be judged.
-        draws: The draws.
-        pool: The items of the golden set.
-        waiting_labels: How many labels for a certificate wait for the person's yes.
+        verdicts: What the evaluator says.
+        labels: What people say.
+        strata: Of each item, those in which it could be drawn.
     """
 
-    drawn: Mapping[str, bool]
-    hand_labels: Mapping[str, bool]
-    known_answers: Mapping[str, bool]
-    skipped: Set[str]
-    draws: Sequence[Draw]
-    pool: Set[str]
-    waiting_labels: int
+    verdicts: ItemVerdicts
+    labels: PeoplesLabels
+    strata: Mapping[str, tuple[str, ...]]
+
+    @property
+    def gap(self) -> str:
+        """Why labels do not correct the rate, in words; "" if they do."""
+        counts, values = self.labels.counts, self.verdicts.values
+        if not any((counts.drawn, counts.hand_labels, counts.skipped, counts.waiting_labels)):
+            return "no person has labelled these outputs"
+        if not counts.drawn:
+            return "no label is of an output that was drawn at random"
+        outside = len(values.keys() - self.labels.pool)
+        if outside:
+            return (
+                f"they were drawn from the golden set, which lacks {outside} of these "
+                f"{len(values)} outputs"
+            )
+        return ""
+
+    def rate(self, seed: int = 0, error: float = ALL_CLAIMS) -> CorrectedRate:
+        """Return the rate of failures of all, or why it is not corrected."""
+        counts = self.labels.counts
+        if gap := self.gap:
+            return CorrectedRate(counts, None, CannotTell(gap))
+        level = 1 - error / ALL_CLAIMS * (1 - RATE_STOPPING_LEVEL)
+        estimate = corrected_share(self.verdicts, self.labels, self.strata, seed, level)
+        share = None if isinstance(estimate.value, CannotTell) else estimate.value
+        return CorrectedRate(counts, share, estimate.interval)
+
+    def rate_among(self, items: Set[str], seed: int = 0) -> CorrectedRate:
+        """Return the rate of failures of some of them.
+
+        A cell of them without labels is expected to fail as often as the whole cell does.
+        """
+        own = LabelledOutputs(self.verdicts.among([*items]), self.labels.among(items), self.strata)
+        counts = own.labels.counts
+        if gap := self.gap:
+            return CorrectedRate(counts, None, CannotTell(gap))
+        if counts.drawn < FEWEST_IN_SLICE:
+            reason = f"{counts.drawn} drawn labels are too few"
+            return CorrectedRate(counts, None, CannotTell(reason))
+        centres = _cell_shares(self)
+        estimate = corrected_share(
+            own.verdicts, own.labels, self.strata, seed, RATE_STOPPING_LEVEL, centres
+        )
+        share = None if isinstance(estimate.value, CannotTell) else estimate.value
+        return CorrectedRate(counts, share, estimate.interval)
 
 
-def _labels_of(
-    measurement: Measurement, golden_set: GoldenSet, verdicts: ItemVerdicts
-) -> PeoplesLabels:
-    random_draws = _random_draws(measurement, golden_set)
-    runs = [run for run in golden_set.runs if run.id in verdicts.values]
-    drawn: dict[str, bool] = {}
-    hand_labels: dict[str, bool] = {}
-    skipped: set[str] = set()
-    waiting_labels = 0
-    used_draws: set[str] = set()
-    for run in runs:
-        label = golden_set.certificate_label(run, verdicts.score)
-        label = label or golden_set.last_label(run, verdicts.score)
-        if label is not None and golden_set.waits(label):
-            waiting_labels += 1
-            continue
-        is_drawn = label is not None and (label.certifies or label.draw in random_draws)
-        fails = _fails(golden_set, run, verdicts)
-        if label is not None and is_drawn and label.state in JUDGED:
-            used_draws.add(label.draw or "")
-            if fails is None:
-                skipped.add(run.id)
-            else:
-                drawn[run.id] = fails
-        elif fails is not None:
-            hand_labels[run.id] = fails
-    draws = [draw for draw in random_draws.values() if draw.id in used_draws]
-    first = min((draw.at for draw in draws), default=None)
-    known_answers = {
-        run.id: hand_labels[run.id]
-        for run in runs
-        if run.id in hand_labels and _is_before(golden_set, run, verdicts, first)
-    }
-    skipped |= _skips(golden_set, verdicts.key, random_draws) & verdicts.values.keys()
-    skipped |= _passed_over(random_draws.values(), draws) & verdicts.values.keys()
-    return PeoplesLabels(
-        drawn,
-        hand_labels,
-        known_answers,
-        skipped - drawn.keys() - known_answers.keys(),
-        draws,
-        golden_set.ids,
-        waiting_labels,
-    )
+async def correct_rate(
+    measurement: Measurement, verdicts: ItemVerdicts, seed: int = 0, error: float = ALL_CLAIMS
+) -> CorrectedRate:
+    """Return the rate of failures among outputs with verdicts, as people's labels correct it.
 
-
-def _random_draws(measurement: Measurement, golden_set: GoldenSet) -> dict[str, Draw]:
-    """Return the draws whose labels may correct an evaluator's rate, by id.
-
-    Labels for development may have shaped the judge that came after them.
+    Args:
+        measurement: The eval with its evaluator.
+        verdicts: What the evaluator says of the outputs.
+        seed: Of the interval.
+        error: The probability that the interval is wrong.
     """
-    created_at = measurement.evaluator_record.created_at
-    return {
-        draw.id: draw
-        for draw in golden_set.draws
-        if draw.purpose == "certificate" or (draw.purpose == "development" and draw.at > created_at)
-    }
+    return (await read_labelled_outputs(measurement, verdicts)).rate(seed, error)
 
 
-def _fails(golden_set: GoldenSet, run: RatedItem, verdicts: ItemVerdicts) -> bool | None:
-    """Return whether people say that an output fails; None if they do not say it.
-
-    Where each value can be defended, the evaluator's counts.
-    """
-    match golden_set.state(run, verdicts.score):
-        case "both":
-            return verdicts.fails(run.id)
-        case "value":
-            value = golden_set.label(run, verdicts.score)
-            threshold = threshold_of(verdicts.score, is_judged=True)
-            return None if value is None else value < threshold
-        case _:
-            return None
-
-
-def _is_before(
-    golden_set: GoldenSet, run: RatedItem, verdicts: ItemVerdicts, first: datetime | None
-) -> bool:
-    last = golden_set.last_label(run, verdicts.score)
-    at = last.at if last else run.rated_at
-    return first is not None and at is not None and at < first
-
-
-def _skips(golden_set: GoldenSet, key: str, draws: Mapping[str, Draw]) -> set[str]:
-    """Return the drawn items that a person said to skip."""
-    return {
-        label.item
-        for label in golden_set.labels
-        if label.score == key and label.state == "skipped" and label.draw in draws
-    }
-
-
-def _passed_over(all_draws: Iterable[Draw], labelled_draws: Sequence[Draw]) -> set[str]:
-    """Return the items of draws after which others were drawn and labelled."""
-    last = max((draw.at for draw in labelled_draws), default=None)
-    if last is None:
-        return set()
-    return {item for draw in all_draws if draw.at < last for item in draw.items}
-
-
-async def _strata_of_draws(
-    measurement: Measurement,
-    golden_set: GoldenSet,
-    draws: Sequence[Draw],
-    verdicts: ItemVerdicts,
-) -> Mapping[str, tuple[str, ...]]:
-    """Return the strata of each item in which it could be drawn.
-
-    They are those of the audits that drew, and those by the verdicts of the other draws' judges.
-    """
-    strata: dict[str, list[str]] = defaultdict(list)
-    evaluators = await measurement.store.children(measurement.eval_record, EvalConfig)
-    judges = [record for record in evaluators if any(d.evaluator == record.id for d in draws)]
-    for judge in judges:
-        own_draws = {draw.id for draw in draws if draw.evaluator == judge.id}
-        for audit in await read_audits(measurement.store, judge):
-            audit_draws = {draw.draw for draw in audit.draws} & own_draws
-            own_draws -= audit_draws
-            for stratum in audit.opening.strata if audit_draws else ():
-                for item in stratum.items:
-                    strata[item].append(stratum.name)
-        if own_draws and judge.id != measurement.evaluator_record.id:  # own verdicts are cells
-            values = await measurement.of(judge).stored_scores(verdicts.key)
-            by_verdict = strata_by_verdict(golden_set.runs, values, verdicts.score)
-            for name, items in by_verdict.items():
-                for item in items:
-                    strata[item].append(name)
-    return {item: tuple(names) for item, names in strata.items()}
+async def read_labelled_outputs(
+    measurement: Measurement, verdicts: ItemVerdicts
+) -> LabelledOutputs:
+    """Read what people said of outputs with verdicts, and the strata that they were drawn in."""
+    try:
+        golden_set = await open_golden_set(measurement.store, measurement.task_eval)
+    except Refusal:
+        return LabelledOutputs(verdicts, NO_LABELS, {})
+    labels = labels_of(measurement, golden_set, verdicts)
+    strata: Mapping[str, tuple[str, ...]] = {}
+    if labels.drawn:
+        strata = await strata_of_draws(measurement, golden_set, labels.draws, verdicts)
+    return LabelledOutputs(verdicts, labels, strata)
 
 
 def corrected_share(
-    verdicts: ItemVerdicts, labels: PeoplesLabels, strata: Mapping[str, tuple[str, ...]], seed: int
+    verdicts: ItemVerdicts,
+    labels: PeoplesLabels,
+    strata: Mapping[str, tuple[str, ...]],
+    seed: int,
+    level: float = RATE_STOPPING_LEVEL,
+    centres: Mapping[Cell, float] | None = None,
 ) -> Estimate:
-    """Return the share of failures with its interval; skipped items widen it both ways."""
-    cells: dict[tuple[object, ...], list[str]] = defaultdict(list)
-    for item in verdicts.values:
-        if item not in labels.known_answers:
-            own = round(verdicts.values[item])
-            cells[(own, *strata.get(item, ()))].append(item)
-    groups = [*cells.values(), list(labels.known_answers)]
+    """Return the share of failures with its interval; skipped items widen it both ways.
+
+    Args:
+        verdicts: What the evaluator says.
+        labels: What people say.
+        strata: Of each item, those in which it could be drawn.
+        seed: Of the interval.
+        level: Of the interval.
+        centres: What is expected of the items of a cell; one half without them.
+    """
+    cells = _cells(verdicts, labels, strata)
+    groups = [(items, (centres or {}).get(cell, 0.5)) for cell, items in cells.items()]
+    groups.append(([*labels.known_answers], 0.5))
 
     def estimate(answers: Mapping[str, bool]) -> Estimate:
         strata = [
@@ -262,11 +170,12 @@ def corrected_share(
                 size=len(items),
                 labels=sum(item in answers for item in items),
                 successes=sum(answers.get(item, False) for item in items),
+                centre=centre,
             )
-            for items in groups
+            for items, centre in groups
             if items
         ]
-        return share_estimate(strata, RATE_STOPPING_LEVEL, seed)
+        return share_estimate(strata, level, seed)
 
     answers = {**labels.drawn, **labels.known_answers}
     result = estimate(answers)
@@ -275,6 +184,29 @@ def corrected_share(
     passes = estimate({**answers, **dict.fromkeys(labels.skipped, False)})
     fails = estimate({**answers, **dict.fromkeys(labels.skipped, True)})
     return Estimate(result.value, _hull([result.interval, passes.interval, fails.interval]))
+
+
+def _cells(
+    verdicts: ItemVerdicts, labels: PeoplesLabels, strata: Mapping[str, tuple[str, ...]]
+) -> Mapping[Cell, list[str]]:
+    """Return the items by verdict and strata, in each of which labels are a random sample."""
+    cells: dict[Cell, list[str]] = defaultdict(list)
+    for item in verdicts.values:
+        if item not in labels.known_answers:
+            own = round(verdicts.values[item])
+            cells[(own, *strata.get(item, ()))].append(item)
+    return cells
+
+
+def _cell_shares(outputs: LabelledOutputs) -> Mapping[Cell, float]:
+    """Return the share of failures in each cell of all outputs, half an item either way added."""
+    drawn = outputs.labels.drawn
+    cells = _cells(outputs.verdicts, outputs.labels, outputs.strata)
+    return {
+        cell: (sum(drawn.get(item, False) for item in items) + 0.5)
+        / (sum(item in drawn for item in items) + 1)
+        for cell, items in cells.items()
+    }
 
 
 def _hull(intervals: Sequence[Interval | CannotTell]) -> Interval | CannotTell:

@@ -1,12 +1,14 @@
 """How often stored outputs fail, in numbers and in words."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.output_labels import output_verdicts
 from kiln_mcp.evals.output_numbers import number_lines
 from kiln_mcp.evals.rate_answers import NumberRow, RateRow, SliceRow, interval_ends
-from kiln_mcp.evals.rate_correction import CorrectedRate, correct_rate
+from kiln_mcp.evals.rate_correction import CorrectedRate, correct_rate, read_labelled_outputs
 from kiln_mcp.evals.rates import (
     FailureRate,
     ItemVerdicts,
@@ -15,7 +17,7 @@ from kiln_mcp.evals.rates import (
     mean_of_scores,
     read_verdicts,
 )
-from kiln_mcp.evals.slices import in_words, read_slices, slice_rates
+from kiln_mcp.evals.slices import in_words, read_slices, slice_members, slice_rates
 from kiln_mcp.evals.stored_outputs import StoredOutputs
 from kiln_mcp.statistics import CannotTell
 from storage.errors import NextStep
@@ -96,12 +98,51 @@ async def slice_report(
         for score in measurement.eval_record.output_scores:
             verdicts = (await read_verdicts(measurement, score, config_id)).among(items)
             rates = slice_rates(verdicts, slices)
-            if rates:
-                report.says.append(in_words(rates, score.json_key, kind))
+            if not rates:
+                continue
+            report.says.append(in_words(rates, score.json_key, kind))
+            members = slice_members(verdicts, slices)
+            corrections = await _slice_corrections(measurement, verdicts, members, config_id)
             report.rows.extend(
-                SliceRow.of((name, config_name, score.json_key), rate) for rate in rates
+                SliceRow.of((name, config_name, score.json_key), rate, corrections.get(rate.name))
+                for rate in rates
             )
+            if measurement.evaluator.model is not None:
+                report.says.append(_correction_text(score.json_key, corrections))
     return report
+
+
+async def _slice_corrections(
+    measurement: Measurement,
+    verdicts: ItemVerdicts,
+    members: Mapping[str, Set[str]],
+    config_id: str,
+) -> Mapping[str, CorrectedRate]:
+    """Return the rate of each slice as labels correct it, or why not; none for a check."""
+    if measurement.evaluator.model is None:
+        return {}
+    if config_id == STORED:
+        labelled_outputs = await read_labelled_outputs(measurement, verdicts)
+        return {name: labelled_outputs.rate_among(items) for name, items in members.items()}
+    outputs = await output_verdicts(measurement, config_id, verdicts.score, verdicts.values)
+    labelled_outputs = await read_labelled_outputs(measurement, outputs.verdicts)
+    return {
+        name: labelled_outputs.rate_among({o for o, item in outputs.items.items() if item in items})
+        for name, items in members.items()
+    }
+
+
+def _correction_text(key: str, corrections: Mapping[str, CorrectedRate]) -> str:
+    """Return in how many slices labels correct the rate, and why not in the others."""
+    reasons = Counter(
+        c.interval.reason if isinstance(c.interval, CannotTell) else ""
+        for c in corrections.values()
+    )
+    count = reasons.pop("", 0)
+    begin = f"{key}: labels correct the rate of {count} of {len(corrections)} slices"
+    if not reasons:
+        return f"{begin}."
+    return f"{begin}; the others are as the judge says, since {reasons.most_common(1)[0][0]}."
 
 
 def _row(
@@ -149,11 +190,17 @@ def _says(
         return raw
     if counts.drawn and isinstance(correction.interval, CannotTell):
         return f"{raw} {counts.drawn} labels do not correct it: {correction.interval.reason}."
+    picked_labels = counts.hand_labels - counts.older_labels
     hand_labels = (
-        f" {counts.hand_labels} labels were picked by hand and say nothing of the other outputs."
-        if counts.hand_labels
+        f" {picked_labels} labels were picked by hand and say nothing of the other outputs."
+        if picked_labels
         else ""
     )
+    if counts.older_labels:
+        hand_labels += (
+            f" {counts.older_labels} labels are older than this judge, which may be written from "
+            "them: they do not correct it."
+        )
     waiting = (
         f" {counts.waiting_labels} labels wait for the person's yes."
         if counts.waiting_labels

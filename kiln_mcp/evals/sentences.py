@@ -1,6 +1,7 @@
 """Warnings, refusals and next steps of the capabilities of this room."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import sqrt
 from typing import Final
 
 from pydantic import JsonValue
@@ -21,6 +22,7 @@ from storage.text.excerpts import excerpts
 
 FEWEST_OF_ONE_KIND: Final = 3
 _USUAL_GAIN: Final = 0.1
+_USUAL_RATE: Final = 0.8
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -179,7 +181,7 @@ def plan_sentence(
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     suffix = _how(measurements, repeats)
     sentence = f"Score {items} items for {ways} of {measurements[0].task.name!r}{suffix}."
-    return f"{sentence} {_power_sentence(items)}" if len(configs) > 1 else sentence
+    return f"{sentence} {_power_sentence(items)}" if items else sentence
 
 
 def stored_plan_sentence(
@@ -189,7 +191,8 @@ def stored_plan_sentence(
     total = f" of {outputs.total}, drawn at random" if outputs.is_sample else ""
     return (
         f"Judge {len(outputs.runs)} stored outputs{total} ({outputs.name}) of "
-        f"{measurements[0].task.name!r} as they are{_how(measurements, repeats)}."
+        f"{measurements[0].task.name!r} as they are{_how(measurements, repeats)}. "
+        f"{_width_sentence(len(outputs.runs), 'outputs')}."
     )
 
 
@@ -203,9 +206,18 @@ def _how(measurements: Sequence[Measurement], repeats: Repeats) -> str:
 
 
 def _power_sentence(items: int) -> str:
-    """Return what a comparison of pass rates on so many items can see."""
+    """Return how exact a pass rate of so many items is, and what a comparison can see."""
     share = detection_share(items, _USUAL_GAIN)
-    return f"So many show a gain of 10 points in pass and fail in about {share:.0%} of cases."
+    return (
+        f"{_width_sentence(items, 'items')}, and show a gain of 10 points over another run config "
+        f"in about {share:.0%} of cases."
+    )
+
+
+def _width_sentence(count: int, noun: str) -> str:
+    """Return how exact the rate of so many is, without the full stop."""
+    half = min(0.5, 1.96 * sqrt(_USUAL_RATE * (1 - _USUAL_RATE) / count))
+    return f"{count} {noun} tell a pass rate to about {half * 100:.0f} points"
 
 
 def check_judge_repeats(measurement: Measurement, judge_repeats: int) -> None:

@@ -1,5 +1,6 @@
 """Capabilities: create evaluators, run evals, compare and describe."""
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import Field, JsonValue
@@ -15,6 +16,7 @@ from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
 from kiln_mcp.evals.errors import no_score
 from kiln_mcp.evals.eval_reports import score_keys
 from kiln_mcp.evals.lookups import find_eval, find_existing_eval
+from kiln_mcp.evals.measured_specs import MeasuredSpec, measured_spec
 from kiln_mcp.evals.measurement import Repeats
 from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
 from kiln_mcp.evals.output_work import calls_of
@@ -27,6 +29,7 @@ from kiln_mcp.evals.stored_outputs import outputs_to_begin_with
 from kiln_mcp.evaluators.definitions import KindName, add_extension_settings, read_definition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import evaluator_of, kind_name, make_evaluator
+from kiln_mcp.evaluators.spec_judges import append_source
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
@@ -47,7 +50,6 @@ from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
-    Spec,
     Task,
 )
 from storage.errors import NextStep, Refusal
@@ -156,8 +158,13 @@ async def create_evaluator(
     a score that has a field's name scores that field. The person approves code first.
     """
     store = await workspace.open_project(project)
+    existing_eval = await find_existing_eval(store, eval)
+    owner = existing_eval.task if existing_eval else await task_of(store, task)
+    existing_record = existing_eval.eval_record if existing_eval else None
+    subject = await measured_spec(store, owner, spec, existing_record)
+    judge_spec = subject if subject and subject.compiles(type, steps) else None
     settings_by_argument: dict[str, JsonValue] = {
-        "steps": None if steps is None else list(steps),
+        "steps": judge_spec.steps(steps) if judge_spec else list[JsonValue](steps or ()) or None,
         "model": model,
         "with_reference": with_reference,
         "reference_key": reference_key,
@@ -172,7 +179,6 @@ async def create_evaluator(
     definition = NewEval(
         spec, tuple(scores or ()), test_filter, golden_filter, train_filter, val_filter
     )
-    existing_eval = await find_existing_eval(store, eval)
     if existing_eval is not None and definition != NewEval():
         raise Refusal(
             "The eval '{name}' exists already, so its spec, scores and filters cannot be given. "
@@ -182,17 +188,18 @@ async def create_evaluator(
     model_name = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model_name)
-    existing_record = existing_eval.eval_record if existing_eval else None
     evaluator = await evaluator.with_records(store, existing_record)
     record = await make_evaluator(name, evaluator, model_name)
     task_eval = existing_eval
     if task_eval is None:
-        task_eval = await _new(store, await task_of(store, task), eval, definition, evaluator)
+        if judge_spec is not None:
+            definition = judge_spec.with_question(eval, definition)
+        task_eval = await _new(store, owner, eval, definition, evaluator)
     evaluator.check_fields(task_eval.task)
-    measured_spec = None if spec is None else await store.find(Spec, spec, parent=task_eval.task)
 
     async def save() -> EvaluatorCreated:
-        eval_record = await _save_evaluator(store, task_eval, record, measured_spec)
+        link = _SpecLink(subject, is_source=judge_spec is not None, author=workspace.author)
+        eval_record = await _save_evaluator(store, task_eval, record, link)
         items = await count_items(store, task_eval.task, eval_record, "test")
         outputs = None if items else await outputs_to_begin_with(store, task_eval.task)
         next_steps = after_evaluator(
@@ -228,8 +235,17 @@ def _evaluator_created(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _SpecLink:
+    """The spec that an evaluator measures, and whether it was compiled from it."""
+
+    subject: MeasuredSpec | None
+    is_source: bool
+    author: str
+
+
 async def _save_evaluator(
-    store: ProjectStore, task_eval: TaskEval, record: EvalConfig, spec: Spec | None
+    store: ProjectStore, task_eval: TaskEval, record: EvalConfig, link: _SpecLink
 ) -> Eval:
     """Save an evaluator, its eval and the eval's spec in one change; return the eval."""
     async with store.transaction() as change:
@@ -237,9 +253,12 @@ async def _save_evaluator(
         if eval_record.current_config_id is None:
             eval_record = eval_record.replace(current_config_id=record.id)
         eval_record = change.save(eval_record, parent=task_eval.task)
-        change.save(record, parent=eval_record)
-        if spec is not None:
-            change.save(spec.replace(eval_id=eval_record.id))
+        saved = change.save(record, parent=eval_record)
+        subject = link.subject
+        if subject is not None and link.is_source:
+            append_source(change, saved, subject.record, subject.content, link.author)
+        if subject is not None and subject.is_named:
+            change.save(subject.record.replace(eval_id=eval_record.id))
     return eval_record
 
 

@@ -1,7 +1,7 @@
 """The rate of failures by slice: by tag, topic, source, month or model."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,17 +59,23 @@ async def read_slices(measurement: Measurement, kind: SliceKind) -> list[ItemSli
     return await measurement.store.ask(lambda index: item_slices(index, path, kind))
 
 
-def slice_rates(verdicts: ItemVerdicts, slices: Sequence[ItemSlice]) -> list[SliceRate]:
-    """Return the rate of each slice, the worst first by its shrunken rate, small ones last."""
-    fails = {item: verdicts.fails(item) for item in verdicts.values}
+def slice_members(verdicts: ItemVerdicts, slices: Sequence[ItemSlice]) -> Mapping[str, set[str]]:
+    """Return the items with a verdict of each slice, and those of none if there is a slice."""
     members: dict[str, set[str]] = defaultdict(set)
     with_slice: set[str] = set()
     for item, name in slices:
-        if item in fails:
+        if item in verdicts.values:
             members[name].add(item)
             with_slice.add(item)
-    if members and len(with_slice) < len(fails):
-        members[NO_SLICE] = fails.keys() - with_slice
+    if members and len(with_slice) < len(verdicts.values):
+        members[NO_SLICE] = verdicts.values.keys() - with_slice
+    return members
+
+
+def slice_rates(verdicts: ItemVerdicts, slices: Sequence[ItemSlice]) -> list[SliceRate]:
+    """Return the rate of each slice, the worst first by its shrunken rate, small ones last."""
+    fails = {item: verdicts.fails(item) for item in verdicts.values}
+    members = slice_members(verdicts, slices)
     counts = {
         name: SliceCounts(sum(fails[item] for item in items), len(items))
         for name, items in members.items()

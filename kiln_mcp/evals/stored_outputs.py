@@ -52,6 +52,20 @@ class StoredOutputs:
         return len(self.runs) < self.total
 
 
+async def outputs_of_config(store: ProjectStore, task: Task, name: str) -> list[RecordRow] | None:
+    """Return the outputs that a run config made, also those that evals asked it for.
+
+    None if no run config has the name.
+    """
+    configs = await store.children(task, TaskRunConfig)
+    try:
+        config = choose(TaskRunConfig, configs, name)
+    except RecordNotFound:
+        return None
+    query, path = RunQuery(run_config_id=config.id, is_complete=True), task.saved.path
+    return await store.ask(lambda index: items(index, path, query))
+
+
 async def select_outputs(
     store: ProjectStore, task: Task, name: str, limit: int | None = None, seed: int = 0
 ) -> StoredOutputs:

@@ -12,7 +12,7 @@ from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference, range_of
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
-from kiln_mcp.evals.results.part_uses import PartClaim, UseNumber, count_use, ordinal
+from kiln_mcp.evals.results.part_uses import PartClaim, UseNumber, count_use
 from kiln_mcp.evals.run_outcomes import Failure
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
@@ -80,8 +80,8 @@ class _HeldOut:
         if self.use.number == 1:
             return problem
         return [
-            f"This is the {ordinal(self.use.number)} claim on these held-out items, and each one "
-            "makes a gain by luck more likely. Measure the winner on fresh items.",
+            f"{self.use.says} Each use makes a gain by luck more likely, so later ones need "
+            "clearer gains. Measure the winner on fresh items.",
             *problem,
         ]
 
@@ -93,7 +93,8 @@ class _HeldOut:
         intervals = [interval.interval for interval in self.differences]
         if any(isinstance(interval, Interval) and interval.high < 0 for interval in intervals):
             return False
-        return isinstance(intervals[0], Interval) and intervals[0].low > 0
+        first = self.differences[0]
+        return first.conclusive and first.difference > 0
 
 
 @capability(
@@ -245,16 +246,7 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     work = await plan_run(eval_context, configs, search_context.parts.test)
     outcome = await carry_out(search_context.workspace, work)
     items = {item.id for item in search_context.parts.test}
-    keys: list[str] = []
-    differences: list[PairedDifference] = []
     outputs = await read_scored_outputs(eval_context, configs)
-    seed = search_context.request.seed
-    for score in eval_context.eval_record.output_scores:
-        key = score.json_key
-        first, second = [outputs.means(config.id, key, items) for config in configs]
-        if first.keys() & second.keys():
-            keys.append(key)
-            differences.append(paired_difference(first, second, seed, range_of(score.type)))
     claim = PartClaim(
         evaluator=eval_context.evaluator_record.id,
         run_configs=[config.id for config in configs],
@@ -269,6 +261,15 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     )
     author = search_context.workspace.author
     use = await count_use(store, eval_context.eval_record, claim, author)
+    keys: list[str] = []
+    differences: list[PairedDifference] = []
+    for score in eval_context.eval_record.output_scores:
+        key = score.json_key
+        first, second = [outputs.means(config.id, key, items) for config in configs]
+        if first.keys() & second.keys():
+            keys.append(key)
+            seed, span = search_context.request.seed, range_of(score.type)
+            differences.append(paired_difference(first, second, seed, span, 1 - use.error))
     calls = sum(work.calls_by_model.values())
     return _HeldOut(keys, differences, calls, outcome.failures, use)
 

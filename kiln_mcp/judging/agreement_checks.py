@@ -29,6 +29,7 @@ from kiln_mcp.judging.warnings import (
     agreement_warnings,
     failure_warnings,
     merge_steps,
+    optimism_warnings,
     steps_to_certify,
 )
 from kiln_mcp.labels.golden_set import GoldenSet
@@ -147,6 +148,7 @@ async def agreement_report(
                 for warning in agreement_warnings(golden_set, runs_by_score, rows, check.purpose)
                 if warning not in doubts.reasons
             ),
+            *optimism_warnings(golden_set, runs_by_score, judges),
             *await _host_warnings(judges),
         ],
         next=steps_to_mend(doubts, task_eval.name)

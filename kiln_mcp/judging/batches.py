@@ -15,6 +15,7 @@ from kiln_mcp.judging.certificates.audit_draws import (
     check_rater,
     draw_for_certificate,
 )
+from kiln_mcp.judging.draw_refusals import nothing_to_draw
 from kiln_mcp.judging.golden_sets import audit_golden_set, open_labelling_pass
 from kiln_mcp.judging.pool import (
     MOST_ADDED,
@@ -35,14 +36,19 @@ from kiln_mcp.labels.label_audit import LabelAudit
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Purpose, append_draw
 from kiln_mcp.labels.purposes import due_repeats, rater_of, repeat_stratum, second_look_stratum
+from kiln_mcp.labels.reviews import read_information, review_strata
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
-from storage.errors import NextStep, Refusal
+from storage.errors import NextStep
 from storage.index.results import RecordRow
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 4000
 """The most characters of an item's input or output that a batch shows."""
+
+
+NEW_ITEMS: Final[frozenset[Purpose]] = frozenset({"development", "certificate", "review"})
+"""The purposes for which items without a label are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +216,11 @@ def pool_request(labelling: LabellingPass, request: BatchRequest) -> PoolRequest
 
     It adds some if the request names them, or if no item is left to label.
     """
-    is_new = request.purpose in {"development", "certificate"}
+    is_new = request.purpose in NEW_ITEMS
     has_open_items = len(labelling.complete) < len(labelling.runs)
     if not is_new or (request.outputs is None and has_open_items):
         return None
-    limit = request.count if request.purpose == "development" else MOST_ADDED
+    limit = MOST_ADDED if request.purpose == "certificate" else request.count
     return PoolRequest(request.outputs, limit, request.seed)
 
 
@@ -233,6 +239,27 @@ async def _plan(
         return plan
     repeats = due_repeats(labelling, rater, request.count) if rater else 0
     request = replace(request, count=request.count - repeats)
+    if request.purpose == "review":
+        information = await read_information(store, labelling)
+        exclusions = _exclusions(labelling, request)
+        strata = review_strata(information, request.count, request.seed, exclusions)
+        plan.add(_draw(draw_id, request, request.purpose, strata, None))
+    else:
+        await _draw_by_verdict(store, labelling, request, draw_id, plan)
+    if repeats:
+        repeat_strata = repeat_stratum(labelling, rater, repeats, request.seed)
+        plan.add(_draw(f"{draw_id}r", request, "repeat", repeat_strata, None))
+    return plan
+
+
+async def _draw_by_verdict(
+    store: ProjectStore,
+    labelling: LabellingPass,
+    request: BatchRequest,
+    draw_id: str,
+    plan: _Plan,
+) -> None:
+    """Draw items within the verdicts of a judge, or let its audit draw."""
     judge = await judge_of(store, labelling, request.evaluator)
     by_item = await _verdicts(judge, labelling, plan)
     if judge is not None and by_item and request.purpose == "certificate":
@@ -241,10 +268,6 @@ async def _plan(
         strata = _new_items(labelling, by_item, request)
         evaluator = judge.evaluator_record.id if judge else None
         plan.add(_draw(draw_id, request, request.purpose, strata, evaluator))
-    if repeats:
-        repeat_strata = repeat_stratum(labelling, rater, repeats, request.seed)
-        plan.add(_draw(f"{draw_id}r", request, "repeat", repeat_strata, None))
-    return plan
 
 
 async def _audits(store: ProjectStore, labelling: LabellingPass) -> list[LabelAudit]:
@@ -297,9 +320,13 @@ def _new_items(
 ) -> dict[str, DrawnStratum]:
     """Draw items without a label within the verdicts of a judge."""
     strata = strata_by_verdict(list(labelling.runs.values()), by_item, labelling.first.scores[0])
+    return draw_strata(strata, _exclusions(labelling, request), request.count, request.seed)
+
+
+def _exclusions(labelling: LabellingPass, request: BatchRequest) -> frozenset[str]:
+    """Return the items that are not drawn: labelled ones, and those of another rater."""
     reserved_items = labelling.reserved_items(request.rater, datetime.now(UTC))
-    exclusions = labelling.complete | reserved_items | request.exclusions
-    return draw_strata(strata, exclusions, request.count, request.seed)
+    return labelling.complete | reserved_items | request.exclusions
 
 
 async def judge_of(
@@ -351,39 +378,3 @@ async def _record(store: ProjectStore, labelling: LabellingPass, plan: _Plan) ->
             new = [draw for draw in own if draw.id not in earlier_draws]
             golden_sets.append(replace(golden_set, draws=[*golden_set.draws, *new]))
     return LabellingPass(golden_sets)
-
-
-def nothing_to_draw(labelling: LabellingPass, purpose: Purpose) -> Refusal:
-    """Return the refusal of a draw for which there is no item."""
-    names = " and ".join(labelling.eval_names)
-    arguments = {"eval": labelling.eval_names[0]}
-    measure = NextStep(
-        tool="check_judge", reason="measure the judges against the labels", arguments=arguments
-    )
-    if purpose == "second_look":
-        return Refusal(
-            "No label of '{names}' is in doubt: no judge or check contradicts one clearly.",
-            names=names,
-            next=[measure],
-        )
-    if purpose == "repeat":
-        return Refusal(
-            "No item of '{names}' can be shown again yet: that needs more than ten labels of one "
-            "rater. Name the rater if there are several.",
-            names=names,
-            next=[NextStep(tool="draw_items_to_label", reason="draw new items first")],
-        )
-    if not labelling.runs:
-        return Refusal(
-            "The golden set of '{names}' is empty, and the task has no output of a model to add. "
-            "Add outputs, or name some of the task's with `outputs`, such as tag::prod or all.",
-            names=names,
-            next=[NextStep(tool="add_data", reason="add outputs of your feature")],
-        )
-    return Refusal(
-        "All {count} items of the golden set of '{names}' have labels, or another rater is at "
-        "them. Name further outputs of the task with `outputs`, such as tag::prod or all.",
-        count=len(labelling.runs),
-        names=names,
-        next=[measure],
-    )

@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.judging.batches import BatchRequest, draw_items
+from kiln_mcp.judging.batches import NEW_ITEMS, BatchRequest, draw_items
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.judging.label_storage import write_labels
 from kiln_mcp.judging.live_limits import LiveLimits, live_limits
@@ -149,7 +149,7 @@ class LabellingSession:
     def _total(self) -> int:
         """How many items the session is to have, as far as that is known."""
         count = len(self._queue) if self._is_exhausted else self.request.count
-        if self.request.purpose in {"development", "certificate"}:
+        if self.request.purpose in NEW_ITEMS:
             count = min(count, max(self._available, len(self._queue)))
         return min(count, self.request.count)
 
@@ -342,7 +342,7 @@ async def open_session(
 
 def _items_to_resume(labelling: LabellingPass, request: BatchRequest) -> list[str]:
     """Return the items that this rater was shown and has not labelled, the oldest draw first."""
-    if request.purpose not in {"development", "certificate"}:
+    if request.purpose not in NEW_ITEMS:
         return []
     exclusions = labelling.complete | labelling.skipped_items(request.rater)
     items = [

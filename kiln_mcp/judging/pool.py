@@ -9,7 +9,7 @@ from typing import Final
 
 from kiln_mcp.datasets.parts import tag_filter
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.stored_outputs import PRODUCTION, select_outputs
+from kiln_mcp.evals.stored_outputs import PRODUCTION, outputs_of_config, select_outputs
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from storage import Eval, ProjectStore, Task, TaskRun, TaskRunSplit
 from storage.bulk_changes import amend_all
@@ -107,12 +107,14 @@ async def _candidates(
     task = labelling.task
     tags = await store.tags(task)
     usual_name = tag_filter(PRODUCTION) if PRODUCTION in tags else "synthetic"
-    try:
-        outputs = await select_outputs(store, task, name or usual_name)
-    except NothingToEvaluate:
-        return []
+    rows = await outputs_of_config(store, task, name) if name and name not in tags else None
+    if rows is None:
+        try:
+            rows = (await select_outputs(store, task, name or usual_name)).runs
+        except NothingToEvaluate:
+            return []
     learnt = await _learnt_items(store, task)
-    return [row for row in outputs.runs if row.id not in labelling.runs and row.id not in learnt]
+    return [row for row in rows if row.id not in labelling.runs and row.id not in learnt]
 
 
 async def _learnt_items(store: ProjectStore, task: Task) -> frozenset[str]:

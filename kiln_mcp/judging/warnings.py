@@ -1,10 +1,12 @@
 """Warnings about labels and measurements whose numbers are less reliable."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
@@ -111,7 +113,7 @@ def steps_to_certify(
     """Return the calls that make labels count for a certificate."""
     arguments: dict[str, JsonValue] = {"eval": eval_name}
     steps: list[NextStep] = []
-    if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
+    if purpose != "development" and _has_development_items(golden_set, runs_by_score):
         reason = "draw items at random for a person to label"
         steps.append(NextStep(tool="draw_items_to_label", reason=reason, arguments=arguments))
     if any(map(golden_set.count_unconfirmed, golden_set.scores)):
@@ -128,11 +130,48 @@ def merge_steps(*lists: Sequence[NextStep]) -> list[NextStep]:
 def _has_items_by_hand(
     golden_set: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
 ) -> bool:
+    draws = {draw.id for draw in golden_set.draws}
+    return any(
+        last is None or last.draw not in draws
+        for score in golden_set.scores
+        for run in runs_by_score[score.json_key]
+        if not golden_set.has_purpose(run, score, "certificate")
+        for last in [golden_set.last_label(run, score)]
+    )
+
+
+def _has_development_items(
+    golden_set: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
+) -> bool:
     return any(
         not golden_set.has_purpose(run, score, "certificate")
         for score in golden_set.scores
         for run in runs_by_score[score.json_key]
     )
+
+
+def optimism_warnings(
+    golden_set: GoldenSet,
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
+    judges: Sequence[Measurement],
+) -> list[str]:
+    """Warn of judges that came after labels for development, and may be written from them."""
+    warnings: list[str] = []
+    for judge in judges:
+        record = judge.evaluator_record
+        older = sum(
+            last.at < record.created_at.astimezone(UTC)
+            for score in golden_set.scores
+            for run in runs_by_score[score.json_key]
+            if not golden_set.has_purpose(run, score, "certificate")
+            and (last := golden_set.last_label(run, score)) is not None
+        )
+        if older and judge.evaluator.model is not None:
+            warnings.append(
+                f"{older} of these labels are older than {record.name!r}, which may have been "
+                "written from them: its numbers are optimistic. Labels for a certificate are not."
+            )
+    return warnings
 
 
 def _confirmation_warnings(golden_set: GoldenSet) -> list[str]:

@@ -26,8 +26,7 @@ def draw_strata(
     if count < 1:
         raise ValueError(f"At least 1 item is drawn, not {count}.")
     candidates = {
-        name: sorted(item for item in items if item not in labelled_items)
-        for name, items in sorted(strata.items())
+        name: sorted(set(items) - labelled_items) for name, items in sorted(strata.items())
     }
     shares = _allocate({name: len(items) for name, items in candidates.items()}, count)
     draw = random.Random(seed)

@@ -13,7 +13,7 @@ from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.label_words import event_text, state_of
 from kiln_mcp.labels.labelling_pass import LabellingPass, ScoreOfEval
-from kiln_mcp.labels.ledger import Draw, Label, State
+from kiln_mcp.labels.ledger import INFORMATIVE, Draw, Label, State
 from storage import EvalOutputScore, TaskRun
 from storage.errors import InvalidValue
 from storage.records.handles import id_in_reference
@@ -59,7 +59,7 @@ class _Origin:
 
     @property
     def probability(self) -> float | None:
-        if self.draw is None or self.stratum is None:
+        if self.draw is None or self.stratum is None or self.stratum == INFORMATIVE:
             return None
         stratum = self.draw.strata[self.stratum]
         return len(stratum.drawn) / stratum.open if stratum.open else None

@@ -1,10 +1,11 @@
 """The golden set of an eval: its items, labels, and verdicts of judges."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from kiln_mcp.datasets.counts import count_incomplete, golden_items
+from kiln_mcp.datasets.counts import count_matches, golden_items
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
 from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
@@ -190,13 +191,9 @@ class GoldenSet:
             labels[run.id] = DevelopmentLabel(value, last if is_of_ledger else None)
         return labels
 
-    def count_hidden(self, score: EvalOutputScore) -> int:
-        """Return how many items have a label for a certificate, which only estimates may use."""
-        return sum(self.is_hidden(run, score) for run in self.runs)
-
     def count_unconfirmed(self, score: EvalOutputScore) -> int:
         """Return how many items drawn for a certificate have labels that nobody confirmed."""
-        return sum(self._is_unconfirmed(run, score) for run in self.runs)
+        return len(self._unconfirmed_items[score.json_key])
 
     def count_contradictions(self, score: EvalOutputScore) -> int:
         """Return how many ratings differ from the label that the person confirmed."""
@@ -206,9 +203,18 @@ class GoldenSet:
             for run in self.runs
         )
 
-    def _is_unconfirmed(self, run: RatedItem, score: EvalOutputScore) -> bool:
-        last = self.last_label(run, score)
-        return last is not None and self.waits(last) and self.certificate_label(run, score) is None
+    @cached_property
+    def _unconfirmed_items(self) -> Mapping[str, frozenset[str]]:
+        """The items that were drawn for a certificate and nobody confirmed, by score."""
+        waiting = {
+            key
+            for key, label in self._last_labels.items()
+            if key not in self._certificate_labels and self.waits(label)
+        }
+        return {
+            score.json_key: self.ids & {item for item, key in waiting if key == score.json_key}
+            for score in self.scores
+        }
 
     def labelled_runs(self, score: EvalOutputScore) -> list[RatedItem]:
         """Return the items with a value, or for which each value can be defended."""
@@ -225,11 +231,8 @@ class GoldenSet:
         for score in self.scores:
             states = self._states[score.json_key]
             complete &= {item for item, state in states.items() if state in JUDGED}
-        return frozenset(
-            item
-            for item in complete
-            if not any(self._is_unconfirmed(self.item(item), score) for score in self.scores)
-        )
+            complete -= self._unconfirmed_items[score.json_key]
+        return complete
 
     def last_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the ledger's newest label of an item; None if it has none."""
@@ -286,7 +289,7 @@ async def open_golden_set(
             ],
         )
     runs = await golden_items(store, task_eval.task, task_eval.eval_record)
-    incomplete_count = await count_incomplete(store, task_eval.task, task_eval.eval_record)
+    count = await count_matches(store, task_eval.task, task_eval.eval_record)
     if not runs and not may_be_empty:
         raise Refusal(
             "The golden set of '{name}' is empty: no run with a complete answer fits '{filter}'. "
@@ -298,7 +301,7 @@ async def open_golden_set(
     labels = await read_labels(store, task_eval.eval_record)
     draws = await read_draws(store, task_eval.eval_record)
     problems = (*labels.problems, *draws.problems)
-    return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, incomplete_count)
+    return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems, count - len(runs))
 
 
 async def read_outputs(store: ProjectStore, runs: Iterable[RatedItem]) -> dict[str, TaskRun]:
@@ -311,9 +314,9 @@ def strata_by_verdict(
     runs: Sequence[RatedItem], by_item: Mapping[str, float], score: EvalOutputScore
 ) -> dict[str, list[str]]:
     """Return items by a judge's verdict of them: the score's key and value, or `unjudged`."""
-    by_value: dict[float | None, list[str]] = {}
+    by_value = defaultdict[float | None, list[str]](list)
     for run in runs:
-        by_value.setdefault(by_item.get(run.id), []).append(run.id)
+        by_value[by_item.get(run.id)].append(run.id)
     strata: dict[str, list[str]] = {}
     for value, ids in by_value.items():
         name = WITHOUT_VERDICT if value is None else f"{score.json_key} {round(value)}"

@@ -145,7 +145,7 @@ class LabellingPass:
         counts = Counter(
             item
             for draw in draws.values()
-            if draw.purpose in {"development", "certificate"}
+            if draw.purpose in {"development", "certificate", "review"}
             for item in draw.items
         )
         return sum(count > 1 for count in counts.values())

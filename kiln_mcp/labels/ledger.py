@@ -24,17 +24,23 @@ from storage.text.excerpts import excerpt
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"
 
-Purpose = Literal["development", "certificate", "repeat", "second_look"]
+Purpose = Literal["development", "certificate", "repeat", "second_look", "review"]
 """What items are drawn for, and what their labels may be used for.
 
 Labels of blind repeats tell only how far a rater agrees with themselves. Labels of a second look
-replace a doubtful label for development.
+replace a doubtful label for development. Those of a review tell how far a judge agrees that was
+made before them; then specs and judges may learn from them.
 """
 
 State = Literal["value", "both", "cannot_judge", "skipped", "withdrawn"]
 """What a rater said: a value, that each value can be defended, or no value at all."""
 JUDGED: Final[frozenset[State]] = frozenset({"value", "both", "cannot_judge"})
 """The states of an item that needs no other label."""
+
+INFORMATIVE: Final = "informative"
+"""The stratum of a review whose items were chosen by what their labels teach, not at random."""
+AT_RANDOM: Final = "random"
+"""The stratum of a review whose items were drawn at random."""
 
 _STORED_PURPOSE: Final = "ledger"
 """The key of the purpose in users' files."""

@@ -171,13 +171,15 @@ class ModelRegistry:
     def width(self, models: Iterable[str]) -> int:
         """Return how many requests some models may be sent at once now.
 
-        That is what is configured, less what a server's refusals have taught.
+        That is what is configured, less what a server's refusals have taught. It is asked before
+        each item, whose request reads the list of servers again.
         """
         widths: dict[str, int] = {}
         limits: dict[str, int] = {}
         for model in set(models):
             name, _, rest = model.partition("/")
-            server = None if self._is_here(model) else self._server_of(model)
+            is_here = self._is_here(model)
+            server = None if is_here else self._servers.find(name) or self._server_of(model)
             if server is None:
                 widths[model] = self._width_of(model)
             else:

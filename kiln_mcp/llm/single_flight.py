@@ -72,7 +72,7 @@ class SingleFlight:
     def __init__(self, cache: ResponseCache, retry_policy: RetryPolicy) -> None:
         self._cache = cache
         self._retries = retry_policy
-        self._in_flight: dict[Key, anyio.Event] = {}
+        self._in_flight: dict[Key, list[anyio.Event]] = {}
 
     async def ask(self, route: Route, request: ModelRequest, call: Call) -> CacheEntry:
         """Return the answer to a request, from the response cache or new.
@@ -116,15 +116,17 @@ class SingleFlight:
     async def _turn(self, request: ModelRequest, route: Route, call: Call) -> AsyncGenerator[_Turn]:
         """Wait while an equal request is in flight, then read its answer from the cache."""
         key = request_key(request, route.identity)
-        while (other := self._in_flight.get(key)) is not None:
+        while (waiting_calls := self._in_flight.get(key)) is not None:
+            waiting_calls.append(end := anyio.Event())
             async with call.in_time(route):
-                await other.wait()
-        done = self._in_flight[key] = anyio.Event()
+                await end.wait()
+        waiting = self._in_flight[key] = list[anyio.Event]()
         try:
             yield _Turn(key, None if call.fresh else await self._cache.read(key))
         finally:
             del self._in_flight[key]
-            done.set()
+            for end in waiting:
+                end.set()
 
     async def _remember(
         self,

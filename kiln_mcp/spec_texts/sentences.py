@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 _WORD: Final = re.compile(r"[^\W\d_][\w'\u2019-]*|\d+(?:[.,]\d+)*%?")
-_BREAK: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
+_BREAK: Final = re.compile(r"(?<=[.!?;])\s+|(?<=[\u3002\uff01\uff1f])(?![\u300d\u300f\uff09)])|\n+")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _QUOTATION: Final = re.compile(r"[\"“]([^\"“”\n]{2,})[\"”]")
 

@@ -1,85 +1,108 @@
-"""The results of the capabilities of this room."""
+"""The answer of `build_spec`: where a session stands, and what comes next."""
 
-from typing import Self
+from typing import Literal
 
 from pydantic import Field
 
-from kiln_mcp.spec_texts.lint import Gap
+from kiln_mcp.spec_texts.session_events import ModelStep
+from kiln_mcp.spec_texts.spec_content import ExampleVerdict, FindingKind, Polarity
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.specs.refinement import SpecEdit
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
 
 
-class Question(Result):
-    """A question whose answer closes a gap."""
+class ClauseOfDraft(Result):
+    """One requirement."""
 
     id: str
-    question: str
-    options: list[str]
+    text: str
+    polarity: Polarity
+    by: str = Field(description="person, rules, file, or a model.")
+    is_assumed: bool = Field(description="Nobody said it.")
+
+
+class ExampleOfDraft(Result):
+    """An output whose verdict is settled."""
+
+    id: str
+    verdict: ExampleVerdict
+    input: str
+    output: str
     why: str
-
-    @classmethod
-    def of(cls, gap: Gap) -> Self:
-        """Return the question of a gap."""
-        return cls(id=gap.id, question=gap.question, options=list(gap.options), why=gap.why)
+    is_assumed: bool
 
 
-class SpecDraft(Result):
-    """A draft of a spec, and its open questions."""
+class DraftOfSpec(Result):
+    """One spec of the session."""
 
+    id: str
     spec_id: str | None = Field(description="None while it is not saved.")
     handle: str | None = Field(description="What names it in calls, such as `spec/refunds`.")
     name: str
     kind: SpecKind
-    fields: dict[str, str]
-    author: str = Field(description="`rules`, `you`, or the model's name.")
+    priority: int
+    tags: list[str]
+    clauses: list[ClauseOfDraft]
+    examples: list[ExampleOfDraft]
     assumptions: list[str]
-    omissions: list[str] = Field(description="Parts of the wish that it does not cover.")
-    open_gaps: int
-    questions: list[Question] = Field(description="The gravest, five at most.")
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+    omissions: list[str] = Field(description="Parts of the wish that no spec covers.")
+    is_saved: bool
+    eval: str | None = None
+    judge: str | None = Field(default=None, description="Compiled from it, and current.")
+    fields: dict[str, str] | None = Field(default=None, description="As Kiln's format has them.")
 
 
-class SpecGaps(Result):
-    """The gaps of a spec."""
+class FindingInDraft(Result):
+    """A weakness, apart from questions."""
 
-    spec_id: str | None
-    handle: str | None
-    name: str
-    kind: SpecKind
-    checker: str = Field(description="`rules`, or the rules and the model's name.")
-    open_gaps: int
-    questions: list[Question] = Field(description="The gravest, five at most.")
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+    draft: str
+    kind: FindingKind
+    clause: str
+    words: str
+    why: str
+    mend: str
+    source: str
 
 
-class SpecFieldChange(Result):
-    """One change to a field."""
+class Question(Result):
+    """The question to ask the person now."""
 
-    field: str
+    id: str
+    draft: str
+    question: str
+    options: list[str] = Field(description="Or the person's own words.")
+    input: str
+    output: str = Field(description="A real output of the task, if one is at hand.")
+
+
+class Edit(Result):
+    """A change side by side; its id takes it back."""
+
+    id: str
+    draft: str
+    target: str
     old: str
     new: str
     reason: str
-
-    @classmethod
-    def of(cls, edit: SpecEdit) -> Self:
-        """Return an edit as part of an answer."""
-        return cls(field=edit.field, old=edit.old, new=edit.new, reason=edit.reason)
+    state: Literal["made", "restored"]
 
 
-class RefinedSpec(Result):
-    """A refined spec: its changes, the answers without use, and its open questions."""
+class SpecSessionReport(Result):
+    """Where a session stands."""
 
-    spec_id: str | None
-    handle: str | None
-    saved: bool
-    name: str
-    kind: SpecKind
-    fields: dict[str, str]
-    edits: list[SpecFieldChange]
+    session: str
+    specs: list[DraftOfSpec]
+    author: str = Field(description="Who did this step: rules, you, or a model.")
+    question: Question | None = Field(description="Ask the person; answer by its id.")
+    open_questions: int
+    findings: list[FindingInDraft]
+    further_findings: int
+    hints: list[FindingInDraft] = Field(description="Weak signs, by rules: often no fault.")
+    search_scope: list[str] = Field(description="What was looked for, and by whom.")
+    edits: list[Edit]
     unused_answers: list[str]
-    author: str = Field(description="`rules`, `you`, or the model's name.")
-    open_gaps: int
-    questions: list[Question]
+    saved: bool
+    look_at: list[str] = Field(description="What a person should still look at.")
+    model: ModelStep | None = Field(description="What this step asked a model.")
+    message: str | None = None
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

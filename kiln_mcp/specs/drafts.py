@@ -1,79 +1,33 @@
-"""Draft a spec from one sentence by rules, without a model."""
+"""Draft specs from a wish by rules, without a model: in its own words, one a criterion."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kiln_mcp.spec_texts.content_fields import polarity_of
 from kiln_mcp.spec_texts.sentences import as_sentence, quotations, sentences
+from kiln_mcp.spec_texts.session_events import Draft
+from kiln_mcp.spec_texts.spec_content import (
+    Clause,
+    ExampleVerdict,
+    Origin,
+    Polarity,
+    SpecContent,
+    SpecExample,
+)
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
+from kiln_mcp.specs.kind_choice import choose_kind
+from kiln_mcp.specs.wishes import Criterion, criteria_of, is_unclear, prohibition_of
 from storage.records.names import acceptable_name
 
 LONGEST_NAME: Final = 32
 """Kiln's limit for the name of a score, which is made from the spec's name."""
+COMPLAINT: Final = "It is a complaint: an output that does this fails."
+PRAISE: Final = "It says what good outputs do, and is no complaint."
 
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A spec that is not saved yet.
-
-    Attributes:
-        kind: Its kind.
-        name: Up to 32 characters that Kiln's format allows.
-        fields: The text of each field, by Kiln's field names, without empty ones.
-        assumptions: Decisions on what the wish leaves open.
-        omissions: Parts of the wish that this spec does not cover.
-    """
-
-    kind: SpecKind
-    name: str
-    fields: Mapping[str, str]
-    assumptions: tuple[str, ...] = field(default=())
-    omissions: tuple[str, ...] = field(default=())
-
-
-# The first rule that fits decides, so the narrow kinds stand before the wide ones.
-_RULES: Final[tuple[tuple[SpecKind, str], ...]] = (
-    (SpecKind.PROMPT_LEAKAGE, r"system prompt|"
-                              r"(leak|reveal|show)\w{0,5} .{0,20}(prompt|instructions)"),
-    (SpecKind.JAILBREAK, r"jail ?break|ignore (all |its |the )?(previous |earlier )?(rules|instr)"),
-    (SpecKind.HALLUCINATIONS, r"hallucinat|mak\w{1,3} (things |stuff |facts )?up|made[- ]up|invent|"
-                              r"fabricat|not (in|from) the (source|document|context|input)"),
-    (SpecKind.APPROPRIATE_TOOL_USE, r"\b(call|use|invoke)\w* (the |a |its )?[\w -]{0,25}\b"
-                                    r"(tools?|functions?|api|calculator)\b"),
-    (SpecKind.REFERENCE_ANSWER_ACCURACY, r"reference answer|gold(en)? answer|expected answer|"
-                                         r"known (right )?answer|ground truth"),
-    (SpecKind.TOXICITY, r"toxic|insult|abusive|hate(ful| speech)?\b|harass"),
-    (SpecKind.BIAS, r"\bbias|discriminat|stereotyp|prejudic"),
-    (SpecKind.MALICIOUSNESS, r"malicious|malware|\bweapon|\bharmful"),
-    (SpecKind.NSFW, r"nsfw|explicit (content|material)|sexual"),
-    (SpecKind.TABOO, r"taboo|competitors?\b|off[- ]limits|"
-                     r"(never|not|don.t|avoid) (talk|speak|mention|discuss)"),
-    (SpecKind.LOCALIZATION, r"locali[sz]|translat|\bunits?\b|metric|currency|date format|"
-                            r"in the (user|customer)'?s language|"
-                            r"\bin (german|french|spanish|english|italian|japanese|chinese)\b"),
-    (SpecKind.FORMATTING, r"\bjson|\byaml|\bcsv\b|markdown|bullet|heading|\bformat|\btable\b|"
-                          r"\b(short|long|shorter|longer|brief|concise|length)\b|"
-                          r"(\d|one|two|three|four|five) (words?|sentences?|lines?|characters?)|"
-                          r"upper ?case|lower ?case|plain text"),
-    (SpecKind.TONE, r"\btone\b|polite|friendl|rude|formal|casual|empath|warm|professional|"
-                    r"sound(s|ing)? "),
-    (SpecKind.FACTUAL_CORRECTNESS, r"factual|\bfacts?\b|\btrue\b|truthful|"
-                                   r"(accurate|correct) information"),
-    (SpecKind.COMPLETENESS, r"complete|\bmiss(es|ing)?\b|leav\w{0,3} out|omit|forget|"
-                            r"(include|mention|cover|contain)\w{0,3} (all|every|each)"),
-    (SpecKind.ISSUE, r"\b(sometimes|often|keeps?|wrong(ly)?|bug|fails?|mistakes?|complain\w*|"
-                     r"never|must not|mustn.t|should not|shouldn.t|don.t|do not|avoid|stop)\b"),
-)  # fmt: skip
-
-_PATTERNS: Final = tuple((kind, re.compile(rule, re.IGNORECASE)) for kind, rule in _RULES)
-_OPENING: Final = re.compile(
-    r"^(?:please\s+|i\s+(?:want|need|would like|wish)\s+(?:that\s+)?|i'd like\s+(?:that\s+)?|"
-    r"we\s+(?:want|need)\s+(?:that\s+)?|make sure\s+(?:that\s+)?|ensure\s+(?:that\s+)?)",
-    re.IGNORECASE,
-)
+_BY_RULES: Final = Origin("person", "wish")
+_GUESS: Final = Origin("rules", "wish", is_assumed=True)
 _EXAMPLE: Final = re.compile(r"(?:such as|for example|for instance|e\.g\.|like)[:,]?\s+", re.I)
-_NEGATIVE: Final = re.compile(r"\b(not|never|n't|avoid|stop|without|wrong\w*)\b|n't\b", re.I)
 _NAME_SKIPS_TEXT: Final = """
     a an and any are as at be by can do does for from has have i if in into is it its make me
     must my of on or our please shall should sure so that the their them they this to want we
@@ -83,40 +37,66 @@ _NAME_SKIPS_TEXT: Final = """
 _NAME_SKIPS: Final = frozenset(_NAME_SKIPS_TEXT.split())
 
 
-def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = None) -> Draft:
-    """Return the wish's own words, sorted into the fields of its kind.
+def draft_by_rules(
+    wish: str, kind: SpecKind | None = None, name: str | None = None
+) -> tuple[Draft, ...]:
+    """Return a draft for each criterion of a wish, in the wish's own words.
 
     Args:
         wish: One sentence or a few.
-        kind: The kind; None lets the wish's words decide.
-        name: The name; None makes one from the wish's words.
+        kind: The kind of all of it, which then is one criterion; None lets the words decide.
+        name: The name of the first draft; None makes one from the words.
     """
-    requirement = as_sentence(_OPENING.sub("", " ".join(wish.split())))
-    spec_kind = kind or choose_kind(wish)
-    form = FORMS[spec_kind]
-    fields = {form.core: requirement}
-    if form.detail != form.core:
-        parts = sentences(requirement)
-        fields[form.detail] = "\n".join(f"- {part}" for part in parts) or requirement
-    examples = _examples(wish)
-    target = form.bad if form.bad and (_NEGATIVE.search(wish) or not form.good) else form.good
-    if examples and target:
-        fields[target] = "\n".join(f"- {example}" for example in examples)
-    assumptions = [] if kind else [f"It is about: {form.purpose} ({spec_kind})."]
-    return Draft(
-        kind=spec_kind,
-        name=_acceptable(name or "") or short_name(wish),
-        fields={field: fields[field] for field in form.fields if field in fields},
-        assumptions=tuple(assumptions),
+    criteria = criteria_of(wish)
+    if kind is not None:
+        text = " ".join(criterion.text for criterion in criteria)
+        criteria = (Criterion(text, any(criterion.is_complaint for criterion in criteria)),)
+    names = distinct_names(
+        [
+            acceptable(name or "") if number == 0 and name else short_name(criterion.text)
+            for number, criterion in enumerate(criteria)
+        ]
+    )
+    return tuple(
+        Draft(id=f"d{number}", content=_content(criterion, kind, draft_name, wish))
+        for number, (criterion, draft_name) in enumerate(zip(criteria, names, strict=True), 1)
     )
 
 
-def choose_kind(wish: str) -> SpecKind:
-    """Return the kind that the wish's words point to; desired behaviour if none do."""
-    for kind, pattern in _PATTERNS:
-        if pattern.search(wish):
-            return kind
-    return SpecKind.DESIRED_BEHAVIOUR
+def _content(criterion: Criterion, kind: SpecKind | None, name: str, wish: str) -> SpecContent:
+    is_fault = criterion.is_complaint
+    spec_kind = kind or (SpecKind.ISSUE if is_fault else choose_kind(criterion.text))
+    texts = sentences(criterion.text) or (as_sentence(criterion.text) or "-",)
+    if is_fault and spec_kind is not SpecKind.ISSUE:
+        texts = tuple(prohibition_of(text) for text in texts)
+    clauses = tuple(
+        Clause(f"c{number}", as_sentence(text), polarity_of(spec_kind, text), _BY_RULES)
+        for number, text in enumerate(dict.fromkeys(texts), 1)
+    )
+    assumptions = [] if kind else [f"It is about: {FORMS[spec_kind].purpose} ({spec_kind})."]
+    if is_fault:
+        assumptions.append(COMPLAINT)
+    elif is_unclear(criterion.text):
+        assumptions.append(PRAISE)
+    examples = _examples(criterion.text if len(criteria_of(wish)) > 1 else wish, clauses)
+    return SpecContent(spec_kind, name, clauses, examples, tuple(assumptions))
+
+
+def _examples(wish: str, clauses: Sequence[Clause]) -> tuple[SpecExample, ...]:
+    forbids = any(clause.polarity is Polarity.MUST_NOT for clause in clauses)
+    verdict = ExampleVerdict.FAIL if forbids else ExampleVerdict.PASS
+    return tuple(
+        SpecExample(f"e{number}", text, verdict, _GUESS, clause=clauses[0].id)
+        for number, text in enumerate(dict.fromkeys(_example_texts(wish)), 1)
+    )
+
+
+def _example_texts(wish: str) -> tuple[str, ...]:
+    if examples := quotations(wish):
+        return examples
+    match = _EXAMPLE.search(wish)
+    tail = wish[match.end() :].strip(" .") if match else ""
+    return (tail,) if tail else ()
 
 
 def short_name(wish: str) -> str:
@@ -128,20 +108,33 @@ def short_name(wish: str) -> str:
     ]
     name = ""
     for word in telling[:5]:
-        longer = _acceptable(f"{name} {word}".strip())
+        longer = acceptable(f"{name} {word}".strip())
         if len(f"{name} {word}".strip()) > LONGEST_NAME:
             break
         name = longer
     return name[:1].upper() + name[1:] if name else "Requirement"
 
 
-def _acceptable(name: str) -> str:
+def acceptable(name: str) -> str:
+    """Return a name as Kiln's format allows it, 32 characters at most."""
     return acceptable_name(name, LONGEST_NAME)
 
 
-def _examples(wish: str) -> tuple[str, ...]:
-    if examples := quotations(wish):
-        return examples
-    match = _EXAMPLE.search(wish)
-    tail = wish[match.end() :].strip(" .") if match else ""
-    return (tail,) if tail else ()
+def distinct_names(names: Iterable[str], used_names: Iterable[str] = ()) -> list[str]:
+    """Return names of which no two are the same to a person, nor one that is taken.
+
+    Args:
+        names: The names.
+        used_names: Names that other records have.
+    """
+    keys = {name.casefold() for name in used_names}
+    distinct: list[str] = []
+    for name in names:
+        candidate, number = name, 2
+        while candidate.casefold() in keys:
+            suffix = f" {number}"
+            candidate = f"{name[: LONGEST_NAME - len(suffix)].rstrip()}{suffix}"
+            number += 1
+        keys.add(candidate.casefold())
+        distinct.append(candidate)
+    return distinct

@@ -1,36 +1,43 @@
-"""Capability: build a spec: draft it, find its gaps, work in answers, save it."""
+"""Capability: build specs in a session: draft, examine, ask, refine, save."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evaluators.check_suggestions import check_steps
-from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.llm import EMBEDDED, HOST
 from kiln_mcp.projects.project_references import (
     ProjectReference,
     TaskReference,
-    handle_of,
     task_of,
     told_apart,
 )
-from kiln_mcp.spec_texts.check_hints import rule_texts
-from kiln_mcp.spec_texts.lint import Gap, find_gaps
-from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
-from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
-from kiln_mcp.specs.arguments import FieldEdit, QuestionAnswer
-from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
-from kiln_mcp.specs.model_calls import (
-    MOST_QUESTIONS,
-    SpecWriter,
-    draft_with_model,
-    question_with_model,
-    refine_with_model,
+from kiln_mcp.spec_texts.content_files import clauses_of
+from kiln_mcp.spec_texts.session_events import Draft, SpecSession
+from kiln_mcp.spec_texts.session_files import read_sessions
+from kiln_mcp.spec_texts.spec_content import SpecContent
+from kiln_mcp.spec_texts.spec_kinds import SpecKind, fields_of
+from kiln_mcp.specs.answer_clauses import needs_words
+from kiln_mcp.specs.answers import SpecSessionReport
+from kiln_mcp.specs.arguments import ASSUMPTION, DraftEdit, QuestionAnswer, read_assumption
+from kiln_mcp.specs.draft_fields import fields_of_draft, with_fields
+from kiln_mcp.specs.drafts import acceptable, short_name
+from kiln_mcp.specs.measurement import measure_session, propose_measurement
+from kiln_mcp.specs.model_calls import MOST_DRAFTS, DraftRequest, SpecWriter
+from kiln_mcp.specs.revisions import Revision
+from kiln_mcp.specs.session_reports import ReportView, session_report
+from kiln_mcp.specs.sources import Sources, read_sources
+from kiln_mcp.specs.steps import (
+    YOU,
+    SessionStart,
+    SessionWork,
+    assume,
+    change_session,
+    open_session,
+    save_drafts,
 )
-from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit, incorporate
 from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
@@ -44,14 +51,16 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 from storage.errors import InvalidValue, NextStep
 
-_EVALUATE: Final = NextStep(tool="create_evaluator", reason="measure outputs by it")
+_CALLS_A_DRAFT: Final = 3
+"""The most calls that examine a draft and ask about it."""
+_EMBEDDED_NOTE: Final = (
+    "Rules did this: the embedded model drafts no specs, finds no questions and judges nothing "
+    "reliably. Name a capable `model`, or `host` for the assistant's own."
+)
 
 Kind = Annotated[
     Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,
-    Field(
-        description="tone, formatting, factual_correctness, completeness, desired_behaviour … Left "
-        "out: by the wish's words."
-    ),
+    Field(description="tone, formatting, issue...; left out: by the words."),
 ]
 
 
@@ -77,264 +86,285 @@ Kind = Annotated[
 async def build_spec(
     workspace: Workspace,
     project: ProjectReference,
-    wish: Annotated[
-        str | None, Field(min_length=1, description="What is a good output, in a sentence.")
+    wish: Annotated[str | None, Field(min_length=1, description="What is good, or wrong.")] = None,
+    sources: Annotated[
+        list[str] | None, Field(description="Failing runs, evals, or a policy's text.")
     ] = None,
-    spec: Annotated[str | None, Field(description="A saved one to question or change.")] = None,
+    spec: Annotated[str | None, Field(description="A saved one.")] = None,
     kind: Kind = None,
     fields: Annotated[
         dict[str, str] | None,
-        Field(
-            description="Your own text by field, with `kind`, whose fields an error names; usually "
-            "the best draft."
-        ),
+        Field(description="Your own, with `kind`; an error names them."),
     ] = None,
-    name: Annotated[str | None, Field(description="With `fields`: 32 characters at most.")] = None,
-    answers: Annotated[
-        list[QuestionAnswer] | None, Field(description="What the person answered.")
-    ] = None,
-    edits: Annotated[
-        list[FieldEdit] | None,
-        Field(description="Your own changes; usually the best way."),
-    ] = None,
+    name: str | None = None,
+    session: Annotated[str | None, Field(description="Left out: the last open one.")] = None,
+    answers: Annotated[list[QuestionAnswer] | None, BeforeValidator(read_assumption)] = None,
+    edits: list[DraftEdit] | None = None,
     save: bool = False,
     task: TaskReference = None,
     model: Annotated[
-        str | None,
-        Field(description="Left out: the default one. Rules do it if that is the embedded one."),
+        str | None, Field(description="Left out: the default; rules, if it is embedded.")
     ] = None,
-) -> Proposal[SpecDraft | SpecGaps | RefinedSpec]:
-    """Write a spec of what a good output is: draft requirements, ask what is unclear, edit, save.
+) -> Proposal[SpecSessionReport]:
+    """Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.
 
-    A `wish` gets a draft, your `fields` are checked, a saved `spec` is questioned; `answers` or
-    `edits` change it.
+    A `wish` opens a session. Ask the person its question, pass on `answers`; `save` adds an eval
+    and judge. answers="assume" decides for them.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    text = _own_text(kind, fields, name, wish)
-    if text is None and spec is None and wish is not None and not (answers or edits):
-        writer = await _writer(workspace, owner, model)
-        return await _draft(workspace, store, owner, writer, _Wish(wish, kind, save))
-    current, saved = await _current(store, owner, spec, text)
-    if answers or edits or save:
-        replies = [PersonAnswer(item.question, item.answer) for item in answers or []]
-        writer = await _writer(workspace, owner, model) if replies and not edits else None
-        changes = _Changes(replies, tuple(edits or ()), save)
-        return await _refine(workspace, store, _Subject(owner, current, saved), writer, changes)
-    if saved is None and model is None:
-        return Proposal(_plan("Check a spec.", None), partial(_check_own, owner, current))
-    writer = await _writer(workspace, owner, model)
-    return _question(store, _Subject(owner, current, saved), writer)
+    changes = _Changes(read_assumption(answers) or (), tuple(edits or ()), save)
+    beginning = _Beginning(wish, sources, kind, fields, name, model)
+    start = await _start(store, owner, beginning, spec)
+    call = _SessionReference(spec, session, changes, workspace.job)
+    previous = None if start else await _session(store, owner, call)
+    if previous is None and start is None:
+        start = await _saved_spec(store, owner, spec)
+    if start is not None and (changes.own_answers or changes.edits):
+        start = replace(start, asks_model=False)
+    is_asked = _is_asked(start, previous, changes, workspace.model_name(model))
+    writer = await _writer(workspace, owner, model) if is_asked or (start and model) else None
+    if writer is not None and save:
+        await workspace.check_room(store, 1)
+    judge = _judge_model(workspace, model) if save else None
+    work = SessionWork(store, owner, workspace.author, workspace.job, writer)
+
+    if previous is not None and model is not None and changes.is_empty:
+        return await _measure(work, previous, workspace, model)
+
+    async def carry_out() -> SpecSessionReport:
+        if start is not None:
+            current, first = await open_session(work, start), 0
+            if start.drafts and not start.references:
+                work.by = work.writer.model if work.writer and work.model_step else YOU
+        else:
+            assert previous is not None, "a call without a start has a session"
+            current, first = previous, len(previous.events)
+        return await _go_on(work, current, changes, _View(first, judge, workspace))
+
+    return Proposal(_plan(start, changes, writer), carry_out)
+
+
+async def _measure(
+    work: SessionWork, session: SpecSession, workspace: Workspace, model: str
+) -> Proposal[SpecSessionReport]:
+    """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
+    work.writer = await _writer(workspace, work.task, model)
+    plan, proposals = await propose_measurement(workspace, work, session.open_drafts, model)
+
+    async def measure() -> SpecSessionReport:
+        later = await measure_session(work, session, proposals)
+        work.by = model
+        view = ReportView(len(session.events), workspace.answer_tokens is None)
+        return await session_report(work, later, view)
+
+    return Proposal(plan, measure)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What a spec is drafted from, and whether the draft is saved."""
+class _Beginning:
+    """What a new session begins with, as the caller gave it."""
 
-    text: str
+    wish: str | None
+    sources: Sequence[str] | None
     kind: SpecKind | None
-    save: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """The spec of a call; `saved` is its record if it has one."""
-
-    task: Task
-    current: Draft
-    saved: Spec | None
+    fields: dict[str, str] | None
+    name: str | None
+    model: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What changes a spec, and whether the result is saved."""
+    """What changes a session, and whether it is saved."""
 
-    replies: Sequence[PersonAnswer]
-    edits: Sequence[FieldEdit]
+    answers: Sequence[QuestionAnswer]
+    edits: Sequence[DraftEdit]
     save: bool
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a call changes nothing."""
+        return not (self.answers or self.edits or self.save)
 
-def _own_text(
-    kind: SpecKind | None, fields: Mapping[str, str] | None, name: str | None, wish: str | None
-) -> Draft | None:
-    """Return the caller's own text of a spec; None if there is none.
+    @property
+    def own_answers(self) -> Sequence[QuestionAnswer]:
+        """The person's answers, without the word that asks to assume the others."""
+        return [item for item in self.answers if item not in ASSUMPTION]
+
+    @property
+    def assumes(self) -> bool:
+        """Whether the other questions are answered by the plainest reading."""
+        return len(self.own_answers) < len(self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionReference:
+    """What says which session a call goes on with."""
+
+    spec: str | None
+    session: str | None
+    changes: _Changes
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The first event of the call, the judge's model, and how much is shown."""
+
+    first_event: int
+    judge_model: str | None
+    workspace: Workspace
+
+
+async def _go_on(
+    work: SessionWork, session: SpecSession, changes: _Changes, view: _View
+) -> SpecSessionReport:
+    """Carry out the other steps of a call, and tell where the session stands."""
+    if changes.own_answers or changes.edits:
+        session = await change_session(work, session, changes.own_answers, changes.edits)
+    if changes.assumes:
+        session = await assume(work, session)
+    if changes.save:
+        session = await save_drafts(work, session, view.judge_model)
+    if work.writer is None and view.workspace.settings.default_model == EMBEDDED:
+        work.notes.append(_EMBEDDED_NOTE)
+    is_whole = view.workspace.answer_tokens is None
+    return await session_report(work, session, ReportView(view.first_event, is_whole))
+
+
+async def _start(
+    store: ProjectStore, task: Task, beginning: _Beginning, spec: str | None
+) -> SessionStart | None:
+    """Return what a new session begins with; None if the call goes on with one.
 
     Raises:
-        Refusal: It has no kind, or its fields do not fit the kind.
+        InvalidValue: Fields come without a kind, or with a saved spec.
     """
-    if fields is None:
+    wish, kind, fields = beginning.wish or "", beginning.kind, beginning.fields
+    if spec is not None and (fields is not None or wish):
+        raise await _two_specs(store, task)
+    request = DraftRequest(wish, "", kind, beginning.name)
+    sources = await read_sources(store, task, beginning.sources or ())
+    if fields is not None:
+        if kind is None:
+            raise InvalidValue(
+                "Nothing was done: `fields` need a `kind`, one of: {kinds}.", kinds=list(SpecKind)
+            )
+        draft = _own_draft(kind, fields, beginning.name, wish)
+        asks_model = beginning.model is not None
+        texts = Sources(texts=sources.texts)
+        return SessionStart(request, sources=texts, drafts=[draft], asks_model=asks_model)
+    if not wish and beginning.sources and not _says_something(sources):
+        raise InvalidValue(
+            "Nothing was done: these runs do not say what is wrong with them. Say it in a sentence "
+            "as `wish`."
+        )
+    if not wish and not beginning.sources:
         return None
-    if kind is None:
-        raise InvalidValue(
-            "Nothing was done: `fields` need a `kind`, one of: {kinds}.", kinds=list(SpecKind)
-        )
-    properties_of(kind, fields)
-    texts = {field: value for field, value in fields.items() if value.strip()}
-    return Draft(kind, name or short_name(wish or next(iter(texts.values()), "")), texts)
+    request = DraftRequest(wish, sources.material, kind, beginning.name)
+    return SessionStart(request, tuple(beginning.sources or ()), sources)
 
 
-async def _draft(
-    workspace: Workspace, store: ProjectStore, task: Task, writer: SpecWriter | None, wish: _Wish
-) -> Proposal[SpecDraft]:
-    """Propose to draft a spec from a wish; rules add nothing, they sort its words into fields."""
-    if writer is not None and wish.save:
-        await workspace.check_room(store, 1)
-
-    async def write_draft() -> SpecDraft:
-        if writer is not None:
-            created, author = await draft_with_model(writer, wish.text, wish.kind), writer.model
-        else:
-            created, author = draft_by_rules(wish.text, wish.kind), "rules"
-        saved = await _save(store, task, created, None) if wish.save else None
-        handle = await handle_of(store, saved) if saved else None
-        return _draft_answer(task, created, author).model_copy(
-            update={"spec_id": saved.id if saved else None, "handle": handle}
-        )
-
-    return Proposal(_plan("Draft a spec.", writer), write_draft)
+def _says_something(sources: Sources) -> bool:
+    return bool(sources.wish.strip() or sources.drafts or sources.texts)
 
 
-async def _check_own(task: Task, draft: Draft) -> SpecDraft:
-    return _draft_answer(task, draft, "you")
+def _own_draft(kind: SpecKind, fields: dict[str, str], name: str | None, wish: str) -> Draft:
+    """Return the caller's own draft.
 
-
-def _draft_answer(task: Task, draft: Draft, author: str) -> SpecDraft:
-    gaps = find_gaps(draft.kind, draft.fields, task.instruction)
-    return SpecDraft(
-        spec_id=None,
-        handle=None,
-        name=draft.name,
-        kind=draft.kind,
-        fields=dict(draft.fields),
-        author=author,
-        assumptions=list(draft.assumptions),
-        omissions=list(draft.omissions),
-        open_gaps=len(gaps),
-        questions=_questions(gaps),
-        next=_next_steps(gaps),
-    )
-
-
-def _question(
-    store: ProjectStore, subject: _Subject, writer: SpecWriter | None
-) -> Proposal[SpecGaps]:
-    """Propose to ask where two careful reviewers could disagree.
-
-    Rules find vague words, several requirements in one, missing examples, contradictions, and
-    requirements that no output can show. A capable model adds cases that are undecided.
+    Raises:
+        Refusal: Its fields do not fit the kind.
     """
-    current = subject.current
-
-    async def look() -> SpecGaps:
-        gaps = find_gaps(current.kind, current.fields, subject.task.instruction)
-        checker = "rules"
-        if writer is not None:
-            gaps = (*await question_with_model(writer, current, gaps), *gaps)
-            checker = f"rules and {writer.model}"
-        return SpecGaps(
-            spec_id=subject.saved.id if subject.saved else None,
-            handle=await handle_of(store, subject.saved) if subject.saved else None,
-            name=current.name,
-            kind=current.kind,
-            checker=checker,
-            open_gaps=len(gaps),
-            questions=_questions(gaps),
-            next=_next_steps(gaps),
-        )
-
-    return Proposal(_plan("Look for undecided cases in a spec.", writer), look)
+    texts = {field: value for field, value in fields.items() if value.strip()}
+    title = acceptable(name or "") or short_name(wish or next(iter(texts.values()), ""))
+    return with_fields(Draft(id="d1", content=SpecContent(kind, title, ())), texts)
 
 
-async def _refine(
-    workspace: Workspace,
-    store: ProjectStore,
-    subject: _Subject,
-    writer: SpecWriter | None,
-    changes: _Changes,
-) -> Proposal[RefinedSpec]:
-    """Propose to work changes into a spec, field by field."""
-    if writer is not None and changes.save:
-        await workspace.check_room(store, 1)
-    current = subject.current
-
-    async def refine() -> RefinedSpec:
-        if changes.edits or not changes.replies:
-            refinement, author = _own_edits(current, changes.edits, changes.replies), "you"
-        else:
-            gaps = find_gaps(current.kind, current.fields, subject.task.instruction)
-            refinement, author = await _work_in(writer, current, changes.replies, gaps)
-        fields = {name: text for name, text in refinement.apply(current.fields).items() if text}
-        properties_of(current.kind, fields)
-        new, record = Draft(current.kind, current.name, fields), subject.saved
-        if changes.save:
-            record = await _save(store, subject.task, new, record)
-        open_gaps = find_gaps(new.kind, fields, subject.task.instruction)
-        return RefinedSpec(
-            spec_id=record.id if record else None,
-            handle=await handle_of(store, record) if record else None,
-            saved=changes.save,
-            name=new.name,
-            kind=new.kind,
-            fields=fields,
-            edits=[SpecFieldChange.of(edit) for edit in refinement.edits],
-            unused_answers=list(refinement.unused_answers),
-            author=author,
-            open_gaps=len(open_gaps),
-            questions=_questions(open_gaps),
-            next=[*check_steps(rule_texts(new.kind, fields)), _EVALUATE]
-            if changes.save
-            else _next_steps(open_gaps),
-        )
-
-    return Proposal(_plan("Refine a spec.", writer), refine)
-
-
-async def _work_in(
-    writer: SpecWriter | None, draft: Draft, replies: Sequence[PersonAnswer], gaps: Sequence[Gap]
-) -> tuple[Refinement, str]:
-    """Work answers into a draft by a model, or by the rules; return who did it, too."""
-    if writer is not None:
-        return await refine_with_model(writer, draft, replies, gaps), writer.model
-    return incorporate(draft.kind, draft.fields, gaps, replies), "rules"
-
-
-def _own_edits(
-    current: Draft, edits: Sequence[FieldEdit], replies: Sequence[PersonAnswer]
-) -> Refinement:
-    changes = tuple(
-        SpecEdit(edit.field, current.fields.get(edit.field, ""), edit.text, edit.reason)
-        for edit in edits
+async def _saved_spec(store: ProjectStore, task: Task, spec: str | None) -> SessionStart | None:
+    """Return the start of a session about a saved spec."""
+    if spec is None:
+        return None
+    record = await store.find(Spec, spec, parent=task)
+    content = await clauses_of(store, record)
+    draft = with_fields(Draft(id="d1", content=content), fields_of(record))
+    draft = draft.replace(
+        spec_id=record.id,
+        eval_id=record.eval_id,
+        priority=record.priority,
+        tags=record.tags,
+        is_saved=True,
     )
-    unused_answers = tuple(f"{item.question}: left to your own edits." for item in replies)
-    return Refinement(changes, unused_answers)
+    return SessionStart(DraftRequest("", "", content.kind, record.name), drafts=[draft])
 
 
-async def _current(
-    store: ProjectStore, task: Task, reference: str | None, text: Draft | None
-) -> tuple[Draft, Spec | None]:
-    """Return the spec of the call, and its record if it is saved."""
-    if text is not None and reference is None:
-        return text, None
-    if text is not None or reference is None:
-        specs = await store.children(task, Spec)
+async def _session(
+    store: ProjectStore, task: Task, call: "_SessionReference"
+) -> SpecSession | None:
+    """Return the session that a call goes on with; None if it is about a saved spec without one.
+
+    Raises:
+        InvalidValue: There is no such session.
+    """
+    sessions = await read_sessions(store, task)
+    spec, changes = call.spec, call.changes
+    if own := [current for current in sessions if current.has_job(call.job)]:
+        return own[-1]  # another attempt of the same job
+    if call.session is not None:
+        for current in sessions:
+            if current.id == call.session.strip():
+                return current
         raise InvalidValue(
-            "Nothing was done. Say in one sentence as `wish` what a good output is. Or give either "
-            "`spec` (saved: {names}) or a text of your own as `kind` and `fields`, not both.",
-            names=told_apart(specs) or "none yet",
+            "There is no session '{session}'. Open: {ids}.",
+            session=call.session,
+            ids=[s.id for s in sessions if s.is_open] or "none",
         )
-    saved = await store.find(Spec, reference, parent=task)
-    return Draft(kind_of(saved), saved.name, fields_of(saved)), saved
+    if spec is not None:
+        record = await store.find(Spec, spec, parent=task)
+        return next((s for s in reversed(sessions) if _is_about(s, record)), None)
+    open_sessions = [current for current in sessions if current.is_open]
+    if open_sessions:
+        return open_sessions[-1]
+    if sessions and (changes.own_answers or changes.edits):
+        return sessions[-1]
+    raise await _two_specs(store, task)
 
 
-async def _save(store: ProjectStore, task: Task, draft: Draft, saved: Spec | None) -> Spec:
-    properties = properties_of(draft.kind, draft.fields)
-    text = definition(draft.kind, draft.fields)
-    # A model may be paid for the text.
-    if saved is not None:
-        changed = saved.replace(definition=text, properties=properties)
-        return await store.save(changed, is_patient=True)
-    record = Spec(name=draft.name, definition=text, properties=properties)
-    return await store.save(record, parent=task, is_patient=True)
+def _is_about(session: SpecSession, spec: Spec) -> bool:
+    """Return whether a session has a saved spec as it is now, and something about it is open."""
+    drafts = [draft for draft in session.open_drafts if draft.spec_id == spec.id]
+    if not drafts or not (session.open_questions or session.is_open):
+        return False
+    base = session.saved_draft(drafts[0].id)
+    return base is not None and fields_of_draft(base) == fields_of(spec)
+
+
+async def _two_specs(store: ProjectStore, task: Task) -> InvalidValue:
+    specs = await store.children(task, Spec)
+    return InvalidValue(
+        "Nothing was done. Say in one sentence as `wish` what a good output is. Or give either "
+        "`spec` (saved: {names}) or a text of your own as `kind` and `fields`, not both. "
+        "No session is open.",
+        names=told_apart(specs) or "none yet",
+        next=[NextStep(tool="build_spec", reason="draft one from a sentence")],
+    )
+
+
+def _is_asked(
+    start: SessionStart | None, previous: SpecSession | None, changes: _Changes, model: str
+) -> bool:
+    """Return whether a call asks a model: to draft, to find questions, to word an answer.
+
+    The assistant words the answers by itself if it is the model.
+    """
+    if start is not None and (start.asks_model or not start.drafts):
+        return True
+    if model == HOST:
+        return False
+    revision = Revision(previous or SpecSession(id=""))
+    return any(
+        start is not None or needs_words(revision, item.question, item.answer) is not None
+        for item in changes.own_answers
+    )
 
 
 async def _writer(workspace: Workspace, task: Task, model: str | None) -> SpecWriter | None:
@@ -346,19 +376,22 @@ async def _writer(workspace: Workspace, task: Task, model: str | None) -> SpecWr
     return SpecWriter(workspace.engine, name, task.instruction)
 
 
-def _plan(summary: str, writer: SpecWriter | None) -> Plan:
+def _judge_model(workspace: Workspace, model: str | None) -> str | None:
+    """Return the model of a judge; None if only the embedded one is at hand."""
+    name = workspace.model_name(model)
+    if name == EMBEDDED:
+        return None
+    workspace.engine.check_name(name)
+    return name
+
+
+def _plan(start: SessionStart | None, changes: _Changes, writer: SpecWriter | None) -> Plan:
+    summary = "Draft and question specs." if start else "Go on with a session about specs."
+    if changes.save:
+        summary = f"{summary[:-1]}, and save them."
     if writer is None:
         return Plan(summary)
-    return Plan(summary, calls=1, highest_cost_usd=writer.engine.price_of(writer.model, 1))
-
-
-def _questions(gaps: Sequence[Gap]) -> list[Question]:
-    return [Question.of(gap) for gap in gaps[:MOST_QUESTIONS]]
-
-
-def _next_steps(gaps: Sequence[Gap]) -> list[NextStep]:
-    if gaps:
-        reason = "work in the person's answers; ask them the questions first"
-        return [NextStep(tool="build_spec", reason=reason)]
-    reason = "save it; the rules find no gap"
-    return [NextStep(tool="build_spec", reason=reason, arguments={"save": True})]
+    calls = len(changes.own_answers)
+    if start is not None and start.asks_model:
+        calls += _CALLS_A_DRAFT * len(start.drafts) or _CALLS_A_DRAFT * MOST_DRAFTS + 1
+    return Plan(summary, calls=calls, highest_cost_usd=writer.engine.price_of(writer.model, calls))

@@ -50,6 +50,7 @@ from kiln_mcp.statistics.stratified_posterior import (
     judge_estimates,
     share_estimate,
 )
+from kiln_mcp.statistics.two_sample import TwoSampleTest, two_sample_test
 from kiln_mcp.statistics.unbiased_table import DrawnPair, unbiased_table
 from kiln_mcp.statistics.variance import VarianceComponents, variance_components
 
@@ -76,6 +77,7 @@ __all__ = [
     "ShareStratum",
     "StoredDraw",
     "SystemDifference",
+    "TwoSampleTest",
     "ValueRange",
     "VarianceComponents",
     "agreement_strata",
@@ -114,6 +116,7 @@ __all__ = [
     "share_estimate",
     "sign_test",
     "spearman",
+    "two_sample_test",
     "unbiased_table",
     "variance_components",
     "wilcoxon_signed_rank",

@@ -6,11 +6,12 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.statistics.interval import check_level
+from kiln_mcp.statistics.mean_deviations import Columns, mean_deviations
 from kiln_mcp.statistics.proportions import score_interval
-from kiln_mcp.statistics.score_columns import ScoreColumns, resample_counts
+from kiln_mcp.statistics.score_columns import ScoreColumns
 
 if TYPE_CHECKING:
-    from kiln_mcp.statistics.score_columns import Numbers
+    from kiln_mcp.statistics.mean_deviations import Numbers
 
 _DRAWS: Final = 4_000
 
@@ -57,12 +58,11 @@ def best_mean(table: ScoreColumns, level: float = 0.95, seed: int = 0) -> BestMe
     column = int(means.argmax())
     optimism: list[Numbers] = []
     largest: list[Numbers] = []
-    for counts in resample_counts(len(table.items), _DRAWS, seed):
-        weights = counts @ table.present
-        resampled_means = np.where(weights > 0, counts @ table.values / weights.clip(min=1), means)
-        winners = resampled_means.argmax(axis=1)
-        optimism.append(resampled_means.max(axis=1) - means[winners])
-        largest.append((np.abs(resampled_means - means) / errors).max(axis=1))
+    for part in mean_deviations(Columns(table.values, table.present), _DRAWS, seed):
+        drawn_means = means + part
+        winners = drawn_means.argmax(axis=1)
+        optimism.append(drawn_means.max(axis=1) - means[winners])
+        largest.append((np.abs(part) / errors).max(axis=1))
     deviations = np.sort(np.concatenate(largest))
     place = min(_DRAWS - 1, max(0, ceil((_DRAWS + 1) * (2 * level - 1)) - 1))
     threshold = max(NormalDist().inv_cdf(level), float(deviations[place]))

@@ -1,17 +1,14 @@
 """Scores of several systems on the same items, as columns of one table with gaps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from math import nan
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from kiln_mcp.statistics.mean_deviations import Numbers
 
-    Numbers = NDArray[np.float64]
-
-_CELLS_AT_ONCE: Final = 4_000_000
-"""Numbers of a part of the resamples, so that many items need no more memory."""
 _BINARY: Final = frozenset({0.0, 1.0})
 
 
@@ -77,27 +74,11 @@ def score_columns(
     items = sorted(set[str]().union(*columns))
     if not items:
         raise ValueError("A comparison needs at least one score.")
-    every = {value for column in columns for value in column.values()}
+    every = set[float]().union(*(column.values() for column in columns))
     low, high = ends or ((0.0, 1.0) if every <= _BINARY else (min(every), max(every)))
-    missing = float("nan")
-    rows = [[column.get(item, missing) for column in columns] for item in items]
-    table = np.asarray(rows, dtype=np.float64)
+    table = np.empty((len(items), len(columns)))
+    for place, column in enumerate(columns):
+        scores = map(column.get, items, repeat(nan))
+        table[:, place] = np.fromiter(scores, np.float64, len(items))
     present = (~np.isnan(table)).astype(np.float64)
     return ScoreColumns(tuple(items), np.nan_to_num(table), present, low, high)
-
-
-def resample_counts(items: int, draws: int, seed: int) -> "Iterator[Numbers]":
-    """Yield resamples of items with replacement, some at a time.
-
-    Each row says how often every item is in one resample. The same seed gives the same rows.
-    """
-    import numpy as np  # imported late: slow to import, and most calls compare nothing
-
-    random = np.random.default_rng(seed)
-    at_once = max(1, _CELLS_AT_ONCE // items)
-    for begin in range(0, draws, at_once):
-        rows = min(at_once, draws - begin)
-        picks = random.integers(0, items, size=(rows, items))
-        picks += np.arange(rows)[:, None] * items
-        counts = np.bincount(picks.ravel(), minlength=rows * items)
-        yield counts.reshape(rows, items).astype(np.float64)

@@ -1,7 +1,6 @@
 """Tests of the hypothesis that two systems do equally well on the same items; Holm's correction."""
 
 from collections.abc import Sequence
-from math import comb
 
 from kiln_mcp.statistics.interval import CannotTell
 
@@ -27,7 +26,10 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         message = f"Counts are not below 0: {only_first}, {only_second}."
         raise ValueError(message)
     total, smaller = only_first + only_second, min(only_first, only_second)
-    ways = sum(comb(total, k) for k in range(smaller + 1))
+    ways = combinations = 1
+    for k in range(smaller):
+        combinations = combinations * (total - k) // (k + 1)
+        ways += combinations
     return min(1.0, 2 * ways / 2**total)
 
 

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Final
 from kiln_mcp.statistics.detection import items_to_tell_apart
 from kiln_mcp.statistics.differences import PairedCounts, paired_newcombe_interval
 from kiln_mcp.statistics.interval import CannotTell, Interval, check_level
-from kiln_mcp.statistics.score_columns import ScoreColumns, resample_counts
+from kiln_mcp.statistics.mean_deviations import Columns, mean_deviations
+from kiln_mcp.statistics.score_columns import ScoreColumns
 from kiln_mcp.statistics.sign_flips import sign_flip_p_values
 from kiln_mcp.statistics.significance import holm, mcnemar_exact
 
 if TYPE_CHECKING:
-    from kiln_mcp.statistics.score_columns import Numbers
+    from kiln_mcp.statistics.mean_deviations import Numbers
 
 FEWEST_SHARED: Final = 2
 """Items that two systems must share for a difference with an interval."""
@@ -114,7 +115,7 @@ def differences_from(
     """
     check_level(level)
     other_columns = [column for column in range(table.size) if column != baseline]
-    pairs = _Pairs.of(table, baseline, other_columns)
+    pairs = _Pairs.of(table, baseline, other_columns, is_binary=table.is_binary)
     largest = _largest_deviations(table, [pairs], _draws(level), seed)
     threshold = _threshold(largest, level, len(other_columns))
     p_values = holm(pairs.p_values(seed)) if other_columns else []
@@ -138,7 +139,11 @@ def best_systems(table: ScoreColumns, level: float = 0.95, seed: int = 0) -> Bes
     size = table.size
     best = int(table.means.argmax())
     order = [best, *(column for column in range(size) if column != best)]
-    families = [_Pairs.of(table, first, order[place + 1 :]) for place, first in enumerate(order)]
+    is_binary = table.is_binary
+    families = [
+        _Pairs.of(table, first, order[place + 1 :], is_binary=is_binary)
+        for place, first in enumerate(order)
+    ]
     largest = _largest_deviations(table, families, _draws(level), seed)
     threshold = _threshold(largest, level, size * (size - 1) // 2)
     worse: set[int] = set()
@@ -168,8 +173,7 @@ class _Pairs:
         table: All scores.
         first: The column that the others are compared with.
         other_columns: The other columns.
-        by_item: Items by others: the difference; 0 where one of the two scores is missing.
-        present: Items by others: 1 where both scores are there.
+        is_binary: Whether every score is 0 or 1.
         counts: Shared items.
         means: The mean differences.
         centres: The means with two prior items of weight ½ (certificate, section 8).
@@ -179,36 +183,39 @@ class _Pairs:
     table: ScoreColumns
     first: int
     other_columns: tuple[int, ...]
-    by_item: "Numbers"
-    present: "Numbers"
+    is_binary: bool
     counts: "Numbers"
     means: "Numbers"
     centres: "Numbers"
     deviations: "Numbers"
 
     @classmethod
-    def of(cls, table: ScoreColumns, first: int, other_columns: Sequence[int]) -> "_Pairs":
+    def of(
+        cls, table: ScoreColumns, first: int, other_columns: Sequence[int], *, is_binary: bool
+    ) -> "_Pairs":
         import numpy as np  # imported late: slow to import, and most calls compare nothing
 
-        columns = list(other_columns)
-        present = table.present[:, columns] * table.present[:, [first]]
-        by_item = (table.values[:, columns] - table.values[:, [first]]) * present
-        counts = present.sum(axis=0)
-        sums = by_item.sum(axis=0)
+        by_item = _differences_by_item(table, first, other_columns)
+        counts, sums = by_item.present.sum(axis=0), by_item.values.sum(axis=0)
         prior = (table.high - table.low) / 2
         centres = sums / (counts + 1)
-        variances = ((by_item**2).sum(axis=0) + prior**2) / (counts + 1) - centres**2
+        squares = np.einsum("ij,ij->j", by_item.values, by_item.values)
+        variances = (squares + prior**2) / (counts + 1) - centres**2
         return cls(
             table,
             first,
-            tuple(columns),
-            by_item,
-            present,
+            tuple(other_columns),
+            is_binary,
             counts,
             sums / counts.clip(min=1),
             centres,
             np.sqrt(variances.clip(min=1e-18)),
         )
+
+    @property
+    def by_item(self) -> Columns:
+        """Return the differences by item."""
+        return _differences_by_item(self.table, self.first, self.other_columns)
 
     @property
     def standard_errors(self) -> "Numbers":
@@ -225,12 +232,15 @@ class _Pairs:
 
     def p_values(self, seed: int) -> list[float]:
         """Return the p-value of each pair by itself; 1 where too few items are shared."""
-        if self.table.is_binary:
+        by_item = self.by_item.values
+        if self.is_binary:
             return [
-                mcnemar_exact(int((column < 0).sum()), int((column > 0).sum()))
-                for column in self.by_item.T
+                mcnemar_exact(int(losses), int(wins))
+                for losses, wins in zip(
+                    (by_item < 0).sum(axis=0), (by_item > 0).sum(axis=0), strict=True
+                )
             ]
-        return sign_flip_p_values(self.by_item, seed)
+        return sign_flip_p_values(by_item, seed)
 
     def difference(
         self, place: int, threshold: float, level: float, p_value: float
@@ -253,7 +263,7 @@ class _Pairs:
         return replace(result, interval=reason, p_value=reason)
 
     def _interval(self, place: int, threshold: float, level: float) -> Interval:
-        if self.table.is_binary and self.counts[place]:
+        if self.is_binary and self.counts[place]:
             own_level = min(2 * NormalDist().cdf(threshold) - 1, 1 - 1e-12)
             interval = paired_newcombe_interval(self._paired_counts(place), own_level)
             return replace(interval, level=level)
@@ -262,41 +272,58 @@ class _Pairs:
         return Interval(max(-widest, centre - half), min(widest, centre + half), level)
 
     def _paired_counts(self, place: int) -> PairedCounts:
-        column = self.by_item[:, place]
-        firsts = self.table.values[:, self.first] * self.present[:, place]
-        only_first, only_second = int((column < 0).sum()), int((column > 0).sum())
-        both_pass = int(firsts.sum()) - only_first
+        pair = _differences_by_item(self.table, self.first, [self.other_columns[place]])
+        only_first, only_second = int((pair.values < 0).sum()), int((pair.values > 0).sum())
+        firsts = self.table.values[:, self.first] @ pair.present[:, 0]
+        both_pass = int(firsts) - only_first
         neither = int(self.counts[place]) - both_pass - only_first - only_second
         return PairedCounts(both_pass, only_first, only_second, neither)
+
+
+def _differences_by_item(table: ScoreColumns, first: int, other_columns: Sequence[int]) -> Columns:
+    """Return other columns less the first by item; missing where one of the two scores is."""
+    columns = list(other_columns)
+    present = table.present[:, columns] * table.present[:, [first]]
+    return Columns((table.values[:, columns] - table.values[:, [first]]) * present, present)
 
 
 def _largest_deviations(
     table: ScoreColumns, families: Sequence[_Pairs], draws: int, seed: int
 ) -> "Numbers":
-    """Return for each resample the largest deviation of a difference, in standard errors."""
+    """Return for each draw of the items the largest deviation of a difference.
+
+    It is in standard errors, and the draws are sorted.
+    """
     import numpy as np  # imported late: slow to import, and most calls compare nothing
 
-    parts: list[Numbers] = []
-    items = len(table.items)
-    is_complete = table.is_complete
-    for counts in resample_counts(items, draws, seed):
-        largest = np.zeros(len(counts))
-        means = counts @ table.values / items if is_complete else None
-        for pairs in families:
-            if not pairs.other_columns:
-                continue
-            if means is None:
-                weights = counts @ pairs.present
-                resampled_means = counts @ pairs.by_item / weights.clip(min=1)
-                deviations = np.where(weights > 0, resampled_means - pairs.means, 0.0)
-            else:
-                deviations = (
-                    means[:, list(pairs.other_columns)] - means[:, [pairs.first]] - pairs.means
-                )
-            deviations /= pairs.standard_errors
-            np.maximum(largest, np.abs(deviations).max(axis=1), out=largest)
-        parts.append(largest)
-    return np.sort(np.concatenate(parts))
+    pairs = [family for family in families if family.other_columns]
+    if not pairs:
+        return np.zeros(draws)
+    errors = np.concatenate([family.standard_errors for family in pairs])
+    if table.is_complete:
+        firsts = [family.first for family in pairs for _ in family.other_columns]
+        seconds = [column for family in pairs for column in family.other_columns]
+        scores = Columns(table.values, table.present)
+        parts = (
+            part[:, seconds] - part[:, firsts] for part in mean_deviations(scores, draws, seed)
+        )
+    else:
+        parts = mean_deviations(_side_by_side(pairs), draws, seed)
+    return np.sort(np.concatenate([(np.abs(part) / errors).max(axis=1) for part in parts]))
+
+
+def _side_by_side(families: Sequence[_Pairs]) -> Columns:
+    """Return the differences of all pairs by item; filled in place, as they are large."""
+    import numpy as np  # imported late: slow to import, and most calls compare nothing
+
+    width = sum(len(family.other_columns) for family in families)
+    shape = len(families[0].table.items), width
+    result, begin = Columns(np.empty(shape), np.empty(shape)), 0
+    for family in families:
+        part, end = family.by_item, begin + len(family.other_columns)
+        result.values[:, begin:end], result.present[:, begin:end] = part.values, part.present
+        begin = end
+    return result
 
 
 def _draws(level: float) -> int:

@@ -24,6 +24,8 @@ STOPPING_LEVEL: Final = 0.975
 RATE_STOPPING_LEVEL: Final = 0.965
 """The same for the rate of passes."""
 FEWEST_LABELS_TO_STOP: Final = 30
+SPREAD_OF_STRATA: Final = 1.5
+MOST_SPREAD: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def judge_estimates(
     Values weigh each stratum's labelled items by its size, or come from a table. Intervals are read
     from draws of the posterior: one Dirichlet distribution a stratum over its table of verdicts and
     labels. Its prior weighs 2 items in all strata together, spread evenly over the cells that can
-    occur.
+    occur. If earlier labels chose the strata, few labels a stratum tell less than that posterior
+    says: at 30 labels in 6 strata its 95 % intervals covered 85 to 96 %. With a table, draws
+    therefore lie 1 + 1.5 · strata / labels times as far from their mean, at most 1.5 times.
 
     Args:
         strata: The labelled items.
@@ -144,15 +148,23 @@ def judge_estimates(
     best = max(shares, key=lambda label: (round(shares[label], 9), label))
     constant = ConstantAnswer(best, min(1.0, shares[best]))
     values = plain.measure(best)
-    draws = drawn_tables(strata, scale, DRAWS, seed).measure(best)
+    tables = drawn_tables(strata, scale, DRAWS, seed)
+    kappas = tables.measure(best)[Measure.KAPPA]
+    draws = tables.spread_out(_spread(strata) if table else 1.0).measure(best)
     return JudgeEstimates(
         constant=constant,
         measures={
             measure: _estimate(measure.within(float(values[measure][0])), draws[measure], level)
             for measure in values
         },
-        chance_probability=float((draws[Measure.KAPPA] <= 0).mean()),
+        chance_probability=float((kappas <= 0).mean()),
     )
+
+
+def _spread(strata: Sequence[PairStratum]) -> float:
+    """Return how many times as far from their mean the draws of the posterior are taken."""
+    labels = sum(len(stratum.pairs) for stratum in strata)
+    return min(MOST_SPREAD, 1 + SPREAD_OF_STRATA * len(strata) / labels)
 
 
 def share_estimate(strata: Sequence[ShareStratum], level: float = 0.95, seed: int = 0) -> Estimate:

@@ -62,6 +62,13 @@ class VerdictTables:
         }
         return numbers | self._rates()
 
+    def spread_out(self, factor: float) -> "VerdictTables":
+        """Return the tables, so many times as far from their mean; no share falls below 0."""
+        mean = self.cells.mean(axis=0, keepdims=True)
+        cells = (mean + factor * (self.cells - mean)).clip(min=0)
+        cells /= cells.sum(axis=(1, 2), keepdims=True)
+        return VerdictTables(self.verdicts, self.labels, cells, self.scale)
+
     def _agreement(self) -> tuple[Floats, Floats, Floats]:
         """Return the agreement, that by chance, and κ weighted by squared distance."""
         values = self.scale.values

@@ -38,6 +38,7 @@ class AddedData(Result):
     all_bad_rows: str | None = Field(
         description="The file that names them all, one a line, if not all are named here."
     )
+    merged_rows: int | None = Field(default=None, description="Rows that are another right output.")
     contradicted_rows: int = Field(description="Rows left out, since their input has others.")
     contradictions: list[ContradictedInput] = Field(description="To be decided; the first 20.")
     shape: str | None = Field(description="The shape that was recognised.")

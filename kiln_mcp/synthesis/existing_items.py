@@ -50,13 +50,20 @@ async def existing_items(store: ProjectStore, task: Task, new_items: ItemKeys) -
     while True:
         page = await store.ask(lambda index, row=after: item_texts(index, path, row, _PAGE))
         unchecked_items: list[ItemText] = []
+        contradicted_items: list[ItemText] = []
         for item in page:
             question = key_of(item.input)
+            answer = key_of(item.output)
             if not item.is_unchecked:
-                existing.add(question, key_of(item.output), item.output, new_items)
+                existing.add(question, answer, item.output, new_items)
+                if new_items.references.get(question, answer) != answer or (
+                    question in new_items.contradicted_inputs
+                ):
+                    contradicted_items.append(item)
             elif question in new_items.references:
                 unchecked_items.append(item)
         await _add_right_ones(store, existing, unchecked_items, new_items)
+        await _add_other_outputs(store, existing, contradicted_items)
         if len(page) < _PAGE:
             return existing
         after = page[-1].row
@@ -71,3 +78,14 @@ async def _add_right_ones(
         record = records.get(item.path)
         if record is not None and is_known_right(record):
             existing.add(key_of(item.input), key_of(item.output), item.output, new_items)
+
+
+async def _add_other_outputs(
+    store: ProjectStore, existing: ExistingItems, items: Sequence[ItemText]
+) -> None:
+    """Add the other right outputs of items that new ones seem to contradict."""
+    records = await store.read_all(TaskRun, [item.path for item in items]) if items else {}
+    for item in items:
+        record = records.get(item.path)
+        for output in record.other_right_outputs if record is not None else ():
+            existing.keys.pairs.add((key_of(item.input), key_of(output)))

@@ -54,6 +54,26 @@ def is_dealt(items: Sequence[ItemSummary], split: str) -> bool:
     return any(_contents(items, split).values())
 
 
+def check_can_freeze(items: Sequence[ItemSummary], name: str) -> None:
+    """Check that a split of items can be frozen, before it is dealt.
+
+    Raises:
+        Refusal: All of them are inputs alone, which Kiln's record of a split cannot name.
+    """
+    if items and not any(item.is_run for item in items):
+        raise Refusal(
+            "The split was neither dealt nor frozen as '{name}': its {count} items are inputs "
+            "without outputs, and a frozen split holds items with outputs alone. Leave `freeze` "
+            "out to deal the inputs, or add items with outputs.",
+            name=name,
+            count=len(items),
+            next=[
+                NextStep(tool="split_data", reason="deal the inputs without freezing"),
+                NextStep(tool="add_data", reason="add items with outputs"),
+            ],
+        )
+
+
 async def freeze_parts(
     store: ProjectStore, task: Task, items: Sequence[ItemSummary], request: Freeze
 ) -> SplitFrozen:

@@ -105,7 +105,7 @@ async def add_table(
         if not preview:
             examples.check_certain()
         maker = RecordMaker(task, origin)
-        survey = await anyio.to_thread.run_sync(survey_of, examples, maker)
+        survey = await anyio.to_thread.run_sync(survey_of, examples, maker, request.contradictions)
         existing = await existing_items(store, task, survey.keys)
         table = ItemTable(examples, maker, existing.keys, request.contradictions, survey)
         bad = BadRowList(workspace.settings.home / "imports", source.file_name, source.unit)
@@ -274,6 +274,7 @@ class _Addition:
             bad_rows=self.bad.sentences(),
             bad_row_count=self.bad.count,
             all_bad_rows=None if self.bad.file is None else str(self.bad.file),
+            merged_rows=table.merge_count or None,
             contradicted_rows=table.contradiction_count,
             contradictions=self._contradictions(),
             shape=table.examples.shape if table.examples.source.file_name != _CALL else None,

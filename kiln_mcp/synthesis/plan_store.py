@@ -60,7 +60,7 @@ async def find_plan(store: ProjectStore, task: Task, plan_id: str) -> DataPlan:
     Raises:
         Refusal: The task has no such plan.
     """
-    plans = {line.plan.id: line.plan for line in await _lines(store, task, PLANS, PlanLine)}
+    plans = await plans_of(store, task)
     if plan_id in plans:
         return plans[plan_id]
     raise Refusal(
@@ -71,6 +71,11 @@ async def find_plan(store: ProjectStore, task: Task, plan_id: str) -> DataPlan:
         ids=[*plans][-10:] or "none",
         next=[NextStep(tool="generate_data", reason='make one: plan="new"')],
     )
+
+
+async def plans_of(store: ProjectStore, task: Task) -> dict[str, DataPlan]:
+    """Return the newest version of each plan, by their ids, the oldest first."""
+    return {line.plan.id: line.plan for line in await _lines(store, task, PLANS, PlanLine)}
 
 
 async def drafts_of(store: ProjectStore, task: Task, plan_id: str) -> dict[int, DraftLine]:

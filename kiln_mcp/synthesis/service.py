@@ -7,7 +7,13 @@ from pydantic import Field
 from kiln_mcp.datasets.parts import PARTS, SHARES, part_filter, tag_of
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedData, DataSplit, PartSize
-from kiln_mcp.synthesis.frozen_splits import Freeze, SplitFrozen, freeze_parts, is_dealt
+from kiln_mcp.synthesis.frozen_splits import (
+    Freeze,
+    SplitFrozen,
+    check_can_freeze,
+    freeze_parts,
+    is_dealt,
+)
 from kiln_mcp.synthesis.ingestion import DataRequest, add_table
 from kiln_mcp.synthesis.new_items import Author, DataItem, read_mapping
 from kiln_mcp.synthesis.report import FILE
@@ -174,6 +180,8 @@ async def split_data(
     part_shares = _shares(train, val, test, golden)
     dataset = await open_dataset(store, owner, items)
     own_items = dataset.items
+    if freeze is not None:
+        check_can_freeze(own_items, freeze)
     if freeze is not None and is_dealt(own_items, name) and not redeal:
         return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     if (train, val, test, golden) == (None,) * len(SHARES):

@@ -201,7 +201,8 @@ def _report_as_dealt(dataset: Dataset, deal: Deal, tags: Mapping[str, str]) -> D
         for run in dataset.runs
     ]
     is_whole = dataset.items == dataset.runs
-    return report_on(runs, deal.near_duplicates if is_whole else None)
+    report = report_on(runs, deal.near_duplicates if is_whole else None)
+    return report.model_copy(update={"leaks": {deal.record.name: deal.leaks}})
 
 
 def deal_step(project: str) -> NextStep:

@@ -98,6 +98,7 @@ def _row(entry: JsonValue) -> tuple[int, NewItem | BadRow]:
 def _take_in(counts: dict[str, JsonValue], table: ItemTable) -> None:
     table.repeats = cast("int", counts["repeats"])
     table.without_output = cast("int", counts["without_output"])
+    table.merge_count = cast("int", counts["merge_count"])
     table.contradiction_count = cast("int", counts["contradiction_count"])
     contradictions = cast("list[tuple[int, str, dict[str, str]]]", counts["contradictions"])
     for key, text, references in contradictions:

@@ -1,7 +1,7 @@
 """The new items of a table: what is bad, repeated or contradicted is set apart."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -22,7 +22,7 @@ class Contradictions(Enum):
 
     LEAVE_OUT: None of them goes in, so that a person decides.
     FIRST: The first of them goes in, unless the dataset has one already.
-    ALL: Each goes in as an item of its own.
+    ALL: One item goes in, with all references as its right outputs.
     """
 
     LEAVE_OUT = "leave_out"
@@ -51,11 +51,13 @@ class Survey:
         row_count: How many rows it has; 0 if they were not counted.
         output_count: How many of them have an output.
         keys: Its inputs and references.
+        references: All references of inputs with several, by their keys, if each is right.
     """
 
     row_count: int = 0
     output_count: int = 0
     keys: ItemKeys = field(default_factory=ItemKeys)
+    references: dict[int, dict[int, object]] = field(default_factory=dict[int, dict[int, object]])
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class ItemTable:
         survey: What the first reading told.
         repeats: Rows whose item was there; counted while reading.
         without_output: Rows with an input alone.
+        merge_count: Rows whose reference is another right output of an item before.
         contradiction_count: Rows that were left out as contradictions.
         contradictions: The first inputs with several references.
     """
@@ -81,8 +84,10 @@ class ItemTable:
     survey: Survey
     repeats: int = 0
     without_output: int = 0
+    merge_count: int = 0
     contradiction_count: int = 0
     contradictions: dict[int, Contradiction] = field(default_factory=dict[int, Contradiction])
+    _own_inputs: set[int] = field(default_factory=set[int])
 
     def __iter__(self) -> Iterator[tuple[int, NewItem | BadRow]]:
         """Return each row's number, and its new item or what is wrong with it."""
@@ -96,7 +101,7 @@ class ItemTable:
             else:
                 keys = keys_of(example, self.maker)
                 if self._goes_in(keys, example, number):
-                    item = self._item(example, place, number)
+                    item = self._item(self._with_references(example, keys), place, number)
                     if isinstance(item, NewItem):
                         self.known_items.add(*keys)
                         self.without_output += not keys[1]
@@ -116,6 +121,8 @@ class ItemTable:
         question, answer = keys
         is_open = question in self.survey.keys.contradicted_inputs
         standing = self.known_items.standing(question, answer)
+        if is_open and self.rule is Contradictions.ALL:
+            return self._is_first(keys, standing, example, number)
         if standing is Standing.REPEAT and not is_open:
             self.repeats += 1
             return False
@@ -128,6 +135,32 @@ class ItemTable:
                 self.contradiction_count += 1
                 return False
         return True
+
+    def _is_first(
+        self, keys: tuple[int, int], standing: Standing, example: Example, number: int
+    ) -> bool:
+        """Whether an item is the first of an input whose references are all right."""
+        question, answer = keys
+        if standing is Standing.NEW and answer:
+            self._own_inputs.add(question)
+            return True
+        if question in self._own_inputs and standing is Standing.CONTRADICTION:
+            self.merge_count += 1
+        elif standing is Standing.CONTRADICTION:
+            self._note(question, example, number)
+            self.contradiction_count += 1
+        else:
+            self.repeats += 1
+        return False
+
+    def _with_references(self, example: Example, keys: tuple[int, int]) -> Example:
+        """Return an example with the other references of its input, if all are right."""
+        references = self.survey.references.get(keys[0], {})
+        further_outputs = tuple(value for key, value in references.items() if key != keys[1])
+        if not further_outputs:
+            return example
+        own = [value for value in example.alternatives if key_of(value) not in references]
+        return replace(example, alternatives=(*own, *further_outputs))
 
     def _note(self, question: int, example: Example, number: int) -> None:
         if question not in self.contradictions and len(self.contradictions) < _MOST_NAMED:
@@ -145,8 +178,13 @@ def keys_of(example: Example, maker: RecordMaker) -> tuple[int, int]:
     return key_of(example.input), key_of(output)
 
 
-def survey_of(examples: ExampleTable, maker: RecordMaker) -> Survey:
-    """Read a table for the first time; traces hold no references, so these are read once."""
+def survey_of(
+    examples: ExampleTable, maker: RecordMaker, rule: Contradictions = Contradictions.LEAVE_OUT
+) -> Survey:
+    """Read a table for the first time; traces hold no references, so these are read once.
+
+    If all references of an input are right, it is read once more for those of inputs with several.
+    """
     survey = Survey()
     if examples.is_traces and maker.origin.outputs != "right":
         return survey
@@ -157,4 +195,17 @@ def survey_of(examples: ExampleTable, maker: RecordMaker) -> Survey:
         survey.output_count += not is_empty(maker.output_of(example))
         if not maker.is_answer(example):
             survey.keys.add(*keys_of(example, maker))
+    if rule is Contradictions.ALL and survey.keys.contradicted_inputs:
+        _read_references(examples, maker, survey)
     return survey
+
+
+def _read_references(examples: ExampleTable, maker: RecordMaker, survey: Survey) -> None:
+    """Keep the references of inputs that have several, each once."""
+    for _, example in examples:
+        if isinstance(example, BadRow) or maker.is_answer(example):
+            continue
+        question, answer = keys_of(example, maker)
+        if answer and question in survey.keys.contradicted_inputs:
+            output = example.columns.get("repaired") or maker.output_of(example)
+            survey.references.setdefault(question, {}).setdefault(answer, output)

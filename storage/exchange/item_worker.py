@@ -87,6 +87,7 @@ def messages_of(request: ItemRequest) -> Iterator[JsonValue]:
         yield {
             "repeats": table.repeats,
             "without_output": table.without_output,
+            "merge_count": table.merge_count,
             "contradiction_count": table.contradiction_count,
             "contradictions": [
                 [key, contradiction.input, dict(contradiction.references)]

@@ -245,14 +245,15 @@ async def rated_items(
     prefix = f"tag:{tag_prefix}"
     tags_range = {"task": search.task, "first": prefix, "end": f"{prefix}\U0010ffff"}
     tags = dict(cast("list[tuple[int, str]]", await index.rows(sql.TAGS_OF_RUNS, tags_range)))
+    no_ratings: dict[str, float] = {}
     return [
         RatedItem(
-            id=run_id,
-            path=path,
-            rating=rating,
-            ratings=ratings.get(row, {}),
-            rated_at=None if rated_us is None else moment_of(rated_us),
-            tag=tags.get(row),
+            run_id,
+            path,
+            rating,
+            ratings.get(row, no_ratings),
+            None if rated_us is None else moment_of(rated_us),
+            tags.get(row),
         )
         for row, run_id, path, rating, rated_us in rows
     ]
@@ -322,6 +323,21 @@ def _verdicts_in(rows: Sequence[object]) -> dict[VerdictKey, Verdict]:
             "Sequence[tuple[str, int, int, float, int]]", rows
         )
     }
+
+
+async def first_scores(index: IndexReader, evaluator: str, key: str) -> dict[str, float]:
+    """Return one score of stored outputs by item: of the first verdict of the first output."""
+    values: dict[str, SqlValue] = {
+        "evaluator": await index.number_of(evaluator),
+        "run_config_id": STORED,
+        "key": key,
+    }
+    rows = await index.rows(sql.FIRST_SCORES, values)
+    scores = dict(cast("list[tuple[str, float]]", rows))
+    if len(scores) < len(rows):
+        rows = await index.rows(sql.FIRST_SCORES_NEWEST_FIRST, values)
+        scores = dict(cast("list[tuple[str, float]]", rows))
+    return scores
 
 
 async def matrix_rows(

@@ -352,6 +352,22 @@ WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
 ORDER BY records.created_us DESC, records.id DESC
 """
 """Of several results of one verdict the oldest is the last one."""
+FIRST_SCORES: Final[LiteralString] = """
+SELECT results.item_id, scores.value
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
+    AND NOT results.is_skipped AND results.item_id <> ''
+    AND results.sample = 0 AND results.verdict = 0
+"""
+FIRST_SCORES_NEWEST_FIRST: Final[LiteralString] = """
+SELECT results.item_id, scores.value
+FROM present_results AS results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+    CROSS JOIN records ON records.row = results.row
+WHERE results.evaluator = :evaluator AND results.run_config_id = :run_config_id
+    AND NOT results.is_skipped AND results.item_id <> ''
+    AND results.sample = 0 AND results.verdict = 0
+ORDER BY records.created_us DESC, records.id DESC
+"""
 VERDICT_MATRIX: Final[LiteralString] = """
 SELECT evaluators.key, results.item_id, results.verdict, scores.key, scores.value, results.row
 FROM json_each(:evaluators) AS evaluators

@@ -177,11 +177,6 @@ class EvalRun(Record):
         """The fingerprint of the stored output that was judged; "" if it is not known."""
         return (self.intermediate_outputs or {}).get(OUTPUT_KEY, "")
 
-    @property
-    def is_plain_verdict(self) -> bool:
-        """Whether the judge's probabilities were to weigh the scores, and its model gave none."""
-        return PLAIN_VERDICT_KEY in (self.intermediate_outputs or {})
-
     def _number(self, key: str) -> int:
         text = (self.intermediate_outputs or {}).get(key, "")
         is_number = text.isascii() and text.isdecimal() and len(text) <= 10

@@ -1,11 +1,12 @@
 """What every record and every part of one has in common."""
 
 import getpass
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from secrets import randbelow
+from random import Random
 from typing import Annotated, Final, Self, cast
 
 from pydantic import (
@@ -36,12 +37,16 @@ from storage.text.excerpts import excerpt
 
 FORMAT_VERSION = 1
 _IDS: Final = 10**12
+_random: Final = Random()
+"""Seeded by the system: asking it for each id costs a call of the kernel."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> str:
     """Return a new random id: 12 decimal digits."""
-    return f"{randbelow(_IDS):012}"
+    return f"{_random.randrange(_IDS):012}"
 
 
 @lru_cache(maxsize=1)

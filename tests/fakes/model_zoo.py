@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from chat_server import serve_chat
 from misbehaving_models import MODELS, Misbehaviour
 
 BY_NAME = {model.name: model for model in MODELS}
@@ -83,14 +84,5 @@ class Zoo:
 async def open_zoo() -> AsyncGenerator[Zoo]:
     """Serve all misbehaving models on the loopback."""
     server = Zoo()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.chat)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    [(_, port)] = [address[:2] for address in runner.addresses]
-    server.address = f"http://127.0.0.1:{port}/v1"
-    try:
+    async with serve_chat(server.chat) as server.address:
         yield server
-    finally:
-        await runner.cleanup()

@@ -78,7 +78,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "build-spec": Entry(
         "Specs",
-        "Write a spec of what a good output is: draft requirements, ask what is unclear, edit, save.",
+        "Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.",
         "define, describe, specify, criteria, acceptance criteria, rubric, rules, guidelines, policy, standards, expectations, quality bar, agree, good looks like, must, must not, never, always, allowed, forbidden, ambiguous, vague, contradictions, gaps, holes, questions, review, refine, tighten, edge cases, goal, behaviour, want it to, don't want, ever, may, should, need, requirement, change a requirement, testable, measurable, friendly, short, tone, polite, safe, safety, advice, legal, medical, misunderstood, wrong, too strict, first version, document, success, mean, what is good, definition, mean by, correct, helpful, wish, requirements, sentences, spec, requirements from a wish, ask me, formulate, have to contain, figure out what quality means, write requirements, define a failure",
         ("project",),
     ),
@@ -99,6 +99,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "Split data into train, validation, test and golden sets without leaks; freeze a version.",
         "divide, partition, separate, cut, training, dev, holdout, hold out, keep back, set aside, reserve, third, half, percent, 80/20, ratio, shares, leakage, leaking, contamination, overlap, duplicates, overfitting, unseen, peek, lock, pin, snapshot, fix, dataset version, reproducible, cite, release, trained on, tested on, evaluate on, percent for evaluation, twenty, eighty, part, parts, portion, random, same topic, similar, fair, cheat, cheating, seen before, sets, subset, keep the same, never change, mix, assign, between training and evaluation data, lock the test set, test set, split, held-out set, on one side",
         ("project", "name"),
+    ),
+    "report-data": Entry(
+        "Data",
+        "Report on a dataset: coverage, balance, variety, realism, leaks of its splits, and cost.",
+        "data report, data quality, quality of the dataset, coverage, balance, balanced, class balance, diversity, varied, realistic, realism, like real users, gaps, missing topics, leaks, leakage, clean split, duplicates, statistics of the data, overview of the items, plots, charts, cost per item",
+        ("project",),
     ),
     "mark-runs": Entry(
         "Data",
@@ -141,6 +147,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "Check whether a judge can be trusted: how far it agrees with people's labels.",
         "trust, trustworthy, reliable, reliability, agree, agreement, accurate, accuracy, validate, verify, calibrate, calibration, align, alignment, bias, biased, strict, lenient, evaluator, grader, scorer, LLM, automatic scoring, humans, human, annotators, experts, between, kappa, correlation, false positives, doubt, how often, mistakes of the judge, believe, rely on, good judge, judge the judge, quality of the judge, meta evaluation, same as me, like me, like humans, matches, match, too harsh, too generous, sceptical, suspicious, correct grades, confident, enough labels, judge, LLM judge, compared with me",
         ("project", "eval"),
+    ),
+    "verify-certificate": Entry(
+        "Judges",
+        "Verify a judge's certificate: is it as it was signed, does the project still give the same? A certificate of another home can only be computed again from its project.",
+        "authentic, forged, tampered, genuine, signature, signed, valid, proof, print, PDF, paper, auditor, compliance, still holds, expired, replay, check the certificate, is it real",
+        ("file",),
     ),
     "improve-judge": Entry(
         "Judges",

@@ -37,6 +37,7 @@ _PURPOSES: Final[Mapping[str, Purpose]] = {
     "certificate": "certificate",
     "repeat": "repeat",
     "second-look": "second_look",
+    "review": "review",
 }
 """The purposes, as the option names them."""
 
@@ -50,7 +51,8 @@ _PURPOSES: Final[Mapping[str, Purpose]] = {
     type=click.Choice(list(_PURPOSES)),
     default="development",
     show_default=True,
-    help="development: to improve on. certificate: to prove a judge. second-look: labels in doubt.",
+    help="development: to improve on. certificate: to prove a judge. second-look: labels in doubt. "
+    "review: half by information.",
 )
 @click.option(
     "--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many items."

@@ -19,7 +19,7 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.client_model import sampler_of
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.elicitation import PersonLater, person_of
-from kiln_mcp.doors.server.hidden_steps import with_ways_to_hidden_tools
+from kiln_mcp.doors.server.hidden_steps import with_way_in_words, with_ways_to_hidden_tools
 from kiln_mcp.doors.server.tool_list import choice_of_client
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.capability_calls import call_capability
@@ -92,7 +92,10 @@ async def call(
         item = catalogue.find(params.name)
         outcome = await call_capability(workspace, item, params.arguments or {}, wait_s=wait_s)
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
-        return CallAnswer(failure(params.name, unwrap(error)))
+        sentence = failure_sentence(params.name, unwrap(error))
+        if is_read_by_model:
+            sentence = with_way_in_words(sentence, catalogue, choice_of_client(context))
+        return CallAnswer(refusal(sentence))
     if isinstance(person, PersonLater) and person.question is not None:
         return CallAnswer(person.question)
     data = outcome.data
@@ -101,17 +104,17 @@ async def call(
     return CallAnswer(answer(data), outcome.job if outcome.status == "job" else "")
 
 
-def failure(tool: str, error: BaseException) -> types.CallToolResult:
-    """Return the reason why a call failed, as a sentence."""
+def failure_sentence(tool: str, error: BaseException) -> str:
+    """Return the reason why a call failed."""
     match error:
         case WorkbenchError():
-            return refusal(str(error))
+            return str(error)
         case OSError():
             _log.warning("%s failed in a call of the operating system", tool, exc_info=error)
-            return refusal(disk_sentence(error))
+            return disk_sentence(error)
         case _:
             _log.error("%s failed", tool, exc_info=error)
-            return refusal(
+            return (
                 f"{tool} stopped on an unexpected error "
                 f"({type(error).__name__}: {excerpt(error)}). Earlier changes are saved. "
                 "The server's log on stderr has the details."

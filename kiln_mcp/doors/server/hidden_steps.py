@@ -1,5 +1,6 @@
-"""Next steps that name a tool which the client's model does not see."""
+"""Next steps and sentences that name a tool which the client's model does not see."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -7,8 +8,9 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.border.tool_choice import ToolChoice
 from kiln_mcp.errors import UnknownCapability
+from kiln_mcp.workbench.discovery import Toolset
 
-_STEPS, _RESULT, _JOBS = "next", "result", "jobs"
+_STEPS, _RESULT, _JOBS, _ERROR = "next", "result", "jobs", "error"
 
 
 def with_ways_to_hidden_tools(
@@ -24,10 +26,37 @@ def with_ways_to_hidden_tools(
     return {name: _with_ways(name, value, catalogue, choice) for name, value in data.items()}
 
 
+def with_way_in_words(sentence: str, catalogue: Catalogue, choice: ToolChoice) -> str:
+    """Return the sentence of an error that says how to reach tools that it names and hides.
+
+    A tool whose name is an ordinary word counts only where a step names it ("Next: restore").
+    """
+    ways = [
+        f"{item.name} is {_way(item.name, item.discovery.toolset)}."
+        for item in catalogue.capabilities
+        if not choice.shows(item.discovery.toolset) and _names(sentence, item.name)
+    ]
+    return " ".join([sentence, *ways])
+
+
+def _names(sentence: str, tool: str) -> bool:
+    place = rf"\b{re.escape(tool)}\b" if "_" in tool else rf"Next: {re.escape(tool)}\b"
+    return re.search(place, sentence) is not None
+
+
+def _way(tool: str, toolset: Toolset) -> str:
+    return (
+        f"not one of your tools: ask the person to run kiln-mcp {tool.replace('_', '-')}, or to "
+        f"start this server with --toolsets {toolset.value}"
+    )
+
+
 def _with_ways(name: str, value: JsonValue, catalogue: Catalogue, choice: ToolChoice) -> JsonValue:
     """Return a field of an answer; the jobs of a list and the result of a job have steps, too."""
     if name == _STEPS and isinstance(value, list):
         return [_with_way(step, catalogue, choice) for step in value]
+    if name == _ERROR and isinstance(value, str):
+        return with_way_in_words(value, catalogue, choice)
     if name == _RESULT and isinstance(value, dict):
         return with_ways_to_hidden_tools(value, catalogue, choice)
     if name == _JOBS and isinstance(value, list):
@@ -47,9 +76,6 @@ def _with_way(step: JsonValue, catalogue: Catalogue, choice: ToolChoice) -> Json
         return step
     if choice.shows(toolset):
         return step
-    way = (
-        f"not one of your tools: ask the person to run kiln-mcp {tool.replace('_', '-')}, or to "
-        f"start this server with --toolsets {toolset.value}"
-    )
+    way = _way(tool, toolset)
     reason = step.get("reason")
     return {**step, "reason": f"{reason} ({way})" if reason else way}

@@ -6,8 +6,9 @@ from enum import StrEnum
 from math import ceil
 
 from kiln_mcp.evals.baselines import PinnedRate
-from kiln_mcp.evals.comparison import mean_of_items
+from kiln_mcp.evals.comparison import MeanScore, mean_of_items
 from kiln_mcp.evals.item_scores import Outputs
+from kiln_mcp.evals.rate_correction import CorrectedRate
 from kiln_mcp.evals.results.config_comparison import ScaledScores, compare_score
 from kiln_mcp.statistics import (
     CannotTell,
@@ -16,6 +17,7 @@ from kiln_mcp.statistics import (
     ValueRange,
     newcombe_interval,
 )
+from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
 
 
 class CheckOutcome(StrEnum):
@@ -52,40 +54,76 @@ def outcome_of(checks: Sequence[GateCheck]) -> CheckOutcome:
     return CheckOutcome.PASS if checks else CheckOutcome.CANNOT_TELL
 
 
-def check_threshold(
-    eval_name: str,
-    key: str,
-    items: Sequence[Outputs],
-    threshold: float,
-    value_range: ValueRange | None = None,
-) -> GateCheck:
-    """Check that the lower limit of a mean reaches a threshold.
+@dataclass(frozen=True, slots=True)
+class GatedScore:
+    """One score of a run config on the items of the test part.
+
+    Attributes:
+        eval: The eval's name.
+        key: The score's key.
+        items: For each item its outputs, for each output its verdicts.
+        value_range: The values that the score can have; None if only the scores tell it.
+        correction: The rate of failures as labels of these outputs correct it; None if nobody
+            drew any of them.
+    """
+
+    eval: str
+    key: str
+    items: Sequence[Outputs]
+    value_range: ValueRange | None = None
+    correction: CorrectedRate | None = None
+
+
+def check_threshold(score: GatedScore, threshold: float, error: float = ALL_CLAIMS) -> GateCheck:
+    """Check that the lower limit of a mean reaches a threshold; labels correct the mean.
 
     Args:
-        eval_name: The eval.
-        key: The score.
-        items: For each item its outputs, for each output its verdicts.
+        score: The score.
         threshold: What the limit must reach.
-        value_range: The values that the score can have; None if only the scores tell it.
+        error: The probability that the limits are wrong.
     """
-    name = f"{key} is at least {threshold:g}"
-    if not items:
+    eval_name, name = score.eval, f"{score.key} is at least {threshold:g}"
+    if not score.items:
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, "There is no result yet.")
-    mean = mean_of_items(items, value_range=value_range)
+    mean = mean_of_items(score.items, value_range=score.value_range, level=1 - error)
+    mean, note, is_corrected = _mean_by_labels(mean, score.correction)
     if isinstance(mean.interval, CannotTell):
-        says = f"{mean.mean:.3f} on {mean.count} items; {mean.interval.reason}."
+        says = f"{mean.mean:.3f} on {mean.count} items; {mean.interval.reason}.{note}"
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
     low, high = mean.interval.low, mean.interval.high
-    says = f"{mean.mean:.3f} [{low:.3f}, {high:.3f}] on {mean.count} items."
+    says = f"{mean.mean:.3f} [{low:.3f}, {high:.3f}] on {mean.count} items.{note}"
     if low >= threshold:
         return GateCheck(eval_name, name, CheckOutcome.PASS, says)
     if high < threshold:
         return GateCheck(eval_name, name, CheckOutcome.FAIL, says)
     forecast = _more_items(mean.count, mean.mean - threshold, mean.mean - low)
+    if is_corrected:
+        forecast = " More labels of these outputs would narrow it."
     return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, f"{says}{forecast}")
 
 
-def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: float) -> GateCheck:
+def _mean_by_labels(
+    mean: MeanScore, correction: CorrectedRate | None
+) -> tuple[MeanScore, str, bool]:
+    """Return a pass rate as labels correct it, what to say of it, and whether they do."""
+    if correction is None:
+        return mean, "", False
+    labels, interval = correction.counts.drawn, correction.interval
+    if isinstance(interval, CannotTell) or correction.share is None:
+        reason = interval.reason if isinstance(interval, CannotTell) else "they are too few"
+        return mean, f" {labels} labels do not correct it: {reason}.", False
+    limits = Interval(1 - interval.high, 1 - interval.low, interval.level)
+    note = f" Corrected by {labels} labels; as judged it is {mean.mean:.3f}."
+    return MeanScore(1 - correction.share, limits, mean.count), note, True
+
+
+def check_loss(
+    eval_name: str,
+    scores: ScaledScores,
+    baseline: str,
+    most_loss: float,
+    error: float = ALL_CLAIMS,
+) -> GateCheck:
     """Check that a score loses no more than some points against the baseline, item by item.
 
     Args:
@@ -93,13 +131,14 @@ def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: f
         scores: The baseline's scores by item, then those of the run config.
         baseline: The baseline's name.
         most_loss: The points of a hundred that may be lost.
+        error: The probability that the limits are wrong.
     """
     name = _loss_name(scores.key, most_loss)
     first, second = scores.columns
     if first.keys().isdisjoint(second):
         says = f"It shares no scored item with {baseline!r}."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
-    comparison = compare_score(scores, 0, 0.95, most_loss)
+    comparison = compare_score(scores, 0, 1 - error, most_loss)
     difference = comparison.against_baseline[1]
     if isinstance(difference.interval, CannotTell):
         says = f"{difference.interval.reason}."
@@ -111,23 +150,27 @@ def check_loss(eval_name: str, scores: ScaledScores, baseline: str, most_loss: f
 
 
 def check_loss_of_rate(
-    eval_name: str, key: str, items: Sequence[float], pinned_rate: PinnedRate, most_loss: float
+    names: tuple[str, str],
+    items: Sequence[float],
+    pinned_rate: PinnedRate,
+    most_loss: float,
+    error: float = ALL_CLAIMS,
 ) -> GateCheck:
     """Check a pass rate against the pinned one, if the baseline's own results are gone.
 
     Args:
-        eval_name: The eval.
-        key: The score.
+        names: The eval's and the score's.
         items: The run config's score of each item, 0 or 1.
         pinned_rate: The baseline's rate when it was pinned.
         most_loss: The points of a hundred that may be lost.
+        error: The probability that the limits are wrong.
     """
-    name = _loss_name(key, most_loss)
+    eval_name, name = names[0], _loss_name(names[1], most_loss)
     if not items or not set(items) <= {0.0, 1.0}:
         says = "The baseline's results are gone, and only pass rates compare without them."
         return GateCheck(eval_name, name, CheckOutcome.CANNOT_TELL, says)
     first = round(pinned_rate.mean * pinned_rate.n), pinned_rate.n
-    interval = newcombe_interval(first, (round(sum(items)), len(items)))
+    interval = newcombe_interval(first, (round(sum(items)), len(items)), 1 - error)
     numbers = f"with the pinned rate of {pinned_rate.n} items, not item by item"
     return _loss_check((eval_name, name), interval, most_loss / 100, "the pinned rate", numbers)
 

@@ -11,6 +11,7 @@ from kiln_mcp.evals.eval_reports import items_of_part
 from kiln_mcp.evals.gate.checks import (
     CheckOutcome,
     GateCheck,
+    GatedScore,
     check_items,
     check_loss,
     check_loss_of_rate,
@@ -19,12 +20,15 @@ from kiln_mcp.evals.gate.checks import (
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.gate.tagged_items import TEST, tagged_items
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.output_labels import correct_config_rate
 from kiln_mcp.evals.rates import threshold_of
 from kiln_mcp.evals.repeat_summaries import JUDGED_PASS
 from kiln_mcp.evals.results.config_comparison import ScaledScores
+from kiln_mcp.evals.results.part_uses import PartClaim
 from kiln_mcp.evals.scored_outputs import ScoredOutputs, read_scored_outputs
 from kiln_mcp.evals.worst_items import look_at
 from kiln_mcp.statistics import ValueRange
+from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
 from storage import EvalConfig, TaskRunConfig
 from storage.records.ratings import RATING_RANGES
 from storage.text.excerpts import excerpts
@@ -94,24 +98,65 @@ async def read_gated_config(measurement: Measurement, config: TaskRunConfig) -> 
     return GatedConfig(measurement, config, items, outputs, baseline)
 
 
-async def gate_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
-    """Return the checks of a run config by one eval; rules for others' scores do not count."""
+async def gate_checks(
+    candidate: GatedConfig, rules: GateRules, error: float = ALL_CLAIMS
+) -> list[GateCheck]:
+    """Return the checks of a run config by one eval; rules for others' scores do not count.
+
+    Args:
+        candidate: The run config in the eval.
+        rules: What it must fulfil.
+        error: The probability that the limits of a check are wrong.
+    """
     checks = [await _completeness(candidate)]
     checks += [
-        check_threshold(
-            candidate.name,
-            key,
-            candidate.outputs.of(candidate.config.id, key, candidate.ids),
-            rules.at_least[key],
-            candidate.range_of(key),
-        )
+        check_threshold(await _gated_score(candidate, key, error), rules.at_least[key], error)
         for key in candidate.measurement.score_keys
         if key in rules.at_least
     ]
-    checks += _loss_checks(candidate, rules)
+    checks += _loss_checks(candidate, rules, error)
     checks += await _must_pass_checks(candidate, rules.must_pass)
     checks += await _critical_checks(candidate, rules.critical)
     return checks
+
+
+def claim_of(candidate: GatedConfig, rules: GateRules) -> PartClaim | None:
+    """Return the claim on the test part that rules make; None if they make none.
+
+    Items that must pass, and failures that must never happen, are counted and claim nothing.
+    """
+    baseline = candidate.baseline
+    pair = [candidate.config.id]
+    if baseline is not None and baseline.run_config != candidate.config.id:
+        pair.insert(0, baseline.run_config)
+    if len(pair) == 1 and not rules.at_least.keys() & set(candidate.measurement.score_keys):
+        return None
+    if not candidate.scored_items.intersection(candidate.ids):
+        return None
+    of_part = frozenset(candidate.ids)
+    return PartClaim(
+        evaluator=candidate.measurement.evaluator_record.id,
+        run_configs=pair,
+        baseline=pair[0],
+        scores={
+            (config_id, key): candidate.outputs.means(config_id, key, of_part)
+            for config_id in pair
+            for key in candidate.keys
+        },
+        items=candidate.ids,
+    )
+
+
+async def _gated_score(candidate: GatedConfig, key: str, error: float) -> GatedScore:
+    """Return a score of the test part, with what labels say of these outputs."""
+    measurement, config = candidate.measurement, candidate.config
+    score = measurement.eval_record.score(key)
+    correction = None
+    if score is not None:
+        items = frozenset(candidate.ids)
+        correction = await correct_config_rate(measurement, config, score, items, error)
+    outputs = candidate.outputs.of(config.id, key, candidate.ids)
+    return GatedScore(candidate.name, key, outputs, candidate.range_of(key), correction)
 
 
 async def _completeness(candidate: GatedConfig) -> GateCheck:
@@ -147,7 +192,7 @@ async def _items_without_score(candidate: GatedConfig) -> frozenset[str]:
     return frozenset(gaps.intersection(candidate.ids))
 
 
-def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
+def _loss_checks(candidate: GatedConfig, rules: GateRules, error: float) -> list[GateCheck]:
     baseline = candidate.baseline
     if baseline is None:
         if rules.most_loss is None:
@@ -159,11 +204,11 @@ def _loss_checks(candidate: GatedConfig, rules: GateRules) -> list[GateCheck]:
         says = f"{candidate.config.name!r} is the pinned baseline itself."
         name = f"no score loses more than {rules.loss:g} points"
         return [GateCheck(candidate.name, name, CheckOutcome.PASS, says)]
-    return [_loss_check(candidate, baseline, key, rules.loss) for key in candidate.keys]
+    return [_loss_check(candidate, baseline, key, rules.loss, error) for key in candidate.keys]
 
 
 def _loss_check(
-    candidate: GatedConfig, baseline: Baseline, key: str, most_loss: float
+    candidate: GatedConfig, baseline: Baseline, key: str, most_loss: float, error: float
 ) -> GateCheck:
     of_part = frozenset(candidate.ids)
     first = candidate.outputs.means(baseline.run_config, key, of_part)
@@ -171,13 +216,12 @@ def _loss_check(
     pinned_rate = baseline.rates.get(key)
     is_same_judge = baseline.evaluator == candidate.measurement.evaluator_record.id
     if not first and pinned_rate is not None and is_same_judge:
-        return check_loss_of_rate(
-            candidate.name, key, list(second.values()), pinned_rate, most_loss
-        )
+        names = candidate.name, key
+        return check_loss_of_rate(names, list(second.values()), pinned_rate, most_loss, error)
     score = candidate.measurement.eval_record.score(key)
     ends = RATING_RANGES[score.type if score else "pass_fail"]
     scores = ScaledScores(key, [first, second], ends)
-    return check_loss(candidate.name, scores, baseline.name, most_loss)
+    return check_loss(candidate.name, scores, baseline.name, most_loss, error)
 
 
 async def _must_pass_checks(candidate: GatedConfig, tag: str) -> list[GateCheck]:

@@ -11,19 +11,20 @@ from kiln_mcp.evals.gate.checks import CheckOutcome, GateCheck, outcome_of
 from kiln_mcp.evals.gate.eval_gate import (
     COMPLETENESS,
     GatedConfig,
+    claim_of,
     gate_checks,
     read_gated_config,
 )
 from kiln_mcp.evals.gate.rules import GateRules
 from kiln_mcp.evals.lookups import TaskEval, all_evals, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evals.results.part_uses import count_of_uses
+from kiln_mcp.evals.results.part_uses import UseNumber, count_use
+from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
 from storage import EvalConfig, ProjectStore, TaskRunConfig
 from storage.errors import InvalidValue, RecordNotFound
 from storage.records.handles import choose
 from storage.text.excerpts import excerpts
 
-_MANY_USES: Final = 3
 _MOST_NAMES: Final = 8
 _RULE: Final = "a rule checks a score"
 """The name of the check that a gate has a rule at all."""
@@ -158,9 +159,16 @@ async def pass_gate(
         rules: What must be fulfilled.
         checks_drift: Whether checks of drift follow, so that no rule is needed.
     """
-    checks = [check for candidate in candidates for check in await gate_checks(candidate, rules)]
+    checks: list[GateCheck] = []
+    notes: list[str] = []
+    for candidate in candidates:
+        claim = claim_of(candidate, rules)
+        use = None
+        if claim is not None:
+            use = await count_use(store, candidate.measurement.eval_record, claim, store.person)
+        checks += await gate_checks(candidate, rules, use.error if use else ALL_CLAIMS)
+        notes += await _notes(candidate, use)
     names = list(dict.fromkeys(candidate.config.name for candidate in candidates))
-    notes = [note for candidate in candidates for note in await _notes(candidate)]
     if not checks_drift and all(check.name == COMPLETENESS for check in checks):
         checks += [_check_without_rule(candidate, rules) for candidate in candidates]
     return GateReport(store.project.name, names, checks, datetime.now(UTC), notes)
@@ -177,8 +185,8 @@ def _check_without_rule(candidate: GatedConfig, rules: GateRules) -> GateCheck:
     return GateCheck(candidate.name, _RULE, CheckOutcome.CANNOT_TELL, says)
 
 
-async def _notes(candidate: GatedConfig) -> list[str]:
-    """Return what weakens the numbers of an eval: an unmeasured judge, a test part used often."""
+async def _notes(candidate: GatedConfig, use: UseNumber | None) -> list[str]:
+    """Return what to know of an eval's numbers: an unmeasured judge, the use of the test part."""
     measurement = candidate.measurement
     notes: list[str] = []
     if measurement.evaluator.model and not await measurement.has_agreement():
@@ -186,11 +194,10 @@ async def _notes(candidate: GatedConfig) -> list[str]:
             f"{candidate.name}: its judge was never compared with people's labels, so its scores "
             "may mean nothing."
         )
-    uses = await count_of_uses(measurement.store, measurement.eval_record, candidate.ids)
-    if uses >= _MANY_USES:
-        notes.append(
-            f"{candidate.name}: {uses} comparisons chose on this test part. Measure on fresh items."
-        )
+    if use is not None:
+        fresh = " Later claims need clearer results, or fresh items." if use.number > 1 else ""
+        notes.append(f"{candidate.name}: {use.says}{fresh}")
+        notes += [use.problem] if use.problem else []
     return notes
 
 

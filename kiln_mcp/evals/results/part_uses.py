@@ -130,12 +130,6 @@ async def count_use(store: ProjectStore, eval_record: Eval, claim: PartClaim, by
     return UseNumber(number)
 
 
-async def count_of_uses(store: ProjectStore, eval_record: Eval, items: Iterable[str]) -> int:
-    """Return how many claims were made on a part so far."""
-    uses = await read_lines(store, eval_record, USES, PartUse)
-    return len(_questions(uses, frozenset(items)))
-
-
 def number_of(line: PartUse, uses: Sequence[PartUse], items: frozenset[str]) -> int | None:
     """Return which of the earlier claims on the same items asks the same; None if none does."""
     questions = _questions(uses, items)

@@ -42,3 +42,19 @@ class CertificateReport(Result):
     failed: int
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class CertificateCheck(Result):
+    """Whether a certificate is as it was issued, and whether it can be computed again."""
+
+    says: str
+    state: StateName = Field(description="As the certificate states it.")
+    statement: str
+    signature: Literal["valid", "other_home"]
+    replay: Literal["same", "differs", "not_tried"] = Field(
+        description="Whether the project's draws and labels give the same again."
+    )
+    differences: list[str]
+    changed: list[str] = Field(description="What has changed since: it is stale then.")
+    page: str | None = Field(default=None, description="The file to print.")
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

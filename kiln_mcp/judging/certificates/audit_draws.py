@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
+from kiln_mcp.judging.certificates.audit_receipts import keep_receipts
 from kiln_mcp.judging.certificates.audit_start import AuditRequest, current_audit, open_audit
 from kiln_mcp.labels.audit_lines import AuditDraw, AuditRecord, append_audit_lines
 from kiln_mcp.labels.golden_set import GoldenSet
@@ -78,6 +79,7 @@ async def draw_for_certificate(
     async with judge.store.transaction(is_patient=True) as change:
         append_audit_lines(change, judge.evaluator_record, draws)
         append_draw(change, golden_set.task_eval.eval_record, ledger_draw)
+    await keep_receipts(judge, draws)
     labelled_items = _labelled_items(golden_set, record)
     fresh = [draw.item for draw in draws if draw.item not in labelled_items]
     return ItemsForCertificate((*waiting, *fresh), ledger_draw)

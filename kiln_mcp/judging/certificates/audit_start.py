@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
+from kiln_mcp.judging.certificates.audit_receipts import keep_receipts, missing_lines
 from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
 from kiln_mcp.judging.certificates.lost_draws import lost_draws
 from kiln_mcp.judging.certificates.strata import panel_strata
@@ -19,7 +20,7 @@ from kiln_mcp.labels.audit_lines import (
 from kiln_mcp.labels.golden_set import GoldenSet, read_outputs
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.statistics import scale_of
-from storage import EvalConfig, EvalOutputScore, ProjectStore
+from storage import EvalOutputScore, ProjectStore
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem
 
@@ -43,6 +44,7 @@ class AuditRequest:
 
 async def audits_of(judge: Measurement) -> list[AuditRecord]:
     """Return the audits of a judge, the oldest first; one whose draws are not all there ended."""
+    missing = await missing_lines(judge)
     # Labels first and audits last: what is written meanwhile names nothing that seems lost.
     labels = (await read_labels(judge.store, judge.eval_record)).entries
     ledger = (await read_draws(judge.store, judge.eval_record)).entries
@@ -55,10 +57,32 @@ async def audits_of(judge: Measurement) -> list[AuditRecord]:
     ]
     return [
         replace(audit, closing=LOST_DRAWS)
-        if audit.closing is None and lost_draws(audit, audits, own, labels_without_draw)
+        if audit.closing is None
+        and (audit.opening.id in missing or lost_draws(audit, audits, own, labels_without_draw))
         else audit
         for audit in audits
     ]
+
+
+async def lost_audits(judge: Measurement) -> int:
+    """Return how many audits of a judge are gone whole.
+
+    The eval's ledger names draws of them, or this machine wrote them.
+    """
+    missing = await missing_lines(judge)
+    ledger = (await read_draws(judge.store, judge.eval_record)).entries
+    audits = await read_audits(judge.store, judge.evaluator_record)
+    present = {audit.opening.id for audit in audits}
+    own_draws = {draw.draw for audit in audits for draw in audit.draws}
+    first = min((audit.opening.at for audit in audits), default=None)
+    has_older_draw = any(
+        draw.purpose == "certificate"
+        and draw.evaluator == judge.evaluator_record.id
+        and draw.id not in own_draws
+        and (first is None or draw.at < first)
+        for draw in ledger
+    )
+    return max(sum(audit not in present for audit in missing), int(has_older_draw))
 
 
 async def current_audit(judge: Measurement) -> AuditRecord | None:
@@ -90,7 +114,7 @@ async def open_audit(
         return current
     store, record, score = judge.store, judge.evaluator_record, golden_set.scores[0]
     verdicts = await judge.stored_scores(score.json_key)
-    fixed_at = await _fixed_at(store, record)
+    fixed_at = await _fixed_at(judge)
     pool = {
         run.id: verdicts[run.id]
         for run in golden_set.runs
@@ -112,6 +136,7 @@ async def open_audit(
     )
     async with store.transaction(is_patient=True) as change:
         append_audit_lines(change, record, [opening])
+    await keep_receipts(judge, [opening])
     return AuditRecord(opening, ())
 
 
@@ -123,9 +148,10 @@ async def hash_of_pool(
     return pool_hash(verdicts, await read_outputs(store, runs))
 
 
-async def _fixed_at(store: ProjectStore, evaluator: EvalConfig) -> datetime:
-    """Return when a judge became what it is: when it was made, or now if an audit is stale."""
-    has_changed = bool(await read_audits(store, evaluator))
+async def _fixed_at(judge: Measurement) -> datetime:
+    """Return when a judge became what it is: when it was made, or now if an audit ended."""
+    evaluator = judge.evaluator_record
+    has_changed = bool(await read_audits(judge.store, evaluator) or await lost_audits(judge))
     return datetime.now(UTC) if has_changed else evaluator.created_at.astimezone(UTC)
 
 

@@ -12,11 +12,13 @@ from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit, match_labels
+from kiln_mcp.judging.certificates.audit_receipts import keep_receipts
 from kiln_mcp.judging.certificates.audit_start import (
     AuditRequest,
     audits_of,
     current_audit,
     hash_of_pool,
+    lost_audits,
     open_audit,
 )
 from kiln_mcp.judging.certificates.audit_status import (
@@ -34,6 +36,7 @@ from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, is
 from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.audit_lines import (
+    AUDITS,
     AuditClosing,
     AuditRecord,
     append_audit_lines,
@@ -121,6 +124,11 @@ async def _certify(
         view = _JudgeAudit(workspace, golden_set, judge, request)
         record, changed = await view.find()
         problems += record.problems
+        if losses := await lost_audits(judge):
+            problems.append(
+                f"{losses} audits of '{judge.evaluator_record.name}' are gone from {AUDITS}: no "
+                "label of before counts for a certificate of it."
+            )
         rows += [
             await view.row(record, score, changed, faults[score.json_key])
             for score in golden_set.scores
@@ -227,6 +235,7 @@ class _JudgeAudit:
         closing = AuditClosing(audit=record.opening.id, reason=_CHANGED_POOL)
         async with store.transaction() as change:
             append_audit_lines(change, self.judge.evaluator_record, [closing])
+        await keep_receipts(self.judge, [closing])
         return (_CHANGED_POOL,)
 
     async def row(
@@ -332,4 +341,10 @@ def _next_steps(eval_name: str, rows: Sequence[CertificateRow]) -> list[NextStep
     if CertificateState.CERTIFIED in states:
         reason = "measure run configs with the certified judge"
         steps.append(NextStep(tool="run_eval", reason=reason, arguments=arguments))
+    document = next((row.document for row in rows if row.document), None)
+    if document is not None:
+        reason = "verify the signed file later, or print its page elsewhere"
+        steps.append(
+            NextStep(tool="verify_certificate", reason=reason, arguments={"file": document})
+        )
     return steps

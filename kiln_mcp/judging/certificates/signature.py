@@ -64,6 +64,12 @@ def is_signed_here(document: BaseModel, signature: Signature, home: Path) -> boo
     return key is not None and hmac.compare_digest(_code(key, document), signature.code)
 
 
+def key_name(home: Path) -> str | None:
+    """Return the first digits of the hash of a home's key; None if it has none."""
+    key = _read_key(home)
+    return None if key is None else _key_name(key)
+
+
 def _code(key: bytes, document: BaseModel) -> str:
     return hmac.digest(key, canonical_text(document), "sha256").hex()
 

@@ -112,7 +112,7 @@ class Budget:
         self.refusal: BudgetSpent | None = None
         self._over_at_s = limit.seconds
         self._over_for: BudgetSpent | None = None
-        self._changed = anyio.Event()
+        self._change: anyio.Event | None = None
         self._is_held = False
         self._is_wanted = False
         self._in_flight = NOTHING
@@ -126,7 +126,7 @@ class Budget:
         """
         self._is_held = True
         while self._in_flight.calls or not (self._reservations.calls or self._is_wanted):
-            await self._changed.wait()
+            await self._next_change()
 
     async def send(self, model: str, maximum: Expense) -> None:
         """Record that a call is sent now, with its reservation.
@@ -166,8 +166,14 @@ class Budget:
         self._has_changed()
 
     def _has_changed(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._change is not None:
+            self._change.set()
+            self._change = None
+
+    async def _next_change(self) -> None:
+        if self._change is None:
+            self._change = anyio.Event()
+        await self._change.wait()
 
     async def reserve(self, model: str, estimate: Expense) -> Expense:
         """Reserve what a call can take; wait while in-flight calls may still free it.
@@ -192,7 +198,7 @@ class Budget:
             if kind == "seconds":
                 await self._arrivals()
             elif self._reservations.calls:
-                await self._changed.wait()
+                await self._next_change()
                 await self.pause_point()
                 continue
             raise self._refused(kind, maximum)
@@ -266,7 +272,7 @@ class Budget:
         """Wait some seconds for the calls that are in flight."""
         with anyio.CancelScope(deadline=self._deadline(self._awaited_s)):
             while self._in_flight.calls:
-                await self._changed.wait()
+                await self._next_change()
 
     def _missing(self, maximum: Expense) -> str | None:
         """Return the kind of limit that a call would pass; None if it fits."""

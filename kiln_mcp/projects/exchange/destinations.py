@@ -11,14 +11,15 @@ EXPORTS: Final = "exports"
 """The folder of the home for exports; all else in the home is the home's own."""
 
 
-def outside(workspace: Workspace, store: ProjectStore, path: Path) -> str:
+def outside(workspace: Workspace, store: ProjectStore | None, path: Path) -> str:
     """Return a path, links followed, if a person must be asked before it is written; else ""."""
     target, home = path.resolve(), workspace.settings.home.resolve()
     if target.is_relative_to(home / EXPORTS):
         return ""
     if target.is_relative_to(home):
         return str(target)
-    return "" if target.is_relative_to(store.folder.resolve()) else str(target)
+    is_inside = store is not None and target.is_relative_to(store.folder.resolve())
+    return "" if is_inside else str(target)
 
 
 def first_outside(workspace: Workspace, store: ProjectStore, paths: Iterable[Path]) -> str:

@@ -49,6 +49,7 @@ async def fill(world: HostileWorld) -> None:
             count=5,
             purpose="certificate",
         )
+        await use("check_judge", project=project, eval="Checked", show="certificate")
     world.runs = tuple(sorted(runs))
     _copy_as_a_drive_does(world)
     world.ids = ids_below(world.project)
@@ -145,6 +146,8 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
     outside, run = str(world.outside), world.runs[0]
     labels: JsonValue = [{"item": item, "label": "pass"} for item in drawn]
     hook = str(world.project / ".git" / "hooks" / "post-commit.jsonl")
+    files = (world.home / "certificates").glob("*.json")
+    certificate = {"file": str(next(files, world.home / "none.json"))}
     return {
         "create_project": [
             {"name": "Made", "folder": str(world.root / "made")},
@@ -231,6 +234,11 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             {**project, "eval": "Right"},
             {**project, "eval": "Right", "panel": 3},
             {**project, "eval": "Right", "target": 0.5},
+        ],
+        "verify_certificate": [
+            {**certificate, **project},
+            {**certificate, "page": f"{outside}/trust.html"},
+            {**certificate, "page": str(world.home / "certificate.html")},
         ],
         "improve_judge": [{**project, "eval": "Right", "model": "paid/m", "max_calls": 8}],
         "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],

@@ -23,6 +23,7 @@ from tests.kiln_mcp.approvals.obedient import Call
 STOPPED = {
     "build_spec", "check_judge", "create_evaluator", "delete_records", "empty_trash", "export",
     "generate_data", "improve_prompt", "label_items", "run_eval", "sync_project", "test_model",
+    "verify_certificate",
 }  # fmt: skip
 """Tools that would act on the world's project, so each door must stop them at least once."""
 

@@ -25,7 +25,9 @@ def run(output: str = "o", parent: str | None = None, **properties: str) -> Task
 
 def test_what_an_item_was_made_from_and_for_is_kept() -> None:
     own = run(document="d", seed_example="s", session_id="c", clause="c1", aim="fail", label="x")
-    assert summary_of(own).lineage == Lineage("d", "s", "c", "c1", "fail", "x", 0.5)
+    assert summary_of(own).lineage == Lineage(
+        "d", "s", "c", "c1", "fail", "x", aim="fail", cost=0.5
+    )
     assert summary_of(run(aim="any")).lineage.outcome == ""
     assert summary_of(run("billing")).lineage.label == "billing"
     assert summary_of(run("word " * 40)).lineage.label == ""

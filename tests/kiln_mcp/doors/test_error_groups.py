@@ -5,7 +5,7 @@ import pytest
 from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.doors.cli.failures import run_guarded
-from kiln_mcp.doors.server.calls import failure
+from kiln_mcp.doors.server.calls import failure_sentence
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.job_end import end_of
 from kiln_mcp.workbench.capability import Result, capability
@@ -57,7 +57,7 @@ def test_no_door_says_that_a_group_was_not_foreseen(
         raise error
 
     assert run_guarded(run) == 1
-    said = [capsys.readouterr().err, str(failure("run_eval", unwrap(error)).content)]
+    said = [capsys.readouterr().err, failure_sentence("run_eval", unwrap(error))]
     said.append(end_of(error).error or "")
     for sentence in said:
         assert "disk is full" in sentence

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln_mcp.evals.comparison import in_words, mean_score, paired_difference, range_of
-from kiln_mcp.statistics import CannotTell, Interval, ValueRange
+from kiln_mcp.statistics import CannotTell, Interval, ValueRange, level_of_use
 
 verdicts = st.dictionaries(st.text("abcdef", max_size=3), st.sampled_from([0.0, 1.0]), min_size=1)
 
@@ -94,3 +94,13 @@ def test_a_pass_rate_has_wilsons_interval_and_other_means_a_bootstrap() -> None:
     assert stars.interval.high < 5
     with pytest.raises(ValueError, match=r"at least one"):
         mean_score([])
+
+
+def test_a_later_claim_on_the_same_items_needs_a_clearer_gain() -> None:
+    first = {f"item {n}": float(n >= 9) for n in range(40)}
+    second = dict.fromkeys(first, 1.0)
+    first["item 39"], second["item 38"] = 0.0, 0.0
+    assert paired_difference(first, second).conclusive
+    later = paired_difference(first, second, level=1 - level_of_use(3))
+    assert not later.conclusive
+    assert "99.5833 % interval" in in_words(later, "start", "winner")

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bench import Bench, BenchSetup
+from kiln_mcp.evals.baselines import pin_baseline
 from kiln_mcp.evals.gate.anchors import DriftRequest, anchor_items, checks_of_drift
 from kiln_mcp.evals.gate.checks import CheckOutcome
 from kiln_mcp.evals.gate.drift import Shift, read_drift
 from kiln_mcp.evals.gate.eval_gate import GatedConfig, read_gated_config
 from kiln_mcp.evals.gate.fresh_results import FreshResults, make_results, plan_anchors
 from kiln_mcp.evals.lookups import find_eval, find_run_configs, load_measurement
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.llm import ModelRequest
 from storage import Task
 
@@ -100,3 +102,21 @@ async def test_a_stricter_judge_is_not_taken_for_a_better_or_worse_feature(
     assert isinstance(drift.feature, Shift)
     assert (drift.judge.old, drift.judge.new) == (1.0, 0.0)
     assert (drift.feature.old, drift.feature.new) == (0.0, 0.0)
+
+
+async def test_the_report_says_since_the_pin_whether_the_judge_or_the_feature_moved(
+    bench: Bench, models: ChangingModels
+) -> None:
+    await bench.add_items({f"item {n}": "x" for n in range(ITEMS)})
+    await bench.evaluator(type="llm_judge", steps=["Is it right?"])
+    await bench.config("only", "Say it.")
+    await bench.run()
+    gated = await gated_config(bench)
+    pinned = await pin_baseline(gated.measurement, gated.config, gated.ids, "ann")
+    models.judge_passes = False
+    await drift_outcomes(bench, pinned.at)
+    report = await show_results(bench.workspace, bench.folder, "Right")
+    judge, feature = report.model_dump()["conclusions"]
+    assert judge.startswith("only, right: since the pin of")
+    assert "its judge moved: 1.000 before, 0.000 now" in judge
+    assert "the feature did not move as far as can be shown: 0.000 before" in feature

@@ -10,9 +10,12 @@ import pytest
 from bench import Agrees, Bench, BenchSetup
 from imported_answers import DIGITS_JUDGE, add, add_answers, answer, fail_digits
 from kiln_mcp.datasets.rating_criteria import RatingCriterion, with_rating
-from kiln_mcp.evals.rate_answers import RateRow
-from kiln_mcp.evals.rate_correction import PeoplesLabels, corrected_share
+from kiln_mcp.evals.answers import EvalReport
+from kiln_mcp.evals.peoples_labels import PeoplesLabels
+from kiln_mcp.evals.rate_answers import RateRow, SliceRow
+from kiln_mcp.evals.rate_correction import corrected_share
 from kiln_mcp.evals.rates import ItemVerdicts
+from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.statistics import Interval
 from storage import EvalOutputScore, Task, TaskRun
 
@@ -104,6 +107,9 @@ async def test_development_labels_that_a_judge_may_know_do_not_correct_its_rate(
     later = await bench.evaluator(**{**DIGITS_JUDGE, "name": "later"})
     report = await bench.run(outputs="all", evaluators=["digits", later.evaluator_id])
     assert {row.evaluator: row.labels for row in report.rates} == {"digits": 10, "later": 0}
+    says = next(row.says for row in report.rates if row.evaluator == "later")
+    assert "10 labels are older than this judge, which may be written from them" in says
+    assert "picked by hand" not in says
 
 
 async def test_labels_of_other_outputs_do_not_correct_a_rate(bench: Bench) -> None:
@@ -194,3 +200,37 @@ def test_the_corrected_rate_is_unbiased_and_covers_under_uneven_draws() -> None:
     error = stdev(shares) / sqrt(len(shares))
     assert abs(fmean(shares) - truth) < 3 * error
     assert covers / len(shares) >= 0.93
+
+
+async def slices(bench: Bench) -> tuple[dict[str, SliceRow], str]:
+    """Return the slices by tag, and what is said of labels."""
+    report = await show_results(
+        bench.workspace, bench.folder, "Right", outputs="all", slice_by="tag"
+    )
+    assert isinstance(report, EvalReport)
+    return {row.slice: row for row in report.slices}, report.conclusions[-1]
+
+
+async def test_labels_correct_the_slices_in_which_enough_were_drawn(bench: Bench) -> None:
+    tags = {"beta": 30, "live": 30, "rare": 6}
+    for tag, count in tags.items():
+        texts = ["rude" if tag == "beta" and n % 2 else "fine" for n in range(count)]
+        runs = [answer(text, tags=(tag,), number=n) for n, text in enumerate(texts)]
+        await add(bench, *runs)
+    await bench.evaluator(**DIGITS_JUDGE)
+    await rate(bench)
+    rows, says = await slices(bench)
+    assert {row.corrected_rate for row in rows.values()} == {None}
+    assert "labels correct the rate of 0 of 3 slices" in says
+    assert "since no person has labelled these outputs" in says
+    await label_drawn(bench, 40)
+    rows, says = await slices(bench)
+    beta, live = rows["beta"], rows["live"]
+    assert (beta.rate, live.rate) == (0, 0), "the judge passes all of them"
+    assert beta.labels is not None
+    assert beta.corrected_low is not None
+    assert beta.corrected_high is not None
+    assert beta.corrected_low < 0.5 < beta.corrected_high
+    assert beta.corrected_low > (live.corrected_rate or 0)
+    assert live.corrected_rate == pytest.approx(0, abs=0.02)
+    assert "drawn labels are too few" in says or rows["rare"].labels

@@ -256,7 +256,8 @@ async def test_rates_are_sliced_by_tag_with_the_caution_that_many_slices_need(
     assert shrunken > 0.5
     assert (rows["rare"].rate, rows["rare"].n) == (None, 2)
     assert report.slices[0].slice == "refund"
-    [says] = report.conclusions
+    says, of_labels = report.conclusions
+    assert "labels correct the rate of 0 of 3 slices" in of_labels
     assert "'refund' (12 of 12): more failures than in the rest" in says
     assert "Too few outputs (below 5) to say anything: rare" in says
 
@@ -267,7 +268,7 @@ async def test_the_worst_of_equal_slices_is_said_to_look_worse_than_it_is(bench:
         await add(bench, *(answer("fine", tags=(name,), number=n) for n in range(10 - bad)))
     await bench.evaluator(**DIGITS_JUDGE)
     await bench.run(outputs="all")
-    [says] = (await shown(bench, outputs="all", slice_by="tag")).conclusions
+    says, _ = (await shown(bench, outputs="all", slice_by="tag")).conclusions
     assert "No tag can be told from the rest" in says
     assert "'a' has 30%, and 20% shrunken to the whole" in says
 

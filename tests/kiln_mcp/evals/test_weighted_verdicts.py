@@ -1,8 +1,7 @@
 """G-Eval weighs scores by logprobs, and says where a model gave none."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from math import log
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from bench import Agrees, BenchSetup, open_bench
+from chat_server import serve_chat
 from kiln_mcp.llm import ServerSettings
 from storage import Eval, EvalConfig, EvalRun, Task
+from storage.records.evaluation import PLAIN_VERDICT_KEY
 
 SHARE = 0.8
 """What the judge's model gives to "pass"."""
@@ -61,20 +62,6 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return stream
 
 
-@asynccontextmanager
-async def open_judges() -> AsyncGenerator[str]:
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    [(_, port)] = [address[:2] for address in runner.addresses]
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        await runner.cleanup()
-
-
 @pytest.mark.parametrize(
     ("model", "value", "is_plain"),
     [("weighs", SHARE, False), ("refuses", 1.0, True), ("silent", 1.0, True)],
@@ -82,7 +69,7 @@ async def open_judges() -> AsyncGenerator[str]:
 async def test_a_verdict_that_no_logprobs_weigh_says_so_in_the_report_and_beside_its_item(
     tmp_path: Path, model: str, value: float, is_plain: bool
 ) -> None:
-    async with open_judges() as address:
+    async with serve_chat(answer) as address:
         setup = BenchSetup(
             Task(name="Capitals", instruction="Name the capital."),
             lambda _: "Paris",
@@ -105,6 +92,7 @@ async def test_a_verdict_that_no_logprobs_weigh_says_so_in_the_report_and_beside
     [row] = report.table
     assert (report.newly_scored, report.failed) == (2, 0)
     assert row.mean == pytest.approx(value, abs=1e-3)
-    assert [run.is_plain_verdict for run in runs] == [is_plain, is_plain]
+    notes = [PLAIN_VERDICT_KEY in (run.intermediate_outputs or {}) for run in runs]
+    assert notes == [is_plain, is_plain]
     words = "2 of 2 verdicts are plain"
     assert any(text.startswith(words) for text in report.warnings) == is_plain

@@ -6,15 +6,21 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bench import Agrees, Bench, BenchSetup
-from judge_script import NO_DIGITS, NO_DOGS, judge_or_rewrite
+from bench import Bench, BenchSetup
+from judge_script import (
+    NO_DIGITS,
+    NO_DOGS,
+    add_name_judge,
+    add_names,
+    names_setup,
+)
 from kiln_mcp.judging import service
 from kiln_mcp.judging.certificates.answers import CertificateReport
 from kiln_mcp.judging.certificates.certificate import Number, SignedCertificate, number_of
 from kiln_mcp.judging.certificates.certificate_files import CERTIFICATES, issue, read_earlier
 from kiln_mcp.judging.certificates.certificate_page import certificate_page
 from kiln_mcp.statistics import CannotTell, Estimate
-from storage import DesiredBehaviour, Eval, EvalConfig, Spec, Task, TaskOutput, TaskRun
+from storage import DesiredBehaviour, Eval, EvalConfig, Spec, TaskRun
 from storage.errors import Refusal
 
 OUTPUTS = ["cat", "c4t"] * 6
@@ -22,21 +28,13 @@ OUTPUTS = ["cat", "c4t"] * 6
 
 @pytest.fixture
 def bench_setup() -> BenchSetup:
-    return BenchSetup(Task(name="Name", instruction="Name one."), judge_or_rewrite, Agrees())
+    return names_setup()
 
 
 async def add_pool(bench: Bench) -> list[TaskRun]:
     """Add a judge that fails names with a digit, and twelve outputs for it."""
-    steps = [NO_DIGITS, NO_DOGS]
-    await bench.evaluator(type="llm_judge", steps=steps, test_filter="tag::eval_right")
-    runs = [
-        TaskRun(input=f"animal {n}", output=TaskOutput(output=output), tags=("golden_right",))
-        for n, output in enumerate(OUTPUTS)
-    ]
-    async with bench.store.transaction() as change:
-        for run in runs:
-            change.save(run, parent=bench.task)
-    return runs
+    await add_name_judge(bench, NO_DIGITS, NO_DOGS)
+    return await add_names(bench, *OUTPUTS)
 
 
 async def certified(bench: Bench, **arguments: object) -> CertificateReport:

@@ -12,6 +12,7 @@ from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch
 from kiln_mcp.judging.certificates.answers import CertificateReport, CertificateRow
+from kiln_mcp.judging.certificates.audit_receipts import RECEIPTS
 from kiln_mcp.judging.certificates.certificate import SignedCertificate
 from kiln_mcp.judging.certificates.certificate_files import CERTIFICATES, read_earlier
 from kiln_mcp.judging.certificates.signature import is_signed_here
@@ -410,6 +411,7 @@ async def test_draws_that_two_machines_made_side_by_side_all_count(bench: Bench)
     first = [await path.read_text(encoding="utf-8") for path in paths]
     for path, text in zip(paths, common, strict=True):
         await path.write_text(text, encoding="utf-8")
+    await anyio.Path(bench.store.state_folder / RECEIPTS).unlink()  # the other machine has none
     await bench.label(agreeing(await bench.batch(20, seed=2)))
     for path, text, own in zip(paths, common, first, strict=True):
         second = (await path.read_text(encoding="utf-8")).removeprefix(text)

@@ -2,33 +2,21 @@
 
 import pytest
 
-from bench import Agrees, Bench, BenchSetup
-from judge_script import NO_DIGITS, judge_or_rewrite, person
+from bench import Bench, BenchSetup
+from judge_script import NO_DIGITS, add_name_judge, add_names, names_setup, person
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import DisagreementReport
-from storage import Eval, EvalConfig, Task, TaskOutput, TaskRun
+from storage import Eval, EvalConfig
 from storage.errors import Refusal, WorkbenchError
 
 
 @pytest.fixture
 def bench_setup() -> BenchSetup:
-    return BenchSetup(Task(name="Name", instruction="Name one."), judge_or_rewrite, Agrees())
-
-
-async def add_outputs(bench: Bench, *outputs: str) -> list[TaskRun]:
-    runs = [
-        TaskRun(input=f"animal {n}", output=TaskOutput(output=output), tags=("golden_right",))
-        for n, output in enumerate(outputs)
-    ]
-    async with bench.store.transaction() as change:
-        for run in runs:
-            change.save(run, parent=bench.task)
-    return runs
+    return names_setup()
 
 
 async def add_judge(bench: Bench) -> None:
-    steps = [NO_DIGITS, "Any other name passes."]
-    await bench.evaluator(type="llm_judge", steps=steps, test_filter="tag::eval_right")
+    await add_name_judge(bench, NO_DIGITS, "Any other name passes.")
 
 
 async def list_disagreements(bench: Bench, **arguments: object) -> DisagreementReport:
@@ -42,7 +30,7 @@ async def test_one_call_shows_verdict_label_and_both_reasons_of_each_disagreemen
     bench: Bench,
 ) -> None:
     await add_judge(bench)
-    runs = await add_outputs(bench, "cat", "dog", "d0g", "mouse")
+    runs = await add_names(bench, "cat", "dog", "d0g", "mouse")
     entries = [
         {"item": run.id, "label": person(run), "reason": f"I saw {run.output.output}."}
         for run in runs
@@ -60,7 +48,7 @@ async def test_one_call_shows_verdict_label_and_both_reasons_of_each_disagreemen
 
 async def test_labels_for_a_certificate_are_counted_and_not_shown(bench: Bench) -> None:
     await add_judge(bench)
-    runs = await add_outputs(bench, *["dog"] * 6)
+    runs = await add_names(bench, *["dog"] * 6)
     batch = await bench.batch(4)
     await bench.label({item.item: "fail" for item in batch.items})
     hidden = {item.item for item in batch.items}
@@ -72,7 +60,7 @@ async def test_labels_for_a_certificate_are_counted_and_not_shown(bench: Bench) 
 
 async def test_without_a_label_for_development_the_way_on_is_a_draw(bench: Bench) -> None:
     await add_judge(bench)
-    await add_outputs(bench, "dog")
+    await add_names(bench, "dog")
     with pytest.raises(Refusal, match="has a label for development") as refusal:
         await list_disagreements(bench)
     assert refusal.value.next[0].tool == "draw_items_to_label"
@@ -80,7 +68,7 @@ async def test_without_a_label_for_development_the_way_on_is_a_draw(bench: Bench
 
 async def test_a_label_that_calls_each_value_defensible_is_no_disagreement(bench: Bench) -> None:
     await add_judge(bench)
-    (run,) = await add_outputs(bench, "dog")
+    (run,) = await add_names(bench, "dog")
     await bench.save_labels([{"item": run.id, "label": "both"}])
     report = await list_disagreements(bench)
     assert (report.total, report.counts[0].labels) == (0, 1)
@@ -88,7 +76,7 @@ async def test_a_label_that_calls_each_value_defensible_is_no_disagreement(bench
 
 async def test_a_panel_is_stored_as_evaluators_and_is_measured_by_no_call(bench: Bench) -> None:
     await add_judge(bench)
-    runs = await add_outputs(bench, "cat", "mouse", "dog", "cow")
+    runs = await add_names(bench, "cat", "mouse", "dog", "cow")
     await bench.label({run.id: person(run) for run in runs})
     report = await list_disagreements(bench, panel=2)
     (row,) = report.disagreements
@@ -104,7 +92,7 @@ async def test_a_panel_is_stored_as_evaluators_and_is_measured_by_no_call(bench:
 
 async def test_the_worst_disagreement_comes_first_and_a_doubtful_label_last(bench: Bench) -> None:
     await add_judge(bench)
-    runs = await add_outputs(bench, "dog", "mouse", "c4t")
+    runs = await add_names(bench, "dog", "mouse", "c4t")
     labels = {runs[0].id: "fail", runs[1].id: "fail", runs[2].id: "pass"}
     await bench.label(labels)
     report = await list_disagreements(bench, panel=3)
@@ -118,7 +106,7 @@ async def test_the_worst_disagreement_comes_first_and_a_doubtful_label_last(benc
 async def test_one_call_makes_a_named_evaluator_the_current_one(bench: Bench) -> None:
     await add_judge(bench)
     await bench.evaluator(type="llm_judge", steps=["Any name passes."], name="Second")
-    runs = await add_outputs(bench, "cat", "c4t")
+    runs = await add_names(bench, "cat", "c4t")
     await bench.label({run.id: person(run) for run in runs})
     with pytest.raises(WorkbenchError, match="make_current goes with the summary"):
         await bench.measure(make_current=True)
@@ -131,7 +119,7 @@ async def test_one_call_makes_a_named_evaluator_the_current_one(bench: Bench) ->
 async def test_several_judges_are_compared_on_the_same_labels(bench: Bench) -> None:
     await add_judge(bench)
     await bench.evaluator(type="llm_judge", steps=["Any name passes."], name="Second")
-    runs = await add_outputs(bench, *["cat", "c4t"] * 20)
+    runs = await add_names(bench, *["cat", "c4t"] * 20)
     await bench.label({run.id: person(run) for run in runs})
     report = await bench.measure()
     (comparison,) = report.comparisons

@@ -6,32 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from bench import Agrees, Bench, BenchSetup
-from judge_script import NO_DIGITS, NO_DOGS, judge_or_rewrite, person
+from bench import Bench, BenchSetup
+from judge_script import (
+    NO_DIGITS,
+    NO_DOGS,
+    add_name_judge,
+    add_names,
+    names_setup,
+    person,
+)
 from kiln_mcp.judging.refinement import service
 from kiln_mcp.judging.refinement.answers import JudgeImprovement
-from storage import Eval, EvalConfig, EvalRun, LlmJudge, Task, TaskOutput, TaskRun
+from storage import Eval, EvalConfig, EvalRun, LlmJudge
 from storage.errors import Refusal
 
 
 @pytest.fixture
 def bench_setup() -> BenchSetup:
-    return BenchSetup(Task(name="Name", instruction="Name one."), judge_or_rewrite, Agrees())
-
-
-async def add_outputs(bench: Bench, *outputs: str) -> list[TaskRun]:
-    runs = [
-        TaskRun(input=f"animal {n}", output=TaskOutput(output=output), tags=("golden_right",))
-        for n, output in enumerate(outputs)
-    ]
-    async with bench.store.transaction() as change:
-        for run in runs:
-            change.save(run, parent=bench.task)
-    return runs
-
-
-async def add_judge(bench: Bench, *steps: str) -> None:
-    await bench.evaluator(type="llm_judge", steps=[*steps], test_filter="tag::eval_right")
+    return names_setup()
 
 
 async def improve(bench: Bench, **arguments: object) -> JudgeImprovement:
@@ -52,8 +44,8 @@ async def judges(bench: Bench) -> list[EvalConfig]:
 async def test_a_judge_is_rewritten_from_disagreements_and_saved_as_a_new_evaluator(
     bench: Bench,
 ) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, *["cat", "dog", "c4t"] * 4)
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, *["cat", "dog", "c4t"] * 4)
     await bench.label({run.id: person(run) for run in runs})
     report = await improve(bench, concerns="It likes dogs.")
     assert (report.disagreements_before, report.disagreements_after) == (4, 0)
@@ -70,8 +62,8 @@ async def test_a_judge_is_rewritten_from_disagreements_and_saved_as_a_new_evalua
 
 
 async def test_what_a_search_reports_is_corrected_and_told_as_optimistic(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, *["cat", "dog", "c4t"] * 4)
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, *["cat", "dog", "c4t"] * 4)
     await bench.label({run.id: person(run) for run in runs})
     report = await improve(bench)
     assert report.agreement_after == 1.0
@@ -83,11 +75,15 @@ async def test_what_a_search_reports_is_corrected_and_told_as_optimistic(bench: 
     plan = (await service.improve_judge.propose(bench.workspace, bench.arguments())).plan
     assert "Always answering 'fail' agrees on 8 of 12" in plan.summary
     assert "12 labels show a gain of 10 points in about" in plan.summary
+    checked = await bench.measure(evaluators=["llm judge v2"])
+    assert any("12 of these labels are older than 'llm judge v2'" in w for w in checked.warnings)
+    checked = await bench.measure(evaluators=["llm judge"])
+    assert not any("are older than" in warning for warning in checked.warnings)
 
 
 async def test_four_labels_show_no_gain_even_if_all_disagreements_are_gone(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, "cat", "dog", "c4t", "cow")
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, "cat", "dog", "c4t", "cow")
     await bench.label({run.id: person(run) for run in runs})
     report = await improve(bench)
     assert (report.agreement_after, report.gain_shown) == (1.0, False)
@@ -95,14 +91,14 @@ async def test_four_labels_show_no_gain_even_if_all_disagreements_are_gone(bench
 
 
 async def test_no_model_ever_reads_a_label_for_the_certificate(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS)
-    secrets = await add_outputs(bench, *[f"secret dog number {n}" for n in "abcdef"])
+    await add_name_judge(bench, NO_DIGITS)
+    secrets = await add_names(bench, *[f"secret dog number {n}" for n in "abcdef"])
     batch = await bench.batch(6)
     entries = [
         {"item": item.item, "label": "fail", "reason": "a hidden reason"} for item in batch.items
     ]
     await bench.save_labels(entries)
-    runs = await add_outputs(bench, "cat", "dog", "c4t", "dog")
+    runs = await add_names(bench, "cat", "dog", "c4t", "dog")
     await bench.label({run.id: person(run) for run in runs})
     asked = len(bench.model.asked)
     report = await improve(bench, with_examples=True)
@@ -114,8 +110,8 @@ async def test_no_model_ever_reads_a_label_for_the_certificate(bench: Bench) -> 
 
 
 async def test_a_judge_without_a_disagreement_costs_nothing_to_improve(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS, NO_DOGS)
-    runs = await add_outputs(bench, "cat", "dog", "c4t", "cow")
+    await add_name_judge(bench, NO_DIGITS, NO_DOGS)
+    runs = await add_names(bench, "cat", "dog", "c4t", "cow")
     await bench.label({run.id: person(run) for run in runs})
     await bench.measure()
     asked = len(bench.model.asked)
@@ -125,8 +121,8 @@ async def test_a_judge_without_a_disagreement_costs_nothing_to_improve(bench: Be
 
 
 async def test_a_version_that_differs_more_is_logged_and_dropped(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS, NO_DOGS)
-    runs = await add_outputs(bench, "cat", "dog", "c4t", "mouse")
+    await add_name_judge(bench, NO_DIGITS, NO_DOGS)
+    runs = await add_names(bench, "cat", "dog", "c4t", "mouse")
     labels = {run.id: person(run) for run in runs} | {runs[3].id: "fail"}
     await bench.label(labels)
     report = await improve(bench)
@@ -140,8 +136,8 @@ async def test_a_version_that_differs_more_is_logged_and_dropped(bench: Bench) -
 async def test_items_shown_as_examples_count_as_the_judge_that_has_not_seen_them(
     bench: Bench,
 ) -> None:
-    await add_judge(bench, NO_DIGITS, NO_DOGS)
-    runs = await add_outputs(bench, *["mouse", "cat", "cow", "cat"] * 2)
+    await add_name_judge(bench, NO_DIGITS, NO_DOGS)
+    runs = await add_names(bench, *["mouse", "cat", "cow", "cat"] * 2)
     labels = {run.id: "fail" if run.output.output == "mouse" else "pass" for run in runs}
     await bench.label(labels)
     report = await improve(bench, with_examples=True)
@@ -152,15 +148,15 @@ async def test_items_shown_as_examples_count_as_the_judge_that_has_not_seen_them
 
 async def test_a_check_that_asks_no_model_cannot_be_rewritten(bench: Bench) -> None:
     await bench.evaluator(type="contains", substring="cat", test_filter="tag::eval_right")
-    (run,) = await add_outputs(bench, "cat")
+    (run,) = await add_names(bench, "cat")
     await bench.label({run.id: "pass"})
     with pytest.raises(Refusal, match="no steps to rewrite"):
         await improve(bench)
 
 
 async def test_too_few_calls_are_refused_before_any_is_made(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, *["cat", "dog"] * 5)
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, *["cat", "dog"] * 5)
     await bench.label({run.id: person(run) for run in runs})
     with pytest.raises(Refusal, match="are too few"):
         await improve(bench, max_calls=8)
@@ -170,8 +166,8 @@ async def test_too_few_calls_are_refused_before_any_is_made(bench: Bench) -> Non
 
 
 async def test_the_same_job_after_a_kill_saves_one_judge(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, *["cat", "dog", "c4t"] * 2)
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, *["cat", "dog", "c4t"] * 2)
     await bench.label({run.id: person(run) for run in runs})
     attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
     first, again = await improve(attempt), await improve(attempt)
@@ -182,8 +178,8 @@ async def test_the_same_job_after_a_kill_saves_one_judge(bench: Bench) -> None:
 async def test_the_embedded_model_rewrites_nothing_and_examples_are_tried_instead(
     bench: Bench,
 ) -> None:
-    await add_judge(bench, NO_DIGITS)
-    runs = await add_outputs(bench, *["cat", "dog", "cow", "dog"] * 2)
+    await add_name_judge(bench, NO_DIGITS)
+    runs = await add_names(bench, *["cat", "dog", "cow", "dog"] * 2)
     await bench.label({run.id: person(run) for run in runs})
     report = await improve(bench, model="embedded")
     changes = {version.change for version in report.versions}
@@ -193,8 +189,8 @@ async def test_the_embedded_model_rewrites_nothing_and_examples_are_tried_instea
 
 
 async def test_no_judge_is_written_from_labels_that_the_panel_contradicts(bench: Bench) -> None:
-    await add_judge(bench, NO_DIGITS, "Any other name passes.")
-    runs = await add_outputs(bench, *["cat", "c4t"] * 6)
+    await add_name_judge(bench, NO_DIGITS, "Any other name passes.")
+    runs = await add_names(bench, *["cat", "c4t"] * 6)
     opposite = {"pass": "fail", "fail": "pass"}
     await bench.label({run.id: opposite[person(run)] for run in runs})
     await bench.measure(panel=3)

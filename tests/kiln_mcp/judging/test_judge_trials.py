@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench import Agrees, Bench, BenchSetup
-from judge_script import NO_DIGITS, NO_DOGS, judge_or_rewrite, person
+from bench import Bench, BenchSetup
+from judge_script import NO_DIGITS, NO_DOGS, add_names, judge_or_rewrite, names_setup, person
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import AgreementReport, DisagreementReport
 from kiln_mcp.judging.judge_versions import JudgeVersion
@@ -17,7 +17,7 @@ from kiln_mcp.judging.refinement.proposals import ExampleChooser, JudgedItem, St
 from kiln_mcp.judging.refinement.service import improve_judge
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import KeyProblem
-from storage import Task, TaskOutput, TaskRun
+from storage import TaskOutput, TaskRun
 from storage.errors import Refusal
 
 KINDS = {"right": "pass_fail"}
@@ -40,18 +40,7 @@ def answer(request: ModelRequest) -> str:
 
 @pytest.fixture
 def bench_setup() -> BenchSetup:
-    return BenchSetup(Task(name="Name", instruction="Name one."), answer, Agrees())
-
-
-async def add_outputs(bench: Bench, *outputs: str) -> list[TaskRun]:
-    runs = [
-        TaskRun(input=f"animal {n}", output=TaskOutput(output=output), tags=("golden_right",))
-        for n, output in enumerate(outputs)
-    ]
-    async with bench.store.transaction() as change:
-        for run in runs:
-            change.save(run, parent=bench.task)
-    return runs
+    return names_setup(answer)
 
 
 async def add_judge(bench: Bench, name: str = "llm judge", *, step: str = NO_DIGITS) -> None:
@@ -62,7 +51,7 @@ async def add_judge(bench: Bench, name: str = "llm judge", *, step: str = NO_DIG
 async def improve(bench: Bench, *outputs: str) -> JudgeImprovement:
     """Label outputs as the person does, and improve a judge that lets dogs pass."""
     await add_judge(bench)
-    runs = await add_outputs(bench, *outputs)
+    runs = await add_names(bench, *outputs)
     await bench.label({run.id: person(run) for run in runs})
     report = await improve_judge.invoke(bench.workspace, bench.arguments())
     assert isinstance(report, JudgeImprovement)
@@ -96,14 +85,14 @@ async def test_a_judge_without_a_development_label_has_nothing_to_learn_from(
     bench: Bench,
 ) -> None:
     await add_judge(bench)
-    await add_outputs(bench, "cat")
+    await add_names(bench, "cat")
     with pytest.raises(Refusal, match="label"):
         await improve_judge.invoke(bench.workspace, bench.arguments())
 
 
 async def test_disagreements_without_any_verdict_are_not_called_agreement(bench: Bench) -> None:
     await add_judge(bench, step=NO_DOGS)
-    (run,) = await add_outputs(bench, "mute cat")
+    (run,) = await add_names(bench, "mute cat")
     await bench.label({run.id: "pass"})
     call = bench.arguments(show="disagreements")
     report = await service.check_judge.invoke(bench.workspace, call)
@@ -117,7 +106,7 @@ async def test_a_judge_that_agrees_less_is_told_apart_from_two_that_agree_alike(
     await add_judge(bench)
     await add_judge(bench, "Again")
     await add_judge(bench, "Lenient", step="Any name passes.")
-    runs = await add_outputs(bench, *["cat", "c4t"] * 20)
+    runs = await add_names(bench, *["cat", "c4t"] * 20)
     await bench.label({run.id: person(run) for run in runs})
     report: AgreementReport = await bench.measure()
     (comparison,) = report.comparisons
@@ -130,7 +119,7 @@ async def test_a_judge_that_agrees_less_is_told_apart_from_two_that_agree_alike(
 async def test_one_label_shows_a_difference_of_judges_without_an_interval(bench: Bench) -> None:
     await add_judge(bench)
     await add_judge(bench, "Lenient", step="Any name passes.")
-    (run,) = await add_outputs(bench, "c4t")
+    (run,) = await add_names(bench, "c4t")
     await bench.label({run.id: "fail"})
     (comparison,) = (await bench.measure()).comparisons
     assert comparison.against_best == {"Lenient": "-100 points"}

@@ -186,6 +186,15 @@ async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) ->
     assert any("not drawn at random" in warning for warning in report.warnings)
 
 
+async def test_items_drawn_for_development_are_not_said_to_be_picked(bench: Bench) -> None:
+    await add_golden(bench, good=30, bad=10)
+    batch = await bench.batch(10, purpose="development")
+    await bench.label({item.item: person(item.output) for item in batch.items})
+    report = await bench.measure()
+    assert not any("not drawn at random" in warning for warning in report.warnings)
+    assert report.next[0].tool == "draw_items_to_label"
+
+
 async def test_a_labelled_item_is_not_drawn_again(bench: Bench) -> None:
     await add_golden(bench, good=4, bad=2)
     first = await bench.batch(4)

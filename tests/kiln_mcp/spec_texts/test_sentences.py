@@ -10,6 +10,11 @@ def test_sentences_and_list_entries_are_clauses_without_bullets() -> None:
     assert sentences(text) == ("It is short.", "It is polite!", "No blame", "At most 3 lines")
 
 
+def test_sentences_of_japanese_end_without_a_space() -> None:
+    text = "50字以内とする。「定休日。」と書く。丁寧に!"
+    assert sentences(text) == ("50字以内とする。", "「定休日。」と書く。", "丁寧に!")
+
+
 def test_words_of_one_stem_are_one_content_word() -> None:
     assert content_words("It names the orders") == content_words("naming an order")
     assert content_words("you must not") == frozenset()

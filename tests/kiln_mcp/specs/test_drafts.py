@@ -2,8 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind, properties_of
-from kiln_mcp.specs.drafts import choose_kind, draft_by_rules, short_name
+from kiln_mcp.spec_texts.spec_kinds import SpecKind, properties_of
+from kiln_mcp.specs.draft_fields import fields_of_draft
+from kiln_mcp.specs.drafts import distinct_names, draft_by_rules, short_name
+from kiln_mcp.specs.kind_choice import choose_kind
+from kiln_mcp.specs.wishes import criteria_of, is_complaint, prohibition_of
 from storage.records.names import check_name
 
 
@@ -28,39 +31,76 @@ def test_the_wishs_words_choose_the_kind(wish: str, kind: SpecKind) -> None:
     assert choose_kind(wish) == kind
 
 
-@given(st.text(min_size=1).filter(lambda text: bool(text.strip())), st.sampled_from(SpecKind))
-def test_any_wish_fills_any_kind_and_gets_a_name_that_the_format_allows(
-    wish: str, kind: SpecKind
+@given(st.text(min_size=1), st.one_of(st.none(), st.sampled_from(SpecKind)))
+def test_any_wish_fills_any_kind_and_gets_names_that_the_format_allows(
+    wish: str, kind: SpecKind | None
 ) -> None:
-    draft = draft_by_rules(wish, kind)
-    assert properties_of(kind, draft.fields).spec_type == kind
-    assert check_name(draft.name, 32) == draft.name
+    drafts = draft_by_rules(wish, kind)
+    for draft in drafts:
+        content = draft.content
+        assert properties_of(content.kind, fields_of_draft(draft)).spec_type == content.kind
+        assert check_name(content.name, 32) == content.name
+    assert len({draft.content.name.casefold() for draft in drafts}) == len(drafts)
 
 
-def test_the_wish_is_kept_without_its_opening() -> None:
-    draft = draft_by_rules("I want that every reply ends with a question")
-    assert draft.fields[FORMS[draft.kind].core] == "Every reply ends with a question."
+@pytest.mark.parametrize(
+    ("wish", "texts"),
+    [
+        ("Replies must be polite and short", ["Replies must be polite.", "Replies must be short."]),
+        ("Be polite, short and correct", ["Be polite.", "Be short.", "Be correct."]),
+        ("It must never promise a refund, and it should name the order",
+         ["It must never promise a refund.", "It should name the order."]),
+        ("Answer politely and never mention competitors",
+         ["Answer politely.", "Never mention competitors."]),
+        ("The bot lies and it curses", ["The bot lies.", "It curses."]),
+        ("Replies must be polite. They must be friendly. They must not promise refunds.",
+         ["Replies must be polite. They must be friendly.", "They must not promise refunds."]),
+        ("Extract the city and the date", ["Extract the city and the date."]),
+        ("The answer must be valid JSON with a city and a date",
+         ["The answer must be valid JSON with a city and a date."]),
+        ("Antworten sollen höflich und kurz sein", ["Antworten sollen höflich und kurz sein."]),
+        ("I want that every reply ends with a question", ["Every reply ends with a question."]),
+    ],
+)  # fmt: skip
+def test_each_criterion_of_a_wish_stands_by_itself(wish: str, texts: list[str]) -> None:
+    assert [criterion.text for criterion in criteria_of(wish)] == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "prohibition"),
+    [
+        ("It curses.", "It must not curse."),
+        ("The bot sometimes crashes at night.", "The bot must not crash at night."),
+        ("Replies are too long.", "Replies must not be too long."),
+        ("It denies an error.", "It must not deny an error."),
+        ("Nothing works, wrong.", "Nothing works, wrong."),
+    ],
+)
+def test_a_complaint_becomes_what_must_not_be(text: str, prohibition: str) -> None:
+    assert prohibition_of(text) == prohibition
+
+
+def test_a_wish_that_demands_is_no_complaint() -> None:
+    assert is_complaint("It lies.")
+    assert not is_complaint("It must never lie.")
+    assert not is_complaint("It is polite.")
 
 
 def test_quoted_text_of_a_negative_wish_becomes_an_example_that_fails() -> None:
-    draft = draft_by_rules('Never say "calm down" to an angry customer', SpecKind.TONE)
-    assert draft.fields["unacceptable_examples"] == "- calm down"
+    (draft,) = draft_by_rules('Never say "calm down" to an angry customer', SpecKind.TONE)
+    assert fields_of_draft(draft)["unacceptable_examples"] == "- calm down"
+    (draft,) = draft_by_rules("Greet people by name, such as: Hello Ann.", SpecKind.TONE)
+    assert fields_of_draft(draft)["acceptable_examples"] == "- Hello Ann"
 
 
-def test_a_chosen_kind_is_stated_as_an_assumption_and_a_given_one_is_not() -> None:
-    assert "tone" in draft_by_rules("Be polite").assumptions[0]
-    assert draft_by_rules("Be polite", SpecKind.TONE).assumptions == ()
+def test_a_kind_that_was_chosen_is_stated_as_an_assumption() -> None:
+    assert "tone" in draft_by_rules("Be polite")[0].content.assumptions[0]
+    assert draft_by_rules("Be polite", SpecKind.TONE)[0].content.assumptions == ()
 
 
-def test_a_name_holds_the_telling_words() -> None:
+def test_a_name_holds_the_telling_words_and_no_two_are_the_same() -> None:
     assert short_name("The answer must be valid JSON with a city") == "Valid json city"
-
-
-def test_a_wish_without_words_still_makes_a_draft() -> None:
-    draft = draft_by_rules("  ", SpecKind.TONE)
-    assert (draft.fields["core_requirement"], draft.name) == ("", "Requirement")
-
-
-def test_an_example_after_such_as_is_taken_without_quotation_marks() -> None:
-    draft = draft_by_rules("Greet people by name, such as: Hello Ann.", SpecKind.TONE)
-    assert draft.fields["acceptable_examples"] == "- Hello Ann"
+    assert draft_by_rules("  ", SpecKind.TONE)[0].content.name == "Requirement"
+    assert draft_by_rules("Be kind", name="Own")[0].content.name == "Own"
+    long = "a" * 32
+    assert distinct_names(["A", "a", long], ["A", long]) == ["A 2", "a 3", f"{'a' * 30} 2"]

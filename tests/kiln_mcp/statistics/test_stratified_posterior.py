@@ -161,3 +161,23 @@ def test_the_interval_of_an_agreement_narrows_with_labels() -> None:
 def test_impossible_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="successes among labels"):
         share_estimate([ShareStratum(5, 6, 1)])
+
+
+def test_labels_that_earlier_ones_chose_widen_an_interval_the_more_the_fewer_they_are() -> None:
+    def widths(labels: int, *, is_chosen: bool) -> float:
+        strata = [
+            PairStratum(
+                100, [(verdict, verdict)] * (labels - 2) + [(verdict, 1 - verdict)] * 2, verdict
+            )
+            for verdict in (0.0, 1.0)
+        ]
+        shares = {(v, v): 0.5 - 1 / labels for v in (0.0, 1.0)}
+        shares |= {(v, 1 - v): 1 / labels for v in (0.0, 1.0)}
+        table = shares if is_chosen else None
+        estimate = judge_estimates(strata, PASS_FAIL, table=table).measures[Measure.KAPPA]
+        assert isinstance(estimate.interval, Interval)
+        return estimate.interval.width
+
+    few, many = [widths(n, is_chosen=True) / widths(n, is_chosen=False) for n in (10, 60)]
+    assert few == pytest.approx(1.15, abs=0.02)
+    assert many == pytest.approx(1.025, abs=0.01)

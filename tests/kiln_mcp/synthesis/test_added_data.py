@@ -260,9 +260,7 @@ async def test_several_references_of_an_input_are_listed_to_be_decided(
     ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "outputs"), [("first", ["1"]), ("all", ["1", "3"]), ("leave_out", [])]
-)
+@pytest.mark.parametrize(("rule", "outputs"), [("first", ["1"]), ("all", ["1"]), ("leave_out", [])])
 async def test_a_rule_decides_contradictions_at_once(
     rule: str, outputs: list[str], workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -270,6 +268,28 @@ async def test_a_rule_decides_contradictions_at_once(
         await add(workspace, tmp_path, "c.csv", CONTRADICTING, contradictions=rule)
         found = await texts(workspace)
         assert sorted(output for text, output in found if text.strip() == "a") == outputs
+
+
+async def test_all_right_outputs_of_an_input_are_one_item_and_the_same_file_adds_nothing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = "input,output\na,1\nb,2\na,3\na,1\na,\na,5\n"
+    report = await add(workspace, tmp_path, "c.csv", file, contradictions="all")
+    assert (report["new_items"], report["merged_rows"]) == (2, 2)
+    store = await workspace.open_project("P")
+    [task] = await store.children(store.project, Task)
+    runs = {run.input: run for run in await store.children(task, TaskRun)}
+    assert runs["a"].output.output == "1"
+    assert list(runs["a"].other_right_outputs) == ["3", "5"]
+    assert not runs["b"].other_right_outputs
+    report = await add(workspace, tmp_path, "c.csv", file, contradictions="all")
+    assert (report["new_items"], report["contradicted_rows"]) == (0, 0)
+    assert "merged_rows" not in report
+    report = await add(workspace, tmp_path, "d.csv", "input,output\na,3\n")
+    assert (report["new_items"], report["already_there"]) == (0, 1)
+    more = "input,output\na,7\na,8\n"
+    report = await add(workspace, tmp_path, "e.csv", more, contradictions="all")
+    assert (report["new_items"], report["contradicted_rows"]) == (0, 2), "the dataset has one"
 
 
 async def test_the_order_of_keys_and_the_form_of_letters_make_no_contradiction(

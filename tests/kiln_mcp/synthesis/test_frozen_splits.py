@@ -36,15 +36,17 @@ async def test_a_frozen_split_keeps_its_parts_when_the_split_grows(workspace: Wo
     assert sizes == {"july": 20, "august": 30}
 
 
-async def test_a_split_of_inputs_alone_is_dealt_and_cannot_be_frozen(workspace: Workspace) -> None:
+async def test_a_split_of_inputs_alone_that_is_to_be_frozen_is_refused_before_it_is_dealt(
+    workspace: Workspace,
+) -> None:
     await add_data(workspace, "P", items=questions(0, 10, None))
-    with pytest.raises(Refusal, match="No item is dealt into the split 's'"):
+    with pytest.raises(Refusal, match="its 10 items are inputs without outputs"):
         await split_data(workspace, "P", "s", train=50, test=50, freeze="july")
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
     assert await store.children(task, DatasetSplit) == []
     inputs = await store.children(task, EvalInput)
-    assert {tag for item in inputs for tag in item.tags if tag.endswith("_s")} == {
-        "train_s",
-        "test_s",
-    }
+    assert not [tag for item in inputs for tag in item.tags if tag.endswith("_s")]
+    await split_data(workspace, "P", "s", train=50, test=50)
+    with pytest.raises(Refusal, match="inputs without outputs"):
+        await split_data(workspace, "P", "s", freeze="july")

@@ -14,20 +14,11 @@ from kiln_mcp.specs.service import build_spec
 from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
+from spec_bench import DRAFTS
 from storage import Project, ProjectStore, Record, Spec, Task, TaskOutput, TaskRun
 from storage.commits.locks import ProjectLock
 from storage.errors import ProjectBusy
 
-DRAFT = {
-    "kind": "tone",
-    "name": "Polite",
-    "fields": [
-        {"field": "core_requirement", "text": "The reply is polite."},
-        {"field": "tone_description", "text": "Thanks first."},
-    ],
-    "assumptions": [],
-    "omissions": [],
-}
 Door = Callable[[Workspace, str], Coroutine[None, None, object]]
 
 
@@ -65,7 +56,7 @@ async def support(
         await known.close()
 
 
-@pytest.mark.parametrize(("call", "kind", "count"), [(generate, TaskRun, 2), (draft, Spec, 1)])
+@pytest.mark.parametrize(("call", "kind", "count"), [(generate, TaskRun, 2), (draft, Spec, 2)])
 async def test_an_answer_that_is_paid_for_outlasts_a_lock_that_others_give_up_on(
     tmp_path: Path, call: Door, kind: type[Record], count: int
 ) -> None:
@@ -77,7 +68,7 @@ async def test_an_answer_that_is_paid_for_outlasts_a_lock_that_others_give_up_on
         if not is_paid.is_set():
             lock.enter_context(elsewhere.hold())
             is_paid.set()
-        return json.dumps(DRAFT) if request.schema else "Thank you."
+        return json.dumps(DRAFTS) if request.schema else "Thank you."
 
     async with support(tmp_path, answer) as (workspace, store, task):
         with anyio.fail_after(20):

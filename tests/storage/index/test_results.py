@@ -34,6 +34,7 @@ from storage import (
 from storage.index.queries import RunQuery
 from storage.index.results import (
     STORED,
+    first_scores,
     input_items,
     items,
     judged_outputs,
@@ -259,6 +260,13 @@ async def _check_judge(store: ProjectStore, judge: EvalConfig, by_id: dict[str, 
                 lambda index, config=config, key=key: verdicts(index, path, config, key)
             )
             assert scores == expected
+            if config == STORED:
+                firsts = await store.ask(lambda index, key=key: first_scores(index, path, key))
+                assert firsts == {
+                    item: value
+                    for (item, sample, number), (value, _) in expected.items()
+                    if sample == number == 0
+                }
         outputs = {v.scored_run_id: v for v in own if v.scored_run_id}
         inline = [v for v in own if not v.scored_run_id and not v.verdict_number]
         usages = [_usage_of(verdict, by_id) for verdict in [*outputs.values(), *inline]]

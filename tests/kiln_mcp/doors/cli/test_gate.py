@@ -55,15 +55,16 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("passed", "threshold", "code", "said"),
     [
-        (40, "right=0.9", 0, "The gate passes"),
-        (20, "right=0.9", 1, "The gate fails"),
-        (36, "right=90%", 2, "The gate cannot tell"),
+        (60, "right=0.9", 0, "The gate passes"),
+        (30, "right=0.9", 1, "The gate fails"),
+        (54, "right=90%", 2, "The gate cannot tell"),
     ],
 )
 def test_the_exit_code_says_whether_a_limit_reaches_its_threshold(
     folder: Path, passed: int, threshold: str, code: int, said: str
 ) -> None:
-    done = gate(make(folder, {"new": passes(40, passed)}), "--at-least", threshold)
+    place = make(folder, {"new": passes(60, passed)}, StoredResults(items=60))
+    done = gate(place, "--at-least", threshold)
     assert done.exit_code == code, done.output
     assert said in done.output
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from anyio import to_thread
 from click.testing import CliRunner, Result
 
+from chat_server import serve_chat
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
@@ -44,17 +45,8 @@ class YesServer:
 @asynccontextmanager
 async def open_server() -> AsyncGenerator[YesServer]:
     server = YesServer()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.chat)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    [(_, port)] = [address[:2] for address in runner.addresses]
-    server.address = f"http://127.0.0.1:{port}/v1"
-    try:
+    async with serve_chat(server.chat) as server.address:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 async def make_project(home: Path, folder: Path, server: YesServer) -> None:

@@ -26,7 +26,7 @@ from kiln_mcp.doors.border.tool_choice import (
     read_toolsets,
 )
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.doors.server.hidden_steps import with_ways_to_hidden_tools
+from kiln_mcp.doors.server.hidden_steps import with_way_in_words, with_ways_to_hidden_tools
 from kiln_mcp.doors.server.tool_list import as_tool, choice_or_refusal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Toolset
@@ -193,3 +193,24 @@ def test_a_search_for_users_words_finds_the_tools() -> None:
     run = [sys.executable, str(script), "--set", "all"]
     done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout.rsplit("|", 2)[1].strip().removesuffix("%")) >= 95, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sentence", "hidden"),
+    [
+        ("It was deleted. Next: restore {}: bring it back.", ["kiln-mcp restore"]),
+        ("Call sync_project first, then show_history.", ["sync-project", "show-history"]),
+        ("Nothing can restore it. Call find.", []),
+    ],
+)
+def test_an_error_that_names_tools_which_are_not_shown_says_how_to_reach_them(
+    sentence: str, hidden: list[str]
+) -> None:
+    catalogue = installed_catalogue()
+    text = with_way_in_words(sentence, catalogue, ToolChoice())
+    assert text.startswith(sentence)
+    assert text.count("not one of your tools") == len(hidden)
+    assert all(command in text for command in hidden)
+    assert with_way_in_words(sentence, catalogue, ToolChoice(("team",))) == sentence
+    job = with_ways_to_hidden_tools({"jobs": [{"error": sentence}]}, catalogue, ToolChoice())
+    assert job == {"jobs": [{"error": text}]}

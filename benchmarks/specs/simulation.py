@@ -1,0 +1,119 @@
+"""Measure ambiguity and questions on simulated panels and people.
+
+PYTHONPATH=. python benchmarks/specs/simulation.py --repeats 100
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+
+import numpy as np
+from panels import NOISES, Ambiguity, PanelDesign, draw_panel
+from people import PersonDesign, at_random, by_value, draw_person, questions_needed
+
+from kiln_mcp.statistics.clause_ambiguity import AmbiguityDecision, measure_ambiguity
+from kiln_mcp.statistics.reading_beliefs import reading_beliefs
+
+AMBIGUITIES: Sequence[Ambiguity] = ("groups", "dissenter", "degrees", "own")
+PANELS: Mapping[str, PanelDesign] = {
+    "6 clauses, 24 outputs, 4 readings x 2, flips 10 %": PanelDesign(),
+    "the same, 48 outputs": PanelDesign(items=48),
+    "the same, 5 readings x 3": PanelDesign(readings=5, repeats=3),
+    "the same, flips 2 %": PanelDesign(flips=0.02),
+    "48 outputs, flips 20 %": PanelDesign(items=48, flips=0.2),
+    "1 clause, 48 outputs": PanelDesign(clauses=1, items=48),
+    "2 clauses, 48 outputs": PanelDesign(clauses=2, items=48),
+    "12 clauses, 3 of them ambiguous, 48 outputs": PanelDesign(clauses=12, items=48, planted=3),
+}
+PEOPLE: Mapping[str, PersonDesign] = {
+    "3 clauses, 6 readings each on outputs of its own": PersonDesign(),
+    "by degrees": PersonDesign(structure="degrees"),
+    "in three groups": PersonDesign(structure="blocks"),
+    "one reading for all clauses": PersonDesign(consistency=1.0),
+    "1 clause": PersonDesign(clauses=1),
+    "6 clauses by degrees": PersonDesign(clauses=6, structure="degrees"),
+    "3 readings": PersonDesign(readings=3),
+    "10 % of answers wrong": PersonDesign(answer_noise=0.1),
+    "15 % of the panel's verdicts flip": PersonDesign(panel_noise=0.15),
+    "200 outputs": PersonDesign(items=200),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelResult:
+    """How often the worst clause was a planted one, and how often one was called ambiguous."""
+
+    is_first: float
+    is_found: float
+
+
+def panel_result(design: PanelDesign, repeats: int, first_seed: int) -> PanelResult:
+    """Return the shares over so many panels; for noise alone, how often anything is found."""
+    first, found = 0, 0
+    for seed in range(first_seed, first_seed + repeats):
+        verdicts, planted = draw_panel(design, np.random.default_rng(seed))
+        clauses = measure_ambiguity(verdicts, seed)
+        first += clauses[0].clause in planted
+        found += any(
+            clause.decision is AmbiguityDecision.AMBIGUOUS
+            and (not planted or clause.clause in planted)
+            for clause in clauses
+        )
+    return PanelResult(first / repeats, found / repeats)
+
+
+def print_panels(repeats: int, seed: int) -> None:
+    """Print a table: a row for each design and structure of noise."""
+    print("| panel | noise | alarm without | " + " | ".join(AMBIGUITIES) + " |")
+    print("|---|---|---|" + "---|" * len(AMBIGUITIES))
+    for name, design in PANELS.items():
+        for noise in NOISES:
+            own = replace(design, noise=noise)
+            alone = panel_result(replace(own, ambiguity="none"), repeats, seed)
+            cells = [
+                panel_result(replace(own, ambiguity=kind), repeats, seed) for kind in AMBIGUITIES
+            ]
+            parts = " | ".join(f"{cell.is_first:.2f} / {cell.is_found:.2f}" for cell in cells)
+            print(f"| {name} | {noise} | {alone.is_found:.2f} | {parts} |", flush=True)
+
+
+def print_people(repeats: int, seed: int) -> None:
+    """Print a table: the questions until 95 % of the verdicts are the person's."""
+    print("| person | by value | random, outputs that split | random, all outputs |")
+    print("|---|---|---|---|")
+    for name, design in PEOPLE.items():
+        counts: dict[str, list[int]] = {"value": [], "splits": [], "all": []}
+        for number in range(seed, seed + repeats):
+            person = draw_person(design, np.random.default_rng(number))
+            beliefs = reading_beliefs(person.verdicts)
+            orders: Mapping[str, Callable[..., tuple[str, str] | None]] = {
+                "value": by_value,
+                "splits": at_random(number, beliefs),
+                "all": at_random(number, beliefs, only_splits=False),
+            }
+            for order, choice in orders.items():
+                counts[order].append(questions_needed(person, choice, design.answer_noise, number))
+        cells = " | ".join(f"{fmean(own):.1f}" for own in counts.values())
+        print(f"| {name} | {cells} |", flush=True)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=10_000)
+    parser.add_argument("--only", choices=["panels", "people"])
+    arguments = parser.parse_args()
+    begin = time.process_time()
+    print(asdict(PanelDesign()))
+    if arguments.only != "people":
+        print_panels(arguments.repeats, arguments.seed)
+    if arguments.only != "panels":
+        print_people(arguments.repeats, arguments.seed)
+    print(f"{time.process_time() - begin:.0f} s of processor time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""Changes of a session's drafts: answers become clauses and examples; edits can be reversed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from kiln_mcp.spec_texts.content_fields import next_id, one_line, polarity_of
+from kiln_mcp.spec_texts.session_events import AnswerGiven, ClauseEdit, Draft, SpecSession
+from kiln_mcp.spec_texts.spec_content import Clause, Origin, SpecContent, SpecExample
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
+from kiln_mcp.specs.draft_fields import fields_of_draft, with_field
+from kiln_mcp.specs.drafts import acceptable
+from storage.errors import Refusal
+
+PERSON: Final = "person"
+_PRIORITIES: Final = ("0", "1", "2", "3")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a draft changes.
+
+    Attributes:
+        text: In words.
+        author: Who says so: the person, rules or a model.
+        source: The id of the question or edit that it comes from.
+        is_assumed: Whether nobody said it.
+    """
+
+    text: str
+    author: str
+    source: str
+    is_assumed: bool = False
+
+
+@dataclass(slots=True)
+class Revision:
+    """The changes of one call, on top of a session.
+
+    Attributes:
+        session: The session as it is saved.
+        drafts: The drafts that change, by id.
+        edits: The changes, side by side; an edit that is changed again takes its own place.
+        answers: The answers that were taken.
+        unused_answers: Answers and edits that changed nothing, with the reason.
+    """
+
+    session: SpecSession
+    drafts: dict[str, Draft] = field(default_factory=dict[str, Draft])
+    edits: list[ClauseEdit] = field(default_factory=list[ClauseEdit])
+    answers: list[AnswerGiven] = field(default_factory=list[AnswerGiven])
+    unused_answers: list[str] = field(default_factory=list[str])
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there is nothing to save."""
+        return not (self.drafts or self.edits or self.answers)
+
+    def draft(self, id: str) -> Draft:
+        """Return a draft as the call has left it so far."""
+        return self.drafts.get(id) or self.session.drafts[id]
+
+    @property
+    def draft_ids(self) -> list[str]:
+        """The drafts that the person has not dropped."""
+        ids = self.session.drafts
+        return [id for id in ids if not self.draft(id).is_dropped]
+
+    def set_clause(self, draft_id: str, target: str, text: str, reason: Reason) -> str:
+        """Give a clause another text, remove it with "", or add one; return its id."""
+        draft, line = self.draft(draft_id), one_line(text)
+        content = draft.content
+        old = next((clause for clause in content.clauses if clause.id == target), None)
+        id = old.id if old else target or next_id("c", self._clause_ids(draft_id))
+        origin = Origin(reason.author, reason.source, reason.is_assumed)
+        new = Clause(id, line, polarity_of(content.kind, line), origin)
+        if old is None:
+            clauses = (*content.clauses, new)
+        else:
+            clauses = tuple(
+                new if clause.id == id else clause
+                for clause in content.clauses
+                if clause.id != id or line
+            )
+        self.save_content(draft, replace(content, clauses=clauses))
+        self.note(draft_id, id, (old.text if old else "", line), reason)
+        return id
+
+    def set_example(self, draft_id: str, example: SpecExample, reason: Reason) -> None:
+        """Add an example; it takes the place of those with its id or its input and output."""
+        draft = self.draft(draft_id)
+        content = draft.content
+        key = (example.input, example.output)
+        rest = [e for e in content.examples if e.id != example.id and (e.input, e.output) != key]
+        self.save_content(draft, replace(content, examples=(*rest, example)))
+        text = f"{example.verdict}: {example.output}"
+        self.note(draft_id, example.id, ("", text), reason)
+
+    def remove_example(self, draft_id: str, id: str, reason: Reason) -> None:
+        """Remove an example."""
+        draft = self.draft(draft_id)
+        content = draft.content
+        old = next(example for example in content.examples if example.id == id)
+        rest = tuple(example for example in content.examples if example.id != id)
+        self.save_content(draft, replace(content, examples=rest))
+        self.note(draft_id, id, (f"{old.verdict}: {old.output}", ""), reason)
+
+    def save_content(self, draft: Draft, content: SpecContent) -> None:
+        """Keep a draft's new content."""
+        self.drafts[draft.id] = draft.replace(content=content, fields={})
+
+    def note(self, draft: str, target: str, texts: tuple[str, str], reason: Reason) -> None:
+        """Note a change side by side: the old and the new text."""
+        ids = [*self.session.edits, *(edit.id for edit in self.edits)]
+        self.edits.append(
+            ClauseEdit(
+                id=next_id("x", ids),
+                draft=draft,
+                target=target,
+                old=texts[0],
+                new=texts[1],
+                reason=reason.text,
+                source=reason.source,
+            )
+        )
+
+    def _clause_ids(self, draft_id: str) -> list[str]:
+        """Return the ids of a draft's clauses, and of those that edits removed."""
+        edits = [*self.session.edits.values(), *self.edits]
+        removed = [edit.target for edit in edits if edit.draft == draft_id]
+        return [*(clause.id for clause in self.draft(draft_id).content.clauses), *removed]
+
+
+def edit_draft(revision: Revision, target: str, text: str, reason: Reason) -> None:
+    """Make one edit that the person or the assistant wrote.
+
+    Args:
+        revision: The changes so far.
+        target: `c2` or `d1.c2` changes a clause, `e1` removes an example, `x3` takes an edit back
+            or changes it, `d1` adds a clause to a draft or drops it, a field's name changes the
+            field; `name`, `kind`, `priority` and `tags` change these.
+        text: The new text; "" removes, drops or takes back.
+        reason: Why.
+    """
+    key = target.strip()
+    edit = next((e for id, e in revision.session.edits.items() if id == key), None)
+    if edit is not None:
+        _change_edit(revision, edit, text, reason)
+        return
+    draft_id, _, part = key.rpartition(".")
+    if key in revision.draft_ids:
+        _edit_whole(revision, revision.draft(key), text, reason)
+        return
+    drafts = [draft_id] if draft_id else revision.draft_ids
+    places = [
+        (revision.draft(id), place)
+        for id in drafts
+        if id in revision.draft_ids and (place := _place(revision.draft(id), part)) is not None
+    ]
+    if len(places) != 1:
+        revision.unused_answers.append(_unknown(revision, key, several=len(places) > 1))
+        return
+    draft, place = places[0]
+    try:
+        place(revision, draft, part, (text, reason))
+    except Refusal as error:
+        revision.unused_answers.append(f"{key}: {error}")
+
+
+_Place = Callable[[Revision, Draft, str, tuple[str, Reason]], None]
+
+
+def _place(draft: Draft, part: str) -> _Place | None:
+    """Return what changes a part of a draft; None if it has no such part."""
+    if part in {clause.id for clause in draft.content.clauses}:
+        return _edit_clause
+    if part in {example.id for example in draft.content.examples}:
+        return _edit_example
+    if part in FORMS[draft.content.kind].fields:
+        return _edit_field
+    return _SETTINGS.get(part)
+
+
+def _edit_clause(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    if not new[0].strip() and len(draft.content.clauses) == 1:
+        hint = f"{part}: a spec needs a clause; drop the draft with {draft.id}."
+        revision.unused_answers.append(hint)
+        return
+    revision.set_clause(draft.id, part, *new)
+
+
+def _edit_example(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    text, reason = new
+    if not text.strip():
+        revision.remove_example(draft.id, part, reason)
+        return
+    old = next(example for example in draft.content.examples if example.id == part)
+    changed = replace(old, output=text.strip(), origin=Origin(reason.author, reason.source))
+    revision.set_example(draft.id, changed, reason)
+
+
+def _edit_field(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    old = fields_of_draft(draft).get(part, "")
+    revision.drafts[draft.id] = with_field(draft, part, new[0])
+    revision.note(draft.id, part, (old, new[0]), new[1])
+
+
+def _edit_name(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    name = acceptable(new[0])
+    content = replace(draft.content, name=name or draft.content.name)
+    revision.drafts[draft.id] = draft.replace(content=content)
+    revision.note(draft.id, part, (draft.content.name, content.name), new[1])
+
+
+def _edit_kind(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    if new[0].strip() not in list(SpecKind):
+        revision.unused_answers.append(f"kind: {new[0]!r} is none of {', '.join(SpecKind)}.")
+        return
+    kind = SpecKind(new[0].strip())
+    content = replace(draft.content, kind=kind)
+    revision.drafts[draft.id] = draft.replace(content=content, fields={}, other_fields={})
+    revision.note(draft.id, part, (str(draft.content.kind), str(kind)), new[1])
+
+
+def _edit_priority(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    number = new[0].strip().removeprefix("p").removeprefix("P")
+    if number not in _PRIORITIES:
+        revision.unused_answers.append("priority: it goes from 0, the highest, to 3.")
+        return
+    revision.drafts[draft.id] = draft.replace(priority=int(number), is_saved=False)
+    revision.note(draft.id, part, (str(draft.priority), number), new[1])
+
+
+def _edit_tags(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
+    tags = tuple(dict.fromkeys(new[0].replace(",", " ").split()))
+    revision.drafts[draft.id] = draft.replace(tags=tags, is_saved=False)
+    revision.note(draft.id, part, (" ".join(draft.tags), " ".join(tags)), new[1])
+
+
+_SETTINGS: Final[dict[str, _Place]] = {
+    "name": _edit_name,
+    "kind": _edit_kind,
+    "priority": _edit_priority,
+    "tags": _edit_tags,
+}
+
+
+def _edit_whole(revision: Revision, draft: Draft, text: str, reason: Reason) -> None:
+    """Add a clause to a draft; without a text, drop the draft."""
+    if text.strip():
+        revision.set_clause(draft.id, "", text, reason)
+        return
+    revision.drafts[draft.id] = draft.replace(is_dropped=True)
+    revision.note(draft.id, draft.id, (draft.content.name, ""), reason)
+
+
+def _change_edit(revision: Revision, edit: ClauseEdit, text: str, reason: Reason) -> None:
+    """Take an edit back, or give it another text."""
+    if edit.draft not in revision.draft_ids:
+        revision.unused_answers.append(f"{edit.id}: its draft was dropped.")
+        return
+    draft = revision.draft(edit.draft)
+    is_example = edit.target.startswith("e") and edit.target[1:].isdecimal()
+    new = text or edit.old
+    first_change = len(revision.edits)
+    if is_example and not text and edit.new and _has_example(draft, edit.target):
+        revision.remove_example(draft.id, edit.target, reason)
+    elif is_example:
+        revision.unused_answers.append(f"{edit.id}: give the example's own id, {edit.target}.")
+        return
+    elif edit.target.startswith("c") and edit.target[1:].isdecimal():
+        revision.set_clause(draft.id, edit.target, new, reason)
+    else:
+        edit_draft(revision, f"{draft.id}.{edit.target}", new, reason)
+    del revision.edits[first_change:]
+    state = "made" if text else "restored"
+    revision.edits.append(edit.model_copy(update={"new": text or edit.new, "state": state}))
+
+
+def _has_example(draft: Draft, id: str) -> bool:
+    return any(example.id == id for example in draft.content.examples)
+
+
+def _unknown(revision: Revision, key: str, *, several: bool) -> str:
+    if several:
+        return f"{key}: several drafts have it; put the draft before it, such as d1.{key}."
+    parts: list[str] = []
+    for id in revision.draft_ids:
+        draft = revision.draft(id)
+        ids = [part.id for part in (*draft.content.clauses, *draft.content.examples)]
+        parts.append(f"{id} ({', '.join([*ids, *FORMS[draft.content.kind].fields])})")
+    edits = ", ".join(revision.session.edits) or "none"
+    return (
+        f"{key}: no draft has it. Drafts: {'; '.join(parts)}; edits: {edits}; also "
+        f"{', '.join(_SETTINGS)}."
+    )

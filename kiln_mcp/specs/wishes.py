@@ -1,0 +1,165 @@
+"""What a wish asks for: its criteria one by one, and whether it is a complaint.
+
+Only English is read. A wish in another language is one criterion, and desired.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.spec_texts.sentences import as_sentence, sentences
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.specs.kind_choice import kind_in
+
+_OPENING: Final = re.compile(
+    r"^(?:please\s+|i\s+(?:want|need|would like|wish)\s+(?:that\s+)?|i'd like\s+(?:that\s+)?|"
+    r"we\s+(?:want|need)\s+(?:that\s+)?|make sure\s+(?:that\s+)?|ensure\s+(?:that\s+)?)",
+    re.IGNORECASE,
+)
+_DEMAND: Final = (
+    r"must|should|shall|ought to|has to|have to|needs? to|never|always|do not|does not|"
+    r"don['\u2019]t|doesn['\u2019]t|cannot|can['\u2019]t|may not|mustn['\u2019]t|shouldn['\u2019]t"
+)
+_SUBJECT: Final = (
+    r"it|he|she|they|(?:the|our|my|this) (?:\w+[ -])?"
+    r"(?:ai|app|agent|assistant|bot|chat ?bot|feature|model|system|tool)"
+)
+_REPORT: Final = re.compile(rf"^(?:{_SUBJECT})\s+\w+", re.IGNORECASE)
+_FAULT_WORDS: Final = (
+    r"sometimes|often|keeps?|too|wrong(?:ly)?|rude(?:ly)?|bad(?:ly)?|incorrect(?:ly)?|false|broken|"
+    r"missing|made[- ]up|useless|unhelpful|impolite|offensive|errors?|mistakes?|bugs?|nonsense|"
+    r"outdated|mislead\w*|hallucinat\w*|invent\w*|fabricat\w*|mak\w+ (?:\w+ )?up|curs(?:e|es|ing)|"
+    r"swear\w*|lies|lying|lie|insult\w*|delet\w*|crash\w*|fail\w*|forget\w*|ignor\w*|omit\w*|"
+    r"miss|misses|leav\w+ out|mix\w* up|leak\w*|reveal\w*|rambl\w*|repeats?|guess\w*|break\w*|"
+    r"refus\w*|contradict\w*|exaggerat\w*|threaten\w*|blam\w*|mock\w*|offend\w*|los(?:e|es|ing)|"
+    r"promis\w*|mis(?:read|quot|spell|understand|represent|count)\w*|overpromis\w*|lacks?|"
+    r"discriminat\w*|hurts?|harms?|spam\w*|confus\w*|stops?|hangs?|vague"
+)
+_OUTPUTS: Final = (
+    r"(?:the |its |our )?(?:answers?|outputs?|repl(?:y|ies)|responses?|summar(?:y|ies))"
+)
+_OUTPUT_REPORT: Final = re.compile(rf"^{_OUTPUTS}\s+\w+", re.IGNORECASE)
+_FAULT: Final = re.compile(rf"\b(?:{_FAULT_WORDS})\b", re.IGNORECASE)
+_IS_DEMAND: Final = re.compile(rf"\b(?:{_DEMAND}|every|each|all)\b", re.IGNORECASE)
+_JOINT: Final = re.compile(r"\s*(?:,\s*(?:and|but)?|\s(?:and|but))\s+(?:also\s+)?", re.IGNORECASE)
+_OWN_SUBJECT: Final = re.compile(rf"^(?:{_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
+_OWN_DEMAND: Final = re.compile(rf"^(?:{_DEMAND})\b", re.IGNORECASE)
+_LEAD: Final = re.compile(
+    rf"^(.*?\b(?:{_DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I
+)
+_SUBJECT_OF: Final = re.compile(rf"^(.*?)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
+
+
+_LONGEST_SENTENCE: Final = 600
+"""A longer sentence is not split: each part would be compared with all before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing that a wish asks for.
+
+    Attributes:
+        text: One or more sentences, in the wish's words.
+        is_complaint: Whether it reports what outputs do wrong now.
+    """
+
+    text: str
+    is_complaint: bool
+
+
+def criteria_of(wish: str) -> tuple[Criterion, ...]:
+    """Return the criteria of a wish, each in the wish's words; at least one.
+
+    Sentences of one kind stay together. "Replies must be polite and short" are two: their words
+    point to different kinds of spec.
+    """
+    groups: list[tuple[SpecKind | None, list[str]]] = []
+    for sentence in sentences(" ".join(wish.split())) or (wish,):
+        parts = _parts(_OPENING.sub("", sentence))
+        for part in parts:
+            kind = SpecKind.ISSUE if is_complaint(part) else kind_in(part)
+            same = next((texts for own, texts in groups if own is kind), None)
+            if len(parts) > 1 or not groups or (kind is not None and same is None):
+                groups.append((kind, [part]))
+            else:
+                (groups[-1][1] if same is None else same).append(part)
+    texts = [" ".join(map(as_sentence, parts)) for _, parts in groups]
+    return tuple(Criterion(text, is_complaint(text)) for text in texts)
+
+
+def is_complaint(text: str) -> bool:
+    """Return whether a text reports a fault: "It curses", "Replies are too long"."""
+    return _is_report(text) and _FAULT.search(text) is not None
+
+
+def is_unclear(text: str) -> bool:
+    """Return whether a text says what the feature does, and not whether that is right."""
+    return _REPORT.match(text) is not None and _is_report(text) and not _FAULT.search(text)
+
+
+def _is_report(text: str) -> bool:
+    """Return whether a text says what outputs do, and not what they have to do."""
+    if _IS_DEMAND.search(text):
+        return False
+    return _REPORT.match(text) is not None or _OUTPUT_REPORT.match(text) is not None
+
+
+def _parts(sentence: str) -> list[str]:
+    """Return the criteria of one sentence; a very long one is no list of wishes."""
+    if len(sentence) > _LONGEST_SENTENCE:
+        return [sentence]
+    joints = list(_JOINT.finditer(sentence))
+    ends = [*(joint.start() for joint in joints[1:]), len(sentence)]
+    parts = [sentence[: joints[0].start()] if joints else sentence]
+    for joint, end in zip(joints, ends, strict=True) if joints else ():
+        right = sentence[joint.end() : end]
+        second = _second(parts[-1], right)
+        if second is None:
+            parts[-1] += sentence[joint.start() : end]
+        else:
+            parts.append(second)
+    return parts
+
+
+def _second(left: str, right: str) -> str | None:
+    """Return the second of two criteria with its subject; None if it belongs to the first one."""
+    if _OWN_SUBJECT.match(right) and (_IS_DEMAND.search(right) or is_complaint(left)):
+        return right
+    subject = _SUBJECT_OF.match(left)
+    if _OWN_DEMAND.match(right):
+        return f"{subject[1]} {right}".strip() if subject else right
+    lead = _LEAD.match(left)
+    first_kind, second_kind = kind_in(left), kind_in(right)
+    if first_kind is None or second_kind is None or first_kind is second_kind:
+        return None
+    return f"{lead[1]} {right}" if lead else None
+
+
+_THIRD_PERSON: Final = re.compile(rf"^((?:{_SUBJECT}|{_OUTPUTS})\s+)(\w+)", re.IGNORECASE)
+_BASE_FORMS: Final = {"is": "be", "are": "be", "has": "have", "does": "do", "goes": "go"}
+_ADVERBS: Final = re.compile(r"\b(?:sometimes|often|keeps?|still|just|also|even)\s+", re.IGNORECASE)
+
+
+def prohibition_of(complaint: str) -> str:
+    """Return what a complaint forbids: "It curses." becomes "It must not curse."."""
+    text = _ADVERBS.sub("", complaint, count=1)
+    match = _THIRD_PERSON.match(text)
+    if match is None:
+        return complaint
+    return f"{match[1]}must not {_base_form(match[2])}{text[match.end() :]}"
+
+
+def _base_form(verb: str) -> str:
+    word = verb.casefold()
+    if word in _BASE_FORMS:
+        return _BASE_FORMS[word]
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if re.search(r"(?:sh|ch|ss|x|zz)es$", word):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+def is_demand(text: str) -> bool:
+    """Return whether a text says in English what has to be, or must not be."""
+    return _IS_DEMAND.search(text) is not None

@@ -1,0 +1,125 @@
+"""The ambiguity of clauses: what readings of a clause disagree on beyond their own noise.
+
+A reading is a way to judge: a model, a way of asking, a wording of the clauses. Its repeats show
+its noise. A clause is ambiguous if nothing that is noise explains the disagreement of readings:
+
+- chance: verdicts of one output, dealt to its readings once more (a permutation test);
+- with four clauses or more, the panel itself: two readings that differ on the other clauses as
+  much (a floor for each pair of readings, the median over the other clauses);
+- with fewer clauses, a weak reading: error rates of its own (Dawid and Skene, 1979), and readings
+  that differ on single outputs without a pattern (cells dealt to the readings once more).
+
+Every explanation has to be refuted, at 5 % for all clauses together by Holm's correction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from kiln_mcp.statistics.interval import Interval
+from kiln_mcp.statistics.significance import holm
+
+if TYPE_CHECKING:
+    from kiln_mcp.statistics.reading_noise import ClauseEvidence
+    from kiln_mcp.statistics.reading_tables import ReadingVerdicts
+
+ERROR: Final = 0.05
+"""The share of panels without an ambiguous clause in which one is called so."""
+LEAST_EXCESS: Final = 0.02
+"""The disagreement beyond noise below which a clause is not called ambiguous."""
+NEGLIGIBLE_EXCESS: Final = 0.1
+"""If the disagreement beyond noise is surely below, the clause is called clear."""
+FEWEST_ITEMS: Final = 5
+
+
+class AmbiguityDecision(StrEnum):
+    """What the verdicts say of a clause."""
+
+    AMBIGUOUS = "ambiguous"
+    NOISE = "noise"
+    CANNOT_TELL = "cannot_tell"
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseAmbiguity:
+    """What the readings of one clause disagree on.
+
+    Attributes:
+        clause: The clause's id.
+        decision: Whether readings differ beyond noise.
+        reason: One sentence.
+        disagreement: How often verdicts of two readings differ.
+        noise: How often two verdicts of one reading differ; None without repeats.
+        excess: The disagreement beyond noise, and beyond what the panel has on other clauses.
+        interval: Of the excess.
+        p_value: Of the best explanation by noise, corrected for the number of clauses.
+        splits: The items on which readings differ, the most first.
+    """
+
+    clause: str
+    decision: AmbiguityDecision
+    reason: str
+    disagreement: float
+    noise: float | None
+    excess: float
+    interval: Interval
+    p_value: float
+    splits: Sequence[str]
+
+
+def measure_ambiguity(verdicts: "ReadingVerdicts", seed: int = 0) -> list[ClauseAmbiguity]:
+    """Return the ambiguity of each clause, the worst first.
+
+    Args:
+        verdicts: The verdicts of each cell; cells may be missing.
+        seed: The same seed gives the same numbers.
+
+    Raises:
+        ValueError: There is no verdict.
+    """
+    from kiln_mcp.statistics.reading_noise import clause_evidence
+    from kiln_mcp.statistics.reading_tables import reading_table
+
+    evidence = clause_evidence(reading_table(verdicts), seed)
+    p_values = holm([entry.p_value for entry in evidence])
+    clauses = [_decide(entry, p_value) for entry, p_value in zip(evidence, p_values, strict=True)]
+    ambiguous = AmbiguityDecision.AMBIGUOUS
+    clauses.sort(key=lambda clause: (clause.decision is not ambiguous, -clause.excess))
+    return clauses
+
+
+def _decide(evidence: "ClauseEvidence", p_value: float) -> ClauseAmbiguity:
+    decision, reason = _decision(evidence, p_value)
+    return ClauseAmbiguity(
+        clause=evidence.clause,
+        decision=decision,
+        reason=reason,
+        disagreement=evidence.disagreement,
+        noise=evidence.noise,
+        excess=evidence.excess,
+        interval=evidence.interval,
+        p_value=p_value,
+        splits=evidence.splits,
+    )
+
+
+def _decision(evidence: "ClauseEvidence", p_value: float) -> tuple[AmbiguityDecision, str]:
+    """Return the decision and a sentence that gives its reason."""
+    unknown = AmbiguityDecision.CANNOT_TELL
+    if evidence.readings < 2:
+        return unknown, "One reading cannot differ from another."
+    if evidence.noise is None:
+        return unknown, "No reading was repeated, so its noise is not known."
+    if evidence.items < FEWEST_ITEMS:
+        return unknown, f"{evidence.items} outputs are too few; {FEWEST_ITEMS} are the fewest."
+    differ = f"verdicts of two readings differ on {evidence.disagreement:.0%} of outputs"
+    noise = f"those of one reading on {evidence.noise:.0%}"
+    if p_value <= ERROR and evidence.excess >= LEAST_EXCESS:
+        return AmbiguityDecision.AMBIGUOUS, f"{differ.capitalize()}, {noise}."
+    if evidence.interval.high <= NEGLIGIBLE_EXCESS:
+        return AmbiguityDecision.NOISE, f"Noise explains it: {differ}, {noise}."
+    return unknown, (
+        f"Noise could explain it ({differ}, {noise}), and up to {evidence.interval.high:.0%} "
+        "of outputs may be ambiguous."
+    )

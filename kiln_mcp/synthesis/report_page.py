@@ -1,0 +1,50 @@
+"""The page of a data report: one file, light and dark, with plots that are tables as well."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+from kiln_mcp.synthesis.report import DataReport
+from kiln_mcp.synthesis.report_sentences import OUTCOMES, figures
+
+
+def report_page(title: str, report: DataReport, gaps: Sequence[str]) -> str:
+    """Return the page of a data report as HTML; it loads nothing from elsewhere.
+
+    Args:
+        title: The names of the project and the task.
+        report: The report.
+        gaps: What the dataset lacks, the worst first.
+    """
+    from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_template()).render(
+        title=f"Data report: {title}",
+        report=report,
+        figures=figures(report),
+        gaps=gaps,
+        outcomes=_outcomes(report),
+        rows=_coverage_rows(report),
+    )
+
+
+def _outcomes(report: DataReport) -> list[str]:
+    """Return the outcomes that items have, the usual ones first."""
+    names = {outcome for own in report.coverage.values() for outcome in own}
+    return [*(name for name in OUTCOMES if name in names), *sorted(names - {*OUTCOMES})]
+
+
+def _coverage_rows(report: DataReport) -> list[tuple[str, str, list[int]]]:
+    """Return for each clause and topic the items of each outcome."""
+    outcomes = _outcomes(report)
+    return [
+        (clause, topic, [own.get(outcome, {}).get(topic, 0) for outcome in outcomes])
+        for clause, own in report.coverage.items()
+        for topic in sorted({topic for topics in own.values() for topic in topics})
+    ]
+
+
+@lru_cache(maxsize=1)
+def _template() -> str:
+    return (files(__package__ or "") / "data_report.html").read_text(encoding="utf-8")

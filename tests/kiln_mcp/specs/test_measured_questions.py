@@ -1,0 +1,75 @@
+"""Questions are asked where the readings of a panel part, on real outputs, until none decides."""
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from kiln_mcp.llm import ModelRequest
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.specs.arguments import QuestionAnswer
+from spec_bench import assistant, open_spec_bench
+
+FIELDS = {"core_requirement": "The reply is short.", "tone_description": "- It names an order."}
+_BLOCK = re.compile(r"Output (\d+)\nInput: .*?\nOutput: [^\n]*?order (\d+)", re.DOTALL)
+
+
+def panel(request: ModelRequest) -> str:
+    """Judge as readers do to whom "short" means different lengths, and an order is an order."""
+    system, user = (message.content for message in request.messages[:2])
+    if "rewordings" in user:
+        rewordings: list[JsonValue] = [
+            {"clause": id, "texts": [f"wording {n} of {id}" for n in (1, 2)]} for id in ("c1", "c2")
+        ]
+        return json.dumps({"rewordings": rewordings})
+    if "Output 1\nInput:" not in user:
+        return assistant(request)
+    is_strict = "evidently for" in system
+    verdicts: list[JsonValue] = []
+    for number, words in _BLOCK.findall(user):
+        passes = not (is_strict and int(words) % 3 == 0)
+        for clause, value in (("c1", passes), ("c2", True)):
+            verdicts.append(
+                {
+                    "output": int(number),
+                    "clause": clause,
+                    "verdict": "pass" if value else "fail",
+                    "reason": "so it reads",
+                }
+            )
+    return json.dumps({"verdicts": verdicts})
+
+
+async def test_a_panel_finds_the_clause_that_splits_readers_and_asks_on_its_output(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(tmp_path, panel, outputs=24) as bench:
+        outputs = {run.output.output for run in await bench.runs()}
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Short")
+        while (report := await bench.call()).question is not None:
+            answer = QuestionAnswer(question=report.question.id, answer="skip it")
+            await bench.call(answers=[answer])
+        first = len(bench.model.requests)
+        report = await bench.call(model="scripted")
+        assert report.author == "scripted"
+        measured = [f for f in report.findings if f.source == "a panel of scripted"]
+        assert [finding.clause for finding in measured] == ["c1"]
+        question = report.question
+        assert question is not None
+        assert question.output in outputs
+        assert any("readings by scripted judged" in text for text in report.search_scope)
+        asked = len(bench.model.requests)
+        assert asked > first
+        seen = {question.output}
+        for _ in range(5):
+            given = QuestionAnswer(question=question.id, answer=question.options[0])
+            report = await bench.call(answers=[given])
+            if report.question is None:
+                break
+            question = report.question
+            assert question.output not in seen
+            seen.add(question.output)
+        assert len(bench.model.requests) == asked  # the panel's verdicts lie beside the task
+        assert report.question is None
+        assert len(report.specs[0].examples) >= len(seen)
