@@ -87,7 +87,7 @@ async def report(name: str, texts: Sequence[str], examples: Sequence[str], secon
     assessment = await assess([Candidate(text) for text in texts], examples, None, examples)
     kept = assessment.kept_places
     faults = dict(Counter(assessment.fault_counts))
-    print(f"{name:28} {len(kept):4} of {len(texts)} kept, {seconds:4.0f} s; {faults}")
+    print(f"{name:28} {len(kept):4} of {len(texts)} kept, {seconds:4.0f} s; {faults}", flush=True)
     for place in kept[:4]:
         print(f"    {texts[place][:90]}")
     return len(kept)

@@ -14,16 +14,8 @@ from kiln_mcp.workbench.arguments import argument_problems
 USUAL_TOPICS: Final = 8
 _KEPT_NAMES: Final = (
     *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
-    *(
-        "outputs",
-        "reference_model",
-        "checkers",
-        "pairs",
-        "conversation",
-        "stop_after_inputs",
-        "run_config",
-        "writer",
-    ),
+    *("outputs", "reference_model", "checkers", "pairs", "stop_after_inputs", "run_config"),
+    "writer",
 )
 """The settings that a plan keeps under the same name."""
 
