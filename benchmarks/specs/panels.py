@@ -7,13 +7,13 @@ import numpy as np
 
 from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
 
-Noise = Literal["even", "readings", "items", "lenient", "sticky", "one-sided", "missing"]
+Noise = Literal["even", "readings", "items", "lenient", "sticky", "pairs", "one-sided", "missing"]
 NOISES: Final[tuple[Noise, ...]] = (
-    "even", "readings", "items", "lenient", "sticky", "one-sided", "missing",
+    "even", "readings", "items", "lenient", "sticky", "pairs", "one-sided", "missing",
 )  # fmt: skip
 """Every verdict flips alike; each reading has its own rate; each output has its own rate; one
-reading passes what others fail; a part of the flips repeats itself; only passes flip; a fifth of
-the cells have no verdict."""
+reading passes what others fail; half of the flips repeat themselves; those are the same for two
+readings each, as for two prompts of one model; only passes flip; a fifth of the cells is empty."""
 Ambiguity = Literal["none", "groups", "dissenter", "degrees", "own"]
 """How readings of the planted clause part: two groups, one reading against all, one threshold
 each, or one opinion each on contested outputs."""
@@ -57,9 +57,11 @@ def draw_panel(design: PanelDesign, draw: np.random.Generator) -> tuple[ReadingV
             truth[clause] = _part(truth[clause], design, draw)
     rates = _rates(design, truth, draw)
     sticky = np.zeros(shape, dtype=bool)
-    if design.noise == "sticky":
+    if design.noise in {"sticky", "pairs"}:
         sticky = draw.random(shape) < rates / 2
         rates = rates / 2
+    if design.noise == "pairs":
+        sticky[..., 1::2] = sticky[..., 0 : 2 * (design.readings // 2) : 2]
     flipped = draw.random((*shape, design.repeats)) < rates[..., None]
     verdicts = truth[..., None] ^ sticky[..., None] ^ flipped
     kept = draw.random(shape) >= (0.2 if design.noise == "missing" else 0.0)

@@ -6,7 +6,7 @@ PYTHONPATH=. python benchmarks/specs/simulation.py --repeats 100
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -18,15 +18,17 @@ from kiln_mcp.statistics.reading_beliefs import reading_beliefs
 
 AMBIGUITIES: Sequence[Ambiguity] = ("groups", "dissenter", "degrees", "own")
 PANELS: Mapping[str, PanelDesign] = {
-    "6 clauses, 24 outputs, 4 readings x 2, flips 10 %": PanelDesign(),
-    "the same, 48 outputs": PanelDesign(items=48),
-    "the same, 5 readings x 3": PanelDesign(readings=5, repeats=3),
-    "the same, flips 2 %": PanelDesign(flips=0.02),
+    "24 outputs": PanelDesign(),
+    "48 outputs": PanelDesign(items=48),
+    "48 outputs, flips 2 %": PanelDesign(items=48, flips=0.02),
     "48 outputs, flips 20 %": PanelDesign(items=48, flips=0.2),
     "1 clause, 48 outputs": PanelDesign(clauses=1, items=48),
     "2 clauses, 48 outputs": PanelDesign(clauses=2, items=48),
     "12 clauses, 3 of them ambiguous, 48 outputs": PanelDesign(clauses=12, items=48, planted=3),
 }
+"""Of 6 clauses and 4 readings x 2, with flips of 10 %, where nothing else is said."""
+WHOLE_ROWS = ("24 outputs", "48 outputs")
+"""The panels that are measured with every kind of ambiguity; the others with groups alone."""
 PEOPLE: Mapping[str, PersonDesign] = {
     "3 clauses, 6 readings each on outputs of its own": PersonDesign(),
     "by degrees": PersonDesign(structure="degrees"),
@@ -107,7 +109,6 @@ def main() -> None:
     parser.add_argument("--only", choices=["panels", "people"])
     arguments = parser.parse_args()
     begin = time.process_time()
-    print(asdict(PanelDesign()))
     if arguments.only != "people":
         print_panels(arguments.repeats, arguments.seed)
     if arguments.only != "panels":

@@ -22,6 +22,8 @@ from kiln_mcp.spec_texts.spec_content import (
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 
 DRAFTS: Final = Path(__file__).with_name("drafts")
+FRESH: Final = Path(__file__).with_name("fresh")
+"""Clean drafts that were written after the checks."""
 _AUTHOR: Final = Origin("file")
 
 

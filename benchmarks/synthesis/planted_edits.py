@@ -27,8 +27,12 @@ GREETINGS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "fr": (("Bonjour,", "Merci d'avance."), ("Bonjour à tous,", ""), ("", "Merci de votre aide !")),
     "es": (("Hola,", "Gracias de antemano."), ("Buenos días,", ""), ("", "¡Gracias por su ayuda!")),
-    "ja": (("こんにちは。", "よろしくお願いします。"), ("お世話になります。", ""), ("", "ありがとう。")),
-    "zh": (("你好，", "谢谢。"), ("您好！", ""), ("", "麻烦您了。")),
+    "ja": (
+        ("こんにちは。", "よろしくお願いします。"),
+        ("お世話になります。", ""),
+        ("", "ありがとう。"),
+    ),
+    "zh": (("你好。", "谢谢。"), ("您好。", ""), ("", "麻烦您了。")),
 }
 FORMS: Mapping[str, str] = {
     "Which visa do I need to travel to {}?": "Brazil Kenya Japan Canada Turkey India Peru Nepal",
@@ -123,7 +127,9 @@ class _Editor:
             return text[:place] + text[place + 1 :]
         words = text.split()
         places = [at for at, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
-        for place in self._draw.sample(places, min(len(places), count or (2 if len(words) >= 12 else 1))):
+        for place in self._draw.sample(
+            places, min(len(places), count or (2 if len(words) >= 12 else 1))
+        ):
             word = words[place]
             at = self._draw.randrange(1, len(word) - 1)
             words[place] = self._draw.choice(

@@ -11,17 +11,28 @@ TOPIC = "topic"
 def origin_columns(items: Sequence[ItemSummary]) -> dict[str, list[str | None]]:
     """Return the topic, the document, the seed example and the conversation of items.
 
-    An item that others were made from has itself as its seed example.
+    An item that others were made from has itself as its seed example, or the one that it was made
+    from in turn.
     """
-    seeds = {item.lineage.seed_example for item in items}
+    seeds = {item.id: item.lineage.seed_example for item in items if item.lineage.seed_example}
+    origins = {*seeds, *seeds.values()}
     return {
         TOPIC: [item.topic for item in items],
         "document": [item.lineage.document or None for item in items],
-        "seed example": [
-            item.lineage.seed_example or (item.id if item.id in seeds else None) for item in items
-        ],
+        "seed example": [_first(item.id, seeds) if item.id in origins else None for item in items],
         "conversation": [item.lineage.conversation or None for item in items],
     }
+
+
+def _first(name: str, predecessors: Mapping[str, str | None]) -> str:
+    """Return where a chain of predecessors begins; a circle begins at its smallest name."""
+    path = {name: None}
+    while (predecessor := predecessors.get(name)) is not None:
+        if predecessor in path:
+            return min(path)
+        path[predecessor] = None
+        name = predecessor
+    return name
 
 
 def with_conversations(
@@ -40,8 +51,5 @@ def with_conversations(
 def _with_conversation(item: ItemSummary, parents: Mapping[str, str | None]) -> ItemSummary:
     if item.parent_task_run_id is None or item.lineage.conversation:
         return item
-    first, path = item.id, set[str]()
-    while (parent := parents.get(first)) is not None and parent not in path:
-        path.add(parent)
-        first = parent
+    first = _first(item.id, parents)
     return replace(item, lineage=replace(item.lineage, conversation=first))

@@ -1,9 +1,7 @@
 """The search for better prompts, with a limit of calls, measured on items that took no part.
 
-A prompt is a list of blocks: paragraphs of instruction, and demonstrations by item. Candidates race
-the best prompt in pairs, on a chunk of validation items at a time. The test is a betting test, so
-it may be read after every chunk. A capable model proposes edits as operations. The embedded model
-cannot, so its instructions come from a small set and its demonstrations from train items. The
-winner is measured against the start on held-out items. Each decision is a line of the log beside
-the eval.
+`engine` is the search alone: edits of blocks, races on items that tell candidates apart, pipelines
+over a decision log. The other modules run it on an eval. The log lies in the home while the search
+runs, so that a stopped job goes on from it and pays for nothing twice. At the end start and winner
+are measured once on test items. Only a winner that is shown to be better is saved.
 """

@@ -8,11 +8,11 @@ from storage.errors import NextStep
 
 
 class RaceWon(Result):
-    """A change that beat the best prompt before it, on validation items."""
+    """A change that beat the best prompt before it, on training and validation items."""
 
     race: int
     change: str
-    items: int
+    gain: float = Field(description="The mean gain that its race expected, over all items.")
     better_on: int
     worse_on: int
 
@@ -21,12 +21,15 @@ class EvolutionReport(Result):
     """What a search for a better prompt came to."""
 
     verdict: str
-    gain_shown: bool = Field(description="Whether the 95 % interval on held-out items is above 0.")
+    gain_shown: bool = Field(
+        description="Whether a score gains on held-out items, and no other one may lose much."
+    )
+    stop_reason: str = Field(description="Why the search ended.")
     start: str = Field(description="The run config it started from.")
-    winner: str | None = Field(description="The new run config; None if nothing beat the start.")
+    winner: str | None = Field(description="The new run config; None if no gain was shown.")
     prompt_id: str | None = Field(description="The saved prompt, for run configs of your own.")
     start_prompt: str
-    winner_prompt: str
+    winner_prompt: str = Field(description="The best prompt of the search, saved or not.")
     demonstrations: int
     comparison: list[ComparisonRow] = Field(description="On held-out items, start first.")
     held_out_items: int

@@ -8,10 +8,11 @@ from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
-from kiln_mcp.evolution.blocks import Block, Candidate
-from kiln_mcp.evolution.operators import SearchSpace
-from kiln_mcp.evolution.search_log import FILE, FileSearchLog
-from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
+from kiln_mcp.evolution.engine import Budget, Candidate, Demonstrations, Options
+from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
+from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
+from kiln_mcp.evolution.search_log import FILE, ResumableLog
+from kiln_mcp.evolution.trials import Trials
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.programs.program_files import read_program
 from kiln_mcp.programs.readiness import ready_run_configs
@@ -59,9 +60,9 @@ class SearchContext:
     parts: Parts
     first: TaskRunConfig
     resolved_config: ResolvedRunConfig
-    demonstrations: Demonstrations
+    texts: PromptTexts
     start: Candidate
-    log: FileSearchLog
+    number: str
     request: SearchRequest
     reflecting: str | None
 
@@ -73,7 +74,39 @@ class SearchContext:
             self.eval_context,
             self.first,
             self.resolved_config,
-            self.demonstrations,
+            self.texts,
+        )
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file of decisions beside the eval."""
+        return FILE.format(run=f"{tag_of(self.first.name)}_{self.number}")
+
+    @property
+    def budget(self) -> Budget:
+        """What the search may use; the final measurement comes on top."""
+        price = self.trials.calls_each
+        proposals = max(8, self.request.max_calls // (6 * price))
+        calls = self.request.max_calls
+        return Budget(calls, evaluation=price, proposal=1, proposals=proposals)
+
+    def options(self, log: ResumableLog) -> Options:
+        """Return what the engine is told."""
+        train = self.parts.train
+        evaluations = self.request.max_calls // self.trials.calls_each
+        width = self.workspace.engine.width(self.trials.models)()
+        advice = load_prompt("evolution", "additions").text.splitlines()
+        return Options(
+            demonstrations=Demonstrations(
+                demonstration_texts(self.texts, train),
+                {item.id: item.topic or item.id for item in train},
+                self.texts.render,
+            ),
+            advice=[line for line in advice if line],
+            width=max(1, width),
+            # The width of a server must not change the path of a search.
+            pipelines=max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)),
+            log=log,
         )
 
 
@@ -91,9 +124,7 @@ async def prepare(
     parts = await _parts_of(eval_context)
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
-    demonstrations, begin = demonstrations_of(parts.train, text.prompt)
-    number = workspace.id_for("trace")
-    file = FILE.format(run=f"{tag_of(first.name)}_{number}")
+    texts, begin = texts_of(parts.train, text.prompt)
     reflecting = workspace.model_name(request.reflect_with)
     return SearchContext(
         workspace=workspace,
@@ -101,11 +132,9 @@ async def prepare(
         parts=parts,
         first=first,
         resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
-        demonstrations=demonstrations,
+        texts=texts,
         start=begin,
-        log=FileSearchLog(
-            eval_context.store, eval_context.eval_record, file, demonstrations.prompt
-        ),
+        number=workspace.id_for("trace"),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
     )
@@ -138,18 +167,6 @@ async def plan_search(search_context: SearchContext) -> Plan:
     return await estimate_cost(
         search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
     )
-
-
-def search_space(search_context: SearchContext) -> SearchSpace:
-    """Return what candidates are made of: training items, and instructions like the start's."""
-    topics_of_items = {item.id: item.topic for item in search_context.parts.train}
-    topics = {
-        item: topics_of_items.get(item) or item for item in search_context.demonstrations.by_id
-    }
-    additions = load_prompt("evolution", "additions").text.splitlines()
-    start = search_context.start.instruction
-    variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
-    return SearchSpace(topics, (start, *variants))
 
 
 async def _check_prompt_place(store: ProjectStore, run_config: TaskRunConfig) -> None:

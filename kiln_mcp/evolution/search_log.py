@@ -1,74 +1,67 @@
-"""The log of a search: every decision as a line of JSON, beside the eval."""
+"""The logs of a search: what it is resumed from, and the decisions beside the eval."""
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from pydantic import JsonValue
-
-from kiln_mcp.evolution.blocks import Candidate
-from kiln_mcp.evolution.search import Race
+from kiln_mcp.evolution.engine import FileLog
+from kiln_mcp.evolution.engine.decision_log import Event
 from storage import Eval, ProjectStore
 
 FILE: Final = "kiln_mcp_evolution_{run}.jsonl"
+FOLDER: Final = "searches"
+"""Beside the home's other files: answers that a stopped search goes on from."""
 
 
-class FileSearchLog:
-    """Writes each decision as it is made.
+class ResumableLog:
+    """A log in the home of a person, by which a stopped search goes on."""
 
-    Args:
-        store: The project.
-        measured: The eval that the file lies beside.
-        name: The file's name.
-        prompt: Returns a candidate's whole prompt.
+    def __init__(self, home: Path, name: str) -> None:
+        self._file = FileLog(home / FOLDER / f"{name}.jsonl")
+        self._evaluations: list[Mapping[str, object]] = []
 
-    Attributes:
-        path: The file.
-        races: The races so far.
-    """
+    def read(self) -> Sequence[Event]:
+        """Return the events so far."""
+        events = self._file.read()
+        self._evaluations = [
+            _evaluation(event) for event in events if event["event"] == "evaluation"
+        ]
+        return events
 
-    def __init__(
-        self, store: ProjectStore, eval: Eval, name: str, prompt: Callable[[Candidate], str]
-    ) -> None:
-        self.path: Path = store.side_folder(eval) / name
-        self.races: list[Race] = []
-        self._store = store
-        self._eval = eval
-        self._prompt = prompt
-        self._is_begun = False
+    def append(self, event: Event) -> None:
+        """Keep an event."""
+        self._file.append(event)
+        if event["event"] == "evaluation":
+            self._evaluations.append(_evaluation(event))
 
-    async def race(self, race: Race) -> None:
-        """Keep the result of a race."""
-        self.races.append(race)
-        await self.write(
-            "race",
-            {
-                "number": race.number,
-                "operator": race.proposal.operator.name.lower(),
-                "reason": race.proposal.reason,
-                "demonstrations": list(race.proposal.candidate.demonstrations),
-                "against": list(race.best.demonstrations),
-                "standing": race.standing.value,
-                "items": race.items,
-                "wins": race.wins,
-                "losses": race.losses,
-                "failures": race.failures,
-                "best_failures": race.best_failures,
-                "evidence": race.evidence,
-                "calls": race.calls,
-                "prompt": self._prompt(race.proposal.candidate),
-            },
-        )
+    def failures(self) -> Counter[str]:
+        """Return how many evaluations of the search have no score, by reason."""
+        reasons = (evaluation.get("failure") for evaluation in self._evaluations)
+        return Counter(str(reason) for reason in reasons if reason)
 
-    async def write(self, event: str, values: dict[str, JsonValue]) -> None:
-        """Add a line; the first one takes the place of what an earlier attempt wrote."""
-        entry = {"v": 1, "at": datetime.now(UTC).isoformat(), "event": event, **values}
-        line = json.dumps(entry, ensure_ascii=False)
-        async with self._store.transaction(is_patient=True) as change:
-            if self._is_begun:
-                change.append_lines(self._eval, self.path.name, [line])
-            else:
-                change.write_side_file(self._eval, self.path.name, f"{line}\n".encode())
-        self._is_begun = True
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def delete(self) -> None:
+        """Delete the file of a search that has ended."""
+        self._file.close()
+        self._file.path.unlink(missing_ok=True)
+
+
+def _evaluation(event: Event) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", event["evaluation"])
+
+
+async def write_decisions(
+    store: ProjectStore, eval_record: Eval, name: str, events: Sequence[Event]
+) -> None:
+    """Write the decisions of a search beside the eval, in the place of earlier ones."""
+    at = datetime.now(UTC).isoformat()
+    lines = [json.dumps({"v": 2, "at": at, **event}, ensure_ascii=False) for event in events]
+    text = "".join(f"{line}\n" for line in lines)
+    async with store.transaction(is_patient=True) as change:
+        change.write_side_file(eval_record, name, text.encode())

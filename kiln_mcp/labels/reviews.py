@@ -110,7 +110,8 @@ def agreement_in_review(
 ) -> ReviewAgreement:
     """Return how far a judge agrees with the person on outputs that took no part in making it.
 
-    What cannot be judged does not count; where each value can be defended, nothing differs.
+    What cannot be judged does not count; where each value can be defended, nothing differs. An
+    output without a verdict counts like one without a label.
 
     Args:
         golden_set: The golden set.
@@ -123,15 +124,11 @@ def agreement_in_review(
         ValueError: The goal lies outside (0, 1].
     """
     labels, other_items = review_labels(golden_set, score, since)
-    unusable_items = {
-        item
-        for item, label in labels.items()
-        if label.state == "cannot_judge" or item not in verdicts
-    }
-    pool = len(golden_set.ids - other_items - unusable_items)
-    usable_labels = {item: label for item, label in labels.items() if item not in unusable_items}
+    pool = golden_set.ids - other_items
+    pool -= {item for item, label in labels.items() if label.state == "cannot_judge"}
+    usable_labels = {i: label for i, label in labels.items() if i in pool and i in verdicts}
     agreements = sum(
         label.value is None or decision_of(verdicts[item], score.type) == label.value
         for item, label in usable_labels.items()
     )
-    return review_agreement(agreements, len(usable_labels), pool, goal)
+    return review_agreement(agreements, len(usable_labels), len(pool), goal)

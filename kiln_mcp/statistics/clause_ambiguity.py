@@ -4,10 +4,10 @@ A reading is a way to judge: a model, a way of asking, a wording of the clauses.
 its noise. A clause is ambiguous if nothing that is noise explains the disagreement of readings:
 
 - chance: verdicts of one output, dealt to its readings once more (a permutation test);
-- with four clauses or more, the panel itself: two readings that differ on the other clauses as
-  much (a floor for each pair of readings, the median over the other clauses);
-- with fewer clauses, a weak reading: error rates of its own (Dawid and Skene, 1979), and readings
-  that differ on single outputs without a pattern (cells dealt to the readings once more).
+- with several clauses, the panel itself: two readings that differ on the other clauses as much (a
+  floor for each pair of readings: the median over the other clauses, or the lowest of one or two);
+- with fewer than four clauses, a weak reading: error rates of its own (Dawid and Skene, 1979), and
+  readings that differ on single outputs without a pattern (cells dealt to the readings once more).
 
 Every explanation has to be refuted, at 5 % for all clauses together by Holm's correction.
 """

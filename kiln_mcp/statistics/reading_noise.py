@@ -20,7 +20,7 @@ MODELLED_PANELS: Final = 400
 WEIGHTINGS: Final = 1_000
 """Draws of the Bayesian bootstrap over items."""
 FEWEST_OTHER_CLAUSES: Final = 3
-"""Other clauses from which on they show what the panel always disagrees on."""
+"""Other clauses from which on their median shows what the panel always disagrees on."""
 _PRIOR_ITEMS: Final = 0.5
 _PRIOR_EXCESS: Final = 0.25
 _FITS: Final = 30
@@ -85,9 +85,9 @@ def _evidence(
     p_value = 1.0
     if has_repeats and value > 0:
         p_value = _chance(own, draw)
-        if len(table.clauses) > FEWEST_OTHER_CLAUSES:
+        if len(table.clauses) > 1:
             p_value = max(p_value, excess.p_value)
-        else:
+        if len(table.clauses) <= FEWEST_OTHER_CLAUSES:
             p_value = max(p_value, _weak_reading(own, draw), _no_pattern(own, draw))
     return ClauseEvidence(
         clause=table.clauses[place],
@@ -126,20 +126,19 @@ class _Excess:
 def _above_floor(pairs: PairTable, draw: np.random.Generator) -> list[_Excess]:
     """Return each clause's excess above its floor.
 
-    The floor of a pair of readings is its median excess over the other clauses. How far chance
-    moves a clause above it is read from the spread of the other clauses.
+    How far chance moves a clause above its floor is read from the spread of the other clauses.
     """
     size = pairs.weights.shape[1]
     weights = draw.standard_exponential((WEIGHTINGS, size))
     prior = draw.standard_gamma(_PRIOR_ITEMS, (WEIGHTINGS, 1, 1))
     means = _weighted(pairs, np.ones((1, size)), np.zeros((1, 1, 1)))
     drawn = _weighted(pairs, weights, prior)
-    floors, drawn_floors = _floors(means), _floors(drawn)
     sizes = pairs.weights.sum(axis=1)
-    values = _over_pairs(means - floors, sizes)[0]
-    excesses = _over_pairs(drawn - drawn_floors, sizes)
+    drawn_floors = _floors(drawn, sizes)
+    values = (_over_pairs(means, sizes) - _floors(means, sizes))[0]
+    excesses = _over_pairs(drawn, sizes) - drawn_floors
     chance = _chance_spreads(pairs, _over_pairs(means, sizes)[0], _over_pairs(drawn, sizes))
-    floor_spreads = _over_pairs(drawn_floors, sizes).var(axis=0)
+    floor_spreads = drawn_floors.var(axis=0)
     results: list[_Excess] = []
     for place, value in enumerate(values.tolist()):
         low, high = np.quantile(excesses[:, place], [0.025, 0.975])
@@ -181,14 +180,28 @@ def _weighted(pairs: PairTable, weights: Floats, prior: Floats) -> Floats:
     return np.where(totals > 0, sums / np.maximum(totals, 1e-12), np.nan)
 
 
-def _floors(means: Floats) -> Floats:
-    """Return the floor of each pair by weighting and clause; 0 with few other clauses."""
-    floors = np.zeros_like(means)
-    if means.shape[1] > FEWEST_OTHER_CLAUSES:
-        for place in range(means.shape[1]):
-            other_values = np.nan_to_num(np.delete(means, place, axis=1))
-            floors[:, place] = np.maximum(0.0, np.median(other_values, axis=1))
+def _floors(means: Floats, sizes: Floats) -> Floats:
+    """Return the floor of each clause by weighting: what the panel disagrees on elsewhere.
+
+    It is taken pair by pair, so that a weak reading counts, and as a whole, since the middle of
+    rare disagreements of a pair lies below their mean. The higher one counts.
+    """
+    totals = _over_pairs(means, sizes)
+    floors = np.zeros_like(totals)
+    for place in range(means.shape[1] if means.shape[1] > 1 else 0):
+        by_pair = _usual_of_others(np.nan_to_num(means), place)
+        pair_sizes = sizes[place]
+        by_pair = (by_pair * pair_sizes).sum(axis=1) / max(float(pair_sizes.sum()), 1.0)
+        floors[:, place] = np.maximum(by_pair, _usual_of_others(totals, place))
     return floors
+
+
+def _usual_of_others(means: Floats, place: int) -> Floats:
+    """Return the median over the other clauses, or the lowest of few; 0 at least."""
+    rest = np.delete(means, place, axis=1)
+    if rest.shape[1] < FEWEST_OTHER_CLAUSES:
+        return np.maximum(0.0, rest.min(axis=1))
+    return np.maximum(0.0, np.median(rest, axis=1))
 
 
 def _over_pairs(means: Floats, sizes: Floats) -> Floats:

@@ -117,12 +117,12 @@ def review_agreement(
     if not 0 < goal <= 1:
         raise ValueError(f"An agreement to reach lies above 0 and is at most 1: {goal}.")
     level = RATE_STOPPING_LEVEL if may_stop else USUAL_LEVEL
-    estimate = share_estimate([ShareStratum(pool, labels, agreements)], level)
-    if not isinstance(estimate.interval, Interval) or not isinstance(estimate.value, float):
-        raise TypeError("A share of a pool always has a value and an interval.")
+    if not pool:
+        return ReviewAgreement(0, 0, 0.0, Interval(0.0, 1.0), goal)
+    interval = share_estimate([ShareStratum(pool, labels, agreements)], level).interval
+    assert isinstance(interval, Interval), "a share of a pool always has an interval"
     share = agreements / labels if labels else 0.0
-    interval = Interval(estimate.interval.low, estimate.interval.high)
-    return ReviewAgreement(agreements, labels, share, interval, goal)
+    return ReviewAgreement(agreements, labels, share, Interval(interval.low, interval.high), goal)
 
 
 def labels_to_reach(goal: float, pool: int, share: float = 1.0) -> int | None:

@@ -52,6 +52,19 @@ def test_an_item_shares_its_seed_example_with_what_was_made_from_it() -> None:
     assert columns["seed example"] == [seed.id, None, seed.id]
 
 
+def test_a_chain_of_seed_examples_has_one_origin_and_a_circle_ends() -> None:
+    first = run(seed_example="elsewhere")
+    second = run(seed_example=first.id)
+    third = run(seed_example=second.id)
+    columns = origin_columns([summary_of(item) for item in (third, second, first)])
+    assert columns["seed example"] == ["elsewhere"] * 3
+    circle = [
+        first.replace(id="b", input_source=run(seed_example="a").input_source),
+        first.replace(id="a", input_source=run(seed_example="b").input_source),
+    ]
+    assert origin_columns([summary_of(item) for item in circle])["seed example"] == ["a", "a"]
+
+
 def test_turns_that_branch_from_one_turn_are_one_conversation() -> None:
     first = run()
     second = run(parent=first.id)

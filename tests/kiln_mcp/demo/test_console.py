@@ -71,6 +71,7 @@ def search_with(winner: str | None) -> EvolutionReport:
         held_out_items=72,
         validation_items=36,
         training_items=36,
+        stop_reason="budget",
         races=1,
         race_wins=[],
         max_calls=10,

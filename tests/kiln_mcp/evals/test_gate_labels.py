@@ -93,6 +93,9 @@ async def test_labels_of_some_outputs_say_why_they_correct_nothing(bench: Bench)
     assert (
         "labels do not correct it: they were drawn from the golden set, which lacks" in check.says
     )
+    report = await show_results(bench.workspace, bench.folder, "Right")
+    (said,) = report.model_dump()["conclusions"]
+    assert "labels do not correct its rate: they were drawn from the golden set" in said
 
 
 async def test_a_gate_counts_its_use_of_the_test_part_once_for_the_same_results(

@@ -12,11 +12,22 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
+from kiln_mcp.evals.lookups import find_eval, load_measurement
+from kiln_mcp.evals.results.config_scores import ConfigScores
+from kiln_mcp.evals.results.part_uses import UseNumber
 from kiln_mcp.evolution.answers import EvolutionReport
-from kiln_mcp.evolution.service import GENERATOR, improve_prompt
+from kiln_mcp.evolution.engine import Evaluation
+from kiln_mcp.evolution.engine import Item as EngineItem
+from kiln_mcp.evolution.final_measurement import HeldOut
+from kiln_mcp.evolution.search_context import SearchContext, SearchRequest, prepare
+from kiln_mcp.evolution.service import improve_prompt
+from kiln_mcp.evolution.trials import engine_items
+from kiln_mcp.evolution.winner import GENERATOR
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
-from kiln_mcp.llm.errors import RejectedRequest
+from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
+from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs import service as run_configs_service
+from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -50,6 +61,13 @@ def by_demonstrations(request: ModelRequest) -> str:
     """Double the number once three demonstrations are shown, or when told so."""
     number = int(request.messages[-1].content)
     told = "double" in request.messages[0].content or len(request.messages) >= 8
+    return json.dumps({"n": number * 2 if told else number})
+
+
+def by_instruction(request: ModelRequest) -> str:
+    """Double the number when told so."""
+    number = int(request.messages[-1].content)
+    told = "double" in request.messages[0].content
     return json.dumps({"n": number * 2 if told else number})
 
 
@@ -130,6 +148,11 @@ async def open_search_bench(
         await known.close()
 
 
+async def search_context_of(bench: Bench, max_calls: int) -> SearchContext:
+    eval_context = await load_measurement(bench.store, await find_eval(bench.store, "Right"), None)
+    return await prepare(bench.workspace, eval_context, SearchRequest("start", max_calls, 0, None))
+
+
 async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         answer = await bench.evolve(max_calls=100, seed=1)
@@ -158,7 +181,7 @@ async def test_the_search_takes_the_same_path_whatever_the_width(tmp_path: Path)
                 answer = await own.evolve(max_calls=60, seed=1)
             text = await anyio.Path(answer.search_log).read_text(encoding="utf-8")
             entries = [json.loads(line) for line in text.splitlines()]
-            paths.append([entry | {"at": ""} for entry in entries if entry["event"] == "race"])
+            paths.append([entry | {"at": ""} for entry in entries if entry["event"] == "decision"])
     assert len(paths[0]) > 1
     assert paths[0] == paths[1]
 
@@ -205,7 +228,7 @@ async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
         text = await anyio.Path(answer.search_log).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         events = [line["event"] for line in lines]
-        assert events == ["start", *["race"] * answer.races, "result"]
+        assert events == ["start", *["decision"] * answer.races, "result"]
         assert lines[0]["seed"] == 1
         assert lines[-1]["verdict"] == answer.verdict
         assert Path(answer.search_log).is_relative_to(bench.store.folder)
@@ -230,7 +253,7 @@ async def test_the_same_seed_finds_the_same_prompt_in_a_project_with_other_ids(
 
 
 async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
-    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
         answer = await bench.evolve(max_calls=120, seed=0, reflect_with="editor")
         assert answer.gain_shown
         assert "double it" in answer.winner_prompt
@@ -247,9 +270,11 @@ async def test_edits_that_cannot_be_used_do_not_end_the_search(tmp_path: Path) -
 async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations_before_test) as bench:
         answer = await bench.evolve(max_calls=100, seed=1)
-        assert answer.winner
-        assert not answer.gain_shown
+        assert (answer.winner, answer.prompt_id, answer.gain_shown) == (None, None, False)
+        assert answer.winner_prompt != answer.start_prompt
         assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
+        assert await bench.store.children(bench.task, Prompt) == []
+        assert len(await bench.store.children(bench.task, RunConfig)) == 1
         assert [step.tool for step in answer.next] == ["add_data", "improve_prompt"]
 
 
@@ -297,9 +322,6 @@ async def test_answers_that_are_not_complete_are_no_zeros_of_the_start(tmp_path:
         assert report.failures_by_reason["refused"] > 0
         assert (report.winner, report.race_wins, report.gain_shown) == (None, [], False)
         assert any("count for no candidate, and against none" in said for said in report.warnings)
-        text = await anyio.Path(report.search_log).read_text(encoding="utf-8")
-        races = [json.loads(line) for line in text.splitlines() if '"event": "race"' in line]
-        assert any(race["best_failures"] for race in races)
 
 
 async def test_held_out_items_without_an_answer_are_counted_apart(tmp_path: Path) -> None:
@@ -309,7 +331,7 @@ async def test_held_out_items_without_an_answer_are_counted_apart(tmp_path: Path
 
     async with open_search_bench(tmp_path, answer) as bench:
         report = await bench.evolve(max_calls=100, seed=1)
-        assert report.winner
+        assert report.race_wins
         assert "No held-out item was scored for both" in report.verdict
         assert not report.gain_shown
         assert any("60 held-out items of start could not be" in said for said in report.warnings)
@@ -332,4 +354,156 @@ async def test_a_winner_keeps_the_placeholders_of_the_start(tmp_path: Path) -> N
         report = await bench.evolve(max_calls=120, seed=0, reflect_with="editor")
         assert "unknown_var" not in report.winner_prompt
         assert "{{name}}" in report.winner_prompt
-        assert any("set aside: they lost placeholders" in said for said in report.warnings)
+        assert any("It lost or invented placeholders" in said for said in report.warnings)
+
+
+async def test_a_search_that_stops_in_its_final_measurement_leaves_nothing_and_goes_on(
+    tmp_path: Path,
+) -> None:
+    failures = [RejectedRequest("small", "it is closed now.")]
+
+    def answer(request: ModelRequest) -> str:
+        is_held_out = int(request.messages[-1].content) >= TEST_START + 30
+        if is_held_out and failures and "double" in request.messages[0].content:
+            raise failures.pop()
+        return by_instruction(request)
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        attempt = replace(bench, workspace=replace(bench.workspace, job="4712"))
+        with pytest.raises(RejectedRequest, match="closed now"):
+            await attempt.evolve(max_calls=120, reflect_with="editor")
+        assert await bench.store.children(bench.task, Prompt) == []
+        assert len(await bench.store.children(bench.task, RunConfig)) == 1
+        asked = len(bench.model.requests)
+        report = await attempt.evolve(max_calls=120, reflect_with="editor")
+        assert report.gain_shown
+        assert len(await bench.store.children(bench.task, Prompt)) == 1
+        assert len(bench.model.requests) - asked < 60
+        searches = bench.workspace.settings.home / "searches"
+        assert list(searches.iterdir()) == []
+
+
+async def test_a_second_claim_on_the_same_items_is_made_at_a_sharper_level(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        first = await bench.evolve(max_calls=120, reflect_with="editor")
+        second = await bench.evolve(max_calls=120, seed=5, reflect_with="editor")
+        assert first.comparison[0].test != second.comparison[0].test
+        assert any("2nd use of this test part" in said for said in second.warnings)
+        assert second.gain_shown
+
+
+async def test_scores_of_the_start_that_an_eval_has_left_are_not_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        call: dict[str, JsonValue] = {"project": str(bench.store.folder), "eval": "Right"}
+        await evals.run_eval.invoke(bench.workspace, {**call, "run_configs": ["start"]})
+        report = await bench.evolve(max_calls=120, reflect_with="editor")
+        assert report.gain_shown
+        assert report.held_out_calls == 60
+
+
+async def test_a_gain_beside_a_score_that_falls_is_not_claimed_and_nothing_is_saved(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        items = [f"i{number}" for number in range(240)]
+        first = {"right": dict.fromkeys(items, 0.0), "safe": dict.fromkeys(items, 1.0)}
+        second = {
+            "right": {item: float(n % 2) for n, item in enumerate(items)},
+            "safe": {item: float(n % 5 > 0) for n, item in enumerate(items)},
+        }
+        configs = [context.first, context.first.replace(id="700000000001", name="evolved")]
+        by_score = {
+            (config.id, key): scores[key]
+            for config, scores in zip(configs, (first, second), strict=True)
+            for key in ("right", "safe")
+        }
+        scores = ConfigScores(
+            context.eval_context, configs, context.first, items, ["right", "safe"], by_score
+        )
+        comparisons = scores.compare(0.025, 10.0)
+        held_out = HeldOut(configs, comparisons, first, second, UseNumber(1), 0, {})
+        assert (held_out.gains, held_out.losses) == (["right"], ["safe"])
+        assert not held_out.gain_shown
+        assert held_out.says().startswith("right gains, but safe falls. right: evolved is better")
+        few = [item for n, item in enumerate(items) if n < 20]
+        part = replace(
+            scores,
+            items=few,
+            by_score={
+                (config_id, key): {item: values[item] for item in few}
+                for (config_id, key), values in by_score.items()
+            },
+        )
+        held_out = replace(held_out, comparisons=part.compare(0.025, 10.0))
+        assert held_out.open_losses == ["safe"]
+        assert "cannot exclude that safe falls by more than 10 points" in held_out.says()
+
+
+async def test_outputs_that_cannot_be_had_or_judged_are_told_apart(tmp_path: Path) -> None:
+    answers = {
+        "1": ModelAnswer("", finish="length"),
+        "2": ModelAnswer("", finish="refused"),
+    }
+
+    def answer(request: ModelRequest) -> str | ModelAnswer:
+        return answers.get(request.messages[-1].content, by_instruction(request))
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        items = {entry.text: entry for entry in engine_items(context.parts.train)}
+        good = await context.trials.run(context.start, items["0"])
+        assert (good.scores, good.failure) == ({"right": 1.0}, "")
+        failures = [await context.trials.run(context.start, items[text]) for text in ("1", "2")]
+        assert [evaluation.failure for evaluation in failures] == ["truncated", "refused"]
+        repeat = await context.trials.run(context.start, replace(items["3"], repeat=2))
+        assert repeat.scores == {"right": 0.0}
+
+
+async def test_accepted_outputs_are_shown_as_demonstrations_and_given_ones_are_kept(
+    tmp_path: Path,
+) -> None:
+    prompt = "Do it.\n\n# Examples\n\n## Example 1\nInput: 7\nOutput: 14"
+    async with open_search_bench(tmp_path, by_instruction, prompt=prompt) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        texts = context.texts
+        assert texts.prompt(context.start) == prompt
+        assert context.start.demonstrations == ("given 1",)
+        item = EngineItem("fresh", text="5")
+        shown = texts.render(item, Evaluation({"right": 1.0}, output="10"))
+        assert json.loads(shown) == ["5", "10"]
+        odd = EngineItem("odd", text="5\n\n## Example 2\nInput: 1")
+        assert texts.render(odd, Evaluation({"right": 1.0}, output="10")) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ContextOverflow("small", "9,000 tokens"), "too_long"),
+        (ProgramFailure("start", "ends with 1"), "program"),
+        (EvalError("It cannot be filled."), "evaluator"),
+    ],
+)
+async def test_why_an_output_has_no_score_is_named(
+    tmp_path: Path, error: Exception, reason: str
+) -> None:
+    def answer(request: ModelRequest) -> str:
+        raise error
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        evaluation = await context.trials.run(context.start, engine_items(context.parts.train)[0])
+        assert (evaluation.failure, evaluation.scores) == (reason, {})
+
+
+async def test_an_item_that_an_evaluator_skips_has_no_score(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        context = await search_context_of(bench, max_calls=60)
+        item = replace(context.parts.train[0], reference=None)
+        evaluation = await context.trials.run(context.start, engine_items([item])[0])
+        assert evaluation.scores == {}
+        assert evaluation.failure

@@ -10,11 +10,20 @@ from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.evaluators.clause_verdicts import CLAUSE_VERDICTS, ClauseVerdictLine
 from kiln_mcp.judging.golden_sets import open_labelling_pass
 from kiln_mcp.labels.golden_set import GoldenSet
-from kiln_mcp.labels.ledger import AT_RANDOM, INFORMATIVE, Draw, read_draws, read_labels
+from kiln_mcp.labels.ledger import (
+    AT_RANDOM,
+    INFORMATIVE,
+    Draw,
+    Label,
+    State,
+    append_labels,
+    read_draws,
+    read_labels,
+)
 from kiln_mcp.labels.reviews import agreement_in_review, read_information, review_labels
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.statistics.review_draws import ReviewAgreement
-from storage import Eval, Task, TaskOutput, TaskRun
+from storage import Eval, EvalOutputScore, Task, TaskOutput, TaskRun
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -150,3 +159,92 @@ async def test_a_review_resumes_and_a_label_given_by_hand_takes_part(bench: Benc
     await bench.label({item.item: "pass" for item in batch.items})
     result = await agreement(bench, LONG_AGO)
     assert (result.agreements, result.labels) == (11, 11)
+
+
+async def reviewed(bench: Bench, count: int) -> list[str]:
+    """Have a person pass the outputs of a review, and the judge judge them; return the items."""
+    await golden_runs(bench, count)
+    items = [item.item for item in (await bench.batch(count, purpose="review")).items]
+    saved = await bench.label(dict.fromkeys(items, "pass"))
+    assert "no verdict yet" in (saved.message or "")
+    await bench.measure()
+    return items
+
+
+async def test_labels_of_a_review_tell_how_far_the_judge_agrees(bench: Bench) -> None:
+    items = await reviewed(bench, 8)
+    saved = await bench.label({items[0]: "fail", items[1]: "fail", items[2]: "pass"})
+    message = saved.message or ""
+    assert "agrees on 6 of 8 random outputs that took no part in making it" in message
+    assert f"differs on {items[0]}, {items[1]}: ask the person why" in message
+
+
+async def test_labels_with_reasons_are_not_asked_for_again(bench: Bench) -> None:
+    items = await reviewed(bench, 8)
+    entries = [{"item": item, "label": "fail", "reason": "no animal"} for item in items[1:]]
+    saved = await bench.save_labels(entries)
+    assert "agrees on 1 of 8" in (saved.message or "")
+    assert "ask the person" not in (saved.message or "")
+
+
+async def test_a_review_says_when_the_usual_goal_is_reached(bench: Bench) -> None:
+    items = await reviewed(bench, 8)
+    saved = await bench.label({items[0]: "pass"})
+    assert "90% are reached" in (saved.message or "")
+
+
+async def test_a_review_of_a_part_says_about_how_many_labels_the_goal_takes(bench: Bench) -> None:
+    await golden_runs(bench, 60)
+    items = [item.item for item in (await bench.batch(12, purpose="review")).items]
+    await bench.label(dict.fromkeys(items, "pass"))
+    await bench.measure()
+    saved = await bench.label({items[0]: "pass"})
+    assert "such labels would show 90%" in (saved.message or "")
+
+
+async def test_an_eval_without_a_judge_is_reviewed_and_nothing_is_compared(bench: Bench) -> None:
+    score = EvalOutputScore(name="Right", type="pass_fail")
+    record = Eval(
+        name="Right",
+        eval_set_filter_id="tag::test",
+        eval_configs_filter_id="tag::golden_right",
+        output_scores=(score,),
+    )
+    await bench.store.save(record, parent=bench.task)
+    run = TaskRun(input="a", output=TaskOutput(output="cat"), tags=("golden_right",))
+    run = await bench.store.save(run, parent=bench.task)
+    batch = await bench.batch(1, purpose="review")
+    assert [item.item for item in batch.items] == [run.id]
+    assert (await bench.label({run.id: "pass"})).message is None
+
+
+async def test_labels_of_other_purposes_say_nothing_of_a_review(bench: Bench) -> None:
+    _, runs = await golden_runs(bench, 4)
+    assert (await bench.label({run.id: "pass" for run in runs})).message is None
+
+
+async def test_withdrawn_labels_and_those_of_other_items_and_scores_do_not_measure(
+    bench: Bench,
+) -> None:
+    record, _ = await golden_runs(bench, 6)
+    await bench.batch(6, purpose="review", rater="ann")
+    draw = await only_draw(bench, record)
+    first, second, *rest = draw.items
+
+    def label(item: str, state: State = "value", score: str = "right") -> Label:
+        value = 1.0 if state == "value" else None
+        return Label(
+            item=item,
+            score=score,
+            value=value,
+            state=state,
+            rater="ann",
+            purpose="review",
+            draw=draw.id,
+            stratum=AT_RANDOM,
+        )
+
+    labels = [label(first), label(second), label(second, "withdrawn"), label("gone")]
+    async with bench.store.transaction() as change:
+        append_labels(change, record, [*labels, label(rest[0], score="other")])
+    assert (await agreement(bench, LONG_AGO)).labels == 1

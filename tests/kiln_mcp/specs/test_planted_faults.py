@@ -43,6 +43,13 @@ def test_rules_raise_no_alarm_on_more_than_5_percent_of_clean_specs(bench: Modul
         assert score.hits >= 9, score.text
 
 
+def test_rules_raise_no_alarm_on_clean_specs_written_after_them(bench: ModuleType) -> None:
+    drafts = bench.read_drafts(bench.FRESH)
+    found = [item for draft in drafts for item in check_content(draft.content, draft.context)]
+    assert len(drafts) == 28
+    assert [item for item in found if not is_missing_example(item)] == []
+
+
 async def test_recorded_answers_find_80_percent_with_10_percent_false_alarms(
     bench: ModuleType,
 ) -> None:

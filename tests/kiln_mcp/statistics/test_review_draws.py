@@ -66,6 +66,7 @@ def test_no_label_tells_nothing() -> None:
     assert not nothing.is_reached
     assert not nothing.is_out_of_reach
     assert nothing.interval.width > 0.8
+    assert review_agreement(0, 0, pool=0, goal=0.8).interval.width == 1.0
 
 
 def test_the_interval_covers_the_agreement_although_the_person_stops_at_the_goal() -> None:
@@ -81,6 +82,11 @@ def test_the_interval_covers_the_agreement_although_the_person_stops_at_the_goal
             result = review_agreement(sum(order[:labels]), labels, 120, 0.85)
         covered += sum(pool) / 120 in result.interval
     assert covered >= 54
+
+
+def test_an_interval_is_narrower_for_a_person_who_does_not_stop_at_the_goal() -> None:
+    stops = review_agreement(27, 30, 200, 0.9)
+    assert review_agreement(27, 30, 200, 0.9, may_stop=False).interval.width < stops.interval.width
 
 
 def test_a_goal_outside_its_range_is_refused() -> None:

@@ -1,0 +1,44 @@
+"""The search for better texts, without a project: plain functions and dataclasses.
+
+    from kiln_mcp.evolution.engine import Evaluation, Item, evolve
+
+    async def evaluate(candidate, item): ...   # an Evaluation, or a score from 0 to 1
+    async def propose(request): ...            # edits, or the whole text rewritten
+
+    result = await evolve(prompt, train, val, evaluate, propose, budget=1200, seed=0)
+    result.best.text, result.stop_reason
+
+Modules: `candidates` and `edits` hold texts as blocks, `race` tells whether an edit is better,
+`selection` and `operators` choose what is tried, `scheduler` runs pipelines over the decision log.
+"""
+
+from kiln_mcp.evolution.engine.anchors import Anchors
+from kiln_mcp.evolution.engine.candidates import Block, Candidate
+from kiln_mcp.evolution.engine.decision_log import DecisionLog, FileLog, MemoryLog
+from kiln_mcp.evolution.engine.edits import BlockEdit
+from kiln_mcp.evolution.engine.evolve import Options, Result, branch, evolve
+from kiln_mcp.evolution.engine.operators import Demonstrations
+from kiln_mcp.evolution.engine.steps import Answer
+from kiln_mcp.evolution.engine.values import Budget, Case, Evaluation, Goal, Item, ProposalRequest
+
+__all__ = [
+    "Anchors",
+    "Answer",
+    "Block",
+    "BlockEdit",
+    "Budget",
+    "Candidate",
+    "Case",
+    "DecisionLog",
+    "Demonstrations",
+    "Evaluation",
+    "FileLog",
+    "Goal",
+    "Item",
+    "MemoryLog",
+    "Options",
+    "ProposalRequest",
+    "Result",
+    "branch",
+    "evolve",
+]

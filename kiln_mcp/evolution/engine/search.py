@@ -1,0 +1,364 @@
+"""Pipelines of a search: choose what fails, have an edit made, race it, merge what wins."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
+from typing import Final
+
+from kiln_mcp.evolution.engine.alignment import align
+from kiln_mcp.evolution.engine.anchors import Anchors, find_copy
+from kiln_mcp.evolution.engine.candidates import INSTRUCTION, Candidate
+from kiln_mcp.evolution.engine.edits import BlockEdit, apply_edits, rebase, touched_texts
+from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Knowledge, Observation, unseen
+from kiln_mcp.evolution.engine.operators import (
+    Demonstrations,
+    Operator,
+    Payoffs,
+    advise,
+    choose_demonstrations,
+)
+from kiln_mcp.evolution.engine.race import Race, Verdict
+from kiln_mcp.evolution.engine.scheduler import Scheduler
+from kiln_mcp.evolution.engine.selection import Selection
+from kiln_mcp.evolution.engine.steps import Answer, Pause, Step, Trials, Work, ask, run_trials
+from kiln_mcp.evolution.engine.trunk import Decision, Trunk
+from kiln_mcp.evolution.engine.values import Account, Case, Item, Lesson, ProposalRequest
+from kiln_mcp.evolution.engine.words import Words, words_of
+
+EXPLORED: Final = 2
+"""Items that are new to the search, with each reflection."""
+FIRST_LOOK: Final = 5
+VALIDATION_LOOK: Final = 8
+EVALUATIONS_A_PROPOSAL: Final = 8
+"""The least that a proposal needs; kept for each that is open."""
+PATIENCE: Final = 16
+"""Attempts in a row without a gain, after which an operator without a model is left."""
+MOST_REBASES: Final = 3
+LESSONS: Final = 4
+
+GLOBAL: Final[Words] = frozenset()
+"""The words of an edit that speaks of every item."""
+
+
+@dataclass
+class Search:
+    """A search: what its pipelines share.
+
+    Attributes:
+        val: The validation items: no proposal is made from them.
+        trunk: The candidates that have won.
+        selection: Chooses what to mend; has the training items.
+        account: The budget.
+        scheduler: Keeps the log.
+        draw: The source of chance.
+        operators: The operators of this search.
+        demonstrations: What can be failures as examples.
+        advice: Lines that can be added to an instruction without asking a model.
+        anchors: What no candidate may lose.
+        should_stop: Whether a person wants a pause.
+    """
+
+    val: Sequence[Item]
+    trunk: Trunk
+    selection: Selection
+    account: Account
+    scheduler: Scheduler
+    draw: random.Random
+    operators: Sequence[Operator]
+    demonstrations: Demonstrations
+    advice: Sequence[str]
+    anchors: Anchors
+    should_stop: Callable[[], bool]
+    payoffs: Payoffs = field(default_factory=Payoffs)
+    failures_in_row: Counter[Operator] = field(default_factory=Counter[Operator])
+    stop_reason: str = ""
+    _candidates: set[str] = field(default_factory=set[str])
+    _open: int = 0
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What is known of the items."""
+        return self.selection.knowledge
+
+    @property
+    def train(self) -> Sequence[Item]:
+        """The training items."""
+        return self.selection.train
+
+    def pipeline(self) -> Work[None]:
+        """Make and try proposals until the search ends."""
+        self._candidates.add(self.trunk.head.id)
+        while not (reason := self._end()):
+            old = self.selection.old_items(self.trunk.age)
+            if self.selection.is_converged and old:
+                yield from self._look(old[:VALIDATION_LOOK])
+                continue
+            self._open += 1
+            operator = self.payoffs.choose(self.draw, self._usable())
+            gain, evaluations = yield from _with_cost(self._attempt(operator))
+            self._open -= 1
+            if gain is None:
+                yield Pause()
+                continue
+            self.payoffs.count(operator, evaluations, gain)
+            self.failures_in_row[operator] += 1
+            if gain > 0:
+                self.failures_in_row.clear()
+        self.stop_reason = self.stop_reason or reason
+
+    def _end(self) -> str:
+        """Return why no further proposal is made; "" if one is."""
+        budget = self.account.budget
+        price = EVALUATIONS_A_PROPOSAL * (self._open + 1) * budget.evaluation
+        if self.should_stop():
+            return "stopped"
+        if self.account.is_over or self.account.remaining < price:
+            is_short = self.account.proposals < 10 and not self.trunk.edits
+            return "too little budget to find 10 points" if is_short else "budget"
+        if self._usable():
+            return ""
+        return "converged" if self.selection.is_converged else "no proposals left"
+
+    def _usable(self) -> list[Operator]:
+        """Return the operators that may still bring something."""
+        usable: list[Operator] = []
+        for operator in self.operators:
+            if operator is Operator.REFLECT:
+                limit = self.account.budget.proposals
+                is_used = limit is not None and self.account.proposals >= limit
+                is_used = is_used or (
+                    self.selection.is_converged and not self.selection.old_items(self.trunk.age)
+                )
+            else:
+                is_used = self.failures_in_row[operator] >= PATIENCE
+            if not is_used:
+                usable.append(operator)
+        return usable
+
+    def _attempt(self, operator: Operator) -> Work[float | None]:
+        """Make and try a proposal; return its gain, None if there was nothing to do."""
+        if operator is Operator.REFLECT:
+            return (yield from self._reflect())
+        if len(self.knowledge.of(self.val)) < VALIDATION_LOOK:
+            free = unseen(self.knowledge, self.val)
+            free = [item for item in free if not self.selection.items[item.id]]
+            yield from self._look(free[:VALIDATION_LOOK])
+        if operator is Operator.DEMONSTRATE:
+            yield from self._look(self.selection.unseen(EXPLORED))
+        if not self.knowledge.failing([*self.train, *self.val]):
+            return None
+        base = self.trunk.head
+        number = self.failures_in_row[operator]
+        if operator is Operator.ADVISE:
+            edits = advise(base, self.advice, number)
+        else:
+            pool = self.demonstrations.pool(self.knowledge, self.train)
+            edits = choose_demonstrations(self.draw, base, pool, self.demonstrations.topics)
+        if not edits:
+            self.failures_in_row[operator] += PATIENCE
+            return 0.0
+        name = _digest("", base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
+        decision = Decision(name, operator, accepted=False, reason="")
+        return (yield from self._try(base, edits, decision, GLOBAL))
+
+    def _reflect(self) -> Work[float | None]:
+        """Let a model mend what training items complain of."""
+        selection = self.selection
+        if len(self.knowledge.of(self.train)) < len(self.train) // 4:
+            yield from self._look(selection.unseen(FIRST_LOOK))
+        cluster, complaint = selection.choose()
+        fresh = selection.unseen(EXPLORED)
+        if not cluster and not fresh:
+            return None
+        items = [entry.item for entry in cluster]
+        selection.complaints.append(complaint)
+        selection.items.update(item.id for item in items)
+        stale = [
+            entry.item for entry in cluster if selection.is_uncertain(entry, complaint, self.trunk)
+        ]
+        yield from self._look([*stale, *fresh])
+        failures = self.knowledge.failing(items)
+        gain = (yield from self._propose(failures, complaint)) if failures else 0.0
+        selection.complaints.remove(complaint)
+        selection.items.subtract(item.id for item in items)
+        return gain
+
+    def _look(self, items: Sequence[Item]) -> Work[None]:
+        """Run the head on items."""
+        age, head = self.trunk.age, self.trunk.head
+        self.selection.items.update(item.id for item in items)
+        results = yield from run_trials([(head, item) for item in items])
+        self.selection.items.subtract(item.id for item in items)
+        for item, evaluation in zip(items, results, strict=False):
+            self.knowledge.observe(item, evaluation, age)
+
+    def _propose(self, failures: Sequence[Observation], complaint: Words) -> Work[float | None]:
+        """Ask for an edit, and try it."""
+        if not self.account.take_proposal():
+            return 0.0
+        base = self.trunk.head
+        cases = [Case(entry.item, entry.evaluation) for entry in failures]
+        names = [case.item.id for case in cases]
+        component = self._component(base)
+        request = ProposalRequest(
+            id=_digest(f"p{self.account.proposals}", base.id, component, *names),
+            operator=Operator.REFLECT.value,
+            candidate=base,
+            component=component,
+            failures=cases,
+            successes=[
+                Case(entry.item, entry.evaluation)
+                for entry in self.knowledge.of(self.train)
+                if entry.value >= BEST
+            ][-1:],
+            lessons=self._lessons(complaint),
+        )
+        answer = yield from ask(request)
+        decision = Decision(request.id, Operator.REFLECT, accepted=False, reason="", items=names)
+        if answer is not None:
+            decision = replace(decision, lesson=answer.reason)
+        edits = _edits_of(answer, base, component)
+        copy = find_copy(edits, base, cases)
+        if copy or not edits:
+            reason = f"It copies {copy!r} from a case." if copy else "The answer is no usable edit."
+            self._decide(decision, reason)
+            self.knowledge.count_try([] if copy else names)
+            return 0.0
+        words = words_of("\n".join(touched_texts(edits, base)))
+        return (yield from self._try(base, edits, decision, words))
+
+    def _component(self, base: Candidate) -> str:
+        """Return the text to edit: each in turn, if there are several."""
+        names = [name for name in base.components if name != "demonstrations"]
+        return names[self.account.proposals % len(names)] if names else INSTRUCTION
+
+    def _lessons(self, complaint: Words) -> list[Lesson]:
+        """Return what became of the newest edits that speak of a complaint."""
+        weights = self.knowledge.words
+        alike = [
+            decision
+            for decision in self.trunk.decisions
+            if decision.texts and weights.coverage(decision.words, complaint) >= SPEAKS
+        ]
+        return [
+            Lesson("\n".join(d.texts), d.lesson, d.accepted, d.reason) for d in alike[-LESSONS:]
+        ]
+
+    def _try(
+        self, base: Candidate, edits: Sequence[BlockEdit], decision: Decision, words: Words
+    ) -> Work[float | None]:
+        """Race an edit on the newest head; if the head moves meanwhile, merge or race again."""
+        decision = replace(decision, texts=touched_texts(edits, base))
+        for _ in range(MOST_REBASES):
+            head = self.trunk.head
+            merged = rebase(edits, base, head)
+            child = merged.candidate
+            decision = replace(decision, candidate=child.id, onto=head.id)
+            objection = self.anchors.objection(child)
+            decision = replace(decision, is_refused=bool(objection))
+            is_tried = child.id in self._candidates
+            if not objection and (is_tried or _is_overtaken(decision, base, head)):
+                objection = (
+                    "The same candidate was tried before."
+                    if is_tried
+                    else "Other demonstrations won first."
+                )
+            if objection:
+                self._decide(decision, objection)
+                self.knowledge.count_try(decision.items)
+                return 0.0
+            self._candidates.add(child.id)
+            verdict = yield from self._race(head, child, decision, words)
+            decision = replace(
+                decision,
+                gain=round(verdict.gain, 4),
+                loss=round(verdict.loss, 4),
+                better_on=verdict.better_on,
+                worse_on=verdict.worse_on,
+            )
+            if not verdict.is_won:
+                self._decide(decision, verdict.reason)
+                self.knowledge.count_try(decision.items)
+                return 0.0
+            newest = rebase(edits, base, self.trunk.head)
+            is_free = not set(newest.conflicts) - set(merged.conflicts)
+            is_free = is_free and not _is_overtaken(decision, head, self.trunk.head)
+            if self.trunk.head is head or is_free:
+                self._accept(newest.candidate, decision, verdict)
+                return verdict.gain
+        self._decide(decision, "Other edits of the same blocks won first.")
+        return 0.0
+
+    def _race(
+        self, head: Candidate, child: Candidate, decision: Decision, words: Words
+    ) -> Work[Verdict]:
+        race = Race(
+            knowledge=self.knowledge,
+            head=head,
+            child=child,
+            age=self.trunk.age,
+            edit=words,
+            shown_ids=frozenset(decision.items),
+            items=[*self.train, *self.val],
+            guards=self.val,
+            draw=self.draw,
+        )
+        return (yield from race.run())
+
+    def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
+        decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
+        accepted = replace(decision, accepted=True, calls=self.account.calls)
+        self._candidates.add(candidate.id)
+        self.trunk.advance(candidate, accepted)
+        for item, evaluation in verdict.results:
+            self.knowledge.observe(item, evaluation, self.trunk.age)
+        self._decide(accepted, verdict.reason, {"blocks": [asdict(b) for b in candidate.blocks]})
+
+    def _decide(
+        self, decision: Decision, reason: str, values: Mapping[str, object] | None = None
+    ) -> None:
+        decision = replace(decision, reason=reason, calls=self.account.calls)
+        if decision.accepted:
+            self.trunk.edits[-1] = decision
+        self.trunk.decisions.append(decision)
+        event = {"event": "decision", **asdict(decision), **(values or {})}
+        self.scheduler.record(f"decision {decision.proposal} {decision.onto}", event)
+
+
+def _is_overtaken(decision: Decision, base: Candidate, head: Candidate) -> bool:
+    """Return whether a set of demonstrations was made for another set than the head has."""
+    is_set = decision.operator is Operator.DEMONSTRATE
+    return is_set and base.demonstrations != head.demonstrations
+
+
+def _with_cost(work: Work[float | None]) -> Work[tuple[float | None, int]]:
+    """Carry out work; return its result and how many evaluations it asked for."""
+    evaluations, answer = 0, None
+    while True:
+        try:
+            step: Step = work.send(answer)
+        except StopIteration as end:
+            return end.value, evaluations
+        if isinstance(step, Trials):
+            evaluations += len(step.pairs)
+        answer = yield step
+
+
+def _edits_of(answer: Answer | None, base: Candidate, component: str) -> list[BlockEdit]:
+    """Return the edits of an answer; none if they cannot be applied."""
+    if answer is None or not (answer.edits or answer.text.strip()):
+        return []
+    edits = list(answer.edits) or align(base, answer.text, component)
+    try:
+        apply_edits(base, edits)
+    except ValueError:
+        return []
+    return edits
+
+
+def _digest(prefix: str, *parts: str) -> str:
+    """Return an id that is the same when a search is repeated."""
+    digest = blake2b("\x1f".join(parts).encode(), digest_size=6).hexdigest()
+    return f"{prefix}-{digest}" if prefix else digest

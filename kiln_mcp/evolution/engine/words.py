@@ -1,0 +1,66 @@
+"""Words of texts, and how much two texts speak of the same thing."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+_WORD: Final = re.compile(r"\w+")
+_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
+
+Words = frozenset[str]
+
+
+@lru_cache(maxsize=8192)
+def words_of(text: str) -> Words:
+    """Return the words of a text in small letters."""
+    return frozenset(_WORD.findall(text.lower()))
+
+
+@lru_cache(maxsize=8192)
+def sentences_of(text: str) -> tuple[Words, ...]:
+    """Return the words of each sentence of a text."""
+    parts = (words_of(part) for part in _SENTENCE.split(text))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+class WordWeights:
+    """Weights of words: the rarer a word is in what was added, the more it says.
+
+    Sums are exact, because the order of a set's words differs from process to process.
+    """
+
+    def __init__(self) -> None:
+        self._texts = 0
+        self._counts: Counter[str] = Counter()
+        self._weights: dict[str, float] = {}
+
+    def add(self, texts: Iterable[Words]) -> None:
+        """Count the words of texts."""
+        for words in texts:
+            self._texts += 1
+            self._counts.update(words)
+        self._weights.clear()
+
+    def weight(self, word: str) -> float:
+        """Return the weight of a word."""
+        weight = self._weights.get(word)
+        if weight is None:
+            share = (self._texts + 1) / (self._counts[word] + 0.5)
+            weight = self._weights[word] = max(0.01, math.log(share))
+        return weight
+
+    def likeness(self, first: Words, second: Words) -> float:
+        """Return from 0 to 1 how much two texts share, by the weights of their words."""
+        shared = first & second
+        if not shared:
+            return 0.0
+        common = math.fsum(map(self.weight, shared))
+        return common / (common + math.fsum(map(self.weight, first ^ second)))
+
+    def coverage(self, text: Words, part: Words) -> float:
+        """Return from 0 to 1 how much of a part's words stand in a whole, by their weights."""
+        total = math.fsum(map(self.weight, part))
+        return math.fsum(map(self.weight, part & text)) / total if total else 0.0
