@@ -11,11 +11,13 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "fakes"))
 from work_orders import Order, orders_in  # noqa: E402
 
+SLOT = re.compile(r"(?:^|<slots>)(\d+)\. ", re.MULTILINE)
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 
 DRAFT = {
@@ -51,6 +54,8 @@ def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object
     """Return a value that fits a schema, as a diligent assistant might write it."""
     if {"kind", "fields"} <= set(schema.get("properties", {})):
         return DRAFT
+    if "inputs" in schema.get("properties", {}):
+        return {"inputs": [input_for(order, slot) for slot in SLOT.findall(order.text)]}
     if "enum" in schema:
         return verdict_of(schema["enum"], order)
     kind: str | None = schema.get("type")
@@ -69,6 +74,13 @@ def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object
     key = abs(hash((order.id, path))) % 10**9
     text = f"Where is my parcel number {key}? It is {key % 97} days late, and I want {path} back."
     return text[: schema.get("maxLength", 200)]
+
+
+def input_for(order: Order, slot: str) -> Mapping[str, object]:
+    """Return an input for a line of a plan, which no other one is like."""
+    digest = sha256(f"{order.id} {slot}".encode()).hexdigest()
+    words = " ".join(digest[start : start + 7] for start in range(0, 56, 7))
+    return {"slot": int(slot), "input": f"Where is my {words}?"}
 
 
 def verdict_of(values: Sequence[object], order: Order) -> object:

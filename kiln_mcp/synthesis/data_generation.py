@@ -22,6 +22,7 @@ from kiln_mcp.synthesis.plan_calls import Work, input_work, naming_work, output_
 from kiln_mcp.synthesis.plan_reports import plan_report
 from kiln_mcp.synthesis.plan_results import save_items
 from kiln_mcp.synthesis.plan_settings import PlanSettings, edited_plan
+from kiln_mcp.synthesis.plan_sources import with_sources
 from kiln_mcp.synthesis.plan_steps import (
     as_planned,
     draft_of,
@@ -58,7 +59,9 @@ class DataGeneration:
     async def draft(self, settings: PlanSettings) -> Proposal[Outcome]:
         """Propose to make a plan, which a person looks at before anything else is paid."""
         context = await self._open(settings, settings.count or 1)
-        plan = new_plan(context, settings, self._new_id())
+        plan = await self._with_sources(
+            context, new_plan(context, settings, self._new_id()), settings
+        )
         return await self._naming(context, plan, settings)
 
     async def edit(self, earlier: DataPlan, settings: PlanSettings) -> Proposal[Outcome]:
@@ -69,6 +72,7 @@ class DataGeneration:
         """
         plan = edited_plan(earlier, settings)
         context = await self._open(settings_of(plan), plan.count)
+        plan = await self._with_sources(context, plan, settings)
         if settings.has_draft_edits:
             drafts = await self._edited_drafts(plan, settings)
             return await self._free(context, plan, drafts)
@@ -77,7 +81,9 @@ class DataGeneration:
     async def run_at_once(self, settings: PlanSettings) -> Proposal[Outcome]:
         """Propose to make a plan and to carry it out."""
         context = await self._open(settings, len(settings.inputs or []) or settings.count or 1)
-        plan = new_plan(context, settings, self._new_id())
+        plan = await self._with_sources(
+            context, new_plan(context, settings, self._new_id()), settings
+        )
         work = naming_work(settings, plan.writer) if not plan.topics else Work()
         work += self._work(context, plan, {})
 
@@ -253,6 +259,11 @@ class DataGeneration:
         ids = [self.workspace.id_for(f"item {number}") for number in range(count)]
         model = self.workspace.model_name(None)
         return await open_generation(self.store, self.task, settings, model, ids)
+
+    async def _with_sources(
+        self, context: GenerationContext, plan: DataPlan, settings: PlanSettings
+    ) -> DataPlan:
+        return await with_sources(self.workspace, context, plan, settings)
 
     def _turn(self) -> AbstractAsyncContextManager[None]:
         # Others may have added items since, which are not to be made again.

@@ -57,13 +57,6 @@ class PlanSource(_Part):
     text: str
 
 
-class UserTurns(_Part):
-    """Conversations with a simulated user: who plays them, and how far."""
-
-    turns: int = Field(default=4, ge=1, le=20)
-    model: str = ""
-
-
 def _as_topics(value: object) -> object:
     """Return topics of which some are given as their paths alone."""
     if not isinstance(value, list):
@@ -98,7 +91,6 @@ class DataPlan(_Part):
         reference_model: Who writes right answers; "" for the writer.
         checkers: The models that check references and pairs; empty for the writer alone.
         pairs: Whether passing outputs are edited until they break one clause.
-        conversation: The simulated user of conversations; None for single messages.
         stop_after_inputs: Whether a person looks at the inputs before outputs are made.
         stage: What a person looks at next.
         stage_job: The job that brought it to its stage; "" if none did.
@@ -125,7 +117,6 @@ class DataPlan(_Part):
     reference_model: str = ""
     checkers: list[str] = []
     pairs: bool = False
-    conversation: UserTurns | None = None
     stop_after_inputs: bool = False
     stage: Stage = "plan"
     stage_job: str = ""

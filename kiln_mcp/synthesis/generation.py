@@ -177,7 +177,6 @@ def new_plan(context: GenerationContext, settings: PlanSettings, plan_id: str) -
         reference_model=settings.reference_model or "",
         checkers=settings.checkers or [],
         pairs=settings.pairs or False,
-        conversation=settings.conversation,
         stop_after_inputs=settings.stop_after_inputs or False,
     )
 

@@ -16,7 +16,7 @@ from storage.text.excerpts import excerpt
 
 _SETTINGS: Final = (
     *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
-    *("reference_model", "checkers", "pairs", "conversation", "stop_after_inputs"),
+    *("reference_model", "checkers", "pairs", "stop_after_inputs"),
 )
 _LONGEST_SOURCE: Final = 160
 

@@ -7,23 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.synthesis.coverage_plan import Quota, usual_quotas
-from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics, UserTurns
+from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems
 
 USUAL_TOPICS: Final = 8
 _KEPT_NAMES: Final = (
     *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
-    *(
-        "outputs",
-        "reference_model",
-        "checkers",
-        "pairs",
-        "conversation",
-        "stop_after_inputs",
-        "run_config",
-        "writer",
-    ),
+    *("outputs", "reference_model", "checkers", "pairs", "stop_after_inputs", "run_config"),
+    "writer",
 )
 """The settings that a plan keeps under the same name."""
 
@@ -73,7 +65,6 @@ class PlanSettings(BaseModel):
     reference_model: str | None = None
     checkers: list[str] | None = None
     pairs: bool | None = None
-    conversation: UserTurns | None = None
     stop_after_inputs: bool | None = None
     drop: list[int] = []
     texts: dict[int, str] = {}

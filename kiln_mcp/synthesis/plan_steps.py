@@ -28,6 +28,7 @@ from kiln_mcp.synthesis.minimal_pairs import PairMaker
 from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.output_checks import open_checks
 from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.synthesis.plan_sources import quotes
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.topic_tree import Namer
 from kiln_mcp.synthesis.verified_references import ReferenceMaker
@@ -83,9 +84,22 @@ async def write_inputs(
     avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
     sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
     rules = InputRules(
-        [*avoid, *sources], context.brief.input_schema, own_texts=context.brief.examples
+        [*avoid, *sources],
+        context.brief.input_schema,
+        own_texts=context.brief.examples,
+        fault_of=lambda proposal: passage_fault(plan, proposal),
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
+
+
+def passage_fault(plan: DataPlan, proposal: Proposal) -> str:
+    """Return what is wrong with an input from a passage; "" for nothing, and for other inputs."""
+    if plan.source_kind != "passage":
+        return ""
+    passage = plan.sources[proposal.slot.source - 1].text
+    if not quotes(passage, proposal.quotation):
+        return "its words are not in the passage"
+    return "" if proposal.output.strip() else "it has no answer"
 
 
 def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:

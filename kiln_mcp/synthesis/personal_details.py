@@ -1,0 +1,107 @@
+"""Replace personal details in texts of real users by stand-ins, before a model sees them.
+
+Rules find what has a form (addresses, numbers, links) and names that a form of words announces:
+titles, greetings, introductions, signatures. A name that nothing announces is missed, so the texts
+are shown to a person first.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+_NAME: Final = r"[^\W\d_a-z][^\W\d_]+(?:[-'\u2019][^\W\d_]+)*"
+_NAMES: Final = rf"{_NAME}(?:[ \u00a0](?:(?:van|von|de|der|da|del|di|la|al|bin)\s)*{_NAME}){{0,2}}"
+_FORMS: Final = (
+    ("email", re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("link", re.compile(r"\b(?:https?://|www\.)\S+[^\s.,;:!?)\]}>'\"]", re.IGNORECASE)),
+    ("account", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")),
+    (
+        "address",
+        re.compile(
+            r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}\b", re.IGNORECASE
+        ),
+    ),
+    (
+        "street",
+        re.compile(
+            rf"\b\d{{1,5}}[a-z]? {_NAME}(?: {_NAME})? "
+            r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Way|Court)\b\.?"
+            rf"|\b{_NAME}(?:straße|strasse|str\.|weg|gasse|platz|allee) \d{{1,4}}[a-z]?\b"
+        ),
+    ),
+    ("phone", re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()/.\u2011-]{6,}\d(?![\w])")),
+    ("number", re.compile(r"\b(?=\w*\d)[A-Z]{0,4}[-#]?\d{5,}\w*\b")),
+)
+"""In the order in which they are looked for: a link may hold a number."""
+_GREETING: Final = (
+    r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|hallo|liebe[rs]?|"
+    r"guten (?:tag|morgen)|sehr geehrte[rs]?|"
+    r"bonjour|cher|chère|hola|estimad[oa]|buongiorno|ciao|olá)"
+)
+_INTRODUCTION: Final = (
+    r"(?:my name is|my name's|name:|this is|i am called|i'm|i am|ich bin|ich heiße|mein name ist|"
+    r"je m'appelle|je suis|me llamo|mi nombre es|mi chiamo|signed:?|customer:?|contact:?)"
+)
+_TITLE: Final = (
+    r"(?:mr|mrs|ms|miss|dr|prof|sir|herrn?|frau|monsieur|madame|mme|señora?|sra?|signora?)\.?"
+)
+_SIGNATURE: Final = (
+    r"(?:regards|wishes|thanks|thank you|cheers|sincerely|yours|grüße|grüßen|gruß|cordialement|"
+    r"saludos|saluti)[,.!]?[ \t]*\n+[ \t]*"
+)
+_NAME_FORMS: Final = (
+    re.compile(rf"\b(?i:{_TITLE})[ \u00a0]({_NAMES})"),
+    re.compile(rf"\b(?i:{_GREETING})[ \u00a0]({_NAMES})(?=[ \t]*[,!.\n:]|$)"),
+    re.compile(rf"\b(?i:{_INTRODUCTION})[ \u00a0]({_NAMES})"),
+    re.compile(rf"\b(?i:{_SIGNATURE})({_NAMES})"),
+)
+_NOT_NAMES_TEXT: Final = """
+    I There Team All Support Everyone Sir Madam Customer Service Sorry Not So Very Just The A
+    An Still Trying Having Looking Writing Happy Glad Sure Unable Getting Using Going Mr Mrs
+    Ms Dr Herr Frau Damen Herren Zusammen Again Help Monday Tuesday Wednesday Thursday Friday
+    Saturday Sunday Today Urgent What How Why Where When Who My We You It
+"""
+_NOT_NAMES: Final = frozenset(_NOT_NAMES_TEXT.split())
+
+
+@dataclass(slots=True)
+class PersonalDetails:
+    """The details that were found in some texts, with one stand-in for each.
+
+    Attributes:
+        stand_ins: The stand-in of each detail, in the order in which they were found.
+    """
+
+    stand_ins: dict[str, str] = field(default_factory=dict[str, str])
+
+    def replace(self, text: str) -> str:
+        """Return a text with stand-ins such as [name 1] for personal details."""
+        for kind, pattern in _FORMS:
+            text = pattern.sub(lambda match, kind=kind: self._stand_in(kind, match[0]), text)
+        for name, whole_name in sorted(_names_in(text).items(), key=lambda pair: -len(pair[0])):
+            stand_in = self.stand_ins.get(name) or self._stand_in("name", whole_name)
+            self.stand_ins.setdefault(name, stand_in)
+            text = re.sub(rf"(?<![\w\[]){re.escape(name)}(?!\w)", stand_in, text)
+        return text
+
+    def _stand_in(self, kind: str, detail: str) -> str:
+        if detail not in self.stand_ins:
+            texts = {text for text in self.stand_ins.values() if text.startswith(f"[{kind} ")}
+            self.stand_ins[detail] = f"[{kind} {len(texts) + 1}]"
+        return self.stand_ins[detail]
+
+
+def _names_in(text: str) -> dict[str, str]:
+    """Return the names that a form of words announces, and their parts, by the whole name."""
+    names: dict[str, str] = {}
+    for pattern in _NAME_FORMS:
+        for match in pattern.finditer(text):
+            words = match[1].split()
+            while words and words[0] in _NOT_NAMES:
+                words = words[1:]
+            if not words or _NOT_NAMES.intersection(words):
+                continue
+            parts = [word for word in words if word[0].isupper() and len(word) > 2]
+            for name in (" ".join(words), *parts):
+                names.setdefault(name, " ".join(words))
+    return names

@@ -1,0 +1,127 @@
+"""What inputs are made from: passages of documents, and traces of real users."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from kiln_mcp.synthesis.data_plan import DataPlan, PlanSource
+from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.personal_details import PersonalDetails
+from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep, Refusal, system_reason
+from storage.files import read_plain
+
+LONGEST_PASSAGE: Final = 1500
+"""Characters of a passage: so many hold an answer and leave room for eight of them in one call."""
+_SHORTEST_PASSAGE: Final = 80
+_LARGEST_FILE: Final = 4 << 20
+_MOST_PASSAGES: Final = 400
+_BREAK: Final = re.compile(r"\n\s*\n")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
+_SPACE: Final = re.compile(r"\s+")
+
+
+async def with_sources(
+    workspace: Workspace, context: GenerationContext, plan: DataPlan, settings: PlanSettings
+) -> DataPlan:
+    """Return a plan with the passages or traces that its settings name; unchanged without any.
+
+    Raises:
+        Refusal: A file cannot be read as text, or there are no imported traces.
+    """
+    if settings.documents:
+        sources: list[PlanSource] = []
+        for name in settings.documents:
+            place = workspace.place(name)
+            sources += await anyio.to_thread.run_sync(_passages_of, place)
+        changes: dict[str, object] = {
+            "source_kind": "passage",
+            "outputs": "reference",
+            "labels": [],
+        }
+        return plan.with_changes({**changes, "sources": sources[:_MOST_PASSAGES]})
+    if settings.traces:
+        traces = await anyio.to_thread.run_sync(_traces, context, settings.traces)
+        return plan.with_changes({"source_kind": "trace", "sources": traces})
+    return plan
+
+
+def quotes(passage: str, quotation: str) -> bool:
+    """Return whether a passage has the words of a quotation, apart from white space."""
+    words = _SPACE.sub(" ", quotation).strip(" \"'“”")
+    return bool(words) and words.casefold() in _SPACE.sub(" ", passage).casefold()
+
+
+def _passages_of(place: Path) -> list[PlanSource]:
+    """Return the passages of a file.
+
+    Raises:
+        Refusal: It cannot be read as text.
+    """
+    try:
+        content = read_plain(place, _LARGEST_FILE)
+        text = content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = system_reason(error) if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise Refusal(
+            "The document {place} cannot be used: {reason}. Give files of plain text or Markdown.",
+            place=str(place),
+            reason=reason,
+        ) from error
+    return [
+        PlanSource(name=place.name, number=number, text=passage)
+        for number, passage in enumerate(passages(text), 1)
+    ]
+
+
+def passages(text: str) -> Iterator[str]:
+    """Yield a text in passages: paragraphs put together, and long ones cut after sentences."""
+    passage = ""
+    for piece in _pieces(text):
+        if passage and len(passage) + len(piece) > LONGEST_PASSAGE:
+            yield passage
+            passage = ""
+        passage = f"{passage}\n\n{piece}" if passage else piece
+    if len(passage) >= _SHORTEST_PASSAGE or (passage and passage == text.strip()):
+        yield passage
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for paragraph in _BREAK.split(text):
+        paragraph = paragraph.strip()
+        if len(paragraph) <= LONGEST_PASSAGE:
+            if paragraph:
+                yield paragraph
+            continue
+        part = ""
+        for sentence in _SENTENCE.split(paragraph):
+            if part and len(part) + len(sentence) > LONGEST_PASSAGE:
+                yield part
+                part = ""
+            part = f"{part} {sentence}"[:LONGEST_PASSAGE].strip()
+        if part:
+            yield part
+
+
+def _traces(context: GenerationContext, count: int) -> Sequence[PlanSource]:
+    """Return imported traces without personal details, spread over the dataset's order.
+
+    Raises:
+        Refusal: There is none.
+    """
+    runs = [run for run in context.existing if run.is_imported]
+    if not runs:
+        raise Refusal(
+            "The task '{task}' has no imported traces to rewrite.",
+            task=context.task.name,
+            next=[NextStep(tool="add_data", reason="import what users sent")],
+        )
+    step = max(1, len(runs) // count)
+    details = PersonalDetails()
+    return [
+        PlanSource(name=run.id, text=details.replace(run.input)) for run in runs[::step][:count]
+    ]

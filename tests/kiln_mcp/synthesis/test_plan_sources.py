@@ -1,0 +1,160 @@
+"""Inputs rest on passages that hold their answer, or on traces without personal details."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from data_writer import DataWriter, data_project, new_text, runs_in, slots_in
+from kiln_mcp.datasets.items import is_known_right
+from kiln_mcp.llm import ModelRequest
+from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
+from kiln_mcp.synthesis.generation_service import generate_data
+from kiln_mcp.synthesis.personal_details import PersonalDetails
+from kiln_mcp.synthesis.plan_sources import LONGEST_PASSAGE, passages, quotes
+from kiln_mcp.workbench.workspace import Workspace
+from storage import DataSource, Task, TaskOutput, TaskRun
+from storage.errors import Refusal
+
+GUIDE = "\n\n".join(
+    f"Chapter {number}. The red lever number {number} opens gate {number} of the old canal. "
+    "It is oiled each spring by the keeper of the lock, who lives beside the water."
+    for number in range(1, 21)
+)
+
+
+class Reader(DataWriter):
+    """Asks about passages; every fourth quotation is made up."""
+
+    def inputs(self, request: ModelRequest, number: int) -> list[dict[str, object]]:
+        """Return a question for each slot, with its answer and the words that it rests on."""
+        text = request.messages[-1].content
+        rows: list[dict[str, object]] = []
+        for slot in slots_in(request):
+            lever = re.search(rf"^{slot}\..*\n   material: .*?lever number (\d+)", text, re.M)
+            words = f"red lever number {lever[1]}" if lever else "?"
+            rows.append(
+                {
+                    "slot": slot,
+                    "input": new_text(number, slot),
+                    "answer": f"Gate {slot}.",
+                    "quotation": "never said" if slot % 4 == 0 and number < 2 else words,
+                }
+            )
+        return rows
+
+
+async def drafted(workspace: Workspace, project: str, plan: JsonValue) -> DataPlanReport:
+    report = await generate_data(workspace, project, plan=plan)
+    assert isinstance(report, DataPlanReport)
+    return report
+
+
+async def test_questions_keep_the_passage_and_the_words_that_their_answer_rests_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "guide.md").write_text(GUIDE)
+    writer = Reader()
+    async with data_project(tmp_path, writer) as (workspace, project):
+        settings: JsonValue = {"count": 8, "topics": ["a"], "documents": ["guide.md"]}
+        report = await drafted(workspace, project, settings)
+        assert report.settings["outputs"] == "reference"
+        assert report.calls == 1
+        assert [text.split(":")[0] for text in report.sources] == ["guide.md 1", "guide.md 2"]
+        made = await generate_data(workspace, project, plan=report.id)
+        assert isinstance(made, GeneratedData)
+        assert made.reject_reasons == {"its words are not in the passage": 2}
+        assert (made.items, made.verified_items) == (8, 8)
+        for run in await runs_in(workspace, project):
+            assert run.input_source is not None
+            properties = run.input_source.properties
+            assert properties["document"] == "guide.md"
+            assert str(properties["quotation"]) in GUIDE
+            assert run.output.output.startswith("Gate")
+            assert is_known_right(run)
+
+
+async def test_a_document_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").write_bytes(b"%PDF\xff\xfe")
+    async with data_project(tmp_path, Reader()) as (workspace, project):
+        for name in ("scan.pdf", "none.md"):
+            with pytest.raises(Refusal, match=r"cannot be used: .* plain text"):
+                await drafted(workspace, project, {"topics": ["a"], "documents": [name]})
+
+
+def test_passages_hold_all_of_a_text_and_none_is_too_long() -> None:
+    long = " ".join(f"Sentence {number} goes on for a while." for number in range(200))
+    parts = list(passages(f"{GUIDE}\n\n{long}"))
+    assert all(len(part) <= LONGEST_PASSAGE for part in parts)
+    joined = " ".join(" ".join(parts).split())
+    assert joined == " ".join(f"{GUIDE} {long}".split())
+    assert list(passages("short")) == ["short"]
+    assert list(passages("\n\n")) == []
+
+
+def test_a_quotation_may_differ_in_white_space_and_case_alone() -> None:
+    assert quotes("The red\n  lever opens.", '"the red lever"')
+    assert not quotes("The red lever opens.", "the lever")
+    assert not quotes("The red lever opens.", "  ")
+
+
+TRACES = (
+    "Hello Sarah, my name is John Smith and order 8837261 never came. Mail john.s@example.org.",
+    "Where is parcel 99120? Call +44 7700 900123.\nKind regards,\nMaria Costa",
+)
+
+
+async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path) -> None:
+    writer = DataWriter()
+    async with data_project(tmp_path, writer) as (workspace, project):
+        store = await workspace.open_project(project)
+        (task,) = await store.children(store.project, Task)
+        with pytest.raises(Refusal, match="no imported traces"):
+            await drafted(workspace, project, {"topics": ["a"], "traces": 2})
+        source = DataSource(
+            type="synthetic",
+            properties={"model_name": "m", "model_provider": "p", "adapter_name": "import"},
+        )
+        for text in TRACES:
+            run = TaskRun(input=text, output=TaskOutput(output="We look.", source=source))
+            await store.save(run, parent=task)
+        settings: JsonValue = {"count": 4, "topics": ["a"], "traces": 2, "examples": ["Where?"]}
+        report = await drafted(workspace, project, settings)
+        assert len(report.sources) == 2
+        await generate_data(workspace, project, plan=report.id)
+        (request,) = writer.asked("inputs")
+        seen = " ".join([*report.sources, *(message.content for message in request.messages)])
+        for detail in ("Sarah", "John", "Smith", "8837261", "john.s", "Maria", "Costa", "7700"):
+            assert detail not in seen
+        assert "never came" in seen
+        made = [run for run in await runs_in(workspace, project) if "synthetic" in run.tags]
+        origins = {run.input_source.properties["seed_example"] for run in made if run.input_source}
+        assert len(origins) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "clean_text"),
+    [
+        ("Sehr geehrte Frau Müller, ich bin Peter von Hohen.", "Sehr geehrte Frau [name 2], ich "
+         "bin [name 1]."),
+        ("IBAN DE89 3704 0044 0532 0130 00, Hauptstraße 12", "IBAN [account 1], [street 1]"),
+        ("see https://shop.example/o/88?x=1.", "see [link 1]."),
+        ("from 10.0.0.12 and 12 Baker Street", "from [address 1] and [street 1]"),
+        ("Thanks!\nMaria", "Thanks!\n[name 1]"),
+        ("Hi team, I'm Still waiting. I am Very cross.", "Hi team, I'm Still waiting. I am Very "
+         "cross."),
+        ("The Apollo kettle cost 25 euros in Paris.", "The Apollo kettle cost 25 euros in Paris."),
+    ],
+)  # fmt: skip
+def test_what_has_a_form_or_is_announced_as_a_name_gets_a_stand_in(
+    text: str, clean_text: str
+) -> None:
+    assert PersonalDetails().replace(text) == clean_text
+
+
+def test_one_person_keeps_one_stand_in_over_all_texts() -> None:
+    details = PersonalDetails()
+    first = details.replace("My name is Ann Lee. Ann")
+    second = details.replace("Dear Ann Lee,")
+    assert (first, second) == ("My name is [name 1]. [name 1]", "Dear [name 1],")
