@@ -46,7 +46,7 @@ async def _sentences(judge: Measurement, part: EvalLabels, score: EvalOutputScor
     if not agreement.labels:
         return [
             f"{name} has no verdict yet of a random output that was labelled after it was made; "
-            "check_judge asks for them."
+            "measuring the judge asks for them."
         ]
     pool = len(golden_set.ids)
     return [_agreement_sentence(name, agreement, pool), *_differences(part, score, verdicts)]

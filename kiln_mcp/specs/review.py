@@ -88,7 +88,7 @@ class ReviewedDraft:
         if not labels.keys() & self.verdicts.keys():
             return (
                 f"{self.draft.content.name}: no label drawn at random has a verdict of the judge "
-                "yet; check_judge asks it."
+                "yet; measuring the judge asks it."
             )
         result = agreement_in_review(
             self.golden_set, self.score, self.verdicts, self.compiled_at, GOAL

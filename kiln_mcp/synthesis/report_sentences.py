@@ -93,7 +93,7 @@ def _cost_figure(costs: CostRecord) -> Figure:
         "Cost a made item",
         f"${costs.usd / costs.priced_items:.4f}",
         f"Of the outputs of {costs.priced_items:,} of {costs.items:,} kept items. What writing "
-        "inputs and dropped items cost stands with the job (check_job).",
+        "inputs and dropped items cost stands with the job.",
     )
 
 

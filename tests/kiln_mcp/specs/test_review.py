@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -110,7 +111,8 @@ async def test_a_second_attempt_of_a_job_writes_nothing_twice(tmp_path: Path) ->
         (session,) = await read_sessions(store, task)
         assert [e.step for e in session.events] == ["draft", "answer", "save"]
         edits = [DraftEdit(target="d1", text="No jokes.")]
-        for number, arguments in enumerate(({"edits": edits}, {}), 2):
+        calls: tuple[dict[str, Any], ...] = ({"edits": edits}, {})
+        for number, arguments in enumerate(calls, 2):
             job = SpecBench(bench.folder, replace(bench.workspace, job=f"j{number}"), bench.model)
             once = await job.call(session=first.session, **arguments)
             twice = await job.call(session=first.session, **arguments)
