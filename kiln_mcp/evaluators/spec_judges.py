@@ -12,14 +12,15 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kiln_mcp.spec_texts.clause_readings import describes_fault
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.spec_content import (
     Clause,
     ExampleVerdict,
-    Polarity,
     SpecContent,
     SpecExample,
 )
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from storage import Change, Eval, EvalConfig, ProjectStore, Spec, Task
 from storage.text.excerpts import excerpt
 
@@ -56,7 +57,7 @@ class JudgeSource(BaseModel):
 def judge_steps(content: SpecContent) -> tuple[str, ...]:
     """Return the steps of a spec's judge: each requirement, each fault, and the examples."""
     return (
-        *(_step(clause) for clause in content.clauses),
+        *(_step(content.kind, clause) for clause in content.clauses),
         *_example_steps(content),
         "Pass the response only if every requirement is met and no fault is there.",
     )
@@ -64,13 +65,13 @@ def judge_steps(content: SpecContent) -> tuple[str, ...]:
 
 def score_instruction(content: SpecContent) -> str:
     """Return what pass means, for the schema of the judge's answer and for raters."""
-    demands = [clause for clause in content.clauses if clause.polarity is Polarity.MUST]
-    faults = [clause for clause in content.clauses if clause.polarity is Polarity.MUST_NOT]
+    faults = [clause for clause in content.clauses if describes_fault(content.kind, clause)]
+    demands = [clause for clause in content.clauses if clause not in faults]
     parts: list[str] = []
     if demands:
         parts.append(f"meets each requirement ({_texts(demands)})")
     if faults:
-        parts.append(f"does not break or do this ({_texts(faults)})")
+        parts.append(f"does not do this ({_texts(faults)})")
     return f"pass = the response {' and '.join(parts)}. fail = it does otherwise."
 
 
@@ -114,8 +115,8 @@ async def stale_judges(store: ProjectStore, task: Task, eval_record: Eval) -> li
     return stale
 
 
-def _step(clause: Clause) -> str:
-    if clause.polarity is Polarity.MUST:
+def _step(kind: SpecKind, clause: Clause) -> str:
+    if not describes_fault(kind, clause):
         return f"Requirement {clause.id}: {clause.text} Is it met, not met, or does it not apply?"
     return (
         f"Fault {clause.id}: {clause.text} This is what the response must not do. "

@@ -23,6 +23,11 @@ _OWN_BAN: Final = re.compile(
 """A prohibition that the clause's own words say: "The reply does not …"."""
 
 
+def has_negation(text: str) -> bool:
+    """Return whether a text says not, never, no or the like, in a language that is known here."""
+    return _NEGATION.search(text) is not None
+
+
 def describes_ban(kind: SpecKind, clause: Clause) -> bool | None:
     """Return whether an output breaks a clause by doing what its words say; None if unclear.
 
@@ -31,9 +36,17 @@ def describes_ban(kind: SpecKind, clause: Clause) -> bool | None:
     """
     if clause.polarity is Polarity.MUST:
         return False
-    if _NEGATION.search(clause.text) is None:
+    if not has_negation(clause.text):
         return True
     return False if kind is not SpecKind.ISSUE and _OWN_BAN.search(clause.text) else None
+
+
+def describes_fault(kind: SpecKind, clause: Clause) -> bool:
+    """Return whether a clause's words describe what fails, as in "It insults.", forbidden.
+
+    A prohibition in its own words is a wish, whatever its polarity says; not in an issue.
+    """
+    return clause.polarity is Polarity.MUST_NOT and describes_ban(kind, clause) is not False
 
 
 def clause_limits(kind: SpecKind, clause: Clause) -> tuple[Limit, ...]:

@@ -25,9 +25,7 @@ from storage import NO_EXAMPLES
 FROM_FILE: Final = Origin("file")
 """The origin of what others wrote into the fields."""
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
-_PROHIBITION: Final = re.compile(
-    r"\b(?:not|never|no|none|nothing|nobody|cannot|without|avoid|forbidden)\b|n['\u2019]t\b", re.I
-)
+_DEFINITION: Final = re.compile(r"^(?:Not )?\"[^\"]+\" means:")
 _WISH: Final = re.compile(r"\b(?:must|should|shall|(?:has|have|needs?) to)\b", re.IGNORECASE)
 
 
@@ -93,14 +91,12 @@ def has_fields(content: SpecContent, fields: Mapping[str, str]) -> bool:
 
 
 def polarity_of(kind: SpecKind, text: str) -> Polarity:
-    """Return whether a clause in somebody's words demands or forbids.
+    """Return whether somebody's words describe what has to be, or what must not be.
 
-    An issue describes a fault, unless its words say what has to be. Elsewhere only English words of
-    prohibition tell.
+    A prohibition in its own words ("It does not insult.") describes what has to be. An issue
+    describes a fault, unless its words say what has to be or give the meaning of a word.
     """
-    if _PROHIBITION.search(text):
-        return Polarity.MUST_NOT
-    if kind is SpecKind.ISSUE and not _WISH.search(text):
+    if kind is SpecKind.ISSUE and not _WISH.search(text) and not _DEFINITION.match(text):
         return Polarity.MUST_NOT
     return Polarity.MUST
 

@@ -24,6 +24,8 @@ _OUTPUT_TERMS: Final = frozenset(
 """Terms that stand for the whole output, beside the words for an answer."""
 _ELLIPSES: Final = ("…", "...", "[")
 
+_VERBS: Final = {ExampleVerdict.PASS: "passes", ExampleVerdict.FAIL: "fails"}
+
 
 def contrastive_pairs(content: SpecContent) -> tuple[tuple[str, str], ...]:
     """Return the ids of examples that pass and fail on the same input: the best examples.
@@ -59,7 +61,8 @@ def _missing(content: SpecContent) -> Iterator[Finding]:
                 FindingKind.UNDERSPECIFIED,
                 "",
                 "",
-                f"Without an output that {verdict}s, each reviewer guesses where that begins.",
+                f"Without an output that {_VERBS[verdict]}, each reviewer guesses where that "
+                "begins.",
                 confidence=0.2,
             )
 

@@ -29,7 +29,8 @@ _MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     r"quick(?:ly)?|soon|timely|recent(?:ly)?|fast": ("within 24 hours", "within 7 days"),
 }
 _SAYS_HOW_MUCH: Final = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten)\b|^\"[^\"]+\" means:", re.IGNORECASE
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten)\b|^(?:not )?\"[^\"]+\" means:",
+    re.IGNORECASE,
 )
 _PATTERNS: Final = tuple(
     (re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE), options)

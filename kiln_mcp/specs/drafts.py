@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kiln_mcp.spec_texts.clause_readings import has_negation
 from kiln_mcp.spec_texts.content_fields import polarity_of
 from kiln_mcp.spec_texts.sentences import as_sentence, quotations, sentences
 from kiln_mcp.spec_texts.session_events import Draft
@@ -83,7 +84,9 @@ def _content(criterion: Criterion, kind: SpecKind | None, name: str, wish: str) 
 
 
 def _examples(wish: str, clauses: Sequence[Clause]) -> tuple[SpecExample, ...]:
-    forbids = any(clause.polarity is Polarity.MUST_NOT for clause in clauses)
+    forbids = any(
+        clause.polarity is Polarity.MUST_NOT or has_negation(clause.text) for clause in clauses
+    )
     verdict = ExampleVerdict.FAIL if forbids else ExampleVerdict.PASS
     return tuple(
         SpecExample(f"e{number}", text, verdict, _GUESS, clause=clauses[0].id)

@@ -119,18 +119,28 @@ def _word_questions(draft: Draft) -> Iterator[AskedQuestion]:
     texts = [clause.text.casefold() for clause in draft.content.clauses]
     for clause in draft.content.clauses:
         for words in vague_words(clause.text):
-            if not any(text.startswith(f'"{words.casefold()}" means:') for text in texts):
+            definition = f'"{words.casefold()}" means:'
+            if not any(text.removeprefix("not ").startswith(definition) for text in texts):
                 finding = Finding("", FindingKind.SUBJECTIVE, words, "", "rules", clause.id)
                 yield _meaning(draft, finding)
 
 
 def _meaning(draft: Draft, finding: Finding) -> AskedQuestion:
-    form = f'"{finding.words}" means: {_ANSWER}'
+    form = f'{_not_if_forbidden(draft, finding)}"{finding.words}" means: {_ANSWER}'
     texts = [*([finding.mend] if finding.mend else []), *meanings_of(finding.words)]
     options = [QuestionOption(text, clause_of(form, text)) for text in texts]
-    text = f'What does "{finding.words}" mean, so that a reader can check it in an output?'
+    subject = f'not "{finding.words}"' if form.startswith("Not ") else f'"{finding.words}"'
+    text = f"What does {subject} mean, so that a reader can check it in an output?"
     question = SpecQuestion("", text, tuple(options), finding.clause)
     return AskedQuestion(draft=draft.id, question=question, clause_form=form)
+
+
+def _not_if_forbidden(draft: Draft, finding: Finding) -> str:
+    """Return "Not " for a word of a forbidden clause: its meanings say what good outputs have."""
+    by_id = {clause.id: clause for clause in draft.content.clauses}
+    clause = by_id.get(finding.clause)
+    is_forbidden = clause is not None and clause.polarity is Polarity.MUST_NOT
+    return "Not " if is_forbidden and meanings_of(finding.words) else ""
 
 
 def _compound(draft: Draft, finding: Finding, clause: Clause) -> AskedQuestion:

@@ -60,9 +60,19 @@ def test_requirements_and_faults_and_examples_are_told_apart() -> None:
     )
     assert last.startswith("Pass the response only if")
     assert score_instruction(content) == (
-        "pass = the response meets each requirement (It must name the order.) and does not break "
-        "or do this (It promises a refund.). fail = it does otherwise."
+        "pass = the response meets each requirement (It must name the order.) and does not do "
+        "this (It promises a refund.). fail = it does otherwise."
     )
+
+
+@pytest.mark.parametrize("polarity", Polarity)
+def test_a_prohibition_in_its_own_words_is_a_requirement_and_never_forbidden_again(
+    polarity: Polarity,
+) -> None:
+    clause = Clause("c1", "The reply does not promise a refund.", polarity, Origin("person"))
+    content = SpecContent(SpecKind.TONE, "N", (clause,), ())
+    assert judge_steps(content)[0].startswith("Requirement c1: The reply does not promise")
+    assert "does not do this" not in score_instruction(content)
 
 
 async def test_a_judge_of_a_spec_reads_its_clauses(tmp_path: Path) -> None:

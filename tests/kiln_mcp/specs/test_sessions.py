@@ -89,6 +89,19 @@ async def test_questions_are_asked_one_at_a_time_on_real_outputs_of_the_task(
         assert set(seen) <= outputs
 
 
+async def test_what_a_forbidden_word_means_says_what_good_outputs_have(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        opened = await bench.call("Replies are rude")
+        assert opened.question is not None
+        assert opened.question.question.startswith('What does not "rude" mean')
+        answer = QuestionAnswer(question="q1", answer="no insult, blame or sarcasm")
+        report = await bench.call(session=opened.session, answers=[answer])
+        meaning = report.specs[0].clauses[-1]
+        assert meaning.text == 'Not "rude" means: no insult, blame or sarcasm.'
+        assert meaning.polarity is Polarity.MUST
+        assert not [hint for hint in report.hints if "passs" in hint.why]
+
+
 async def test_a_complaint_is_forbidden_and_not_desired(tmp_path: Path) -> None:
     async with open_spec_bench(tmp_path) as bench:
         report = await bench.call("It curses")
@@ -336,7 +349,7 @@ async def test_save_adds_an_eval_and_a_judge_that_reads_the_spec(tmp_path: Path)
         assert promises.current_config_id == judge.id
         (score,) = promises.output_scores
         assert score.instruction == (
-            "pass = the response does not break or do this (The reply promises a refund. It names "
+            "pass = the response does not do this (The reply promises a refund. It names "
             "a day of arrival.). fail = it does otherwise."
         )
         steps = " ".join(judge.properties.model_dump()["judge_instructions"])
