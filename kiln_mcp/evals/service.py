@@ -140,8 +140,8 @@ async def create_evaluator(
     scores: Annotated[
         list[ScoreDefinition] | None,
         Field(
-            description="New eval; left out: one pass or fail, and one for each field where JSON "
-            "is compared."
+            description="New eval; left out: one pass or fail, and one for each "
+            "field of compared JSON."
         ),
     ] = None,
     test_filter: Annotated[

@@ -86,7 +86,7 @@ async def add_data(
         dict[str, str] | None,
         Field(
             description="For an unusual file: the column of input, output (or output.<field>), "
-            "tags, topic, rating, model, reasoning. It may be a path (messages.0.content) or a "
+            "tags, topic, rating, model, reasoning. Or a path (messages.0.content) or a "
             "template ('{{title}}: {{body}}')."
         ),
     ] = None,
@@ -164,16 +164,12 @@ async def split_data(
     redeal: Annotated[bool, Field(description="Deal again what is dealt.")] = False,
     freeze: Annotated[
         str | None,
-        Field(
-            description="Keep the parts as they are, for good, under this name, for fine-tunes "
-            "and releases."
-        ),
+        Field(description="Keep the parts for good, under this name, for fine-tunes and releases."),
     ] = None,
 ) -> DataSplit | SplitFrozen:
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
-    Near-duplicates, items of one topic and of one origin stay together. Items added later join
-    their parts. It says what leaks.
+    Near-duplicates, items of one topic and of one origin stay together. Later items join their parts.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

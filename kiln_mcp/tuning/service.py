@@ -83,7 +83,7 @@ async def export(
     ] = None,
     task: TaskReference = None,
     filter: Filter = "all",
-    split: Annotated[str | None, Field(description="Training data: of which frozen split.")] = None,
+    split: Annotated[str | None, Field(description="Training data: its frozen split.")] = None,
     format: Annotated[
         Annotated[ExportFormat, OneOf(tuple(ExportFormat))],
         Field(description="Training data: openai_chat_jsonl, vertex_gemini, huggingface_… …"),

@@ -206,6 +206,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             {**support, "items": [{"input": "one", "output": "two"}]},
         ],
         "generate_data": [{**support, "count": 5, "run_config": "Start"}],
+        "report_data": [support],
         "train_model": [
             {**support, "split": "frozen", "provider": "openai", "base_model": "gpt-4.1-mini"}
         ],

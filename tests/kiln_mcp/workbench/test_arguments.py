@@ -36,7 +36,7 @@ FOREIGN = re.compile(
         ("run_eval", "wait_s", -1, "'wait_s' is wrong: it has to be from 0 to 300 (given: -1)."),
         ("find", "kind", "x", "embedding_config, vector_store_config, reranker_config, trash ("),
         ("find", "project", ["x"], "'project' is wrong: it has to be text (given: ['x'])."),
-        ("add_data", "items", "x", "'items' is wrong: it has to be a list of objects (given: 'x'"),
+        ("add_data", "items", "x", "'items[0]' is wrong: it has to be an object with: input, outp"),
         (
             "add_data",
             "items",
