@@ -192,7 +192,6 @@ async def test_items_drawn_for_development_are_not_said_to_be_picked(bench: Benc
     await bench.label({item.item: person(item.output) for item in batch.items})
     report = await bench.measure()
     assert not any("not drawn at random" in warning for warning in report.warnings)
-    assert report.next[0].tool == "draw_items_to_label"
 
 
 async def test_a_labelled_item_is_not_drawn_again(bench: Bench) -> None:
