@@ -169,7 +169,8 @@ async def split_data(
 ) -> DataSplit | SplitFrozen:
     """Split data into train, validation, test and golden sets without leaks; freeze a version.
 
-    Near-duplicates, items of one topic and of one origin stay together. Later items join their parts.
+    Near-duplicates, items of one topic and of one origin stay together. Later items join their
+    parts.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
