@@ -1,31 +1,15 @@
 """Kiln's own library opens projects with programs under test, and keeps their files."""
 
-import asyncio
-import json
-import os
 from pathlib import Path
 
 import pytest
 
+from kiln_library import read_by_kiln
 from kiln_mcp.programs.program_files import read_program
 from program_bench import PYTHON, ProgramBench, open_program_bench
 from storage import TaskRunConfig
 
-KILN_READS = Path(__file__).parents[3] / "benchmarks" / "store" / "kiln_reads.py"
 SERVER = f"command: {PYTHON} -S {Path(__file__).parents[2] / 'fakes' / 'tool_server.py'}"
-
-
-async def kiln_errors(folder: Path, *more: str) -> list[str]:
-    python = os.environ.get("KILN_AI_PYTHON")
-    if python is None:
-        pytest.skip("KILN_AI_PYTHON does not name a Python that has kiln-ai 1.2.0")
-    run = await asyncio.create_subprocess_exec(
-        python, "-W", "ignore", KILN_READS, folder, *more, stdout=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(100):
-        out, _ = await run.communicate()
-    errors: list[str] = json.loads(out)["errors"]
-    return errors
 
 
 async def fill(bench: ProgramBench) -> None:
@@ -44,14 +28,14 @@ async def fill(bench: ProgramBench) -> None:
 async def test_kiln_opens_programs_and_what_they_made(tmp_path: Path) -> None:
     async with open_program_bench(tmp_path, {"a": "A"}) as bench:
         await fill(bench)
-        assert await kiln_errors(bench.folder) == []
+        assert (await read_by_kiln(bench.folder))["errors"] == []
 
 
 @pytest.mark.kiln
 async def test_a_program_survives_that_kiln_saves_its_run_config(tmp_path: Path) -> None:
     async with open_program_bench(tmp_path, {"a": "A"}) as bench:
         await fill(bench)
-        assert await kiln_errors(bench.folder, "rewrite") == []
+        assert (await read_by_kiln(bench.folder, "rewrite"))["errors"] == []
         store = bench.bench.store
         await store.reload()
         for name in ("Tool", "Filled", "Service", "Bot"):

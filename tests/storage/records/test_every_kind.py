@@ -1,18 +1,16 @@
 """Every kind of record, here and in Kiln's own library."""
 
-import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from pydantic import JsonValue
 
+from kiln_library import read_by_kiln
 from storage import ProjectStore
 from storage.format.layout import kind_named
 from storage.format.record_text import read_record
-
-_KILN_READS = Path(__file__).parents[3] / "benchmarks" / "store" / "kiln_reads.py"
 
 
 class _EveryKind(Protocol):
@@ -38,16 +36,8 @@ async def test_every_kind_is_written_and_read_back_the_same(every_kind: _EveryKi
         assert await store.unreadable() == []
 
 
-async def _kiln(folder: Path, *more: str) -> dict[str, int]:
-    python = os.environ.get("KILN_AI_PYTHON")
-    if python is None:
-        pytest.skip("KILN_AI_PYTHON does not name a Python that has kiln-ai 1.2.0")
-    run = await asyncio.create_subprocess_exec(
-        python, "-W", "ignore", _KILN_READS, folder, *more, stdout=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(100):
-        out, _ = await run.communicate()
-    report = json.loads(out)
+async def _kiln(folder: Path, *more: str) -> JsonValue:
+    report = await read_by_kiln(folder, *more)
     assert report["errors"] == []
     return report["counts"]
 
