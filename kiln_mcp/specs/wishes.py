@@ -41,13 +41,15 @@ _OUTPUTS: Final = (
 _OUTPUT_REPORT: Final = re.compile(rf"^{_OUTPUTS}\s+\w+", re.IGNORECASE)
 _FAULT: Final = re.compile(rf"\b(?:{_FAULT_WORDS})\b", re.IGNORECASE)
 _IS_DEMAND: Final = re.compile(rf"\b(?:{_DEMAND}|every|each|all)\b", re.IGNORECASE)
-_JOINT: Final = re.compile(r"\s*(?:,\s*(?:and|but)?|\s(?:and|but))\s+(?:also\s+)?", re.IGNORECASE)
+_JOINT: Final = re.compile(
+    r"(?<!\s)\s*(?:,\s*(?:and|but)?|\s(?:and|but))\s+(?:also\s+)?", re.IGNORECASE
+)
 _OWN_SUBJECT: Final = re.compile(rf"^(?:{_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
 _OWN_DEMAND: Final = re.compile(rf"^(?:{_DEMAND})\b", re.IGNORECASE)
 _LEAD: Final = re.compile(
     rf"^(.*?\b(?:{_DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I
 )
-_SUBJECT_OF: Final = re.compile(rf"^(.*?)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
+_SUBJECT_OF: Final = re.compile(rf"^(.*?)(?<!\s)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
 
 
 _LONGEST_SENTENCE: Final = 600

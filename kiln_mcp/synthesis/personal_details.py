@@ -12,7 +12,7 @@ from typing import Final
 _NAME: Final = r"[^\W\d_a-z][^\W\d_]+(?:[-'\u2019][^\W\d_]+)*"
 _NAMES: Final = rf"{_NAME}(?:[ \u00a0](?:(?:van|von|de|der|da|del|di|la|al|bin)\s)*{_NAME}){{0,2}}"
 _FORMS: Final = (
-    ("email", re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("email", re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")),
     ("link", re.compile(r"\b(?:https?://|www\.)\S+[^\s.,;:!?)\]}>'\"]", re.IGNORECASE)),
     ("account", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")),
     (

@@ -7,26 +7,25 @@ from pathlib import Path
 from typing import Any, Final
 
 CREATE_PROJECT: Final = "create_project"
-BUILD_SPEC: Final = "build_spec"
-ADD_DATA: Final = "add_data"
-SPLIT_DATA: Final = "split_data"
-CREATE_RUN_CONFIG: Final = "create_run_config"
-CREATE_EVALUATOR: Final = "create_evaluator"
-RUN_EVAL: Final = "run_eval"
-SHOW_RESULTS: Final = "show_results"
-"""The tools by what they do here; other names stand in one place."""
-ITEMS: Final = 4
-SPEC: Final[Mapping[str, object]] = {
+BUILD_SPEC: Final[Mapping[str, object]] = {
     "kind": "desired_behaviour",
     "name": "No unfounded refunds",
-    "fields": [
-        {"field": "desired_behaviour_description", "text": "The reply promises no refund."},
-        {"field": "correct_behaviour_examples", "text": "We look into your order."},
-        {"field": "incorrect_behaviour_examples", "text": "Your money is on its way."},
+    "priority": 1,
+    "tags": [],
+    "clauses": [{"text": "The reply promises no refund.", "is_assumed": False}],
+    "examples": [
+        {"input": "", "output": "We look into your order.", "verdict": "pass", "reason": ""},
+        {"input": "", "output": "Your money is on its way.", "verdict": "fail", "reason": ""},
     ],
     "assumptions": [],
-    "omissions": [],
 }
+ANSWERS: Final[Mapping[str, Mapping[str, object]]] = {
+    "specs": {"specs": [SPEC], "omissions": []},
+    "findings": {"findings": []},
+    "checks": {"checks": []},
+    "questions": {"questions": []},
+}
+"""What the server's own model answers, by a property of the schema that it is asked in."""
 REPLY: Final = "Dear customer, your order is looked into."
 
 
@@ -73,7 +72,9 @@ def session(project: Path) -> Sequence[Step]:
 
 def answer_as_model(schema: Mapping[str, Any] | None) -> str:
     """Return what the model that the server itself asks answers."""
-    return REPLY if schema is None else json.dumps(SPEC)
+    if schema is None:
+        return REPLY
+    return json.dumps(next(ANSWERS[name] for name in ANSWERS if name in schema["properties"]))
 
 
 def saved_records(project: Path) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.values import Case
 
 _PLACEHOLDER: Final = re.compile(r"\{\{ *[A-Za-z_][\w.]* *\}\}|(?<!\{)\{[A-Za-z_]\w*\}(?!\})")
-_NUMBERED_NAME: Final = re.compile(r"\w*\d\w*")
+_NUMBERED_NAME: Final = re.compile(r"(?<!\w)[^\W\d]*\d\w*")
 SHORTEST_NAME: Final = 4
 LONGEST_COPY: Final = 8
 """Words in a row that an edit may share with the input of a case that it was made from."""
