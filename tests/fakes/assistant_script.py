@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 CREATE_PROJECT: Final = "create_project"
-BUILD_SPEC: Final[Mapping[str, object]] = {
+BUILD_SPEC: Final = "build_spec"
+ADD_DATA: Final = "add_data"
+SPLIT_DATA: Final = "split_data"
+CREATE_RUN_CONFIG: Final = "create_run_config"
+CREATE_EVALUATOR: Final = "create_evaluator"
+RUN_EVAL: Final = "run_eval"
+SHOW_RESULTS: Final = "show_results"
+"""The tools by what they do here; other names stand in one place."""
+ITEMS: Final = 4
+SPEC: Final[Mapping[str, object]] = {
     "kind": "desired_behaviour",
     "name": "No unfounded refunds",
     "priority": 1,
