@@ -1,11 +1,10 @@
 """The page of a data report: one file, light and dark, with plots that are tables as well."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.resources import files
 
 from kiln_mcp.synthesis.report import DataReport
 from kiln_mcp.synthesis.report_sentences import OUTCOMES, figures
+from kiln_mcp.workbench.pages import render_page
 
 
 def report_page(title: str, report: DataReport, gaps: Sequence[str]) -> str:
@@ -16,10 +15,9 @@ def report_page(title: str, report: DataReport, gaps: Sequence[str]) -> str:
         report: The report.
         gaps: What the dataset lacks, the worst first.
     """
-    from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(_template()).render(
+    return render_page(
+        __package__ or "",
+        "data_report.html",
         title=f"Data report: {title}",
         report=report,
         figures=figures(report),
@@ -43,8 +41,3 @@ def _coverage_rows(report: DataReport) -> list[tuple[str, str, list[int]]]:
         for clause, own in report.coverage.items()
         for topic in sorted({topic for topics in own.values() for topic in topics})
     ]
-
-
-@lru_cache(maxsize=1)
-def _template() -> str:
-    return (files(__package__ or "") / "data_report.html").read_text(encoding="utf-8")

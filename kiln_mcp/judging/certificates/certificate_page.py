@@ -1,11 +1,10 @@
 """The printable page of a certificate: one sheet, one file, light and dark."""
 
-from functools import lru_cache
-from importlib.resources import files
 from typing import Final
 
 from kiln_mcp.judging.certificates.audit_status import CertificateState, percent
 from kiln_mcp.judging.certificates.certificate import Number, SignedCertificate
+from kiln_mcp.workbench.pages import render_page
 
 _STATES: Final = {
     CertificateState.CERTIFIED: "Certified",
@@ -42,10 +41,9 @@ def certificate_page(document: SignedCertificate) -> str:
         for name, number in certificate.numbers.items()
         if not (has_rates and name in _STAR_NUMBERS)
     ]
-    from jinja2 import Environment, StrictUndefined  # imported late: few calls need a page
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(_template()).render(
+    return render_page(
+        __package__ or "",
+        "certificate.html",
         c=certificate,
         title=f"Audit of the judge {certificate.judge}",
         state=_STATES[CertificateState(certificate.state)],
@@ -62,8 +60,3 @@ def _text_of(number: Number) -> str:
     if number.low is None:
         return percent(number.value)
     return f"{percent(number.value)} ({percent(number.low)} to {percent(number.high)})"
-
-
-@lru_cache(maxsize=1)
-def _template() -> str:
-    return (files(__package__ or "") / "page.html").read_text(encoding="utf-8")
