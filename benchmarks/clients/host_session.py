@@ -7,53 +7,34 @@ tools and the tokens (cl100k) of their answers and of its own arguments.
     python benchmarks/clients/host_session.py
 """
 
-import argparse
-import asyncio
 import json
-import os
 import re
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mcp import Client, StdioServerParameters
+from mcp import Client
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "fakes"))
+sys.path[:0] = [str(ROOT / "tests" / "fakes"), str(Path(__file__).parent)]
+from counted_session import CountedSession, run_in_folder, server_in  # noqa: E402
+
+from assistant_script import ANSWERS  # noqa: E402
 from work_orders import Order, orders_in  # noqa: E402
 
 SLOT = re.compile(r"(?:^|<slots>)(\d+)\. ", re.MULTILINE)
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-
-DRAFT = {
-    "kind": "desired_behaviour",
-    "name": "No unfounded refunds",
-    "fields": [
-        {"field": "desired_behaviour_description", "text": "The reply promises no refund."},
-        {"field": "correct_behaviour_examples", "text": "We are looking into your order."},
-        {"field": "incorrect_behaviour_examples", "text": "Your money is on its way."},
-    ],
-    "assumptions": [],
-    "omissions": [],
-}
-
-
-def token_count(text: str) -> int:
-    """Return the tokens of a text; the vocabulary comes with litellm."""
-    import tiktoken
-
-    return len(tiktoken.get_encoding("cl100k_base").encode(text, disallowed_special=()))
 
 
 def value_for(schema: Mapping[str, Any], order: Order, path: str = "") -> object:
     """Return a value that fits a schema, as a diligent assistant might write it."""
-    if {"kind", "fields"} <= set(schema.get("properties", {})):
-        return DRAFT
+    own_answer = next(
+        (ANSWERS[name] for name in ANSWERS if name in schema.get("properties", {})), None
+    )
+    if own_answer is not None:
+        return own_answer
     if "inputs" in schema.get("properties", {}):
         return {"inputs": [input_for(order, slot) for slot in SLOT.findall(order.text)]}
     if "enum" in schema:
@@ -80,7 +61,7 @@ def input_for(order: Order, slot: str) -> Mapping[str, object]:
     """Return an input for a line of a plan, which no other one is like."""
     digest = sha256(f"{order.id} {slot}".encode()).hexdigest()
     words = " ".join(digest[start : start + 7] for start in range(0, 56, 7))
-    return {"slot": int(slot), "input": f"Where is my {words}?"}
+    return {"slot": int(slot), "input": words}
 
 
 def verdict_of(values: Sequence[object], order: Order) -> object:
@@ -91,24 +72,8 @@ def verdict_of(values: Sequence[object], order: Order) -> object:
     return values[0]
 
 
-class Session:
-    """A client that counts what it sends and reads."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.calls: Counter[str] = Counter()
-        self.tokens: Counter[str] = Counter()
-
-    async def call(self, tool: str, **arguments: object) -> Mapping[str, Any]:
-        """Call a tool; end with its sentence if it fails."""
-        answer = await self.client.call_tool(tool, dict(arguments))
-        text = "".join(getattr(block, "text", "") for block in answer.content)
-        if answer.is_error:
-            raise SystemExit(f"{tool}: {text}")
-        self.calls[tool] += 1
-        shown = json.dumps(answer.structured_content, ensure_ascii=False)
-        self.tokens[tool] += token_count(json.dumps(arguments)) + token_count(shown)
-        return answer.structured_content or {}
+class HostSession(CountedSession):
+    """A counted session whose client answers the orders of its calls as the model."""
 
     async def as_host(self, tool: str, **arguments: object) -> Mapping[str, Any]:
         """Call a tool and answer its orders as the model, until its result is there."""
@@ -135,11 +100,9 @@ class Session:
 
 async def run(folder: Path, count: int) -> None:
     """Go from a wish to the score table, and print what it took."""
-    environment = {**os.environ, "KILN_MCP_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
-    server = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
     started = time.perf_counter()
-    async with Client(server) as client:
-        session = Session(client)
+    async with Client(server_in(folder)) as client:
+        session = HostSession(client)
         project = str(folder / "support")
         await session.call("create_project", name="Support", folder=project)
         await session.call(
@@ -169,7 +132,7 @@ async def run(folder: Path, count: int) -> None:
             steps=steps,
             model="host",
         )
-        measured = await session.as_host("run_eval", project=project, eval="refunds", part="test")
+        measured = await session.as_host("run_eval", project=project, eval="refunds", outputs="all")
         await session.call("show_results", project=project, eval="refunds")
     seconds = time.perf_counter() - started
     print(f"{count} inputs asked for ({generated['items']} made), {seconds:.1f} s in all")
@@ -180,19 +143,5 @@ async def run(folder: Path, count: int) -> None:
     print(json.dumps(measured)[:300])
 
 
-def main() -> None:
-    """Read the arguments and run the session in a folder of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=40)
-    arguments = parser.parse_args()
-    import litellm
-
-    vocabulary = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
-    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(vocabulary))
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(Path(folder), arguments.count))
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    main()
+    run_in_folder(run, __doc__, 40)

@@ -7,27 +7,24 @@ tokens (cl100k) of arguments and answers. A sample of 50 is compared with the ru
     python benchmarks/synthesis/host_tickets.py
 """
 
-import argparse
-import asyncio
 import json
-import os
 import random
 import re
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcp import Client, StdioServerParameters
+from mcp import Client
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "fakes"))
+sys.path[:0] = [str(ROOT / "tests" / "fakes"), str(ROOT / "benchmarks" / "clients")]
+from counted_session import CountedSession, run_in_folder, server_in  # noqa: E402
+
 from work_orders import Order, orders_in  # noqa: E402
 
-BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 SLOT = re.compile(r"(?:^|<slots>)(\d+)\. .*?right answer: (\w+)", re.MULTILINE)
 WORDS = {
     "billing": ("charged twice", "invoice", "refund", "card declined", "wrong amount"),
@@ -99,33 +96,6 @@ def reply(order: Order) -> str:
     return json.dumps({"category": class_of(order.text)})
 
 
-def token_count(text: str) -> int:
-    """Return the tokens of a text; the vocabulary comes with litellm."""
-    import tiktoken
-
-    return len(tiktoken.get_encoding("cl100k_base").encode(text, disallowed_special=()))
-
-
-class Session:
-    """A client that counts what it sends and reads."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.calls: Counter[str] = Counter()
-        self.tokens = 0
-
-    async def call(self, tool: str, **arguments: object) -> Mapping[str, Any]:
-        """Call a tool; end with its sentence if it fails."""
-        answer = await self.client.call_tool(tool, dict(arguments))
-        text = "".join(getattr(block, "text", "") for block in answer.content)
-        if answer.is_error:
-            raise SystemExit(f"{tool}: {text}")
-        self.calls[tool] += 1
-        content = json.dumps(answer.structured_content, ensure_ascii=False)
-        self.tokens += token_count(json.dumps(arguments)) + token_count(content)
-        return answer.structured_content or {}
-
-
 def runs_in(folder: Path) -> list[Mapping[str, Any]]:
     """Return the runs of a project, as they are stored."""
     return [json.loads(file.read_text()) for file in sorted(folder.rglob("task_run.kiln"))]
@@ -133,8 +103,6 @@ def runs_in(folder: Path) -> list[Mapping[str, Any]]:
 
 async def run(folder: Path, count: int) -> None:
     """Make the tickets, and print what it took and how many classes are right."""
-    environment = {**os.environ, "KILN_MCP_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
-    server = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
     schema = {
         "type": "object",
         "properties": {"category": {"type": "string", "enum": list(WORDS)}},
@@ -142,8 +110,8 @@ async def run(folder: Path, count: int) -> None:
         "additionalProperties": False,
     }
     project = str(folder / "desk")
-    async with Client(server) as client:
-        setup, session = Session(client), Session(client)
+    async with Client(server_in(folder)) as client:
+        setup, session = CountedSession(client), CountedSession(client)
         await setup.call("create_project", name="Desk", folder=project)
         await setup.call(
             "create_project",
@@ -185,23 +153,10 @@ async def run(folder: Path, count: int) -> None:
     print(f"inputs dropped {result['rejected_inputs']}: {result['reject_reasons']}")
     print(f"classes {dict(classes)}")
     print(f"calls {session.calls.total()}: {dict(session.calls)}")
-    print(f"tokens {session.tokens}, {session.tokens / items:.0f} an item; {seconds:.1f} s")
+    tokens = session.tokens.total()
+    print(f"tokens {tokens}, {tokens / items:.0f} an item; {seconds:.1f} s")
     print(f"right in a sample of {len(sample)}: {right}")
 
 
-def main() -> None:
-    """Read the arguments and run the session in a folder of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200)
-    arguments = parser.parse_args()
-    import litellm
-
-    vocabulary = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
-    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(vocabulary))
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(Path(folder), arguments.count))
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    main()
+    run_in_folder(run, __doc__, 200)
