@@ -1,5 +1,6 @@
 """What a job says to have done when a limit stops it, or a person: what is really kept."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -199,7 +200,8 @@ async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time
             job = await bench.start(JobLimit(seconds=1.0))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.calls, report.lost_calls) == ("stopped", 0, None)
-            assert "work orders that were not answered cost nothing" in (report.error or "")
+            # How many were handed out by then depends on the machine.
+            assert re.search(r"work orders? that w\w+ not answered cost nothing", report.error or "")
             assert await bench.workspace.engine.orders.open_count() == 0
 
 
