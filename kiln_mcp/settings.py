@@ -8,6 +8,7 @@ KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a proj
 KILN_MCP_MODEL   the model of calls that name none; default: the embedded one
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Settings:
         """Read the settings from environment variables."""
         folder = environment.get("KILN_MCP_HOME")
         home = Path(folder) if folder else Path(platformdirs.user_data_dir("kiln-mcp", False))
-        home = home.expanduser().absolute()
+        home = Path(os.path.abspath(home.expanduser()))  # noqa: PTH100 - links stay
         gguf = environment.get("KILN_MCP_GGUF")
         engine = EngineSettings(
             response_cache=home / "responses.sqlite",

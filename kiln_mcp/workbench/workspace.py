@@ -1,5 +1,6 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -124,7 +125,9 @@ class Workspace:
         return Trust(self.settings.home)
 
     def place(self, path: str) -> Path:
-        """Return the absolute path that a person or an assistant means.
+        """Return the absolute path that a person or an assistant means, without "..".
+
+        Links stay: a ".." after one leads to its parent, as in a shell.
 
         Raises:
             UnusablePath: It is no path, or it is relative and there is no folder to begin in.
@@ -137,7 +140,8 @@ class Workspace:
             raise UnusablePath(path, "names a user that does not exist") from error
         if not place.is_absolute() and self.settings.started_in is None:
             raise UnusablePath(path, "is relative, and this server has no folder of yours")
-        return (self.settings.started_in or Path("/")) / place
+        place = (self.settings.started_in or Path("/")) / place
+        return Path(os.path.abspath(place))  # noqa: PTH100 - links stay
 
     async def open_project(self, reference: str) -> ProjectStore:
         """Open a project by the path of its folder or by its name.

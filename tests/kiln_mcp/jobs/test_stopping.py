@@ -201,7 +201,9 @@ async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.calls, report.lost_calls) == ("stopped", 0, None)
             # How many were handed out by then depends on the machine.
-            assert re.search(r"work orders? that w\w+ not answered cost nothing", report.error or "")
+            assert re.search(
+                r"work orders? that w\w+ not answered cost nothing", report.error or ""
+            )
             assert await bench.workspace.engine.orders.open_count() == 0
 
 
