@@ -88,6 +88,8 @@ class ModelReflector:
             messages=tuple(Message(part.role, part.content) for part in parts),
             schema=_schema(),
             max_tokens=LONGEST_ANSWER,
+            # The same question is asked again to get another answer, not the cached one.
+            sample=request.number,
         )
         try:
             answer = await self.engine.complete(question, asker="evolution/reflect")

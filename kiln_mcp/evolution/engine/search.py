@@ -214,6 +214,7 @@ class Search:
                 if entry.value >= BEST
             ][-1:],
             lessons=self._lessons(complaint),
+            number=self.account.proposals,
         )
         answer = yield from ask(request)
         decision = Decision(request.id, Operator.REFLECT, accepted=False, reason="", items=names)
