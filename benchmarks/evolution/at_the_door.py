@@ -22,7 +22,6 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
 
 from bridge_client import BRIDGE, agree
-
 from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
 
 FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}

@@ -6,7 +6,7 @@ made by the statistics of every comparison, at the error that is left of the tes
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import anyio.to_thread
@@ -20,6 +20,7 @@ from kiln_mcp.evals.results.part_uses import UseNumber, count_use
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evolution.engine import Candidate, Evaluation, Item
 from kiln_mcp.evolution.engine.scheduler import evaluation_event, read_evaluation
+from kiln_mcp.evolution.goals import USUAL_FLOOR, Goals
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog
 from kiln_mcp.evolution.trials import engine_items
@@ -29,8 +30,6 @@ from kiln_mcp.statistics import CannotTell, Interval
 from storage import TaskRunConfig
 from storage.records.ratings import RATING_RANGES
 
-LARGEST_LOSS: Final = 10.0
-"""Points of a hundred that another score may lose while one gains."""
 WINNER: Final = 1
 """The winner's place in the comparison; the start has 0."""
 
@@ -50,6 +49,7 @@ class HeldOut:
         use: Which claim on the items it is.
         calls: Calls that it took at most.
         failures: Items without a score, by the name of the run config.
+        goals: What is wanted of each score.
     """
 
     configs: Sequence[TaskRunConfig]
@@ -59,11 +59,16 @@ class HeldOut:
     use: UseNumber
     calls: int
     failures: Mapping[str, int]
+    goals: Goals = field(default_factory=Goals)
 
     @property
     def gains(self) -> list[str]:
-        """The keys of scores in which the winner is shown to be better."""
-        return [score.key for score in self.comparisons if score.is_better(WINNER)]
+        """The keys of scores that count and in which the winner is shown to be better."""
+        return [
+            score.key
+            for score in self.comparisons
+            if score.is_better(WINNER) and self.goals.weight(score.key)
+        ]
 
     @property
     def losses(self) -> list[str]:
@@ -123,9 +128,14 @@ class HeldOut:
             parts.insert(
                 0,
                 f"{', '.join(self.gains)} gains, but these items cannot exclude that "
-                f"{', '.join(self.open_losses)} falls by more than {LARGEST_LOSS:g} points.",
+                f"{self._floors_of(self.open_losses)}.",
             )
         return " ".join(parts)
+
+    def _floors_of(self, keys: Sequence[str]) -> str:
+        return ", or that ".join(
+            f"{key} falls by more than {self.goals.floor(key):g} points" for key in keys
+        )
 
     def _row(self, score: ComparedScore) -> ComparisonRow:
         difference = score.against_baseline[WINNER]
@@ -184,7 +194,7 @@ async def measure(
             for key in keys
         },
     )
-    workspace = search_context.workspace
+    workspace, goals = search_context.workspace, search_context.request.goals
     use = UseNumber(1)
     if keys:
         use = await count_use(
@@ -192,9 +202,14 @@ async def measure(
         )
     comparisons: Sequence[ComparedScore] = []
     if keys:
-        comparisons = await anyio.to_thread.run_sync(scores.compare, use.error, LARGEST_LOSS)
+        comparisons = await anyio.to_thread.run_sync(scores.compare, use.error, USUAL_FLOOR)
+        # A floor is in the unit of its score: both scales grow alike.
+        comparisons = [
+            replace(score, floor=score.floor * goals.floor(score.key) / USUAL_FLOOR)
+            for score in comparisons
+        ]
     calls = (len(items) + len(missing)) * search_context.trials.calls_each
-    return HeldOut(configs, comparisons, first, second, use, calls, dict(run.failures))
+    return HeldOut(configs, comparisons, first, second, use, calls, dict(run.failures), goals)
 
 
 class _Run:

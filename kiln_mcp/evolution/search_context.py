@@ -1,15 +1,17 @@
 """What a search for a better prompt works with, gathered from the project."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
-from kiln_mcp.evolution.engine import Budget, Candidate, Demonstrations, Options
+from kiln_mcp.evolution.engine import Anchors, Budget, Candidate, Demonstrations, Options
+from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
+from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
 from kiln_mcp.evolution.search_log import FILE, ResumableLog
 from kiln_mcp.evolution.trials import Trials
@@ -43,12 +45,14 @@ class SearchRequest:
         max_calls: Model calls of the search.
         seed: Repeats it.
         reflect_with: A model that edits; None for the default one.
+        goals: What is wanted of each score.
     """
 
     start: str
     max_calls: int
     seed: int
     reflect_with: str | None
+    goals: Goals = field(default_factory=Goals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,26 @@ class SearchContext:
         return FILE.format(run=f"{tag_of(self.first.name)}_{self.number}")
 
     @property
+    def start_event(self) -> Event:
+        """The first line of that file."""
+        blocks = [asdict(block) for block in self.start.blocks]
+        return {
+            "event": "start",
+            "candidate": self.start.id,
+            "run_config": self.first.id,
+            "name": self.first.name,
+            "model": self.resolved_config.model,
+            "reflecting": self.reflecting,
+            "budget": self.request.max_calls,
+            "seed": self.request.seed,
+            "train": [item.id for item in self.parts.train],
+            "val": [item.id for item in self.parts.val],
+            "test": [item.id for item in self.parts.test],
+            "prompt": self.texts.prompt(self.start),
+            "blocks": blocks,
+        }
+
+    @property
     def budget(self) -> Budget:
         """What the search may use; the final measurement comes on top."""
         price = self.trials.calls_each
@@ -96,7 +120,10 @@ class SearchContext:
         evaluations = self.request.max_calls // self.trials.calls_each
         width = self.workspace.engine.width(self.trials.models)()
         advice = load_prompt("evolution", "additions").text.splitlines()
+        goals = self.request.goals
         return Options(
+            goals=goals.by_score(self.eval_context.score_keys),
+            anchors=Anchors(passages=goals.passages, most_words=goals.most_words),
             demonstrations=Demonstrations(
                 demonstration_texts(self.texts, train),
                 {item.id: item.topic or item.id for item in train},
@@ -125,6 +152,7 @@ async def prepare(
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
     texts, begin = texts_of(parts.train, text.prompt)
+    request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
     return SearchContext(
         workspace=workspace,

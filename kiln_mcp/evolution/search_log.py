@@ -2,45 +2,59 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
 from kiln_mcp.evolution.engine import FileLog
 from kiln_mcp.evolution.engine.decision_log import Event
+from kiln_mcp.evolution.engine.scheduler import read_evaluation
 from storage import Eval, ProjectStore
 
 FILE: Final = "kiln_mcp_evolution_{run}.jsonl"
+VERSION: Final = 3
 FOLDER: Final = "searches"
 """Beside the home's other files: answers that a stopped search goes on from."""
 
 
 class ResumableLog:
-    """A log in the home of a person, by which a stopped search goes on."""
+    """A log in the home of a person, by which a stopped search goes on.
+
+    Attributes:
+        decisions: The decisions so far.
+        accepted: How many of them were accepted.
+    """
 
     def __init__(self, home: Path, name: str) -> None:
         self._file = FileLog(home / FOLDER / f"{name}.jsonl")
-        self._evaluations: list[Mapping[str, object]] = []
+        self._events: list[Event] | None = None
+        self._failures: Counter[str] = Counter()
+        self.decisions: list[Event] = []
+
+    @property
+    def accepted(self) -> int:
+        """How many decisions accepted a candidate."""
+        return sum(bool(event["accepted"]) for event in self.decisions)
 
     def read(self) -> Sequence[Event]:
         """Return the events so far."""
-        events = self._file.read()
-        self._evaluations = [
-            _evaluation(event) for event in events if event["event"] == "evaluation"
-        ]
-        return events
+        if self._events is None:
+            self._events = list(self._file.read())
+            for event in self._events:
+                self._count(event)
+        return tuple(self._events)
 
     def append(self, event: Event) -> None:
         """Keep an event."""
+        self.read()
         self._file.append(event)
-        if event["event"] == "evaluation":
-            self._evaluations.append(_evaluation(event))
+        cast("list[Event]", self._events).append(event)
+        self._count(event)
 
     def failures(self) -> Counter[str]:
         """Return how many evaluations of the search have no score, by reason."""
-        reasons = (evaluation.get("failure") for evaluation in self._evaluations)
-        return Counter(str(reason) for reason in reasons if reason)
+        return self._failures
 
     def close(self) -> None:
         """Close the file."""
@@ -51,9 +65,13 @@ class ResumableLog:
         self._file.close()
         self._file.path.unlink(missing_ok=True)
 
-
-def _evaluation(event: Event) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", event["evaluation"])
+    def _count(self, event: Event) -> None:
+        if event["event"] == "decision":
+            self.decisions.append(event)
+        if event["event"] == "evaluation":
+            failure = read_evaluation(event).failure
+            if failure:
+                self._failures[failure] += 1
 
 
 async def write_decisions(
@@ -61,7 +79,7 @@ async def write_decisions(
 ) -> None:
     """Write the decisions of a search beside the eval, in the place of earlier ones."""
     at = datetime.now(UTC).isoformat()
-    lines = [json.dumps({"v": 2, "at": at, **event}, ensure_ascii=False) for event in events]
+    lines = [json.dumps({"v": VERSION, "at": at, **event}, ensure_ascii=False) for event in events]
     text = "".join(f"{line}\n" for line in lines)
     async with store.transaction(is_patient=True) as change:
         change.write_side_file(eval_record, name, text.encode())

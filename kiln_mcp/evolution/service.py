@@ -1,19 +1,24 @@
 """Capability: search for a better prompt and say, on held-out items, whether it is better."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.runner import ready
 from kiln_mcp.evals.service import EvalReference
-from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
+from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.evolution.engine import Candidate, Evaluation, Item, Result, evolve
+from kiln_mcp.evolution.explanation import ablation_calls, ablation_plan, explain, plan_ablation
+from kiln_mcp.evolution.explanation_answers import PromptExplanation
 from kiln_mcp.evolution.final_measurement import HeldOut, measure
+from kiln_mcp.evolution.goals import Goals
+from kiln_mcp.evolution.live_decisions import LiveDecisions
+from kiln_mcp.evolution.markdown_report import markdown_of, page_of
+from kiln_mcp.evolution.outcomes import Outcome, answer_of
 from kiln_mcp.evolution.reflection import ModelReflector
+from kiln_mcp.evolution.report_answers import PromptSearchPage, PromptSearchReport
 from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
@@ -21,10 +26,10 @@ from kiln_mcp.evolution.search_context import (
     plan_search,
     prepare,
 )
-from kiln_mcp.evolution.search_log import ResumableLog, write_decisions
+from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.search_reports import choose_search, report_of, searches_of
 from kiln_mcp.evolution.trials import engine_items
-from kiln_mcp.evolution.warnings import search_warnings
-from kiln_mcp.evolution.winner import Winner, make_winner, save_winner
+from kiln_mcp.evolution.winner import make_winner, save_winner
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -32,12 +37,10 @@ from kiln_mcp.workbench.capability import (
     Heading,
     Proposal,
     Runs,
+    Toolset,
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage.errors import NextStep
-
-KEEP: Final = "No gain could be shown: keep your prompt."
 
 
 @capability(
@@ -71,6 +74,17 @@ async def improve_prompt(
         str | None,
         Field(description="A capable model that edits the instruction; left out: the default one."),
     ] = None,
+    weights: Annotated[
+        dict[str, float] | None, Field(description="By score; 0: only guard it.")
+    ] = None,
+    floors: Annotated[
+        dict[str, float] | None, Field(description="By score: points of 100 it may lose.")
+    ] = None,
+    targets: Annotated[
+        dict[str, float] | None, Field(description="By score, 0 to 1: enough.")
+    ] = None,
+    keep: Annotated[list[str] | None, Field(description="Passages that must stay.")] = None,
+    max_words: Annotated[int | None, Field(ge=1)] = None,
 ) -> Proposal[EvolutionReport]:
     """Improve a prompt: search for a better one and prove the gain on held-out items.
 
@@ -81,33 +95,115 @@ async def improve_prompt(
     eval_context = await ready(
         workspace, await load_measurement(store, await find_eval(store, eval), None)
     )
+    goals = Goals(weights or {}, floors or {}, targets or {}, keep or (), max_words)
     search_context = await prepare(
-        workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with)
+        workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with, goals)
     )
     await workspace.check_ready(store, calls_by_model(search_context))
     return Proposal(await plan_search(search_context), partial(_evolve, search_context))
 
 
+@capability(
+    effect=Effect.READS,
+    title="Show a search for a better prompt",
+    discovery=Discovery(
+        Heading.PROMPTS,
+        "progress, watch, live, tree, candidates, lessons, curve, Pareto, what was tried, diff, "
+        "difference, rejected edits, history of the optimization, report, Markdown, why this "
+        "prompt, optimizer log, evolution",
+        toolset=Toolset.ADMIN,
+    ),
+)
+async def show_prompt_search(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    search: Annotated[
+        str | None, Field(description="A part of its name; left out: newest.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        Field(
+            min_length=2,
+            max_length=2,
+            description="Two candidates: ids, 'start' or 'best'. Shows what changes.",
+        ),
+    ] = None,
+    markdown: Annotated[bool, Field(description="All of it as one page of Markdown.")] = False,
+) -> PromptSearchReport | PromptSearchPage:
+    """Show what a search tried, also while it runs: tree, lessons, curve, Pareto set, differences.
+
+    Gains are those that its races expected; what is proven stands in the verdict.
+    """
+    store = await workspace.open_project(project)
+    eval_record = (await find_eval(store, eval)).eval_record
+    searches = await searches_of(store, eval_record)
+    name = choose_search(searches, search, eval_record.name)
+    report = report_of(name, searches, compare)
+    return PromptSearchPage(search=name, content=markdown_of(report)) if markdown else report
+
+
+@capability(
+    effect=Effect.SPENDS,
+    title="Explain a prompt",
+    runs=Runs.AS_JOB,
+    discovery=Discovery(
+        Heading.PROMPTS,
+        "which sentence helps, which line matters, ablation, leave out, credit, attribution, "
+        "useless, harmful, shorten, compress, prune, dead weight, few-shot examples worth, why "
+        "does this prompt work, contribution",
+        toolset=Toolset.ADMIN,
+    ),
+)
+async def explain_prompt(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    run_config: Annotated[str, Field(description="Whose prompt.")],
+    max_calls: Annotated[int, Field(ge=16, le=100_000)] = 600,
+    seed: Annotated[int, Field(ge=0, description="Chooses the items.")] = 0,
+    markdown: Annotated[bool, Field(description="Also as a page of Markdown.")] = False,
+) -> Proposal[PromptExplanation]:
+    """Explain what each sentence of a prompt earns: each is left out on the same items.
+
+    With few calls whole blocks are left out. Uses training and validation items.
+    """
+    store = await workspace.open_project(project)
+    eval_context = await ready(
+        workspace, await load_measurement(store, await find_eval(store, eval), None)
+    )
+    request = SearchRequest(run_config, max_calls, seed, None)
+    ablation = plan_ablation(await prepare(workspace, eval_context, request))
+    await workspace.check_ready(store, ablation_calls(ablation))
+
+    async def carry_out() -> PromptExplanation:
+        answer = await explain(ablation)
+        return answer.model_copy(update={"content": page_of(answer)}) if markdown else answer
+
+    return Proposal(await ablation_plan(ablation), carry_out)
+
+
 async def _evolve(search_context: SearchContext) -> EvolutionReport:
     workspace = search_context.workspace
     log = ResumableLog(workspace.settings.home, workspace.job or search_context.number)
+    live = LiveDecisions(search_context, log)
     try:
-        result = await _search(search_context, log)
+        result = await _search(search_context, log, live)
         winner = make_winner(search_context, result.best)
         held_out: HeldOut | None = None
         if result.best.id != result.start.id:
             held_out = await measure(search_context, result.best, winner.config, log)
             if held_out.gain_shown:
                 await save_winner(search_context, winner)
-        answer = _answer(search_context, _Outcome(result, winner, held_out, log.failures()))
-        await _write_log(search_context, result, answer)
+        answer = answer_of(search_context, Outcome(result, winner, held_out, log.failures()))
+        await live.write({"event": "result", **answer.model_dump(mode="json")})
         log.delete()
     finally:
         log.close()
     return answer
 
 
-async def _search(search_context: SearchContext, log: ResumableLog) -> Result:
+async def _search(search_context: SearchContext, log: ResumableLog, live: LiveDecisions) -> Result:
     """Search within the budget, and say how far it is."""
     workspace, trials, budget = (
         search_context.workspace,
@@ -120,7 +216,8 @@ async def _search(search_context: SearchContext, log: ResumableLog) -> Result:
         nonlocal count
         evaluation = await trials.run(candidate, item)
         count += budget.evaluation
-        await workspace.report(count, budget.calls, "Searching")
+        await workspace.report(count, budget.calls, live.progress)
+        await live.write_if_due()
         return evaluation
 
     reflector = None
@@ -137,107 +234,3 @@ async def _search(search_context: SearchContext, log: ResumableLog) -> Result:
         seed=search_context.request.seed,
         options=search_context.options(log),
     )
-
-
-async def _write_log(
-    search_context: SearchContext, result: Result, answer: EvolutionReport
-) -> None:
-    """Write what was decided beside the eval."""
-    request, parts = search_context.request, search_context.parts
-    start = {
-        "event": "start",
-        "run_config": search_context.first.id,
-        "model": search_context.resolved_config.model,
-        "reflecting": search_context.reflecting,
-        "budget": request.max_calls,
-        "seed": request.seed,
-        "train": [item.id for item in parts.train],
-        "val": [item.id for item in parts.val],
-        "test": [item.id for item in parts.test],
-        "prompt": search_context.texts.prompt(search_context.start),
-    }
-    decisions = [{"event": "decision", **asdict(decision)} for decision in result.decisions]
-    end = {"event": "result", **answer.model_dump(mode="json")}
-    eval_context = search_context.eval_context
-    await write_decisions(
-        eval_context.store,
-        eval_context.eval_record,
-        search_context.file_name,
-        [start, *decisions, end],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a search and its final measurement came to."""
-
-    result: Result
-    winner: Winner
-    held_out: HeldOut | None
-    failures: Mapping[str, int]
-
-
-def _answer(search_context: SearchContext, outcome: _Outcome) -> EvolutionReport:
-    result, held_out, parts = outcome.result, outcome.held_out, search_context.parts
-    gain_shown = held_out is not None and held_out.gain_shown
-    store, eval_record = search_context.eval_context.store, search_context.eval_context.eval_record
-    return EvolutionReport(
-        verdict=_verdict(held_out, search_context.first.name),
-        gain_shown=gain_shown,
-        stop_reason=result.stop_reason,
-        start=search_context.first.name,
-        winner=outcome.winner.config.name if gain_shown else None,
-        prompt_id=outcome.winner.prompt.id if gain_shown else None,
-        start_prompt=search_context.texts.prompt(result.start),
-        winner_prompt=search_context.texts.prompt(result.best),
-        demonstrations=len(result.best.demonstrations),
-        comparison=held_out.rows if held_out else [],
-        held_out_items=len(parts.test),
-        validation_items=len(parts.val),
-        training_items=len(parts.train),
-        races=len(result.decisions),
-        race_wins=[
-            RaceWon(
-                race=number,
-                change=decision.lesson or decision.operator.value,
-                gain=decision.gain,
-                better_on=decision.better_on,
-                worse_on=decision.worse_on,
-            )
-            for number, decision in enumerate(result.decisions, 1)
-            if decision.accepted
-        ],
-        max_calls=search_context.request.max_calls,
-        search_calls=result.calls,
-        failures_by_reason=dict(outcome.failures),
-        warnings=[
-            *search_warnings(result, outcome.failures),
-            *(held_out.warnings if held_out else []),
-        ],
-        held_out_calls=held_out.calls if held_out else 0,
-        seed=search_context.request.seed,
-        search_log=str(store.side_folder(eval_record) / search_context.file_name),
-        next=_next_steps(gain_shown=gain_shown),
-    )
-
-
-def _verdict(held_out: HeldOut | None, start: str) -> str:
-    if held_out is None:
-        return f"{KEEP} Nothing beat {start} in the search."
-    if not held_out.comparisons:
-        return f"{KEEP} No held-out item was scored for both {start} and the best prompt."
-    return held_out.says() if held_out.gain_shown else f"{KEEP} {held_out.says()}"
-
-
-def _next_steps(*, gain_shown: bool) -> list[NextStep]:
-    if gain_shown:
-        return [
-            NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
-        ]
-    return [
-        NextStep(tool="add_data", reason="add items, of which demonstrations are made"),
-        NextStep(
-            tool="improve_prompt",
-            reason="raise max_calls, or name a capable model in reflect_with",
-        ),
-    ]

@@ -1,11 +1,12 @@
 """Run candidates on items: what the search and the reflecting model see of an eval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from kiln_mcp.evals.eval_items import Item, case_of, produce_output
 from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evaluators.evaluator import Evaluation as Verdict
 from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
 from kiln_mcp.evaluators.references import REFERENCE_KEY, with_others_in_words
 from kiln_mcp.evaluators.scales import to_unit_scale
@@ -81,7 +82,19 @@ class Trials:
             return Evaluation({}, detail, output.output, failure=verdict.reason)
         kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
         scores = {key: to_unit_scale(value, kinds[key]) for key, value in verdict.values.items()}
-        return Evaluation(scores, verdict.verdict, output.output)
+        return Evaluation(
+            scores,
+            _feedback_of(verdict, scores),
+            output.output,
+            cost_usd=output.usage.cost_usd or 0.0,
+            seconds=round(output.latency_s, 3),
+        )
+
+
+def _feedback_of(verdict: Verdict, scores: Mapping[str, float]) -> str | dict[str, str]:
+    """Return the reasons by score, if each score below the best has its own."""
+    reasons = {key: score.feedback for key, score in verdict.scores.items() if scores[key] < 1}
+    return reasons if reasons and all(reasons.values()) else verdict.verdict
 
 
 def _right_output(item: Item) -> str:

@@ -1,4 +1,4 @@
-"""The records of a winner: a prompt and a run config, saved once a gain is shown."""
+"""The records of a winner: a prompt, a run config and Kiln's record of the job that found them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +9,14 @@ from kiln_mcp.evolution.engine import Candidate
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
-from kiln_mcp.run_configs.system_prompts import PromptText
+from kiln_mcp.run_configs.system_prompts import SAVED_PROMPT, PromptText
 from kiln_mcp.run_configs.task_runs import agent_properties
-from storage import Prompt, TaskRunConfig
+from storage import Prompt, PromptOptimizationJob, TaskRunConfig
 from storage.records.run_config import PROGRAM_FILE
 
 GENERATOR: Final = "kiln_mcp::evolve_prompt"
+SUCCEEDED: Final = "succeeded"
+"""Kiln's word for a prompt optimization that has ended well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Winner:
 
     config: TaskRunConfig
     prompt: Prompt
+    job: PromptOptimizationJob
 
 
 def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
@@ -56,7 +59,19 @@ def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
     )
-    return Winner(config, prompt)
+    job = PromptOptimizationJob(
+        id=workspace.id_for("prompt optimization job"),
+        name=name,
+        description=prompt.description,
+        job_id=workspace.job or search_context.number,
+        target_run_config_id=search_context.first.id,
+        latest_status=SUCCEEDED,
+        optimized_prompt=text.prompt,
+        created_prompt_id=f"{SAVED_PROMPT}{prompt_id}",
+        created_run_config_id=config_id,
+        eval_ids=(eval_context.eval_record.id,),
+    )
+    return Winner(config, prompt, job)
 
 
 async def save_winner(search_context: SearchContext, winner: Winner) -> None:
@@ -71,6 +86,7 @@ async def save_winner(search_context: SearchContext, winner: Winner) -> None:
         lines = await store.side_lines(search_context.first, PROGRAM_FILE)
         async with store.transaction(is_patient=True) as change:
             change.save(winner.prompt, parent=eval_context.task)
+            change.save(winner.job, parent=eval_context.task)
             saved = change.save(winner.config, parent=eval_context.task)
             change.append_lines(saved, PROGRAM_FILE, lines)
     configs = await store.children(eval_context.task, TaskRunConfig)

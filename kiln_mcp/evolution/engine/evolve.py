@@ -173,7 +173,7 @@ def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
     """Return a candidate of a log, and a log to start from it that has all paid evaluations.
 
     Raises:
-        ValueError: The log has no candidate of that id that was ever the best one.
+        ValueError: The log has no candidate of that id.
     """
     events = log.read()
     for event in events:
@@ -181,7 +181,7 @@ def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
             blocks = cast("list[dict[str, str]]", event["blocks"])
             evaluations = [entry for entry in events if entry["event"] == "evaluation"]
             return Candidate(tuple(Block(**block) for block in blocks)), MemoryLog(evaluations)
-    raise ValueError(f"the log has no best candidate {candidate}")
+    raise ValueError(f"the log has no candidate {candidate}")
 
 
 def items_of(values: Sequence[object], part: str) -> tuple[Item, ...]:

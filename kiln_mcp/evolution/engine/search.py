@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
@@ -267,7 +267,7 @@ class Search:
                     else "Other demonstrations won first."
                 )
             if objection:
-                self._decide(decision, objection)
+                self._decide(decision, objection, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
             self._candidates.add(child.id)
@@ -280,7 +280,7 @@ class Search:
                 worse_on=verdict.worse_on,
             )
             if not verdict.is_won:
-                self._decide(decision, verdict.reason)
+                self._decide(decision, verdict.reason, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
             newest = rebase(edits, base, self.trunk.head)
@@ -315,16 +315,15 @@ class Search:
         self.trunk.advance(candidate, accepted)
         for item, evaluation in verdict.results:
             self.knowledge.observe(item, evaluation, self.trunk.age)
-        self._decide(accepted, verdict.reason, {"blocks": [asdict(b) for b in candidate.blocks]})
+        self._decide(accepted, verdict.reason, candidate)
 
-    def _decide(
-        self, decision: Decision, reason: str, values: Mapping[str, object] | None = None
-    ) -> None:
+    def _decide(self, decision: Decision, reason: str, candidate: Candidate | None = None) -> None:
         decision = replace(decision, reason=reason, calls=self.account.calls)
         if decision.accepted:
             self.trunk.edits[-1] = decision
         self.trunk.decisions.append(decision)
-        event = {"event": "decision", **asdict(decision), **(values or {})}
+        blocks = [asdict(block) for block in candidate.blocks] if candidate else []
+        event = {"event": "decision", **asdict(decision), **({"blocks": blocks} if blocks else {})}
         self.scheduler.record(f"decision {decision.proposal} {decision.onto}", event)
 
 

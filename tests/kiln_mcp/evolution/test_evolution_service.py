@@ -1,9 +1,7 @@
 """The capability, driven as every door drives it, with scripted models."""
 
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -15,137 +13,33 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.results.config_scores import ConfigScores
 from kiln_mcp.evals.results.part_uses import UseNumber
-from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.evolution.engine import Evaluation
 from kiln_mcp.evolution.engine import Item as EngineItem
 from kiln_mcp.evolution.final_measurement import HeldOut
 from kiln_mcp.evolution.search_context import SearchContext, SearchRequest, prepare
-from kiln_mcp.evolution.service import improve_prompt
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.evolution.winner import GENERATOR
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.programs.errors import ProgramFailure
-from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
-from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
+from search_bench import (
+    PARTS,
+    TEST_START,
+    Bench,
+    by_demonstrations,
+    by_demonstrations_before_test,
+    by_instruction,
+    by_turn,
+    constant,
+    edits_of_no_block,
+    open_search_bench,
+    without_prompt,
+)
+from storage import Prompt
 from storage import TaskRunConfig as RunConfig
 from storage.errors import Refusal
-
-SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
-PARTS = {"train": range(12), "val": range(100, 124), "test": range(200, 260)}
-TEST_START = 200
-EDIT = {"operation": "add", "block": "b1", "text": "double it", "reason": "it is not doubled"}
-
-
-@dataclass
-class Bench:
-    """A project with one task, its items in three parts, and a run config to start from."""
-
-    workspace: Workspace
-    store: ProjectStore
-    task: Task
-    model: ScriptedModel
-
-    async def evolve(self, **arguments: object) -> EvolutionReport:
-        call = {"project": str(self.store.folder), "eval": "Right", "start": "start", **arguments}
-        answer = await improve_prompt.invoke(self.workspace, json.loads(json.dumps(call)))
-        assert isinstance(answer, EvolutionReport)
-        return answer
-
-
-def by_demonstrations(request: ModelRequest) -> str:
-    """Double the number once three demonstrations are shown, or when told so."""
-    number = int(request.messages[-1].content)
-    told = "double" in request.messages[0].content or len(request.messages) >= 8
-    return json.dumps({"n": number * 2 if told else number})
-
-
-def by_instruction(request: ModelRequest) -> str:
-    """Double the number when told so."""
-    number = int(request.messages[-1].content)
-    told = "double" in request.messages[0].content
-    return json.dumps({"n": number * 2 if told else number})
-
-
-def by_demonstrations_before_test(request: ModelRequest) -> str:
-    """Double only the numbers of training and validation items."""
-    number = int(request.messages[-1].content)
-    return by_demonstrations(request) if number < TEST_START else json.dumps({"n": number})
-
-
-def edits(_: ModelRequest) -> str:
-    return json.dumps({"failure": "numbers stay as they are", "edits": [EDIT]})
-
-
-def edits_of_no_block(_: ModelRequest) -> str:
-    return json.dumps({"failure": "unclear", "edits": [{**EDIT, "block": "b9"}]})
-
-
-def by_turn(request: ModelRequest) -> str:
-    """Double some numbers, others for each count of demonstrations."""
-    number = int(request.messages[-1].content)
-    return json.dumps({"n": number * 2 if (number + len(request.messages)) % 3 else number})
-
-
-def constant(_: ModelRequest) -> str:
-    return json.dumps({"n": 0})
-
-
-def without_prompt(config: RunConfig) -> dict[str, object]:
-    return config.run_config_properties.model_dump(exclude={"prompt_id"})
-
-
-@asynccontextmanager
-async def open_search_bench(
-    folder: Path,
-    answer: Callable[[ModelRequest], str | ModelAnswer],
-    parts: dict[str, range] = PARTS,
-    editor: Callable[[ModelRequest], str] = edits,
-    prompt: str | None = None,
-) -> AsyncGenerator[Bench]:
-    settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
-    task_model = ScriptedModel(answer)
-    models = {"small": task_model, "editor": ScriptedModel(editor)}
-    async with Engine(settings.engine, models=models) as engine:
-        known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, projects=known)
-        created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
-        task = await created.save(
-            Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA),
-            parent=created.project,
-        )
-        person = DataSource(type="human", properties={"created_by": "ann"})
-        async with created.transaction() as change:
-            for part, numbers in parts.items():
-                for number in numbers:
-                    output = TaskOutput(output=json.dumps({"n": number * 2}), source=person)
-                    run = TaskRun(
-                        input=str(number), input_source=person, output=output, tags=(part,)
-                    )
-                    change.save(run, parent=task)
-        await created.close()
-        store = await workspace.open_project(str(folder / "project"))
-        project = str(store.folder)
-        await evals.create_evaluator.invoke(
-            workspace,
-            {
-                "project": project,
-                "eval": "Right",
-                "type": "exact_match",
-                "reference_key": "reference_answer",
-                "test_filter": "tag::test",
-                "train_filter": "tag::train",
-                "val_filter": "tag::val",
-            },
-        )
-        start: dict[str, JsonValue] = {"name": "start", "model": "small", "prompt": prompt}
-        await run_configs_service.create_run_config.invoke(workspace, {"project": project, **start})
-        yield Bench(workspace, store, task, task_model)
-        await known.close()
 
 
 async def search_context_of(bench: Bench, max_calls: int) -> SearchContext:

@@ -1,0 +1,84 @@
+"""What a person wants of each score, and what no prompt may lose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kiln_mcp.evolution.engine import Goal
+from storage.errors import InvalidValue
+from storage.text.excerpts import excerpts
+
+USUAL_FLOOR: Final = 10.0
+"""Points of a hundred that a score without a floor may lose while another one gains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """The goals of a search.
+
+    Attributes:
+        weights: By score: how much it counts; 0 for one that is only guarded.
+        floors: By score: the points of a hundred that it may lose at most.
+        targets: By score: the value from 0 to 1 above which more is worth nothing.
+        passages: Texts that every prompt must keep, word for word.
+        most_words: The longest instruction; None for any length.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    floors: Mapping[str, float] = field(default_factory=dict[str, float])
+    targets: Mapping[str, float] = field(default_factory=dict[str, float])
+    passages: Sequence[str] = ()
+    most_words: int | None = None
+
+    def check(self, keys: Sequence[str], prompt: str) -> None:
+        """Refuse goals that this eval and this prompt cannot have.
+
+        Raises:
+            InvalidValue: A score is unknown, a number is out of range, or a passage is not there.
+        """
+        for name, values in (
+            ("weights", self.weights),
+            ("floors", self.floors),
+            ("targets", self.targets),
+        ):
+            unknown = [key for key in values if key not in keys]
+            if unknown:
+                raise InvalidValue(
+                    "The eval has no score '{score}' for {argument}; its scores are {keys}.",
+                    score=unknown[0],
+                    argument=name,
+                    keys=excerpts(keys),
+                )
+        if any(not 0 <= weight < float("inf") for weight in self.weights.values()):
+            raise InvalidValue("A weight is 0 or more.")
+        if self.weights and not any(self.weight(key) for key in keys):
+            raise InvalidValue("Every score has weight 0: give one that is to gain a weight.")
+        if any(not 0 <= floor <= 100 for floor in self.floors.values()):
+            raise InvalidValue("A floor is from 0 to 100 points: what the score may lose at most.")
+        if any(not 0 < target <= 1 for target in self.targets.values()):
+            raise InvalidValue("A target is above 0 and at most 1, the best value of each score.")
+        missing = next((passage for passage in self.passages if passage not in prompt), None)
+        if missing is not None:
+            raise InvalidValue(
+                "The start's prompt does not contain the passage to keep {passage!r}.",
+                passage=missing,
+            )
+
+    def weight(self, key: str) -> float:
+        """Return how much a score counts."""
+        return self.weights.get(key, 1.0)
+
+    def floor(self, key: str) -> float:
+        """Return the points of a hundred that a score may lose."""
+        return self.floors.get(key, USUAL_FLOOR)
+
+    def by_score(self, keys: Sequence[str]) -> dict[str, Goal]:
+        """Return the goals as the engine takes them."""
+        return {
+            key: Goal(
+                weight=self.weight(key),
+                margin=self.floors[key] / 100 if key in self.floors else None,
+                target=self.targets.get(key, 1.0),
+            )
+            for key in keys
+        }

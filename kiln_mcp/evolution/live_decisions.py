@@ -1,0 +1,62 @@
+"""The decisions beside the eval while a search runs, so that it can be watched."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import anyio
+
+from kiln_mcp.evolution.search_context import SearchContext
+from kiln_mcp.evolution.search_log import ResumableLog, write_decisions
+
+PAUSE_S: Final = 5.0
+"""Rejections are written so often at most; an accepted edit is written at once."""
+
+
+class LiveDecisions:
+    """Writes the decisions of a search beside its eval as they are taken.
+
+    Args:
+        search_context: The search.
+        log: Has the decisions.
+    """
+
+    def __init__(self, search_context: SearchContext, log: ResumableLog) -> None:
+        self._context = search_context
+        self._log = log
+        self._written = 0
+        self._accepted = 0
+        self._due = 0.0
+        self._is_writing = False
+
+    @property
+    def progress(self) -> str:
+        """What the search has come to, for a person who waits."""
+        count = len(self._log.decisions)
+        if not count:
+            return "Searching"
+        return f"Searching: {self._log.accepted} of {count} edits kept"
+
+    async def write_if_due(self) -> None:
+        """Write new decisions, unless the last ones were written a moment ago."""
+        count: int = len(self._log.decisions)
+        accepted: int = self._log.accepted
+        is_due = anyio.current_time() >= self._due or accepted > self._accepted
+        if self._is_writing or count == self._written or not is_due:
+            return
+        self._is_writing = True
+        try:
+            await self.write()
+        finally:
+            self._is_writing = False
+        self._written, self._accepted = count, accepted
+        self._due = anyio.current_time() + PAUSE_S
+
+    async def write(self, *more: Mapping[str, object]) -> None:
+        """Write all decisions, and more lines after them."""
+        eval_context = self._context.eval_context
+        await write_decisions(
+            eval_context.store,
+            eval_context.eval_record,
+            self._context.file_name,
+            [self._context.start_event, *self._log.decisions, *more],
+        )

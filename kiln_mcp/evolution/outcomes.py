@@ -1,0 +1,92 @@
+"""What a search for a better prompt answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
+from kiln_mcp.evolution.engine import Result
+from kiln_mcp.evolution.final_measurement import HeldOut
+from kiln_mcp.evolution.search_context import SearchContext
+from kiln_mcp.evolution.warnings import search_warnings
+from kiln_mcp.evolution.winner import Winner
+from storage.errors import NextStep
+
+KEEP: Final = "No gain could be shown: keep your prompt."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a search and its final measurement came to."""
+
+    result: Result
+    winner: Winner
+    held_out: HeldOut | None
+    failures: Mapping[str, int]
+
+
+def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionReport:
+    """Return the answer of a search."""
+    result, held_out, parts = outcome.result, outcome.held_out, search_context.parts
+    gain_shown = held_out is not None and held_out.gain_shown
+    store, eval_record = search_context.eval_context.store, search_context.eval_context.eval_record
+    return EvolutionReport(
+        verdict=_verdict(held_out, search_context.first.name),
+        gain_shown=gain_shown,
+        stop_reason=result.stop_reason,
+        start=search_context.first.name,
+        winner=outcome.winner.config.name if gain_shown else None,
+        prompt_id=outcome.winner.prompt.id if gain_shown else None,
+        start_prompt=search_context.texts.prompt(result.start),
+        winner_prompt=search_context.texts.prompt(result.best),
+        demonstrations=len(result.best.demonstrations),
+        comparison=held_out.rows if held_out else [],
+        held_out_items=len(parts.test),
+        validation_items=len(parts.val),
+        training_items=len(parts.train),
+        races=len(result.decisions),
+        race_wins=[
+            RaceWon(
+                race=number,
+                change=decision.lesson or decision.operator.value,
+                gain=decision.gain,
+                better_on=decision.better_on,
+                worse_on=decision.worse_on,
+            )
+            for number, decision in enumerate(result.decisions, 1)
+            if decision.accepted
+        ],
+        max_calls=search_context.request.max_calls,
+        search_calls=result.calls,
+        failures_by_reason=dict(outcome.failures),
+        warnings=[
+            *search_warnings(result, outcome.failures),
+            *(held_out.warnings if held_out else []),
+        ],
+        held_out_calls=held_out.calls if held_out else 0,
+        seed=search_context.request.seed,
+        search_log=str(store.side_folder(eval_record) / search_context.file_name),
+        next=_next_steps(gain_shown=gain_shown),
+    )
+
+
+def _verdict(held_out: HeldOut | None, start: str) -> str:
+    if held_out is None:
+        return f"{KEEP} Nothing beat {start} in the search."
+    if not held_out.comparisons:
+        return f"{KEEP} No held-out item was scored for both {start} and the best prompt."
+    return held_out.says() if held_out.gain_shown else f"{KEEP} {held_out.says()}"
+
+
+def _next_steps(*, gain_shown: bool) -> list[NextStep]:
+    if gain_shown:
+        return [
+            NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
+        ]
+    return [
+        NextStep(tool="add_data", reason="add items, of which demonstrations are made"),
+        NextStep(
+            tool="improve_prompt",
+            reason="raise max_calls, or name a capable model in reflect_with",
+        ),
+    ]
