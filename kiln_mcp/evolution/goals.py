@@ -82,3 +82,43 @@ class Goals:
             )
             for key in keys
         }
+
+
+KINDS: Final = ("weight", "floor", "target")
+_FORMS: Final = (
+    "'<score> weight 2', '<score> floor 0', '<score> target 0.9', 'words 300' or 'keep <passage>'"
+)
+
+
+def read_goals(lines: Sequence[str]) -> Goals:
+    """Return the goals that lines say, such as "safety floor 0" or "keep Never promise."
+
+    Raises:
+        InvalidValue: A line says none.
+    """
+    values: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    passages: list[str] = []
+    most_words: int | None = None
+    for line in lines:
+        first, _, rest = line.strip().partition(" ")
+        *score, kind, number = line.split() if len(line.split()) > 2 else ("", "", "")
+        if first == "keep" and rest.strip():
+            passages.append(rest.strip())
+        elif first == "words" and rest.strip().isdecimal() and int(rest) > 0:
+            most_words = int(rest)
+        elif kind in KINDS:
+            values[kind][" ".join(score)] = _number(number, line)
+        else:
+            raise _no_goal(line)
+    return Goals(values["weight"], values["floor"], values["target"], passages, most_words)
+
+
+def _number(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise _no_goal(line) from error
+
+
+def _no_goal(line: str) -> InvalidValue:
+    return InvalidValue("'{line}' says no goal: write {forms}.", line=line, forms=_FORMS)

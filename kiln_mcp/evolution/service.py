@@ -13,7 +13,7 @@ from kiln_mcp.evolution.engine import Candidate, Evaluation, Item, Result, evolv
 from kiln_mcp.evolution.explanation import ablation_calls, ablation_plan, explain, plan_ablation
 from kiln_mcp.evolution.explanation_answers import PromptExplanation
 from kiln_mcp.evolution.final_measurement import HeldOut, measure
-from kiln_mcp.evolution.goals import Goals
+from kiln_mcp.evolution.goals import read_goals
 from kiln_mcp.evolution.live_decisions import LiveDecisions
 from kiln_mcp.evolution.markdown_report import markdown_of, page_of
 from kiln_mcp.evolution.outcomes import Outcome, answer_of
@@ -72,33 +72,26 @@ async def improve_prompt(
     seed: Annotated[int, Field(ge=0)] = 0,
     reflect_with: Annotated[
         str | None,
-        Field(description="A capable model that edits the instruction; left out: the default one."),
+        Field(description="The model that edits; left out: the default one."),
     ] = None,
-    weights: Annotated[
-        dict[str, float] | None, Field(description="By score; 0: only guard it.")
+    goals: Annotated[
+        list[str] | None,
+        Field(
+            description="'<score> floor 0' (points it may lose), 'weight 2' or 'target 0.9'; "
+            "'words 300'; 'keep <passage>'."
+        ),
     ] = None,
-    floors: Annotated[
-        dict[str, float] | None, Field(description="By score: points of 100 it may lose.")
-    ] = None,
-    targets: Annotated[
-        dict[str, float] | None, Field(description="By score, 0 to 1: enough.")
-    ] = None,
-    keep: Annotated[list[str] | None, Field(description="Passages that must stay.")] = None,
-    max_words: Annotated[int | None, Field(ge=1)] = None,
 ) -> Proposal[EvolutionReport]:
-    """Improve a prompt: search for a better one and prove the gain on held-out items.
+    """Improve a prompt: search for a better one, and prove the gain on held-out items.
 
-    "No gain could be shown" is a regular result. The eval needs train, val and test items. A
-    winner that is shown to be better is saved as a run config.
+    The eval needs train, val and test items. Only a proven winner is saved as a run config.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(
         workspace, await load_measurement(store, await find_eval(store, eval), None)
     )
-    goals = Goals(weights or {}, floors or {}, targets or {}, keep or (), max_words)
-    search_context = await prepare(
-        workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with, goals)
-    )
+    request = SearchRequest(start, max_calls, seed, reflect_with, read_goals(goals or ()))
+    search_context = await prepare(workspace, eval_context, request)
     await workspace.check_ready(store, calls_by_model(search_context))
     return Proposal(await plan_search(search_context), partial(_evolve, search_context))
 

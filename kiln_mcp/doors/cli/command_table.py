@@ -172,6 +172,18 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "optimise, optimize, optimisation, optimization, optimizer, tune, tuning, rewrite, refine, automatically, system prompt, instructions, instruction, wording, prompt engineering, evolve, GEPA, DSPy, best, fewer errors, stop hallucinating, scores higher, raise accuracy, increase the pass rate, fix failures, over night, work on it, until it passes, not good enough, good enough, make better, improvement, suggest, learn from failures, from the feedback, from labels, using the failures, iterate, experiment, variants, find the best prompt, stronger, more accurate, mistakes, stop making, generate prompts, candidate prompts, do it for me, on the training examples, prompt needs to get better, prompt, better prompt, improve the prompt",
         ("project", "eval", "start"),
     ),
+    "show-prompt-search": Entry(
+        "Prompts",
+        "Show what a search tried, also while it runs: tree, lessons, curve, Pareto set, differences.",
+        "progress, watch, live, tree, candidates, lessons, curve, Pareto, what was tried, diff, difference, rejected edits, history of the optimization, report, Markdown, why this prompt, optimizer log, evolution",
+        ("project", "eval"),
+    ),
+    "explain-prompt": Entry(
+        "Prompts",
+        "Explain what each sentence of a prompt earns: each is left out on the same items.",
+        "which sentence helps, which line matters, ablation, leave out, credit, attribution, useless, harmful, shorten, compress, prune, dead weight, few-shot examples worth, why does this prompt work, contribution",
+        ("project", "eval", "run_config"),
+    ),
     "export": Entry(
         "Tuning",
         "Export to a file: download runs as a table, save training data, back up a whole project.",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kiln_mcp.evolution.engine import Anchors, Candidate
-from kiln_mcp.evolution.goals import Goals
+from kiln_mcp.evolution.goals import Goals, read_goals
 from search_bench import by_instruction, open_search_bench
 from storage.errors import InvalidValue
 
@@ -27,6 +27,21 @@ def test_goals_that_cannot_be_are_refused(goals: Goals, sentence: str) -> None:
         goals.check(["right", "polite"], "Do it.")
 
 
+def test_lines_say_goals() -> None:
+    lines = ["right weight 2", "two words floor 5", "right target .9", "words 30", "keep  Be kind."]
+    assert read_goals(lines) == Goals(
+        {"right": 2}, {"two words": 5}, {"right": 0.9}, ["Be kind."], 30
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["", "right", "right 2", "right weight much", "keep ", "words -1", "words", "a b 3"]
+)
+def test_a_line_that_says_no_goal_is_refused_with_the_forms(line: str) -> None:
+    with pytest.raises(InvalidValue, match="says no goal: write '<score> weight 2'"):
+        read_goals([line])
+
+
 def test_goals_reach_the_engine_by_score() -> None:
     goals = Goals({"right": 2}, {"polite": 0}, {"right": 0.9})
     by_score = goals.by_score(["right", "polite"])
@@ -44,7 +59,7 @@ def test_an_instruction_that_is_too_long_is_refused_whatever_its_examples() -> N
 
 async def test_no_edit_is_kept_that_passes_the_longest_prompt(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_instruction) as bench:
-        answer = await bench.evolve(max_calls=60, reflect_with="editor", max_words=2)
+        answer = await bench.evolve(max_calls=60, reflect_with="editor", goals=["words 2"])
         assert answer.winner_prompt == "Do it."
         assert any("more than the 2" in warning for warning in answer.warnings)
 
@@ -52,5 +67,5 @@ async def test_no_edit_is_kept_that_passes_the_longest_prompt(tmp_path: Path) ->
 async def test_an_unknown_score_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_instruction) as bench:
         with pytest.raises(InvalidValue, match=r"no score 'safety' for floors"):
-            await bench.evolve(floors={"safety": 0})
+            await bench.evolve(goals=["safety floor 0"])
         assert bench.model.requests == []
