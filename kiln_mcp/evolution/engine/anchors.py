@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, Candidate
@@ -29,17 +29,19 @@ class Anchors:
         passages: Texts that must stand in every candidate, word for word.
         items: Ids of items on which no candidate may score lower than the start.
         placeholders: What is filled in in the start, by component.
+        most_words: The most words of all texts but demonstrations; None for any number.
     """
 
     passages: Sequence[str] = ()
     items: frozenset[str] = frozenset()
     placeholders: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    most_words: int | None = None
 
     def of_start(self, start: Candidate) -> "Anchors":
         """Return the anchors with the placeholders of a start."""
         texts = {name: placeholders(start.text_of(name)) for name in start.components}
         texts.pop(DEMONSTRATIONS, None)
-        return Anchors(self.passages, self.items, texts)
+        return replace(self, placeholders=texts)
 
     def objection(self, candidate: Candidate) -> str:
         """Return what a candidate lost or invented, as a sentence; "" if nothing."""
@@ -52,6 +54,10 @@ class Anchors:
         for passage in self.passages:
             if passage not in everything:
                 return f"It lost a marked passage: {passage[:60]!r}."
+        names = [name for name in candidate.components if name != DEMONSTRATIONS]
+        words = sum(len(candidate.text_of(name).split()) for name in names)
+        if self.most_words is not None and words > self.most_words:
+            return f"It has {words} words, more than the {self.most_words} that are allowed."
         return ""
 
 

@@ -14,6 +14,7 @@ from kiln_mcp.evolution.engine.operators import Demonstrations, Operator
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.search import Search
 from kiln_mcp.evolution.engine.selection import Selection
+from kiln_mcp.evolution.engine.standings import Standing, noise_of, standings
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, Item
@@ -66,6 +67,8 @@ class Result:
         calls: Calls that the budget counts.
         proposals: Proposals that were asked for.
         paid_evaluations: Evaluations that were made in this run, and not read from the log.
+        standings: What was seen of each candidate that was tried, the Pareto set marked.
+        noise: The variance of a candidate's value on one item, from all that was run again.
     """
 
     start: Candidate
@@ -76,6 +79,13 @@ class Result:
     calls: int
     proposals: int
     paid_evaluations: int
+    standings: Sequence[Standing] = ()
+    noise: float = 0.0
+
+    @property
+    def front(self) -> list[Standing]:
+        """The candidates that none beats in scores, cost and time together."""
+        return [standing for standing in self.standings if standing.is_on_front]
 
     def candidate_at(self, calls: int) -> Candidate:
         """Return the candidate that was the best one after so many calls."""
@@ -163,6 +173,10 @@ async def evolve(  # noqa: PLR0913 - the whole problem, as a call in one line
         calls=account.calls,
         proposals=account.proposals,
         paid_evaluations=scheduler.paid_evaluations,
+        standings=standings(
+            search.candidates.values(), scheduler.evaluations, (first.id, search.trunk.head.id)
+        ),
+        noise=noise_of(scheduler.evaluations, options.goals),
     )
     stop = {"event": "stop", "reason": result.stop_reason, "candidate": result.best.id}
     scheduler.record(f"stop {account.calls} {result.stop_reason}", stop)
@@ -173,7 +187,7 @@ def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
     """Return a candidate of a log, and a log to start from it that has all paid evaluations.
 
     Raises:
-        ValueError: The log has no candidate of that id that was ever the best one.
+        ValueError: The log has no candidate of that id.
     """
     events = log.read()
     for event in events:
@@ -181,7 +195,7 @@ def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
             blocks = cast("list[dict[str, str]]", event["blocks"])
             evaluations = [entry for entry in events if entry["event"] == "evaluation"]
             return Candidate(tuple(Block(**block) for block in blocks)), MemoryLog(evaluations)
-    raise ValueError(f"the log has no best candidate {candidate}")
+    raise ValueError(f"the log has no candidate {candidate}")
 
 
 def items_of(values: Sequence[object], part: str) -> tuple[Item, ...]:

@@ -64,6 +64,7 @@ class Scheduler:
 
     Attributes:
         paid_evaluations: Evaluations that were made, and not read from the log.
+        evaluations: All evaluations by candidate, item and repeat.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Scheduler:
         self._failures: list[Exception] = []
         self._scope = anyio.CancelScope()
         self.paid_evaluations = 0
+        self.evaluations: dict[tuple[str, str, int], Evaluation] = {}
 
     def record(self, key: str, event: Event) -> None:
         """Log an event, unless an earlier run has logged the same one."""
@@ -155,6 +157,7 @@ class Scheduler:
             group.start_soon(self._run_trial, step, place, candidate, item, key)
             return
         evaluation = read_evaluation(event)
+        self.evaluations[candidate.id, item.id, repeat] = evaluation
         self._account.cost_usd += evaluation.cost_usd
         step.finish(place, evaluation)
 
@@ -170,6 +173,7 @@ class Scheduler:
         evaluation = answer if isinstance(answer, Evaluation) else Evaluation({"score": answer})
         self._account.cost_usd += evaluation.cost_usd
         self.paid_evaluations += 1
+        self.evaluations[candidate.id, item.id, item.repeat] = evaluation
         values = {"candidate": candidate.id, "item": item.id, **evaluation_event(evaluation)}
         self.record(key, {"event": "evaluation", **values})
         step.finish(place, evaluation)

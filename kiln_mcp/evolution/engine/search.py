@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
@@ -58,6 +58,10 @@ class Search:
         advice: Lines that can be added to an instruction without asking a model.
         anchors: What no candidate may lose.
         should_stop: Whether a person wants a pause.
+        payoffs: What each operator has brought.
+        failures_in_row: Attempts without a gain since the last one with one, by operator.
+        stop_reason: Why the search ended; "" while it runs.
+        candidates: All candidates that were tried, by id.
     """
 
     val: Sequence[Item]
@@ -74,7 +78,7 @@ class Search:
     payoffs: Payoffs = field(default_factory=Payoffs)
     failures_in_row: Counter[Operator] = field(default_factory=Counter[Operator])
     stop_reason: str = ""
-    _candidates: set[str] = field(default_factory=set[str])
+    candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     _open: int = 0
 
     @property
@@ -89,7 +93,7 @@ class Search:
 
     def pipeline(self) -> Work[None]:
         """Make and try proposals until the search ends."""
-        self._candidates.add(self.trunk.head.id)
+        self.candidates[self.trunk.head.id] = self.trunk.head
         while not (reason := self._end()):
             old = self.selection.old_items(self.trunk.age)
             if self.selection.is_converged and old:
@@ -214,6 +218,7 @@ class Search:
                 if entry.value >= BEST
             ][-1:],
             lessons=self._lessons(complaint),
+            number=self.account.proposals,
         )
         answer = yield from ask(request)
         decision = Decision(request.id, Operator.REFLECT, accepted=False, reason="", items=names)
@@ -258,7 +263,7 @@ class Search:
             decision = replace(decision, candidate=child.id, onto=head.id)
             objection = self.anchors.objection(child)
             decision = replace(decision, is_refused=bool(objection))
-            is_tried = child.id in self._candidates
+            is_tried = child.id in self.candidates
             if not objection and (is_tried or _is_overtaken(decision, base, head)):
                 objection = (
                     "The same candidate was tried before."
@@ -266,10 +271,10 @@ class Search:
                     else "Other demonstrations won first."
                 )
             if objection:
-                self._decide(decision, objection)
+                self._decide(decision, objection, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
-            self._candidates.add(child.id)
+            self.candidates[child.id] = child
             verdict = yield from self._race(head, child, decision, words)
             decision = replace(
                 decision,
@@ -279,7 +284,7 @@ class Search:
                 worse_on=verdict.worse_on,
             )
             if not verdict.is_won:
-                self._decide(decision, verdict.reason)
+                self._decide(decision, verdict.reason, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
             newest = rebase(edits, base, self.trunk.head)
@@ -310,20 +315,19 @@ class Search:
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
         decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
         accepted = replace(decision, accepted=True, calls=self.account.calls)
-        self._candidates.add(candidate.id)
+        self.candidates[candidate.id] = candidate
         self.trunk.advance(candidate, accepted)
         for item, evaluation in verdict.results:
             self.knowledge.observe(item, evaluation, self.trunk.age)
-        self._decide(accepted, verdict.reason, {"blocks": [asdict(b) for b in candidate.blocks]})
+        self._decide(accepted, verdict.reason, candidate)
 
-    def _decide(
-        self, decision: Decision, reason: str, values: Mapping[str, object] | None = None
-    ) -> None:
+    def _decide(self, decision: Decision, reason: str, candidate: Candidate | None = None) -> None:
         decision = replace(decision, reason=reason, calls=self.account.calls)
         if decision.accepted:
             self.trunk.edits[-1] = decision
         self.trunk.decisions.append(decision)
-        event = {"event": "decision", **asdict(decision), **(values or {})}
+        blocks = [asdict(block) for block in candidate.blocks] if candidate else []
+        event = {"event": "decision", **asdict(decision), **({"blocks": blocks} if blocks else {})}
         self.scheduler.record(f"decision {decision.proposal} {decision.onto}", event)
 
 

@@ -170,6 +170,7 @@ class ProposalRequest:
         failures: Training items on which it fails.
         successes: Training items on which it does well.
         lessons: Earlier edits that speak of the same, accepted and rejected ones.
+        number: Which proposal of the search it is: the same question may be asked twice.
     """
 
     id: str
@@ -179,6 +180,7 @@ class ProposalRequest:
     failures: Sequence[Case] = ()
     successes: Sequence[Case] = ()
     lessons: Sequence[Lesson] = ()
+    number: int = 0
 
     @cached_property
     def text(self) -> str:

@@ -195,7 +195,7 @@ async def test_a_paused_search_goes_on_and_a_larger_budget_uses_what_was_paid() 
     assert all(rule in later.best.text for rule in RULES)
 
 
-async def test_a_branch_starts_from_any_best_candidate_with_all_paid_evaluations() -> None:
+async def test_a_branch_starts_from_any_candidate_with_all_paid_evaluations() -> None:
     world, log = RuleWorld(), MemoryLog()
     result = await evolve(
         START, TRAIN, VAL, world.evaluate, world.propose, budget=200, options=Options(log=log)
@@ -203,7 +203,7 @@ async def test_a_branch_starts_from_any_best_candidate_with_all_paid_evaluations
     start, own = branch(log, result.heads[1].id)
     assert start == result.heads[1]
     assert {event["event"] for event in own.read()} == {"evaluation"}
-    with pytest.raises(ValueError, match="no best candidate nothing"):
+    with pytest.raises(ValueError, match="no candidate nothing"):
         branch(log, "nothing")
 
 
