@@ -18,6 +18,7 @@ from kiln_mcp.evolution.engine.claim import Claim, Measurement, Sight, claim_of,
 from kiln_mcp.evolution.engine.decision_log import DecisionLog, FileLog, MemoryLog
 from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.evolve import Options, Result, branch, evolve
+from kiln_mcp.evolution.engine.models import ModelRow, ModelsResult, evolve_models
 from kiln_mcp.evolution.engine.operators import Demonstrations
 from kiln_mcp.evolution.engine.standings import Standing
 from kiln_mcp.evolution.engine.steps import Answer
@@ -40,6 +41,8 @@ __all__ = [
     "Item",
     "Measurement",
     "MemoryLog",
+    "ModelRow",
+    "ModelsResult",
     "Options",
     "ProposalRequest",
     "Result",
@@ -48,6 +51,7 @@ __all__ = [
     "branch",
     "claim_of",
     "evolve",
+    "evolve_models",
     "prove",
     "sight",
 ]
