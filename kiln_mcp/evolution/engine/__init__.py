@@ -14,10 +14,13 @@ Modules: `candidates` and `edits` hold texts as blocks, `race` tells whether an 
 
 from kiln_mcp.evolution.engine.anchors import Anchors
 from kiln_mcp.evolution.engine.candidates import Block, Candidate
+from kiln_mcp.evolution.engine.claim import Claim, Measurement, Sight, claim_of, prove, sight
 from kiln_mcp.evolution.engine.decision_log import DecisionLog, FileLog, MemoryLog
 from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.evolve import Options, Result, branch, evolve
+from kiln_mcp.evolution.engine.models import ModelRow, ModelsResult, evolve_models
 from kiln_mcp.evolution.engine.operators import Demonstrations
+from kiln_mcp.evolution.engine.standings import Standing
 from kiln_mcp.evolution.engine.steps import Answer
 from kiln_mcp.evolution.engine.values import Budget, Case, Evaluation, Goal, Item, ProposalRequest
 
@@ -29,16 +32,26 @@ __all__ = [
     "Budget",
     "Candidate",
     "Case",
+    "Claim",
     "DecisionLog",
     "Demonstrations",
     "Evaluation",
     "FileLog",
     "Goal",
     "Item",
+    "Measurement",
     "MemoryLog",
+    "ModelRow",
+    "ModelsResult",
     "Options",
     "ProposalRequest",
     "Result",
+    "Sight",
+    "Standing",
     "branch",
+    "claim_of",
     "evolve",
+    "evolve_models",
+    "prove",
+    "sight",
 ]

@@ -14,6 +14,7 @@ from kiln_mcp.evolution.engine.operators import Demonstrations, Operator
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.search import Search
 from kiln_mcp.evolution.engine.selection import Selection
+from kiln_mcp.evolution.engine.standings import Standing, noise_of, standings
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, Item
@@ -36,6 +37,9 @@ class Options:
         anchors: What no candidate may lose. Placeholders of the start are added.
         demonstrations: Training items that can be examples as examples.
         advice: Lines that can be added to an instruction without asking a model.
+        compresses: Whether blocks are left out where nothing falls without them.
+        paraphrases: Whether `propose` is also asked with the operator "paraphrase": for the text in
+            other words. It must read `request.operator` then.
         width: Calls in flight at once.
         pipelines: Proposals at once; None for a number that suits width and budget.
         log: Where events go, and what an earlier run left there.
@@ -46,6 +50,8 @@ class Options:
     anchors: Anchors = field(default_factory=Anchors)
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     advice: Sequence[str] = ()
+    compresses: bool = False
+    paraphrases: bool = False
     width: int = 32
     pipelines: int | None = None
     log: DecisionLog = field(default_factory=MemoryLog)
@@ -66,6 +72,8 @@ class Result:
         calls: Calls that the budget counts.
         proposals: Proposals that were asked for.
         paid_evaluations: Evaluations that were made in this run, and not read from the log.
+        standings: What was seen of each candidate that was tried, the Pareto set marked.
+        noise: The variance of a candidate's value on one item, from all that was run again.
     """
 
     start: Candidate
@@ -76,6 +84,13 @@ class Result:
     calls: int
     proposals: int
     paid_evaluations: int
+    standings: Sequence[Standing] = ()
+    noise: float = 0.0
+
+    @property
+    def front(self) -> list[Standing]:
+        """The candidates that none beats in scores, cost and time together."""
+        return [standing for standing in self.standings if standing.is_on_front]
 
     def candidate_at(self, calls: int) -> Candidate:
         """Return the candidate that was the best one after so many calls."""
@@ -121,52 +136,82 @@ async def evolve(  # noqa: PLR0913 - the whole problem, as a call in one line
     options = options or Options()
     first = Candidate.of(start)
     items, guards = items_of(train, "train"), items_of(val, "val")
-    _check(items, guards)
-    limits = budget if isinstance(budget, Budget) else Budget(budget, proposals=budget // 8)
-    account, draw = Account(limits), random.Random(seed)
-    scheduler = Scheduler(evaluate, propose, account, options.log, options.width)
-    pipelines = _pipelines(options, limits)
-    scheduler.record(
-        "start",
-        {
-            "event": "start",
-            "candidate": first.id,
-            "blocks": [asdict(block) for block in first.blocks],
-            "seed": seed,
-            "pipelines": pipelines,
-            "train": [item.id for item in items],
-            "val": [item.id for item in guards],
-        },
-    )
-    order = list(items)
+    check_items(items, guards)
+    limits, draw = limits_of(budget), random.Random(seed)
+    scheduler = Scheduler(evaluate, propose, Account(limits), options.log, options.width)
+    pipelines = pipelines_of(options, limits)
+    scheduler.record("start", start_event(first, items, guards, seed, pipelines))
+    search = make_search(first, items, guards, scheduler, options, draw)
+    await scheduler.run([search.pipeline() for _ in range(pipelines)])
+    result = result_of(search, options)
+    stop = {"event": "stop", "reason": result.stop_reason, "candidate": result.best.id}
+    scheduler.record(f"stop {result.calls} {result.stop_reason}", stop)
+    return result
+
+
+def limits_of(budget: int | Budget) -> Budget:
+    """Return a budget; of a number of calls, one proposal for eight of them."""
+    return budget if isinstance(budget, Budget) else Budget(budget, proposals=budget // 8)
+
+
+def start_event(
+    first: Candidate, train: Sequence[Item], val: Sequence[Item], seed: int, pipelines: int
+) -> Event:
+    """Return what the log begins with."""
+    return {
+        "event": "start",
+        "candidate": first.id,
+        "blocks": [asdict(block) for block in first.blocks],
+        "seed": seed,
+        "pipelines": pipelines,
+        "train": [item.id for item in train],
+        "val": [item.id for item in val],
+    }
+
+
+def make_search(
+    first: Candidate,
+    train: Sequence[Item],
+    val: Sequence[Item],
+    scheduler: Scheduler,
+    options: Options,
+    draw: random.Random,
+) -> Search:
+    """Return a search that has not begun."""
+    order = list(train)
     draw.shuffle(order)
-    search = Search(
-        val=guards,
+    return Search(
+        val=val,
         trunk=Trunk([first]),
         selection=Selection(order, Knowledge(options.goals), draw),
-        account=account,
+        account=scheduler.account,
         scheduler=scheduler,
         draw=draw,
-        operators=_operators(options, propose),
+        operators=_operators(options, can_ask=scheduler.can_ask),
         demonstrations=options.demonstrations,
         advice=options.advice,
         anchors=options.anchors.of_start(first),
         should_stop=options.should_stop,
     )
-    await scheduler.run([search.pipeline() for _ in range(pipelines)])
-    result = Result(
+
+
+def result_of(search: Search, options: Options) -> Result:
+    """Return what a search has found; evaluations of items of other searches are left out."""
+    first, best = search.trunk.heads[0], search.trunk.head
+    ids = {item.id for item in (*search.train, *search.val)}
+    own = {key: e for key, e in search.scheduler.evaluations.items() if key[1] in ids}
+    return Result(
         start=first,
-        best=search.trunk.head,
+        best=best,
         stop_reason=search.stop_reason or "no proposals left",
         decisions=search.trunk.decisions,
         heads=search.trunk.heads,
-        calls=account.calls,
-        proposals=account.proposals,
-        paid_evaluations=scheduler.paid_evaluations,
+        calls=search.account.calls,
+        proposals=search.account.proposals,
+        paid_evaluations=search.scheduler.paid_evaluations,
+        standings=standings(search.candidates.values(), own, (first.id, best.id)),
+        noise=noise_of(own, options.goals),
     )
-    stop = {"event": "stop", "reason": result.stop_reason, "candidate": result.best.id}
-    scheduler.record(f"stop {account.calls} {result.stop_reason}", stop)
-    return result
 
 
 def branch(log: DecisionLog, candidate: str) -> tuple[Candidate, MemoryLog]:
@@ -196,7 +241,7 @@ def items_of(values: Sequence[object], part: str) -> tuple[Item, ...]:
     )
 
 
-def _check(train: Sequence[Item], val: Sequence[Item]) -> None:
+def check_items(train: Sequence[Item], val: Sequence[Item]) -> None:
     if not train or not val:
         raise ValueError("A search needs training items and validation items.")
     ids = [item.id for item in (*train, *val)]
@@ -205,7 +250,7 @@ def _check(train: Sequence[Item], val: Sequence[Item]) -> None:
         raise ValueError(f"Two items have the id {twice}.")
 
 
-def _pipelines(options: Options, budget: Budget) -> int:
+def pipelines_of(options: Options, budget: Budget) -> int:
     """Return how many proposals are made at once: those of an earlier run, if there was one."""
     for event in options.log.read():
         if event["event"] == "start":
@@ -217,12 +262,18 @@ def _pipelines(options: Options, budget: Budget) -> int:
     return max(1, widest)
 
 
-def _operators(options: Options, propose: Propose | None) -> list[Operator]:
-    operators = [Operator.REFLECT] if propose is not None else []
+def _operators(options: Options, *, can_ask: bool) -> list[Operator]:
+    operators = [Operator.REFLECT, Operator.RESTART] if can_ask else []
     examples = options.demonstrations
     if examples.texts or examples.render is not None:
         operators.append(Operator.DEMONSTRATE)
-    return [*operators, *([Operator.ADVISE] if options.advice else [])]
+    if options.advice:
+        operators.append(Operator.ADVISE)
+    if options.compresses:
+        operators.append(Operator.COMPRESS)
+    if can_ask and options.paraphrases:
+        operators.append(Operator.PARAPHRASE)
+    return operators
 
 
 __all__ = ["Event", "Options", "Result", "branch", "evolve"]

@@ -22,7 +22,9 @@ class Operator(StrEnum):
     REFLECT = "reflect"
     DEMONSTRATE = "demonstrate"
     ADVISE = "advise"
+    RESTART = "restart"
     COMPRESS = "compress"
+    PARAPHRASE = "paraphrase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +144,7 @@ _PRIOR: Final[Mapping[Operator, float]] = {
     Operator.REFLECT: 0.1,
     Operator.DEMONSTRATE: 0.1,
     Operator.ADVISE: 0.03,
-    Operator.COMPRESS: 0.02,
+    Operator.RESTART: 0.02,
+    Operator.COMPRESS: 0.005,
+    Operator.PARAPHRASE: 0.02,
 }

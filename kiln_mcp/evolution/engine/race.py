@@ -28,6 +28,8 @@ LOSS_THRESHOLD: Final = 2.0
 SMALLEST_GAIN: Final = 0.05
 """The sum of gains on the targets that is worth looking further."""
 
+NOTHING_BROUGHT: Final = "It brings nothing."
+
 Pair = tuple[Observation, Evaluation]
 
 
@@ -109,6 +111,28 @@ class Race:
             return verdict
         return (yield from self._bet(verdict, {entry.item.id for entry in targets}))
 
+    def run_shorter(self) -> Work[Verdict]:
+        """Run the race of a child that is to lose nothing: it need not gain."""
+        own = [
+            self.knowledge.observations[name]
+            for name in sorted(self.shown_ids)
+            if name in self.knowledge.observations
+        ]
+        own = [entry for entry in own if entry.value > 0][:TARGETS]
+        results = yield from run_trials([(self.child, entry.item) for entry in own])
+        pairs = list(zip(own, results, strict=False))
+        drops = [(o, e) for o, e in pairs if self.knowledge.value(e) < o.value]
+        losses = yield from self._confirm_losses(drops)
+        if len(pairs) < len(own):
+            return Verdict(is_won=False, reason="The budget ended before it was tried.")
+        if any(loss > 0 for loss in losses):
+            return Verdict(is_won=False, reason="What it was made for falls without it.")
+        verdict = yield from self._guard(0.0, [], pairs, own)
+        is_level = verdict.loss <= 0 and verdict.reason == NOTHING_BROUGHT and verdict.results
+        if not is_level:
+            return replace(verdict, is_won=False)
+        return replace(verdict, is_won=True, reason="It is shorter and costs nothing.")
+
     def _pool(self, items: Sequence[Item]) -> list[Item]:
         """Return the items that the child is not shown as demonstrations."""
         demonstrations = {*self.child.demonstrations, *self.head.demonstrations}
@@ -179,7 +203,7 @@ class Race:
         if not objection and gain < loss:
             objection = "It costs more than it brings."
         if not objection and gain == loss:
-            objection = "It brings nothing."
+            objection = NOTHING_BROUGHT
         results_by_item = [*((o.item, e) for o, e in (*target_pairs, *pairs)), *new]
         return Verdict(
             is_won=not objection,

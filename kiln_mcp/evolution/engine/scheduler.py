@@ -64,6 +64,8 @@ class Scheduler:
 
     Attributes:
         paid_evaluations: Evaluations that were made, and not read from the log.
+        evaluations: All evaluations by candidate, item and repeat.
+        account: What is used.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Scheduler:
     ) -> None:
         self._evaluate = evaluate
         self._propose = propose
-        self._account = account
+        self.account = account
         self._log = log
         self._slots = anyio.Semaphore(width)
         self._runs: Counter[tuple[str, str]] = Counter()
@@ -84,6 +86,12 @@ class Scheduler:
         self._failures: list[Exception] = []
         self._scope = anyio.CancelScope()
         self.paid_evaluations = 0
+        self.evaluations: dict[tuple[str, str, int], Evaluation] = {}
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is anybody who answers questions."""
+        return self._propose is not None
 
     def record(self, key: str, event: Event) -> None:
         """Log an event, unless an earlier run has logged the same one."""
@@ -135,7 +143,7 @@ class Scheduler:
             open_step = _OpenStep(pipeline, [None], is_batch=False, missing=1)
             self._open_question(open_step, step.request, group)
             return open_step, QUESTION_LENGTH
-        count = self._account.take_evaluations(len(step.pairs))
+        count = self.account.take_evaluations(len(step.pairs))
         open_step = _OpenStep(pipeline, [None] * count, is_batch=True, missing=count)
         for place, (candidate, item) in enumerate(step.pairs[:count]):
             self._open_trial(open_step, place, candidate, item, group)
@@ -155,7 +163,8 @@ class Scheduler:
             group.start_soon(self._run_trial, step, place, candidate, item, key)
             return
         evaluation = read_evaluation(event)
-        self._account.cost_usd += evaluation.cost_usd
+        self.evaluations[candidate.id, item.id, repeat] = evaluation
+        self.account.cost_usd += evaluation.cost_usd
         step.finish(place, evaluation)
 
     async def _run_trial(
@@ -168,8 +177,9 @@ class Scheduler:
             self._fail(error)
             return
         evaluation = answer if isinstance(answer, Evaluation) else Evaluation({"score": answer})
-        self._account.cost_usd += evaluation.cost_usd
+        self.account.cost_usd += evaluation.cost_usd
         self.paid_evaluations += 1
+        self.evaluations[candidate.id, item.id, item.repeat] = evaluation
         values = {"candidate": candidate.id, "item": item.id, **evaluation_event(evaluation)}
         self.record(key, {"event": "evaluation", **values})
         step.finish(place, evaluation)

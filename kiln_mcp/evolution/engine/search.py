@@ -4,11 +4,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import blake2b
 from typing import Final
 
 from kiln_mcp.evolution.engine.alignment import align
 from kiln_mcp.evolution.engine.anchors import Anchors, find_copy
+from kiln_mcp.evolution.engine.archive import Archive
+from kiln_mcp.evolution.engine.attempts import GLOBAL, compress, digest, paraphrase, restart
 from kiln_mcp.evolution.engine.candidates import INSTRUCTION, Candidate
 from kiln_mcp.evolution.engine.edits import BlockEdit, apply_edits, rebase, touched_texts
 from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Knowledge, Observation, unseen
@@ -35,11 +36,11 @@ EVALUATIONS_A_PROPOSAL: Final = 8
 """The least that a proposal needs; kept for each that is open."""
 PATIENCE: Final = 16
 """Attempts in a row without a gain, after which an operator without a model is left."""
+STALL: Final = 10
+"""Reflections in a row without a gain, after which operators are tried that need no failures."""
+LATE_OPERATORS: Final = frozenset({Operator.RESTART, Operator.COMPRESS, Operator.PARAPHRASE})
 MOST_REBASES: Final = 3
 LESSONS: Final = 4
-
-GLOBAL: Final[Words] = frozenset()
-"""The words of an edit that speaks of every item."""
 
 
 @dataclass
@@ -58,6 +59,14 @@ class Search:
         advice: Lines that can be added to an instruction without asking a model.
         anchors: What no candidate may lose.
         should_stop: Whether a person wants a pause.
+        payoffs: What each operator has brought.
+        failures_in_row: Attempts without a gain since the last one with one, by operator.
+        stop_reason: Why the search ended; "" while it runs.
+        candidates: All candidates that were tried, by id.
+        archive: The edits of proposals that were raced; searches for several models share it.
+        name: The model that it is for; "" if there is one only.
+        lessons: What became of all proposals; searches for several models share it.
+        late_operators: Operators that wait until reflection brings nothing more.
     """
 
     val: Sequence[Item]
@@ -74,7 +83,11 @@ class Search:
     payoffs: Payoffs = field(default_factory=Payoffs)
     failures_in_row: Counter[Operator] = field(default_factory=Counter[Operator])
     stop_reason: str = ""
-    _candidates: set[str] = field(default_factory=set[str])
+    candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
+    archive: Archive = field(default_factory=Archive)
+    name: str = ""
+    lessons: list[Decision] = field(default_factory=list[Decision])
+    late_operators: frozenset[Operator] = LATE_OPERATORS
     _open: int = 0
 
     @property
@@ -89,11 +102,11 @@ class Search:
 
     def pipeline(self) -> Work[None]:
         """Make and try proposals until the search ends."""
-        self._candidates.add(self.trunk.head.id)
+        self.candidates[self.trunk.head.id] = self.trunk.head
         while not (reason := self._end()):
             old = self.selection.old_items(self.trunk.age)
             if self.selection.is_converged and old:
-                yield from self._look(old[:VALIDATION_LOOK])
+                yield from self.look(old[:VALIDATION_LOOK])
                 continue
             self._open += 1
             operator = self.payoffs.choose(self.draw, self._usable())
@@ -123,30 +136,43 @@ class Search:
 
     def _usable(self) -> list[Operator]:
         """Return the operators that may still bring something."""
-        usable: list[Operator] = []
-        for operator in self.operators:
-            if operator is Operator.REFLECT:
-                limit = self.account.budget.proposals
-                is_used = limit is not None and self.account.proposals >= limit
-                is_used = is_used or (
-                    self.selection.is_converged and not self.selection.old_items(self.trunk.age)
-                )
-            else:
-                is_used = self.failures_in_row[operator] >= PATIENCE
-            if not is_used:
-                usable.append(operator)
-        return usable
+        usable = [operator for operator in self.operators if not self._is_used_up(operator)]
+        is_stalled = Operator.REFLECT not in usable
+        is_stalled = is_stalled or self.failures_in_row[Operator.REFLECT] >= STALL
+        return [
+            operator for operator in usable if is_stalled or operator not in self.late_operators
+        ]
+
+    def _is_used_up(self, operator: Operator) -> bool:
+        if operator is not Operator.REFLECT:
+            return self.failures_in_row[operator] >= PATIENCE
+        limit = self.account.budget.proposals
+        if limit is not None and self.account.proposals >= limit:
+            return True
+        return self.selection.is_converged and not self.selection.old_items(self.trunk.age)
 
     def _attempt(self, operator: Operator) -> Work[float | None]:
         """Make and try a proposal; return its gain, None if there was nothing to do."""
-        if operator is Operator.REFLECT:
-            return (yield from self._reflect())
+        match operator:
+            case Operator.REFLECT:
+                return (yield from self._reflect())
+            case Operator.RESTART:
+                return (yield from restart(self))
+            case Operator.COMPRESS:
+                return (yield from compress(self))
+            case Operator.PARAPHRASE:
+                return (yield from paraphrase(self))
+            case _:
+                return (yield from self._add(operator))
+
+    def _add(self, operator: Operator) -> Work[float | None]:
+        """Add demonstrations, or a line of advice."""
         if len(self.knowledge.of(self.val)) < VALIDATION_LOOK:
             free = unseen(self.knowledge, self.val)
             free = [item for item in free if not self.selection.items[item.id]]
-            yield from self._look(free[:VALIDATION_LOOK])
+            yield from self.look(free[:VALIDATION_LOOK])
         if operator is Operator.DEMONSTRATE:
-            yield from self._look(self.selection.unseen(EXPLORED))
+            yield from self.look(self.selection.unseen(EXPLORED))
         if not self.knowledge.failing([*self.train, *self.val]):
             return None
         base = self.trunk.head
@@ -157,17 +183,17 @@ class Search:
             pool = self.demonstrations.pool(self.knowledge, self.train)
             edits = choose_demonstrations(self.draw, base, pool, self.demonstrations.topics)
         if not edits:
-            self.failures_in_row[operator] += PATIENCE
+            self.exhaust(operator)
             return 0.0
-        name = _digest("", base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
+        name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
         decision = Decision(name, operator, accepted=False, reason="")
-        return (yield from self._try(base, edits, decision, GLOBAL))
+        return (yield from self.try_edits(base, edits, decision, GLOBAL))
 
     def _reflect(self) -> Work[float | None]:
         """Let a model mend what training items complain of."""
         selection = self.selection
         if len(self.knowledge.of(self.train)) < len(self.train) // 4:
-            yield from self._look(selection.unseen(FIRST_LOOK))
+            yield from self.look(selection.unseen(FIRST_LOOK))
         cluster, complaint = selection.choose()
         fresh = selection.unseen(EXPLORED)
         if not cluster and not fresh:
@@ -178,14 +204,14 @@ class Search:
         stale = [
             entry.item for entry in cluster if selection.is_uncertain(entry, complaint, self.trunk)
         ]
-        yield from self._look([*stale, *fresh])
+        yield from self.look([*stale, *fresh])
         failures = self.knowledge.failing(items)
         gain = (yield from self._propose(failures, complaint)) if failures else 0.0
         selection.complaints.remove(complaint)
         selection.items.subtract(item.id for item in items)
         return gain
 
-    def _look(self, items: Sequence[Item]) -> Work[None]:
+    def look(self, items: Sequence[Item]) -> Work[None]:
         """Run the head on items."""
         age, head = self.trunk.age, self.trunk.head
         self.selection.items.update(item.id for item in items)
@@ -203,7 +229,7 @@ class Search:
         names = [case.item.id for case in cases]
         component = self._component(base)
         request = ProposalRequest(
-            id=_digest(f"p{self.account.proposals}", base.id, component, *names),
+            id=f"p{self.account.proposals}-{digest(base.id, component, *names)}",
             operator=Operator.REFLECT.value,
             candidate=base,
             component=component,
@@ -220,15 +246,15 @@ class Search:
         decision = Decision(request.id, Operator.REFLECT, accepted=False, reason="", items=names)
         if answer is not None:
             decision = replace(decision, lesson=answer.reason)
-        edits = _edits_of(answer, base, component)
+        edits = self.usable_edits(answer, base, component)
         copy = find_copy(edits, base, cases)
         if copy or not edits:
             reason = f"It copies {copy!r} from a case." if copy else "The answer is no usable edit."
-            self._decide(decision, reason)
+            self.decide(decision, reason)
             self.knowledge.count_try([] if copy else names)
             return 0.0
         words = words_of("\n".join(touched_texts(edits, base)))
-        return (yield from self._try(base, edits, decision, words))
+        return (yield from self.try_edits(base, edits, decision, words))
 
     def _component(self, base: Candidate) -> str:
         """Return the text to edit: each in turn, if there are several."""
@@ -240,14 +266,14 @@ class Search:
         weights = self.knowledge.words
         alike = [
             decision
-            for decision in self.trunk.decisions
+            for decision in self.lessons
             if decision.texts and weights.coverage(decision.words, complaint) >= SPEAKS
         ]
         return [
             Lesson("\n".join(d.texts), d.lesson, d.accepted, d.reason) for d in alike[-LESSONS:]
         ]
 
-    def _try(
+    def try_edits(
         self, base: Candidate, edits: Sequence[BlockEdit], decision: Decision, words: Words
     ) -> Work[float | None]:
         """Race an edit on the newest head; if the head moves meanwhile, merge or race again."""
@@ -259,7 +285,7 @@ class Search:
             decision = replace(decision, candidate=child.id, onto=head.id)
             objection = self.anchors.objection(child)
             decision = replace(decision, is_refused=bool(objection))
-            is_tried = child.id in self._candidates
+            is_tried = child.id in self.candidates
             if not objection and (is_tried or _is_overtaken(decision, base, head)):
                 objection = (
                     "The same candidate was tried before."
@@ -267,10 +293,10 @@ class Search:
                     else "Other demonstrations won first."
                 )
             if objection:
-                self._decide(decision, objection, child)
+                self.decide(decision, objection, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
-            self._candidates.add(child.id)
+            self.candidates[child.id] = child
             verdict = yield from self._race(head, child, decision, words)
             decision = replace(
                 decision,
@@ -279,8 +305,10 @@ class Search:
                 better_on=verdict.better_on,
                 worse_on=verdict.worse_on,
             )
+            if decision.operator is Operator.REFLECT:
+                self.archive.keep(base, edits, decision)
             if not verdict.is_won:
-                self._decide(decision, verdict.reason, child)
+                self.decide(decision, verdict.reason, child)
                 self.knowledge.count_try(decision.items)
                 return 0.0
             newest = rebase(edits, base, self.trunk.head)
@@ -289,8 +317,25 @@ class Search:
             if self.trunk.head is head or is_free:
                 self._accept(newest.candidate, decision, verdict)
                 return verdict.gain
-        self._decide(decision, "Other edits of the same blocks won first.")
+        self.decide(decision, "Other edits of the same blocks won first.")
         return 0.0
+
+    def exhaust(self, operator: Operator) -> None:
+        """Leave an operator until something else has brought a gain."""
+        self.failures_in_row[operator] += PATIENCE
+
+    def usable_edits(
+        self, answer: Answer | None, base: Candidate, component: str
+    ) -> list[BlockEdit]:
+        """Return the edits of an answer; none if they cannot be applied."""
+        if answer is None or not (answer.edits or answer.text.strip()):
+            return []
+        edits = list(answer.edits) or align(base, answer.text, component)
+        try:
+            apply_edits(base, edits)
+        except ValueError:
+            return []
+        return edits
 
     def _race(
         self, head: Candidate, child: Candidate, decision: Decision, words: Words
@@ -306,25 +351,32 @@ class Search:
             guards=self.val,
             draw=self.draw,
         )
+        if decision.operator is Operator.COMPRESS:
+            return (yield from race.run_shorter())
         return (yield from race.run())
 
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
         decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
         accepted = replace(decision, accepted=True, calls=self.account.calls)
-        self._candidates.add(candidate.id)
+        self.candidates[candidate.id] = candidate
         self.trunk.advance(candidate, accepted)
         for item, evaluation in verdict.results:
             self.knowledge.observe(item, evaluation, self.trunk.age)
-        self._decide(accepted, verdict.reason, candidate)
+        self.decide(accepted, verdict.reason, candidate)
 
-    def _decide(self, decision: Decision, reason: str, candidate: Candidate | None = None) -> None:
+    def decide(self, decision: Decision, reason: str, candidate: Candidate | None = None) -> None:
+        """Log what became of a proposal."""
         decision = replace(decision, reason=reason, calls=self.account.calls)
         if decision.accepted:
             self.trunk.edits[-1] = decision
         self.trunk.decisions.append(decision)
+        self.lessons.append(decision)
         blocks = [asdict(block) for block in candidate.blocks] if candidate else []
         event = {"event": "decision", **asdict(decision), **({"blocks": blocks} if blocks else {})}
-        self.scheduler.record(f"decision {decision.proposal} {decision.onto}", event)
+        if self.name:
+            event["model"] = self.name
+        key = f"decision {self.name}{decision.proposal} {decision.onto}"
+        self.scheduler.record(key, event)
 
 
 def _is_overtaken(decision: Decision, base: Candidate, head: Candidate) -> bool:
@@ -344,21 +396,3 @@ def _with_cost(work: Work[float | None]) -> Work[tuple[float | None, int]]:
         if isinstance(step, Trials):
             evaluations += len(step.pairs)
         answer = yield step
-
-
-def _edits_of(answer: Answer | None, base: Candidate, component: str) -> list[BlockEdit]:
-    """Return the edits of an answer; none if they cannot be applied."""
-    if answer is None or not (answer.edits or answer.text.strip()):
-        return []
-    edits = list(answer.edits) or align(base, answer.text, component)
-    try:
-        apply_edits(base, edits)
-    except ValueError:
-        return []
-    return edits
-
-
-def _digest(prefix: str, *parts: str) -> str:
-    """Return an id that is the same when a search is repeated."""
-    digest = blake2b("\x1f".join(parts).encode(), digest_size=6).hexdigest()
-    return f"{prefix}-{digest}" if prefix else digest
