@@ -30,6 +30,8 @@ from kiln_mcp.statistics import CannotTell, Interval
 from storage import TaskRunConfig
 from storage.records.ratings import RATING_RANGES
 
+GAIN_TO_SEE: Final = 10.0
+"""A gain of so many points of a hundred is worth looking further for."""
 WINNER: Final = 1
 """The winner's place in the comparison; the start has 0."""
 
@@ -50,6 +52,7 @@ class HeldOut:
         calls: Calls that it took at most.
         failures: Items without a score, by the name of the run config.
         goals: What is wanted of each score.
+        spans: The span of each score's scale; 1 for one that is not here.
     """
 
     configs: Sequence[TaskRunConfig]
@@ -60,6 +63,7 @@ class HeldOut:
     calls: int
     failures: Mapping[str, int]
     goals: Goals = field(default_factory=Goals)
+    spans: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def gains(self) -> list[str]:
@@ -131,6 +135,25 @@ class HeldOut:
                 f"{self._floors_of(self.open_losses)}.",
             )
         return " ".join(parts)
+
+    @property
+    def reach(self) -> str:
+        """How large a gain can still be where none is shown, as a sentence."""
+        ends = [
+            (100 * interval.high / self.spans.get(score.key, 1.0), score.key)
+            for score in self.comparisons
+            if self.goals.weight(score.key)
+            for interval in [score.against_baseline[WINNER].interval]
+            if isinstance(interval, Interval)
+        ]
+        if not ends:
+            return "Too little was looked at."
+        points, key = max(ends)
+        if points < GAIN_TO_SEE:
+            return f"No gain in {key} of {max(1.0, points):.0f} points or more is possible."
+        return (
+            f"Too little was looked at: a gain in {key} of up to {points:.0f} points is possible."
+        )
 
     def _floors_of(self, keys: Sequence[str]) -> str:
         return ", or that ".join(
@@ -209,7 +232,20 @@ async def measure(
             for score in comparisons
         ]
     calls = (len(items) + len(missing)) * search_context.trials.calls_each
-    return HeldOut(configs, comparisons, first, second, use, calls, dict(run.failures), goals)
+    return HeldOut(
+        configs=configs,
+        comparisons=comparisons,
+        first_scores=first,
+        second_scores=second,
+        use=use,
+        calls=calls,
+        failures=dict(run.failures),
+        goals=goals,
+        spans={
+            score.json_key: _in_scale(1, score.type) - _in_scale(0, score.type)
+            for score in eval_context.eval_record.output_scores
+        },
+    )
 
 
 class _Run:

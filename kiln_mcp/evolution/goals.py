@@ -86,12 +86,13 @@ class Goals:
 
 KINDS: Final = ("weight", "floor", "target")
 _FORMS: Final = (
-    "'<score> weight 2', '<score> floor 0', '<score> target 0.9', 'words 300' or 'keep <passage>'"
+    "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
+    "'<score> target 0.9', 'words 300' (the longest instruction) or 'keep <passage>'"
 )
 
 
 def read_goals(lines: Sequence[str]) -> Goals:
-    """Return the goals that lines say, such as "safety floor 0" or "keep Never promise."
+    """Return the goals that lines say, such as "safety floor 0" or "words 300".
 
     Raises:
         InvalidValue: A line says none.

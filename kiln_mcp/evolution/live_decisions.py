@@ -1,10 +1,13 @@
 """The decisions beside the eval while a search runs, so that it can be watched."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
 import anyio
 
+from kiln_mcp.evolution.engine import Standing
+from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog, write_decisions
 
@@ -60,3 +63,8 @@ class LiveDecisions:
             self._context.file_name,
             [self._context.start_event, *self._log.decisions, *more],
         )
+
+
+def standing_event(standing: Standing) -> Event:
+    """Return what was seen of a candidate, as a line of the file."""
+    return {"event": "standing", **asdict(standing), "candidate": standing.candidate.id}

@@ -75,7 +75,9 @@ def _verdict(held_out: HeldOut | None, start: str) -> str:
         return f"{KEEP} Nothing beat {start} in the search."
     if not held_out.comparisons:
         return f"{KEEP} No held-out item was scored for both {start} and the best prompt."
-    return held_out.says() if held_out.gain_shown else f"{KEEP} {held_out.says()}"
+    if held_out.gain_shown:
+        return held_out.says()
+    return f"{KEEP} {held_out.says()} {held_out.reach}"
 
 
 def _next_steps(*, gain_shown: bool) -> list[NextStep]:

@@ -14,7 +14,7 @@ from kiln_mcp.evolution.explanation import ablation_calls, ablation_plan, explai
 from kiln_mcp.evolution.explanation_answers import PromptExplanation
 from kiln_mcp.evolution.final_measurement import HeldOut, measure
 from kiln_mcp.evolution.goals import read_goals
-from kiln_mcp.evolution.live_decisions import LiveDecisions
+from kiln_mcp.evolution.live_decisions import LiveDecisions, standing_event
 from kiln_mcp.evolution.markdown_report import markdown_of, page_of
 from kiln_mcp.evolution.outcomes import Outcome, answer_of
 from kiln_mcp.evolution.reflection import ModelReflector
@@ -64,27 +64,26 @@ async def improve_prompt(
     workspace: Workspace,
     project: ProjectReference,
     eval: EvalReference,
-    start: Annotated[str, Field(description="The run config to improve.")],
+    start: Annotated[str, Field(description="A run config.")],
     max_calls: Annotated[
         int,
-        Field(ge=16, le=100_000, description="Of the search; measuring comes on top."),
+        Field(ge=16, le=100_000, description="Without measuring."),
     ] = 200,
     seed: Annotated[int, Field(ge=0)] = 0,
     reflect_with: Annotated[
         str | None,
-        Field(description="The model that edits; left out: the default one."),
+        Field(description="Who edits; left out: the default model."),
     ] = None,
     goals: Annotated[
         list[str] | None,
         Field(
-            description="'<score> floor 0' (points it may lose), 'weight 2' or 'target 0.9'; "
-            "'words 300'; 'keep <passage>'."
+            description="'<score> floor 0', 'weight 2', 'target 0.9'; 'words 300'; 'keep <text>'."
         ),
     ] = None,
 ) -> Proposal[EvolutionReport]:
     """Improve a prompt: search for a better one, and prove the gain on held-out items.
 
-    The eval needs train, val and test items. Only a proven winner is saved as a run config.
+    Needs train, val and test items. Saves only what is proven, as a run config.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(
@@ -189,7 +188,8 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
             if held_out.gain_shown:
                 await save_winner(search_context, winner)
         answer = answer_of(search_context, Outcome(result, winner, held_out, log.failures()))
-        await live.write({"event": "result", **answer.model_dump(mode="json")})
+        lines = [standing_event(standing) for standing in result.standings]
+        await live.write(*lines, {"event": "result", **answer.model_dump(mode="json")})
         log.delete()
     finally:
         log.close()

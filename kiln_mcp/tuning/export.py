@@ -50,7 +50,7 @@ class PartLines:
         without_thinking: Items that lack the reasoning that the recipe wants.
         unreviewed_examples: Lines whose output a model gave and nobody rated or repaired.
         unusable_items: Items whose answer is truncated, refused or empty.
-        shown_items: Items that the system message shows with their answers.
+        shown_items: Items that the prompt shows with their answers.
         runs: The run of each line.
     """
 
@@ -112,7 +112,7 @@ def lines_of(
             unusable_count += 1
         elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
             without_thinking += 1
-        elif is_shown(run.input, run.best_output, recipe.instructions.system):
+        elif is_shown(run.input, run.best_output, recipe.instructions.whole):
             shown_count += 1
         else:
             lines.append(_line(run, reasoning, recipe))

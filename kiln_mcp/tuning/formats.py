@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
+from kiln_mcp.run_configs.system_prompts import Example, with_examples
 from storage.text.json_lines import json_line
 
 JsonObject = dict[str, JsonValue]
@@ -79,10 +80,34 @@ class TrainingExample:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the model is told: the system message, and how to think where it shall."""
+    """What the model is told, in the form in which run configs tell it.
+
+    Attributes:
+        system: The system message, without demonstrations.
+        thinking: How to think, where it shall.
+        examples: The demonstrations: turns of the conversation, as when the prompt is run.
+    """
 
     system: str
     thinking: str
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The prompt as one text, as records hold it."""
+        return with_examples(self.system, self.examples)
+
+    @property
+    def turns(self) -> tuple[ChatTurn, ...]:
+        """The demonstrations as turns."""
+        return tuple(
+            turn
+            for example in self.examples
+            for turn in (
+                ChatTurn("user", example.task_input),
+                ChatTurn("assistant", example.output),
+            )
+        )
 
 
 def example_of(
@@ -100,12 +125,13 @@ def example_of(
         schema: JSON Schema of the output; None for plain text.
     """
     task_input, reasoning, output = run
-    question = ChatTurn("user", task_input)
+    shown, question = instructions.turns, ChatTurn("user", task_input)
     match strategy:
         case Thinking.FINAL_ONLY:
-            return TrainingExample(instructions.system, (question,), output, schema)
+            return TrainingExample(instructions.system, (*shown, question), output, schema)
         case Thinking.TWO_MESSAGES:
             turns = (
+                *shown,
                 ChatTurn("user", f"{task_input}\n\n{instructions.thinking}"),
                 ChatTurn("assistant", reasoning),
                 ChatTurn("user", FINAL_ANSWER),
@@ -113,6 +139,7 @@ def example_of(
             return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.LEGACY:
             turns = (
+                *shown,
                 question,
                 ChatTurn("system", instructions.thinking),
                 ChatTurn("assistant", reasoning),
@@ -121,7 +148,7 @@ def example_of(
             return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.TAGGED:
             answer = f"<think>\n{reasoning}\n</think>\n\n{output}"
-            return TrainingExample(instructions.system, (question,), answer, schema)
+            return TrainingExample(instructions.system, (*shown, question), answer, schema)
 
 
 def line_of(example: TrainingExample, shape: ExportFormat) -> str:

@@ -15,7 +15,12 @@ from kiln_mcp.projects.exchange.exports import (
 )
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.runs.pages import Filter
-from kiln_mcp.run_configs.system_prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
+from kiln_mcp.run_configs.system_prompts import (
+    DEFAULT_THINKING,
+    instruction_prompt,
+    prompt_text,
+    split_examples,
+)
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.answers import TrainedModel, TrainingFiles
 from kiln_mcp.tuning.export import Recipe, check_recipe
@@ -217,4 +222,5 @@ async def _instructions(store: ProjectStore, task: Task, reference: str | None) 
     (config,) = await find_run_configs(store, task, [reference])
     prompts = await store.children(task, Prompt)
     text = prompt_text(task, config, prompts, await runs_to_show(store, task))
-    return Instructions(text.prompt, text.thinking or thinking)
+    system, examples = split_examples(text.prompt)
+    return Instructions(system, text.thinking or thinking, examples)

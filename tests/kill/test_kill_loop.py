@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from storage import (
     Project,
     ProjectStore,
     Prompt,
+    PromptOptimizationJob,
     Task,
     TaskOutput,
     TaskRun,
@@ -45,6 +46,18 @@ WAIT_S = 1.0
 FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}
 REPEATED = 20
 """Calls in a row whose answers may be lost before a test gives up."""
+
+STAGE_KILLS = 4
+"""Kills in the search, in the final measurement, and while the winner is saved."""
+SEARCH_PARTS = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
+SEARCH_CALL = {
+    "eval": "Right",
+    "start": "start",
+    "max_calls": 400,
+    "reflect_with": "embedded",
+    "seed": 3,
+}
+PAUSE_S = 0.01
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(300 + 8 * KILLS)]
 
@@ -334,6 +347,70 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
         verdicts = await bench.verdicts()
         assert len(verdicts) == len(set(verdicts)) == 2 * len(parts["test"])
         await bench.check(kills)
+
+
+async def prompts_of(bench: Bench) -> list[str]:
+    """Return the prompts of all run configs."""
+    async with bench.store() as store:
+        (task,) = await store.children(store.project, Task)
+        configs = await store.children(task, TaskRunConfig)
+        assert len(await store.children(task, PromptOptimizationJob)) == 1
+    return [config.prompt.prompt for config in configs if config.prompt]
+
+
+def log_lines(bench: Bench, kind: str) -> int:
+    """Return how many events of a kind the log has by which the search goes on."""
+    texts = [path.read_text("utf-8") for path in (bench.home / "searches").glob("*.jsonl")]
+    return sum(f'"event": "{kind}"' in line for text in texts for line in text.splitlines())
+
+
+async def kill_in_stage(bench: Bench, count: Callable[[], int], step: int) -> None:
+    """Kill the daemon four times, each time after something has grown by a step."""
+    seen = await anyio.to_thread.run_sync(count)
+    for _ in range(STAGE_KILLS):
+        while await anyio.to_thread.run_sync(count) < seen + step:  # noqa: ASYNC110 - files
+            await anyio.sleep(PAUSE_S)
+        kills = bench.kills
+        while bench.kills == kills:
+            bench.kill()
+            await anyio.sleep(PAUSE_S)
+        seen = await anyio.to_thread.run_sync(count)
+
+
+async def kill_everywhere(bench: Bench) -> None:
+    await kill_in_stage(bench, lambda: log_lines(bench, "evaluation"), 20)
+    await kill_in_stage(bench, lambda: log_lines(bench, "final"), 12)
+    # From here on the winner's records and the outputs of the held-out items are saved.
+    await kill_in_stage(bench, lambda: len([*bench.project.rglob("*_run.kiln")]), 6)
+
+
+async def test_twelve_kills_pay_nothing_twice_and_leave_one_winner(tmp_path: Path) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    async with open_process_bench(undisturbed, **SEARCH_PARTS) as bench:
+        job = await bench.start("improve_prompt", {}, **SEARCH_CALL)
+        ended = await bench.at_rest(job)
+        assert ended["state"] == "done", ended
+        expected = await prompts_of(bench)
+        calls = (await bench.asked()).total()
+    async with open_process_bench(tmp_path, **SEARCH_PARTS) as bench:
+        job = await bench.start("improve_prompt", {}, **SEARCH_CALL)
+        async with anyio.create_task_group() as group:
+            group.start_soon(kill_everywhere, bench)
+            ended = await bench.at_rest(job)
+            assert ended["state"] == "done", ended
+            group.cancel_scope.cancel()
+        assert await prompts_of(bench) == expected
+        assert len(expected) == 2
+        verdicts = await bench.verdicts()
+        assert len(verdicts) == len(set(verdicts)) == 2 * len(SEARCH_PARTS["test"])
+        asked = await bench.asked()
+        assert asked.total() <= calls + AT_ONCE * bench.kills
+        await bench.check(2 * STAGE_KILLS)
+        side_files = [*bench.project.rglob("kiln_mcp_evolution_*.jsonl")]
+        texts = [await anyio.Path(path).read_text("utf-8") for path in side_files]
+        ends = [line for text in texts for line in map(json.loads, text.splitlines())]
+        assert sum(line["event"] == "result" for line in ends) == 1
 
 
 async def test_data_of_a_file_is_added_once(tmp_path: Path) -> None:

@@ -77,19 +77,15 @@ async def improve_judge(
     project: ProjectReference,
     eval: EvalReference,
     evaluator: EvaluatorReference = None,
-    concerns: Annotated[
-        str | None, Field(description="What the person says it gets wrong.")
-    ] = None,
+    concerns: Annotated[str | None, Field(description="What it gets wrong.")] = None,
     model: Annotated[str | None, Field(description="Rewrites it.")] = None,
-    with_examples: Annotated[
-        bool, Field(description="Also try showing it labelled outputs.")
-    ] = False,
+    with_examples: Annotated[bool, Field(description="Also try labelled examples.")] = False,
     max_calls: Annotated[int, Field(ge=8, le=100_000)] = 200,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Proposal[JudgeImprovement]:
     """Improve a judge: rewrite it from where it differs from people's development labels.
 
-    The best version becomes a new evaluator. Certificate labels stay hidden.
+    Saves a new evaluator. Certificate labels stay hidden.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)

@@ -401,3 +401,14 @@ async def test_an_item_that_an_evaluator_skips_has_no_score(tmp_path: Path) -> N
         evaluation = await context.trials.run(context.start, engine_items([item])[0])
         assert evaluation.scores == {}
         assert evaluation.failure
+
+
+async def test_no_gain_is_told_apart_from_too_little_that_was_looked_at(tmp_path: Path) -> None:
+    few = {"train": range(12), "val": range(100, 124), "test": range(200, 204)}
+    async with open_search_bench(tmp_path, by_demonstrations_before_test, few) as bench:
+        answer = await bench.evolve(max_calls=100, seed=1)
+        assert "Too little was looked at: a gain in right of up to" in answer.verdict
+    # On sixty items on which both always score the same, a large gain is excluded.
+    async with open_search_bench(tmp_path / "2", by_demonstrations_before_test) as bench:
+        answer = await bench.evolve(max_calls=100, seed=1)
+        assert "No gain in right of" in answer.verdict

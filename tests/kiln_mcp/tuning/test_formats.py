@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
+from kiln_mcp.run_configs.system_prompts import Example, split_examples
 from kiln_mcp.tuning.formats import (
     FINAL_ANSWER,
     ExportFormat,
@@ -41,6 +42,21 @@ def written(shape: ExportFormat, thinking: Thinking = Thinking.FINAL_ONLY) -> Js
     assert "\n" not in line
     assert "Köln" in line
     return cast("JsonValue", json.loads(line))
+
+
+@pytest.mark.parametrize("thinking", [*Thinking])
+def test_demonstrations_are_turns_before_the_question_as_when_the_prompt_is_run(
+    thinking: Thinking,
+) -> None:
+    told = Instructions("Extract.", "Think.", (Example("To Bonn", '{"city": "Bonn"}'),))
+    example = example_of(told, RUN, thinking, SCHEMA)
+    assert example.system == "Extract."
+    assert [(turn.role, turn.content) for turn in example.turns[:2]] == [
+        ("user", "To Bonn"),
+        ("assistant", '{"city": "Bonn"}'),
+    ]
+    assert example.turns[2].content.startswith("To Köln")
+    assert split_examples(told.whole) == ("Extract.", told.examples)
 
 
 @pytest.mark.parametrize("shape", [ExportFormat.OPENAI_CHAT, ExportFormat.OPENAI_JSON])
