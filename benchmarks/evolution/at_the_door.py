@@ -15,17 +15,24 @@ import time
 import urllib.request
 from pathlib import Path
 
+import mcp_types as types
 from mcp import Client, StdioServerParameters
+from mcp.client.context import ClientRequestContext
+
+from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
-
-from bridge_client import BRIDGE, agree
-from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
-
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}
 TEST_ITEMS = 60
+
+
+async def agree(
+    context: ClientRequestContext, params: types.ElicitRequestParams
+) -> types.ElicitResult:
+    """Answer as a person who agrees to everything."""
+    return types.ElicitResult(action="accept", content={"agree": True})
 
 
 async def make_project(folder: Path, world) -> None:
@@ -65,17 +72,18 @@ async def search(arguments: argparse.Namespace, scenario: str, seed: int) -> dic
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as place:
         command = [HERE / "world_server.py", arguments.world, scenario, str(seed)]
-        server = subprocess.Popen(
-            [sys.executable, *map(str, command), str(arguments.limit)],
+        server = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *map(str, command),
+            str(arguments.limit),
             stdout=subprocess.PIPE,
             env=environment,
-            text=True,
         )
         home, project = Path(place) / "home", Path(place) / "project"
         home.mkdir()
         try:
             assert server.stdout is not None
-            address = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            address = f"http://127.0.0.1:{int(await server.stdout.readline())}"
             settings = {"name": "world", "base_url": f"{address}/v1", **FREE}
             settings["concurrency"] = arguments.limit
             (home / "servers.json").write_text(json.dumps([settings]), encoding="utf-8")
@@ -88,11 +96,11 @@ async def search(arguments: argparse.Namespace, scenario: str, seed: int) -> dic
                 return await measure(client, arguments, project, address, world, SEED_PROMPT)
         finally:
             server.kill()
-            server.wait()
+            await server.wait()
             daemon = home / "daemon.json"
             if daemon.exists():
                 os.kill(json.loads(daemon.read_text(encoding="utf-8"))["pid"], signal.SIGTERM)
-                time.sleep(1)
+                await asyncio.sleep(1)
 
 
 async def measure(client, arguments, project: Path, address: str, world, start: str) -> dict:
@@ -133,11 +141,7 @@ async def measure(client, arguments, project: Path, address: str, world, start: 
     wall = time.monotonic() - begun
     stats = read(f"{address}/stats")
     result = state.get("result") or state
-    lines = [
-        json.loads(line)
-        for file in project.rglob("kiln_mcp_evolution_*.jsonl")
-        for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    lines = await asyncio.to_thread(lines_beside, project)
     if arguments.logs:
         name = f"{world.cfg.name}_{world.seed}.jsonl"
         text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -160,6 +164,14 @@ async def measure(client, arguments, project: Path, address: str, world, start: 
         "most_in_flight": search_stats.get("max_in_flight"),
         "wall_s": round(wall, 1),
     }
+
+
+def lines_beside(project: Path) -> list[dict]:
+    return [
+        json.loads(line)
+        for file in project.rglob("kiln_mcp_evolution_*.jsonl")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def read(address: str) -> dict:

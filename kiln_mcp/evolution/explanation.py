@@ -51,7 +51,7 @@ class Ablation:
 
     @property
     def runs(self) -> int:
-        """How many outputs are made and judged."""
+        """How many outputs are made and verdict_calls."""
         return len(self.candidates) * len(self.items)
 
 
@@ -68,8 +68,8 @@ def plan_ablation(search_context: SearchContext) -> Ablation:
     random.Random(request.seed).shuffle(items)
     runs = request.max_calls // trials.calls_each
     sentences, blocks = sentences_of(search_context.start), blocks_of(search_context.start)
-    enough = min(USUAL_ITEMS, len(items))
-    parts = sentences if runs >= enough * (len(sentences) + 1) else blocks
+    item_count = min(USUAL_ITEMS, len(items))
+    parts = sentences if runs >= item_count * (len(sentences) + 1) else blocks
     if len(parts) < 2:
         raise Refusal(
             "The prompt of '{name}' has only one part, so there is nothing to tell apart.",
@@ -94,8 +94,8 @@ def ablation_calls(ablation: Ablation) -> dict[str, int]:
     resolved_config, evaluator = context.resolved_config, context.eval_context.evaluator
     calls = {resolved_config.model: resolved_config.calls_per_output * ablation.runs}
     if evaluator.model:
-        judged = evaluator.calls_per_item * ablation.runs
-        calls[evaluator.model] = calls.get(evaluator.model, 0) + judged
+        verdict_calls = evaluator.calls_per_item * ablation.runs
+        calls[evaluator.model] = calls.get(evaluator.model, 0) + verdict_calls
     return calls
 
 

@@ -26,7 +26,7 @@ class LiveDecisions:
     def __init__(self, search_context: SearchContext, log: ResumableLog) -> None:
         self._context = search_context
         self._log = log
-        self._written = 0
+        self._line_count = 0
         self._accepted = 0
         self._due = 0.0
         self._is_writing = False
@@ -44,24 +44,24 @@ class LiveDecisions:
         count: int = len(self._log.decisions)
         accepted: int = self._log.accepted
         is_due = anyio.current_time() >= self._due or accepted > self._accepted
-        if self._is_writing or count == self._written or not is_due:
+        if self._is_writing or count == self._line_count or not is_due:
             return
         self._is_writing = True
         try:
             await self.write()
         finally:
             self._is_writing = False
-        self._written, self._accepted = count, accepted
+        self._line_count, self._accepted = count, accepted
         self._due = anyio.current_time() + PAUSE_S
 
-    async def write(self, *more: Mapping[str, object]) -> None:
+    async def write(self, *further_lines: Mapping[str, object]) -> None:
         """Write all decisions, and more lines after them."""
         eval_context = self._context.eval_context
         await write_decisions(
             eval_context.store,
             eval_context.eval_record,
             self._context.file_name,
-            [self._context.start_event, *self._log.decisions, *more],
+            [self._context.start_event, *self._log.decisions, *further_lines],
         )
 
 

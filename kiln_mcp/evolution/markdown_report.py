@@ -19,11 +19,11 @@ def markdown_of(report: PromptSearchReport) -> str:
         f"State: {report.state}. Stop reason: {report.stop_reason or 'none yet'}.",
         report.verdict,
         "## Best prompt",
-        _fenced(report.best_prompt),
+        _code_block(report.best_prompt),
         "## What changed",
-        _fenced(report.difference, "diff"),
+        _code_block(report.difference, "diff"),
         "## Gain by calls, as the races saw it",
-        _fenced(_curve(report)),
+        _code_block(_curve(report)),
         "## Tree",
         _tree(report),
     ]
@@ -110,7 +110,7 @@ def _cell(text: str) -> str:
     return excerpt_line(text, LONGEST_CELL).replace("|", "\\|")
 
 
-def _fenced(text: str, kind: str = "") -> str:
+def _code_block(text: str, kind: str = "") -> str:
     longest = max((len(run) for run in _ticks(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{text}\n{fence}"

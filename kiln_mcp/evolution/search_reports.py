@@ -28,12 +28,12 @@ async def searches_of(store: ProjectStore, eval_record: Eval) -> dict[str, Searc
     """Return the searches beside an eval by name, the newest first."""
     folder = anyio.Path(store.side_folder(eval_record))
     names = [file.name async for file in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
-    found: dict[str, SearchEvents] = {}
+    searches: dict[str, SearchEvents] = {}
     for name in names:
         events = read_search(await store.side_lines(eval_record, name))
         if events is not None:
-            found[name.removeprefix(_PREFIX).removesuffix(_SUFFIX)] = events
-    return dict(sorted(found.items(), key=lambda pair: pair[1].start.at, reverse=True))
+            searches[name.removeprefix(_PREFIX).removesuffix(_SUFFIX)] = events
+    return dict(sorted(searches.items(), key=lambda pair: pair[1].start.at, reverse=True))
 
 
 def choose_search(searches: dict[str, SearchEvents], name: str | None, eval_name: str) -> str:

@@ -112,7 +112,7 @@ def lines_of(
             unusable_count += 1
         elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
             without_thinking += 1
-        elif is_shown(run.input, run.best_output, recipe.instructions.whole):
+        elif is_shown(run.input, run.best_output, recipe.instructions.full_text):
             shown_count += 1
         else:
             lines.append(_line(run, reasoning, recipe))

@@ -93,7 +93,7 @@ class Instructions:
     examples: tuple[Example, ...] = ()
 
     @property
-    def whole(self) -> str:
+    def full_text(self) -> str:
         """The prompt as one text, as records hold it."""
         return with_examples(self.system, self.examples)
 
@@ -125,13 +125,13 @@ def example_of(
         schema: JSON Schema of the output; None for plain text.
     """
     task_input, reasoning, output = run
-    shown, question = instructions.turns, ChatTurn("user", task_input)
+    demonstrations, question = instructions.turns, ChatTurn("user", task_input)
     match strategy:
         case Thinking.FINAL_ONLY:
-            return TrainingExample(instructions.system, (*shown, question), output, schema)
+            return TrainingExample(instructions.system, (*demonstrations, question), output, schema)
         case Thinking.TWO_MESSAGES:
             turns = (
-                *shown,
+                *demonstrations,
                 ChatTurn("user", f"{task_input}\n\n{instructions.thinking}"),
                 ChatTurn("assistant", reasoning),
                 ChatTurn("user", FINAL_ANSWER),
@@ -139,7 +139,7 @@ def example_of(
             return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.LEGACY:
             turns = (
-                *shown,
+                *demonstrations,
                 question,
                 ChatTurn("system", instructions.thinking),
                 ChatTurn("assistant", reasoning),
@@ -148,7 +148,7 @@ def example_of(
             return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.TAGGED:
             answer = f"<think>\n{reasoning}\n</think>\n\n{output}"
-            return TrainingExample(instructions.system, (*shown, question), answer, schema)
+            return TrainingExample(instructions.system, (*demonstrations, question), answer, schema)
 
 
 def line_of(example: TrainingExample, shape: ExportFormat) -> str:

@@ -117,7 +117,7 @@ async def _open_record(training: Training) -> Finetune:
         train_split_name=train_part,
         validation_split_name=validation_part,
         parameters=dict(training.parameters),
-        system_message=instructions.whole,
+        system_message=instructions.full_text,
         thinking_instructions=(
             None if thinking in {Thinking.FINAL_ONLY, Thinking.TAGGED} else instructions.thinking
         ),

@@ -244,9 +244,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "improve_judge": [{**project, "eval": "Right", "model": "paid/m", "max_calls": 8}],
         "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
         "show_prompt_search": [{**project, "eval": "Right"}],
-        "explain_prompt": [
-            {**project, "eval": "Right", "run_config": "Start", "max_calls": 16}
-        ],
+        "explain_prompt": [{**project, "eval": "Right", "run_config": "Start", "max_calls": 16}],
         "check_job": [{"job": "x", "seconds": 0}, {}],
         "stop_job": [{"job": "x"}],
         "resume_job": [{"job": "x", "limit_usd": 1000}],

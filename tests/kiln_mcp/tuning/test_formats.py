@@ -56,7 +56,7 @@ def test_demonstrations_are_turns_before_the_question_as_when_the_prompt_is_run(
         ("assistant", '{"city": "Bonn"}'),
     ]
     assert example.turns[2].content.startswith("To Köln")
-    assert split_examples(told.whole) == ("Extract.", told.examples)
+    assert split_examples(told.full_text) == ("Extract.", told.examples)
 
 
 @pytest.mark.parametrize("shape", [ExportFormat.OPENAI_CHAT, ExportFormat.OPENAI_JSON])
