@@ -36,7 +36,7 @@ def sentences_of(candidate: Candidate) -> list[PromptPart]:
     for place, block in enumerate(candidate.blocks):
         pieces = [] if block.component == DEMONSTRATIONS else _SENTENCE.split(block.text)
         if len(pieces) < 2:
-            parts += _whole(candidate, place)
+            parts += _block_part(candidate, place)
             continue
         for number, sentence in enumerate(pieces):
             rest = " ".join([*pieces[:number], *pieces[number + 1 :]])
@@ -47,10 +47,10 @@ def sentences_of(candidate: Candidate) -> list[PromptPart]:
 
 def blocks_of(candidate: Candidate) -> list[PromptPart]:
     """Return each block of a prompt (a paragraph, an entry, an example) with the rest of it."""
-    return [part for place in range(len(candidate.blocks)) for part in _whole(candidate, place)]
+    return [part for place in range(len(candidate.blocks)) for part in _block_part(candidate, place)]
 
 
-def _whole(candidate: Candidate, place: int) -> list[PromptPart]:
+def _block_part(candidate: Candidate, place: int) -> list[PromptPart]:
     block = candidate.blocks[place]
     kind = "example" if block.component == DEMONSTRATIONS else "block"
     return _part(kind, block.text, (*candidate.blocks[:place], *candidate.blocks[place + 1 :]))
