@@ -209,7 +209,7 @@ def result_of(search: Search, options: Options) -> Result:
         calls=search.account.calls,
         proposals=search.account.proposals,
         paid_evaluations=search.scheduler.paid_evaluations,
-        standings=standings(search.candidates.values(), own, (first.id, best.id)),
+        standings=standings(search.trunk, search.candidates.values(), own),
         noise=noise_of(own, options.goals),
     )
 
