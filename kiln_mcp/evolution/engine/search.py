@@ -30,7 +30,7 @@ from kiln_mcp.evolution.engine.operators import (
 from kiln_mcp.evolution.engine.race import Race, Verdict
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.selection import Selection
-from kiln_mcp.evolution.engine.steps import Answer, Pause, Step, Trials, Work, ask, run_trials
+from kiln_mcp.evolution.engine.steps import Answer, Pause, Work, ask, run_trials, with_cost
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
 from kiln_mcp.evolution.engine.values import Account, Case, Item, Lesson, ProposalRequest
 from kiln_mcp.evolution.engine.words import Words, words_of
@@ -119,7 +119,7 @@ class Search:
                 continue
             self._open += 1
             operator = self._choose()
-            gain, evaluations = yield from _with_cost(self._attempt(operator))
+            gain, evaluations = yield from with_cost(self._attempt(operator))
             self._open -= 1
             if gain is None:
                 yield Pause()
@@ -387,16 +387,3 @@ def _is_overtaken(decision: Decision, base: Candidate, head: Candidate) -> bool:
     """Return whether a set of demonstrations was made for another set than the head has."""
     is_set = decision.operator is Operator.DEMONSTRATE
     return is_set and base.demonstrations != head.demonstrations
-
-
-def _with_cost(work: Work[float | None]) -> Work[tuple[float | None, int]]:
-    """Carry out work; return its result and how many evaluations it asked for."""
-    evaluations, answer = 0, None
-    while True:
-        try:
-            step: Step = work.send(answer)
-        except StopIteration as end:
-            return end.value, evaluations
-        if isinstance(step, Trials):
-            evaluations += len(step.pairs)
-        answer = yield step
