@@ -37,7 +37,7 @@ def add(search: "Search", operator: Operator) -> Work[float | None]:
         return None
     base = search.trunk.head
     if operator is Operator.ADVISE:
-        edits = advise(base, search.advice, search.failures_in_row[operator])
+        edits = advise(base, search.advice, search.turns.failures_in_row[operator])
     else:
         pool = search.demonstrations.pool(search.knowledge, search.train)
         edits = choose_demonstrations(search.draw, base, pool, search.demonstrations.topics)
@@ -131,5 +131,5 @@ def digest(*parts: str) -> str:
 
 
 def _nothing_left(search: "Search", operator: Operator) -> float:
-    search.exhaust(operator)
+    search.turns.exhaust(operator)
     return 0.0

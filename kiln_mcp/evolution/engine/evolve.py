@@ -17,6 +17,7 @@ from kiln_mcp.evolution.engine.selection import Selection
 from kiln_mcp.evolution.engine.standings import Standing, noise_of, standings
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
+from kiln_mcp.evolution.engine.turns import Turns
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, Item
 
 MOST_PIPELINES: Final = 12
@@ -187,7 +188,7 @@ def make_search(
         account=scheduler.account,
         scheduler=scheduler,
         draw=draw,
-        operators=_operators(options, can_ask=scheduler.can_ask),
+        turns=Turns(_operators(options, can_ask=scheduler.can_ask), scheduler.account),
         demonstrations=options.demonstrations,
         advice=options.advice,
         anchors=options.anchors.of_start(first),

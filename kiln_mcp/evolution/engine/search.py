@@ -1,7 +1,7 @@
 """Pipelines of a search: choose what fails, have an edit made, race it, merge what wins."""
 
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
@@ -25,24 +25,19 @@ from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Knowledge, Observa
 from kiln_mcp.evolution.engine.operators import (
     Demonstrations,
     Operator,
-    Payoffs,
 )
 from kiln_mcp.evolution.engine.race import Race, Verdict
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.selection import Selection
 from kiln_mcp.evolution.engine.steps import Answer, Pause, Work, ask, run_trials, with_cost
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
+from kiln_mcp.evolution.engine.turns import Turns
 from kiln_mcp.evolution.engine.values import Account, Case, Item, Lesson, ProposalRequest
 from kiln_mcp.evolution.engine.words import Words, words_of
 
 FIRST_LOOK: Final = 5
 EVALUATIONS_A_PROPOSAL: Final = 8
 """The least that a proposal needs; kept for each that is open."""
-PATIENCE: Final = 16
-"""Attempts in a row without a gain, after which an operator without a model is left."""
-STALL: Final = 10
-"""Reflections in a row without a gain, after which operators are tried that need no failures."""
-LATE_OPERATORS: Final = frozenset({Operator.RESTART, Operator.COMPRESS, Operator.PARAPHRASE})
 MOST_REBASES: Final = 3
 LESSONS: Final = 4
 
@@ -58,13 +53,11 @@ class Search:
         account: The budget.
         scheduler: Keeps the log.
         draw: The source of chance.
-        operators: The operators of this search.
+        turns: The operators of this search.
         demonstrations: What can be failures as examples.
         advice: Lines that can be added to an instruction without asking a model.
         anchors: What no candidate may lose.
         should_stop: Whether a person wants a pause.
-        payoffs: What each operator has brought.
-        failures_in_row: Attempts without a gain since the last one with one, by operator.
         stop_reason: Why the search ended; "" while it runs.
         candidates: All candidates that were tried, by id.
         archive: The edits of proposals that were raced.
@@ -80,13 +73,11 @@ class Search:
     account: Account
     scheduler: Scheduler
     draw: random.Random
-    operators: Sequence[Operator]
+    turns: Turns
     demonstrations: Demonstrations
     advice: Sequence[str]
     anchors: Anchors
     should_stop: Callable[[], bool]
-    payoffs: Payoffs = field(default_factory=Payoffs)
-    failures_in_row: Counter[Operator] = field(default_factory=Counter[Operator])
     stop_reason: str = ""
     candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     archive: Archive = field(default_factory=Archive)
@@ -94,7 +85,6 @@ class Search:
     foreign: deque[PastEdit] = field(default_factory=deque[PastEdit])
     others: Sequence["Search"] = ()
     lessons: list[Decision] = field(default_factory=list[Decision])
-    _open: int = 0
 
     @property
     def knowledge(self) -> Knowledge:
@@ -117,23 +107,20 @@ class Search:
             if self.selection.is_converged and old:
                 yield from self.look(old[:VALIDATION_LOOK])
                 continue
-            self._open += 1
             operator = self._choose()
+            self.turns.attempts[operator] += 1
             gain, evaluations = yield from with_cost(self._attempt(operator))
-            self._open -= 1
+            self.turns.attempts[operator] -= 1
             if gain is None:
                 yield Pause()
                 continue
-            self.payoffs.count(operator, evaluations, gain)
-            self.failures_in_row[operator] += 1
-            if gain > 0:
-                self.failures_in_row.clear()
+            self.turns.end(operator, evaluations, gain)
         self.stop_reason = self.stop_reason or reason
 
     def _end(self) -> str:
         """Return why no further proposal is made; "" if one is."""
         budget = self.account.budget
-        price = EVALUATIONS_A_PROPOSAL * (self._open + 1) * budget.evaluation
+        price = EVALUATIONS_A_PROPOSAL * (self.turns.attempts.total() + 1) * budget.evaluation
         if self.should_stop():
             return "stopped"
         if self.account.is_over or self.account.remaining < price:
@@ -145,22 +132,13 @@ class Search:
 
     def _choose(self) -> Operator:
         """Return what is tried next: what has won for another model first."""
-        return Operator.ADOPT if self.foreign else self.payoffs.choose(self.draw, self._usable())
+        return Operator.ADOPT if self.foreign else self.turns.choose(self.draw, self._usable())
 
     def _usable(self) -> list[Operator]:
         """Return the operators that may still bring something."""
-        usable = [operator for operator in self.operators if not self._is_used_up(operator)]
-        is_stalled = Operator.REFLECT not in usable
-        is_stalled = is_stalled or self.failures_in_row[Operator.REFLECT] >= STALL
-        return [o for o in usable if is_stalled or o not in LATE_OPERATORS]
-
-    def _is_used_up(self, operator: Operator) -> bool:
-        if operator is not Operator.REFLECT:
-            return self.failures_in_row[operator] >= PATIENCE
-        limit = self.account.budget.proposals
-        if limit is not None and self.account.proposals >= limit:
-            return True
-        return self.selection.is_converged and not self.selection.old_items(self.trunk.age)
+        selection = self.selection
+        is_converged = selection.is_converged and not selection.old_items(self.trunk.age)
+        return self.turns.usable(is_converged=is_converged)
 
     def _attempt(self, operator: Operator) -> Work[float | None]:
         """Make and try a proposal; return its gain, None if there was nothing to do."""
@@ -323,10 +301,6 @@ class Search:
                 return verdict.gain
         self.decide(decision, "Other edits of the same blocks, or with the same text, won first.")
         return 0.0
-
-    def exhaust(self, operator: Operator) -> None:
-        """Leave an operator until something else has brought a gain."""
-        self.failures_in_row[operator] += PATIENCE
 
     def usable_edits(
         self, answer: Answer | None, base: Candidate, component: str
