@@ -13,8 +13,10 @@ import math
 import random
 import statistics
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -27,9 +29,9 @@ from kiln_mcp.evolution.engine import (
     ProposalRequest,
     claim_of,
     evolve,
-    prove,
     sight,
 )
+from kiln_mcp.statistics import level_of_use
 
 START, RULE, HARM = "Answer the ticket.", "state the price", "answer in capitals"
 FILLERS = ("work carefully", "be precise", "read twice", "stay friendly", "check the facts")
@@ -54,7 +56,10 @@ class Feature:
         return rate - 0.2 * (HARM in text)
 
     async def evaluate(self, candidate: Candidate, item: Item) -> Evaluation:
-        coin = random.Random(f"{self.seed} {candidate.id} {item.id} {item.repeat}")
+        return self.run(candidate, item, item.repeat)
+
+    def run(self, candidate: Candidate, item: Item, repeat: int) -> Evaluation:
+        coin = random.Random(f"{self.seed} {candidate.id} {item.id} {repeat}")
         is_pass = coin.random() < self.rate(candidate.text, item)
         names_rule = bool(item.value) and RULE not in candidate.text and coin.random() < 0.9
         feedback = f"The answer must {RULE if names_rule else coin.choice(FILLERS)}."
@@ -98,9 +103,15 @@ async def search_and_claim(seed: int, lift: float, budget: int) -> End:
     for size in SIZES:
         repeats = sight(size, result.noise).repeats
         test = feature.items(f"test {size} ", size)
-        how = Measurement(repeats=repeats)
-        claim = await prove(result.start, result.best, test, feature.evaluate, how)
-        end.claims[size], end.repeats[size] = claim.gain_shown, repeats
+        pair = [
+            {
+                str(n): [feature.run(candidate, item, repeat) for repeat in range(repeats)]
+                for n, item in enumerate(test)
+            }
+            for candidate in (result.start, result.best)
+        ]
+        end.claims[size] = is_gain(pair[0], pair[1], Measurement(repeats=repeats))
+        end.repeats[size] = repeats
     return end
 
 
@@ -141,20 +152,34 @@ def evaluations(
     }
 
 
-def is_gain(
-    first: dict[str, list[Evaluation]], second: dict[str, list[Evaluation]], how: Measurement
-) -> bool:
-    """Return whether a gain is claimed; not asked where no score is a standard error higher."""
-    for name in first["0"][0].scores:
-        pairs = zip(first.values(), second.values(), strict=True)
-        changes = [
-            statistics.mean(e.scores[name] for e in b) - statistics.mean(e.scores[name] for e in a)
-            for a, b in pairs
-        ]
-        error = statistics.stdev(changes) / math.sqrt(len(changes))
-        if statistics.mean(changes) > error:
-            return claim_of(first, second, how).gain_shown
-    return False
+Side = Mapping[str, Sequence[Evaluation]]
+
+
+def is_gain(first: Side, second: Side, how: Measurement) -> bool:
+    """Return whether a gain is claimed; not asked where that is out of question.
+
+    No score is shown to gain by fewer than 0.8 times the standard errors of the normal test, and
+    one that seems to have fallen by more than its margin is not cleared.
+    """
+    least = 0.8 * NormalDist().inv_cdf(1 - level_of_use(how.use))
+    steps = {name: changes(first, second, name) for name in first["0"][0].scores}
+    if not any(step > least * error for step, error in steps.values()):
+        return False
+    goals = {name: goal.margin for name, goal in how.goals.items() if goal.margin is not None}
+    if any(steps[name][0] - least * steps[name][1] < -margin for name, margin in goals.items()):
+        return False
+    return claim_of(first, second, how).gain_shown
+
+
+def changes(first: Side, second: Side, name: str) -> tuple[float, float]:
+    """Return the mean change of a score and its standard error."""
+    repeats, steps = len(first["0"]), list[float]()
+    for a, b in zip(first.values(), second.values(), strict=True):
+        total = sum(e.scores[name] for e in b) - sum(e.scores[name] for e in a)
+        steps.append(total / repeats)
+    mean = sum(steps) / len(steps)
+    variance = sum((step - mean) ** 2 for step in steps) / (len(steps) - 1)
+    return mean, math.sqrt(variance / len(steps))
 
 
 Pair = tuple[dict[str, float], dict[str, float]]
@@ -213,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--nulls", type=int, default=400)
-    parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--part", choices=["searches", "claims", "both"], default="both")
     arguments = parser.parse_args()
     if arguments.part != "claims":

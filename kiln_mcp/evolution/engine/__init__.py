@@ -18,6 +18,7 @@ from kiln_mcp.evolution.engine.claim import Claim, Measurement, Sight, claim_of,
 from kiln_mcp.evolution.engine.decision_log import DecisionLog, FileLog, MemoryLog
 from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.evolve import Options, Result, branch, evolve
+from kiln_mcp.evolution.engine.forecast import Forecast, forecast
 from kiln_mcp.evolution.engine.models import ModelRow, ModelsResult, evolve_models
 from kiln_mcp.evolution.engine.operators import Demonstrations
 from kiln_mcp.evolution.engine.standings import Standing
@@ -37,6 +38,7 @@ __all__ = [
     "Demonstrations",
     "Evaluation",
     "FileLog",
+    "Forecast",
     "Goal",
     "Item",
     "Measurement",
@@ -52,6 +54,7 @@ __all__ = [
     "claim_of",
     "evolve",
     "evolve_models",
+    "forecast",
     "prove",
     "sight",
 ]

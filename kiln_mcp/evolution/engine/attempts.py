@@ -1,15 +1,14 @@
 """Attempts that begin with no failure: edits taken up again, shorter texts, other words."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from kiln_mcp.evolution.engine.archive import deletion
-from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, Candidate
+from kiln_mcp.evolution.engine.archive import PastEdit, deletion
+from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION
 from kiln_mcp.evolution.engine.edits import BlockEdit
-from kiln_mcp.evolution.engine.knowledge import BEST, unseen
-from kiln_mcp.evolution.engine.operators import Operator
+from kiln_mcp.evolution.engine.knowledge import BEST
+from kiln_mcp.evolution.engine.operators import Operator, advise, choose_demonstrations
 from kiln_mcp.evolution.engine.steps import Answer, Work, ask
 from kiln_mcp.evolution.engine.trunk import Decision
 from kiln_mcp.evolution.engine.values import Case, ProposalRequest
@@ -18,12 +17,35 @@ from kiln_mcp.evolution.engine.words import Words, words_of
 if TYPE_CHECKING:
     from kiln_mcp.evolution.engine.search import Search
 
-LOOK: Final = 8
-"""Items of a look at what no candidate was run on."""
+EXPLORED: Final = 2
+"""Items that are new to the search, with each reflection."""
+VALIDATION_LOOK: Final = 8
+"""Validation items of one look."""
 SHOWN: Final = 4
 """Failures that go with a text which is to be said in other words."""
 GLOBAL: Final[Words] = frozenset()
 """The words of an edit that speaks of every item."""
+
+
+def add(search: "Search", operator: Operator) -> Work[float | None]:
+    """Add demonstrations, or a line of advice."""
+    if len(search.knowledge.of(search.val)) < VALIDATION_LOOK:
+        yield from search.look_at_guards()
+    if operator is Operator.DEMONSTRATE:
+        yield from search.look(search.selection.unseen(EXPLORED))
+    if not search.knowledge.failing([*search.train, *search.val]):
+        return None
+    base = search.trunk.head
+    if operator is Operator.ADVISE:
+        edits = advise(base, search.advice, search.turns.failures_in_row[operator])
+    else:
+        pool = search.demonstrations.pool(search.knowledge, search.train)
+        edits = choose_demonstrations(search.draw, base, pool, search.demonstrations.topics)
+    if not edits:
+        return _nothing_left(search, operator)
+    name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
+    decision = Decision(name, operator, accepted=False, reason="")
+    return (yield from search.try_edits(base, edits, decision, GLOBAL))
 
 
 def restart(search: "Search") -> Work[float | None]:
@@ -31,19 +53,22 @@ def restart(search: "Search") -> Work[float | None]:
 
     Validation items may choose, so their failures count here as well.
     """
-    new = [
-        item for item in unseen(search.knowledge, search.val) if not search.selection.items[item.id]
-    ]
-    yield from search.look(new[:LOOK])
+    new = yield from search.look_at_guards()
     head = search.trunk.head
     failing = search.knowledge.failing([*search.train, *search.val])
     past = search.archive.choose(search.draw, head, failing, search.knowledge, search.candidates)
     if past is None:
         return None if new else _nothing_left(search, Operator.RESTART)
-    name = f"r-{digest(head.id, *past.texts)}"
-    decision = Decision(
-        name, Operator.RESTART, accepted=False, reason="", lesson=past.decision.lesson
-    )
+    return (yield from take_up(search, past, Operator.RESTART))
+
+
+def take_up(search: "Search", past: PastEdit, operator: Operator) -> Work[float | None]:
+    """Try an edit of an earlier candidate, or of another model's, on the head."""
+    if operator is Operator.ADOPT:
+        # What it speaks of may be found to fail later.
+        search.archive.keep(past.base, past.edits, past.decision)
+    name = f"r-{digest(search.name, search.trunk.head.id, *past.texts)}"
+    decision = Decision(name, operator, accepted=False, reason="", lesson=past.decision.lesson)
     return (yield from search.try_edits(past.base, past.edits, decision, past.words))
 
 
@@ -100,17 +125,11 @@ def reason_of(answer: Answer | None) -> str:
     return answer.reason if answer is not None else ""
 
 
-def size_of(candidate: Candidate) -> int:
-    """Return the words of a candidate's texts, its demonstrations left out."""
-    names: Sequence[str] = [name for name in candidate.components if name != DEMONSTRATIONS]
-    return sum(len(candidate.text_of(name).split()) for name in names)
-
-
 def digest(*parts: str) -> str:
     """Return an id that is the same when a search is repeated."""
     return blake2b("\x1f".join(parts).encode(), digest_size=6).hexdigest()
 
 
 def _nothing_left(search: "Search", operator: Operator) -> float:
-    search.exhaust(operator)
+    search.turns.exhaust(operator)
     return 0.0

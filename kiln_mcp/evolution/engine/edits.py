@@ -73,14 +73,20 @@ def apply_edits(candidate: Candidate, edits: Sequence[BlockEdit]) -> Candidate:
 
 
 def rebase(edits: Iterable[BlockEdit], base: Candidate, head: Candidate) -> Rebase:
-    """Apply edits that were made for one candidate to another one: a three-way merge of blocks."""
+    """Apply edits that were made for one candidate to another one: a three-way merge of blocks.
+
+    A block that the other candidate has gained in the meantime is not added twice.
+    """
     old = {block.id: block.text for block in base.blocks}
     current = {block.id: block.text for block in head.blocks}
+    gained = {b.text.strip() for b in head.blocks if old.get(b.id) != b.text}
     conflicts: list[str] = []
     new_edits: list[BlockEdit] = []
     for edit in edits:
         name = edit.block or ""
         is_there = name in current
+        if edit.operation == "add" and edit.text.strip() in gained:
+            continue
         if edit.operation == "add":
             anchor = edit.block if is_there else _anchor(base, current, edit)
             new_edits.append(replace(edit, block=anchor))

@@ -17,6 +17,7 @@ from kiln_mcp.evolution.engine.selection import Selection
 from kiln_mcp.evolution.engine.standings import Standing, noise_of, standings
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
+from kiln_mcp.evolution.engine.turns import Turns
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, Item
 
 MOST_PIPELINES: Final = 12
@@ -187,7 +188,7 @@ def make_search(
         account=scheduler.account,
         scheduler=scheduler,
         draw=draw,
-        operators=_operators(options, can_ask=scheduler.can_ask),
+        turns=Turns(_operators(options, can_ask=scheduler.can_ask), scheduler.account),
         demonstrations=options.demonstrations,
         advice=options.advice,
         anchors=options.anchors.of_start(first),
@@ -209,7 +210,7 @@ def result_of(search: Search, options: Options) -> Result:
         calls=search.account.calls,
         proposals=search.account.proposals,
         paid_evaluations=search.scheduler.paid_evaluations,
-        standings=standings(search.candidates.values(), own, (first.id, best.id)),
+        standings=standings(search.trunk, search.candidates.values(), own),
         noise=noise_of(own, options.goals),
     )
 

@@ -57,12 +57,14 @@ class Knowledge:
         goals: What a person wants of each score.
         observations: By the item's id.
         words: How much a word says.
+        start_scores: What the start was first seen to score, by the item's id.
     """
 
     def __init__(self, goals: Mapping[str, Goal]) -> None:
         self.goals = goals
         self.observations: dict[str, Observation] = {}
         self.words = WordWeights()
+        self.start_scores: dict[str, Mapping[str, float]] = {}
         self._repeats = 0
         self._changes = 0
 
@@ -74,12 +76,32 @@ class Knowledge:
         """Keep an evaluation by a candidate of the trunk; one without scores says nothing."""
         if not evaluation.scores:
             return
+        if age == 0:
+            self.start_scores.setdefault(item.id, evaluation.scores)
         value = self.value(evaluation)
         complaints = sentences_of(evaluation.remarks) if value < BEST else ()
         earlier = self.observations.get(item.id)
         tries = earlier.tries if earlier is not None and value < BEST else 0
         self.words.add(complaints)
         self.observations[item.id] = Observation(item, evaluation, value, complaints, age, tries)
+
+    @property
+    def has_floors(self) -> bool:
+        """Whether a score may fall only so far below the start."""
+        return any(goal.margin is not None for goal in self.goals.values())
+
+    def change_since_start(self, name: str, newer: Mapping[str, Evaluation]) -> float:
+        """Return the mean change of a score since the start, over the items that both ran on.
+
+        Args:
+            name: The score.
+            newer: What a child made of items, by the item's id.
+        """
+        pairs = [
+            (self.start_scores[i], e.scores) for i, e in newer.items() if i in self.start_scores
+        ]
+        changes = [new[name] - old[name] for old, new in pairs if name in old and name in new]
+        return sum(changes) / len(changes) if changes else 0.0
 
     def count_try(self, items: Iterable[str]) -> None:
         """Count a proposal that was to mend items and did not."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.evolution.engine.archive import Archive
 from kiln_mcp.evolution.engine.candidates import Candidate
 from kiln_mcp.evolution.engine.evolve import (
     Options,
@@ -21,7 +20,6 @@ from kiln_mcp.evolution.engine.evolve import (
 from kiln_mcp.evolution.engine.knowledge import value_of
 from kiln_mcp.evolution.engine.operators import Operator
 from kiln_mcp.evolution.engine.scheduler import Scheduler
-from kiln_mcp.evolution.engine.search import LATE_OPERATORS
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Evaluation, Item
@@ -111,7 +109,7 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
     scheduler = Scheduler(evaluate_any, propose, Account(limits), options.log, options.width)
     pipelines = max(len(evaluate), pipelines_of(options, limits))
     scheduler.record("start", start_event(first, items, guards, seed, pipelines))
-    archive, lessons, draw = Archive(), list[Decision](), random.Random(seed)
+    lessons, draw = list[Decision](), random.Random(seed)
     searches = {
         model: make_search(
             first,
@@ -124,8 +122,8 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
         for model in evaluate
     }
     for model, search in searches.items():
-        search.name, search.archive, search.lessons = model, archive, lessons
-        search.late_operators = LATE_OPERATORS - {Operator.RESTART}
+        search.name, search.lessons = model, lessons
+        search.others = [other for other in searches.values() if other is not search]
     names = list(searches)
     order = [searches[names[number % len(names)]] for number in range(pipelines)]
     await scheduler.run([search.pipeline() for search in order])
@@ -137,7 +135,7 @@ def _row(model: str, result: Result, options: Options) -> ModelRow:
     seen = {standing.candidate.id: standing for standing in result.standings}
     first, best = seen.get(result.start.id), seen.get(result.best.id)
     accepted = [decision for decision in result.decisions if decision.accepted]
-    shared = sum(decision.operator is Operator.RESTART for decision in accepted)
+    shared = sum(decision.operator is Operator.ADOPT for decision in accepted)
     return ModelRow(
         model=model,
         start=value_of(first.scores, options.goals) if first else 0.0,

@@ -23,6 +23,7 @@ class Operator(StrEnum):
     DEMONSTRATE = "demonstrate"
     ADVISE = "advise"
     RESTART = "restart"
+    ADOPT = "adopt"
     COMPRESS = "compress"
     PARAPHRASE = "paraphrase"
 
@@ -145,6 +146,7 @@ _PRIOR: Final[Mapping[Operator, float]] = {
     Operator.DEMONSTRATE: 0.1,
     Operator.ADVISE: 0.03,
     Operator.RESTART: 0.02,
+    Operator.ADOPT: 0.02,
     Operator.COMPRESS: 0.005,
     Operator.PARAPHRASE: 0.02,
 }

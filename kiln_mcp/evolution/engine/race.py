@@ -256,10 +256,14 @@ class Race:
         target_ids = {entry.item.id for entry in targets}
         entries = self.knowledge.of(self._pool([*self.items, *self.guards]))
         passing = [o for o in entries if o.value > 0 and o.item.id not in target_ids]
+        knowledge = self.knowledge
         ratings = [
-            (o.value + self.draw.random() + self.knowledge.concerns(self.edit, o.item), o)
+            (o.value + self.draw.random() + knowledge.concerns(self.edit, o.item), o)
             for o in passing
         ]
+        if knowledge.has_floors:
+            starts = knowledge.start_scores
+            ratings = [(rating + (o.item.id in starts), o) for rating, o in ratings]
         ratings.sort(key=lambda pair: -pair[0])
         return [entry for _, entry in ratings[:GUARDS]], len(passing)
 
@@ -294,6 +298,9 @@ class Race:
             changes = [_change(name, o.evaluation.scores, e.scores) for o, e in pairs]
             if changes and sum(changes) / len(changes) < -goal.margin:
                 return f"It lets {name} fall by more than {goal.margin:g}."
+            newer = {o.item.id: e for o, e in pairs}
+            if self.knowledge.change_since_start(name, newer) < -goal.margin:
+                return f"With it {name} would lie more than {goal.margin:g} below the start."
         return ""
 
 

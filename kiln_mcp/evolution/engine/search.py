@@ -1,44 +1,43 @@
 """Pipelines of a search: choose what fails, have an edit made, race it, merge what wins."""
 
 import random
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.evolution.engine.alignment import align
 from kiln_mcp.evolution.engine.anchors import Anchors, find_copy
-from kiln_mcp.evolution.engine.archive import Archive
-from kiln_mcp.evolution.engine.attempts import GLOBAL, compress, digest, paraphrase, restart
+from kiln_mcp.evolution.engine.archive import Archive, PastEdit
+from kiln_mcp.evolution.engine.attempts import (
+    EXPLORED,
+    VALIDATION_LOOK,
+    add,
+    compress,
+    digest,
+    paraphrase,
+    restart,
+    take_up,
+)
 from kiln_mcp.evolution.engine.candidates import INSTRUCTION, Candidate
 from kiln_mcp.evolution.engine.edits import BlockEdit, apply_edits, rebase, touched_texts
 from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Knowledge, Observation, unseen
 from kiln_mcp.evolution.engine.operators import (
     Demonstrations,
     Operator,
-    Payoffs,
-    advise,
-    choose_demonstrations,
 )
 from kiln_mcp.evolution.engine.race import Race, Verdict
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.selection import Selection
-from kiln_mcp.evolution.engine.steps import Answer, Pause, Step, Trials, Work, ask, run_trials
+from kiln_mcp.evolution.engine.steps import Answer, Pause, Work, ask, run_trials, with_cost
 from kiln_mcp.evolution.engine.trunk import Decision, Trunk
+from kiln_mcp.evolution.engine.turns import Turns
 from kiln_mcp.evolution.engine.values import Account, Case, Item, Lesson, ProposalRequest
 from kiln_mcp.evolution.engine.words import Words, words_of
 
-EXPLORED: Final = 2
-"""Items that are new to the search, with each reflection."""
 FIRST_LOOK: Final = 5
-VALIDATION_LOOK: Final = 8
 EVALUATIONS_A_PROPOSAL: Final = 8
 """The least that a proposal needs; kept for each that is open."""
-PATIENCE: Final = 16
-"""Attempts in a row without a gain, after which an operator without a model is left."""
-STALL: Final = 10
-"""Reflections in a row without a gain, after which operators are tried that need no failures."""
-LATE_OPERATORS: Final = frozenset({Operator.RESTART, Operator.COMPRESS, Operator.PARAPHRASE})
 MOST_REBASES: Final = 3
 LESSONS: Final = 4
 
@@ -54,19 +53,18 @@ class Search:
         account: The budget.
         scheduler: Keeps the log.
         draw: The source of chance.
-        operators: The operators of this search.
+        turns: The operators of this search.
         demonstrations: What can be failures as examples.
         advice: Lines that can be added to an instruction without asking a model.
         anchors: What no candidate may lose.
         should_stop: Whether a person wants a pause.
-        payoffs: What each operator has brought.
-        failures_in_row: Attempts without a gain since the last one with one, by operator.
         stop_reason: Why the search ended; "" while it runs.
         candidates: All candidates that were tried, by id.
-        archive: The edits of proposals that were raced; searches for several models share it.
+        archive: The edits of proposals that were raced.
         name: The model that it is for; "" if there is one only.
+        foreign: Edits that have won for another model and are to be tried.
+        others: The searches for other models.
         lessons: What became of all proposals; searches for several models share it.
-        late_operators: Operators that wait until reflection brings nothing more.
     """
 
     val: Sequence[Item]
@@ -75,20 +73,18 @@ class Search:
     account: Account
     scheduler: Scheduler
     draw: random.Random
-    operators: Sequence[Operator]
+    turns: Turns
     demonstrations: Demonstrations
     advice: Sequence[str]
     anchors: Anchors
     should_stop: Callable[[], bool]
-    payoffs: Payoffs = field(default_factory=Payoffs)
-    failures_in_row: Counter[Operator] = field(default_factory=Counter[Operator])
     stop_reason: str = ""
     candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     archive: Archive = field(default_factory=Archive)
     name: str = ""
+    foreign: deque[PastEdit] = field(default_factory=deque[PastEdit])
+    others: Sequence["Search"] = ()
     lessons: list[Decision] = field(default_factory=list[Decision])
-    late_operators: frozenset[Operator] = LATE_OPERATORS
-    _open: int = 0
 
     @property
     def knowledge(self) -> Knowledge:
@@ -103,28 +99,28 @@ class Search:
     def pipeline(self) -> Work[None]:
         """Make and try proposals until the search ends."""
         self.candidates[self.trunk.head.id] = self.trunk.head
+        if self.knowledge.has_floors and self.trunk.age == 0:
+            # What the start scores there is the floor.
+            yield from self.look_at_guards()
         while not (reason := self._end()):
             old = self.selection.old_items(self.trunk.age)
             if self.selection.is_converged and old:
                 yield from self.look(old[:VALIDATION_LOOK])
                 continue
-            self._open += 1
-            operator = self.payoffs.choose(self.draw, self._usable())
-            gain, evaluations = yield from _with_cost(self._attempt(operator))
-            self._open -= 1
+            operator = self._choose()
+            self.turns.attempts[operator] += 1
+            gain, evaluations = yield from with_cost(self._attempt(operator))
+            self.turns.attempts[operator] -= 1
             if gain is None:
                 yield Pause()
                 continue
-            self.payoffs.count(operator, evaluations, gain)
-            self.failures_in_row[operator] += 1
-            if gain > 0:
-                self.failures_in_row.clear()
+            self.turns.end(operator, evaluations, gain)
         self.stop_reason = self.stop_reason or reason
 
     def _end(self) -> str:
         """Return why no further proposal is made; "" if one is."""
         budget = self.account.budget
-        price = EVALUATIONS_A_PROPOSAL * (self._open + 1) * budget.evaluation
+        price = EVALUATIONS_A_PROPOSAL * (self.turns.attempts.total() + 1) * budget.evaluation
         if self.should_stop():
             return "stopped"
         if self.account.is_over or self.account.remaining < price:
@@ -134,28 +130,23 @@ class Search:
             return ""
         return "converged" if self.selection.is_converged else "no proposals left"
 
+    def _choose(self) -> Operator:
+        """Return what is tried next: what has won for another model first."""
+        return Operator.ADOPT if self.foreign else self.turns.choose(self.draw, self._usable())
+
     def _usable(self) -> list[Operator]:
         """Return the operators that may still bring something."""
-        usable = [operator for operator in self.operators if not self._is_used_up(operator)]
-        is_stalled = Operator.REFLECT not in usable
-        is_stalled = is_stalled or self.failures_in_row[Operator.REFLECT] >= STALL
-        return [
-            operator for operator in usable if is_stalled or operator not in self.late_operators
-        ]
-
-    def _is_used_up(self, operator: Operator) -> bool:
-        if operator is not Operator.REFLECT:
-            return self.failures_in_row[operator] >= PATIENCE
-        limit = self.account.budget.proposals
-        if limit is not None and self.account.proposals >= limit:
-            return True
-        return self.selection.is_converged and not self.selection.old_items(self.trunk.age)
+        selection = self.selection
+        is_converged = selection.is_converged and not selection.old_items(self.trunk.age)
+        return self.turns.usable(is_converged=is_converged)
 
     def _attempt(self, operator: Operator) -> Work[float | None]:
         """Make and try a proposal; return its gain, None if there was nothing to do."""
         match operator:
             case Operator.REFLECT:
                 return (yield from self._reflect())
+            case Operator.ADOPT:
+                return (yield from take_up(self, self.foreign.popleft(), operator))
             case Operator.RESTART:
                 return (yield from restart(self))
             case Operator.COMPRESS:
@@ -163,31 +154,7 @@ class Search:
             case Operator.PARAPHRASE:
                 return (yield from paraphrase(self))
             case _:
-                return (yield from self._add(operator))
-
-    def _add(self, operator: Operator) -> Work[float | None]:
-        """Add demonstrations, or a line of advice."""
-        if len(self.knowledge.of(self.val)) < VALIDATION_LOOK:
-            free = unseen(self.knowledge, self.val)
-            free = [item for item in free if not self.selection.items[item.id]]
-            yield from self.look(free[:VALIDATION_LOOK])
-        if operator is Operator.DEMONSTRATE:
-            yield from self.look(self.selection.unseen(EXPLORED))
-        if not self.knowledge.failing([*self.train, *self.val]):
-            return None
-        base = self.trunk.head
-        number = self.failures_in_row[operator]
-        if operator is Operator.ADVISE:
-            edits = advise(base, self.advice, number)
-        else:
-            pool = self.demonstrations.pool(self.knowledge, self.train)
-            edits = choose_demonstrations(self.draw, base, pool, self.demonstrations.topics)
-        if not edits:
-            self.exhaust(operator)
-            return 0.0
-        name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
-        decision = Decision(name, operator, accepted=False, reason="")
-        return (yield from self.try_edits(base, edits, decision, GLOBAL))
+                return (yield from add(self, operator))
 
     def _reflect(self) -> Work[float | None]:
         """Let a model mend what training items complain of."""
@@ -219,6 +186,13 @@ class Search:
         self.selection.items.subtract(item.id for item in items)
         for item, evaluation in zip(items, results, strict=False):
             self.knowledge.observe(item, evaluation, age)
+
+    def look_at_guards(self) -> Work[int]:
+        """Run the head on validation items that are new; return how many."""
+        new = unseen(self.knowledge, self.val)
+        new = [item for item in new if not self.selection.items[item.id]][:VALIDATION_LOOK]
+        yield from self.look(new)
+        return len(new)
 
     def _propose(self, failures: Sequence[Observation], complaint: Words) -> Work[float | None]:
         """Ask for an edit, and try it."""
@@ -312,17 +286,21 @@ class Search:
                 self.knowledge.count_try(decision.items)
                 return 0.0
             newest = rebase(edits, base, self.trunk.head)
-            is_free = not set(newest.conflicts) - set(merged.conflicts)
+            if newest.candidate.id == self.trunk.head.id:
+                break
+            # Where a score has a floor, nothing joins the head that was not raced with it.
+            is_free = not self.knowledge.has_floors
+            is_free = is_free and not set(newest.conflicts) - set(merged.conflicts)
             is_free = is_free and not _is_overtaken(decision, head, self.trunk.head)
             if self.trunk.head is head or is_free:
                 self._accept(newest.candidate, decision, verdict)
+                if decision.operator is not Operator.ADOPT:
+                    past = PastEdit(base, edits, decision.texts, decision)
+                    for other in self.others:
+                        other.foreign.append(past)
                 return verdict.gain
-        self.decide(decision, "Other edits of the same blocks won first.")
+        self.decide(decision, "Other edits of the same blocks, or with the same text, won first.")
         return 0.0
-
-    def exhaust(self, operator: Operator) -> None:
-        """Leave an operator until something else has brought a gain."""
-        self.failures_in_row[operator] += PATIENCE
 
     def usable_edits(
         self, answer: Answer | None, base: Candidate, component: str
@@ -383,16 +361,3 @@ def _is_overtaken(decision: Decision, base: Candidate, head: Candidate) -> bool:
     """Return whether a set of demonstrations was made for another set than the head has."""
     is_set = decision.operator is Operator.DEMONSTRATE
     return is_set and base.demonstrations != head.demonstrations
-
-
-def _with_cost(work: Work[float | None]) -> Work[tuple[float | None, int]]:
-    """Carry out work; return its result and how many evaluations it asked for."""
-    evaluations, answer = 0, None
-    while True:
-        try:
-            step: Step = work.send(answer)
-        except StopIteration as end:
-            return end.value, evaluations
-        if isinstance(step, Trials):
-            evaluations += len(step.pairs)
-        answer = yield step

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean, variance
+from statistics import fmean, variance
 from typing import Final
 
 from kiln_mcp.evolution.engine.candidates import Candidate
 from kiln_mcp.evolution.engine.knowledge import value_of
+from kiln_mcp.evolution.engine.trunk import Trunk
 from kiln_mcp.evolution.engine.values import Evaluation, Goal
 from kiln_mcp.statistics import pareto_front
 
@@ -16,23 +17,20 @@ Evaluations = Mapping[tuple[str, str, int], Evaluation]
 
 FEWEST_ITEMS: Final = 8
 """Items that a candidate must have been run on to stand in the Pareto set."""
-_ROUNDS: Final = 12
-_PRIOR_ITEMS: Final = 2
-"""Items' worth of "as good as the others" that a candidate starts with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What was seen of a candidate.
 
-    Candidates were run on different items, so each number is what the candidate would have on all
-    of them: the mean of all items, plus how far it lies above what others have on its own items.
+    Candidates were run on different items. On an item that one was not run on it counts as the
+    nearest best candidate that was: the edits between the two mostly leave it alone.
 
     Attributes:
         candidate: The candidate.
-        items: Items that it was run on.
-        scores: Each score's mean, from 0 to 1.
-        cost_usd: What one evaluation costs.
+        items: Items that it was run on itself.
+        scores: Each score's mean over all items of the search, from 0 to 1.
+        cost_usd: What one evaluation of it costs.
         seconds: How long one output takes.
         is_on_front: Whether no other one is better in one respect and as good in all others.
     """
@@ -45,39 +43,53 @@ class Standing:
     is_on_front: bool = False
 
 
-def standings(
-    candidates: Iterable[Candidate], evaluations: Evaluations, always: Iterable[str] = ()
-) -> list[Standing]:
+def standings(trunk: Trunk, candidates: Iterable[Candidate], seen: Evaluations) -> list[Standing]:
     """Return what was seen of candidates, the Pareto set marked.
 
-    Args:
-        candidates: The candidates.
-        evaluations: What they made of items.
-        always: Ids of candidates that may stand in the set however few items they were run on.
+    Start and best may stand in the set however few items they were run on.
     """
-    scored = {key: evaluation for key, evaluation in evaluations.items() if evaluation.scores}
-    names = list(dict.fromkeys(name for e in scored.values() for name in e.scores))
-    tables = {
-        name: _adjusted({k: e.scores[name] for k, e in scored.items() if name in e.scores})
-        for name in names
+    places = {head.id: place for place, head in enumerate(trunk.heads)}
+    origins = {d.candidate: places[d.onto] for d in trunk.decisions if d.onto in places}
+    by_candidate: dict[str, dict[str, list[Evaluation]]] = defaultdict(dict)
+    for (candidate, item, _), evaluation in seen.items():
+        if evaluation.scores:
+            by_candidate[candidate].setdefault(item, []).append(evaluation)
+    means = {
+        candidate: {item: _means(own) for item, own in by_item.items()}
+        for candidate, by_item in by_candidate.items()
     }
-    costs = _adjusted({key: evaluation.cost_usd for key, evaluation in scored.items()})
-    times = _adjusted({key: evaluation.seconds for key, evaluation in scored.items()})
-    items: dict[str, set[str]] = defaultdict(set)
-    for candidate, item, _ in scored:
-        items[candidate].add(item)
-    rows = [
-        Standing(
-            candidate=candidate,
-            items=len(items[candidate.id]),
-            scores={name: own[candidate.id] for name, own in tables.items() if candidate.id in own},
-            cost_usd=costs[candidate.id],
-            seconds=times[candidate.id],
+    of_heads = [means.get(head.id, {}) for head in trunk.heads]
+    items = {item for by_item in means.values() for item in by_item}
+    rows: list[Standing] = []
+    for candidate in candidates:
+        own = means.get(candidate.id)
+        if own is None:
+            continue
+        runs = [e for evaluations in by_candidate[candidate.id].values() for e in evaluations]
+        place = places.get(candidate.id, origins.get(candidate.id, 0))
+        # The nearest best candidates: earlier ones first, the newest of them before all.
+        near = [own, *reversed(of_heads[: place + 1]), *of_heads[place + 1 :]]
+        found = [next((m[item] for m in near if item in m), None) for item in sorted(items)]
+        rows.append(
+            Standing(
+                candidate=candidate,
+                items=len(own),
+                scores=_mean_scores([scores for scores in found if scores is not None]),
+                cost_usd=fmean(e.cost_usd for e in runs),
+                seconds=fmean(e.seconds for e in runs),
+            )
         )
-        for candidate in {c.id: c for c in candidates}.values()
-        if candidate.id in items
-    ]
-    return _with_front(rows, names, frozenset(always))
+    return _with_front(rows, {trunk.heads[0].id, trunk.head.id})
+
+
+def _means(evaluations: Sequence[Evaluation]) -> dict[str, float]:
+    return _mean_scores([evaluation.scores for evaluation in evaluations])
+
+
+def _mean_scores(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: fmean(row[name] for row in rows if name in row) for name in names}
 
 
 def noise_of(evaluations: Evaluations, goals: Mapping[str, Goal]) -> float:
@@ -91,36 +103,12 @@ def noise_of(evaluations: Evaluations, goals: Mapping[str, Goal]) -> float:
     return sum(variance(own) * (len(own) - 1) for own in repeats) / weight if weight else 0.0
 
 
-def _with_front(
-    rows: Sequence[Standing], names: Sequence[str], always: frozenset[str]
-) -> list[Standing]:
+def _with_front(rows: Sequence[Standing], always: Iterable[str]) -> list[Standing]:
     known = [row for row in rows if row.items >= FEWEST_ITEMS or row.candidate.id in always]
+    names = dict.fromkeys(name for row in known for name in row.scores)
     points = [
         [*(row.scores.get(name, 0.0) for name in names), -row.cost_usd, -row.seconds]
         for row in known
     ]
     front = {known[place].candidate.id for place in pareto_front(points)} if known else set[str]()
     return [replace(row, is_on_front=row.candidate.id in front) for row in rows]
-
-
-def _adjusted(values: Mapping[tuple[str, str, int], float]) -> dict[str, float]:
-    """Return each candidate's mean over all items: an item's and a candidate's part, added.
-
-    Source:
-        Friedman and Stuetzle (1981), Projection Pursuit Regression, for backfitting in turns.
-    """
-    by_candidate: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    by_item: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    for (candidate, item, _), value in values.items():
-        by_candidate[candidate].append((item, value))
-        by_item[item].append((candidate, value))
-    above = dict.fromkeys(by_candidate, 0.0)
-    levels = dict.fromkeys(by_item, 0.0)
-    for _ in range(_ROUNDS):
-        for item, own in by_item.items():
-            levels[item] = mean(value - above[candidate] for candidate, value in own)
-        for candidate, own in by_candidate.items():
-            total = sum(value - levels[item] for item, value in own)
-            above[candidate] = total / (len(own) + _PRIOR_ITEMS)
-    level = mean(levels.values()) if levels else 0.0
-    return {candidate: level + part for candidate, part in above.items()}

@@ -66,3 +66,16 @@ def run_trials(pairs: Sequence[tuple[Candidate, Item]]) -> Work[list[Evaluation]
 def ask(request: ProposalRequest) -> Work[Answer | None]:
     """Ask for a proposal."""
     return cast("Answer | None", (yield Question(request)))
+
+
+def with_cost(work: Work[Value]) -> Work[tuple[Value, int]]:
+    """Carry out work; return its result and how many evaluations it asked for."""
+    evaluations, answer = 0, None
+    while True:
+        try:
+            step: Step = work.send(answer)
+        except StopIteration as end:
+            return end.value, evaluations
+        if isinstance(step, Trials):
+            evaluations += len(step.pairs)
+        answer = yield step
