@@ -32,6 +32,8 @@ from storage.records.ratings import RATING_RANGES
 
 GAIN_TO_SEE: Final = 10.0
 """A gain of so many points of a hundred is worth looking further for."""
+SIDES: Final = 2
+"""A claim is made on one side alone, that the winner is better; intervals have two."""
 WINNER: Final = 1
 """The winner's place in the comparison; the start has 0."""
 
@@ -95,8 +97,8 @@ class HeldOut:
 
     @property
     def level(self) -> float:
-        """The level of the intervals together."""
-        return 1 - self.use.error
+        """The level of the intervals together: on each side they err with the use's error."""
+        return 1 - SIDES * self.use.error
 
     @property
     def warnings(self) -> list[str]:
@@ -225,7 +227,7 @@ async def measure(
         )
     comparisons: Sequence[ComparedScore] = []
     if keys:
-        comparisons = await anyio.to_thread.run_sync(scores.compare, use.error, USUAL_FLOOR)
+        comparisons = await anyio.to_thread.run_sync(scores.compare, SIDES * use.error, USUAL_FLOOR)
         # A floor is in the unit of its score: both scales grow alike.
         comparisons = [
             replace(score, floor=score.floor * goals.floor(score.key) / USUAL_FLOOR)
