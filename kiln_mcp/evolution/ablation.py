@@ -47,7 +47,9 @@ def sentences_of(candidate: Candidate) -> list[PromptPart]:
 
 def blocks_of(candidate: Candidate) -> list[PromptPart]:
     """Return each block of a prompt (a paragraph, an entry, an example) with the rest of it."""
-    return [part for place in range(len(candidate.blocks)) for part in _block_part(candidate, place)]
+    return [
+        part for place in range(len(candidate.blocks)) for part in _block_part(candidate, place)
+    ]
 
 
 def _block_part(candidate: Candidate, place: int) -> list[PromptPart]:
