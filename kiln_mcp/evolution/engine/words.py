@@ -10,6 +10,9 @@ from typing import Final
 _WORD: Final = re.compile(r"\w+")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
 
+STALE_FROM: Final = 1.03
+"""Weights are counted anew when there are so many times the texts."""
+
 Words = frozenset[str]
 
 
@@ -29,20 +32,26 @@ def sentences_of(text: str) -> tuple[Words, ...]:
 class WordWeights:
     """Weights of words: the rarer a word is in what was added, the more it says.
 
-    Sums are exact, because the order of a set's words differs from process to process.
+    Weights are counted anew when there is clearly more to count. Sums are exact, because the order
+    of a set's words differs from process to process.
     """
 
     def __init__(self) -> None:
         self._texts = 0
         self._counts: Counter[str] = Counter()
         self._weights: dict[str, float] = {}
+        self._sums: dict[Words, float] = {}
+        self._counted = 0
 
     def add(self, texts: Iterable[Words]) -> None:
         """Count the words of texts."""
         for words in texts:
             self._texts += 1
             self._counts.update(words)
-        self._weights.clear()
+        if self._texts > self._counted * STALE_FROM:
+            self._counted = self._texts
+            self._weights.clear()
+            self._sums.clear()
 
     def weight(self, word: str) -> float:
         """Return the weight of a word."""
@@ -57,10 +66,17 @@ class WordWeights:
         shared = first & second
         if not shared:
             return 0.0
-        common = math.fsum(map(self.weight, shared))
-        return common / (common + math.fsum(map(self.weight, first ^ second)))
+        common = self._sum(shared)
+        return common / (self._sum(first) + self._sum(second) - common)
 
     def coverage(self, text: Words, part: Words) -> float:
         """Return from 0 to 1 how much of a part's words stand in a whole, by their weights."""
-        total = math.fsum(map(self.weight, part))
-        return math.fsum(map(self.weight, part & text)) / total if total else 0.0
+        total = self._sum(part)
+        return self._sum(part & text) / total if total else 0.0
+
+    def _sum(self, words: Words) -> float:
+        """Return the weights of words together."""
+        total = self._sums.get(words)
+        if total is None:
+            total = self._sums[words] = math.fsum(map(self.weight, words))
+        return total
