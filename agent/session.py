@@ -10,10 +10,10 @@ from typing import Final
 
 import anyio
 
+from agent.chat_setup import Chat
 from agent.conversation import Conversation
 from agent.events import ToolProgress, TurnEnd
 from agent.model import API_BASE
-from agent.opening import Chat
 from agent.screen import Screen
 from agent.tool_approval import effect_of
 from kiln_mcp.llm import Expense, ToolCall

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 
 from agent.chat_history import Secrets
+from agent.chat_setup import ChatOptions, open_chat
 from agent.connection import innermost
 from agent.model import api_base_server
-from agent.opening import ChatOptions, open_chat
 from agent.reader import PlainReader, TerminalReader
 from agent.screen import Screen
 from agent.session import HELP, Session, model_name
