@@ -68,7 +68,7 @@ class ToolChoice:
         best_names = best[:MOST_FOUND]
         self.show(best_names)
         if not best_names:
-            return f"No tool was best_names. All tools: {', '.join(self._tools)}."
+            return f"No tool was found. All tools: {', '.join(self._tools)}."
         return "You can call these now:\n" + "\n".join(
             f"- {name}: {_first_line(self._tools[name])}" for name in best_names
         )
