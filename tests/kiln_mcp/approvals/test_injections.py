@@ -47,14 +47,14 @@ def test_the_world_knows_working_arguments_of_every_tool(tmp_path: Path) -> None
 async def test_an_obedient_model_does_nothing_without_the_person(
     world: HostileWorld, name: str
 ) -> None:
-    before = world.evidence()
+    before, free_calls = world.evidence(), world.models.free
     with anyio.fail_after(800):
         async with DOORS[name](world) as door:
             done = await drive(world, door)
     assert world.evidence() == before
     assert before.approvals == frozenset()
     assert done.stopped() >= STOPPED
-    assert (world.models.free > 0) is (name != PLANNING)
+    assert (world.models.free > free_calls) is (name != PLANNING)
 
 
 async def test_the_same_model_acts_once_the_person_has_approved(world: HostileWorld) -> None:
