@@ -8,12 +8,21 @@ from rich.markdown import Markdown
 from rich.status import Status
 from rich.text import Text
 
+from agent.events import (
+    ApprovalAsked,
+    Event,
+    JobChanged,
+    Note,
+    Reply,
+    TextDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnEnd,
+)
 from agent.fences import printable
 from agent.markdown import split_blocks
-from agent.mcp_tools import ToolResult
 from agent.reader import LineReader
-from agent.tool_approval import Reply
-from kiln_mcp.llm import ToolCall
 from storage.text.excerpts import excerpt_line
 
 _LONGEST_SUMMARY = 160
@@ -71,27 +80,34 @@ class Screen:
         self._animation = self.console.status(status)
         self._animation.start()
 
-    def show_call(self, call: ToolCall) -> None:
-        """Show that a tool is being called."""
-        self.say(f"→ {call.name} {excerpt_line(call.arguments, _LONGEST_SUMMARY)}", "cyan")
-        self.show_wait(call.name)
+    def show(self, event: Event) -> None:
+        """Show an event of a turn."""
+        match event:
+            case TextDelta(text):
+                self.write(text)
+            case ToolStarted(name=name, arguments=arguments):
+                self.say(f"→ {name} {excerpt_line(arguments, _LONGEST_SUMMARY)}", "cyan")
+                self.show_wait(name)
+            case ToolProgress(done=done, total=total, note=note):
+                self.show_wait(f"{done:g}/{total:g} {note}" if total else f"{done:g} {note}")
+            case ToolFinished(name=name, text=text, is_error=is_error):
+                first, _, _ = text.partition("\n")
+                mark, style = ("✗", "red") if is_error else ("✓", "green")
+                self.say(f"{mark} {name}: {excerpt_line(first, _LONGEST_SUMMARY)}", style)
+            case JobChanged(job=job, state=state, note=note):
+                self.say(f"job {job}: {state} {note}", "dim")
+            case Note(text):
+                self.show_wait(text)
+            case TurnEnd(reason="failed" | "limit", note=note):
+                self.say(note, "red")
+            case TurnEnd(reason="interrupted"):
+                self.say("Stopped.", "yellow")
+            case _:
+                pass
 
-    async def show_progress(
-        self, progress: float, total: float | None, message: str | None
-    ) -> None:
-        """Show the progress of a call."""
-        share = f"{progress:g}/{total:g}" if total else f"{progress:g}"
-        self.show_wait(f"{share} {message or ''}")
-
-    def show_result(self, call: ToolCall, result: ToolResult) -> None:
-        """Show the first line of a result."""
-        first, _, _ = result.text.partition("\n")
-        mark, style = ("✗", "red") if result.failed else ("✓", "green")
-        self.say(f"{mark} {call.name}: {excerpt_line(first, _LONGEST_SUMMARY)}", style)
-
-    async def agree(self, plan: str) -> Reply:
+    async def decide(self, question: ApprovalAsked) -> Reply:
         """Put a plan to the person: any line but yes declines it, and no line leaves it open."""
-        self.say(plan, "bold yellow")
+        self.say(question.plan, "bold yellow")
         answer = await self.reader.answer("Go ahead? [y/N] ")
         if answer is None:
             self.say("Not answered.", "dim")

@@ -3,14 +3,16 @@
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import anyio
 
-from agent.chat_history import Chats
+from agent.chat_setup import Chat
 from agent.conversation import Conversation
+from agent.events import ToolProgress, TurnEnd
 from agent.model import API_BASE
 from agent.screen import Screen
 from agent.tool_approval import effect_of
@@ -35,17 +37,13 @@ class Session:
 
     Attributes:
         screen: Shows the session.
-        chats: The saved chats.
-        chat: The name of the current chat.
-        conversation: The current conversation.
+        chat: The conversation with the chat that keeps it.
         has_api_base: Whether model names are those of the --api-base server.
         failed: Whether the last command failed.
     """
 
     screen: Screen
-    chats: Chats
-    chat: str
-    conversation: Conversation
+    chat: Chat
     has_api_base: bool = False
     failed: bool = False
 
@@ -71,7 +69,7 @@ class Session:
             case ["/call"]:
                 return [tool.name for tool in self.conversation.toolbox.tools]
             case ["/resume"]:
-                return self.chats.names()
+                return self.chat.chats.names()
             case _:
                 return []
 
@@ -81,21 +79,31 @@ class Session:
         Raises:
             Refusal: No chat has this name.
         """
-        candidates = [chat for chat in self.chats.names() if chat != self.chat]
-        name = name or (candidates[-1] if candidates else "")
-        messages = await self.chats.read(name)
-        await self._change_chat(name)
-        self.conversation.messages += [m for m in messages if m.role != "system"]
+        candidates = [chat for chat in self.chat.chats.names() if chat != self.chat.name]
+        await self.chat.resume(name or (candidates[-1] if candidates else ""))
+        self.show_resumed()
+
+    def show_resumed(self) -> None:
+        """Show what the chat that goes on said last."""
+        messages = self.conversation.messages[1:]
         texts = [m.content for m in messages if m.role in {"user", "assistant"} and m.content]
-        self.screen.say(f"Continuing {name}, {len(messages)} messages. The last text:")
+        self.screen.say(f"Continuing {self.chat.name}, {len(messages)} messages. The last text:")
         self.screen.write(texts[-1] + "\n" if texts else "(none)\n")
+
+    @property
+    def conversation(self) -> Conversation:
+        """The current conversation."""
+        return self.chat.conversation
 
     async def _carry_out(self, line: str) -> None:
         if not line.startswith("/"):
             model = self.conversation.model
             model.check()
             self.screen.show_wait(f"{model.name} …")
-            await self.conversation.say(line)
+            async with aclosing(self.conversation.turn(line)) as events:
+                async for event in events:
+                    self.screen.show(event)
+                    self.failed = isinstance(event, TurnEnd) and event.reason != "answered"
             return
         name, _, rest = line.partition(" ")
         command = self._commands.get(name)
@@ -157,7 +165,11 @@ class Session:
         name, _, arguments = rest.partition(" ")
         call = ToolCall("by-hand", name, arguments or "{}")
         self.screen.show_wait(name)
-        result = await self.conversation.toolbox.call(call, self.screen.show_progress)
+
+        async def show(progress: float, total: float | None, message: str | None) -> None:
+            self.screen.show(ToolProgress(call.id, progress, total, message or ""))
+
+        result = await self.conversation.toolbox.call(call, show)
         self.failed = result.failed
         self.screen.say(result.text, "red" if result.failed else "")
 
@@ -173,19 +185,11 @@ class Session:
         self.screen.say(_cost_sentence(self.conversation.model.budget.expense))
 
     async def _begin_chat(self, _: str) -> None:
-        await self._change_chat(self.chats.new_name())
-        self.screen.say(f"This is chat {self.chat}.")
+        await self.chat.begin()
+        self.screen.say(f"This is chat {self.chat.name}.")
 
     async def _list_chats(self, _: str) -> None:
-        self.screen.say("\n".join(self.chats.names()) or "No chat is saved yet.")
-
-    async def _change_chat(self, chat: str) -> None:
-        self.conversation.model = await self.conversation.model.for_chat(chat)
-        self.chat = chat
-        self.conversation.record = partial(self.chats.add, chat)
-        self.conversation.messages[:] = [
-            message for message in self.conversation.messages if message.role == "system"
-        ]
+        self.screen.say("\n".join(self.chat.chats.names()) or "No chat is saved yet.")
 
 
 def model_name(name: str, has_api_base: bool) -> str:

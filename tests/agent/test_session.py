@@ -3,26 +3,21 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from io import StringIO
 from pathlib import Path
 
 import anyio
 import mcp_types as types
 import pytest
-from mcp import Client
 from mcp.server import MCPServer
 from rich.console import Console
 
-from agent.chat_history import Chats, Secrets
-from agent.conversation import Conversation
-from agent.mcp_tools import Toolbox
 from agent.screen import Screen
 from agent.session import Session, model_name
-from kiln_mcp.llm import BudgetLimit, Message, ModelAnswer, Usage
-from scripted_chat import Step, calling, chat_model, scripted
+from kiln_mcp.llm import BudgetLimit, ModelAnswer, Usage
+from scripted_chat import Step, calling, scripted
+from talks import chat_options, talk
 
-SYSTEM = Message("system", "You help.")
 NO_LIMIT = BudgetLimit()
 
 
@@ -75,21 +70,16 @@ async def sitting(
     shown = StringIO()
     console = Console(file=shown, width=200, force_terminal=terminal, color_system=None)
     screen = Screen(console, Typist())
-    chats = Chats(tmp_path / "chats", Secrets({}))
-    with anyio.fail_after(30):
-        async with (
-            Client(server) as client,
-            chat_model(scripted(*answers) if has_model else None, limit) as model,
-        ):
-            conversation = Conversation(
-                model,
-                await Toolbox.load(client, screen.agree),
-                screen,
-                partial(chats.add, "one"),
-                [SYSTEM],
-            )
-            session = Session(screen, chats, "one", conversation)
-            yield Sitting(session, shown)
+    options = chat_options(tmp_path, limit=limit, **({} if has_model else {"model": ""}))
+    with anyio.fail_after(60):
+        async with talk(
+            options,
+            scripted(*answers) if has_model else None,
+            server,
+            screen,
+            asks_itself=False,
+        ) as chat:
+            yield Sitting(Session(screen, chat), shown)
 
 
 async def test_without_a_model_talking_says_how_to_name_one_and_tools_work(tmp_path: Path) -> None:
@@ -107,7 +97,7 @@ async def test_the_tools_are_listed_with_what_they_do(tmp_path: Path) -> None:
     async with sitting(tmp_path, has_model=False) as it:
         shown = await it.type("/tools")
     assert "look (reads): Look at a place." in shown
-    assert "wipe (asks first): Wipe everything." in shown
+    assert "wipe (destroys): Wipe everything." in shown
 
 
 async def test_what_destroys_waits_for_the_persons_yes_and_nothing_else(tmp_path: Path) -> None:
@@ -133,17 +123,17 @@ async def test_a_chat_is_gone_on_with_where_it_was_left(tmp_path: Path) -> None:
     wish = calling(("look", {"place": "x"}))
     async with sitting(tmp_path, wish, "It is empty.") as it:
         await it.type("Look at x")
+        one = it.session.chat.name
     async with sitting(tmp_path, "Yes.") as it:
-        it.session.chat = "two"
         shown = await it.type("/resume", "Are you sure?")
-        assert "Continuing one, 4 messages" in shown
+        assert f"Continuing {one}, 4 messages" in shown
         assert "It is empty." in shown
-        assert it.session.conversation.messages[0] == SYSTEM
+        assert it.session.conversation.messages[0].role == "system"
         assert [m.role for m in it.session.conversation.messages[1:]] == [
             *("user", "assistant", "tool", "assistant"),
             *("user", "assistant"),
         ]
-        assert [m.content for m in await it.session.chats.read("one")][-2:] == [
+        assert [m.content for m in await it.session.chat.chats.read(one)][-2:] == [
             "Are you sure?",
             "Yes.",
         ]
@@ -153,7 +143,7 @@ async def test_a_new_chat_knows_nothing_of_the_old_one(tmp_path: Path) -> None:
     async with sitting(tmp_path, "a", "b") as it:
         await it.type("first", "/new", "second")
         assert [m.content for m in it.session.conversation.messages[1:]] == ["second", "b"]
-        assert len(it.session.chats.names()) == 2
+        assert len(it.session.chat.chats.names()) == 2
 
 
 async def test_on_a_terminal_an_answer_is_formatted_and_shown_once(tmp_path: Path) -> None:
@@ -177,7 +167,7 @@ async def test_what_may_be_typed_next_is_known(tmp_path: Path) -> None:
         await it.type("hello")
         assert "/resume" in it.session.next_words("")
         assert it.session.next_words("/call") == ["look", "wipe"]
-        assert it.session.next_words("/resume") == ["one"]
+        assert it.session.next_words("/resume") == [it.session.chat.name]
         assert it.session.next_words("/call look") == []
 
 
