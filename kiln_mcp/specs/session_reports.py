@@ -232,7 +232,11 @@ async def _after_saving(work: SessionWork, drafts: Sequence[Draft]) -> list[Next
         if clause.polarity in Polarity
     ]
     suggestions = check_steps(texts)
-    evals = [draft.eval_id for draft in drafts if draft.eval_id]
+    if drafts and all(draft.id in work.agreed_drafts for draft in drafts):
+        return [*suggestions, NextStep(tool="run_eval", reason="measure: the judges are agreed on")]
+    evals = [
+        draft.eval_id for draft in drafts if draft.eval_id and draft.id not in work.agreed_drafts
+    ]
     if not evals:
         return [
             *suggestions,

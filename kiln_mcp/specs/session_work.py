@@ -31,6 +31,7 @@ class SessionWork:
         notes: What the person should know, as sentences.
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
+        agreed_drafts: The drafts whose judge agrees with the person as far as they ask.
         texts: Source texts that the drafts may rest on.
     """
 
@@ -44,6 +45,7 @@ class SessionWork:
     is_batch: bool = False
     texts: Sequence[str] = ()
     look_at: list[str] = field(default_factory=list[str])
+    agreed_drafts: list[str] = field(default_factory=list[str])
 
     async def write(self, event: SessionEvent) -> None:
         """Save an event."""

@@ -54,6 +54,7 @@ class SessionStart:
         sources: What these are.
         drafts: Drafts that are there already: the caller's own, or a saved spec.
         asks_model: Whether a model looks for questions, if one is at hand.
+        goal: The agreement of judge and person that the person asks for; None for no word on it.
     """
 
     request: DraftRequest
@@ -61,6 +62,7 @@ class SessionStart:
     sources: Sources = field(default_factory=Sources)
     drafts: Sequence[Draft] = ()
     asks_model: bool = True
+    goal: float | None = None
 
 
 def session_id(job: str) -> str:
@@ -90,6 +92,7 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
             "wish": start.request.wish,
             "sources": tuple(start.references),
             "drafts": tuple(drafts),
+            "goal": start.goal,
         }
     )
     session = session.after(event)
@@ -112,7 +115,7 @@ async def _same_beginning(work: SessionWork, start: SessionStart) -> SpecSession
     is_same = (
         event.step == "draft"
         and event.wish == request.wish
-        and event.sources == tuple(start.references)
+        and (event.sources, event.goal) == (tuple(start.references), start.goal)
         and (event.model.model if event.model else None) == model
         and {acceptable(name) for name in names} <= {d.content.name for d in event.drafts}
         and all(request.kind in {None, draft.content.kind} for draft in event.drafts)
@@ -130,6 +133,15 @@ async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
         return list(start.sources.drafts)
     wish = request.wish or start.sources.wish
     return list(draft_by_rules(wish, request.kind, request.name))
+
+
+async def state_goal(work: SessionWork, session: SpecSession, goal: float | None) -> SpecSession:
+    """Record the agreement of judge and person that the person asks for, if it is another one."""
+    if goal is None or goal == session.goal:
+        return session
+    event = work.event(session, "open").model_copy(update={"goal": goal})
+    await work.write(event)
+    return session.after(event)
 
 
 async def change_session(

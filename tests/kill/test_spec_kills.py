@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
 from bridge_client import BRIDGE
 from kill_bench import REPEATED, Bench, open_kill_bench
@@ -34,12 +35,13 @@ async def main():
 
 anyio.run(main)
 """
-VERDICTS: Final = [
-    {"output": 1, "clause": clause, "verdict": "pass", "reason": "so"} for clause in ("c1", "c2")
+VERDICTS: Final[list[JsonValue]] = [
+    {"output": 1, "clause": clause, "verdict": "pass", "reason": "so"}
+    for clause in ("d1.c1", "d2.c1", "d2.c2")
 ]
-MODEL: Final = {
-    **dict(ANSWERS),
-    "rewordings": {"rewordings": []},
+MODEL: Final[Mapping[str, object]] = {
+    **dict[str, object](ANSWERS),
+    "rewordings": {"rewordings": list[JsonValue]()},
     "verdicts": {"verdicts": VERDICTS},
 }
 OWN_WORDS: Final = "It may joke, but only once and never about money"

@@ -87,8 +87,8 @@ async def test_a_judge_that_differs_from_labels_is_told_so_and_learns_from_them(
         await label(bench, 4, "fail")
         await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
         report = await bench.call()
-        assert "the judge agrees with 0 of 2 labels that took no part" in (report.message or "")
-        assert "0.85 is not shown yet" in (report.message or "")
+        assert "agrees on 0 of 2 random outputs that took no part" in (report.message or "")
+        assert "90% are out of reach" in (report.message or "")
         assert len(report.specs[0].examples) == 2
         await bench.call(save=True)
         again = await bench.call()
@@ -117,3 +117,25 @@ async def test_a_second_attempt_of_a_job_writes_nothing_twice(tmp_path: Path) ->
             once = await job.call(session=first.session, **arguments)
             twice = await job.call(session=first.session, **arguments)
             assert [s.clauses for s in once.specs] == [s.clauses for s in twice.specs]
+
+
+async def test_the_agreement_that_the_person_asks_for_ends_the_review(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        await label(bench, 8, "pass")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        strict = await bench.call(goal=1.0)
+        assert "100% are reached" in (strict.message or "")
+        assert all(step.tool != "draw_items_to_label" for step in strict.next)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    async with open_spec_bench(folder, judge, outputs=40, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True, goal=0.99)
+        await label(bench, 20, "pass")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        report = await bench.call()
+        assert "labels would show 99%" in (report.message or "")
+        assert report.next[-1].tool == "draw_items_to_label"
+        report = await bench.call(goal=0.5)
+        assert "50% are reached" in (report.message or "")
+        assert all(step.tool != "draw_items_to_label" for step in report.next)
