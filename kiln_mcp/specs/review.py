@@ -5,11 +5,12 @@ the random half take no part: they tell how far the judge agrees with the person
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evaluators.spec_judges import source_of
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
@@ -39,6 +40,7 @@ class ReviewedDraft:
         verdicts: The current judge's verdicts of stored outputs.
         compiled_at: When that judge was compiled.
         runs: The labelled outputs, by run.
+        judge_model: The model of the current judge; None if there is none.
     """
 
     draft: Draft
@@ -47,6 +49,7 @@ class ReviewedDraft:
     verdicts: Mapping[str, float] = field(default_factory=dict[str, float])
     compiled_at: datetime = _BEGINNING
     runs: Mapping[str, TaskRun] = field(default_factory=dict[str, TaskRun])
+    judge_model: str | None = None
 
     @property
     def labels(self) -> Mapping[str, DevelopmentLabel]:
@@ -131,7 +134,7 @@ async def reviewed_drafts(
 async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) -> ReviewedDraft:
     runs = await read_outputs(store, [review.golden_set.item(id) for id in review.labels])
     verdicts: Mapping[str, float] = {}
-    compiled_at = _BEGINNING
+    compiled_at, model = _BEGINNING, None
     for judge in await store.children(record, EvalConfig):
         if judge.id != record.current_config_id:
             continue
@@ -140,7 +143,8 @@ async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) 
         verdicts = matrix.column(member, review.score.json_key) if member else {}
         source = await source_of(store, judge)
         compiled_at = source.at if source else judge.created_at
-    return ReviewedDraft(review.draft, review.golden_set, review.score, verdicts, compiled_at, runs)
+        model = evaluator_of(judge).model
+    return replace(review, verdicts=verdicts, compiled_at=compiled_at, runs=runs, judge_model=model)
 
 
 def learn(revision: Revision, review: ReviewedDraft) -> None:

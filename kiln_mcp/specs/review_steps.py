@@ -27,7 +27,9 @@ async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
 
 async def note_flips(work: SessionWork, session: SpecSession) -> None:
     """Name the earlier labels that the drafts now contradict."""
-    changed = [draft for draft in session.open_drafts if draft.eval_id]
+    changed = [draft for draft in session.open_drafts if draft.eval_id and not draft.is_saved]
     for review in await reviewed_drafts(work.store, work.task, changed):
+        work.label_count += len(review.runs)
+        work.judge_model = review.judge_model or work.judge_model
         if review.flips:
             work.notes.append(f"Earlier labels would flip: {'; '.join(review.flips)}.")

@@ -154,15 +154,15 @@ async def _measure(
 ) -> Proposal[SpecSessionReport]:
     """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
     work.writer = await _writer(workspace, work.task, model)
-    proposal = await propose_measurement(workspace, work, session.open_drafts, model)
+    plan, asked = await propose_measurement(workspace, work, session.open_drafts, model)
 
     async def measure() -> SpecSessionReport:
-        later = await measure_session(work, session, proposal)
+        later = await measure_session(work, session, asked)
         work.by = model
         view = ReportView(len(session.events), workspace.answer_tokens is None)
         return await session_report(work, later, view)
 
-    return Proposal(proposal.plan, measure)
+    return Proposal(plan, measure)
 
 
 @dataclass(frozen=True, slots=True)
