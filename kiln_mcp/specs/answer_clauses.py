@@ -81,8 +81,8 @@ def needs_words(revision: Revision, reference: str, text: str) -> AskedQuestion 
 
 def _is_taken(revision: Revision, entry: AskedQuestion, answer: str) -> bool:
     """Return whether the session has this answer, so that a repeated call changes nothing."""
-    taken = revision.session.answers.get(entry.question.id)
-    return taken is not None and taken.text == answer
+    earlier = revision.session.answers.get(entry.question.id)
+    return earlier is not None and earlier.text == answer
 
 
 def take_proposal(

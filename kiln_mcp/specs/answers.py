@@ -126,5 +126,5 @@ class SpecSessionReport(Result):
 
 def _text_of(question: JsonObject) -> str:
     """Return what the person reads: the output in question, and the question."""
-    shown = [f"{n.title()}: {text}" for n in ("input", "output") if (text := question.get(n))]
-    return "\n\n".join([*shown, str(question["question"])])
+    texts = [f"{n.title()}: {text}" for n in ("input", "output") if (text := question.get(n))]
+    return "\n\n".join([*texts, str(question["question"])])

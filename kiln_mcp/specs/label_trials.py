@@ -79,12 +79,12 @@ class LabelTrial:
         ]
         if len(flips) > _MOST_NAMED:
             lines.append(f"{len(flips) - _MOST_NAMED} more")
-        named = f": {'; '.join(lines)}" if lines else ""
+        list_text = f": {'; '.join(lines)}" if lines else ""
         missing = len(self.items) - len(verdicts)
-        unjudged = f" {missing} got no verdict." if missing else ""
+        rest = f" {missing} got no verdict." if missing else ""
         return (
             f"{review.draft.content.name}: the judge of the changed text differs from {len(flips)} "
-            f"of {len(verdicts)} labels{named}.{unjudged}"
+            f"of {len(verdicts)} labels{list_text}.{rest}"
         )
 
 
@@ -103,8 +103,8 @@ async def plan_trials(
     trials: list[LabelTrial] = []
     for review in await reviewed_drafts(store, task, changed):
         content = review.draft.content
-        settled = {example.output for example in content.examples}
-        items = [id for id, run in review.runs.items() if run.output.output not in settled]
+        example_outputs = {example.output for example in content.examples}
+        items = [id for id, run in review.runs.items() if run.output.output not in example_outputs]
         eval_record = with_instruction(review.golden_set.task_eval.eval_record, content)
         judge = evaluator_of(await compiled_judge(content.name, content, model))
         if items:

@@ -66,9 +66,9 @@ async def measured_drafts(
     panel = await read_panel(store, task, clauses)
     if panel is None:
         return []
-    judged = {cell.clause for cell in panel.verdicts}
+    clause_ids = {cell.clause for cell in panel.verdicts}
     items = [MeasuredDraft(draft, panel) for draft in drafts]
-    return [item for item in items if not judged.isdisjoint(item.clauses)]
+    return [item for item in items if not clause_ids.isdisjoint(item.clauses)]
 
 
 async def next_questions(

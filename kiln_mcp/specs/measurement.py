@@ -66,14 +66,14 @@ async def propose_measurement(
 
 
 async def measure_session(
-    work: SessionWork, session: SpecSession, asked: MeasurementWork
+    work: SessionWork, session: SpecSession, measurement: MeasurementWork
 ) -> SpecSession:
     """Ask the models, note what they found, and ask the person where readings part."""
     if session.has_step(work.job, "examine"):
         return session
-    panel = await asked.panel.carry_out()
+    panel = await measurement.panel.carry_out()
     await store_panel(work.store, work.task, panel)
-    flips = [await trial.run(asked.engine, work.task) for trial in asked.trials]
+    flips = [await trial.run(measurement.engine, work.task) for trial in measurement.trials]
     work.notes += [*flips, panel.statement, *panel.failures]
     drafts = session.open_drafts
     panels = await measured_drafts(work.store, work.task, drafts)

@@ -154,10 +154,10 @@ async def _measure(
 ) -> Proposal[SpecSessionReport]:
     """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
     work.writer = await _writer(workspace, work.task, model)
-    plan, asked = await propose_measurement(workspace, work, session.open_drafts, model)
+    plan, measurement = await propose_measurement(workspace, work, session.open_drafts, model)
 
     async def measure() -> SpecSessionReport:
-        later = await measure_session(work, session, asked)
+        later = await measure_session(work, session, measurement)
         work.by = model
         view = ReportView(len(session.events), workspace.answer_tokens is None)
         return await session_report(work, later, view)

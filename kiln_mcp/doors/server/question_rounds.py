@@ -25,8 +25,8 @@ from kiln_mcp.workbench.workspace import Workspace
 
 MOST_QUESTIONS: Final = 5
 """The most questions of one call."""
-_KEPT: Final = ("project", "task")
-_KEPT_FOR_REPLIES: Final = ("model", "wait_s")
+_WORK_ARGUMENTS: Final = ("project", "task")
+_REPLY_ARGUMENTS: Final = ("model", "wait_s")
 
 
 class Frame(BaseModel):
@@ -59,7 +59,7 @@ class Round(BaseModel):
         tool: The capability.
         arguments: Of the call.
         question: The question that waits for the person; None if the call itself is to be made.
-        answered: The ids of the questions that the person answered.
+        answers: The ids of the questions that the person answered.
         frame: The answer about a job that the first result lay in; None for no job.
     """
 
@@ -68,7 +68,7 @@ class Round(BaseModel):
     tool: str
     arguments: dict[str, JsonValue]
     question: PersonQuestion | None = None
-    answered: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
     frame: Frame | None = None
 
 
@@ -105,19 +105,19 @@ class QuestionRounds:
         while (question := await self._question(self.round, outcome)) is not None:
             self.round = self.round.model_copy(update={"question": question})
             outcome = await self._reply(self.round, question)
-        return self._framed(self.round, outcome)
+        return self._in_frame(self.round, outcome)
 
     def question_for_client(self) -> types.InputRequiredResult | None:
         """Return what the client has to ask before it repeats the call; None if nothing is."""
         if not isinstance(self.person, PersonLater) or self.person.question is None:
             return None
-        is_first = self.round is None or not (self.round.question or self.round.answered)
+        is_first = self.round is None or not (self.round.question or self.round.answers)
         state = None if is_first or self.round is None else self.round.model_dump_json()
         return self.person.question.model_copy(update={"request_state": state})
 
     async def _make(self, call: Round, wait_s: float | None = None) -> Outcome:
         # An answer that the person typed was passed on by no assistant.
-        workspace = replace(self.workspace, assistant="") if call.answered else self.workspace
+        workspace = replace(self.workspace, assistant="") if call.answers else self.workspace
         item = self.catalogue.find(call.tool)
         return await call_capability(workspace, item, call.arguments, wait_s=wait_s)
 
@@ -132,7 +132,7 @@ class QuestionRounds:
             arguments = question.arguments
         else:
             arguments = question.call_with(answer)
-            call = call.model_copy(update={"answered": (*call.answered, question.id)})
+            call = call.model_copy(update={"answers": (*call.answers, question.id)})
         self.round = call.model_copy(
             update={"tool": question.tool, "arguments": arguments, "question": None}
         )
@@ -141,7 +141,7 @@ class QuestionRounds:
 
     async def _question(self, call: Round, outcome: Outcome) -> PersonQuestion | None:
         """Return the next question to ask; None if there is none, or nobody to ask."""
-        if self.person is None or outcome.status != "done" or len(call.answered) >= MOST_QUESTIONS:
+        if self.person is None or outcome.status != "done" or len(call.answers) >= MOST_QUESTIONS:
             return None
         async with aclosing(self._results(call, outcome)) as results:
             async for result in results:
@@ -168,18 +168,18 @@ class QuestionRounds:
             frame = Frame(data=outcome.data, place=("jobs",) if is_list else ("result",))
             yield _Result(job.capability, job.arguments, result, frame)
 
-    def _framed(self, call: Round, outcome: Outcome) -> Outcome:
+    def _in_frame(self, call: Round, outcome: Outcome) -> Outcome:
         """Return the outcome as the answer to the client's own call, with what was asked."""
         if outcome.status == "asking":
             return outcome
-        if call.answered:
-            answered = f"The person answered {', '.join(call.answered)} in a form of the client."
-            outcome = _with_message(outcome, answered)
+        if call.answers:
+            sentence = f"The person answered {', '.join(call.answers)} in a form of the client."
+            outcome = _with_message(outcome, sentence)
         if call.frame is None or not call.tool or outcome.status != "done":
             return outcome
         data = call.frame.around(outcome.data)
-        most = self.workspace.answer_tokens
-        return replace(outcome, data=data if most is None else fit(data, None, most))
+        limit = self.workspace.answer_tokens
+        return replace(outcome, data=data if limit is None else fit(data, None, limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,8 @@ def _kept_round(params: types.CallToolRequestParams) -> Round | None:
 
 def _with_arguments(question: PersonQuestion, arguments: JsonObject) -> PersonQuestion:
     """Return a question whose calls are about the same work as an earlier call."""
-    own = {name: arguments[name] for name in _KEPT if name in arguments}
-    reply = {name: arguments[name] for name in _KEPT_FOR_REPLIES if name in arguments}
+    own = {name: arguments[name] for name in _WORK_ARGUMENTS if name in arguments}
+    reply = {name: arguments[name] for name in _REPLY_ARGUMENTS if name in arguments}
     update = {"arguments": {**own, **question.arguments}, "reply_arguments": reply}
     return question.model_copy(update=update)
 
