@@ -8,12 +8,10 @@ from kiln_mcp.evals.lookups import load_measurement
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.scales import decision_of
 from kiln_mcp.labels.entries import EvalLabels
-from kiln_mcp.labels.reviews import agreement_in_review
-from kiln_mcp.statistics.review_draws import ReviewAgreement, labels_to_reach
+from kiln_mcp.labels.reviews import USUAL_GOAL, agreement_in_review, agreement_sentence
+from kiln_mcp.spec_texts.session_files import agreement_goal
 from storage import EvalOutputScore, ProjectStore
 
-USUAL_GOAL: Final = 0.9
-"""The agreement that a report names the labels for."""
 _MOST_ITEMS: Final = 5
 """Items that a sentence names."""
 
@@ -33,15 +31,19 @@ async def review_sentences(store: ProjectStore, labels: Sequence[EvalLabels]) ->
             judge = await load_measurement(store, part.golden_set.task_eval, None)
         except NothingToEvaluate:
             continue
+        owner = part.golden_set.task_eval
+        goal = await agreement_goal(store, owner.task, owner.eval_record.id) or USUAL_GOAL
         for score in part.golden_set.scores:
-            sentences += await _sentences(judge, part, score)
+            sentences += await _sentences(judge, part, score, goal)
     return sentences
 
 
-async def _sentences(judge: Measurement, part: EvalLabels, score: EvalOutputScore) -> list[str]:
+async def _sentences(
+    judge: Measurement, part: EvalLabels, score: EvalOutputScore, goal: float
+) -> list[str]:
     golden_set, verdicts = part.golden_set, await judge.stored_scores(score.json_key)
     since = judge.evaluator_record.created_at
-    agreement = agreement_in_review(golden_set, score, verdicts, since, USUAL_GOAL)
+    agreement = agreement_in_review(golden_set, score, verdicts, since, goal)
     name = f"{judge.evaluator_record.name!r} ({score.name})"
     if not agreement.labels:
         return [
@@ -49,21 +51,7 @@ async def _sentences(judge: Measurement, part: EvalLabels, score: EvalOutputScor
             "measuring the judge asks for them."
         ]
     pool = len(golden_set.ids)
-    return [_agreement_sentence(name, agreement, pool), *_differences(part, score, verdicts)]
-
-
-def _agreement_sentence(name: str, agreement: ReviewAgreement, pool: int) -> str:
-    interval = agreement.interval
-    sentence = (
-        f"{name} agrees on {agreement.agreements} of {agreement.labels} random outputs that took "
-        f"no part in making it: {interval.low:.0%} to {interval.high:.0%} of all such outputs."
-    )
-    if agreement.is_reached:
-        return f"{sentence} {agreement.goal:.0%} are reached."
-    label_count = labels_to_reach(agreement.goal, pool, agreement.share)
-    if agreement.is_out_of_reach or label_count is None or label_count <= agreement.labels:
-        return sentence
-    return f"{sentence} About {label_count} such labels would show {agreement.goal:.0%}."
+    return [agreement_sentence(name, agreement, pool), *_differences(part, score, verdicts)]
 
 
 def _differences(

@@ -6,6 +6,7 @@ how far it agrees with the person, on the outputs that took no part.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from kiln_mcp.evaluators.clause_verdicts import read_clause_lines, split_of_items
 from kiln_mcp.evaluators.scales import decision_of
@@ -13,8 +14,16 @@ from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.labelling_pass import LabellingPass
 from kiln_mcp.labels.ledger import AT_RANDOM, INFORMATIVE, JUDGED, DrawnStratum, Label
-from kiln_mcp.statistics.review_draws import ReviewAgreement, draw_review, review_agreement
+from kiln_mcp.statistics.review_draws import (
+    ReviewAgreement,
+    draw_review,
+    labels_to_reach,
+    review_agreement,
+)
 from storage import EvalOutputScore, ProjectStore
+
+USUAL_GOAL: Final = 0.9
+"""The agreement that a review aims at, unless the person names another one."""
 
 
 async def read_information(store: ProjectStore, labelling: LabellingPass) -> dict[str, float]:
@@ -132,3 +141,26 @@ def agreement_in_review(
         for item, label in usable_labels.items()
     )
     return review_agreement(agreements, len(usable_labels), len(pool), goal)
+
+
+def agreement_sentence(name: str, agreement: ReviewAgreement, pool: int) -> str:
+    """Return how far a judge agrees with the person, and what it takes to reach the goal.
+
+    Args:
+        name: The judge's name.
+        agreement: Its agreement with labels that took no part in making it, one of them at least.
+        pool: The outputs that labels are drawn from.
+    """
+    interval, goal = agreement.interval, f"{agreement.goal:.0%}"
+    sentence = (
+        f"{name} agrees on {agreement.agreements} of {agreement.labels} random outputs that took "
+        f"no part in making it: {interval.low:.0%} to {interval.high:.0%} of all such outputs."
+    )
+    if agreement.is_reached:
+        return f"{sentence} {goal} are reached: no more labels are needed for that."
+    if agreement.is_out_of_reach:
+        return f"{sentence} {goal} are out of reach for it: the spec or the judge has to change."
+    labels = labels_to_reach(agreement.goal, pool, agreement.share)
+    if labels is None or labels <= agreement.labels:
+        return f"{sentence} {goal} are not shown yet."
+    return f"{sentence} About {labels} such labels would show {goal}."

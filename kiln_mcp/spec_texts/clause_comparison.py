@@ -23,6 +23,8 @@ _LEAST_SHARED: Final = 0.5
 """The share of the smaller text's features from which on two sentences are about one thing."""
 _LEAST_FEATURES: Final = 3
 _NEAR: Final = 0.85
+_HINT: Final = 0.4
+"""How sure it is that two limits are of one thing if one sentence names more than the other."""
 _NEGATIONS: Final = {
     Language.ENGLISH: re.compile(r"\b(?:not|never|no|none|cannot|without)\b|n't\b"),
     Language.GERMAN: re.compile(r"\b(?:nicht|nie|niemals|keine?[mnrs]?|ohne)\b"),
@@ -161,7 +163,10 @@ def _conflict(first: Limit, second: Limit) -> float:
     """Return how sure it is that two limits are of the same thing and exclude each other."""
     if first.unit != second.unit or first.is_empty or second.is_empty or not first.excludes(second):
         return 0.0
-    return 0.9 if first.scope - _NEUTRAL == second.scope - _NEUTRAL else 0.0
+    scopes = (first.scope - _NEUTRAL, second.scope - _NEUTRAL)
+    if scopes[0] == scopes[1]:
+        return 0.9
+    return _HINT if scopes[0] <= scopes[1] or scopes[1] <= scopes[0] else 0.0
 
 
 def _sentences(text: BindingText) -> tuple[str, ...]:

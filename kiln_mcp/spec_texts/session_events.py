@@ -155,6 +155,7 @@ class SessionEvent(_Part):
         edits: What it changes, side by side; a later state of an edit takes its place.
         unused_answers: Answers that changed nothing, with the reason.
         model: What it entry a model.
+        goal: The agreement of judge and person that the person asks for; None if they said none.
     """
 
     v: int = 1
@@ -176,6 +177,7 @@ class SessionEvent(_Part):
     edits: tuple[ClauseEdit, ...] = ()
     unused_answers: tuple[str, ...] = ()
     model: ModelStep | None = None
+    goal: float | None = None
 
 
 class SpecSession(_Part):
@@ -191,6 +193,7 @@ class SpecSession(_Part):
         answers: The newest answer to each question.
         edits: All edits so far, by id.
         unused_answers: Answers of the last step that changed nothing.
+        goal: The agreement of judge and person that the person asked for last; None for none.
         events: Its events, the oldest first.
     """
 
@@ -204,6 +207,7 @@ class SpecSession(_Part):
     answers: dict[str, AnswerGiven] = {}
     edits: dict[str, ClauseEdit] = {}
     unused_answers: tuple[str, ...] = ()
+    goal: float | None = None
     events: tuple[SessionEvent, ...] = ()
 
     @property
@@ -259,6 +263,7 @@ class SpecSession(_Part):
                 "answers": {**self.answers, **{a.question: a for a in event.answers}},
                 "edits": {**self.edits, **{edit.id: edit for edit in event.edits}},
                 "unused_answers": event.unused_answers,
+                "goal": event.goal or self.goal,
                 "events": (*self.events, event),
             }
         )

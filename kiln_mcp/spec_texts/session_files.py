@@ -23,6 +23,14 @@ async def read_sessions(store: ProjectStore, task: Task) -> list[SpecSession]:
     return await anyio.to_thread.run_sync(_sessions, lines)
 
 
+async def agreement_goal(store: ProjectStore, task: Task, eval_id: str) -> float | None:
+    """Return the agreement that the person asks of an eval's judge; None if they named none."""
+    for session in reversed(await read_sessions(store, task)):
+        if session.goal and any(draft.eval_id == eval_id for draft in session.open_drafts):
+            return session.goal
+    return None
+
+
 def append_event(change: Change, task: Task, event: SessionEvent) -> None:
     """Add an event to a task's sessions; a second attempt of its job adds none."""
     change.write_side_file(task, SESSIONS, partial(_with_event, event=event))

@@ -33,6 +33,8 @@ def take_answer(revision: Revision, reference: str, text: str) -> None:
         reason = f"{reference}: no question has it as its id or text; open: {ids}."
         revision.unused_answers.append(reason)
         return
+    if _is_taken(revision, entry, answer):
+        return
     if answer.casefold().rstrip(".") in _NON_ANSWERS:
         revision.unused_answers.append(f"{entry.question.id}: the answer leaves it open.")
         return
@@ -71,8 +73,16 @@ def needs_words(revision: Revision, reference: str, text: str) -> AskedQuestion 
     entry, answer = _question(revision, reference), one_line(text)
     if entry is None or answer.casefold().rstrip(".") in _NON_ANSWERS:
         return None
+    if _is_taken(revision, entry, answer):
+        return None
     is_verdict = bool(entry.verdicts) and _is_bare(answer)
     return None if is_verdict or _option(entry.question, answer) is not None else entry
+
+
+def _is_taken(revision: Revision, entry: AskedQuestion, answer: str) -> bool:
+    """Return whether the session has this answer, so that a repeated call changes nothing."""
+    earlier = revision.session.answers.get(entry.question.id)
+    return earlier is not None and earlier.text == answer
 
 
 def take_proposal(

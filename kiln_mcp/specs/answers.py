@@ -7,7 +7,8 @@ from pydantic import Field
 from kiln_mcp.spec_texts.session_events import ModelStep
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict, FindingKind, Polarity
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.workbench.capability import Result
+from kiln_mcp.workbench.capability import JsonObject, Result
+from kiln_mcp.workbench.person_questions import PersonQuestion
 from storage.errors import NextStep
 
 
@@ -106,3 +107,24 @@ class SpecSessionReport(Result):
     model: ModelStep | None = Field(description="What this step asked a model.")
     message: str | None = None
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+    @classmethod
+    def person_question(cls, data: JsonObject) -> PersonQuestion | None:
+        """Return the question to ask; None once all is saved, or if answers are assumed."""
+        question = data.get("question")
+        if not isinstance(question, dict) or data.get("saved") or data.get("look_at"):
+            return None
+        options = question.get("options")
+        return PersonQuestion(
+            id=str(question["id"]),
+            text=_text_of(question),
+            options=[str(text) for text in options] if isinstance(options, list) else [],
+            tool="build_spec",
+            arguments={"session": data["session"]},
+        )
+
+
+def _text_of(question: JsonObject) -> str:
+    """Return what the person reads: the output in question, and the question."""
+    texts = [f"{n.title()}: {text}" for n in ("input", "output") if (text := question.get(n))]
+    return "\n\n".join([*texts, str(question["question"])])

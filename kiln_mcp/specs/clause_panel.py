@@ -59,6 +59,7 @@ class PanelRequest:
         most_outputs: The most outputs; None for what the models can be asked.
         repeats: Verdicts of each reading on each output, 2 or more to tell noise apart.
         seed: Chooses outputs, and repeats the numbers.
+        faults: The ids of the clauses whose words describe what must not happen.
     """
 
     outputs: str | None = None
@@ -66,6 +67,7 @@ class PanelRequest:
     most_outputs: int | None = None
     repeats: int = REPEATS
     seed: int = 0
+    faults: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class _PanelWork:
             Refusal: No call gave a verdict.
         """
         engine = self.workspace.engine
-        asker = PanelAsker(engine, self.task.instruction, self.clauses)
+        asker = PanelAsker(engine, self.task.instruction, self.clauses, self.request.faults)
         readings = make_readings(self.models, self.clauses, await self._reword(asker))
         size = limits_of(self.models).outputs_a_call
         outputs = self.sample.outputs

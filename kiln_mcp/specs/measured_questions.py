@@ -4,15 +4,16 @@ A panel is asked once, after approval. Its verdicts stay beside the task, so tha
 the person leads to the next best question without another call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.spec_texts.session_events import AskedQuestion, Draft, SpecSession
-from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Finding, FindingKind
+from kiln_mcp.spec_texts.spec_content import Clause, ExampleVerdict, Finding, FindingKind
 from kiln_mcp.specs.clause_panel import ClausePanel
 from kiln_mcp.specs.clause_questions import clause_question
 from kiln_mcp.specs.model_calls import SpecWriter
 from kiln_mcp.specs.panel_storage import read_panel
+from kiln_mcp.statistics.clause_ambiguity import AmbiguityDecision
 from kiln_mcp.statistics.question_value import QuestionValue, is_worth_asking
 from storage import ProjectStore, Task
 
@@ -21,22 +22,53 @@ _VERDICTS = (str(ExampleVerdict.PASS), str(ExampleVerdict.FAIL))
 
 @dataclass(frozen=True, slots=True)
 class MeasuredDraft:
-    """A draft with the panel's verdicts on its clauses."""
+    """A draft with the verdicts of a panel on the clauses of all drafts."""
 
     draft: Draft
     panel: ClausePanel
+
+    @property
+    def clauses(self) -> Mapping[str, Clause]:
+        """Its own clauses, by their ids in the panel."""
+        return {panel_clause(self.draft, own).id: own for own in self.draft.content.clauses}
+
+    @property
+    def ambiguous_clauses(self) -> list[str]:
+        """The ids in the panel of its clauses on which readings differ beyond noise."""
+        own = self.clauses
+        return [clause for clause in self.panel.ambiguous_clauses if clause in own]
+
+    @property
+    def statement(self) -> str:
+        """What the panel says if it calls no clause ambiguous."""
+        own = self.clauses
+        unknown = [
+            entry
+            for entry in self.panel.ambiguities
+            if entry.clause in own and entry.decision is AmbiguityDecision.CANNOT_TELL
+        ]
+        if unknown:
+            texts = "; ".join(f"{own[entry.clause].id}: {entry.reason}" for entry in unknown)
+            return f"{self.draft.id}: this panel cannot tell whether a clause is ambiguous. {texts}"
+        return f"{self.draft.id}: no clause splits the readings beyond the noise of the judges."
+
+
+def panel_clause(draft: Draft, clause: Clause) -> Clause:
+    """Return a clause as a panel on several drafts knows it: with the draft before its id."""
+    return replace(clause, id=f"{draft.id}.{clause.id}")
 
 
 async def measured_drafts(
     store: ProjectStore, task: Task, drafts: Sequence[Draft]
 ) -> list[MeasuredDraft]:
-    """Return the drafts whose clauses a panel has judged."""
-    panels: list[MeasuredDraft] = []
-    for draft in drafts:
-        panel = await read_panel(store, task, draft.content.clauses)
-        if panel is not None:
-            panels.append(MeasuredDraft(draft, panel))
-    return panels
+    """Return the drafts with a clause that a panel has judged."""
+    clauses = [panel_clause(draft, clause) for draft in drafts for clause in draft.content.clauses]
+    panel = await read_panel(store, task, clauses)
+    if panel is None:
+        return []
+    clause_ids = {cell.clause for cell in panel.verdicts}
+    items = [MeasuredDraft(draft, panel) for draft in drafts]
+    return [item for item in items if not clause_ids.isdisjoint(item.clauses)]
 
 
 async def next_questions(
@@ -65,35 +97,36 @@ async def next_questions(
 
 def ambiguity_findings(item: MeasuredDraft) -> list[Finding]:
     """Return the clauses on which readings differ beyond the noise of the judges, worst first."""
-    clauses = {clause.id: clause for clause in item.draft.content.clauses}
+    clauses, ambiguous = item.clauses, item.ambiguous_clauses
     return [
         Finding(
-            f"measured:{entry.clause}",
+            f"measured:{clauses[entry.clause].id}",
             FindingKind.UNDERSPECIFIED,
             clauses[entry.clause].text,
             entry.reason,
             f"a panel of {', '.join(item.panel.models)}",
-            entry.clause,
+            clauses[entry.clause].id,
         )
         for entry in item.panel.ambiguities
-        if entry.clause in item.panel.ambiguous_clauses and entry.clause in clauses
+        if entry.clause in ambiguous
     ]
 
 
 def _best(session: SpecSession, item: MeasuredDraft) -> QuestionValue | None:
-    panel = item.panel
-    if not panel.ambiguous_clauses:
+    ambiguous = item.ambiguous_clauses
+    if not ambiguous:
         return None
-    beliefs = panel.beliefs()
+    beliefs = item.panel.beliefs()
     for example in item.draft.content.examples:
+        clause = f"{item.draft.id}.{example.clause}"
         is_judged = example.origin.source in beliefs.table.items
-        if is_judged and example.clause in beliefs.table.clauses:
+        if is_judged and clause in beliefs.table.clauses:
             beliefs = beliefs.with_answer(
-                example.clause,
+                clause,
                 example.origin.source,
                 passes=example.verdict is ExampleVerdict.PASS,
             )
-    value = beliefs.best_question(panel.ambiguous_clauses)
+    value = beliefs.best_question(ambiguous)
     count = sum(entry.question.value is not None for entry in session.questions.values())
     return value if is_worth_asking(value, count) else None
 
@@ -102,7 +135,7 @@ async def _asked_question(
     item: MeasuredDraft, value: QuestionValue, writer: SpecWriter | None
 ) -> AskedQuestion:
     question = await clause_question(writer, item.panel, value)
-    clause = next(c for c in item.draft.content.clauses if c.id == value.clause)
+    clause = item.clauses[value.clause]
     # A template repeats the clause: its output is an example of it, and the clause stays.
     options = tuple(
         replace(option, clause="") if option.clause.startswith(clause.text) else option
@@ -110,7 +143,7 @@ async def _asked_question(
     )
     return AskedQuestion(
         draft=item.draft.id,
-        question=replace(question, id="", options=options),
+        question=replace(question, id="", clause=clause.id, options=options),
         verdicts=_VERDICTS,
         run=value.item,
     )

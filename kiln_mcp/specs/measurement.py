@@ -1,17 +1,23 @@
 """Have a panel judge the clauses of a session's drafts, and ask where its readings part."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.llm import Engine
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
+from kiln_mcp.spec_texts.clause_readings import describes_fault
 from kiln_mcp.spec_texts.session_events import Draft, SpecSession
 from kiln_mcp.spec_texts.spec_content import Finding
 from kiln_mcp.specs.clause_panel import ClausePanel, PanelRequest, propose_panel
+from kiln_mcp.specs.label_trials import LabelTrial, plan_trials
 from kiln_mcp.specs.measured_questions import (
     ambiguity_findings,
     measured_drafts,
     next_questions,
+    panel_clause,
 )
+from kiln_mcp.specs.panel_calls import KIND
 from kiln_mcp.specs.panel_storage import store_panel
 from kiln_mcp.specs.questions import with_ids
 from kiln_mcp.specs.session_work import SessionWork
@@ -19,46 +25,56 @@ from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 
 
+@dataclass(frozen=True, slots=True)
+class MeasurementWork:
+    """What a measurement asks: a panel about clauses, and changed judges about labelled outputs."""
+
+    engine: Engine
+    panel: Proposal[ClausePanel]
+    trials: Sequence[LabelTrial]
+
+
 async def propose_measurement(
     workspace: Workspace, work: SessionWork, drafts: Sequence[Draft], model: str
-) -> tuple[Plan, Sequence[Proposal[ClausePanel]]]:
-    """Return the plan of asking a panel about all drafts, and the work on each.
+) -> tuple[Plan, MeasurementWork]:
+    """Plan to ask one panel about the clauses of all drafts, and changed judges about labels.
+
+    One panel costs less than one for each draft, and the more clauses it has, the better it tells
+    an ambiguous one from what its readings always disagree on.
 
     Raises:
         NothingToEvaluate: The task has no output.
         ModelError: The model cannot answer.
     """
-    request = PanelRequest(models=[model])
-    proposals = [
-        await propose_panel(workspace, work.store, work.task, draft.content.clauses, request)
+    faults = {
+        panel_clause(draft, clause).id
         for draft in drafts
-    ]
-    first = proposals[0].plan
-    plans = [proposal.plan for proposal in proposals]
-    highest = [plan.highest_cost_usd for plan in plans]
-    expected = [plan.expected_cost_usd for plan in plans]
-    plan = replace(
-        first,
-        summary=" ".join(plan.summary for plan in plans),
-        calls=sum(plan.calls for plan in plans),
-        tokens=sum(plan.tokens for plan in plans),
-        highest_cost_usd=None if None in highest else sum(cost or 0.0 for cost in highest),
-        expected_cost_usd=None if None in expected else sum(cost or 0.0 for cost in expected),
-    )
-    return plan, proposals
+        for clause in draft.content.clauses
+        if describes_fault(draft.content.kind, clause)
+    }
+    request = PanelRequest(models=[model], faults=faults)
+    clauses = [panel_clause(draft, clause) for draft in drafts for clause in draft.content.clauses]
+    panel = await propose_panel(workspace, work.store, work.task, clauses, request)
+    trials = await plan_trials(work.store, work.task, drafts, model)
+    result = MeasurementWork(workspace.engine, panel, trials)
+    if not trials:
+        return panel.plan, result
+    items = sum(len(trial.items) for trial in trials)
+    summary = f"{panel.plan.summary} Ask the changed judges about {items} labelled outputs."
+    calls = {model: panel.plan.calls + sum(trial.calls for trial in trials)}
+    return await estimate_cost(workspace.engine, summary, calls, KIND), result
 
 
 async def measure_session(
-    work: SessionWork, session: SpecSession, proposals: Sequence[Proposal[ClausePanel]]
+    work: SessionWork, session: SpecSession, measurement: MeasurementWork
 ) -> SpecSession:
-    """Ask the panel, note what it found, and ask the person where its readings part."""
+    """Ask the models, note what they found, and ask the person where readings part."""
     if session.has_step(work.job, "examine"):
         return session
-    for proposal in proposals:
-        panel = await proposal.carry_out()
-        await store_panel(work.store, work.task, panel)
-        work.notes.append(panel.statement)
-        work.notes += panel.failures
+    panel = await measurement.panel.carry_out()
+    await store_panel(work.store, work.task, panel)
+    flips = [await trial.run(measurement.engine, work.task) for trial in measurement.trials]
+    work.notes += [*flips, panel.statement, *panel.failures]
     drafts = session.open_drafts
     panels = await measured_drafts(work.store, work.task, drafts)
     findings: dict[str, tuple[Finding, ...]] = {}
@@ -67,9 +83,7 @@ async def measure_session(
         own = ambiguity_findings(item)
         findings[item.draft.id] = (*own, *(f for f in rest if not f.id.startswith("measured:")))
         if not own:
-            work.notes.append(
-                f"{item.draft.id}: no clause splits the readings beyond the noise of the judges."
-            )
+            work.notes.append(item.statement)
     questions = await next_questions(session, panels, work.writer)
     first = len(session.questions) + 1
     event = work.event(session, "examine").model_copy(
@@ -77,7 +91,7 @@ async def measure_session(
             "examined_drafts": tuple(findings),
             "findings": findings,
             "questions": tuple(with_ids(questions, first)),
-            "search_scope": (*session.search_scope, *(item.panel.statement for item in panels)),
+            "search_scope": tuple(dict.fromkeys((*session.search_scope, *flips, panel.statement))),
             "model": work.model_step,
         }
     )

@@ -1,6 +1,6 @@
 """Ask a panel's models for other wordings of clauses, and for verdicts on outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -78,11 +78,12 @@ class _Verdicts(_Shape):
 
 @dataclass(frozen=True, slots=True)
 class PanelAsker:
-    """What all calls of a panel share."""
+    """What all calls of a panel share; `faults` are clauses whose words say what must not be."""
 
     engine: Engine
     instruction: str
     clauses: Sequence[Clause]
+    faults: Collection[str]
 
     async def reword(self, model: str) -> dict[str, list[str]]:
         """Ask for other wordings of the clauses; those that say nothing are left out.
@@ -92,7 +93,7 @@ class PanelAsker:
         """
         parts = load_prompt("specs", "rewordings").messages(
             task_instruction=self.instruction,
-            clauses=clause_list(self.clauses),
+            clauses=clause_list(self.clauses, self.faults),
             count=REWORDINGS,
         )
         request = ModelRequest(
@@ -120,7 +121,7 @@ class PanelAsker:
         parts = load_prompt("specs", "panel_verdicts").messages(
             manner=MANNERS[reading.manner],
             task_instruction=self.instruction,
-            clauses=clause_list(self.clauses, reading.texts),
+            clauses=clause_list(self.clauses, self.faults, reading.texts),
             outputs="\n\n".join(
                 f"Output {number}\nInput: {output.input}\nOutput: {output.output}"
                 for number, output in enumerate(outputs, 1)

@@ -1,12 +1,12 @@
 """The readings of a panel: who judges, in which manner, by which wording of the clauses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Literal
 
 from kiln_mcp.llm import EMBEDDED, HOST
-from kiln_mcp.spec_texts.spec_content import Clause, Polarity
+from kiln_mcp.spec_texts.spec_content import Clause
 
 Manner = Literal["plain", "literal", "purpose"]
 MANNERS: Final[Mapping[Manner, str]] = {
@@ -121,10 +121,18 @@ def make_readings(
     return list(readings.values())
 
 
-def clause_list(clauses: Sequence[Clause], texts: Mapping[str, str] | None = None) -> str:
-    """Return clauses as a list for a model, each with its id and what kind of rule it is."""
-    rules = {Polarity.MUST: "must", Polarity.MUST_NOT: "must not"}
+def clause_list(
+    clauses: Sequence[Clause], faults: Collection[str], texts: Mapping[str, str] | None = None
+) -> str:
+    """Return clauses as a list for a model, each with its id and what kind of rule it is.
+
+    Args:
+        clauses: The clauses.
+        faults: The ids of those whose words describe what must not happen.
+        texts: Another wording, by the clause's id.
+    """
     return "\n".join(
-        f"- {clause.id} ({rules[clause.polarity]}): {(texts or {}).get(clause.id, clause.text)}"
+        f"- {clause.id} ({'must not' if clause.id in faults else 'must'}): "
+        f"{(texts or {}).get(clause.id, clause.text)}"
         for clause in clauses
     )

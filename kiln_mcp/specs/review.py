@@ -5,25 +5,25 @@ the random half take no part: they tell how far the judge agrees with the person
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from kiln_mcp.datasets.task_eval import TaskEval
+from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evaluators.spec_judges import source_of
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.labels.golden_set import DevelopmentLabel, GoldenSet, open_golden_set, read_outputs
 from kiln_mcp.labels.ledger import AT_RANDOM
-from kiln_mcp.labels.reviews import agreement_in_review, review_labels
+from kiln_mcp.labels.reviews import agreement_in_review, agreement_sentence
 from kiln_mcp.spec_texts.content_fields import next_id
 from kiln_mcp.spec_texts.session_events import Draft
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Origin, SpecExample
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision
+from kiln_mcp.statistics.review_draws import ReviewAgreement
 from storage import Eval, EvalConfig, EvalOutputScore, ProjectStore, Task, TaskRun
 
-GOAL: Final = 0.85
-"""The agreement that a review aims at."""
 MOST_EXAMPLES: Final = 6
 """The most labels of one review that become examples of a spec."""
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -40,6 +40,7 @@ class ReviewedDraft:
         verdicts: The current judge's verdicts of stored outputs.
         compiled_at: When that judge was compiled.
         runs: The labelled outputs, by run.
+        judge_model: The model of the current judge; None if there is none.
     """
 
     draft: Draft
@@ -48,6 +49,7 @@ class ReviewedDraft:
     verdicts: Mapping[str, float] = field(default_factory=dict[str, float])
     compiled_at: datetime = _BEGINNING
     runs: Mapping[str, TaskRun] = field(default_factory=dict[str, TaskRun])
+    judge_model: str | None = None
 
     @property
     def labels(self) -> Mapping[str, DevelopmentLabel]:
@@ -81,24 +83,25 @@ class ReviewedDraft:
         is_pass = to_unit_scale(value, self.score.type) >= 0.5
         return is_pass != (self.verdict_of(item) is ExampleVerdict.PASS)
 
-    @property
-    def agreement(self) -> str:
-        """How far the judge agrees with labels that took no part in making it."""
-        labels, _ = review_labels(self.golden_set, self.score, self.compiled_at)
-        if not labels.keys() & self.verdicts.keys():
+    def agreement(self, goal: float) -> ReviewAgreement:
+        """Return how far the judge agrees with labels that took no part in making it.
+
+        Args:
+            goal: The agreement that the person asks for.
+        """
+        return agreement_in_review(
+            self.golden_set, self.score, self.verdicts, self.compiled_at, goal
+        )
+
+    def agreement_sentence(self, agreement: ReviewAgreement) -> str:
+        """Return in words how far the judge agrees."""
+        if not agreement.labels:
             return (
                 f"{self.draft.content.name}: no label drawn at random has a verdict of the judge "
                 "yet; measuring the judge asks it."
             )
-        result = agreement_in_review(
-            self.golden_set, self.score, self.verdicts, self.compiled_at, GOAL
-        )
-        low, high = round(result.interval.low, 2), round(result.interval.high, 2)
-        end = f"{GOAL:g} is reached." if result.is_reached else f"{GOAL:g} is not shown yet."
-        return (
-            f"{self.draft.content.name}: the judge agrees with {result.agreements} of "
-            f"{result.labels} labels that took no part (95 %: {low} to {high}); {end}"
-        )
+        name = f"The judge of {self.draft.content.name!r}"
+        return agreement_sentence(name, agreement, len(self.golden_set.ids))
 
     @property
     def flips(self) -> list[str]:
@@ -131,7 +134,7 @@ async def reviewed_drafts(
 async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) -> ReviewedDraft:
     runs = await read_outputs(store, [review.golden_set.item(id) for id in review.labels])
     verdicts: Mapping[str, float] = {}
-    compiled_at = _BEGINNING
+    compiled_at, model = _BEGINNING, None
     for judge in await store.children(record, EvalConfig):
         if judge.id != record.current_config_id:
             continue
@@ -140,7 +143,8 @@ async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) 
         verdicts = matrix.column(member, review.score.json_key) if member else {}
         source = await source_of(store, judge)
         compiled_at = source.at if source else judge.created_at
-    return ReviewedDraft(review.draft, review.golden_set, review.score, verdicts, compiled_at, runs)
+        model = evaluator_of(judge).model
+    return replace(review, verdicts=verdicts, compiled_at=compiled_at, runs=runs, judge_model=model)
 
 
 def learn(revision: Revision, review: ReviewedDraft) -> None:

@@ -1,5 +1,6 @@
 """The steps of a session that read the person's labels."""
 
+from kiln_mcp.labels.reviews import USUAL_GOAL
 from kiln_mcp.spec_texts.session_events import SpecSession
 from kiln_mcp.specs.review import learn, reviewed_drafts
 from kiln_mcp.specs.revisions import Revision
@@ -15,7 +16,10 @@ async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
     revision = Revision(session)
     for review in await reviewed_drafts(work.store, work.task, saved):
         learn(revision, review)
-        work.notes.append(review.agreement)
+        agreement = review.agreement(session.goal or USUAL_GOAL)
+        work.notes.append(review.agreement_sentence(agreement))
+        if agreement.is_reached:
+            work.agreed_drafts.append(review.draft.id)
     if revision.changes_nothing:
         return session
     return await write_revision(work, session, revision, "review")
@@ -23,7 +27,9 @@ async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
 
 async def note_flips(work: SessionWork, session: SpecSession) -> None:
     """Name the earlier labels that the drafts now contradict."""
-    changed = [draft for draft in session.open_drafts if draft.eval_id]
+    changed = [draft for draft in session.open_drafts if draft.eval_id and not draft.is_saved]
     for review in await reviewed_drafts(work.store, work.task, changed):
+        work.label_count += len(review.runs)
+        work.judge_model = review.judge_model or work.judge_model
         if review.flips:
             work.notes.append(f"Earlier labels would flip: {'; '.join(review.flips)}.")

@@ -67,10 +67,16 @@ class Revision:
         return [id for id in ids if not self.draft(id).is_dropped]
 
     def set_clause(self, draft_id: str, target: str, text: str, reason: Reason) -> str:
-        """Give a clause another text, remove it with "", or add one; return its id."""
+        """Give a clause another text, remove it with "", or add one; return its id.
+
+        A clause that says so already stays as it is, so that a repeated call changes nothing.
+        """
         draft, line = self.draft(draft_id), one_line(text)
         content = draft.content
         old = next((clause for clause in content.clauses if clause.id == target), None)
+        for clause in [old] if old else content.clauses:
+            if clause.text == line and not clause.origin.is_assumed:
+                return clause.id
         id = old.id if old else target or next_id("c", self._clause_ids(draft_id))
         origin = Origin(reason.author, reason.source, reason.is_assumed)
         new = Clause(id, line, polarity_of(content.kind, line), origin)

@@ -38,6 +38,7 @@ from kiln_mcp.specs.steps import (
     change_session,
     open_session,
     save_drafts,
+    state_goal,
 )
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -61,7 +62,7 @@ _EMBEDDED_NOTE: Final = (
 
 Kind = Annotated[
     Annotated[SpecKind, OneOf(tuple(SpecKind))] | None,
-    Field(description="tone, formatting, issue...; left out: by the words."),
+    Field(description="tone, formatting, issue..."),
 ]
 
 
@@ -89,7 +90,7 @@ async def build_spec(
     project: ProjectReference,
     wish: Annotated[str | None, Field(min_length=1, description="What is good, or wrong.")] = None,
     sources: Annotated[
-        list[str] | None, Field(description="Failing runs, evals, or a policy's text.")
+        list[str] | None, Field(description="Failing runs, evals, a policy's text.")
     ] = None,
     spec: Annotated[str | None, Field(description="A saved one.")] = None,
     kind: Kind = None,
@@ -102,10 +103,11 @@ async def build_spec(
     answers: Annotated[list[QuestionAnswer] | None, BeforeValidator(read_assumption)] = None,
     edits: list[DraftEdit] | None = None,
     save: bool = False,
-    task: TaskReference = None,
-    model: Annotated[
-        str | None, Field(description="Left out: the default; rules, if it is embedded.")
+    goal: Annotated[
+        float | None, Field(gt=0, le=1, description="Agreement with the person to reach.")
     ] = None,
+    task: TaskReference = None,
+    model: Annotated[str | None, Field(description="Left out: the default.")] = None,
 ) -> Proposal[SpecSessionReport]:
     """Write specs of what a good output is: draft requirements, ask what is unclear, edit, save.
 
@@ -121,8 +123,9 @@ async def build_spec(
     previous = None if start else await _session(store, owner, call)
     if previous is None and start is None:
         start = await _saved_spec(store, owner, spec)
-    if start is not None and (changes.own_answers or changes.edits):
-        start = replace(start, asks_model=False)
+    if start is not None:
+        asks_model = start.asks_model and not (changes.own_answers or changes.edits)
+        start = replace(start, asks_model=asks_model, goal=goal)
     is_asked = _is_asked(start, previous, changes, workspace.model_name(model))
     writer = await _writer(workspace, owner, model) if is_asked or (start and model) else None
     if writer is not None and save:
@@ -130,7 +133,7 @@ async def build_spec(
     judge = _judge_model(workspace, model) if save else None
     work = SessionWork(store, owner, workspace.author, workspace.job, writer)
 
-    if previous is not None and model is not None and changes.is_empty:
+    if previous is not None and model is not None and changes.is_empty and goal is None:
         return await _measure(work, previous, workspace, model)
 
     async def carry_out() -> SpecSessionReport:
@@ -140,7 +143,7 @@ async def build_spec(
                 work.by = work.writer.model if work.writer and work.model_step else YOU
         else:
             assert previous is not None, "a call without a start has a session"
-            current, first = previous, len(previous.events)
+            current, first = await state_goal(work, previous, goal), len(previous.events)
         return await _go_on(work, current, changes, _View(first, judge, workspace))
 
     return Proposal(_plan(start, changes, writer), carry_out)
@@ -151,10 +154,10 @@ async def _measure(
 ) -> Proposal[SpecSessionReport]:
     """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
     work.writer = await _writer(workspace, work.task, model)
-    plan, proposals = await propose_measurement(workspace, work, session.open_drafts, model)
+    plan, measurement = await propose_measurement(workspace, work, session.open_drafts, model)
 
     async def measure() -> SpecSessionReport:
-        later = await measure_session(work, session, proposals)
+        later = await measure_session(work, session, measurement)
         work.by = model
         view = ReportView(len(session.events), workspace.answer_tokens is None)
         return await session_report(work, later, view)
@@ -184,7 +187,7 @@ class _Changes:
 
     @property
     def is_empty(self) -> bool:
-        """Whether a call changes nothing."""
+        """Whether a call changes no draft."""
         return not (self.answers or self.edits or self.save)
 
     @property
@@ -257,7 +260,7 @@ async def _start(
         asks_model = beginning.model is not None
         texts = Sources(texts=sources.texts)
         return SessionStart(request, sources=texts, drafts=[draft], asks_model=asks_model)
-    if not wish and beginning.sources and not _says_something(sources):
+    if not wish and beginning.sources and not sources.say_something:
         raise InvalidValue(
             "Nothing was done: these runs do not say what is wrong with them. Say it in a sentence "
             "as `wish`."
@@ -266,10 +269,6 @@ async def _start(
         return None
     request = DraftRequest(wish, sources.material, kind, beginning.name)
     return SessionStart(request, tuple(beginning.sources or ()), sources)
-
-
-def _says_something(sources: Sources) -> bool:
-    return bool(sources.wish.strip() or sources.drafts or sources.texts)
 
 
 def _own_draft(kind: SpecKind, fields: dict[str, str], name: str | None, wish: str) -> Draft:
@@ -389,9 +388,8 @@ def _judge_model(workspace: Workspace, model: str | None) -> str | None:
 
 
 def _plan(start: SessionStart | None, changes: _Changes, writer: SpecWriter | None) -> Plan:
-    summary = "Draft and question specs." if start else "Go on with a session about specs."
-    if changes.save:
-        summary = f"{summary[:-1]}, and save them."
+    summary = "Draft and question specs" if start else "Go on with a session about specs"
+    summary = f"{summary}, and save them." if changes.save else f"{summary}."
     if writer is None:
         return Plan(summary)
     calls = len(changes.own_answers)

@@ -207,8 +207,12 @@ async def _next(work: SessionWork, session: SpecSession, drafts: Sequence[Draft]
     if questions:
         reason = f"ask the person question {questions[0].question.id} and pass their answer on"
         steps.append(NextStep(tool="build_spec", reason=reason, arguments={"session": session.id}))
-    elif work.writer is not None and any(not draft.is_saved for draft in drafts):
-        steps.append(_measure_step(session, work.writer.model))
+    if work.label_count and work.judge_model:
+        reason = f"see which of {work.label_count} labels the change would flip, for its cost"
+        steps.append(_measure_step(session, work.judge_model, reason))
+    elif not questions and work.writer is not None and any(not d.is_saved for d in drafts):
+        reason = "measure on real outputs where readers of its clauses part, and ask about that"
+        steps.append(_measure_step(session, work.writer.model, reason))
     if any(not draft.is_saved for draft in drafts):
         reason = "save it once the person agrees" if questions else "save it if the person agrees"
         arguments: dict[str, str | bool] = {"session": session.id, "save": True}
@@ -217,8 +221,7 @@ async def _next(work: SessionWork, session: SpecSession, drafts: Sequence[Draft]
     return [*steps, *await _after_saving(work, drafts)]
 
 
-def _measure_step(session: SpecSession, model: str) -> NextStep:
-    reason = "measure on real outputs where readers of its clauses part, and ask about that"
+def _measure_step(session: SpecSession, model: str, reason: str) -> NextStep:
     arguments: dict[str, JsonValue] = {"session": session.id, "model": model}
     return NextStep(tool="build_spec", reason=reason, arguments=arguments)
 
@@ -232,7 +235,11 @@ async def _after_saving(work: SessionWork, drafts: Sequence[Draft]) -> list[Next
         if clause.polarity in Polarity
     ]
     suggestions = check_steps(texts)
-    evals = [draft.eval_id for draft in drafts if draft.eval_id]
+    if drafts and all(draft.id in work.agreed_drafts for draft in drafts):
+        return [*suggestions, NextStep(tool="run_eval", reason="measure: the judges are agreed on")]
+    evals = [
+        draft.eval_id for draft in drafts if draft.eval_id and draft.id not in work.agreed_drafts
+    ]
     if not evals:
         return [
             *suggestions,

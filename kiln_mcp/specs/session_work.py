@@ -31,6 +31,9 @@ class SessionWork:
         notes: What the person should know, as sentences.
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
+        agreed_drafts: The drafts whose judge agrees with the person as far as they ask.
+        label_count: The labels of saved specs whose drafts have changed.
+        judge_model: The model of their judges; None if it is unknown.
         texts: Source texts that the drafts may rest on.
     """
 
@@ -44,6 +47,9 @@ class SessionWork:
     is_batch: bool = False
     texts: Sequence[str] = ()
     look_at: list[str] = field(default_factory=list[str])
+    agreed_drafts: list[str] = field(default_factory=list[str])
+    label_count: int = 0
+    judge_model: str | None = None
 
     async def write(self, event: SessionEvent) -> None:
         """Save an event."""

@@ -65,6 +65,11 @@ class Sources:
     texts: Sequence[str] = ()
 
     @property
+    def say_something(self) -> bool:
+        """Whether they tell what is wanted, or wrong."""
+        return bool(self.wish.strip() or self.drafts or self.texts)
+
+    @property
     def material(self) -> str:
         """All of it in words, for a model."""
         parts = [

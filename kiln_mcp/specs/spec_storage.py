@@ -197,17 +197,21 @@ async def _prepare_eval(
         record = await _new_eval(store, task, draft.content, [e.name for e in evals])
         item.is_new_eval = True
         evals.append(record)
-    item.eval_record = _with_instruction(record, draft.content)
+    item.eval_record = with_instruction(record, draft.content)
     if request.judge_model is None:
         return
     if not item.is_new_eval and await _has_current_judge(store, record, draft.content):
         return
     judges = [] if item.is_new_eval else await store.children(record, EvalConfig)
     (name,) = distinct_names([f"{record.name} judge"], [judge.name for judge in judges])
-    steps = judge_steps(draft.content)
-    judge = LlmJudgeDefinition(type="llm_judge", steps=list(steps), model=request.judge_model)
-    item.judge = await make_evaluator(name, judge, request.judge_model)
+    item.judge = await compiled_judge(name, draft.content, request.judge_model)
     item.eval_record = item.eval_record.replace(current_config_id=item.judge.id)
+
+
+async def compiled_judge(name: str, content: SpecContent, model: str) -> EvalConfig:
+    """Return the record of the judge that a spec's content makes."""
+    judge = LlmJudgeDefinition(type="llm_judge", steps=list(judge_steps(content)), model=model)
+    return await make_evaluator(name, judge, model)
 
 
 async def _new_eval(
@@ -224,7 +228,7 @@ async def _new_eval(
     return make_eval(name, complete)
 
 
-def _with_instruction(record: Eval, content: SpecContent) -> Eval:
+def with_instruction(record: Eval, content: SpecContent) -> Eval:
     """Return an eval whose compiled instruction is that of the content; others stay."""
     scores = tuple(
         score.replace(instruction=score_instruction(content))

@@ -16,6 +16,7 @@ from kiln_mcp.spec_texts.session_events import (
     SpecSession,
     Step,
 )
+from kiln_mcp.spec_texts.session_files import read_sessions
 from kiln_mcp.spec_texts.spec_checks import check_content
 from kiln_mcp.specs.answer_clauses import (
     assume_answers,
@@ -24,7 +25,7 @@ from kiln_mcp.specs.answer_clauses import (
     take_proposal,
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
-from kiln_mcp.specs.drafts import draft_by_rules
+from kiln_mcp.specs.drafts import acceptable, draft_by_rules
 from kiln_mcp.specs.examination_steps import contexts_of, examine
 from kiln_mcp.specs.measured_questions import measured_drafts, next_questions
 from kiln_mcp.specs.model_calls import (
@@ -53,6 +54,7 @@ class SessionStart:
         sources: What these are.
         drafts: Drafts that are there already: the caller's own, or a saved spec.
         asks_model: Whether a model looks for questions, if one is at hand.
+        goal: The agreement of judge and person that the person asks for; None for no word on it.
     """
 
     request: DraftRequest
@@ -60,6 +62,7 @@ class SessionStart:
     sources: Sources = field(default_factory=Sources)
     drafts: Sequence[Draft] = ()
     asks_model: bool = True
+    goal: float | None = None
 
 
 def session_id(job: str) -> str:
@@ -71,11 +74,16 @@ def session_id(job: str) -> str:
 
 
 async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
-    """Draft, examine and ask: the first step of a session."""
+    """Draft, examine and ask: the first step of a session.
+
+    A call that is repeated goes on with the session that it opened, unless somebody worked on it.
+    """
     id = session_id(work.job)
     session = await work.read(id)
     if session.has_job(work.job):
         return session
+    if (same := await _same_beginning(work, start)) is not None:
+        return same
     drafts = list(start.drafts) or await _drafts(work, start)
     if start.sources.runs:
         drafts = [with_evidence(drafts[0], start.sources.runs), *drafts[1:]]
@@ -84,6 +92,7 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
             "wish": start.request.wish,
             "sources": tuple(start.references),
             "drafts": tuple(drafts),
+            "goal": start.goal,
         }
     )
     session = session.after(event)
@@ -92,6 +101,27 @@ async def open_session(work: SessionWork, start: SessionStart) -> SpecSession:
     event = event.model_copy(update={**result, "model": work.model_step})
     await work.write(event)
     return await work.read(id)
+
+
+async def _same_beginning(work: SessionWork, start: SessionStart) -> SpecSession | None:
+    """Return the newest session if the same call opened it and nothing came after."""
+    sessions = await read_sessions(work.store, work.task)
+    if not sessions or len(sessions[-1].events) != 1:
+        return None
+    (event,) = sessions[-1].events
+    request = start.request
+    names = [request.name] if request.name else []
+    model = work.writer.model if work.writer is not None and start.asks_model else None
+    is_same = (
+        event.step == "draft"
+        and event.wish == request.wish
+        and (event.sources, event.goal) == (tuple(start.references), start.goal)
+        and (event.model.model if event.model else None) == model
+        and {acceptable(name) for name in names} <= {d.content.name for d in event.drafts}
+        and all(request.kind in {None, draft.content.kind} for draft in event.drafts)
+        and (not start.drafts or event.drafts == tuple(start.drafts))
+    )
+    return sessions[-1] if is_same else None
 
 
 async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
@@ -103,6 +133,15 @@ async def _drafts(work: SessionWork, start: SessionStart) -> list[Draft]:
         return list(start.sources.drafts)
     wish = request.wish or start.sources.wish
     return list(draft_by_rules(wish, request.kind, request.name))
+
+
+async def state_goal(work: SessionWork, session: SpecSession, goal: float | None) -> SpecSession:
+    """Record the agreement of judge and person that the person asks for, if it is another one."""
+    if goal is None or goal == session.goal:
+        return session
+    event = work.event(session, "open").model_copy(update={"goal": goal})
+    await work.write(event)
+    return session.after(event)
 
 
 async def change_session(

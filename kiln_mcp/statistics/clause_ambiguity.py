@@ -9,7 +9,9 @@ its noise. A clause is ambiguous if nothing that is noise explains the disagreem
 - with fewer than four clauses, a weak reading: error rates of its own (Dawid and Skene, 1979), and
   readings that differ on single outputs without a pattern (cells dealt to the readings once more).
 
-Every explanation has to be refuted, at 5 % for all clauses together by Holm's correction.
+Every explanation has to be refuted, at 5 % for all clauses together by Holm's correction. Errors
+that two readings share, as two prompts of one model do, look like an ambiguity of one clause. Only
+other clauses show them, so that a panel on a single clause calls it clear or cannot tell.
 """
 
 from collections.abc import Sequence
@@ -83,14 +85,17 @@ def measure_ambiguity(verdicts: "ReadingVerdicts", seed: int = 0) -> list[Clause
 
     evidence = clause_evidence(reading_table(verdicts), seed)
     p_values = holm([entry.p_value for entry in evidence])
-    clauses = [_decide(entry, p_value) for entry, p_value in zip(evidence, p_values, strict=True)]
+    clauses = [
+        _decide(entry, p_value, is_alone=len(evidence) == 1)
+        for entry, p_value in zip(evidence, p_values, strict=True)
+    ]
     ambiguous = AmbiguityDecision.AMBIGUOUS
     clauses.sort(key=lambda clause: (clause.decision is not ambiguous, -clause.excess))
     return clauses
 
 
-def _decide(evidence: "ClauseEvidence", p_value: float) -> ClauseAmbiguity:
-    decision, reason = _decision(evidence, p_value)
+def _decide(evidence: "ClauseEvidence", p_value: float, *, is_alone: bool) -> ClauseAmbiguity:
+    decision, reason = _decision(evidence, p_value, is_alone=is_alone)
     return ClauseAmbiguity(
         clause=evidence.clause,
         decision=decision,
@@ -104,7 +109,9 @@ def _decide(evidence: "ClauseEvidence", p_value: float) -> ClauseAmbiguity:
     )
 
 
-def _decision(evidence: "ClauseEvidence", p_value: float) -> tuple[AmbiguityDecision, str]:
+def _decision(
+    evidence: "ClauseEvidence", p_value: float, *, is_alone: bool
+) -> tuple[AmbiguityDecision, str]:
     """Return the decision and a sentence that gives its reason."""
     unknown = AmbiguityDecision.CANNOT_TELL
     if evidence.readings < 2:
@@ -115,6 +122,11 @@ def _decision(evidence: "ClauseEvidence", p_value: float) -> tuple[AmbiguityDeci
         return unknown, f"{evidence.items} outputs are too few; {FEWEST_ITEMS} are the fewest."
     differ = f"verdicts of two readings differ on {evidence.disagreement:.0%} of outputs"
     noise = f"those of one reading on {evidence.noise:.0%}"
+    if p_value <= ERROR and evidence.excess >= LEAST_EXCESS and is_alone:
+        return unknown, (
+            f"{differ.capitalize()}, {noise}. One clause alone cannot tell ambiguity from errors "
+            "that readings share; a panel on more clauses can."
+        )
     if p_value <= ERROR and evidence.excess >= LEAST_EXCESS:
         return AmbiguityDecision.AMBIGUOUS, f"{differ.capitalize()}, {noise}."
     if evidence.interval.high <= NEGLIGIBLE_EXCESS:

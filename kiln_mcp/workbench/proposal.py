@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.workbench.person_questions import PersonQuestion
 
 ResultT = TypeVar("ResultT", covariant=True)
 JsonObject = Mapping[str, JsonValue]
@@ -38,6 +39,15 @@ class Result(BaseModel):
     """The result of a capability: frozen, compact, the same data for every door."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def person_question(cls, data: JsonObject) -> PersonQuestion | None:
+        """Return the question to the person that a result ends with; None if it asks nothing.
+
+        Args:
+            data: The result as a door returns it.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)

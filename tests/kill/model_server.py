@@ -1,7 +1,8 @@
 """A model's server in a process of its own, which outlives every daemon and counts all requests.
 
 Prints its port. GET /asked?at_least=N answers, once N requests have come, with how often each text
-was asked.
+was asked. The argument is a JSON object: the answers to questions that have a schema, by the
+schema's first property.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ LATENCY_S = 0.02
 class CountingServer:
     """OpenAI-compatible: equal questions get equal answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: dict[str, object]) -> None:
+        self._answers = answers
         self.asked: Counter[str] = Counter()
         self._more = asyncio.Event()
 
@@ -26,11 +28,15 @@ class CountingServer:
         body = await request.json()
         messages = body["messages"]
         text = "\n".join(str(message["content"]) for message in messages)
-        self.asked[f"{crc32(text.encode())} {messages[-1]['content'][-60:]}"] += 1
+        sample = body.get("seed", "")  # the same text is another question for another sample
+        self.asked[f"{crc32(text.encode())} {sample} {messages[-1]['content'][-60:]}"] += 1
         self._more.set()
         self._more = asyncio.Event()
         await asyncio.sleep(LATENCY_S)
-        message = {"role": "assistant", "content": _answer(messages)}
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        name = next((key for key in schema.get("properties", {}) if key in self._answers), None)
+        text = _answer(messages) if name is None else json.dumps(self._answers[name])
+        message = {"role": "assistant", "content": text}
         return web.json_response(
             {
                 "id": "1",
@@ -58,7 +64,7 @@ def _answer(messages: list[dict[str, str]]) -> str:
 
 
 async def main() -> None:
-    server = CountingServer()
+    server = CountingServer(json.loads(sys.argv[1]))
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_get("/asked", server.count)

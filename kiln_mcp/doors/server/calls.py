@@ -18,11 +18,11 @@ from starlette.requests import Request
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.client_model import sampler_of
 from kiln_mcp.doors.server.context import Context
-from kiln_mcp.doors.server.elicitation import PersonLater, person_of
+from kiln_mcp.doors.server.elicitation import person_of
 from kiln_mcp.doors.server.hidden_steps import with_way_in_words, with_ways_to_hidden_tools
+from kiln_mcp.doors.server.question_rounds import QuestionRounds
 from kiln_mcp.doors.server.tool_list import choice_of_client
 from kiln_mcp.errors import disk_sentence, unwrap
-from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.workbench.answer_size import MOST_TOKENS, fit_text
 from kiln_mcp.workbench.answer_text import render
 from kiln_mcp.workbench.workspace import Workspace
@@ -88,16 +88,16 @@ async def call(
         takes_orders=is_read_by_model,
         answer_tokens=MOST_TOKENS if is_read_by_model else None,
     )
+    rounds = QuestionRounds(workspace, catalogue, person)
     try:
-        item = catalogue.find(params.name)
-        outcome = await call_capability(workspace, item, params.arguments or {}, wait_s=wait_s)
+        outcome = await rounds.call(params, wait_s)
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
         sentence = failure_sentence(params.name, unwrap(error))
         if is_read_by_model:
             sentence = with_way_in_words(sentence, catalogue, choice_of_client(context))
         return CallAnswer(refusal(sentence))
-    if isinstance(person, PersonLater) and person.question is not None:
-        return CallAnswer(person.question)
+    if (question := rounds.question_for_client()) is not None:
+        return CallAnswer(question)
     data = outcome.data
     if is_read_by_model:
         data = with_ways_to_hidden_tools(data, catalogue, choice_of_client(context))

@@ -4,6 +4,7 @@ Before 2026-07-28 the server pushes the question while the call waits. Since the
 answered with the question, and the client repeats the call with the person's answer.
 """
 
+from enum import Enum
 from typing import Final
 
 import mcp_types as types
@@ -12,9 +13,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Person, Reply
+from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import fingerprint_of
 from kiln_mcp.doors.server.context import Context
+from kiln_mcp.workbench.person_questions import PersonQuestion
 
 _FORM: Final[types.ElicitRequestedSchema] = {
     "type": "object",
@@ -23,8 +25,8 @@ _FORM: Final[types.ElicitRequestedSchema] = {
     },
     "required": ["agree"],
 }
-
-
+_CHOICE: Final = "choice"
+_OWN_WORDS: Final = "own_words"
 COPILOT: Final = "kiln-chat"
 PLAN_KEY: Final = "x-kiln-mcp-plan"
 """Where the copilot finds a plan as data. Other clients may refuse schemas with words of ours."""
@@ -49,7 +51,18 @@ def _form_for(context: Context, call: ProposedCall) -> types.ElicitRequestedSche
     return {**_FORM, "properties": {"agree": agree}}
 
 
-def person_of(context: Context, params: types.CallToolRequestParams) -> Person | None:
+class Later(Enum):
+    """The client asks between two requests, so there is no answer yet."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
+
+
+def person_of(
+    context: Context, params: types.CallToolRequestParams
+) -> "PersonNow | PersonLater | None":
     """Return the way to the person of a call; None if the client cannot ask."""
     capabilities = context.session.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
@@ -80,6 +93,16 @@ class PersonNow:
         except MCPError:  # the client could not ask after all
             return Reply.NONE
 
+    async def answer(self, question: PersonQuestion) -> str | None:
+        """Push a question of the work, and return the person's answer; None if they gave none."""
+        form = self._context.session.elicit_form(
+            question.text, _answer_form(question), related_request_id=self._context.request_id
+        )
+        try:
+            return _answer_in(await form)
+        except MCPError:
+            return None
+
 
 class PersonLater:
     """A person whom the client asks between two requests of the same call.
@@ -107,12 +130,26 @@ class PersonLater:
         answer = self._answers.get(key)
         if isinstance(answer, types.ElicitResult):
             return _reply(answer)
-        form = types.ElicitRequestFormParams(
-            message=call.plan.text, requested_schema=_form_for(self._context, call)
-        )
+        self._keep(key, call.plan.text, _form_for(self._context, call))
+        return Reply.LATER
+
+    async def answer(self, question: PersonQuestion) -> str | Later | None:
+        """Return the answer that came with the call, None for no answer; or keep the question."""
+        bound: dict[str, JsonValue] = {
+            "tool": question.tool,
+            "arguments": question.arguments,
+            "question": question.id,
+        }
+        key = f"answer-{fingerprint_of(bound)[:24]}"
+        if isinstance(answer := self._answers.get(key), types.ElicitResult):
+            return _answer_in(answer)
+        self._keep(key, question.text, _answer_form(question))
+        return LATER
+
+    def _keep(self, key: str, text: str, schema: types.ElicitRequestedSchema) -> None:
+        form = types.ElicitRequestFormParams(message=text, requested_schema=schema)
         request = types.ElicitRequest(params=form)
         self.question = types.InputRequiredResult(input_requests={key: request})
-        return Reply.LATER
 
 
 def _reply(answer: types.ElicitResult) -> Reply:
@@ -122,3 +159,24 @@ def _reply(answer: types.ElicitResult) -> Reply:
         agrees = (answer.content or {}).get("agree")
         return replies[agrees] if isinstance(agrees, bool) else Reply.NONE
     return Reply.DECLINE if answer.action == "decline" else Reply.NONE
+
+
+def _answer_form(question: PersonQuestion) -> types.ElicitRequestedSchema:
+    """Return the form of a question: its options, and room for words of one's own."""
+    words: dict[str, str] = {
+        "type": "string",
+        "title": "Or in your own words" if question.options else "Answer",
+    }
+    if not question.options:
+        return {"type": "object", "properties": {_OWN_WORDS: words}, "required": [_OWN_WORDS]}
+    choice = {"type": "string", "title": "Answer", "enum": list(dict.fromkeys(question.options))}
+    return {"type": "object", "properties": {_CHOICE: choice, _OWN_WORDS: words}, "required": []}
+
+
+def _answer_in(answer: types.ElicitResult) -> str | None:
+    """Return the person's own words, or else their choice; None if they gave neither."""
+    content = answer.content or {}
+    if answer.action != "accept":
+        return None
+    texts = (content.get(field) for field in (_OWN_WORDS, _CHOICE))
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)

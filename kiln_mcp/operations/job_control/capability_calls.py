@@ -7,7 +7,7 @@ outcome; only failures are raised.
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 from uuid import uuid4
@@ -49,11 +49,13 @@ class Outcome:
             call. `job`: a job does it and has not ended as done.
         data: The answer to the caller.
         job: The job's id; empty if there is none.
+        whole_data: The answer before it was shortened for an assistant.
     """
 
     status: OutcomeStatus
     data: dict[str, JsonValue]
     job: str = ""
+    whole_data: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
 class ApprovalNotice(Result):
@@ -125,6 +127,7 @@ async def call_capability(
         workspace = replace(workspace, answer_tokens=None, is_detailed=True)
     request_options = options if wait_s is None else options.model_copy(update={"wait_s": wait_s})
     outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
+    outcome = replace(outcome, whole_data=outcome.data)
     if workspace.answer_tokens is None:
         return outcome
     step = _step_to_the_rest(item, outcome)

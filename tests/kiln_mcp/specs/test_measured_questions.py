@@ -13,6 +13,7 @@ from kiln_mcp.specs.arguments import QuestionAnswer
 from spec_bench import SpecBench, assistant, open_spec_bench
 
 FIELDS = {"core_requirement": "The reply is short.", "tone_description": "- It names an order."}
+_CLAUSE = re.compile(r"- (d\d\.c\d) \(must")
 _BLOCK = re.compile(r"Output (\d+)\nInput: .*?\nOutput: [^\n]*?order (\d+)", re.DOTALL)
 
 
@@ -21,7 +22,8 @@ def panel(request: ModelRequest) -> str:
     system, user = (message.content for message in request.messages[:2])
     if "rewordings" in user:
         rewordings: list[JsonValue] = [
-            {"clause": id, "texts": [f"wording {n} of {id}" for n in (1, 2)]} for id in ("c1", "c2")
+            {"clause": id, "texts": [f"wording {n} of {id}" for n in (1, 2)]}
+            for id in _CLAUSE.findall(user)
         ]
         return json.dumps({"rewordings": rewordings})
     if "Output 1\nInput:" not in user:
@@ -30,7 +32,8 @@ def panel(request: ModelRequest) -> str:
     verdicts: list[JsonValue] = []
     for number, words in _BLOCK.findall(user):
         passes = not (is_strict and int(words) % 3 == 0)
-        for clause, value in (("c1", passes), ("c2", True)):
+        for clause in _CLAUSE.findall(user):
+            value = passes or not clause.endswith(".c1")
             verdicts.append(
                 {
                     "output": int(number),

@@ -44,9 +44,9 @@ def test_rules_raise_no_alarm_on_more_than_5_percent_of_clean_specs(bench: Modul
 
 
 def test_rules_raise_no_alarm_on_clean_specs_written_after_them(bench: ModuleType) -> None:
-    drafts = bench.read_drafts(bench.FRESH)
+    drafts = [draft for draft in bench.read_drafts(bench.FRESH) if draft.fault is None]
     found = [item for draft in drafts for item in check_content(draft.content, draft.context)]
-    assert len(drafts) == 28
+    assert len(drafts) == 42
     assert [item for item in found if not is_missing_example(item)] == []
 
 

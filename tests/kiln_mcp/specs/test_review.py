@@ -12,6 +12,7 @@ from kiln_mcp.llm import ModelRequest
 from kiln_mcp.spec_texts.session_files import SESSIONS, append_event, read_sessions
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.arguments import DraftEdit
+from kiln_mcp.specs.service import build_spec
 from spec_bench import SpecBench, assistant, open_spec_bench
 
 FIELDS = {"core_requirement": "The reply names the order.", "tone_description": "- No thanks."}
@@ -87,8 +88,8 @@ async def test_a_judge_that_differs_from_labels_is_told_so_and_learns_from_them(
         await label(bench, 4, "fail")
         await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
         report = await bench.call()
-        assert "the judge agrees with 0 of 2 labels that took no part" in (report.message or "")
-        assert "0.85 is not shown yet" in (report.message or "")
+        assert "agrees on 0 of 2 random outputs that took no part" in (report.message or "")
+        assert "90% are out of reach" in (report.message or "")
         assert len(report.specs[0].examples) == 2
         await bench.call(save=True)
         again = await bench.call()
@@ -117,3 +118,67 @@ async def test_a_second_attempt_of_a_job_writes_nothing_twice(tmp_path: Path) ->
             once = await job.call(session=first.session, **arguments)
             twice = await job.call(session=first.session, **arguments)
             assert [s.clauses for s in once.specs] == [s.clauses for s in twice.specs]
+
+
+async def test_the_agreement_that_the_person_asks_for_ends_the_review(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        await label(bench, 8, "pass")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        strict = await bench.call(goal=1.0)
+        assert "100% are reached" in (strict.message or "")
+        assert all(step.tool != "draw_items_to_label" for step in strict.next)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    async with open_spec_bench(folder, judge, outputs=40, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True, goal=0.99)
+        await label(bench, 20, "pass")
+        await check_judge.invoke(bench.workspace, {"project": bench.project, "eval": "Order"})
+        report = await bench.call()
+        assert "labels would show 99%" in (report.message or "")
+        assert report.next[-1].tool == "draw_items_to_label"
+        report = await bench.call(goal=0.5)
+        assert "50% are reached" in (report.message or "")
+        assert all(step.tool != "draw_items_to_label" for step in report.next)
+
+
+def strict_judge(request: ModelRequest) -> str:
+    """Fail order 0 once the spec asks for a thank you; no panel gives a verdict on it."""
+    properties = (request.schema or {}).get("properties", {})
+    text = "\n".join(message.content for message in request.messages)
+    if "order" in properties and "thanks the customer" in text and "Where is order 0?" in text:
+        return json.dumps({"reasoning": "no thanks", "order": "fail"})
+    if "verdicts" in properties:
+        clauses = ("d1.c1", "d1.c2", "d1.c3")
+        verdicts: list[JsonValue] = [
+            {"output": 1, "clause": clause, "verdict": "pass", "reason": "so"} for clause in clauses
+        ]
+        return json.dumps({"verdicts": verdicts})
+    if "rewordings" in properties:
+        return json.dumps({"rewordings": []})
+    return judge(request)
+
+
+async def test_a_changed_spec_says_which_labels_would_flip_after_its_cost_was_shown(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(
+        tmp_path, strict_judge, outputs=6, default_model="scripted"
+    ) as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        given = await label(bench, 6, "pass")
+        (first,) = [run.id for run in await bench.runs() if run.input == "Where is order 0?"]
+        edit = DraftEdit(target="d1", text="The reply thanks the customer.")
+        report = await bench.call(edits=[edit])
+        (step,) = [step for step in report.next if "labels" in step.reason]
+        assert f"{len(given)} labels" in step.reason
+        proposal = await build_spec.propose(
+            bench.workspace, {"project": bench.project, **(step.arguments or {})}
+        )
+        assert f"changed judges about {len(given)} labelled outputs" in proposal.plan.text
+        before = len(bench.model.requests)
+        report = await proposal.carry_out()
+        assert len(bench.model.requests) - before <= proposal.plan.calls
+        flips = f"differs from 1 of {len(given)} labels: run/{first}: labelled pass, now fail."
+        assert flips in (report.message or "")
+        assert not report.saved

@@ -106,19 +106,25 @@ def test_readings_that_differ_without_a_pattern_do_not_make_a_single_clause_ambi
     assert "up to" in only.reason
 
 
-def test_a_single_clause_on_which_readings_go_two_ways_is_ambiguous() -> None:
+def test_readings_that_go_two_ways_need_another_clause_to_show_that_they_do_not_always() -> None:
     def two_ways(clause: int, item: int, reading: int) -> bool:
-        return split(1, item, reading)
+        return split(1, item, reading) if clause == 0 else item % 2 == 0
 
-    assert decisions(panel(two_ways, clauses=1)) == {AMBIGUOUS}
+    (only,) = measure_ambiguity(panel(two_ways, clauses=1))
+    assert only.decision is CANNOT_TELL
+    assert "errors that readings share" in only.reason
+    assert only.splits
+    worst, other = measure_ambiguity(panel(two_ways, clauses=2))
+    assert (worst.clause, worst.decision) == ("c0", AMBIGUOUS)
+    assert other.decision is not AMBIGUOUS
 
 
 def test_two_readings_show_ambiguity_if_one_of_them_is_stricter() -> None:
     def stricter(clause: int, item: int, reading: int) -> bool:
-        return item % 2 == 0 or (item % 4 == 1 and reading == 0)
+        return item % 2 == 0 or (clause == 0 and item % 4 == 1 and reading == 0)
 
-    strict = panel(stricter, clauses=1, readings=2, items=40, repeats=3)
-    assert decisions(strict) == {AMBIGUOUS}
+    strict, _ = measure_ambiguity(panel(stricter, clauses=2, readings=2, items=40, repeats=3))
+    assert strict.decision is AMBIGUOUS
 
 
 def test_readings_that_agree_on_many_outputs_are_called_noise() -> None:

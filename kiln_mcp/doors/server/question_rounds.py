@@ -1,0 +1,223 @@
+"""The questions that answers end with: the client puts them to the person, one after the other.
+
+An answer goes on as the call that passes it on, whose answer may end with the next question. What
+the person leaves unanswered ends it. Since 2026-07-28 the client repeats its call with the answer
+and with what this door gave it to keep: the call to go on with. That grants nothing, since the
+client could make this call itself.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+import mcp_types as types
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.server.elicitation import LATER, PersonLater, PersonNow
+from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.workbench.answer_size import fit
+from kiln_mcp.workbench.capability import JsonObject, Result
+from kiln_mcp.workbench.person_questions import PersonQuestion
+from kiln_mcp.workbench.workspace import Workspace
+
+MOST_QUESTIONS: Final = 5
+"""The most questions of one call."""
+_WORK_ARGUMENTS: Final = ("project", "task")
+_REPLY_ARGUMENTS: Final = ("model", "wait_s")
+
+
+class Frame(BaseModel):
+    """The answer about a job that a result lies in.
+
+    Attributes:
+        data: The answer.
+        place: The keys of the result in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    data: dict[str, JsonValue]
+    place: tuple[str, ...] = ("result",)
+
+    def around(self, result: JsonObject) -> dict[str, JsonValue]:
+        """Return the answer with another result."""
+        if self.place[0] != "jobs":
+            return {**self.data, "result": dict(result)}
+        jobs = self.data["jobs"]
+        assert isinstance(jobs, list)
+        assert isinstance(jobs[0], dict)
+        return {**self.data, "jobs": [{**jobs[0], "result": dict(result)}, *jobs[1:]]}
+
+
+class Round(BaseModel):
+    """A call, and the question that its answer ended with.
+
+    Attributes:
+        tool: The capability.
+        arguments: Of the call.
+        question: The question that waits for the person; None if the call itself is to be made.
+        answers: The ids of the questions that the person answered.
+        frame: The answer about a job that the first result lay in; None for no job.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    tool: str
+    arguments: dict[str, JsonValue]
+    question: PersonQuestion | None = None
+    answers: tuple[str, ...] = ()
+    frame: Frame | None = None
+
+
+@dataclass(slots=True)
+class QuestionRounds:
+    """The calls of one request.
+
+    Attributes:
+        workspace: Of the request.
+        catalogue: The capabilities.
+        person: The way to the person; None if the client cannot ask.
+        round: The present call; None before the first one.
+    """
+
+    workspace: Workspace
+    catalogue: Catalogue
+    person: PersonNow | PersonLater | None
+    round: Round | None = None
+
+    async def call(self, params: types.CallToolRequestParams, wait_s: float | None) -> Outcome:
+        """Make the call, or go on with the one that the client kept, and ask what it leads to.
+
+        Raises:
+            WorkbenchError: A call failed.
+        """
+        self.round = _kept_round(params)
+        if self.round is None:
+            self.round = Round(tool=params.name, arguments=dict(params.arguments or {}))
+            outcome = await self._make(self.round, wait_s)
+        elif self.round.question is not None:
+            outcome = await self._reply(self.round, self.round.question)
+        else:
+            outcome = await self._make(self.round)
+        while (question := await self._question(self.round, outcome)) is not None:
+            self.round = self.round.model_copy(update={"question": question})
+            outcome = await self._reply(self.round, question)
+        return self._in_frame(self.round, outcome)
+
+    def question_for_client(self) -> types.InputRequiredResult | None:
+        """Return what the client has to ask before it repeats the call; None if nothing is."""
+        if not isinstance(self.person, PersonLater) or self.person.question is None:
+            return None
+        is_first = self.round is None or not (self.round.question or self.round.answers)
+        state = None if is_first or self.round is None else self.round.model_dump_json()
+        return self.person.question.model_copy(update={"request_state": state})
+
+    async def _make(self, call: Round, wait_s: float | None = None) -> Outcome:
+        # An answer that the person typed was passed on by no assistant.
+        workspace = replace(self.workspace, assistant="") if call.answers else self.workspace
+        item = self.catalogue.find(call.tool)
+        return await call_capability(workspace, item, call.arguments, wait_s=wait_s)
+
+    async def _reply(self, call: Round, question: PersonQuestion) -> Outcome:
+        """Ask the person, and pass on what they answer."""
+        assert self.person is not None, "a question needs a person"
+        answer = await self.person.answer(question)
+        if answer is LATER:
+            return Outcome("asking", {})
+        if answer is None:
+            self.person = None
+            arguments = question.arguments
+        else:
+            arguments = question.call_with(answer)
+            call = call.model_copy(update={"answers": (*call.answers, question.id)})
+        self.round = call.model_copy(
+            update={"tool": question.tool, "arguments": arguments, "question": None}
+        )
+        outcome = await self._make(self.round)
+        return outcome if answer is not None else _with_message(outcome, _left_open(question.id))
+
+    async def _question(self, call: Round, outcome: Outcome) -> PersonQuestion | None:
+        """Return the next question to ask; None if there is none, or nobody to ask."""
+        if self.person is None or outcome.status != "done" or len(call.answers) >= MOST_QUESTIONS:
+            return None
+        async with aclosing(self._results(call, outcome)) as results:
+            async for result in results:
+                shape = self.catalogue.find(result.tool).result
+                question = shape.person_question(result.data) if issubclass(shape, Result) else None
+                if question is not None:
+                    self.round = call.model_copy(update={"frame": result.frame or call.frame})
+                    return _with_arguments(question, result.arguments)
+        return None
+
+    async def _results(self, call: Round, outcome: Outcome) -> "AsyncGenerator[_Result]":
+        """Yield the result of a call, or that of the job that it reports."""
+        data = outcome.whole_data
+        yield _Result(call.tool, call.arguments, data)
+        jobs = data.get("jobs")
+        is_list = isinstance(jobs, list) and bool(jobs)
+        report = jobs[0] if isinstance(jobs, list) and jobs else data
+        if not isinstance(report, Mapping) or report.get("state") != "done":
+            return
+        result = report.get("result")
+        if isinstance(result, dict):
+            runner = await job_client_of(self.workspace).runner()
+            job = await runner.find(str(report["job"]))
+            frame = Frame(data=outcome.data, place=("jobs",) if is_list else ("result",))
+            yield _Result(job.capability, job.arguments, result, frame)
+
+    def _in_frame(self, call: Round, outcome: Outcome) -> Outcome:
+        """Return the outcome as the answer to the client's own call, with what was asked."""
+        if outcome.status == "asking":
+            return outcome
+        if call.answers:
+            sentence = f"The person answered {', '.join(call.answers)} in a form of the client."
+            outcome = _with_message(outcome, sentence)
+        if call.frame is None or not call.tool or outcome.status != "done":
+            return outcome
+        data = call.frame.around(outcome.data)
+        limit = self.workspace.answer_tokens
+        return replace(outcome, data=data if limit is None else fit(data, None, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A result, the call that it answers, and the answer about a job that it lies in."""
+
+    tool: str
+    arguments: JsonObject
+    data: JsonObject
+    frame: Frame | None = None
+
+
+def _kept_round(params: types.CallToolRequestParams) -> Round | None:
+    """Return what the client kept; None if it kept nothing that can be read."""
+    if params.request_state is None:
+        return None
+    try:
+        return Round.model_validate_json(params.request_state)
+    except ValidationError:
+        return None
+
+
+def _with_arguments(question: PersonQuestion, arguments: JsonObject) -> PersonQuestion:
+    """Return a question whose calls are about the same work as an earlier call."""
+    own = {name: arguments[name] for name in _WORK_ARGUMENTS if name in arguments}
+    reply = {name: arguments[name] for name in _REPLY_ARGUMENTS if name in arguments}
+    update = {"arguments": {**own, **question.arguments}, "reply_arguments": reply}
+    return question.model_copy(update=update)
+
+
+def _left_open(question: str) -> str:
+    return (
+        f"Question {question} got no answer in the client's form: ask it here only if the person "
+        "wants to go on."
+    )
+
+
+def _with_message(outcome: Outcome, sentence: str) -> Outcome:
+    earlier = outcome.data.get("message")
+    text = f"{earlier} {sentence}" if isinstance(earlier, str) else sentence
+    return replace(outcome, data={**outcome.data, "message": text})

@@ -1,0 +1,185 @@
+"""A session that builds specs, killed in and between its steps, goes on by another door."""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import pytest
+from pydantic import JsonValue
+
+from bridge_client import BRIDGE
+from kill_bench import REPEATED, Bench, open_kill_bench
+from spec_bench import ANSWERS, open_spec_bench
+
+pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
+
+PYTHON: Final = """
+import json, os, sys
+import anyio
+from kiln_mcp.catalogue import open_own_workspace
+from kiln_mcp.settings import Settings
+from kiln_mcp.specs.service import build_spec
+
+async def main():
+    settings = Settings.from_environment(os.environ)
+    async with open_own_workspace(settings) as workspace:
+        report = await build_spec.invoke(workspace, json.loads(sys.argv[1]))
+        print(report.model_dump_json())
+
+anyio.run(main)
+"""
+VERDICTS: Final[list[JsonValue]] = [
+    {"output": 1, "clause": clause, "verdict": "pass", "reason": "so"}
+    for clause in ("d1.c1", "d2.c1", "d2.c2")
+]
+MODEL: Final[Mapping[str, object]] = {
+    **dict[str, object](ANSWERS),
+    "rewordings": {"rewordings": list[JsonValue]()},
+    "verdicts": {"verdicts": VERDICTS},
+}
+OWN_WORDS: Final = "It may joke, but only once and never about money"
+STEPS: Final[Sequence[Mapping[str, Any]]] = (
+    {"wish": "Replies are rude, and it promises refunds"},
+    {"model": "loop/tiny"},
+    {"answers": [{"question": "q1", "answer": "Yes"}]},
+    {"answers": [{"question": "q2", "answer": OWN_WORDS}]},
+    {"edits": [{"target": "d2.c1", "text": "The reply promises money back.", "reason": "wider"}]},
+    {"answers": "assume"},
+    {"save": True},
+)
+MODEL_STEPS: Final = (0, 1, 3)
+"""The steps that ask the model."""
+PARTS: Final = ("name", "kind", "clauses", "examples", "assumptions", "is_saved")
+Door = str
+
+
+@dataclass(slots=True)
+class Doors:
+    """Calls `build_spec` through each door in its turn."""
+
+    bench: Bench
+
+    async def call(self, door: Door, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Call through a door; None if it was killed before it answered."""
+        if door == "client":
+            own = {"wait_s": 60, "project": str(self.bench.project), **arguments}
+            report = await self.bench.call("build_spec", **own)
+            return report if report is None or "specs" in report else None
+        process = await self._begin(door, arguments)
+        async with process:
+            return await _report_of(process)
+
+    async def killed(self, door: Door, arguments: Mapping[str, Any], *, asks: bool) -> bool:
+        """Begin a call, kill the daemon and the caller amid it; tell whether it was answered."""
+        before = (await self.bench.asked()).total()
+        answers: list[object] = []
+
+        async def begin() -> None:
+            if door == "client":
+                answers.append(await self.call(door, arguments))
+                return
+            async with await self._begin(door, arguments) as process:
+                try:
+                    answers.append(await _report_of(process))
+                finally:
+                    with suppress(ProcessLookupError):
+                        process.send_signal(signal.SIGKILL)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(begin)
+            if asks:
+                with anyio.move_on_after(30):
+                    await self.bench.asked(before + self.bench.chance.randrange(1, 4))
+            await anyio.sleep(self.bench.chance.uniform(0, 0.05 if asks else 3))
+            self.bench.kill()
+            group.cancel_scope.cancel()
+        return any(answer is not None for answer in answers)
+
+    async def insist(
+        self, doors: Sequence[Door], arguments: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Call through one door after the other until one answers."""
+        for door, _ in zip(cycle(doors), range(REPEATED), strict=False):
+            report = await self.call(door, arguments)
+            if report is not None:
+                return report
+        raise AssertionError(f"no door answered {arguments}")
+
+    async def _begin(self, door: Door, arguments: Mapping[str, Any]) -> anyio.abc.Process:
+        own = {"project": str(self.bench.project), **arguments}
+        command = [sys.executable, "-c", PYTHON, json.dumps(own)]
+        if door == "command":
+            options = [part for name, value in own.items() for part in _option(name, value)]
+            command = [sys.executable, "-c", BRIDGE, "build-spec", "--json", "--wait-s", "60"]
+            command += options
+        return await anyio.open_process(command, env=self.bench.environment)
+
+
+def _option(name: str, value: object) -> list[str]:
+    if value is True:
+        return [f"--{name}"]
+    return [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+
+
+async def _report_of(process: anyio.abc.Process) -> Mapping[str, Any] | None:
+    assert process.stdout is not None
+    parts = [part async for part in process.stdout]
+    await process.wait()
+    try:
+        report = json.loads(b"".join(parts))
+    except ValueError:
+        return None
+    return report if "specs" in report else None
+
+
+def state(report: Mapping[str, Any]) -> list[object]:
+    """Return what must be the same however often a session was killed."""
+    return [{part: spec.get(part) for part in PARTS} for spec in report["specs"]]
+
+
+async def undisturbed(folder: Path) -> list[list[object]]:
+    """Return the states of the same session without a kill."""
+    await make_project(folder)
+    async with open_kill_bench(folder, MODEL) as bench:
+        doors = Doors(bench)
+        return [state(await doors.insist(["client"], step)) for step in STEPS]
+
+
+async def make_project(folder: Path) -> None:
+    """Make the project of a shoe shop, with six outputs."""
+    await anyio.Path(folder).mkdir()
+    async with open_spec_bench(folder) as bench:
+        made = bench.folder
+    made.rename(folder / "project")
+
+
+async def test_a_session_killed_in_and_between_its_steps_goes_on_by_every_door(
+    tmp_path: Path,
+) -> None:
+    expected = await undisturbed(tmp_path / "calm")
+    await make_project(tmp_path / "killed")
+    async with open_kill_bench(tmp_path / "killed", MODEL) as bench:
+        doors, turns = Doors(bench), cycle(("client", "command", "python"))
+        sessions: set[str] = set()
+        for number, step in enumerate(STEPS):
+            door, second, third = next(turns), next(turns), next(turns)
+            next(turns)  # so that each step begins at another door
+            await doors.killed(door, step, asks=number in MODEL_STEPS)
+            report = await doors.insist([second, third, door], step)
+            sessions.add(report["session"])
+            assert state(report) == expected[number]
+            asked = await bench.asked()
+            bench.kill()  # between two steps: the answer may have been lost on its way
+            again = await doors.insist([third, door, second], step)
+            sessions.add(again["session"])
+            assert state(again) == expected[number]
+            assert await bench.asked() == asked  # no call is paid twice
+        assert len(sessions) == 1
+        await bench.check(len(STEPS))
