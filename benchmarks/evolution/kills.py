@@ -3,8 +3,8 @@
 python benchmarks/evolution/kills.py [--kills 12] [--budget 600]
 
 A child runs the engine over its decision log; its provider notes each call when it begins and when
-it is answered. The parent kills the child (-9) at random moments and starts it anew. At the end the
-same search runs without a kill: it must have taken the same decisions.
+it is answered. The parent kills the child (-9) at random moments and starts it again. At the end
+the same search runs without a kill: it must have taken the same decisions.
 """
 
 import argparse

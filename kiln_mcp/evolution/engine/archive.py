@@ -58,14 +58,14 @@ class Archive:
         head: Candidate,
         failing: Sequence[Observation],
         knowledge: Knowledge,
-        tried: Iterable[str],
+        tried_ids: Iterable[str],
     ) -> PastEdit | None:
         """Return an edit that speaks of what fails now and gives a candidate not tried yet.
 
         The more value the items have that it speaks of, the likelier it is. Edits of candidates
         that were better somewhere are likelier: those stand in the Pareto set over items.
         """
-        tried_ids = set(tried)
+        known_ids = set(tried_ids)
         options: list[tuple[float, PastEdit]] = []
         for past in self.edits.values():
             words = past.words
@@ -73,7 +73,7 @@ class Archive:
             if mass <= 0:
                 continue
             merged = rebase(past.edits, past.base, head).candidate
-            if merged.id in tried_ids:
+            if merged.id in known_ids:
                 continue
             is_better = past.decision.better_on > 0
             options.append((mass * (BETTER_BONUS if is_better else 1.0), past))
@@ -83,21 +83,21 @@ class Archive:
 
 
 def deletion(
-    draw: random.Random, head: Candidate, anchors: Anchors, tried: Iterable[str]
+    draw: random.Random, head: Candidate, anchors: Anchors, tried_ids: Iterable[str]
 ) -> tuple[Block, Candidate] | None:
     """Return a block that may be left out, and the candidate without it; None if there is none.
 
     Longer blocks are likelier. Demonstrations have moves of their own.
     """
-    tried_ids = set(tried)
+    known_ids = set(tried_ids)
     options: list[tuple[Block, Candidate]] = []
     for block in head.blocks:
-        others = tuple(other for other in head.blocks if other is not block)
-        shorter = Candidate(others)
-        is_last = all(other.component != block.component for other in others)
+        rest = tuple(other for other in head.blocks if other is not block)
+        shorter = Candidate(rest)
+        is_last = all(other.component != block.component for other in rest)
         if block.component == DEMONSTRATIONS or not block.text.strip() or is_last:
             continue
-        if shorter.id not in tried_ids and not anchors.objection(shorter):
+        if shorter.id not in known_ids and not anchors.objection(shorter):
             options.append((block, shorter))
     if not options:
         return None

@@ -60,7 +60,11 @@ class Sight:
 
 
 def sight(
-    items: int, noise: float, use: int = 1, spread: float = USUAL_SPREAD, most: int = MOST_REPEATS
+    items: int,
+    noise: float,
+    use: int = 1,
+    spread: float = USUAL_SPREAD,
+    most_repeats: int = MOST_REPEATS,
 ) -> Sight:
     """Return how often to run each item, and what that shows.
 
@@ -71,7 +75,7 @@ def sight(
         noise: The variance of one candidate's value on one item, from repeats.
         use: Which claim on the test part it is.
         spread: The variance between items of what the edit changes.
-        most: The most repeats.
+        most_repeats: The most repeats.
 
     Raises:
         ValueError: There are no items.
@@ -84,8 +88,8 @@ def sight(
     def smallest_gain(repeats: int) -> float:
         return min(1.0, errors_apart * math.sqrt((spread + 2 * noise / repeats) / items))
 
-    enough = (n for n in range(1, most) if smallest_gain(n) <= GAIN_TO_SEE)
-    repeats = next(enough, most) if noise > 0 else 1
+    numbers = (n for n in range(1, most_repeats) if smallest_gain(n) <= GAIN_TO_SEE)
+    repeats = next(numbers, most_repeats) if noise > 0 else 1
     return Sight(items, repeats, 2 * items * repeats, smallest_gain(repeats))
 
 
@@ -122,7 +126,7 @@ class Claim:
 
     Attributes:
         scores: Each score; the weighted mean first, if there are several.
-        error: How likely a gain is claimed where there is none.
+        error: How likely a gain is claimed in vain.
         repeats: How often each candidate was run on each item.
         failures: Evaluations without a score: they are left out.
     """
@@ -206,8 +210,8 @@ async def prove(
         answers.extend((yield from run_trials(pairs)))
 
     await scheduler.run([run()])
-    both = 2 * how.repeats
-    by_item = {item.id: answers[n * both : (n + 1) * both] for n, item in enumerate(test)}
+    runs = 2 * how.repeats
+    by_item = {item.id: answers[n * runs : (n + 1) * runs] for n, item in enumerate(test)}
     firsts = {name: own[: how.repeats] for name, own in by_item.items()}
     seconds = {name: own[how.repeats :] for name, own in by_item.items()}
     return claim_of(firsts, seconds, how)
@@ -229,13 +233,13 @@ def claim_of(
     }
     if len(names) > 1:
         columns = {VALUE: [_values(side, how.goals) for side in (firsts, seconds)], **columns}
-    compared = [
+    claims = [
         _compare(name, first, second, error)
         for name, (first, second) in columns.items()
         if first.keys() & second.keys()
     ]
     failures = sum(not e.scores for e in every)
-    return Claim(_decide(compared, how.goals, error), error, how.repeats, failures)
+    return Claim(_decide(claims, how.goals, error), error, how.repeats, failures)
 
 
 def _compare(
@@ -243,32 +247,32 @@ def _compare(
 ) -> ScoreClaim:
     """Compare one score; an error on one side is half of that on both."""
     table = score_columns([first, second], (0.0, 1.0))
-    found = differences_from(table, 0, 1 - 2 * error)[0]
-    ends = found.interval
+    comparison = differences_from(table, 0, 1 - 2 * error)[0]
+    ends = comparison.interval
     low, high = (ends.low, ends.high) if isinstance(ends, Interval) else (-1.0, 1.0)
-    p_value = found.p_value if isinstance(found.p_value, float) else 1.0
-    one_sided = p_value / 2 if found.difference > 0 else 1.0
+    p_value = comparison.p_value if isinstance(comparison.p_value, float) else 1.0
+    one_sided = p_value / 2 if comparison.difference > 0 else 1.0
     shared = first.keys() & second.keys()
     sides = [mean(side[item] for item in shared) for side in (first, second)]
-    return ScoreClaim(name, sides[0], sides[1], low, high, one_sided, found.count)
+    return ScoreClaim(name, sides[0], sides[1], low, high, one_sided, comparison.count)
 
 
 def _decide(
-    compared: Sequence[ScoreClaim], goals: Mapping[str, Goal], error: float
+    claims: Sequence[ScoreClaim], goals: Mapping[str, Goal], error: float
 ) -> list[ScoreClaim]:
     """Return the scores with what is shown of each."""
-    is_wanted = [score.name not in goals or goals[score.name].weight > 0 for score in compared]
-    p_values = [s.p_value for s, wanted in zip(compared, is_wanted, strict=True) if wanted]
-    corrected = iter(holm(p_values))
-    decided: list[ScoreClaim] = []
-    for score, wanted in zip(compared, is_wanted, strict=True):
-        p_value = next(corrected) if wanted else 1.0
+    has_weight = [score.name not in goals or goals[score.name].weight > 0 for score in claims]
+    p_values = [s.p_value for s, weighs in zip(claims, has_weight, strict=True) if weighs]
+    corrections = iter(holm(p_values))
+    results: list[ScoreClaim] = []
+    for score, weighs in zip(claims, has_weight, strict=True):
+        p_value = next(corrections) if weighs else 1.0
         is_gain = p_value <= error and score.low > 0
         goal = goals.get(score.name)
         margin = goal.margin if goal is not None and goal.margin is not None else USUAL_MARGIN
         keeps_floor = is_gain or score.low >= -margin
-        decided.append(replace(score, p_value=p_value, is_gain=is_gain, keeps_floor=keeps_floor))
-    return decided
+        results.append(replace(score, p_value=p_value, is_gain=is_gain, keeps_floor=keeps_floor))
+    return results
 
 
 def _means(side: Mapping[str, Sequence[Evaluation]], name: str) -> dict[str, float]:

@@ -79,13 +79,13 @@ def rebase(edits: Iterable[BlockEdit], base: Candidate, head: Candidate) -> Reba
     """
     old = {block.id: block.text for block in base.blocks}
     current = {block.id: block.text for block in head.blocks}
-    gained = {b.text.strip() for b in head.blocks if old.get(b.id) != b.text}
+    new_texts = {b.text.strip() for b in head.blocks if old.get(b.id) != b.text}
     conflicts: list[str] = []
     new_edits: list[BlockEdit] = []
     for edit in edits:
         name = edit.block or ""
         is_there = name in current
-        if edit.operation == "add" and edit.text.strip() in gained:
+        if edit.operation == "add" and edit.text.strip() in new_texts:
             continue
         if edit.operation == "add":
             anchor = edit.block if is_there else _anchor(base, current, edit)

@@ -62,8 +62,8 @@ def forecast(
     """
     view = sight(test_items, noise)
     calls = max(0, budget.calls - budget.reserve)
-    each = EVALUATIONS_EACH * budget.evaluation + budget.proposal
-    proposals = calls // each
+    price = EVALUATIONS_EACH * budget.evaluation + budget.proposal
+    proposals = calls // price
     if budget.proposals is not None:
         proposals = min(proposals, budget.proposals)
     evaluations = (calls - proposals * budget.proposal) // budget.evaluation

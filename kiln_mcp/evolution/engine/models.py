@@ -123,7 +123,7 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
     }
     for model, search in searches.items():
         search.name, search.lessons = model, lessons
-        search.others = [other for other in searches.values() if other is not search]
+        search.other_searches = [other for other in searches.values() if other is not search]
     names = list(searches)
     order = [searches[names[number % len(names)]] for number in range(pipelines)]
     await scheduler.run([search.pipeline() for search in order])
@@ -132,8 +132,8 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
 
 
 def _row(model: str, result: Result, options: Options) -> ModelRow:
-    seen = {standing.candidate.id: standing for standing in result.standings}
-    first, best = seen.get(result.start.id), seen.get(result.best.id)
+    standing_of = {standing.candidate.id: standing for standing in result.standings}
+    first, best = standing_of.get(result.start.id), standing_of.get(result.best.id)
     accepted = [decision for decision in result.decisions if decision.accepted]
     shared = sum(decision.operator is Operator.ADOPT for decision in accepted)
     return ModelRow(

@@ -63,7 +63,7 @@ class Search:
         archive: The edits of proposals that were raced.
         name: The model that it is for; "" if there is one only.
         foreign: Edits that have won for another model and are to be tried.
-        others: The searches for other models.
+        other_searches: The searches for other models.
         lessons: What became of all proposals; searches for several models share it.
     """
 
@@ -83,7 +83,7 @@ class Search:
     archive: Archive = field(default_factory=Archive)
     name: str = ""
     foreign: deque[PastEdit] = field(default_factory=deque[PastEdit])
-    others: Sequence["Search"] = ()
+    other_searches: Sequence["Search"] = ()
     lessons: list[Decision] = field(default_factory=list[Decision])
 
     @property
@@ -296,7 +296,7 @@ class Search:
                 self._accept(newest.candidate, decision, verdict)
                 if decision.operator is not Operator.ADOPT:
                     past = PastEdit(base, edits, decision.texts, decision)
-                    for other in self.others:
+                    for other in self.other_searches:
                         other.foreign.append(past)
                 return verdict.gain
         self.decide(decision, "Other edits of the same blocks, or with the same text, won first.")

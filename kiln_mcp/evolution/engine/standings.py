@@ -43,7 +43,9 @@ class Standing:
     is_on_front: bool = False
 
 
-def standings(trunk: Trunk, candidates: Iterable[Candidate], seen: Evaluations) -> list[Standing]:
+def standings(
+    trunk: Trunk, candidates: Iterable[Candidate], evaluations: Evaluations
+) -> list[Standing]:
     """Return what was seen of candidates, the Pareto set marked.
 
     Start and best may stand in the set however few items they were run on.
@@ -51,7 +53,7 @@ def standings(trunk: Trunk, candidates: Iterable[Candidate], seen: Evaluations) 
     places = {head.id: place for place, head in enumerate(trunk.heads)}
     origins = {d.candidate: places[d.onto] for d in trunk.decisions if d.onto in places}
     by_candidate: dict[str, dict[str, list[Evaluation]]] = defaultdict(dict)
-    for (candidate, item, _), evaluation in seen.items():
+    for (candidate, item, _), evaluation in evaluations.items():
         if evaluation.scores:
             by_candidate[candidate].setdefault(item, []).append(evaluation)
     means = {
@@ -69,12 +71,12 @@ def standings(trunk: Trunk, candidates: Iterable[Candidate], seen: Evaluations) 
         place = places.get(candidate.id, origins.get(candidate.id, 0))
         # The nearest best candidates: earlier ones first, the newest of them before all.
         near = [own, *reversed(of_heads[: place + 1]), *of_heads[place + 1 :]]
-        found = [next((m[item] for m in near if item in m), None) for item in sorted(items)]
+        score_rows = [next((m[item] for m in near if item in m), None) for item in sorted(items)]
         rows.append(
             Standing(
                 candidate=candidate,
                 items=len(own),
-                scores=_mean_scores([scores for scores in found if scores is not None]),
+                scores=_mean_scores([scores for scores in score_rows if scores is not None]),
                 cost_usd=fmean(e.cost_usd for e in runs),
                 seconds=fmean(e.seconds for e in runs),
             )
@@ -103,12 +105,18 @@ def noise_of(evaluations: Evaluations, goals: Mapping[str, Goal]) -> float:
     return sum(variance(own) * (len(own) - 1) for own in repeats) / weight if weight else 0.0
 
 
-def _with_front(rows: Sequence[Standing], always: Iterable[str]) -> list[Standing]:
-    known = [row for row in rows if row.items >= FEWEST_ITEMS or row.candidate.id in always]
-    names = dict.fromkeys(name for row in known for name in row.scores)
+def _with_front(rows: Sequence[Standing], kept_ids: Iterable[str]) -> list[Standing]:
+    rows_to_compare = [
+        row for row in rows if row.items >= FEWEST_ITEMS or row.candidate.id in kept_ids
+    ]
+    names = dict.fromkeys(name for row in rows_to_compare for name in row.scores)
     points = [
         [*(row.scores.get(name, 0.0) for name in names), -row.cost_usd, -row.seconds]
-        for row in known
+        for row in rows_to_compare
     ]
-    front = {known[place].candidate.id for place in pareto_front(points)} if known else set[str]()
+    front = (
+        {rows_to_compare[place].candidate.id for place in pareto_front(points)}
+        if rows_to_compare
+        else set[str]()
+    )
     return [replace(row, is_on_front=row.candidate.id in front) for row in rows]

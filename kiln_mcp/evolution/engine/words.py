@@ -11,7 +11,7 @@ _WORD: Final = re.compile(r"\w+")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
 
 STALE_FROM: Final = 1.03
-"""Weights are counted anew when there are so many times the texts."""
+"""Weights are counted again when there are so many times the texts."""
 
 Words = frozenset[str]
 
@@ -32,7 +32,7 @@ def sentences_of(text: str) -> tuple[Words, ...]:
 class WordWeights:
     """Weights of words: the rarer a word is in what was added, the more it says.
 
-    Weights are counted anew when there is clearly more to count. Sums are exact, because the order
+    Weights are counted again when there is clearly more to count. Sums are exact, because the order
     of a set's words differs from process to process.
     """
 
@@ -41,15 +41,15 @@ class WordWeights:
         self._counts: Counter[str] = Counter()
         self._weights: dict[str, float] = {}
         self._sums: dict[Words, float] = {}
-        self._counted = 0
+        self._count_then = 0
 
     def add(self, texts: Iterable[Words]) -> None:
         """Count the words of texts."""
         for words in texts:
             self._texts += 1
             self._counts.update(words)
-        if self._texts > self._counted * STALE_FROM:
-            self._counted = self._texts
+        if self._texts > self._count_then * STALE_FROM:
+            self._count_then = self._texts
             self._weights.clear()
             self._sums.clear()
 
