@@ -120,5 +120,17 @@ def report_check(training: Training) -> TrainingCheck:
         learnt=list(forecast.learnt),
         faults=data.shown_faults,
         fault_counts=data.fault_counts,
-        next=[NextStep(tool="train_model", reason="train it: the same call without only_check")],
+        next=[
+            NextStep(
+                tool="train_model",
+                reason="train it: the same call without only_check",
+                arguments={
+                    "project": str(training.data.store.folder),
+                    "split": training.data.split.name,
+                    "provider": training.provider_name,
+                    "base_model": training.base_model,
+                    "parameters": dict(training.parameters),
+                },
+            )
+        ],
     )

@@ -43,8 +43,8 @@ class Outlook(BaseModel):
             "" if self.free_bytes is None else f" of {self.free_bytes / 1e9:.1f} GB that are free"
         )
         return (
-            f"On {self.device}: {self.parameters / 1e6:,.0f} million weights, "
-            f"{self.new_parameters / 1e6:.2f} million new ones; {self.tokens:,} tokens, of which "
+            f"On {self.device}: {self.parameters:,} weights, "
+            f"{self.new_parameters:,} new ones; {self.tokens:,} tokens, of which "
             f"{self.learnt_tokens:,} are learnt; about {duration(self.seconds)} and "
             f"{self.needed_bytes / 1e9:.1f} GB{free}."
         )

@@ -1,6 +1,7 @@
 """LoRA on this machine, as a provider."""
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -33,6 +34,8 @@ from storage.errors import Refusal
 
 TUNED_FOLDER: Final = "tuned_models"
 """Beside the project's records; git ignores it, since an adapter is large."""
+_LOOK_S: Final = 600.0
+"""So long the memory that was free, and the time to expect, are believed."""
 _MOST_STARTS: Final = 3
 """So many starts without a new checkpoint between them are no accident."""
 _FILES: Final = (
@@ -93,13 +96,8 @@ class LocalTuning:
         """
         self.processes.check()
         base = await anyio.to_thread.run_sync(self._base, draft.base_model)
-        folder = WorkFolder(self.work / f"look-{uuid4().hex[:12]}")
-        try:
-            await anyio.to_thread.run_sync(_write_look, folder, base, draft)
-            outlook = await self.processes.examine(folder)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(shutil.rmtree, folder.path, True)
+        request = _local_request(base, draft.parameters, draft.seed)
+        outlook = await self._look(request, draft.train)
         if outlook.refusal:
             raise Refusal(
                 "Nothing was trained: {base} cannot be trained here: {reason}.",
@@ -107,6 +105,30 @@ class LocalTuning:
                 reason=outlook.refusal,
             )
         return _forecast(outlook)
+
+    async def _look(self, request: LocalRequest, train: bytes) -> Outlook:
+        """Return what is known of a training; a job asks again what its call has just asked."""
+        digest = sha256(request.model_dump_json().encode() + train).hexdigest()[:24]
+        note = self.work / f"look-{digest}.json"
+        if (earlier := await anyio.to_thread.run_sync(_read_look, note)) is not None:
+            return earlier
+        folder = WorkFolder(self.work / f"look-{uuid4().hex[:12]}")
+
+        def prepare() -> None:
+            folder.path.mkdir(parents=True)
+            write_atomically(folder.path / request.train, train)
+            folder.write("request.json", request)
+
+        try:
+            await anyio.to_thread.run_sync(prepare)
+            outlook = await self.processes.examine(folder)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(shutil.rmtree, folder.path, True)
+        if not outlook.refusal:
+            content = outlook.model_dump_json().encode()
+            await anyio.to_thread.run_sync(write_atomically, note, content)
+        return outlook
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Copy the data into the folder of the training."""
@@ -240,12 +262,14 @@ def _local_request(base: Base, parameters: Mapping[str, Value], seed: int) -> Lo
     )
 
 
-def _write_look(folder: WorkFolder, base: Base, draft: Draft) -> None:
-    """Write what the look at a training reads."""
-    folder.path.mkdir(parents=True)
-    request = _local_request(base, draft.parameters, draft.seed)
-    write_atomically(folder.path / request.train, draft.train)
-    folder.write("request.json", request)
+def _read_look(note: Path) -> Outlook | None:
+    """Return what a look said a short while ago; None if that is too old or not there."""
+    try:
+        if time.time() - note.stat().st_mtime > _LOOK_S:
+            return None
+        return Outlook.model_validate_json(note.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _forecast(outlook: Outlook) -> Forecast:

@@ -19,6 +19,8 @@ from storage.errors import WriteError
 _CLIP: Final = 1.0
 """The largest norm of the gradient, as it is usual."""
 _SPEED_STEPS: Final = 10
+_TELL_S: Final = 1.0
+"""The disk is waited for when it is told how far a training is: not at each quick step."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class Training:
         points: The losses so far.
         best: The new weights with the lowest validation loss; None before the first validation.
         checkpoint: The step of the last checkpoint.
+        trouble: Why the last checkpoint could not be written; "" if it could.
+        told_at: When it was last told how far the training is.
     """
 
     folder: WorkFolder
@@ -48,6 +52,8 @@ class Training:
     points: list[LossPoint] = field(default_factory=list[LossPoint])
     best: dict[str, Any] | None = None
     checkpoint: int = 0
+    trouble: str = ""
+    told_at: float = 0.0
 
     def number(self, name: str) -> float:
         """Return a parameter that is a number."""
@@ -76,15 +82,18 @@ class Training:
         """
         optimizer = self._optimizer()
         self._resume(optimizer)
-        self._tell()
+        self.tell()
         while len(self.points) < self.steps and not self._has_ended():
             if stop.is_set():
                 self._save(optimizer)
+                self.tell()
                 return False
             self._take_step(optimizer)
             if len(self.points) % int(self.number("checkpoint_steps")) == 0:
                 self._save(optimizer)
-            self._tell()
+            if time.perf_counter() - self.told_at > _TELL_S:
+                self.tell()
+        self.tell()
         if self.best is not None:
             self.model.load_state_dict(self.best, strict=False)
         return True
@@ -176,9 +185,9 @@ class Training:
             save_checkpoint(self.folder.path, len(self.points), values)
         except (WriteError, RuntimeError) as error:
             # torch says RuntimeError where a write fails within its own archive.
-            self._tell(f"the checkpoint could not be written ({error}), the last one stays")
+            self.trouble = f"the checkpoint could not be written ({error}), the last one stays"
             return
-        self.checkpoint = len(self.points)
+        self.checkpoint, self.trouble = len(self.points), ""
 
     def _resume(self, optimizer: Any) -> None:
         """Take up the newest checkpoint, if there is one."""
@@ -195,7 +204,7 @@ class Training:
         if values["gpu_random"]:
             torch.cuda.set_rng_state_all(values["gpu_random"])
 
-    def _tell(self, trouble: str = "") -> None:
+    def tell(self) -> None:
         """Write how far it is, and the losses."""
         done = len(self.points)
         words = [f"step {done} of {self.steps} on {self.device.title}"]
@@ -208,12 +217,13 @@ class Training:
             speed = sum(point.tokens for point in recent) / seconds
             left = seconds / len(recent) * (self.steps - done)
             words += [f"{speed:.0f} tokens a second", f"about {left / 60:.0f} minutes left"]
+        self.told_at = time.perf_counter()
         state = LocalState(
             state="running",
             step=done,
             steps=self.steps,
             checkpoint=self.checkpoint,
-            message=", ".join([*words, trouble] if trouble else words),
+            message=", ".join([*words, self.trouble] if self.trouble else words),
         )
         try:
             self.folder.write("state.json", state)

@@ -186,7 +186,17 @@ async def test_a_look_says_what_is_known_and_leaves_nothing(place: Place) -> Non
     assert (forecast.tokens, forecast.learnt) == (70, ("a ⟦b⟧",))
     assert forecast.highest_cost_usd == 0
     assert "On the processor" in forecast.sentence
-    assert list(place.tuning.work.iterdir()) == []
+    assert [path.suffix for path in place.tuning.work.iterdir()] == [".json"]
+
+
+async def test_a_job_does_not_look_again_at_what_its_call_has_just_seen(place: Place) -> None:
+    draft = Draft(str(place.base), b"{}\n", place.values(), 0)
+    first = await place.tuning.check(draft)
+    assert await place.tuning.check(draft) == first
+    assert len(place.processes.looks) == 1
+    await place.tuning.check(replace(draft, seed=1))
+    await place.tuning.check(replace(draft, train=b"{}\n{}\n"))
+    assert len(place.processes.looks) == 3
 
 
 async def test_what_cannot_be_trained_is_refused_with_the_reason(place: Place) -> None:
