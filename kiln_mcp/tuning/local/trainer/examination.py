@@ -115,8 +115,8 @@ def _check_qlora(request: LocalRequest, device: Device) -> None:
         raise Unusable("qlora needs a GPU that CUDA reaches, and there is none; leave qlora out")
     if find_spec("bitsandbytes") is None:
         raise Unusable(
-            "qlora needs bitsandbytes. Install it with pip install 'kiln-mcp-server[tune,qlora]', or "
-            "leave qlora out"
+            "qlora needs bitsandbytes. Install it with pip install 'kiln-mcp-server[tune,qlora]', "
+            "or leave qlora out"
         )
 
 

@@ -1,5 +1,6 @@
 """The trainer on a random model of two layers; needs the extra `tune`."""
 
+import math
 import signal
 import subprocess
 import sys
@@ -237,7 +238,9 @@ def test_a_training_that_diverges_stops_and_names_its_learning_rate(
 ) -> None:
     training = training_in(work(tmp_path / "wild", tiny))
     with library("torch").no_grad():
-        next(weight for weight in training.model.parameters() if weight.requires_grad).fill_(1e38)
+        next(weight for weight in training.model.parameters() if weight.requires_grad).fill_(
+            math.nan
+        )
     with pytest.raises(Unusable, match=r"it diverges: the loss of step 1 .* rate than 0\.02"):
         training.run(threading.Event())
 
