@@ -203,7 +203,9 @@ def test_a_process_that_is_killed_costs_one_checkpoint_and_no_other_loss(
     rest, whole = training_in(folder), training_in(work(tmp_path / "whole", tiny, **long))
     rest.run(StopAfter(rest, checkpoint + 4))
     whole.run(StopAfter(whole, checkpoint + 4))
-    assert losses(rest) == losses(whole)
+    # Another process rounds otherwise; other dropout would change the second digit.
+    for ours, theirs in zip(losses(rest), losses(whole), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
     assert len(rest.points) == checkpoint + 4
 
 
@@ -241,7 +243,7 @@ def test_a_training_that_diverges_stops_and_names_its_learning_rate(
         next(weight for weight in training.model.parameters() if weight.requires_grad).fill_(
             math.nan
         )
-    with pytest.raises(Unusable, match=r"it diverges: the loss of step 1 .* rate than 0\.02"):
+    with pytest.raises(Unusable, match=r"it diverges: the loss of step 1 .*rate than 0\.02"):
         training.run(threading.Event())
 
 
