@@ -68,6 +68,7 @@ class Settings:
             response_cache=home / "responses.sqlite",
             dialects=home / "dialects.sqlite",
             orders=home / "orders.sqlite",
+            tuned_models=home / "tuned_models.json",
             server_file=home / "servers.json",
             default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,
             embedded=EmbeddedSettings(path=Path(gguf).expanduser() if gguf else None),

@@ -24,6 +24,7 @@ class EngineSettings:
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model of calls that name none.
         servers: The configured OpenAI-compatible servers.
+        tuned_models: The JSON file of the models that were tuned on this machine; None for none.
         server_file: A JSON file that lists more of them; it is read again when it has changed.
         embedded: How the embedded model runs.
         environment: Where keys are looked up first; then the system's keyring.
@@ -40,6 +41,7 @@ class EngineSettings:
     orders: Path | None = None
     default_model: str = EMBEDDED
     servers: tuple[ServerSettings, ...] = ()
+    tuned_models: Path | None = None
     server_file: Path | None = None
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     environment: Mapping[str, str] = field(

@@ -21,6 +21,7 @@ from kiln_mcp.llm.providers.descriptions import (
     describe_of_server,
     describe_problem,
     describe_servers,
+    describe_tuned,
     describe_unready,
     hosted_models_with_key,
 )
@@ -37,8 +38,11 @@ from kiln_mcp.llm.providers.litellm_names import (
 )
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
+from kiln_mcp.llm.providers.tuned_files import PREFIX as TUNED
+from kiln_mcp.llm.providers.tuned_files import TunedModel
 from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
+from kiln_mcp.llm.tuned_models import TUNED_AT_ONCE, TunedModels
 
 NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
 PROGRAMS: Final = "program/"
@@ -73,6 +77,7 @@ class ModelRegistry:
         self._dialects = Dialects(settings.dialects)
         self._hosted_model = HostedModel(settings.environment, settings.timeout_s, self._dialects)
         self._servers = Servers(settings, rate_limiters, self._dialects)
+        self._tuned_models = TunedModels(settings)
         self._routes: dict[str, Route] = {}
         self._programs: dict[str, Route] = {}
 
@@ -91,6 +96,7 @@ class ModelRegistry:
     async def close(self) -> None:
         """Close the models' connections."""
         await self._embedded.close()
+        await self._tuned_models.close()
         await self._servers.close()
         await self._hosted_model.close()
         self._dialects.close()
@@ -100,7 +106,7 @@ class ModelRegistry:
         program = self._programs.get(model)
         if program is not None:
             return program.price is FREE
-        return model in self._extra or model in {EMBEDDED, HOST}
+        return model in self._extra or model in {EMBEDDED, HOST} or model.startswith(TUNED)
 
     def _is_here(self, model: str) -> bool:
         """Return whether a model needs neither a server of the list nor a hosted service."""
@@ -110,6 +116,8 @@ class ModelRegistry:
                 "with an eval.",
                 model=model,
             )
+        if model not in self._extra:
+            self._tuned_models.find(model)
         return model in self._programs or self.is_free(model)
 
     def check_name(self, model: str) -> None:
@@ -148,6 +156,11 @@ class ModelRegistry:
             self.check_name(model)
             if model == EMBEDDED and model not in self._extra:
                 self._embedded.check_ready()
+            if (
+                model not in self._extra
+                and (tuned_model := self._tuned_models.find(model)) is not None
+            ):
+                self._tuned_models.check(tuned_model)
             if self._is_here(model):
                 continue
             if (server := self._server_of(model)) is not None:
@@ -193,6 +206,8 @@ class ModelRegistry:
             return self._embedded.concurrency
         if model == HOST:
             return HOST_CONCURRENCY
+        if model.startswith(TUNED) and model not in self._extra:
+            return TUNED_AT_ONCE
         if model in self._programs:
             return self._programs[model].rate_limiter.concurrency
         route = self._routes.get(model)
@@ -215,6 +230,7 @@ class ModelRegistry:
         descriptions = [
             await describe_embedded(self._settings.embedded.path),
             describe_host(await self._orders.open_count()),
+            *self._tuned_models.describe(),
             *([describe_problem(self._servers.problem)] if self._servers.problem else []),
             *await describe_servers(self._servers.by_name),
         ]
@@ -243,6 +259,8 @@ class ModelRegistry:
             return await describe_embedded(self._settings.embedded.path)
         if name == HOST:
             return describe_host(await self._orders.open_count())
+        if name not in self._extra and (tuned_model := self._tuned_models.find(name)) is not None:
+            return describe_tuned(tuned_model)
         if self._is_here(name):
             return ModelDescription(
                 name, True, "Answers in this process.", abilities=LOCAL_ABILITIES
@@ -273,6 +291,9 @@ class ModelRegistry:
         """
         if name in self._programs:
             return self._programs[name]
+        tuned_model = None if name in self._extra else self._tuned_models.find(name)
+        if tuned_model is not None:
+            return self._tuned_route(tuned_model)
         server = None if self._is_here(name) else self._server_of(name)
         route = self._routes.get(name)
         if route is None:
@@ -280,6 +301,13 @@ class ModelRegistry:
             route = self._routes.setdefault(name, route)
         if name == HOST:  # each order names its asker
             return replace(route, model=PromptedTools(HostModel(self._orders, asker=asker)))
+        return route
+
+    def _tuned_route(self, model: TunedModel) -> Route:
+        """Return the route to a tuned model, the same until it is trained again."""
+        route = self._routes.get(model.name)
+        if route is None or route.identity != model.identity:
+            route = self._routes[model.name] = self._tuned_models.route(model)
         return route
 
     async def prepare(self, name: str) -> None:
@@ -318,5 +346,6 @@ class ModelRegistry:
             EMBEDDED,
             HOST,
             *self._extra,
+            *self._tuned_models.names(),
             *(f"{name}/<model>" for name in self._servers.by_name),
         ]

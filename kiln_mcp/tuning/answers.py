@@ -62,6 +62,23 @@ class TrainingFiles(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
+class TrainingCheck(Result):
+    """What is known of a training before it starts; nothing was trained."""
+
+    provider: str
+    base_model: str
+    examples: int
+    validation_examples: int
+    tokens: int = Field(description="Of what is learnt; each epoch reads them once.")
+    is_exact: bool = Field(description="Whether the model's own tokenizer counted the tokens.")
+    parameters: dict[str, str | int | float | bool]
+    outlook: str = Field(description="Device, memory and time; empty: not known.")
+    learnt: list[str] = Field(description="The first examples: what is learnt stands in ⟦ ⟧.")
+    faults: list[TrainingFault] = Field(description="In the data, the gravest first.")
+    fault_counts: dict[DataFaultKind, int]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
 class TrainedModel(Result):
     """A model that was trained, and how to run it."""
 

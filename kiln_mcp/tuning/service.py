@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.exports import (
@@ -22,16 +23,17 @@ from kiln_mcp.run_configs.system_prompts import (
     split_examples,
 )
 from kiln_mcp.run_configs.task_runs import output_schema
-from kiln_mcp.tuning.answers import TrainedModel, TrainingFiles
-from kiln_mcp.tuning.export import Recipe, check_recipe
+from kiln_mcp.tuning.answers import TrainedModel, TrainingCheck, TrainingFiles
+from kiln_mcp.tuning.export import Recipe, check_recipe, lines_of_file
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
-from kiln_mcp.tuning.providers.provider import check_parameters
+from kiln_mcp.tuning.providers.provider import Draft, check_parameters
 from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
 from kiln_mcp.tuning.training_checks import (
     check_training_data,
     choose_shape,
     parts_to_learn,
     plan_training,
+    report_check,
 )
 from kiln_mcp.tuning.training_files import (
     FrozenData,
@@ -141,7 +143,8 @@ async def export(
         Heading.TUNING,
         "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, "
         "SFT, supervised, own model, custom model, small model, cheaper model, distil, "
-        "distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        "distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate, "
+        "local, on my machine, GPU, CPU, Hugging Face, PEFT, QLoRA, dry run, how long, memory",
         toolset=Toolset.ADMIN,
     ),
 )
@@ -151,7 +154,11 @@ async def train_model(
     split: Annotated[str, Field(description="The frozen split to learn from.")],
     provider: Annotated[ProviderName, Field(description="Who trains.")],
     base_model: Annotated[
-        str, Field(min_length=1, description="The model to train, as the provider names it.")
+        str,
+        Field(
+            min_length=1,
+            description="As the provider names it; `local`: embedded, or a Hugging Face folder.",
+        ),
     ],
     task: TaskReference = None,
     name: Annotated[str | None, Field(description="Of what comes out.")] = None,
@@ -168,8 +175,11 @@ async def train_model(
     despite_faults: Annotated[
         bool, Field(description="Train though items leak, or are empty.")
     ] = False,
-) -> Proposal[TrainedModel]:
-    """Train a model on a frozen split at a provider (fine-tuning), and save how to run it.
+    only_check: Annotated[
+        bool, Field(description="Say tokens, memory, time and faults; train nothing.")
+    ] = False,
+) -> Proposal[TrainedModel | TrainingCheck]:
+    """Train a model on a frozen split (fine-tuning), hosted or here, and save how to run it.
 
     The data is checked first. The part `train` is learnt, `val` validates, and what evals measure
     on stays out. A stopped call goes on where it was; a cancelled one cancels the training.
@@ -190,7 +200,8 @@ async def train_model(
     data = FrozenData(store, owner, frozen)
     training_data = await read_training_data(data, parts_to_learn(frozen), recipe)
     check_training_data(training_data, service, despite_faults=despite_faults)
-    await service.check()
+    train_text = lines_of_file(training_data.files[0].lines.lines)
+    forecast = await service.check(Draft(base_model, train_text, settings, seed))
     training = Training(
         workspace,
         data,
@@ -202,8 +213,15 @@ async def train_model(
         name or f"{base_model.rpartition('/')[2]} on {frozen.name}",
         settings,
         seed,
+        forecast,
     )
+    if only_check:
+        return Proposal(Plan(f"Look at a training of {base_model}."), partial(_check, training))
     return Proposal(plan_training(training), partial(train, training))
+
+
+async def _check(training: Training) -> TrainingCheck:
+    return report_check(training)
 
 
 def _required(file: str | None, kind: ExportKind) -> str:

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import HELD_OUT
+from kiln_mcp.tuning.answers import TrainingCheck
 from kiln_mcp.tuning.data_check import DataFaultKind
 from kiln_mcp.tuning.formats import NEEDS_SCHEMA, ExportFormat, Thinking
 from kiln_mcp.tuning.providers.provider import TuningProvider
@@ -90,13 +91,46 @@ def plan_training(training: Training) -> Plan:
     """Return the plan of a training: what is sent where, and what is wrong with it."""
     files = training.training_data.files
     counts = ", ".join(f"{len(file.lines.lines)} of {file.part}" for file in files)
-    tokens = training.training_data.tokens
+    provider, forecast = training.provider, training.forecast
     epochs = training.parameters.get("epochs")
     epochs_text = f", read {epochs} times" if epochs else ""
+    place = "on this machine, free of charge" if provider.is_local else f"at {provider.title}"
+    price = "" if provider.is_local else ", at the provider's price, which is not known here"
     return Plan(
-        f"Train {training.base_model} at {training.provider.title} on {counts} "
-        f"(about {tokens:,} tokens{epochs_text}), at the provider's price, which is not known here."
-        f"{training.training_data.warning}",
-        highest_cost_usd=None,
-        destination=training.provider.address,
+        f"Train {training.base_model} {place} on {counts} "
+        f"({training.tokens_text}{epochs_text}){price}.{training.training_data.warning}",
+        highest_cost_usd=forecast.highest_cost_usd,
+        destination=provider.address,
+    )
+
+
+def report_check(training: Training) -> TrainingCheck:
+    """Return what is known of a training before it starts."""
+    data, forecast = training.training_data, training.forecast
+    counts = [len(file.lines.lines) for file in data.files]
+    return TrainingCheck(
+        provider=training.provider.title,
+        base_model=training.base_model,
+        examples=counts[0],
+        validation_examples=sum(counts[1:]),
+        tokens=training.tokens,
+        is_exact=forecast.tokens is not None,
+        parameters=dict(training.parameters),
+        outlook=forecast.sentence,
+        learnt=list(forecast.learnt),
+        faults=data.shown_faults,
+        fault_counts=data.fault_counts,
+        next=[
+            NextStep(
+                tool="train_model",
+                reason="train it: the same call without only_check",
+                arguments={
+                    "project": str(training.data.store.folder),
+                    "split": training.data.split.name,
+                    "provider": training.provider_name,
+                    "base_model": training.base_model,
+                    "parameters": dict(training.parameters),
+                },
+            )
+        ],
     )

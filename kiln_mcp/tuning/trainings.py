@@ -20,6 +20,7 @@ from kiln_mcp.tuning.answers import TrainedModel
 from kiln_mcp.tuning.export import Recipe
 from kiln_mcp.tuning.formats import Thinking
 from kiln_mcp.tuning.providers.provider import (
+    Forecast,
     TrainingRequest,
     TrainingState,
     TrainingStatus,
@@ -36,7 +37,7 @@ from storage.errors import NextStep, Refusal
 TRAIN: Final = "train"
 VALIDATION: Final = "val"
 POLLS: Final = 15
-"""How many times longer than a door's look at a job a look at a training waits."""
+"""How many times longer than a door's look at a job a look at a training elsewhere waits."""
 CANCEL_S: Final = 15.0
 
 
@@ -55,6 +56,7 @@ class Training:
         name: Of the record, and of the run config of what comes out.
         parameters: Checked.
         seed: Of whatever is random.
+        forecast: What the provider says beforehand.
     """
 
     workspace: Workspace
@@ -67,11 +69,24 @@ class Training:
     name: str
     parameters: Mapping[str, Value]
     seed: int
+    forecast: Forecast
 
     @property
     def record_id(self) -> str:
         """The id of its record, the same for all attempts at a job."""
         return self.workspace.id_for("finetune")
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that are learnt, by the model's tokenizer or prefix."""
+        exact = self.forecast.tokens
+        return self.training_data.tokens if exact is None else exact
+
+    @property
+    def tokens_text(self) -> str:
+        """The tokens in words."""
+        prefix = "about " if self.forecast.tokens is None else ""
+        return f"{prefix}{self.tokens:,} tokens"
 
     @property
     def part_names(self) -> tuple[str, str | None]:
@@ -133,7 +148,8 @@ async def _start(training: Training, record: Finetune) -> tuple[Finetune, str]:
     name = f"kiln-{record.id}"
     training_id = await provider.find(name)
     if training_id is None:
-        await training.workspace.report(0, None, f"Uploading the data to {provider.title}.")
+        action = "Preparing the data" if provider.is_local else "Uploading the data"
+        await training.workspace.report(0, None, f"{action}: {provider.title}.")
         texts = training.training_data.texts
         await write_training_files(store, split, None, texts)
         request = _request(training, name, store.side_folder(split))
@@ -156,6 +172,7 @@ def _request(training: Training, name: str, folder: Path) -> TrainingRequest:
     return TrainingRequest(
         name=name,
         base_model=training.base_model,
+        project=training.data.store.folder,
         train_file=folder / files[0].name,
         train_examples=len(files[0].lines.lines),
         validation_file=folder / validation.name if validation else None,
@@ -188,9 +205,9 @@ async def _watch(training: Training, record: Finetune, training_id: str) -> Fine
                 reason=(status.message or "nothing").rstrip("."),
             )
         message = f"{provider.title}: {status.message or status.state}."
-        await workspace.report(0, None, message)
+        await workspace.report(status.step, status.steps or None, message)
         await workspace.engine.pause_point()
-        await anyio.sleep(workspace.settings.poll_s * POLLS)
+        await anyio.sleep(workspace.settings.poll_s * (1 if provider.is_local else POLLS))
     name = await provider.deploy(status.model or str(record.fine_tune_model_id), record.name)
     changes = {"fine_tune_model_id": name, "latest_status": "completed"}
     return await training.data.store.save(record.replace(**changes), is_patient=True)
@@ -249,7 +266,7 @@ def _answer(training: Training, record: Finetune, config: TaskRunConfig) -> Trai
         run_config=config.name,
         examples=counts[0],
         validation_examples=sum(counts[1:]),
-        tokens=training.training_data.tokens,
+        tokens=training.tokens,
         parameters=dict(record.parameters),
         faults=training.training_data.shown_faults,
         fault_counts=training.training_data.fault_counts,

@@ -192,8 +192,8 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "train-model": Entry(
         "Tuning",
-        "Train a model on a frozen split at a provider (fine-tuning), and save how to run it.",
-        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, SFT, supervised, own model, custom model, small model, cheaper model, distil, distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate",
+        "Train a model on a frozen split (fine-tuning), hosted or here, and save how to run it.",
+        "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, SFT, supervised, own model, custom model, small model, cheaper model, distil, distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate, local, on my machine, GPU, CPU, Hugging Face, PEFT, QLoRA, dry run, how long, memory",
         ("project", "split", "provider", "base_model"),
     ),
     "check-job": Entry(

@@ -9,12 +9,19 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import EMBEDDED_ABILITIES, HOST_ABILITIES, UNKNOWN, Abilities
+from kiln_mcp.llm.abilities import (
+    EMBEDDED_ABILITIES,
+    HOST_ABILITIES,
+    LOCAL_ABILITIES,
+    UNKNOWN,
+    Abilities,
+)
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.providers.embedded_parts import check_embedded_model
 from kiln_mcp.llm.providers.keys import find_key
 from kiln_mcp.llm.providers.openai_server import ServerModel
+from kiln_mcp.llm.providers.tuned_files import TunedModel
 
 MODELS_PER_SERVER: Final = 10
 NONE_LISTED: Final = "The server lists no models. Test one that you name."
@@ -73,6 +80,17 @@ async def describe_embedded(path: Path | None) -> ModelDescription:
     except ModelError as error:
         ready, note = False, str(error)
     return ModelDescription("embedded", ready, note, abilities=EMBEDDED_ABILITIES)
+
+
+def describe_tuned(model: TunedModel) -> ModelDescription:
+    """Describe a model that was tuned on this machine."""
+    note = f"{model.base_title} with the adapter in {model.adapter}, on this machine, no key."
+    try:
+        model.check()
+    except ModelError as error:
+        return describe_unready(model.name, error)
+    abilities = EMBEDDED_ABILITIES if model.runtime == "llama.cpp" else LOCAL_ABILITIES
+    return ModelDescription(model.name, ready=True, note=note, abilities=abilities)
 
 
 def describe_host(waiting: int) -> ModelDescription:

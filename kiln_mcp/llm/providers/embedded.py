@@ -35,6 +35,7 @@ from kiln_mcp.llm.providers.stream_assembly import Assembly
 
 PROMPT_CACHE_MIB: Final = 256
 MOST_INSTANCES: Final = 2
+_FULL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,13 @@ class EmbeddedSettings:
         path: A GGUF file of the user's own; None for the one that `kiln-mcp models pull` fetched.
         context_tokens: The longest request and answer together.
         instances: How many requests run at once; 0 for one a core, two at most.
+        adapter: A GGUF file of LoRA weights that lie over the model's; None for none.
     """
 
     path: Path | None = None
     context_tokens: int = 4096
     instances: int = 0
+    adapter: Path | None = None
 
 
 class _Server(ChatServer, Protocol):
@@ -60,7 +63,7 @@ class _Server(ChatServer, Protocol):
     ) -> dict[str, Any]: ...
 
 
-def _start_server(path: Path, context_tokens: int) -> _Server:
+def _start_server(path: Path, context_tokens: int, adapter: Path | None) -> _Server:
     # OpenMP reads this when the library loads; busy waiting starves other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import xllamacpp
@@ -78,14 +81,19 @@ def _start_server(path: Path, context_tokens: int) -> _Server:
     params.fit_params = False
     params.ui = False
     params.verbosity = -1
+    if adapter is not None:
+        params.lora_adapters = [library.CommonAdapterLoraInfo(str(adapter), _FULL)]
     return cast("_Server", library.Server(params))
 
 
 class _Pool:
     """Instances of one model, started when first needed; used from threads."""
 
-    def __init__(self, path: Path, context_tokens: int, capacity: int) -> None:
+    def __init__(
+        self, path: Path, context_tokens: int, capacity: int, adapter: Path | None
+    ) -> None:
         self._path = path
+        self._adapter = adapter
         self._context_tokens = context_tokens
         self._capacity = capacity
         self._started = 0
@@ -100,7 +108,7 @@ class _Pool:
             pass
         with self._starting:
             if self._started < self._capacity:
-                server = _start_server(self._path, self._context_tokens)
+                server = _start_server(self._path, self._context_tokens, self._adapter)
                 self._started += 1
                 return server
         return self._free.get()
@@ -115,8 +123,14 @@ class _Pool:
         finally:
             self._free.put(server)
 
+    @property
+    def _scales(self) -> dict[str, Any]:
+        """How strongly the adapter counts. It is always sent: an empty list would mean all."""
+        return {} if self._adapter is None else {"lora": [{"id": 0, "scale": _FULL}]}
+
     def _ask(self, server: _Server, request: ModelRequest, handler: ChunkHandler) -> None:
-        stream = {"stream": True, "stream_options": {"include_usage": True}}
+        stream: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+        stream |= self._scales
         if request.raw_text is not None:
             server.handle_completions(raw_body(request, self._context_tokens) | stream, handler)
             return
@@ -236,7 +250,8 @@ class EmbeddedModel:
 
     def _open(self) -> _Pool:
         path = check_embedded_model(self._settings.path)
-        self._pool = _Pool(path, self._settings.context_tokens, self._instances)
+        settings = self._settings
+        self._pool = _Pool(path, settings.context_tokens, self._instances, settings.adapter)
         return self._pool
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.provider import (
+    Draft,
+    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -62,6 +64,7 @@ class FireworksTuning:
     account: str
     poll_s: float = 2.0
     title: str = "Fireworks"
+    is_local: bool = False
     fewest_examples: int = 3
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
@@ -84,7 +87,7 @@ class FireworksTuning:
     def _root(self) -> str:
         return f"/accounts/{self.account}"
 
-    async def check(self) -> None:
+    async def check(self, draft: Draft) -> Forecast:
         """Refuse if there is no key or no account."""
         await self.client.key()
         if not self.account:
@@ -93,6 +96,7 @@ class FireworksTuning:
                 "environment that your client, or terminal, starts kiln-mcp with.",
                 variable=ACCOUNT,
             )
+        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files as data sets, and wait until these are ready."""

@@ -7,6 +7,8 @@ from typing import Final
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.provider import (
+    Draft,
+    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -44,6 +46,7 @@ class OpenAITuning:
 
     client: ServiceClient
     title: str = "OpenAI"
+    is_local: bool = False
     fewest_examples: int = 10
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
@@ -61,9 +64,10 @@ class OpenAITuning:
         """Where data is sent."""
         return self.client.url
 
-    async def check(self) -> None:
+    async def check(self, draft: Draft) -> Forecast:
         """Refuse if there is no key."""
         await self.client.key()
+        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files."""

@@ -79,6 +79,7 @@ class TrainingRequest:
         name: Unique; the provider keeps it, so that the training is found again after a kill.
             Lower-case letters, digits and hyphens.
         base_model: What is trained, as the provider names it.
+        project: The project's folder; a trainer on this machine leaves the adapter there.
         train_file: JSONL in a format that the provider reads.
         train_examples: How many lines it has.
         validation_file: The same of what it is validated on; None for none.
@@ -89,12 +90,47 @@ class TrainingRequest:
 
     name: str
     base_model: str
+    project: Path
     train_file: Path
     train_examples: int
     validation_file: Path | None
     validation_examples: int
     parameters: Mapping[str, Value]
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A training that is looked at before a person agrees to it.
+
+    Attributes:
+        base_model: What is trained, as the provider names it.
+        train: The content of the file to learn from.
+        parameters: Checked values by name.
+        seed: Of whatever is random.
+    """
+
+    base_model: str
+    train: bytes
+    parameters: Mapping[str, Value]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a provider says of a training before it starts.
+
+    Attributes:
+        sentence: Device, memory and time, which change from look to look; "" for nothing.
+        learnt: The first examples with what is learnt in ⟦ ⟧; none if it does not tell.
+        tokens: Of the examples by the model's own tokenizer; None if not known.
+        highest_cost_usd: The price; None if not known.
+    """
+
+    sentence: str = ""
+    learnt: Sequence[str] = ()
+    tokens: int | None = None
+    highest_cost_usd: float | None = None
 
 
 class TrainingState(StrEnum):
@@ -122,11 +158,15 @@ class TrainingStatus:
         state: Its state.
         message: What the provider says of it; "" for nothing.
         model: The trained model as the provider names it; "" while there is none.
+        step: Steps done.
+        steps: All steps; 0 if the provider does not tell.
     """
 
     state: TrainingState
     message: str = ""
     model: str = ""
+    step: int = 0
+    steps: int = 0
 
 
 class TuningProvider(Protocol):
@@ -157,11 +197,17 @@ class TuningProvider(Protocol):
         """What can be set."""
         ...
 
-    async def check(self) -> None:
-        """Refuse before anything is sent if a key or a setting is missing.
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine: nothing is sent, paid or waited for."""
+        ...
+
+    async def check(self, draft: Draft) -> Forecast:
+        """Refuse before anything is sent what cannot be trained; say what is known of the rest.
 
         Raises:
-            KeyProblem: One is missing; the sentence names it.
+            KeyProblem: A key or a setting is missing; the sentence names it.
+            Refusal: This machine cannot train it; the sentence says why.
         """
         ...
 

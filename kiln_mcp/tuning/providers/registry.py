@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from kiln_mcp.llm import EngineSettings
+from kiln_mcp.tuning.local import provider as local
 from kiln_mcp.tuning.providers import fireworks, openai, together, vertex
 from kiln_mcp.tuning.providers.provider import TuningProvider
 
@@ -16,6 +17,7 @@ class ProviderName(StrEnum):
     FIREWORKS = "fireworks_ai"
     TOGETHER = "together_ai"
     VERTEX = "vertex"
+    LOCAL = "local"
 
 
 _OPENERS: Final[Mapping[ProviderName, Callable[[EngineSettings], TuningProvider]]] = {
@@ -23,6 +25,7 @@ _OPENERS: Final[Mapping[ProviderName, Callable[[EngineSettings], TuningProvider]
     ProviderName.FIREWORKS: fireworks.open_provider,
     ProviderName.TOGETHER: together.open_provider,
     ProviderName.VERTEX: vertex.open_provider,
+    ProviderName.LOCAL: local.open_provider,
 }
 
 

@@ -9,6 +9,8 @@ from pydantic import JsonValue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.provider import (
+    Draft,
+    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -56,6 +58,7 @@ class TogetherTuning:
 
     client: ServiceClient
     title: str = "Together"
+    is_local: bool = False
     fewest_examples: int = 1
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
@@ -81,9 +84,10 @@ class TogetherTuning:
         """Where data is sent."""
         return self.client.url
 
-    async def check(self) -> None:
+    async def check(self, draft: Draft) -> Forecast:
         """Refuse if there is no key."""
         await self.client.key()
+        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files."""

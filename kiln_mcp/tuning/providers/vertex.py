@@ -9,6 +9,8 @@ from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.provider import (
+    Draft,
+    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -58,6 +60,7 @@ class VertexTuning:
     project: str
     location: str
     title: str = "Vertex AI"
+    is_local: bool = False
     fewest_examples: int = 10
     shapes: Sequence[ExportFormat] = (ExportFormat.VERTEX,)
     hyperparameters: Sequence[Hyperparameter] = (
@@ -76,7 +79,7 @@ class VertexTuning:
     def _root(self) -> str:
         return f"/projects/{self.project}/locations/{self.location}"
 
-    async def check(self) -> None:
+    async def check(self, draft: Draft) -> Forecast:
         """Refuse if there is no token or no project."""
         await self.client.key()
         if not self.project:
@@ -85,6 +88,7 @@ class VertexTuning:
                 "environment that your client, or terminal, starts kiln-mcp with.",
                 variable=" or ".join(PROJECT),
             )
+        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Put the files into the bucket, under the request's name."""

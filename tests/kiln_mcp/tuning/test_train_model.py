@@ -19,7 +19,7 @@ from kiln_mcp.run_configs.service import create_run_config
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data, split_data
-from kiln_mcp.tuning.answers import TrainedModel
+from kiln_mcp.tuning.answers import TrainedModel, TrainingCheck
 from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
 from kiln_mcp.tuning.providers.service_client import ServiceFailure
 from kiln_mcp.tuning.service import train_model
@@ -75,7 +75,9 @@ class Bench:
     async def train(self, **changes: Any) -> TrainedModel:
         arguments = self.arguments | changes
         arguments["provider"] = ProviderName(arguments["provider"])
-        return await train_model(self.workspace, **arguments)
+        answer = await train_model(self.workspace, **arguments)
+        assert isinstance(answer, TrainedModel)
+        return answer
 
     async def store(self) -> tuple[ProjectStore, Task]:
         store = await self.workspace.open_project(self.project)
@@ -197,6 +199,17 @@ async def test_a_training_that_fails_is_said_in_the_providers_words(
         [record], configs = await bench.records()
         assert record.latest_status == "failed"
         assert configs == []
+
+
+async def test_a_look_at_a_training_sends_nothing(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        arguments = bench.arguments | {"provider": ProviderName.OPENAI}
+        check = await train_model(bench.workspace, **arguments, only_check=True)
+        assert isinstance(check, TrainingCheck)
+        assert (check.examples, check.validation_examples, check.is_exact) == (16, 10, False)
+        assert bench.services.files == {}
+        records, configs = await bench.records()
+        assert (records, configs) == ([], [])
 
 
 async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path) -> None:

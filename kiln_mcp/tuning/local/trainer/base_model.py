@@ -1,0 +1,133 @@
+"""Load a base model, and lay new LoRA weights over it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kiln_mcp.tuning.local.trainer.faults import Unusable
+from kiln_mcp.tuning.local.trainer.libraries import library
+from kiln_mcp.tuning.local.work_folder import LocalRequest
+
+_DONE: Final = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where is computed.
+
+    Attributes:
+        name: `cuda`, `mps` or `cpu`.
+        title: For people.
+        is_half: Whether weights are kept in bfloat16.
+        free_bytes: The memory that is free; None if not known.
+    """
+
+    name: str
+    title: str
+    is_half: bool
+    free_bytes: int | None
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the base's weights."""
+        torch = library("torch")
+        return torch.bfloat16 if self.is_half else torch.float32
+
+
+def find_device() -> Device:
+    """Return the GPU if there is one, else the processor."""
+    torch = library("torch")
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        is_half = torch.cuda.is_bf16_supported()
+        return Device("cuda", torch.cuda.get_device_name(), is_half, int(free))
+    if torch.backends.mps.is_available():
+        return Device("mps", "the GPU of this Mac", False, _free_memory())
+    # Processors without instructions for bfloat16 compute it more slowly than float32.
+    is_half = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return Device("cpu", "the processor", is_half, _free_memory())
+
+
+def _free_memory() -> int | None:
+    """Return the bytes that a process can get here; None if the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = dict(line.split(":") for line in lines)
+    return int(values["MemAvailable"].split()[0]) * 1024
+
+
+def convert(request: LocalRequest) -> None:
+    """Turn a GGUF file into a folder of Hugging Face's format, once."""
+    folder = Path(request.base)
+    if request.gguf is None or (folder / _DONE).is_file():
+        return
+    transformers, source = library("transformers"), Path(request.gguf)
+    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            **where, dtype=library("torch").float32
+        )
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise Unusable(f"its GGUF file cannot be read for training: {error}") from error
+    # transformers takes the model for a quantised one and would refuse to save it.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    model.save_pretrained(fresh)
+    tokenizer.save_pretrained(fresh)
+    fresh.replace(folder)
+
+
+def load_tokenizer(request: LocalRequest) -> Any:
+    """Return the base's tokenizer."""
+    try:
+        return library("transformers").AutoTokenizer.from_pretrained(
+            request.base, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise Unusable(f"its tokenizer cannot be read: {error}") from error
+
+
+def empty_model(request: LocalRequest) -> Any:
+    """Return the base without weights, to count them."""
+    transformers = library("transformers")
+    try:
+        config = transformers.AutoConfig.from_pretrained(request.base, local_files_only=True)
+        with library("torch").device("meta"):
+            return transformers.AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise Unusable(f"it cannot be read: {error}") from error
+
+
+def load_model(request: LocalRequest, device: Device) -> Any:
+    """Return the base with new LoRA weights over all its linear layers."""
+    torch, transformers, peft = library("torch"), library("transformers"), library("peft")
+    values, options = request.parameters, {}
+    if values.get("qlora") == "yes":
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            request.base, local_files_only=True, dtype=device.dtype, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise Unusable(f"its weights cannot be read: {error}") from error
+    model = peft.prepare_model_for_kbit_training(model) if options else model.to(device.name)
+    if device.name == "cuda":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    model.config.use_cache = False
+    settings = peft.LoraConfig(
+        r=int(values["lora_rank"]),
+        lora_alpha=float(values["lora_alpha"]),
+        lora_dropout=float(values["lora_dropout"]),
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return peft.get_peft_model(model, settings)

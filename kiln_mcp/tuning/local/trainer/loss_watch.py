@@ -1,0 +1,44 @@
+"""What losses say: whether a training diverges, and whether it still gets better."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Final
+
+from kiln_mcp.tuning.local.work_folder import LossPoint
+
+_WINDOW: Final = 8
+_RISE: Final = 1.5
+_LEAST_RISE: Final = 1.0
+"""Nats above the start, so that a loss near 0 may be noisy."""
+
+
+def divergence(points: Sequence[LossPoint]) -> str:
+    """Return why a training has to stop; "" if it need not.
+
+    It diverges if a loss is no number, or if the mean of the last steps is far above that of the
+    first.
+    """
+    if not points:
+        return ""
+    last = points[-1]
+    if not math.isfinite(last.loss):
+        return f"the loss of step {last.step} is {last.loss}"
+    if len(points) < 2 * _WINDOW:
+        return ""
+    start = fmean(point.loss for point in points[:_WINDOW])
+    recent = fmean(point.loss for point in points[-_WINDOW:])
+    if recent > max(_RISE * start, start + _LEAST_RISE):
+        return f"the loss rose from {start:.2f} to {recent:.2f} by step {last.step}"
+    return ""
+
+
+def validations(points: Sequence[LossPoint]) -> list[tuple[int, float]]:
+    """Return the validation losses with their steps."""
+    return [(point.step, point.validation) for point in points if point.validation is not None]
+
+
+def is_stale(points: Sequence[LossPoint], patience: int) -> bool:
+    """Return whether the last validations, as many as `patience`, were no better than before."""
+    losses = [loss for _, loss in validations(points)]
+    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
