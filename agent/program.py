@@ -6,5 +6,5 @@ from kiln_mcp.garbage import no_collection
 def main() -> None:
     """Run kiln-chat."""
     with no_collection():
-        from agent.terminal import main as chat
+        from agent.startup import main as chat
     chat()

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from agent.screen import Screen
-from agent.terminal import connect
+from agent.startup import connect
 from kiln_mcp.llm import ToolCall
 from storage.errors import Refusal
 
