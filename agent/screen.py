@@ -9,7 +9,7 @@ from rich.status import Status
 from rich.text import Text
 
 from agent.fences import printable
-from agent.markdown import split_blocks
+from agent.terminal.blocks import split_blocks
 from agent.mcp_tools import ToolResult
 from agent.reader import LineReader
 from agent.tool_approval import Reply
