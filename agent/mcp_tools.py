@@ -146,7 +146,7 @@ class Toolbox:
         arguments = _arguments(call)
         if effect_of(tool) is ToolEffect.ASKS and not self._asks_itself:
             reply = await self._ask(_plan(tool, arguments))
-            if reply != "accept":
+            if reply not in {"accept", "remember"}:
                 return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)
         try:
             result = await self._client.call_tool(call.name, arguments, progress_callback=progress)

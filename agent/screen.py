@@ -8,11 +8,11 @@ from rich.markdown import Markdown
 from rich.status import Status
 from rich.text import Text
 
+from agent.events import Reply
 from agent.fences import printable
 from agent.terminal.blocks import split_blocks
 from agent.mcp_tools import ToolResult
 from agent.reader import LineReader
-from agent.tool_approval import Reply
 from kiln_mcp.llm import ToolCall
 from storage.text.excerpts import excerpt_line
 

@@ -8,15 +8,26 @@ For a tool that may destroy or send data out the person is asked here, before it
 
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Literal
+from typing import Protocol
 
 import anyio
 import mcp_types as types
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 
-Reply = Literal["accept", "decline", "cancel"]
-"""The answer to a question; cancel: it was closed unanswered, which is neither yes nor no."""
+from agent.events import ApprovalAsked, Reply
+
+
+class Approver(Protocol):
+    """The person, as a front reaches them."""
+
+    async def decide(self, question: ApprovalAsked) -> Reply:
+        """Put a question to the person. Questions come one after the other.
+
+        A cancellation means that the turn was interrupted: close the question.
+        """
+        ...
+
 
 Ask = Callable[[str], Coroutine[None, None, Reply]]
 """Puts a plan to the person."""
@@ -64,8 +75,8 @@ def elicitation_callback(ask: Ask) -> ElicitationFnT:
         if set(fields) != {"agree"}:
             return types.ElicitResult(action="decline")
         reply = await ask(params.message)
-        if reply == "accept":
+        if reply in {"accept", "remember"}:
             return types.ElicitResult(action="accept", content={"agree": True})
-        return types.ElicitResult(action=reply)
+        return types.ElicitResult(action="cancel" if reply == "cancel" else "decline")
 
     return respond

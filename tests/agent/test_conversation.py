@@ -12,8 +12,9 @@ from pydantic import Field
 
 from agent.chat_history import Chats, Secrets
 from agent.conversation import MOST_ROUNDS, Conversation
+from agent.events import Reply
 from agent.mcp_tools import Toolbox, ToolResult
-from agent.tool_approval import Reply, elicitation_callback
+from agent.tool_approval import elicitation_callback
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
