@@ -46,7 +46,7 @@ class _Splitter:
         if self.is_ended and not _is_blank(line) and not _goes_on(line):
             self._finish()
         if not self.block:
-            self.is_list = _LIST_ITEM.match(line) is not None
+            self.is_list = begins_item(line)
         self.block.append(line)
         if _is_blank(line) and not self.fence:
             if self.is_list:
@@ -82,7 +82,7 @@ def _is_blank(line: str) -> bool:
 
 def _goes_on(line: str) -> bool:
     """Return whether a line after a blank one belongs to the list before it, or may yet."""
-    return line[0] in " \t" or _LIST_ITEM.match(line) is not None or _is_undecided(line)
+    return line[0] in " \t" or begins_item(line) or _is_undecided(line)
 
 
 def _is_undecided(line: str) -> bool:
@@ -90,15 +90,12 @@ def _is_undecided(line: str) -> bool:
     return not line.endswith("\n") and _START_OF_ITEM.fullmatch(line) is not None
 
 
-def tail_of(block: str, most_characters: int) -> str:
-    """Return the end of an open block, so that drawing it takes a bounded time.
+def begins_item(line: str) -> bool:
+    """Return whether a line begins an item of a list."""
+    return _LIST_ITEM.match(line) is not None
 
-    The cut is at the beginning of a line if there is one, and fenced code stays fenced.
-    """
-    if len(block) <= most_characters:
-        return block
-    tail = block[-most_characters:]
-    _, newline, rest = tail.partition("\n")
-    tail = rest if newline else tail
-    opening = _FENCE.match(block)
-    return f"{block.partition(chr(10))[0]}\n{tail}" if opening else tail
+
+def fence_of(block: str) -> str:
+    """Return the mark that opens a block of fenced code; empty if it is none."""
+    match = _FENCE.match(block)
+    return match[1] if match else ""

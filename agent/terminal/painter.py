@@ -3,8 +3,9 @@
 from io import StringIO
 from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.markdown import Heading, Markdown, MarkdownElement
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
+from rich.syntax import Syntax
 from rich.text import Text
 
 from agent.terminal.palette import CODE_THEME, THEME, ColorSystem
@@ -20,12 +21,22 @@ class _PlainHeading(Heading):
         yield text
 
 
+class _PlainCode(CodeBlock):
+    """Code without blank lines around it."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = str(self.text).rstrip()
+        yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True)
+
+
 class ChatMarkdown(Markdown):
     """Markdown as a chat shows it."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,
         "heading_open": _PlainHeading,
+        "fence": _PlainCode,
+        "code_block": _PlainCode,
     }
 
     def __init__(self, text: str) -> None:
@@ -59,7 +70,7 @@ class Painter:
             width: The columns of the terminal.
             height: Its rows.
         """
-        self._console.size = (max(1, width), height)  # type: ignore[assignment]
+        self._console.size = ConsoleDimensions(max(1, width), height)
         with self._console.capture() as capture:
             self._console.print(renderable, markup=False)
         lines = capture.get().split("\n")

@@ -35,6 +35,7 @@ MOST_LIVE_ROWS = 10
 """Rows of the text that still grows. The fewer, the less is left when a window gets lower."""
 _OTHER_ROWS = 4
 """Rows kept for the input line, the status line, the wait line and the cursor."""
+_MENU_ROWS = 7
 _STYLE = Style.from_dict({"status": "reverse", "prompt": "bold", "wait": ""})
 
 
@@ -98,6 +99,8 @@ class Region:
         history: History,
         completer: Completer,
         terminal: tuple[Input, Output] | None = None,
+        *,
+        wraps_on_resize: bool = True,
     ) -> None:
         self._texts = texts
         self._actions = keys
@@ -115,6 +118,9 @@ class Region:
         self._answer = Buffer(multiline=False, accept_handler=self._take_answer)
         self._search = SearchToolbar()
         self._app = self._application(terminal)
+        self._app.renderer = RegionRenderer(
+            self._app.renderer.style, self._app.output, wraps_on_resize=wraps_on_resize
+        )
 
     @property
     def columns(self) -> int:
@@ -128,7 +134,7 @@ class Region:
 
     async def run(self) -> None:
         """Draw the region and read keys until `end` is called."""
-        await self._app.run_async(handle_sigint=False)
+        await self._app.run_async(handle_sigint=False, set_exception_handler=False)
 
     def end(self) -> None:
         """Take the region away for good."""
@@ -208,7 +214,7 @@ class Region:
 
     def _application(self, terminal: tuple[Input, Output] | None) -> Application[None]:
         source, output = terminal or (None, None)
-        app: Application[None] = Application(
+        return Application(
             layout=self._layout(),
             key_bindings=self._keys(),
             style=_STYLE,
@@ -218,8 +224,6 @@ class Region:
             min_redraw_interval=0.04,
             refresh_interval=1.0,
         )
-        app.renderer = RegionRenderer(app.renderer.style, app.output)
-        return app
 
     def _layout(self) -> Layout:
         is_asking = Condition(lambda: self._question is not None)
@@ -229,7 +233,7 @@ class Region:
                 input_processors=[BeforeInput(lambda: [("class:prompt", self._prompt)])],
                 search_buffer_control=self._search.control,
             ),
-            height=Dimension(min=1, max=6),
+            height=self._line_height,
             wrap_lines=True,
             dont_extend_height=True,
         )
@@ -255,6 +259,10 @@ class Region:
     def _text_window(self, text: Callable[[], StyleAndTextTuples | ANSI]) -> ConditionalContainer:
         window = Window(FormattedTextControl(text), dont_extend_height=True)
         return ConditionalContainer(window, Condition(lambda: bool(_plain(text()))))
+
+    def _line_height(self) -> Dimension:
+        is_completing = self._buffer.complete_state is not None
+        return Dimension(min=_MENU_ROWS if is_completing else 1, max=_MENU_ROWS)
 
     def _live_text(self) -> ANSI:
         rows = max(1, min(MOST_LIVE_ROWS, self.rows - _OTHER_ROWS))

@@ -7,12 +7,13 @@ from typing import Final, Protocol, TextIO
 from rich.console import RenderableType
 
 from agent.fences import printable
-from agent.terminal.blocks import split_blocks, tail_of
-from agent.terminal.painter import ChatMarkdown, Painter
+from agent.terminal.blocks import split_blocks
+from agent.terminal.growing_block import GrowingBlock
+from agent.terminal.painter import Painter
 from agent.terminal.region import Region
 
-_LONGEST_LIVE: Final = 8_000
-"""Characters of an open block that are drawn again and again."""
+_TAKE_EVERY_S: Final = 0.05
+"""How often the finished lines of a growing block are looked for: drawing it takes time."""
 PLAIN_COLUMNS: Final = 4_000
 """The width of lines that go to a file or a program: nothing is wrapped."""
 
@@ -99,20 +100,13 @@ class PlainSurface:
 class DrawnText:
     """The text that grows and the wait, as the region of a terminal draws them."""
 
-    painter: Painter
-    open_block: str = ""
+    block: GrowingBlock
     note: str = ""
     since: float = 0.0
-    _drawn: tuple[str, int] = ("", 0)
-    _lines: str = ""
 
     def live(self, columns: int, rows: int) -> str:
-        """Return the last rows of the open block."""
-        if self._drawn != (self.open_block, columns):
-            block = tail_of(self.open_block, _LONGEST_LIVE)
-            painted = self.painter.paint(ChatMarkdown(block), columns) if block.strip() else ""
-            self._drawn, self._lines = (self.open_block, columns), painted
-        return "\n".join(self._lines.rstrip("\n").split("\n")[-rows:])
+        """Return the last rows of what is not written for good."""
+        return self.block.tail(columns, rows)
 
     def wait(self) -> str:
         """Return the line that says what is waited for, and since when."""
@@ -129,7 +123,9 @@ class DrawnSurface:
     region: Region
     painter: Painter
     drawn: DrawnText
-    _is_first_block: bool = field(default=True, init=False)
+    _is_first: bool = field(default=True, init=False)
+    _is_open: bool = field(default=False, init=False)
+    _taken_at: float = field(default=0.0, init=False)
 
     @property
     def columns(self) -> int:
@@ -142,19 +138,25 @@ class DrawnSurface:
         self.region.write(self.painter.paint(renderable, self.columns))
 
     def stream(self, text: str) -> None:
-        """Show the next piece of a text: finished blocks for good, the last one as it grows."""
-        blocks = split_blocks(self.drawn.open_block + printable(text))
+        """Show the next piece of a text: finished lines for good, the last one as it grows."""
+        block = self.drawn.block
+        blocks = split_blocks(block.source + printable(text))
         self.drawn.note = ""
-        self.drawn.open_block = blocks.open
-        for block in blocks.finished:
-            self._write_block(block)
+        for finished in blocks.finished:
+            self._write(block.end(finished, self.columns))
+            self._is_open = False
+        block.source = blocks.open
+        now = monotonic()
+        if now - self._taken_at > _TAKE_EVERY_S:
+            self._taken_at = now
+            self._write(block.take_lines(self.columns))
         self.region.refresh()
 
     def settle(self) -> None:
-        """End the text that grows: write the open block for good."""
-        block, self.drawn.open_block = self.drawn.open_block, ""
-        self._write_block(block)
-        self._is_first_block = True
+        """End the text that grows: write the rest of it for good."""
+        block = self.drawn.block
+        self._write(block.end(block.source, self.columns))
+        self._is_first, self._is_open = True, False
         self.drawn.note = ""
 
     def wait(self, note: str) -> None:
@@ -164,10 +166,9 @@ class DrawnSurface:
         self.drawn.note = printable(note).replace("\n", " ")
         self.region.refresh()
 
-    def _write_block(self, block: str) -> None:
-        if not block.strip():
+    def _write(self, lines: str) -> None:
+        """Write lines of a block, after a blank line if another block stands before it."""
+        if not lines:
             return
-        gap = "" if self._is_first_block else "\n"
-        self._is_first_block = False
-        text = self.painter.paint(ChatMarkdown(block.strip("\n")), self.columns)
-        self.region.write(gap + text.strip("\n") + "\n")
+        self.region.write(lines if self._is_open or self._is_first else "\n" + lines)
+        self._is_first, self._is_open = False, True

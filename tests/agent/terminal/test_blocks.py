@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.terminal.blocks import split_blocks, tail_of
+from agent.terminal.blocks import split_blocks
 
 PIECES = st.lists(st.sampled_from(["a", "\n", "\n\n", "```\n", "```", "~~~\n", "- b\n", "# c", "1", ". ", "  ", "-", "x\n"]))
 
@@ -35,10 +35,3 @@ def test_a_list_stays_one_block_though_blank_lines_stand_between_its_items() -> 
 def test_a_longer_fence_is_not_closed_by_a_shorter_one() -> None:
     text = "````\n```\n\n```\n````\n\n"
     assert split_blocks(text).finished == (text,)
-
-
-def test_the_end_of_long_code_is_still_code() -> None:
-    block = "```py\n" + "x = 1\n" * 100
-    tail = tail_of(block, 30)
-    assert tail.startswith("```py\nx = 1\n")
-    assert len(tail) < 50
