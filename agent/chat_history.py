@@ -1,16 +1,34 @@
-"""Saved chats: one JSON line for each message, in the home, with secrets masked."""
+"""Saved chats: one JSON line for each message and event, in the home, with secrets masked.
+
+A file is only appended to. A line that a kill tore is left out when it is read, and so is a line of
+a later version. Titles, costs and approvals are lines of their own kind; the last of a kind counts.
+"""
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final
 
 import anyio.to_thread
-from pydantic import TypeAdapter, ValidationError
 
+from agent.approval_rules import ApprovalRecord
+from agent.chat_lines import (
+    ApprovalLine,
+    CostLine,
+    Line,
+    MessageLine,
+    PartLine,
+    TitleLine,
+    read_lines,
+    title_of,
+    written,
+)
+from agent.events import CostChanged
+from agent.model import TRUNCATION_NOTE
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal
 from storage.text.secret_masks import mask_environment, mask_keys
@@ -20,27 +38,6 @@ _MOST_NAMES: Final = 50
 _INTERRUPTION_NOTE: Final = (
     "The session ended before this was answered. Look at the project before doing it again."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _SavedMessage:
-    """A message as a line of a chat's file holds it; the file outlives the engine's own names."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    text: str
-    calls: tuple[ToolCall, ...] = ()
-    call_id: str | None = None
-
-    @classmethod
-    def from_message(cls, message: Message) -> Self:
-        role = "user" if message.role == "raw" else message.role
-        return cls(role, message.content, message.tool_calls, message.tool_call_id)
-
-    def to_message(self) -> Message:
-        return Message(self.role, self.text, self.calls, self.call_id)
-
-
-_LINE: Final = TypeAdapter(_SavedMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,25 @@ class Secrets:
             replace(call, arguments=self.mask(call.arguments)) for call in message.tool_calls
         )
         return replace(message, content=self.mask(message.content), tool_calls=calls)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSummary:
+    """A saved chat in a list.
+
+    Attributes:
+        id: Names it.
+        title: As the person named it; else their first words.
+        changed: When it was last written to.
+        messages: How many messages it has, without the system's.
+        cost_usd: What its model calls have cost.
+    """
+
+    id: str
+    title: str
+    changed: datetime
+    messages: int
+    cost_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +100,86 @@ class Chats:
         """Return the names of the saved chats, the oldest first."""
         return sorted(file.stem for file in self.folder.glob("*.jsonl"))
 
+    def list(self) -> "list[ChatSummary]":
+        """Return the saved chats, the newest first."""
+        summaries = [self._summary(name) for name in self.names()]
+        return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
+
+    def search(self, words: str) -> "list[ChatSummary]":
+        """Return the chats whose title or texts hold all of some words, the newest first."""
+        wanted = words.casefold().split()
+        return [chat for chat in self.list() if _has_words(self._all_text(chat), wanted)]
+
+    def _all_text(self, chat: ChatSummary) -> str:
+        texts = (line.text for line in self._lines(chat.id) if isinstance(line, MessageLine))
+        return "\n".join([chat.title, *texts]).casefold()
+
+    async def rename(self, name: str, title: str) -> None:
+        """Give a chat a title.
+
+        Raises:
+            Refusal: No chat has this name, or the disk refused it.
+        """
+        self._check(name)
+        await self._append(name, TitleLine(title=self.secrets.mask(" ".join(title.split()))))
+
+    async def fork(self, name: str, message: int) -> str:
+        """Return a new chat that begins like another one.
+
+        Args:
+            name: The chat.
+            message: How many of its messages the new one begins with, as `export` numbers them.
+
+        Raises:
+            Refusal: No chat has this name, or it has no such message.
+        """
+        messages = await self.read(name)
+        if not 1 <= message <= len(messages):
+            raise Refusal(
+                "The chat '{name}' has no message {message}. It has the messages 1 to {count}.",
+                name=name,
+                message=message,
+                count=len(messages),
+            )
+        new_name = self.new_name()
+        title = TitleLine(title=f"{self._summary(name).title} (from message {message})")
+        kept = complete_calls(messages[:message])
+        for line in (title, *map(MessageLine.of, kept)):
+            await self._append(new_name, line)
+        return new_name
+
+    def export(self, name: str) -> str:
+        """Return a chat as Markdown, with numbered messages, its approvals and its cost.
+
+        Raises:
+            Refusal: No chat has this name.
+        """
+        self._check(name)
+        summary = self._summary(name)
+        parts = [f"# {summary.title}\n\n{name}, ${summary.cost_usd:.4f}"]
+        number = 0
+        for line in self._lines(name):
+            number += isinstance(line, MessageLine)
+            if text := written(line, number):
+                parts.append(text)
+        return "\n\n".join(parts) + "\n"
+
+    def recorder(self, name: str) -> "ChatRecorder":
+        """Return what keeps the messages of a chat."""
+        return ChatRecorder(self, name)
+
     async def add(self, name: str, message: Message) -> None:
         """Append a message to a chat.
 
         Raises:
             Refusal: The disk refused it.
         """
-        saved_message = _SavedMessage.from_message(self.secrets.mask_message(message))
+        await self._append(name, MessageLine.of(self.secrets.mask_message(message)))
+
+    async def _append(self, name: str, line: Line) -> None:
         file = self.folder / f"{name}.jsonl"
         try:
-            await anyio.to_thread.run_sync(_append, file, _LINE.dump_json(saved_message) + b"\n")
+            await anyio.to_thread.run_sync(_append, file, line.to_bytes())
         except OSError as error:
             raise Refusal(
                 "The chat could not be saved to {file}: {reason}. Free some space, or make the "
@@ -102,27 +188,88 @@ class Chats:
                 reason=error.strerror or str(error),
             ) from error
 
-    async def read(self, name: str) -> list[Message]:
+    async def read(self, name: str) -> "list[Message]":
         """Return the messages of a saved chat, ready to be continued.
 
-        A line that cannot be read, such as a torn one, is left out.
+        A line that cannot be read, such as a torn one, is left out. What was written of an answer
+        before a kill is its last message.
 
         Raises:
             Refusal: No chat has this name.
         """
+        self._check(name)
+        lines = await anyio.to_thread.run_sync(partial(self._lines, name))
+        return complete_calls(_messages(lines))
+
+    def _lines(self, name: str) -> "list[Line]":
+        file = self.folder / f"{name}.jsonl"
+        return read_lines(file.read_bytes())
+
+    def _check(self, name: str) -> None:
         names = self.names()
         if _CHAT_NAME.fullmatch(name) is None or name not in names:
             raise _missing_chat(name, names)
-        text = await anyio.Path(self.folder / f"{name}.jsonl").read_text(
-            encoding="utf-8", errors="replace"
+
+    def _summary(self, name: str) -> ChatSummary:
+        lines = self._lines(name)
+        changed = (self.folder / f"{name}.jsonl").stat().st_mtime
+        return ChatSummary(
+            name,
+            title_of(lines) or name,
+            datetime.fromtimestamp(changed, UTC),
+            sum(isinstance(line, MessageLine) and line.role != "system" for line in lines),
+            next((line.cost_usd for line in reversed(lines) if isinstance(line, CostLine)), 0.0),
         )
-        messages: list[Message] = []
-        for line in text.split("\n"):
-            try:
-                messages.append(_LINE.validate_json(line).to_message())
-            except ValidationError:
-                continue
-        return complete_calls(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecorder:
+    """Keeps what is said in one chat."""
+
+    chats: Chats
+    name: str
+
+    async def add(self, message: Message) -> None:
+        """Keep a message."""
+        await self.chats.add(self.name, message)
+
+    async def add_part(self, text: str) -> None:
+        """Keep a piece of an answer that is not whole yet."""
+        await self._append(PartLine(part=self.chats.secrets.mask(text)))
+
+    async def add_cost(self, cost: CostChanged) -> None:
+        """Keep what the chat has cost so far."""
+        await self._append(CostLine(cost_usd=cost.cost_usd, tokens=cost.tokens, calls=cost.calls))
+
+    async def add_approval(self, record: ApprovalRecord) -> None:
+        """Keep the answer to a question."""
+        await self._append(ApprovalLine.of(record, self.chats.secrets.mask))
+
+    async def _append(self, line: Line) -> None:
+        await self.chats._append(self.name, line)  # pyright: ignore[reportPrivateUsage]
+
+
+def _has_words(text: str, words: Iterable[str]) -> bool:
+    return all(word in text for word in words)
+
+
+def _messages(lines: Sequence[Line]) -> Iterator[Message]:
+    """Yield the messages, with an answer that a kill cut off at its place."""
+    part = ""
+    for line in lines:
+        match line:
+            case PartLine():
+                part = line.part
+            case MessageLine():
+                # A part is cut off if anything but the whole answer comes after it.
+                if part and line.role != "assistant":
+                    yield Message("assistant", part + TRUNCATION_NOTE)
+                part = ""
+                yield line.to_message()
+            case _:
+                pass
+    if part:
+        yield Message("assistant", part + TRUNCATION_NOTE)
 
 
 def _missing_chat(name: str, names: Sequence[str]) -> Refusal:
@@ -135,7 +282,7 @@ def _missing_chat(name: str, names: Sequence[str]) -> Refusal:
     )
 
 
-def complete_calls(messages: Sequence[Message]) -> list[Message]:
+def complete_calls(messages: Iterable[Message]) -> list[Message]:
     """Return the messages with one result for every tool call, and no result without a call.
 
     Models refuse any other conversation, and a kill in the middle of a turn leaves one.

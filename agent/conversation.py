@@ -1,152 +1,313 @@
 """The conversation: the turns of the person and the model, and the tool calls between them."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agent.connection import innermost
+from agent.events import (
+    CostChanged,
+    Event,
+    JobChanged,
+    MessageEnd,
+    Note,
+    TextDelta,
+    TurnEnd,
+    TurnReason,
+)
 from agent.fences import fence
-from agent.mcp_tools import Toolbox, ToolResult
+from agent.job_watch import JobWatch
+from agent.mcp_tools import Toolbox
 from agent.memory import shorten_history
-from agent.model import TRUNCATION_NOTE, ChatModel
+from agent.model import TRUNCATION_NOTE, ChatModel, WholeAnswer
+from agent.tool_calls import ToolCalls
+from agent.tool_server import ToolResult
 from kiln_mcp.llm import Message, ToolCall
+from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import Refusal, WorkbenchError
 
 MOST_ROUNDS: Final = 40
 """Rounds of tool calls in one turn; after them the person is asked to continue."""
-
-_CANCEL_NOTE: Final = (
-    "The person stopped this call. What it had saved by then stays: look before doing it again."
-)
-_ROUND_LIMIT_NOTE: Final = (
+PARTIAL_CHARACTERS: Final = 400
+"""So much text of an unfinished answer is kept at a time."""
+ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
+_REPORT_WORDS: Final = "Jobs have ended. Say what came out, and what you would do next.\n"
 
 
-class Audience(Protocol):
-    """Shows the conversation."""
+class Recorder(Protocol):
+    """Keeps what is said in a chat."""
 
-    def write(self, text: str) -> None:
-        """Show a piece of the model's text."""
+    async def add(self, message: Message) -> None:
+        """Keep a message."""
         ...
 
-    def show_call(self, call: ToolCall) -> None:
-        """Show that a tool is being called."""
+    async def add_part(self, text: str) -> None:
+        """Keep a piece of an answer that is not whole yet."""
         ...
 
-    async def show_progress(
-        self, progress: float, total: float | None, message: str | None
-    ) -> None:
-        """Show the progress of a call."""
-        ...
-
-    def show_result(self, call: ToolCall, result: ToolResult) -> None:
-        """Show the result of a call."""
+    async def add_cost(self, cost: CostChanged) -> None:
+        """Keep what the chat has cost so far."""
         ...
 
 
-Recorder = Callable[[Message], Awaitable[None]]
-"""Saves a message."""
+Briefing = Callable[[], Awaitable[str]]
+"""Returns where the person stands, if that changed since the last time; else nothing."""
+
+
+async def no_briefing() -> str:
+    """Return nothing."""
+    return ""
+
+
+class EventQueue:
+    """The events of one conversation: those of a turn, and those between turns."""
+
+    def __init__(self) -> None:
+        self._turn: MemoryObjectSendStream[Event] | None = None
+        self._between: list[Event] = []
+        self._arrived = anyio.Event()
+
+    def emit(self, event: Event) -> None:
+        """Pass on an event to the turn; between turns it waits for `background`."""
+        if self._turn is not None:
+            with suppress(anyio.BrokenResourceError):  # the front has left the turn
+                self._turn.send_nowait(event)
+            return
+        self._between.append(event)
+        self._arrived.set()
+
+    def begin(self) -> MemoryObjectReceiveStream[Event]:
+        """Begin a turn, and return its events."""
+        self._turn, events = anyio.create_memory_object_stream[Event](math.inf)
+        return events
+
+    def end(self) -> None:
+        """End the turn: its events end, and later ones come between turns."""
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+
+    async def background(self) -> AsyncGenerator[Event]:
+        """Yield the events between turns, without end."""
+        while True:
+            await self._arrived.wait()
+            self._arrived = anyio.Event()
+            events, self._between = self._between, []
+            for event in events:
+                yield event
+
+
+def _failed_end(error: WorkbenchError) -> TurnEnd:
+    is_limit = isinstance(error, BudgetSpent) or isinstance(error.__cause__, BudgetSpent)
+    return TurnEnd("limit" if is_limit else "failed", str(error))
+
+
+def _workbench_error_in(group: ExceptionGroup[Exception]) -> WorkbenchError | None:
+    """Return the error of a group that holds nothing but errors of ours."""
+    _, others = group.split(WorkbenchError)
+    error = None if others is not None else innermost(group)
+    return error if isinstance(error, WorkbenchError) else None
 
 
 @dataclass(slots=True)
 class Conversation:
-    """A conversation with one model about one workbench.
+    """A conversation with one model about one workbench; an async context manager.
 
     Attributes:
         model: The model that answers.
         toolbox: The tools that it may call.
-        audience: Shows the conversation.
-        record: Saves each message.
+        jobs: Follows the jobs that its calls start.
+        queue: Where all events go.
+        recorder: Keeps what is said.
+        briefing: Says where the person stands.
         messages: All messages, beginning with the system's.
     """
 
     model: ChatModel
     toolbox: Toolbox
-    audience: Audience
-    record: Recorder
+    jobs: JobWatch
+    queue: EventQueue
+    recorder: Recorder
+    briefing: Briefing = no_briefing
     messages: list[Message] = field(default_factory=list[Message])
+    _added: list[str] = field(default_factory=list[str])
+    _tasks: TaskGroup | None = None
+    _scope: anyio.CancelScope | None = None
 
-    async def say(self, text: str) -> str:
-        """Send the person's text, carry out the tool calls, and return the model's last text.
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        return self
 
-        After a cancellation the conversation can continue. Written text stays, finished calls
-        keep their results, and each unfinished call gets a sentence that says so.
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return None
+        tasks.cancel_scope.cancel()
+        return await tasks.__aexit__(kind, error, traceback)
 
-        Raises:
-            WorkbenchError: The model does not answer. The person's text stays without an answer.
+    @property
+    def running_jobs(self) -> Mapping[str, JobChanged]:
+        """The jobs under way that this conversation started."""
+        return self.jobs.running
+
+    def turn(self, text: str) -> AsyncGenerator[Event]:
+        """Send the person's text, and yield what follows until the model has answered.
+
+        The last event is a `TurnEnd`. Closing the generator interrupts the turn. After an
+        interruption the conversation can continue: written text stays, finished calls keep their
+        results, and each unfinished call gets a sentence that says so.
         """
-        await self._add(Message("user", text))
+        return self._turn(text)
+
+    def report(self) -> AsyncGenerator[Event]:
+        """Let the model say what came out of the jobs that ended; `jobs.wait` waits for one."""
+        return self._turn("")
+
+    def background(self) -> AsyncGenerator[Event]:
+        """Yield the events between turns, without end."""
+        return self.queue.background()
+
+    def add(self, text: str) -> None:
+        """Take in what the person says meanwhile; the model reads it in its next round."""
+        self._added.append(text)
+
+    def interrupt(self) -> None:
+        """End the turn under way; what it has done stays."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _turn(self, text: str) -> AsyncGenerator[Event]:
+        if self._tasks is None or self._scope is not None:
+            raise RuntimeError("a turn needs an open conversation, and one turn at a time")
+        scope = self._scope = anyio.CancelScope()
+        ended = anyio.Event()
+        events = self.queue.begin()
+        self._tasks.start_soon(self._run, text, scope, ended)
+        try:
+            with events:
+                async for event in events:
+                    yield event
+        finally:
+            scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await ended.wait()
+
+    async def _run(self, text: str, scope: anyio.CancelScope, ended: anyio.Event) -> None:
+        end = TurnEnd("interrupted")
+        try:
+            with scope:
+                end = await self._outcome(text)
+        finally:
+            self.queue.emit(end)
+            self.queue.end()
+            self._scope = None
+            ended.set()
+
+    async def _outcome(self, text: str) -> TurnEnd:
+        try:
+            return TurnEnd(await self._rounds(text))
+        except WorkbenchError as error:
+            return _failed_end(error)
+        except ExceptionGroup as group:  # of calls that ran at once
+            error = _workbench_error_in(group)
+            if error is None:
+                raise
+            return _failed_end(error)
+
+    async def _rounds(self, text: str) -> TurnReason:
+        if text:
+            self._added.insert(0, text)
         for _ in range(MOST_ROUNDS):
-            message = await self._answer()
-            if not message.tool_calls:
-                return message.content
-            await self._carry_out(message.tool_calls)
-        self.audience.write(_ROUND_LIMIT_NOTE)
-        await self._add(Message("assistant", _ROUND_LIMIT_NOTE))
-        return _ROUND_LIMIT_NOTE
+            await self._take_in()
+            answer = await self._answer()
+            if answer.tool_calls:
+                calls = ToolCalls(self.toolbox, self.queue.emit, self._keep)
+                await calls.carry_out(answer.tool_calls)
+            elif not self._added:
+                return "answered"
+        self.queue.emit(Note(ROUND_LIMIT_NOTE))
+        await self._add(Message("assistant", ROUND_LIMIT_NOTE))
+        return "round_limit"
+
+    async def _take_in(self) -> None:
+        """Add what has come since the last round: the state, the ends of jobs, the person's words.
+
+        A model that is asked again without any of it would have nothing to answer.
+        """
+        parts = [fence("workbench-state", state) for state in [await self.briefing()] if state]
+        if reports := self.jobs.take_reports():
+            parts.append(_REPORT_WORDS + fence("check_job", reports))
+        words, self._added = "\n".join(self._added), []
+        if words:
+            parts.append(words)
+        if parts:
+            await self._add(Message("user", "\n\n".join(parts)))
 
     async def _answer(self) -> Message:
         pieces: list[str] = []
-        message: Message | None = None
+        unsaved = 0
+        whole: WholeAnswer | None = None
         history = shorten_history(self.messages)
         try:
             async with aclosing(self.model.answer(history, self.toolbox.definitions())) as answer:
                 async for part in answer:
-                    if isinstance(part, str):
-                        self.audience.write(part)
-                        pieces.append(part)
-                    else:
-                        message = part
+                    if isinstance(part, WholeAnswer):
+                        whole = part
+                        continue
+                    self.queue.emit(part)
+                    if isinstance(part, TextDelta):
+                        pieces.append(part.text)
+                        unsaved += len(part.text)
+                    if unsaved >= PARTIAL_CHARACTERS:
+                        await self.recorder.add_part("".join(pieces))
+                        unsaved = 0
         finally:
-            if message is None and pieces:
+            if whole is None and pieces:
                 with anyio.CancelScope(shield=True):
                     await self._add(Message("assistant", "".join(pieces) + TRUNCATION_NOTE))
-        if message is None:
+        if whole is None:
             raise Refusal(
                 "The model '{name}' ended without an answer. Say it again, or change the model "
                 "with /model NAME.",
                 name=self.model.name,
             )
-        await self._add(message)
-        return message
+        await self._add(whole.message)
+        self.queue.emit(MessageEnd(whole.message))
+        await self._report_cost(whole.context_tokens)
+        return whole.message
 
-    async def _carry_out(self, calls: Sequence[ToolCall]) -> None:
-        """Carry out calls and keep their results: concurrently if all only read, else in order.
+    async def _report_cost(self, context_tokens: int) -> None:
+        expense = self.model.budget.expense
+        cost = CostChanged(
+            expense.cost_usd,
+            expense.tokens,
+            expense.calls,
+            context_tokens,
+            self.model.context_limit,
+        )
+        self.queue.emit(cost)
+        await self.recorder.add_cost(cost)
 
-        Every call gets a result, also after a cancellation: models refuse a conversation with
-        open calls.
-        """
-        results = [_CANCEL_NOTE] * len(calls)
-
-        async def run(place: int) -> None:
-            results[place] = (await self._call(calls[place])).text
-
-        try:
-            if all(self.toolbox.only_reads(call.name) for call in calls):
-                async with anyio.create_task_group() as tasks:
-                    for place in range(len(calls)):
-                        tasks.start_soon(run, place)
-            else:
-                for place in range(len(calls)):
-                    await run(place)
-        finally:
-            with anyio.CancelScope(shield=True):
-                for call, text in zip(calls, results, strict=True):
-                    result = fence(call.name, text)
-                    await self._add(Message("tool", result, tool_call_id=call.id))
-
-    async def _call(self, call: ToolCall) -> ToolResult:
-        self.audience.show_call(call)
-        try:
-            result = await self.toolbox.call(call, self.audience.show_progress)
-        except WorkbenchError as error:
-            result = ToolResult(str(error), failed=True)
-        self.audience.show_result(call, result)
-        return result
+    async def _keep(self, call: ToolCall, result: ToolResult) -> None:
+        if self._tasks is not None:
+            self.jobs.take(result, self._tasks)
+        await self._add(Message("tool", fence(call.name, result.text), tool_call_id=call.id))
 
     async def _add(self, message: Message) -> None:
         self.messages.append(message)
-        await self.record(message)
+        await self.recorder.add(message)

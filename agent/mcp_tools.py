@@ -1,23 +1,26 @@
-"""The workbench's tools, as an MCP client sees them."""
+"""The tools of all connected servers, and the calls of them under the person's approval."""
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final, Protocol, Self, cast
+from collections.abc import Iterable
+from typing import Final, cast
 
-import anyio
 import mcp_types as types
-from mcp import Client, MCPError
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from agent.tool_approval import Ask, ToolEffect, effect_of
+from agent.approval_rules import PLAN_NOTE, Approvals
+from agent.events import ApprovalAsked, Effect
+from agent.modes import Mode
+from agent.tool_approval import CURRENT_CALL, CurrentCall, is_yes
+from agent.tool_choice import SEARCH, ToolChoice
+from agent.tool_server import ToolProgress, ToolResult, ToolServer
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean
 
-_LONGEST_RESULT: Final = 24_000
-"""Characters of a result that a model is shown."""
-_MOST_PAGES: Final = 100
+SEPARATOR: Final = "__"
+"""Stands between the name of another server and that of its tool."""
+QUICK_WAIT_S: Final = 3.0
+"""How long a call waits for its job before the talk goes on without it."""
 _DECLINE_NOTE: Final = (
     "The person declined. Nothing has been done. Repeat the call only if they ask for it."
 )
@@ -25,144 +28,122 @@ _CANCEL_NOTE: Final = (
     "The person closed the question without an answer. Nothing has been done. Ask them what they "
     "want before repeating the call."
 )
-_LOSS_NOTE: Final = (
-    "The workbench's server has ended. What it had saved stays; start kiln-chat again and /resume "
-    "this chat."
-)
-
-
-class ToolProgress(Protocol):
-    """Receives the progress of a call."""
-
-    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Take the work done, the total (None: unknown) and a sentence."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """The text that a tool answered."""
-
-    text: str
-    failed: bool
-
-
-TOOLSET: Final = "kiln-mcp/toolset"
-"""The key of a tool's `_meta` with its set, if that is not the default one."""
 
 
 class Toolbox:
-    """The tools of a connected server."""
+    """The tools of the workbench and of the person's other servers.
+
+    Attributes:
+        approvals: Answers the questions of calls.
+        choice: Which tools a model is shown.
+    """
 
     def __init__(
         self,
-        client: Client,
-        tools: list[types.Tool],
-        ask: Ask,
+        servers: Iterable[ToolServer],
+        approvals: Approvals,
         *,
-        asks_itself: bool = False,
-        toolsets: Collection[str] = (),
+        shows_all: bool = False,
     ) -> None:
-        self._client = client
-        self._asks_itself = asks_itself
-        self._tools = {tool.name: tool for tool in tools}
-        self._ask = ask
-        self._toolsets = toolsets
-
-    @classmethod
-    async def load(
-        cls,
-        client: Client,
-        ask: Ask,
-        *,
-        asks_itself: bool = False,
-        toolsets: Collection[str] = (),
-    ) -> Self:
-        """List the tools of a server.
+        """Set up.
 
         Args:
-            client: The connection.
-            ask: Asks the person about a call whose server cannot ask.
-            asks_itself: Whether the server is trusted to put its plans to the person. What it
-                claims about itself is no reason for trust.
-            toolsets: The sets of tools, beside the default one, that a model is shown; the person
-                can call all.
+            servers: The connected servers, the workbench first.
+            approvals: Answers the questions of calls.
+            shows_all: Whether a model is shown all of them from the beginning.
         """
-        page = await client.list_tools()
-        tools = list(page.tools)
-        for _ in range(_MOST_PAGES):
-            if page.next_cursor is None:
-                break
-            page = await client.list_tools(cursor=page.next_cursor)
-            tools += page.tools
-        return cls(client, tools, ask, asks_itself=asks_itself, toolsets=toolsets)
+        self.approvals = approvals
+        self._servers: dict[str, tuple[ToolServer, str]] = {}
+        for server in servers:
+            for name in server.tools:
+                full_name = f"{server.name}{SEPARATOR}{name}" if server.name else name
+                self._servers.setdefault(full_name, (server, name))
+        self.choice = ToolChoice(self._by_name(), shows_all=shows_all)
+
+    def _by_name(self) -> dict[str, types.Tool]:
+        return {name: server.tools[own] for name, (server, own) in self._servers.items()}
 
     @property
     def tools(self) -> list[types.Tool]:
-        """The tools, in the server's order."""
-        return list(self._tools.values())
+        """The tools by their full names, in the servers' order."""
+        return [
+            server.tools[own].model_copy(update={"name": name})
+            for name, (server, own) in self._servers.items()
+        ]
 
     def definitions(self) -> list[Tool]:
         """Return the tools as a model is shown them."""
-        return [
-            Tool(tool.name, tool.description or "", tool.input_schema)
-            for tool in self._tools.values()
-            if self._is_shown(tool)
-        ]
+        return self.choice.definitions()
 
-    def _is_shown(self, tool: types.Tool) -> bool:
-        toolset = (tool.meta or {}).get(TOOLSET)
-        return toolset is None or toolset in self._toolsets
-
-    def find(self, name: str) -> types.Tool:
-        """Return a tool.
+    def find(self, name: str) -> tuple[ToolServer, str]:
+        """Return the server of a tool, and the tool's own name there.
 
         Raises:
             Refusal: There is none of this name.
         """
-        if name not in self._tools:
+        if name not in self._servers:
             raise Refusal(
                 "There is no tool '{name}'.{hint} /tools lists them.",
                 name=name,
-                hint=did_you_mean(name, self._tools),
+                hint=did_you_mean(name, self._servers),
             )
-        return self._tools[name]
+        return self._servers[name]
 
-    def only_reads(self, name: str) -> bool:
-        """Return whether a tool changes nothing, so that several calls may run at once."""
-        tool = self._tools.get(name)
-        return tool is not None and effect_of(tool) is ToolEffect.READS
+    def effect(self, name: str) -> Effect:
+        """Return the gravest effect of a tool; one that does not exist does nothing."""
+        if name not in self._servers:
+            return Effect.READS
+        server, own = self._servers[name]
+        return server.effect(own)
 
     async def call(self, call: ToolCall, progress: ToolProgress) -> ToolResult:
         """Call a tool for a model.
 
-        If approval is needed the person is asked: by the server through the client, or here if
-        the server cannot ask. The server checks an approval id in the arguments.
+        If approval is needed the question is answered by a rule or by the person: the server puts
+        it through the client, or it is put here if the server does not ask.
 
         Raises:
             Refusal: There is no tool of this name, or the arguments are not a JSON object.
         """
-        tool = self.find(call.name)
-        arguments = _arguments(call)
-        if effect_of(tool) is ToolEffect.ASKS and not self._asks_itself:
-            reply = await self._ask(_plan(tool, arguments))
-            if reply not in {"accept", "remember"}:
-                return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)
+        arguments = arguments_of(call)
+        if call.name == SEARCH:
+            return ToolResult(self.choice.search(str(arguments.get("words", ""))), failed=False)
+        server, own = self.find(call.name)
+        if self.approvals.mode is Mode.PLAN and server.effect(own) is not Effect.READS:
+            return ToolResult(PLAN_NOTE, failed=True)
+        project = str(arguments.get("project") or "")
+        token = CURRENT_CALL.set(CurrentCall(call.id, call.name, project))
         try:
-            result = await self._client.call_tool(call.name, arguments, progress_callback=progress)
-        except (MCPError, ValidationError, RuntimeError) as error:
-            return ToolResult(str(error), failed=True)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            return ToolResult(_LOSS_NOTE, failed=True)
-        return ToolResult(_text(result), failed=bool(result.is_error))
+            if server.needs_question(own):
+                reply = await self.approvals.ask(_question(call, server, own, project))
+                if not is_yes(reply):
+                    return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)
+            return await server.call(own, _with_wait(server.tools[own], arguments), progress)
+        finally:
+            CURRENT_CALL.reset(token)
 
 
-def _plan(tool: types.Tool, arguments: dict[str, JsonValue]) -> str:
-    text = json.dumps(arguments, ensure_ascii=False)
-    return f"{tool.title or tool.name} may spend money or destroy something: {tool.name} {text}"
+def _with_wait(tool: types.Tool, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the arguments with a short wait, if the tool starts a job and none is named."""
+    takes_wait = "wait_s" in tool.input_schema.get("properties", {})
+    return {"wait_s": QUICK_WAIT_S, **arguments} if takes_wait else arguments
 
 
-def _arguments(call: ToolCall) -> dict[str, JsonValue]:
+def _question(call: ToolCall, server: ToolServer, own: str, project: str) -> ApprovalAsked:
+    tool, effect = server.tools[own], server.effect(own)
+    text = json.dumps(arguments_of(call), ensure_ascii=False)
+    harm = {
+        Effect.READS: "reads, and its server sees the arguments",
+        Effect.WRITES: "changes something",
+        Effect.SPENDS: "may spend money, or send data out",
+    }.get(effect, "may spend money or destroy something")
+    destinations = (f"the server {server.name}",) if server.name else ()
+    effects = (effect, Effect.SENDS) if server.name else (effect,)
+    plan = f"{tool.title or tool.name} {harm}: {call.name} {text}"
+    return ApprovalAsked(call.id, plan, effects, None, destinations, call.name, project)
+
+
+def arguments_of(call: ToolCall) -> dict[str, JsonValue]:
     """Return the arguments of a call.
 
     Raises:
@@ -183,27 +164,3 @@ def _malformed_arguments(call: ToolCall, reason: str) -> Refusal:
         tool=call.name,
         reason=reason,
     )
-
-
-def _text(result: types.CallToolResult) -> str:
-    text = "\n".join(_block_text(block) for block in result.content)
-    if not text and result.structured_content is not None:
-        text = json.dumps(result.structured_content, ensure_ascii=False)
-    if len(text) <= _LONGEST_RESULT:
-        return text
-    return (
-        f"{text[:_LONGEST_RESULT]}\n[{len(text) - _LONGEST_RESULT} characters were cut; ask for "
-        "less, or for a part.]"
-    )
-
-
-def _block_text(block: types.ContentBlock) -> str:
-    match block:
-        case types.TextContent():
-            return block.text
-        case types.ResourceLink():
-            return f"{block.title or block.name}: {block.uri}"
-        case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
-            return resource.text
-        case _:
-            return f"[{block.type}: not shown here]"

@@ -5,6 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from agent.events import ReasoningDelta, TextDelta
+from kiln_mcp import llm
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
@@ -17,11 +19,11 @@ from kiln_mcp.llm import (
     ModelAnswer,
     ModelRequest,
     ServerSettings,
-    TextDelta,
     Tool,
     ToolCall,
 )
 from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
+from kiln_mcp.llm.prices import litellm_facts
 from kiln_mcp.llm.providers.addresses import has_login, is_address
 from storage.errors import Refusal
 
@@ -32,8 +34,17 @@ API_BASE: Final = "api-base"
 KEY_VARIABLE: Final = "KILN_CHAT_API_KEY"
 TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 
-Answer = AsyncGenerator[str | Message]
-"""Pieces of text as they come, then the whole message, last."""
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """The whole answer as a message, and the tokens that its request and itself took."""
+
+    message: Message
+    context_tokens: int
+
+
+Answer = AsyncGenerator[TextDelta | ReasoningDelta | WholeAnswer]
+"""Pieces of text as they come, then the whole answer, last."""
 
 
 def api_base_server(address: str, environment: Mapping[str, str]) -> ServerSettings:
@@ -76,6 +87,12 @@ class ChatModel:
         """Return the same model for another chat, with the same limit."""
         return await ChatModel.open(self.engine, self.name, chat, self.budget.limit)
 
+    @property
+    def context_limit(self) -> int | None:
+        """The most tokens that it reads; None if that is not known."""
+        facts = None if self.name.startswith(f"{API_BASE}/") else litellm_facts(self.name)
+        return None if facts is None else facts.context_tokens
+
     def with_name(self, name: str) -> "ChatModel":
         """Return another model for the same chat.
 
@@ -106,7 +123,7 @@ class ChatModel:
         self.engine.check_name(self.name)
 
     async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
-        """Stream the model's answer: pieces of text, then the whole message.
+        """Stream the model's answer: pieces of text, then the whole answer.
 
         A repeated question is asked again: a conversation wants a new answer.
 
@@ -121,15 +138,17 @@ class ChatModel:
         async with aclosing(self._stream(request)) as parts:
             async for part in parts:
                 match part:
-                    case TextDelta(text):
-                        yield text
+                    case llm.TextDelta(text):
+                        yield TextDelta(text)
+                    case llm.ReasoningDelta(text):
+                        yield ReasoningDelta(text)
                     case AnswerRestart(problem):
-                        yield f"\n[{problem}.]\n"
-                    case ModelAnswer():
+                        yield TextDelta(f"\n[{problem}.]\n")
+                    case ModelAnswer(usage=usage):
                         message = self._message(part)
                         if part.finish == "length":
-                            yield TRUNCATION_NOTE
-                        yield message
+                            yield TextDelta(TRUNCATION_NOTE)
+                        yield WholeAnswer(message, usage.input_tokens + usage.output_tokens)
                     case _:
                         pass
 

@@ -1,21 +1,28 @@
-"""Approval of tool calls: by the person, never by the model.
+"""Approval of tool calls: by the person or by a rule of theirs, never by the model.
 
-The workbench that was installed with kiln-chat asks the person itself, through elicitation, with a
-plan and its cost. It also checks an approval id in a model's arguments. A tool of any other server
-states its effect by annotations. A tool that reads runs at once. A tool that writes is announced.
-For a tool that may destroy or send data out the person is asked here, before it is called.
+The workbench that was installed with kiln-chat puts its plans to the client itself, through
+elicitation, with effects, cost and destination. It also checks an approval id in a model's
+arguments. A tool of any other server states its effect by annotations, and is asked about before
+it is called.
 """
 
-from collections.abc import Callable, Coroutine
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
 
-import anyio
 import mcp_types as types
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.events import ApprovalAsked, Reply
+from agent.events import ApprovalAsked, Effect, Reply
+
+PLAN_KEY: Final = "x-kiln-mcp-plan"
+"""Where the workbench puts the plan of a question as data, beside its words."""
+
+Ask = Callable[[ApprovalAsked], Awaitable[Reply]]
+"""Has a question answered, by a rule or by the person."""
 
 
 class Approver(Protocol):
@@ -29,42 +36,52 @@ class Approver(Protocol):
         ...
 
 
-Ask = Callable[[str], Coroutine[None, None, Reply]]
-"""Puts a plan to the person."""
+@dataclass(frozen=True, slots=True)
+class CurrentCall:
+    """The call that a server works on while it asks."""
+
+    id: str
+    tool: str
+    project: str
 
 
-class ToolEffect(StrEnum):
-    """The effect of calling a tool, by its annotations."""
-
-    READS = "reads"
-    WRITES = "writes"
-    ASKS = "asks first"
-    """It may spend or destroy; the person must agree."""
+CURRENT_CALL: ContextVar[CurrentCall] = ContextVar("CURRENT_CALL")
 
 
-def effect_of(tool: types.Tool) -> ToolEffect:
-    """Return the effect of a tool; without annotations, the worst that the protocol assumes."""
+class _PlanData(BaseModel):
+    """A plan as the workbench writes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tool: str
+    project: str = ""
+    consequences: frozenset[Effect]
+    highest_cost_usd: float | None
+    destination: str = ""
+
+
+def effect_of(tool: types.Tool) -> Effect:
+    """Return the gravest effect of a tool; without annotations, the worst that there is."""
     hints = tool.annotations
     if hints is not None and hints.read_only_hint:
-        return ToolEffect.READS
-    if hints is not None and hints.destructive_hint is False and hints.open_world_hint is False:
-        return ToolEffect.WRITES
-    return ToolEffect.ASKS
+        return Effect.READS
+    if hints is None or hints.destructive_hint is not False:
+        return Effect.DESTROYS
+    return Effect.WRITES if hints.open_world_hint is False else Effect.SPENDS
 
 
-def serialize(ask: Ask) -> Ask:
-    """Return a function that asks the same, but waits while another question is open."""
-    lock = anyio.Lock()
-
-    async def ask_in_turn(plan: str) -> Reply:
-        async with lock:
-            return await ask(plan)
-
-    return ask_in_turn
+def is_yes(reply: Reply) -> bool:
+    """Return whether a reply lets the call be carried out."""
+    return reply in {"accept", "remember"}
 
 
-def elicitation_callback(ask: Ask) -> ElicitationFnT:
-    """Return the callback by which the server puts a plan to the person: yes or no."""
+def elicitation_callback(ask: Ask, server: str = "") -> ElicitationFnT:
+    """Return the callback by which a server puts a plan to the person: yes or no.
+
+    Args:
+        ask: Has the question answered.
+        server: The name of the server; empty for the own workbench, whose plans are believed.
+    """
 
     async def respond(
         context: ClientRequestContext, params: types.ElicitRequestParams
@@ -74,9 +91,38 @@ def elicitation_callback(ask: Ask) -> ElicitationFnT:
         fields = params.requested_schema.get("properties", {})
         if set(fields) != {"agree"}:
             return types.ElicitResult(action="decline")
-        reply = await ask(params.message)
-        if reply in {"accept", "remember"}:
+        reply = await ask(_question(params.message, fields["agree"], server))
+        if is_yes(reply):
             return types.ElicitResult(action="accept", content={"agree": True})
         return types.ElicitResult(action="cancel" if reply == "cancel" else "decline")
 
     return respond
+
+
+def _question(plan: str, field: object, server: str) -> ApprovalAsked:
+    call = CURRENT_CALL.get(CurrentCall("", "", ""))
+    data = None if server else _plan_data(field)
+    if data is None:
+        words = f"The server {server} asks: {plan}" if server else plan
+        return ApprovalAsked(
+            call.id, words, (Effect.DESTROYS,), None, tool=call.tool, project=call.project
+        )
+    return ApprovalAsked(
+        call.id,
+        plan,
+        tuple(sorted(data.consequences)),
+        data.highest_cost_usd,
+        (data.destination,) if data.destination else (),
+        data.tool,
+        data.project,
+    )
+
+
+def _plan_data(field: object) -> _PlanData | None:
+    """Return the plan that a question holds as data; None if it holds none, or a malformed one."""
+    if not isinstance(field, Mapping):
+        return None
+    try:
+        return _PlanData.model_validate(cast("Mapping[str, object]", field).get(PLAN_KEY))
+    except ValidationError:
+        return None

@@ -33,7 +33,9 @@ def answer_tables(answer: JsonValue) -> RenderableType | None:
         if rows:
             parts.append(rows_table(name, rows))
         elif name in _CURVES and (numbers := _numbers_of(value)):
-            parts.append(Text(f"{_title(name)}  {curve(numbers)}  {numbers[0]:g} → {numbers[-1]:g}"))
+            parts.append(
+                Text(f"{_title(name)}  {curve(numbers)}  {numbers[0]:g} → {numbers[-1]:g}")
+            )
     return Group(*parts) if parts else None
 
 

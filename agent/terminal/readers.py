@@ -1,7 +1,7 @@
 """Input from the person: the region of a terminal, or plain lines."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -142,7 +142,7 @@ class WordCompleter(Completer):
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
-    ) -> AsyncIterator[Completion]:
+    ) -> AsyncGenerator[Completion, None]:
         """Yield the words that begin as the one before the cursor does."""
         del complete_event  # the cause of the completion makes no difference
         text, _, prefix = document.text_before_cursor.rpartition(" ")

@@ -286,8 +286,8 @@ class Region:
         bindings.add("enter", filter=takes_key, eager=True)(self._press)
         bindings.add("c-c", eager=True)(self._interrupt)
         bindings.add("c-d", filter=Condition(self._is_empty), eager=True)(self._close)
-        bindings.add("c-o")(lambda event: self._actions.expand())
-        bindings.add("c-l")(lambda event: event.app.renderer.clear())
+        bindings.add("c-o")(self._expand)
+        bindings.add("c-l")(self._clear)
         return bindings
 
     def _is_empty(self) -> bool:
@@ -306,6 +306,14 @@ class Region:
             event.current_buffer.reset()
         else:
             self._actions.interrupt()
+
+    def _expand(self, event: KeyPressEvent) -> None:
+        del event  # it is always the last result
+        self._actions.expand()
+
+    def _clear(self, event: KeyPressEvent) -> None:
+        del event  # the whole window is cleared
+        self._app.renderer.clear()
 
     def _close(self, event: KeyPressEvent) -> None:
         del event  # Ctrl-D means the same wherever it is pressed

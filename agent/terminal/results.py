@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
+from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -96,7 +97,7 @@ def unfolded(result: ShownResult) -> RenderableType:
 def short_arguments(arguments: str) -> str:
     """Return the arguments of a call as a person writes them, in a few words."""
     try:
-        values = json.loads(arguments or "{}")
+        values = cast("JsonValue", json.loads(arguments or "{}"))
     except ValueError:
         return f" {excerpt_line(printable(arguments), _LONGEST_ARGUMENTS)}"
     if not isinstance(values, dict) or not values:

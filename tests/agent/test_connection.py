@@ -1,17 +1,18 @@
 """The workbench that is started over stdio, and the programs that are no workbench."""
 
 import sys
-from io import StringIO
 from pathlib import Path
 
 import anyio
 import pytest
-from rich.console import Console
 
-from agent.screen import Screen
-from agent.startup import connect
+from agent.approval_rules import ApprovalRecord, Approvals
+from agent.connection import connect
+from agent.events import ApprovalAsked, Reply
+from agent.mcp_tools import Toolbox
 from kiln_mcp.llm import ToolCall
 from storage.errors import Refusal
+from talks import Person
 
 SERVER = """\
 import mcp_types as types
@@ -24,16 +25,11 @@ server.run("stdio")
 """
 
 
-class Nobody:
-    async def line(self, prompt: str) -> str | None:
-        return None
-
-    async def answer(self, question: str) -> str | None:
-        return None
+async def close(question: ApprovalAsked) -> Reply:
+    return "cancel"
 
 
-def screen() -> Screen:
-    return Screen(Console(file=StringIO()), Nobody())
+async def keep(record: ApprovalRecord) -> None: ...
 
 
 async def unheard(progress: float, total: float | None, message: str | None) -> None: ...
@@ -44,8 +40,8 @@ async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode
     (tmp_path / "a server.py").write_text(SERVER, encoding="utf-8")
     command = f"{sys.executable} '{tmp_path / 'a server.py'}'"
     with anyio.fail_after(60):
-        async with connect(command, screen(), mode=mode) as toolbox:
-            result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
+        async with connect(command, close, mode=mode) as server:
+            result = await server.call("look", {"place": "x"}, unheard)
     assert result.text == "x is empty"
 
 
@@ -61,7 +57,7 @@ async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode
 async def test_what_is_no_server_is_said_in_a_sentence(command: str, sentence: str) -> None:
     with anyio.fail_after(60):
         with pytest.raises(Refusal) as caught:
-            async with connect(command, screen()):
+            async with connect(command, close):
                 raise AssertionError("it started")
     assert sentence in str(caught.value)
 
@@ -70,7 +66,7 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
     command = f"{sys.executable} -c 'import sys; sys.stdin.read()'"
     with anyio.fail_after(60):
         with pytest.raises(Refusal, match="said nothing for 2 seconds"):
-            async with connect(command, screen(), longest_start_s=2):
+            async with connect(command, close, longest_start_s=2):
                 raise AssertionError("it started")
 
 
@@ -78,9 +74,9 @@ async def test_a_server_that_ends_in_the_middle_is_a_failed_call(tmp_path: Path)
     dying = SERVER.replace('return f"{place} is empty"', "import os; os._exit(3)")
     (tmp_path / "server.py").write_text(dying, encoding="utf-8")
     with anyio.fail_after(60):
-        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
-            first = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
-            second = await toolbox.call(ToolCall("2", "look", '{"place": "x"}'), unheard)
+        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", close) as server:
+            first = await server.call("look", {"place": "x"}, unheard)
+            second = await server.call("look", {"place": "x"}, unheard)
     assert first.failed
     assert second.failed
     assert first.text
@@ -90,6 +86,8 @@ async def test_a_server_on_a_command_line_is_not_believed_to_ask_by_itself(tmp_p
     posing = SERVER.replace('"small"', '"kiln-mcp"').replace("read_only", "destructive")
     (tmp_path / "server.py").write_text(posing, encoding="utf-8")
     with anyio.fail_after(60):
-        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
+        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", close) as server:
+            approvals = Approvals(Person(["cancel"]), lambda _: None, keep)
+            toolbox = Toolbox([server], approvals)
             result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
     assert "closed the question" in result.text

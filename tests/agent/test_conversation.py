@@ -1,31 +1,44 @@
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import anyio
 import anyio.lowlevel
 import pytest
-from mcp import Client
 from pydantic import Field
 
-from agent.chat_history import Chats, Secrets
-from agent.conversation import MOST_ROUNDS, Conversation
-from agent.events import Reply
-from agent.mcp_tools import Toolbox, ToolResult
-from agent.tool_approval import elicitation_callback
+from agent.chat_history import Secrets
+from agent.conversation import MOST_ROUNDS
+from agent.events import (
+    ApprovalAnswered,
+    CostChanged,
+    Event,
+    MessageEnd,
+    Note,
+    Reply,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnEnd,
+    to_json,
+)
+from agent.events import Effect as Act
+from agent.opening import Chat
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.llm import AnswerStream, Message, ModelAnswer, ModelRequest, TextDelta, ToolCall
-from kiln_mcp.llm.errors import RejectedRequest
+from kiln_mcp.llm import AnswerStream, BudgetLimit, Message, ModelAnswer, ModelRequest, ToolCall
+from kiln_mcp.llm import TextDelta as Piece
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
-from scripted_chat import calling, chat_model, scripted
+from scripted_chat import calling, scripted
 from scripted_model import ScriptedModel
+from talks import Person, chat_options, events_of, talk
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
@@ -47,6 +60,16 @@ async def spend(
     return Proposal(Plan(f"Spend ${amount}.", calls=1, highest_cost_usd=amount), carry_out)
 
 
+@capability(effect=Effect.DESTROYS, title="Wipe")
+async def wipe(workspace: Workspace) -> Proposal[Done]:
+    """Remove everything."""
+
+    async def carry_out() -> Done:
+        return Done(text="wiped")
+
+    return Proposal(Plan("Remove everything.", irreversible=True), carry_out)
+
+
 @capability(effect=Effect.READS, title="Read a note")
 async def read_note(workspace: Workspace) -> Done:
     """Read a note that somebody left."""
@@ -62,40 +85,14 @@ async def wait_long(workspace: Workspace) -> Done:
     return Done(text="never")
 
 
-@dataclass
-class Watcher:
-    written: str = ""
-    results: list[ToolResult] = field(default_factory=list[ToolResult])
-    began: anyio.Event = field(default_factory=anyio.Event)
-
-    def write(self, text: str) -> None:
-        self.written += text
-
-    def show_call(self, call: ToolCall) -> None:
-        self.began.set()
-
-    async def show_progress(
-        self, progress: float, total: float | None, message: str | None
-    ) -> None: ...
-
-    def show_result(self, call: ToolCall, result: ToolResult) -> None:
-        self.results.append(result)
-
-
-@dataclass
-class Person:
-    agrees: bool
-    asked: list[str] = field(default_factory=list[str])
-
-    async def ask(self, plan: str) -> Reply:
-        self.asked.append(plan)
-        return "accept" if self.agrees else "decline"
-
-
 @asynccontextmanager
 async def talking(
-    tmp_path: Path, model: ScriptedModel, person: Person, era: Era = "auto"
-) -> AsyncGenerator[tuple[Conversation, Watcher, Chats]]:
+    tmp_path: Path,
+    model: ScriptedModel,
+    person: Person | None = None,
+    era: Era = "auto",
+    **options: object,
+) -> AsyncGenerator[Chat]:
     settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
     here = 0
     both = anyio.Event()
@@ -110,48 +107,69 @@ async def talking(
         await both.wait()
         return Done(text="both are here")
 
-    own = (spend, read_note, wait_long, meet)
+    own = (spend, wipe, read_note, wait_long, meet)
     catalogue = Catalogue((*installed_catalogue().capabilities, *own))
     server = build_server(open_workspace(settings), catalogue)
-    chats = Chats(tmp_path / "chats", Secrets({"OPENAI_API_KEY": "very-secret-value"}))
-    watcher = Watcher()
+    secrets = Secrets({"OPENAI_API_KEY": "very-secret-value"})
+    with anyio.fail_after(100):
+        async with talk(
+            chat_options(tmp_path, secrets=secrets, **options), model, server, person, mode=era
+        ) as chat:
+            yield chat
 
-    async def remember(message: Message) -> None:
-        await chats.add("one", message)
 
-    callback = elicitation_callback(person.ask)
-    with anyio.fail_after(30):
-        async with (
-            Client(server, mode=era, elicitation_callback=callback) as client,
-            chat_model(model) as asked_model,
-        ):
-            toolbox = await Toolbox.load(client, person.ask, asks_itself=True)
-            yield Conversation(asked_model, toolbox, watcher, remember), watcher, chats
+def finished(events: Sequence[Event]) -> list[ToolFinished]:
+    return [event for event in events if isinstance(event, ToolFinished)]
+
+
+def ending(events: Sequence[Event]) -> TurnEnd:
+    last = events[-1]
+    assert isinstance(last, TurnEnd)
+    return last
 
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_model_works_through_the_tools_and_then_speaks(tmp_path: Path, era: Era) -> None:
     wish = calling(("create_project", {"name": "p", "folder": str(tmp_path / "p")}))
     model = scripted(wish, "Made it.")
-    async with talking(tmp_path, model, Person(True), era) as (conversation, watcher, _):
-        assert await conversation.say("Make a project") == "Made it."
+    async with talking(tmp_path, model, era=era) as chat:
+        events = await events_of(chat.conversation, "Make a project")
     assert (tmp_path / "p" / "project.kiln").exists()
-    assert watcher.written == "Made it."
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "Made it."
     assert "next:\n  - create_project" in model.requests[1].messages[-1].content
+    assert [type(e) for e in events if not isinstance(e, TextDelta)] == [
+        *(MessageEnd, CostChanged, ToolStarted, ToolFinished),
+        *(MessageEnd, CostChanged, TurnEnd),
+    ]
+    assert ending(events).reason == "answered"
 
 
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("agrees", [True, False])
+@pytest.mark.parametrize("reply", ["accept", "decline"])
 async def test_the_person_is_asked_with_the_price_before_money_is_spent(
-    tmp_path: Path, era: Era, agrees: bool
+    tmp_path: Path, era: Era, reply: Reply
 ) -> None:
-    person = Person(agrees)
+    person = Person([reply])
     model = scripted(calling(("spend", {"amount": 2.5})), "ok")
-    async with talking(tmp_path, model, person, era) as (conversation, watcher, _):
-        await conversation.say("go")
-    assert person.asked == ["Spend $2.5. About 1 model call, at most about $2.5000."]
-    assert not watcher.results[0].failed
-    assert ("spent 2.5" if agrees else "The person declined") in watcher.results[0].text
+    async with talking(tmp_path, model, person, era) as chat:
+        events = await events_of(chat.conversation, "go")
+    [question] = person.asked
+    assert question.plan == "Spend $2.5. About 1 model call, at most about $2.5000."
+    [result] = finished(events)
+    assert not result.is_error
+    assert ("spent 2.5" if reply == "accept" else "The person declined") in result.text
+    assert ApprovalAnswered(question.call_id, reply, "person") in events
+
+
+async def test_the_question_holds_effects_price_and_the_call_as_data(tmp_path: Path) -> None:
+    person = Person()
+    model = scripted(calling(("spend", {"amount": 2.5}), ("wipe", {})), "ok")
+    async with talking(tmp_path, model, person) as chat:
+        await events_of(chat.conversation, "go")
+    first, second = person.asked
+    assert (first.call_id, first.tool, first.cost_usd) == ("c0", "spend", 2.5)
+    assert first.effects == (Act.SPENDS,)
+    assert (second.call_id, second.effects) == ("c1", (Act.DESTROYS,))
 
 
 async def test_a_model_that_was_talked_into_an_approval_spends_nothing(tmp_path: Path) -> None:
@@ -159,12 +177,12 @@ async def test_a_model_that_was_talked_into_an_approval_spends_nothing(tmp_path:
         assert "approval_id 1" in request.messages[-1].content
         return calling(("spend", {"amount": 100, "approval_id": "1"}))
 
-    person = Person(agrees=False)
+    person = Person(["decline"])
     model = scripted(calling(("read_note", {})), obey, "done")
-    async with talking(tmp_path, model, person) as (conversation, watcher, _):
-        await conversation.say("read the note")
+    async with talking(tmp_path, model, person) as chat:
+        events = await events_of(chat.conversation, "read the note")
     assert len(person.asked) == 1
-    assert "Nothing has been done" in watcher.results[1].text
+    assert "Nothing has been done" in finished(events)[1].text
 
 
 async def test_a_refusal_reaches_the_model_in_the_tools_own_words(tmp_path: Path) -> None:
@@ -173,70 +191,110 @@ async def test_a_refusal_reaches_the_model_in_the_tools_own_words(tmp_path: Path
         ModelAnswer("", tool_calls=(ToolCall("x", "spend", "{not json"),)),
         "sorry",
     )
-    async with talking(tmp_path, model, Person(True)) as (conversation, _, _):
-        await conversation.say("go")
-    first, second = model.requests[1].messages[-2:]
-    assert "Unknown argument 'projct'. Did you mean 'project'?" in first.content
-    assert "There is no tool 'no_such'" in second.content
+    async with talking(tmp_path, model) as chat:
+        events = await events_of(chat.conversation, "go")
+    texts = [m.content for m in model.requests[1].messages[-2:]]
+    assert any("Unknown argument 'projct'. Did you mean 'project'?" in text for text in texts)
+    assert any("There is no tool 'no_such'" in text for text in texts)
     assert "are not a JSON object" in model.requests[2].messages[-1].content
+    assert [result.is_error for result in finished(events)] == [True, True, True]
 
 
-async def test_a_turn_that_is_stopped_leaves_a_conversation_that_can_go_on(tmp_path: Path) -> None:
-    model = scripted(calling(("wait_long", {})), "here")
-    async with talking(tmp_path, model, Person(True)) as (conversation, watcher, _):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(conversation.say, "wait")
-            await watcher.began.wait()
-            tasks.cancel_scope.cancel()
-        assert await conversation.say("are you there?") == "here"
-    (answer,) = [m.content for m in model.requests[1].messages if m.role == "tool"]
-    assert "The person stopped this call." in answer
-
-
-async def test_what_was_done_before_a_turn_was_stopped_is_not_said_to_be_undone(
+async def test_a_turn_that_is_interrupted_leaves_a_conversation_that_can_go_on(
     tmp_path: Path,
 ) -> None:
     made = ("create_project", {"name": "p", "folder": str(tmp_path / "p")})
     model = scripted(calling(made, ("wait_long", {})), "here")
-    async with talking(tmp_path, model, Person(True)) as (conversation, watcher, _):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(conversation.say, "make it and wait")
-            while len(watcher.results) < 1:
-                await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
-        await conversation.say("what did you do?")
+    async with talking(tmp_path, model) as chat:
+        async with aclosing(chat.conversation.turn("make it and wait")) as turn:
+            events: list[Event] = []
+            async for event in turn:
+                events.append(event)
+                if isinstance(event, ToolStarted) and event.name == "wait_long":
+                    chat.conversation.interrupt()
+        assert ending(events).reason == "interrupted"
+        await events_of(chat.conversation, "what did you do?")
+        kept = await chat.chats.read(chat.name)
     first, second = [m.content for m in model.requests[1].messages if m.role == "tool"]
     assert "next:\n  - create_project" in first
     assert "The person stopped this call." in second
+    assert kept == chat.conversation.messages[1:]
+
+
+async def test_a_front_that_leaves_a_turn_stops_it(tmp_path: Path) -> None:
+    model = scripted(calling(("wait_long", {})), "here")
+    async with talking(tmp_path, model) as chat:
+        async with aclosing(chat.conversation.turn("wait")) as turn:
+            async for event in turn:
+                if isinstance(event, ToolStarted):
+                    break
+        assert ending(await events_of(chat.conversation, "are you there?")).reason == "answered"
+    assert "The person stopped this call." in model.requests[1].messages[-2].content
+
+
+async def test_what_is_said_meanwhile_is_read_in_the_next_round(tmp_path: Path) -> None:
+    model = scripted(calling(("read_note", {})), "first", "second")
+    async with (
+        talking(tmp_path, model) as chat,
+        aclosing(chat.conversation.turn("read the note")) as turn,
+    ):
+        async for event in turn:
+            if isinstance(event, ToolFinished):
+                chat.conversation.add("in German, please")
+            if isinstance(event, MessageEnd) and event.message.content == "first":
+                chat.conversation.add("and shorter")
+    assert model.requests[1].messages[-1] == Message("user", "in German, please")
+    assert model.requests[2].messages[-1] == Message("user", "and shorter")
+
+
+class Stuck(ScriptedModel):
+    async def stream(self, request: ModelRequest) -> AnswerStream:
+        self.requests.append(request)
+        yield Piece("The first half " * 40)
+        await anyio.sleep_forever()
 
 
 async def test_an_answer_that_was_cut_off_stays_in_the_conversation(tmp_path: Path) -> None:
-    class Stuck(ScriptedModel):
-        async def stream(self, request: ModelRequest) -> AnswerStream:
-            yield TextDelta("The first half")
-            await anyio.sleep_forever()
+    async with talking(tmp_path, Stuck([])) as chat:
+        async with aclosing(chat.conversation.turn("tell me")) as turn:
+            async for event in turn:
+                if isinstance(event, TextDelta):
+                    chat.conversation.interrupt()
+        messages = chat.conversation.messages[1:]
+        assert [m.role for m in messages] == ["user", "assistant"]
+        assert messages[-1].content.startswith("The first half")
+        assert messages[-1].content.endswith("[The answer was cut off here.]")
+        assert await chat.chats.read(chat.name) == messages
 
-    async with talking(tmp_path, Stuck([]), Person(True)) as (conversation, watcher, _):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(conversation.say, "tell me")
-            while not watcher.written:
-                await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
-        assert [m.role for m in conversation.messages] == ["user", "assistant"]
-        assert conversation.messages[-1].content.startswith("The first half\n[")
+
+async def test_what_was_written_before_a_kill_is_there_afterwards(tmp_path: Path) -> None:
+    killed = b""
+    async with talking(tmp_path, Stuck([])) as chat:
+        file = tmp_path / "chats" / f"{chat.name}.jsonl"
+        async with aclosing(chat.conversation.turn("tell me")) as turn:
+            async for _ in turn:
+                while b'"part"' not in file.read_bytes():
+                    await anyio.lowlevel.checkpoint()
+                killed = file.read_bytes() + b'{"role": "assi'
+                chat.conversation.interrupt()
+    (tmp_path / "chats" / "killed.jsonl").write_bytes(killed)
+    messages = await chat.chats.read("killed")
+    assert [m.role for m in messages] == ["user", "assistant"]
+    assert messages[1].content.count("The first half") == 40
+    assert "cut off" in messages[1].content
 
 
 async def test_tools_that_only_read_run_at_once(tmp_path: Path) -> None:
     model = scripted(calling(("meet", {}), ("meet", {})), "met")
-    async with talking(tmp_path, model, Person(True)) as (conversation, watcher, _):
-        await conversation.say("go")
-    assert [result.text for result in watcher.results] == ["text: both are here"] * 2
+    async with talking(tmp_path, model) as chat:
+        events = await events_of(chat.conversation, "go")
+    assert [result.text for result in finished(events)] == ["text: both are here"] * 2
 
 
 async def test_what_a_tool_returns_reaches_the_model_between_tags(tmp_path: Path) -> None:
     model = scripted(calling(("read_note", {})), "ok")
-    async with talking(tmp_path, model, Person(True)) as (conversation, _, _):
-        await conversation.say("read the note")
+    async with talking(tmp_path, model) as chat:
+        await events_of(chat.conversation, "read the note")
     text = model.requests[1].messages[-1].content
     assert text.startswith('<tool-result tool="read_note">\n')
     assert text.count("</tool-result>") == 1
@@ -245,33 +303,55 @@ async def test_what_a_tool_returns_reaches_the_model_between_tags(tmp_path: Path
 
 async def test_a_model_that_never_stops_calling_is_stopped(tmp_path: Path) -> None:
     model = scripted(*[calling(("read_note", {}))] * MOST_ROUNDS)
-    async with talking(tmp_path, model, Person(True)) as (conversation, watcher, _):
-        assert "rounds of tool calls" in await conversation.say("go")
-    assert "rounds of tool calls" in watcher.written
+    async with talking(tmp_path, model) as chat:
+        events = await events_of(chat.conversation, "go")
+        assert ending(events).reason == "round_limit"
+        assert any(isinstance(e, Note) and "rounds of tool calls" in e.text for e in events)
+        assert "rounds of tool calls" in chat.conversation.messages[-1].content
 
 
 async def test_a_model_that_fails_says_so_and_the_chat_is_kept(tmp_path: Path) -> None:
-    async with talking(tmp_path, scripted(), Person(True)) as (conversation, _, chats):
-        with pytest.raises(RejectedRequest):
-            await conversation.say("hello")
-        assert await chats.read("one") == [Message("user", "hello")]
+    async with talking(tmp_path, scripted()) as chat:
+        end = ending(await events_of(chat.conversation, "hello"))
+        assert (end.reason, "no more answers" in end.note) == ("failed", True)
+        assert await chat.chats.read(chat.name) == [Message("user", "hello")]
+
+
+async def test_a_chat_that_has_spent_its_budget_ends_the_turn_with_the_limit(
+    tmp_path: Path,
+) -> None:
+    async with talking(tmp_path, scripted("a", "b"), limit=BudgetLimit(calls=1)) as chat:
+        await events_of(chat.conversation, "one")
+        assert ending(await events_of(chat.conversation, "two")).reason == "limit"
 
 
 async def test_a_saved_chat_is_read_back_as_it_was_without_secrets(tmp_path: Path) -> None:
     wish = calling(("read_note", {}))
     model = scripted(wish, "key sk-abcdefghijklmnopqrstuv")
-    async with talking(tmp_path, model, Person(True)) as (conversation, _, chats):
-        await conversation.say("my key is very-secret-value")
-        kept = await chats.read("one")
+    async with talking(tmp_path, model) as chat:
+        await events_of(chat.conversation, "my key is very-secret-value")
+        kept = await chat.chats.read(chat.name)
     assert [m.role for m in kept] == ["user", "assistant", "tool", "assistant"]
     assert kept[1].tool_calls == wish.tool_calls
     assert kept[0].content == "my key is [OPENAI_API_KEY]"
     assert kept[3].content == "key [a key]"
 
 
-async def test_a_chat_that_was_cut_off_in_a_line_is_read_up_to_there(tmp_path: Path) -> None:
-    chats = Chats(tmp_path, Secrets({}))
-    await chats.add("a", Message("user", "one"))
-    with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"role": "assi')
-    assert await chats.read("a") == [Message("user", "one")]
+async def test_every_event_is_json_with_its_kind(tmp_path: Path) -> None:
+    model = scripted(calling(("spend", {"amount": 1})), "ok")
+    async with talking(tmp_path, model) as chat:
+        events = await events_of(chat.conversation, "go")
+    lines = [json.loads(json.dumps(to_json(event))) for event in events]
+    kinds = [line["type"] for line in lines]
+    assert kinds[:4] == ["message", "cost", "tool_started", "approval_asked"]
+    assert kinds[-1] == "turn_end"
+    assert lines[2]["arguments"] == {"amount": 1}
+    assert lines[3]["effects"] == ["spends"]
+
+
+async def test_what_was_approved_by_whom_and_when_is_in_the_chat(tmp_path: Path) -> None:
+    model = scripted(calling(("spend", {"amount": 1})), "ok")
+    async with talking(tmp_path, model) as chat:
+        await events_of(chat.conversation, "go")
+        text = chat.chats.export(chat.name)
+    assert re.search(r"\*\*accept\*\* by person, 20\d\d-\d\d-\d\d .*: Spend \$1", text)

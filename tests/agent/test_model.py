@@ -13,7 +13,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from agent.model import MAX_TOKENS, ChatModel, api_base_server
+from agent.model import MAX_TOKENS, ChatModel, WholeAnswer, api_base_server
 from kiln_mcp.llm import (
     BudgetLimit,
     Engine,
@@ -126,9 +126,9 @@ async def collect(model: ChatModel, *messages: Message) -> tuple[list[str], Mess
     pieces: list[str] = []
     async with aclosing(model.answer(messages or (HELLO,), [LOOK])) as answer:
         async for part in answer:
-            if isinstance(part, Message):
-                return pieces, part
-            pieces.append(part)
+            if isinstance(part, WholeAnswer):
+                return pieces, part.message
+            pieces.append(part.text)
     raise AssertionError("no message came")
 
 

@@ -27,7 +27,7 @@ import termios
 CHAT = """\
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from agent.startup import main
+from agent.program import main
 main()
 """
 SERVER = """\

@@ -25,13 +25,37 @@ _FORM: Final[types.ElicitRequestedSchema] = {
 }
 
 
+COPILOT: Final = "kiln-chat"
+PLAN_KEY: Final = "x-kiln-mcp-plan"
+"""Where the copilot finds a plan as data. Other clients may refuse schemas with words of ours."""
+
+
+def _form_for(context: Context, call: ProposedCall) -> types.ElicitRequestedSchema:
+    """Return the form of a question; nothing is decided by the client's name."""
+    client = context.session.client_params
+    if client is None or client.client_info.name != COPILOT:
+        return _FORM
+    plan = call.plan
+    consequences: list[JsonValue] = [item.value for item in sorted(plan.consequences)]
+    data: dict[str, JsonValue] = {
+        "tool": call.tool,
+        "project": call.arguments.get("project", ""),
+        "consequences": consequences,
+        "highest_cost_usd": plan.highest_cost_usd,
+        "likely_cost_usd": plan.likely_cost_usd,
+        "destination": plan.destination,
+    }
+    agree = {**_FORM["properties"]["agree"], PLAN_KEY: data}
+    return {**_FORM, "properties": {"agree": agree}}
+
+
 def person_of(context: Context, params: types.CallToolRequestParams) -> Person | None:
     """Return the way to the person of a call; None if the client cannot ask."""
     capabilities = context.session.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return None
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        return PersonLater(params)
+        return PersonLater(context, params)
     return PersonNow(context)
 
 
@@ -47,7 +71,9 @@ class PersonNow:
         """Push the question and wait for the answer."""
         # On the call's own stream: the session's stream may not be open yet.
         question = self._context.session.elicit_form(
-            call.plan.text, _FORM, related_request_id=self._context.request_id
+            call.plan.text,
+            _form_for(self._context, call),
+            related_request_id=self._context.request_id,
         )
         try:
             return _reply(await question)
@@ -64,7 +90,8 @@ class PersonLater:
 
     door = Door.ELICITATION
 
-    def __init__(self, params: types.CallToolRequestParams) -> None:
+    def __init__(self, context: Context, params: types.CallToolRequestParams) -> None:
+        self._context = context
         self._answers = params.input_responses or {}
         self.question: types.InputRequiredResult | None = None
 
@@ -80,7 +107,9 @@ class PersonLater:
         answer = self._answers.get(key)
         if isinstance(answer, types.ElicitResult):
             return _reply(answer)
-        form = types.ElicitRequestFormParams(message=call.plan.text, requested_schema=_FORM)
+        form = types.ElicitRequestFormParams(
+            message=call.plan.text, requested_schema=_form_for(self._context, call)
+        )
         request = types.ElicitRequest(params=form)
         self.question = types.InputRequiredResult(input_requests={key: request})
         return Reply.LATER

@@ -3,7 +3,11 @@ from hypothesis import strategies as st
 
 from agent.terminal.blocks import split_blocks
 
-PIECES = st.lists(st.sampled_from(["a", "\n", "\n\n", "```\n", "```", "~~~\n", "- b\n", "# c", "1", ". ", "  ", "-", "x\n"]))
+PIECES = st.lists(
+    st.sampled_from(
+        ["a", "\n", "\n\n", "```\n", "```", "~~~\n", "- b\n", "# c", "1", ". ", "  ", "-", "x\n"]
+    )
+)
 
 
 @given(PIECES)

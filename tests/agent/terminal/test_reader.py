@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from agent.reader import TerminalReader
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from agent.chat_history import Secrets
-from agent.reader import TerminalReader
 
 
 @pytest.mark.parametrize(

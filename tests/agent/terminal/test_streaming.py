@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 
-import anyio
 import anyio.lowlevel
 import pytest
 from prompt_toolkit.data_structures import Size

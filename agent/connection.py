@@ -1,0 +1,117 @@
+"""The connections of a conversation: the workbench, started over stdio."""
+
+import math
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, cast
+
+import anyio
+import mcp_types as types
+from mcp import Client, MCPError, StdioServerParameters
+from pydantic import ValidationError
+
+from agent.tool_approval import Ask, elicitation_callback
+from agent.tool_server import ToolServer
+from storage.errors import Refusal
+
+_TOOLSETS: Final = "KILN_MCP_TOOLSETS"
+ALL_TOOLSETS: Final = "team,admin"
+"""The model finds every tool by the search."""
+LONGEST_START_S: Final = 60.0
+"""Seconds after which a silent server counts as not started."""
+
+
+@asynccontextmanager
+async def connect(
+    command: str | None,
+    ask: Ask,
+    *,
+    mode: str = "auto",
+    longest_start_s: float = LONGEST_START_S,
+) -> AsyncGenerator[ToolServer]:
+    """Start the workbench and yield its tools.
+
+    Only the program that was installed with kiln-chat is trusted to ask the person itself.
+
+    Args:
+        command: The command that starts it, with its arguments; None for the own one.
+        ask: Has a question answered.
+        mode: "auto", or "legacy" for the handshake of the protocol before 2026-07-28.
+        longest_start_s: When to give up.
+
+    Raises:
+        Refusal: The command does not start, or is not an MCP server.
+    """
+    own = own_command()
+    command = own if command is None else command
+    is_own = command == own
+    program, *arguments = shlex.split(command) or [""]
+    parameters = StdioServerParameters(
+        command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
+    )
+    client = Client(
+        parameters,
+        mode=mode,
+        client_info=client_info(),
+        elicitation_callback=elicitation_callback(ask, "" if is_own else "of --server"),
+    )
+    # The connection belongs to the scope, which stays open; only its deadline is removed.
+    with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as start_scope:
+        try:
+            await client.__aenter__()
+        except (OSError, MCPError, ValueError, BaseExceptionGroup) as error:
+            raise _failed_start(command, reason_of(error)) from error
+        try:
+            server = await _load(command, client, asks_itself=is_own)
+            start_scope.deadline = math.inf
+            yield server
+        finally:
+            await client.__aexit__(None, None, None)
+    if start_scope.cancelled_caught:
+        raise _failed_start(command, f"it said nothing for {longest_start_s:g} seconds")
+
+
+def client_info() -> types.Implementation:
+    """Return how the copilot calls itself to servers."""
+    return types.Implementation(name="kiln-chat", version=version("kiln-mcp-server"))
+
+
+def own_command() -> str:
+    """Return the command of the workbench that was installed with kiln-chat."""
+    sibling = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
+    return shlex.join([sibling or "kiln-mcp"])
+
+
+async def _load(command: str, client: Client, *, asks_itself: bool) -> ToolServer:
+    try:
+        return await ToolServer.load(client, asks_itself=asks_itself)
+    except (MCPError, ValidationError) as error:
+        raise _failed_start(command, reason_of(error)) from error
+
+
+def _failed_start(command: str, reason: str) -> Refusal:
+    return Refusal(
+        "The workbench could not be started with '{command}': {reason}. Run that command by itself "
+        "to see why.",
+        command=command,
+        reason=reason.rstrip("."),
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the words of an error; of a group, those of its innermost one."""
+    error = innermost(error)
+    return str(error) or type(error).__name__
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the first error inside a group; an error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

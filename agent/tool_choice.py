@@ -1,0 +1,103 @@
+"""Which tools a model is shown: the entry tools and a search at first, then what it found."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import mcp_types as types
+
+from agent.tool_server import ALWAYS_LOAD, SEARCH_HINT
+from kiln_mcp.llm import Tool
+
+SEARCH: Final = "find_tools"
+MOST_FOUND: Final = 5
+ENTRY_TOOLS: Final = ("find", "read", "show_results", "check_job")
+"""Shown at first beside those that the workbench marks."""
+_WORD: Final = re.compile(r"[a-z0-9]+")
+_SEARCH_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"words": {"type": "string", "description": "What you want to do."}},
+    "required": ["words"],
+}
+_NAME_WEIGHT: Final = 4
+_HELP_WEIGHT: Final = 2
+
+
+class ToolChoice:
+    """The tools that a model sees.
+
+    A tool that it does not see can be called all the same.
+    """
+
+    def __init__(self, tools: Mapping[str, types.Tool], *, shows_all: bool = False) -> None:
+        """Set up.
+
+        Args:
+            tools: All tools that a model may see, by their full names.
+            shows_all: Whether it sees all of them from the beginning.
+        """
+        self._tools = tools
+        entries = [name for name, tool in tools.items() if shows_all or _is_entry(name, tool)]
+        self._entries = entries or list(tools)
+        self._found: dict[str, None] = {}
+        self._words = {name: _words_of(name, tool) for name, tool in tools.items()}
+
+    def definitions(self) -> list[Tool]:
+        """Return the shown tools; found ones come last, so that the beginning stays the same."""
+        others = [name for name in self._tools if name not in self._entries]
+        search = [_search(others)] if others else []
+        return [
+            *(_definition(name, self._tools[name]) for name in self._entries),
+            *search,
+            *(_definition(name, self._tools[name]) for name in self._found),
+        ]
+
+    def show(self, names: Collection[str]) -> None:
+        """Show tools from the next round on."""
+        hidden = [name for name in names if name in self._tools and name not in self._entries]
+        self._found |= dict.fromkeys(hidden)
+
+    def search(self, words: str) -> str:
+        """Show the tools that words mean from now on, and return what they do."""
+        wanted = _WORD.findall(words.casefold())
+        scores = {
+            name: sum(weights.get(word, 0) for word in wanted)
+            for name, weights in self._words.items()
+        }
+        best = sorted((name for name in scores if scores[name]), key=lambda name: -scores[name])
+        found = best[:MOST_FOUND]
+        self.show(found)
+        if not found:
+            return f"No tool was found. All tools: {', '.join(self._tools)}."
+        return "You can call these now:\n" + "\n".join(
+            f"- {name}: {_first_line(self._tools[name])}" for name in found
+        )
+
+
+def _is_entry(name: str, tool: types.Tool) -> bool:
+    return bool((tool.meta or {}).get(ALWAYS_LOAD)) or name in ENTRY_TOOLS
+
+
+def _words_of(name: str, tool: types.Tool) -> dict[str, int]:
+    """Return how much each word speaks for a tool."""
+    weights: dict[str, int] = {}
+    hint = str((tool.meta or {}).get(SEARCH_HINT, ""))
+    for text, weight in ((name, _NAME_WEIGHT), (tool.description or "", _HELP_WEIGHT), (hint, 1)):
+        for word in _WORD.findall(text.casefold().replace("_", " ")):
+            weights[word] = max(weights.get(word, 0), weight)
+    return weights
+
+
+def _definition(name: str, tool: types.Tool) -> Tool:
+    return Tool(name, tool.description or "", tool.input_schema)
+
+
+def _search(hidden: Collection[str]) -> Tool:
+    names = ", ".join(hidden)
+    return Tool(
+        SEARCH, f"Find further tools by what you want to do. There are: {names}.", _SEARCH_SCHEMA
+    )
+
+
+def _first_line(tool: types.Tool) -> str:
+    return (tool.description or "").partition("\n")[0]

@@ -1,0 +1,140 @@
+"""One MCP server as the conversation uses it: its tools, and the calls of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, Self, cast
+
+import anyio
+import mcp_types as types
+from mcp import Client, MCPError
+from pydantic import JsonValue, ValidationError
+
+from agent.events import Effect
+from agent.tool_approval import effect_of
+
+LONGEST_RESULT: Final = 24_000
+"""Characters of a result that a model is shown."""
+SEARCH_HINT: Final = "anthropic/searchHint"
+ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
+"""Keys of a tool's `_meta`: words that find it, and whether it is always shown."""
+_MOST_PAGES: Final = 100
+
+
+class ToolProgress(Protocol):
+    """Receives the progress of a call."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Take the work done, the total (None: unknown) and a sentence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered.
+
+    Attributes:
+        text: The text for a model.
+        failed: Whether the call failed.
+        structured: The answer as data; None if there is none.
+    """
+
+    text: str
+    failed: bool
+    structured: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolServer:
+    """A connected server.
+
+    Attributes:
+        name: The prefix of its tools for the model; empty for the workbench.
+        client: The connection.
+        tools: Its tools by their own names.
+        asks_itself: Whether it is trusted to put its plans to the person. What it claims about
+            itself is no reason for trust.
+        free_tools: Tools of another server that the person allowed for good, by their own names.
+        are_reads_asked: Whether even tools that say they only read are asked about.
+    """
+
+    name: str
+    client: Client
+    tools: Mapping[str, types.Tool]
+    asks_itself: bool = False
+    free_tools: frozenset[str] = frozenset()
+    are_reads_asked: bool = False
+
+    @classmethod
+    async def load(cls, client: Client, name: str = "", *, asks_itself: bool = False) -> Self:
+        """List the tools of a server.
+
+        Raises:
+            MCPError: It does not list them.
+        """
+        page = await client.list_tools()
+        tools = list(page.tools)
+        for _ in range(_MOST_PAGES):
+            if page.next_cursor is None:
+                break
+            page = await client.list_tools(cursor=page.next_cursor)
+            tools += page.tools
+        return cls(name, client, {tool.name: tool for tool in tools}, asks_itself=asks_itself)
+
+    def effect(self, tool: str) -> Effect:
+        """Return the gravest effect that a call of a tool may have."""
+        return effect_of(self.tools[tool])
+
+    def needs_question(self, tool: str) -> bool:
+        """Return whether the copilot asks before it calls a tool, because the server does not."""
+        if self.asks_itself or tool in self.free_tools:
+            return False
+        effect = self.effect(tool)
+        if effect is Effect.READS:
+            return self.are_reads_asked
+        return effect is not Effect.WRITES or bool(self.name)
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, JsonValue], progress: ToolProgress
+    ) -> ToolResult:
+        """Call a tool; any failure is a result that says so."""
+        try:
+            result = await self.client.call_tool(tool, dict(arguments), progress_callback=progress)
+        except (MCPError, ValidationError, RuntimeError) as error:
+            return ToolResult(str(error), failed=True)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return ToolResult(self._loss_note(), failed=True)
+        structured = cast("JsonValue", result.structured_content)
+        return ToolResult(_text(result.content, structured), bool(result.is_error), structured)
+
+    def _loss_note(self) -> str:
+        if self.name:
+            return f"The server {self.name} has ended. Everything else works without it."
+        return (
+            "The workbench's server has ended. What it had saved stays; start kiln-chat again "
+            "and /resume this chat."
+        )
+
+
+def _text(content: Sequence[types.ContentBlock], structured: JsonValue) -> str:
+    text = "\n".join(_block_text(block) for block in content)
+    if not text and structured is not None:
+        text = json.dumps(structured, ensure_ascii=False)
+    if len(text) <= LONGEST_RESULT:
+        return text
+    return (
+        f"{text[:LONGEST_RESULT]}\n[{len(text) - LONGEST_RESULT} characters were cut; ask for "
+        "less, or for a part.]"
+    )
+
+
+def _block_text(block: types.ContentBlock) -> str:
+    match block:
+        case types.TextContent():
+            return block.text
+        case types.ResourceLink():
+            return f"{block.title or block.name}: {block.uri}"
+        case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
+            return resource.text
+        case _:
+            return f"[{block.type}: not shown here]"

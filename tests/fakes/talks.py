@@ -1,0 +1,84 @@
+"""Conversations for tests: a scripted model, a scripted person, a workbench in this process."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
+
+from agent.chat_history import Secrets
+from agent.connection import client_info
+from agent.conversation import Conversation
+from agent.events import ApprovalAsked, Event, Reply
+from agent.opening import Chat, ChatOptions, Wiring
+from agent.tool_approval import Approver, elicitation_callback
+from agent.tool_server import ToolServer
+from kiln_mcp.llm import Engine, EngineSettings, Model
+
+
+@dataclass
+class Person:
+    """Answers every question alike; with several replies, in turn.
+
+    Attributes:
+        replies: What they answer; the last one is repeated.
+        asked: The questions so far.
+    """
+
+    replies: Sequence[Reply] = ("accept",)
+    asked: list[ApprovalAsked] = field(default_factory=list[ApprovalAsked])
+
+    async def decide(self, question: ApprovalAsked) -> Reply:
+        self.asked.append(question)
+        return self.replies[min(len(self.asked), len(self.replies)) - 1]
+
+
+def chat_options(folder: Path, **changes: object) -> ChatOptions:
+    """Return the options of a chat with the model `scripted` in a folder."""
+    options = {
+        "home": folder,
+        "engine": EngineSettings(environment={}),
+        "secrets": Secrets({}),
+        "model": "scripted",
+    }
+    return ChatOptions(**{**options, **changes})  # pyright: ignore[reportArgumentType]
+
+
+@asynccontextmanager
+async def talk(
+    options: ChatOptions,
+    model: Model | None,
+    server: Server[Any] | MCPServer[Any],
+    approver: Approver | None = None,
+    *,
+    mode: str = "auto",
+    asks_itself: bool = True,
+) -> AsyncGenerator[Chat]:
+    """Yield a conversation with a workbench that runs in this process."""
+    wiring = Wiring.of(options, approver or Person())
+    callback = elicitation_callback(wiring.approvals.ask)
+    models = {} if model is None else {"scripted": model}
+    async with (
+        Client(
+            server, mode=mode, client_info=client_info(), elicitation_callback=callback
+        ) as client,
+        Engine(options.engine, models) as engine,
+    ):
+        workbench = await ToolServer.load(client, asks_itself=asks_itself)
+        async with wiring.open(engine, [workbench]) as chat:
+            yield chat
+
+
+async def events_of(conversation: Conversation, text: str) -> list[Event]:
+    """Return the events of a whole turn; without a text, of a report."""
+    async with aclosing(conversation.turn(text)) as events:
+        return [event async for event in events]
+
+
+def last_text(conversation: Conversation) -> str:
+    """Return the last message's text."""
+    return conversation.messages[-1].content
