@@ -12,6 +12,7 @@ from agent.terminal.front import Front
 from agent.terminal.growing_block import GrowingBlock
 from agent.terminal.painter import Painter
 from agent.terminal.palette import can_draw, color_system
+from agent.terminal.quiet_stderr import stderr_in
 from agent.terminal.readers import MaskedHistory, PlainReader, RegionReader, WordCompleter
 from agent.terminal.region import Region, RegionKeys, RegionTexts
 from agent.terminal.surface import PLAIN_COLUMNS, DrawnSurface, DrawnText, PlainSurface
@@ -43,7 +44,8 @@ async def run_session(options: SessionOptions) -> int:
     """Run one session; return its exit code."""
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if is_terminal and can_draw(os.environ) and not options.is_plain:
-        return await _run_drawn(options)
+        with stderr_in(options.chat.home / "chat-errors.log"):
+            return await _run_drawn(options)
     return await _run_plain(options, is_terminal=is_terminal)
 
 
@@ -65,16 +67,22 @@ async def _run_plain(options: SessionOptions, *, is_terminal: bool) -> int:
 
 async def _run_drawn(options: SessionOptions) -> int:
     desk = _Desk(options)
-    code = FAILED
-    async with open_chat(options.chat, desk.front) as chat, anyio.create_task_group() as tasks:
-        session = desk.session = Session(desk.front, chat, options.has_api_base)
-        _greet(session, options)
+    name = options.chat.model or "no model yet"
+    desk.front.say(f"kiln-chat with {name}. /help lists the commands.", "person")
+    desk.surface.wait("starting the workbench")
+    code = INTERRUPTED
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.region.run)
-        try:
-            code = await _run(session, options)
-        finally:
-            desk.surface.settle()
-            desk.region.end()
+        with desk.opening:
+            try:
+                async with open_chat(options.chat, desk.front) as chat:
+                    desk.surface.wait("")
+                    session = desk.session = Session(desk.front, chat, options.has_api_base)
+                    _greet(session, options)
+                    code = await _run(session, options)
+            finally:
+                desk.surface.settle()
+                desk.region.end()
     return code
 
 
@@ -85,6 +93,7 @@ class _Desk:
         painter = Painter(color_system(os.environ))
         drawn = DrawnText(GrowingBlock(painter))
         self.session: Session | None = None
+        self.opening = anyio.CancelScope()
         self.region = Region(
             RegionTexts(drawn.live, drawn.wait, lambda columns: self.view.status.line(columns)),
             RegionKeys(self._interrupt, self._expand),
@@ -101,7 +110,9 @@ class _Desk:
         return list(await self.session.next_words(text)) if self.session else []
 
     def _interrupt(self) -> None:
-        if self.session is not None:
+        if self.session is None:
+            self.opening.cancel()
+        else:
             self.session.interrupt()
 
     def _expand(self) -> None:
@@ -122,8 +133,9 @@ async def _run(session: Session, options: SessionOptions) -> int:
 
 
 def _greet(session: Session, options: SessionOptions) -> None:
-    name = options.chat.model or "no model yet"
-    session.front.say(f"Chat {session.chat.name} with {name}. /help lists the commands.")
+    if not session.front.view.has_boxes:
+        name = options.chat.model or "no model yet"
+        session.front.say(f"Chat {session.chat.name} with {name}. /help lists the commands.")
     if not options.chat.model:
         session.front.say(
             "Without a model the commands work: /spec, /label, /compare and more. "
