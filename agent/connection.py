@@ -5,8 +5,9 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, cast
@@ -55,26 +56,52 @@ async def connect(
     parameters = StdioServerParameters(
         command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
     )
-    client = Client(
-        parameters,
-        mode=mode,
-        client_info=client_info(),
-        elicitation_callback=elicitation_callback(ask, "" if is_own else "of --server"),
-    )
+    callback = elicitation_callback(ask, "" if is_own else "of --server")
+    client = Client(parameters, mode=mode, client_info=client_info(), elicitation_callback=callback)
+
+    def failed_start(reason: str) -> Refusal:
+        return Refusal(
+            "The workbench could not be started with '{command}': {reason}. Run that command by "
+            "itself to see why.",
+            command=command,
+            reason=reason.rstrip("."),
+        )
+
+    async with opened(client, failed_start, longest_start_s) as server:
+        yield replace(server, asks_itself=is_own)
+
+
+@asynccontextmanager
+async def opened(
+    client: Client, failed_start: Callable[[str], Refusal], longest_start_s: float
+) -> AsyncGenerator[ToolServer]:
+    """Open a connection and yield the tools of its server.
+
+    Args:
+        client: The connection.
+        failed_start: Makes the error of a reason.
+        longest_start_s: When to give up.
+
+    Raises:
+        Refusal: There is no MCP server.
+    """
     # The connection belongs to the scope, which stays open; only its deadline is removed.
     with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as start_scope:
         try:
             await client.__aenter__()
         except (OSError, MCPError, ValueError, BaseExceptionGroup) as error:
-            raise _failed_start(command, reason_of(error)) from error
+            raise failed_start(reason_of(error)) from error
         try:
-            server = await _load(command, client, asks_itself=is_own)
+            try:
+                server = await ToolServer.load(client)
+            except (MCPError, ValidationError) as error:
+                raise failed_start(reason_of(error)) from error
             start_scope.deadline = math.inf
             yield server
         finally:
             await client.__aexit__(None, None, None)
     if start_scope.cancelled_caught:
-        raise _failed_start(command, f"it said nothing for {longest_start_s:g} seconds")
+        raise failed_start(f"it said nothing for {longest_start_s:g} seconds")
 
 
 def client_info() -> types.Implementation:
@@ -86,22 +113,6 @@ def own_command() -> str:
     """Return the command of the workbench that was installed with kiln-chat."""
     sibling = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
     return shlex.join([sibling or "kiln-mcp"])
-
-
-async def _load(command: str, client: Client, *, asks_itself: bool) -> ToolServer:
-    try:
-        return await ToolServer.load(client, asks_itself=asks_itself)
-    except (MCPError, ValidationError) as error:
-        raise _failed_start(command, reason_of(error)) from error
-
-
-def _failed_start(command: str, reason: str) -> Refusal:
-    return Refusal(
-        "The workbench could not be started with '{command}': {reason}. Run that command by itself "
-        "to see why.",
-        command=command,
-        reason=reason.rstrip("."),
-    )
 
 
 def reason_of(error: BaseException) -> str:

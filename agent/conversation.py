@@ -1,7 +1,7 @@
 """The conversation: the turns of the person and the model, and the tool calls between them."""
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agent.briefing import Briefing, NoBriefing
 from agent.connection import innermost
 from agent.events import (
     CostChanged,
@@ -40,6 +41,8 @@ PARTIAL_CHARACTERS: Final = 400
 ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
+STATE: Final = "workbench-state"
+"""The fence around where the person stands."""
 _REPORT_WORDS: Final = "Jobs have ended. Say what came out, and what you would do next.\n"
 
 
@@ -57,15 +60,6 @@ class Recorder(Protocol):
     async def add_cost(self, cost: CostChanged) -> None:
         """Keep what the chat has cost so far."""
         ...
-
-
-Briefing = Callable[[], Awaitable[str]]
-"""Returns where the person stands, if that changed since the last time; else nothing."""
-
-
-async def no_briefing() -> str:
-    """Return nothing."""
-    return ""
 
 
 class EventQueue:
@@ -137,7 +131,7 @@ class Conversation:
     jobs: JobWatch
     queue: EventQueue
     recorder: Recorder
-    briefing: Briefing = no_briefing
+    briefing: Briefing = field(default_factory=NoBriefing)
     messages: list[Message] = field(default_factory=list[Message])
     _added: list[str] = field(default_factory=list[str])
     _tasks: TaskGroup | None = None
@@ -232,8 +226,10 @@ class Conversation:
     async def _rounds(self, text: str) -> TurnReason:
         if text:
             self._added.insert(0, text)
+        state = await self.briefing.text()
         for _ in range(MOST_ROUNDS):
-            await self._take_in()
+            await self._take_in(state)
+            state = ""
             answer = await self._answer()
             if answer.tool_calls:
                 calls = ToolCalls(self.toolbox, self.queue.emit, self._keep)
@@ -244,12 +240,13 @@ class Conversation:
         await self._add(Message("assistant", ROUND_LIMIT_NOTE))
         return "round_limit"
 
-    async def _take_in(self) -> None:
+    async def _take_in(self, state: str) -> None:
         """Add what has come since the last round: the state, the ends of jobs, the person's words.
 
-        A model that is asked again without any of it would have nothing to answer.
+        Args:
+            state: Where the person stands; empty if that did not change.
         """
-        parts = [fence("workbench-state", state) for state in [await self.briefing()] if state]
+        parts = [fence(STATE, state)] if state else []
         if reports := self.jobs.take_reports():
             parts.append(_REPORT_WORDS + fence("check_job", reports))
         words, self._added = "\n".join(self._added), []
@@ -306,6 +303,7 @@ class Conversation:
     async def _keep(self, call: ToolCall, result: ToolResult) -> None:
         if self._tasks is not None:
             self.jobs.take(result, self._tasks)
+        self.briefing.note(call, self.toolbox.effect(call.name))
         await self._add(Message("tool", fence(call.name, result.text), tool_call_id=call.id))
 
     async def _add(self, message: Message) -> None:

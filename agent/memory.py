@@ -1,42 +1,116 @@
-"""The part of a long conversation that a model is sent again."""
+"""The part of a long conversation that a model is sent again.
 
-from collections.abc import Sequence
+Nothing is summarised by a model. Old results become lines with their ids, handles and numbers, then
+old texts of the model lose their middle, in two steps. Long words of the person come last.
+"""
+
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from kiln_mcp.llm import Message
+from storage.text.excerpts import excerpt_line
 
 MOST_CHARACTERS: Final = 240_000
 """About 60,000 tokens: what most models read with room for an answer."""
 OMISSION_NOTE: Final = "[An older result, left out here. Call the tool again if it is needed.]"
+DIGEST: Final = 600
+"""Characters that the digest of an older message may have."""
+_FIRST_LINE: Final = 160
+_END: Final = 400
+_CRUMB: Final = 60
+"""Characters of the beginning, and of the end, of a text that is cut, and of one cut again."""
+_FACTS: Final = re.compile(
+    r"\b(?:ap-[0-9a-z]{6}|[0-9]{12}|[a-z_]+/[\w-]{2,80})\b"  # approvals, records, handles
+    r"|\$[0-9]+(?:\.[0-9]+)?|\b[0-9]+(?:\.[0-9]+)?\s?%"  # prices and rates
+)
 
 
 def shorten_history(
     messages: Sequence[Message], most_characters: int = MOST_CHARACTERS
 ) -> list[Message]:
-    """Return the messages without the texts of older tool results, if all are too long together.
+    """Return the messages, condensed from the oldest on if all are too long together.
 
-    The texts of people and models stay, and so do the results of the last round. Many results are
-    left out at a time, so that providers can cache the beginning of a conversation.
+    The last round stays whole. Much is condensed at a time, so that providers can cache the
+    beginning of a conversation. First results are condensed, then texts of the model, and
+    last the long ones of the person.
 
     Args:
         messages: The whole conversation.
-        most_characters: The length above which results are left out.
+        most_characters: The length above which it is condensed.
     """
-    length = dialogue_length = 0
-    round_start = cutoff = 0
+    shortened = list(messages)
+    for condense in (_digest_result, _cut_answer, _crumble_answer, _cut_words):
+        if _length(shortened) <= most_characters:
+            break
+        shortened = _condensed(shortened, most_characters, condense)
+    return shortened
+
+
+def _condensed(
+    messages: Sequence[Message], most_characters: int, condense: Callable[[Message], Message]
+) -> list[Message]:
+    """Return the messages with the older ones condensed, up to the last cut that is needed.
+
+    A cut is made where the whole has grown too long, so that it moves seldom.
+    """
+    length = round_start = cutoff = 0
+    saved = 0  # what condensing all that is counted in full would save
     for place, message in enumerate(messages):
-        if message.role == "assistant":
+        if message.role in {"assistant", "user"}:
             round_start = place
         length += len(message.content)
-        dialogue_length += 0 if message.role == "tool" else len(message.content)
+        saved += _saving(message, condense)
         if length > most_characters and round_start > cutoff:
             cutoff = round_start
-            latest = messages[round_start : place + 1]
-            length = dialogue_length + sum(len(m.content) for m in latest if m.role == "tool")
-    return [
-        replace(message, content=OMISSION_NOTE)
-        if message.role == "tool" and place < cutoff
-        else message
-        for place, message in enumerate(messages)
-    ]
+            kept = sum(_saving(m, condense) for m in messages[round_start : place + 1])
+            length, saved = length - saved + kept, kept
+    return [condense(m) if place < cutoff else m for place, m in enumerate(messages)]
+
+
+def _saving(message: Message, condense: Callable[[Message], Message]) -> int:
+    return len(message.content) - len(condense(message).content)
+
+
+def _length(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) for message in messages)
+
+
+@lru_cache(maxsize=8192)
+def _digest_result(message: Message) -> Message:
+    """Return a result as its first line, with the ids, handles and numbers that it holds."""
+    if message.role != "tool" or len(message.content) <= DIGEST:
+        return message
+    body = message.content.partition("\n")[2] or message.content
+    facts = ", ".join(dict.fromkeys(_FACTS.findall(message.content)))
+    text = f"{OMISSION_NOTE}\n{excerpt_line(body.partition(chr(10))[0], _FIRST_LINE)}\n{facts}"
+    return replace(message, content=text[:DIGEST])
+
+
+def _cut_answer(message: Message) -> Message:
+    return _without_middle(message, _END) if message.role == "assistant" else message
+
+
+def _crumble_answer(message: Message) -> Message:
+    return _without_middle(message, _CRUMB) if message.role == "assistant" else message
+
+
+def _cut_words(message: Message) -> Message:
+    return _without_middle(message, _END) if message.role == "user" else message
+
+
+@lru_cache(maxsize=8192)
+def _without_middle(message: Message, end: int) -> Message:
+    """Return a message without its middle, with the ids, handles and numbers of the middle.
+
+    Args:
+        message: The message.
+        end: Characters of its beginning, and of its end, that stay.
+    """
+    text = message.content
+    if len(text) <= 3 * end:
+        return message
+    facts = ", ".join(dict.fromkeys(_FACTS.findall(text[end:-end])))[:end]
+    return replace(message, content=f"{text[:end]}\n[… {facts} …]\n{text[-end:]}")

@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 
 from agent.approval_rules import Approvals
+from agent.briefing import ProjectBriefing
 from agent.chat_history import Chats, Secrets
 from agent.connection import connect
 from agent.conversation import Conversation, EventQueue
@@ -18,6 +19,7 @@ from agent.job_watch import JobWatch
 from agent.mcp_tools import Toolbox
 from agent.model import ChatModel
 from agent.modes import AutoLimits, Mode
+from agent.other_servers import OtherServers
 from agent.tool_approval import Approver
 from agent.tool_server import ToolServer
 from kiln_mcp.home import prepare_home
@@ -38,6 +40,7 @@ class ChatOptions:
         command: The command that serves another workbench; None for the own one.
         mode: How much is done without a question.
         auto_limits: The limits of the mode `auto`.
+        folder: Where the person stands; it may be a project.
     """
 
     home: Path
@@ -49,6 +52,7 @@ class ChatOptions:
     command: str | None = None
     mode: Mode = Mode.ASK
     auto_limits: AutoLimits = field(default_factory=AutoLimits)
+    folder: Path = field(default_factory=Path.cwd)
 
 
 @dataclass(slots=True)
@@ -139,7 +143,8 @@ class Wiring:
             JobWatch(servers[0], self.queue.emit),
             self.queue,
             self.chats.recorder(self.name),
-            messages=[system_message()],
+            ProjectBriefing(servers[0], options.folder),
+            [system_message()],
         )
         chat = Chat(conversation, self.approvals, self.chats, self.name)
         if options.resume:
@@ -159,11 +164,12 @@ async def open_chat(options: ChatOptions, approver: Approver) -> AsyncGenerator[
     async with _open_engine(options) as engine, anyio.create_task_group() as tasks:
         if options.model:
             tasks.start_soon(engine.prepare, options.model)
-        async with (
-            connect(options.command, wiring.approvals.ask) as server,
-            wiring.open(engine, [server]) as chat,
-        ):
-            yield chat
+        others = OtherServers(options.home, wiring.approvals.ask, wiring.queue.emit)
+        async with connect(options.command, wiring.approvals.ask) as server:
+            servers = [server, *await others.connect(tasks)]
+            async with wiring.open(engine, servers) as chat:
+                yield chat
+        tasks.cancel_scope.cancel()
 
 
 def _open_engine(options: ChatOptions) -> Engine:

@@ -1,31 +1,46 @@
+"""What a model is sent again of a long conversation."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.memory import OMISSION_NOTE, shorten_history
-from kiln_mcp.llm import Message
+from agent.fences import fence
+from agent.memory import DIGEST, OMISSION_NOTE, shorten_history
+from kiln_mcp.llm import Message, ToolCall
 
 MESSAGES = st.lists(
     st.builds(
         Message,
         st.sampled_from(["user", "assistant", "tool"]),
-        st.integers(0, 60).map(lambda length: "x" * length),
+        st.integers(0, 3000).map(lambda length: "x" * length),
     ),
     max_size=30,
 )
-MOST = 100
+MOST = 5000
+
+
+def is_condensed(message: Message) -> bool:
+    return OMISSION_NOTE in message.content or "[\u2026" in message.content
 
 
 @given(MESSAGES)
-def test_only_older_results_are_left_out(messages: list[Message]) -> None:
+def test_the_last_round_and_the_order_stay(messages: list[Message]) -> None:
     shown = shorten_history(messages, MOST)
-    spoken = [place for place, m in enumerate(messages) if m.role == "assistant"]
+    assert [m.role for m in shown] == [m.role for m in messages]
+    spoken = [place for place, m in enumerate(messages) if m.role != "tool"]
     last_round = spoken[-1] if spoken else 0
-    for place, (before, after) in enumerate(zip(messages, shown, strict=True)):
-        assert before.role == after.role
-        if before.role != "tool" or place > last_round:
-            assert after == before
-        else:
-            assert after.content in {before.content, OMISSION_NOTE}
+    assert shown[last_round:] == messages[last_round:]
+
+
+@given(MESSAGES)
+def test_results_go_before_answers_and_answers_before_the_persons_words(
+    messages: list[Message],
+) -> None:
+    shown = shorten_history(messages, MOST)
+    cut = {m.role for m in shown if is_condensed(m)}
+    old = shown[: max((p for p, m in enumerate(messages) if m.role != "tool"), default=0)]
+    if "user" in cut:
+        assert not any(m.role == "tool" and len(m.content) > DIGEST for m in old[:1])
+        assert sum(len(m.content) for m in messages) > MOST
 
 
 @given(MESSAGES)
@@ -34,17 +49,53 @@ def test_a_short_conversation_is_told_whole(messages: list[Message]) -> None:
 
 
 @given(MESSAGES, MESSAGES)
-def test_what_was_left_out_does_not_come_back(first: list[Message], then: list[Message]) -> None:
+def test_a_result_that_was_left_out_does_not_come_back(
+    first: list[Message], then: list[Message]
+) -> None:
     early, late = shorten_history(first, MOST), shorten_history(first + then, MOST)
     for before, after in zip(early, late, strict=False):
-        assert before.content != OMISSION_NOTE or after.content == OMISSION_NOTE
+        assert OMISSION_NOTE not in before.content or OMISSION_NOTE in after.content
 
 
 def test_results_that_are_too_long_together_make_room_for_the_newest() -> None:
-    rounds = [Message("assistant", ""), Message("tool", "y" * 60)]
+    rounds = [Message("assistant", ""), Message("tool", "y" * 3000)]
     shown = shorten_history([Message("user", "go"), *rounds * 3], MOST)
-    assert [m.content for m in shown if m.role == "tool"] == [
-        OMISSION_NOTE,
-        OMISSION_NOTE,
-        "y" * 60,
+    results = [m for m in shown if m.role == "tool"]
+    assert [is_condensed(m) for m in results] == [True, True, False]
+
+
+def test_ids_labels_and_decisions_from_the_beginning_are_still_there_after_condensing() -> None:
+    decision = "Label item 604218937755 as fail: it offers a refund. Spend at most $2 on it."
+    result = "Draw done.\n" + "words " * 2000 + "spec/no-refunds 604218937755 agrees 83.5 %"
+    label = ToolCall("c1", "label_items", '{"labels": [{"item": "604218937755", "value": "fail"}]}')
+    early = [
+        Message("user", decision),
+        Message("assistant", "I label it.", (label,)),
+        Message("tool", fence("label_items", result), tool_call_id="c1"),
     ]
+    talk = [
+        message
+        for number in range(500)
+        for message in (
+            Message("user", f"What about {number}?"),
+            Message("assistant", f"About {number}: " + "so it goes. " * 100),
+        )
+    ]
+    shown = shorten_history([*early, *talk], 120_000)
+    assert sum(len(m.content) for m in shown) < 125_000
+    assert shown[0].content == decision
+    assert shown[1].tool_calls == (label,)
+    assert is_condensed(shown[2])
+    for fact in ("spec/no-refunds", "604218937755", "83.5 %"):
+        assert fact in shown[2].content
+    assert is_condensed(shown[10])
+    assert not is_condensed(shown[-1])
+
+
+def test_a_text_that_is_cut_keeps_the_ids_of_its_middle() -> None:
+    long = "First. " * 100 + "The judge is evaluator/refund-judge (119922883377). " + "Last. " * 200
+    talk = [Message("user", "go"), *[Message("assistant", "z" * 2000)] * 9]
+    shown = shorten_history([Message("assistant", long), *talk], MOST)
+    assert is_condensed(shown[0])
+    assert "evaluator/refund-judge" in shown[0].content
+    assert "119922883377" in shown[0].content

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from agent.events import TextDelta
 from agent.model import MAX_TOKENS, ChatModel, WholeAnswer, api_base_server
 from kiln_mcp.llm import (
     BudgetLimit,
@@ -128,7 +129,8 @@ async def collect(model: ChatModel, *messages: Message) -> tuple[list[str], Mess
         async for part in answer:
             if isinstance(part, WholeAnswer):
                 return pieces, part.message
-            pieces.append(part.text)
+            if isinstance(part, TextDelta):
+                pieces.append(part.text)
     raise AssertionError("no message came")
 
 
@@ -314,7 +316,7 @@ async def turn() -> None:
         async for part in model.answer([Message("user", "hello")], []):
             last = part
     heavy = {"litellm", "dbos", "sqlalchemy", "scipy", "xllamacpp", "openai"}
-    print(last.content, sorted(heavy & set(sys.modules)))
+    print(last.message.content, sorted(heavy & set(sys.modules)))
 
 asyncio.run(turn())
 """
