@@ -106,8 +106,12 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         return run_session(SessionOptions(options, bool(line["api_base"]), line["plain"]))
     from agent.single_turn.limits import read_limit
     from agent.single_turn.run import TurnOptions, run_turn
+    from storage.errors import Refusal
 
-    limits = read_limit(line["limit"])
+    try:
+        limits = read_limit(line["limit"])
+    except Refusal as error:
+        raise click.UsageError(str(error)) from error
     effects = [name.strip() for name in line["approve"].split(",") if name.strip()]
     unknown = sorted(set(effects) - set(_EFFECTS))
     if unknown:

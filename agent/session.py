@@ -233,6 +233,8 @@ class Session:
             await self._take_in_turn(line)
             return
         self.failed = False
+        if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
+            self.front.say(f"> {line}", "person")
         if line.startswith("/"):
             await self._run_command(line)
             return
@@ -252,7 +254,8 @@ class Session:
         """Take what is typed while the model answers: words for it, or a command that may run."""
         if not line.startswith("/"):
             self.conversation.add(line)
-            self.front.say(f"» {line} (the model reads it in its next round)", "muted")
+            self.front.say(f"> {line}", "person")
+            self.front.say("The model reads this in its next round.", "muted")
             return
         name = line.partition(" ")[0]
         if any(command.name == name and command.in_turn for command in COMMANDS):

@@ -62,7 +62,7 @@ async def _run_plain(options: SessionOptions, *, is_terminal: bool) -> int:
         if is_terminal:
             _greet(session, options)
         code = await _run(session, options)
-    return code
+    return code  # noqa: RET504 - a context may end the block early
 
 
 async def _run_drawn(options: SessionOptions) -> int:
@@ -83,7 +83,7 @@ async def _run_drawn(options: SessionOptions) -> int:
             finally:
                 desk.surface.settle()
                 desk.region.end()
-    return code
+    return code  # noqa: RET504 - a context may end the block early
 
 
 class _Desk:

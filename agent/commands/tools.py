@@ -28,7 +28,7 @@ class _ToolCommand:
     constants: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
-_TOOLS: Final = {
+TOOLS: Final = {
     "/align": _ToolCommand("check_judge", "eval"),
     "/generate": _ToolCommand("generate_data", "guidance"),
     "/compare": _ToolCommand("show_results", "eval", {"detail": "full"}),
@@ -40,7 +40,7 @@ _TOOLS: Final = {
 
 async def run(session: "Session", words: str) -> None:
     """Call the tool of the command; the workbench asks before it spends, sends or destroys."""
-    command = _TOOLS[session.command]
+    command = TOOLS[session.command]
     tool = session.tool(command.tool)
     arguments = {**command.constants, **read_arguments(words, tool.input_schema, command.first)}
     await session.add_places(tool, arguments)

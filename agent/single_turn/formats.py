@@ -58,8 +58,8 @@ class TextOutput:
         needed = result["approvals_needed"]
         if isinstance(needed, list) and needed:
             self.errors.write(
-                f"kiln-chat: {len(needed)} plans were not approved. --approve names the effects "
-                "that are, and --output json shows the plans.\n"
+                f"kiln-chat: Plans that were not approved: {len(needed)}. --approve names the "
+                "effects that are, and --output json shows the plans.\n"
             )
 
     def _write(self, text: str) -> None:

@@ -111,20 +111,29 @@ async def run_turn(options: TurnOptions) -> int:
     text = await _whole_text(options.text)
     limits = replace(options.limit, cost_usd=_lower(options.limit, options.chat.limit))
     approver = ListedEffects(options.effects, limits.cost_usd)
-    output, record = output_of(options.output), TurnRecord()
+    code = FAILED
     async with open_chat(replace(options.chat, limit=limits), approver) as chat:
-        budget = chat.conversation.model.budget
-        approver.spent_usd = lambda: budget.expense.cost_usd
-        chat.conversation.model.check()
-        output.begin(chat.name, chat.conversation.model.name)
-        with anyio.move_on_after(limits.seconds) as deadline:
-            await _converse(chat, text, output, record)
-        if deadline.cancelled_caught:
-            record.end = TurnEnd(
-                "limit", f"The turn took {limits.seconds:g} seconds. Its jobs go on."
-            )
-            output.take(record.end)
-        output.end(record.to_json(chat.name, approver.needed))
+        code = await take_turn(chat, text, output_of(options.output), approver)
+    return code  # noqa: RET504 - a context may end the block early
+
+
+async def take_turn(chat: Chat, text: str, output: Output, approver: ListedEffects) -> int:
+    """Take one turn in an open chat, and report its jobs; return the exit code.
+
+    Raises:
+        Refusal: The model cannot hold a conversation.
+    """
+    model, record = chat.conversation.model, TurnRecord()
+    approver.spent_usd = lambda: model.budget.expense.cost_usd
+    model.check()
+    output.begin(chat.name, model.name)
+    with anyio.move_on_after(model.budget.limit.seconds) as deadline:
+        await _converse(chat, text, output, record)
+    if deadline.cancelled_caught:
+        seconds = model.budget.limit.seconds
+        record.end = TurnEnd("limit", f"The turn took {seconds:g} seconds. Its jobs go on.")
+        output.take(record.end)
+    output.end(record.to_json(chat.name, approver.needed))
     return record.code(approver.needed)
 
 

@@ -51,7 +51,7 @@ def rows_table(name: str, rows: Sequence[Row]) -> Table:
     has_bars = measure is not None and {"low", "high"} <= set(columns)
     table = Table(title=_title(name), title_justify="left", box=SIMPLE, pad_edge=False)
     for column in columns[:MOST_COLUMNS]:
-        numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
+        numeric = all(_is_number(row.get(column)) or row.get(column) is None for row in rows)
         table.add_column(_title(column), justify="right" if numeric else "left")
     if has_bars:
         table.add_column("0 to 1", no_wrap=True)
@@ -61,6 +61,17 @@ def rows_table(name: str, rows: Sequence[Row]) -> Table:
     if len(rows) > MOST_ROWS:
         table.caption = f"{len(rows) - MOST_ROWS} rows are left out here."
     return table
+
+
+def answer_lines(answer: JsonValue) -> str:
+    """Return the plain values and the sentences of an answer as lines."""
+    lines: list[str] = []
+    for name, value in answer.items() if isinstance(answer, dict) else ():
+        if isinstance(value, str | int | float) and value != "":
+            lines.append(f"{_title(name)}: {value}")
+        elif isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+            lines += [f"{_title(name)}:", *(f"  - {part}" for part in value)]
+    return "\n".join(lines)
 
 
 def _rows_of(value: JsonValue) -> list[Row]:
@@ -89,6 +100,10 @@ def _numbers_of(value: JsonValue) -> list[float]:
         return []
     numbers = [float(entry) for entry in value if isinstance(entry, int | float)]
     return numbers if len(numbers) == len(value) else []
+
+
+def _is_number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bar(row: Row, measure: str) -> str:

@@ -3,7 +3,14 @@
 from io import StringIO
 from typing import ClassVar
 
-from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType, RenderResult
+from rich.console import (
+    Console,
+    ConsoleDimensions,
+    ConsoleOptions,
+    Group,
+    RenderableType,
+    RenderResult,
+)
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
 from rich.syntax import Syntax
 from rich.text import Text
@@ -72,7 +79,7 @@ class Painter:
         """
         self._console.size = ConsoleDimensions(max(1, width), height)
         with self._console.capture() as capture:
-            self._console.print(renderable, markup=False)
+            self._console.print(Group(renderable))  # print alone would join texts, and wrap them
         lines = capture.get().split("\n")
         return "\n".join(line.rstrip(" ") for line in lines)
 

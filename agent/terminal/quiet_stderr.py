@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def stderr_in(file: Path) -> Iterator[None]:
+def stderr_in(file: Path) -> Generator[None]:
     """Send standard error to a file, that of started programs included.
 
     Args:

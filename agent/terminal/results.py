@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.events import ToolFinished
 from agent.fences import printable
-from agent.terminal.answer_tables import answer_tables
+from agent.terminal.answer_tables import answer_lines, answer_tables
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt_line
 
@@ -71,7 +71,8 @@ def folded(result: ShownResult, columns: int) -> Text:
     if finished.is_error:
         sentence = excerpt_line(printable(finished.text), _LONGEST_ERROR)
         return Text(f"✗ {result.number} {finished.name}: {sentence}", "bad")
-    lines = [line for line in printable(finished.text).splitlines() if line.strip()]
+    words = _as_lines(finished)
+    lines = [line for line in printable(words).splitlines() if line.strip()]
     more = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
     head = f"✓ {result.number} {finished.name}{short_arguments(result.arguments)}"
     end = f"{more} · {finished.seconds:.1f} s"
@@ -90,8 +91,16 @@ def unfolded(result: ShownResult) -> RenderableType:
     finished = result.finished
     head = Text(f"{result.number} {finished.name} {printable(result.arguments)}", "tool")
     tables = answer_tables(finished.structured)
-    body = Text(printable(finished.text).rstrip("\n"), "bad" if finished.is_error else "")
+    text = printable(_as_lines(finished)).rstrip("\n")
+    body = Text(text, "bad" if finished.is_error else "")
     return Group(head, *([tables] if tables else []), body)
+
+
+def _as_lines(finished: ToolFinished) -> str:
+    """Return the text of a result; where it is JSON, the words of its data instead."""
+    if finished.text.lstrip().startswith(("{", "[")):
+        return answer_lines(finished.structured) or finished.text
+    return finished.text
 
 
 def short_arguments(arguments: str) -> str:

@@ -134,7 +134,7 @@ class DrawnSurface:
 
     def print(self, renderable: RenderableType) -> None:
         """Show something finished, for good."""
-        self.settle()
+        self._end_block()
         self.region.write(self.painter.paint(renderable, self.columns))
 
     def stream(self, text: str) -> None:
@@ -154,10 +154,8 @@ class DrawnSurface:
 
     def settle(self) -> None:
         """End the text that grows: write the rest of it for good."""
-        block = self.drawn.block
-        self._write(block.end(block.source, self.columns))
-        self._is_first, self._is_open = True, False
-        self.drawn.note = ""
+        self._end_block()
+        self.wait("")
 
     def wait(self, note: str) -> None:
         """Show what is waited for; empty for nothing."""
@@ -165,6 +163,11 @@ class DrawnSurface:
             self.drawn.since = monotonic()
         self.drawn.note = printable(note).replace("\n", " ")
         self.region.refresh()
+
+    def _end_block(self) -> None:
+        block = self.drawn.block
+        self._write(block.end(block.source, self.columns))
+        self._is_first, self._is_open = True, False
 
     def _write(self, lines: str) -> None:
         """Write lines of a block, after a blank line if another block stands before it."""

@@ -118,7 +118,10 @@ class EventView:
         self.surface.settle()
         words = f"{event.name}{short_arguments(event.arguments)}"
         if event.effect is not Effect.READS:
-            self.say(f"→ {words} ({event.effect})", "tool")
+            text = Text(printable(f"→ {event.name} ({event.effect})"), "tool", no_wrap=True)
+            text.append(f"{short_arguments(event.arguments)}", "muted")
+            text.overflow = "ellipsis"
+            self.surface.print(text)
         self.surface.wait(words)
 
     def _progress(self, event: ToolProgress) -> None:
@@ -131,8 +134,8 @@ class EventView:
         call = self._calls.pop(event.call_id, None)
         result = self.results.add(call.arguments if call else "{}", event)
         self.surface.print(folded(result, self.surface.columns))
-        if self._calls:
-            self.surface.wait(next(iter(self._calls.values())).name)
+        open_call = next(iter(self._calls.values()), None)
+        self.surface.wait(open_call.name if open_call else self.status.model)
 
     def _change_job(self, event: JobChanged) -> None:
         self.status.note_job(event)

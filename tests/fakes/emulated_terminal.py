@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TextIO, cast
 
 import anyio
 import pyte
@@ -32,7 +33,7 @@ class EmulatedTerminal:
         self.screen = pyte.HistoryScreen(columns, rows, history=100_000, ratio=0.5)
         self.stream = pyte.Stream(self.screen)
         self.watch: Callable[[], None] = lambda: None
-        self.output = Vt100_Output(self, lambda: self.size, term="xterm-256color")
+        self.output = Vt100_Output(cast("TextIO", self), lambda: self.size, term="xterm-256color")
 
     def write(self, text: str) -> None:
         self.stream.feed(text)

@@ -65,7 +65,8 @@ async def serve(script: list[Any], pause_s: float) -> None:
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
+    sys.stdout.write(f"http://127.0.0.1:{runner.addresses[0][1]}/v1\n")
+    sys.stdout.flush()
     await asyncio.Event().wait()
 
 
