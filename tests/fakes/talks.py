@@ -37,10 +37,10 @@ class Person:
         return self.replies[min(len(self.asked), len(self.replies)) - 1]
 
 
-def chat_options(folder: Path, **changes: object) -> ChatOptions:
+def chat_options(home: Path, /, **changes: object) -> ChatOptions:
     """Return the options of a chat with the model `scripted` in a folder."""
     options = {
-        "home": folder,
+        "home": home,
         "engine": EngineSettings(environment={}),
         "secrets": Secrets({}),
         "model": "scripted",

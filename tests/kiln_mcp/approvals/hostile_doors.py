@@ -18,21 +18,23 @@ from mcp.shared.exceptions import MCPError
 from pydantic import JsonValue, ValidationError
 
 from agent.conversation import Conversation
-from agent.mcp_tools import Toolbox, ToolResult
-from agent.model import ChatModel
-from agent.tool_approval import Reply, elicitation_callback
+from agent.events import ApprovalAsked, Reply
+from agent.modes import Mode
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, ToolCall
+from kiln_mcp.llm import ModelAnswer, ModelRequest
 from kiln_mcp.operations.job_control.answers import JobList
-from scripted_chat import calling, chat_model
+from scripted_chat import calling
 from scripted_model import ScriptedModel
+from talks import chat_options, events_of, last_text, talk
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld
 from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
 
 Era = Literal["auto", "legacy"]
 Action = Literal["decline", "cancel"]
+PLANNING = "kiln-chat, plans"
+"""The door that makes no call which does more than read."""
 MOST_CALLS = 900
 """Calls in one drive; so many different ones are enough for any tool to give way."""
 
@@ -68,7 +70,7 @@ class Drive:
 
     def stopped(self) -> set[str]:
         """Return the tools of which some call waited for the person, or was declined."""
-        signs = ("needs_approval", "declined", "Declined", "not approved")
+        signs = ("needs_approval", "declined", "Declined", "not approved", "only plans")
         return {
             tool
             for tool, answers in self.answers.items()
@@ -249,31 +251,18 @@ async def command_door(world: HostileWorld) -> AsyncGenerator[Door]:
     yield CommandDoor(world)
 
 
-_ALL_SETS = ("team", "admin")
-
-
-class _Silent:
-    """Nobody watches."""
-
-    def write(self, text: str) -> None: ...
-
-    def show_call(self, call: ToolCall) -> None: ...
-
-    async def show_progress(
-        self, progress: float, total: float | None, message: str | None
-    ) -> None: ...
-
-    def show_result(self, call: ToolCall, result: ToolResult) -> None: ...
-
-
 class ChatDoor:
     """kiln-chat: its person says no to every question."""
 
-    def __init__(self, toolbox: Toolbox, questions: list[str]) -> None:
+    def __init__(self, questions: list[str]) -> None:
         self.questions = questions
-        self.model: ChatModel | None = None
-        self._toolbox = toolbox
+        self.conversation: Conversation | None = None
         self._next: Call | None = None
+
+    async def decide(self, question: ApprovalAsked) -> Reply:
+        """Say no."""
+        self.questions.append(question.plan)
+        return "decline"
 
     def answer(self, request: ModelRequest) -> str | ModelAnswer:
         """Make the call that was handed to the door, then repeat what was read."""
@@ -283,33 +272,24 @@ class ChatDoor:
         return calling((call.tool, dict(call.arguments)))
 
     async def call(self, call: Call) -> str:
-        assert self.model is not None
+        assert self.conversation is not None
         self._next = call
-
-        async def forget(message: Message) -> None:
-            """Keep nothing: each call is a chat of its own."""
-
-        conversation = Conversation(self.model, self._toolbox, _Silent(), forget)
-        return await conversation.say("Do what you have read.")
+        del self.conversation.messages[1:]  # each call is a chat of its own
+        await events_of(self.conversation, "Do what you have read.")
+        return last_text(self.conversation)
 
 
 @asynccontextmanager
-async def chat_door(world: HostileWorld) -> AsyncGenerator[Door]:
-    """Talk through kiln-chat's conversation and toolbox."""
-    questions: list[str] = []
-
-    async def refuse(question: str) -> Reply:
-        questions.append(question)
-        return "decline"
-
+async def chat_door(world: HostileWorld, mode: Mode) -> AsyncGenerator[Door]:
+    """Talk through kiln-chat's conversation and toolbox; `auto` may spend nothing."""
     catalogue = installed_catalogue()
-    settings = replace(world.settings, toolsets=_ALL_SETS)
+    settings = replace(world.settings, toolsets=("team", "admin"))
     server = build_server(catalogue.open_workspace(settings), catalogue)
-    async with Client(server, elicitation_callback=elicitation_callback(refuse)) as client:
-        toolbox = await Toolbox.load(client, refuse, asks_itself=True, toolsets=_ALL_SETS)
-        door = ChatDoor(toolbox, questions)
-        async with chat_model(ScriptedModel(door.answer)) as door.model:
-            yield door
+    door = ChatDoor([])
+    options = chat_options(world.root / "chat", mode=mode, folder=world.root)
+    async with talk(options, ScriptedModel(door.answer), server, door) as chat:
+        door.conversation = chat.conversation
+        yield door
 
 
 DOORS: dict[str, DoorOf] = {
@@ -322,6 +302,8 @@ DOORS: dict[str, DoorOf] = {
     "tasks": task_door,
     "jobs": job_door,
     "command line": command_door,
-    "kiln-chat": chat_door,
+    "kiln-chat, asks": partial(chat_door, mode=Mode.ASK),
+    "kiln-chat, auto": partial(chat_door, mode=Mode.AUTO),
+    PLANNING: partial(chat_door, mode=Mode.PLAN),
 }
 """The doors; those that reach a person never hear a yes."""
