@@ -83,7 +83,7 @@ async def _run_drawn(options: SessionOptions) -> int:
             finally:
                 desk.surface.settle()
                 desk.region.end()
-    return code  # noqa: RET504 - a context may end the block early
+    return code
 
 
 class _Desk:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent.commands.arguments import read_arguments
+from agent.commands.arguments import Schema, read_arguments
 from agent.commands.table import COMMANDS, action_of, find_command, help_text
 from agent.modes import Mode
 from agent.session import Session
@@ -23,7 +23,7 @@ from small_workbench import SmallWorkbench
 from storage.errors import Refusal
 from talks import chat_options, talk
 
-SCHEMA = {
+SCHEMA: Schema = {
     "properties": {
         "eval": {"type": "string"},
         "count": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
