@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from agent.events import ReasoningDelta, TextDelta
+from agent.guided import guided_answer
 from kiln_mcp import llm
 from kiln_mcp.llm import (
     EMBEDDED,
@@ -113,11 +114,11 @@ class ChatModel:
         """
         if not self.name:
             raise _missing_model()
-        if self.name in {EMBEDDED, HOST}:
+        if self.name == HOST:
             raise Refusal(
-                "The model '{name}' cannot hold a conversation: the embedded model is too small, "
-                "and the host model answers work orders. Name another one with /model "
-                "provider/name, for example /model anthropic/claude-sonnet-4-5.",
+                "The model '{name}' cannot hold a conversation: it answers work orders. Name "
+                "another one with /model provider/name, for example /model "
+                "anthropic/claude-sonnet-4-5.",
                 name=self.name,
             )
         self.engine.check_name(self.name)
@@ -125,13 +126,19 @@ class ChatModel:
     async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
         """Stream the model's answer: pieces of text, then the whole answer.
 
-        A repeated question is asked again: a conversation wants a new answer.
+        A repeated question is asked again: a conversation wants a new answer. The embedded model
+        is too small for one, so it guides through menus.
 
         Raises:
             Refusal: It cannot hold this conversation, or its answer is empty.
             WorkbenchError: Any other failure of the engine.
         """
         self.check()
+        if self.name == EMBEDDED:
+            message = await guided_answer(self.engine.within(self.budget), messages)
+            yield TextDelta(message.content)
+            yield WholeAnswer(message, 0)
+            return
         request = ModelRequest(
             self.name, tuple(messages), max_tokens=MAX_TOKENS, tools=tuple(tools)
         )
@@ -215,6 +222,6 @@ def _missing_model() -> Refusal:
         "GEMINI_API_KEY=… kiln-chat --model gemini/gemini-2.5-pro. For an OpenAI-compatible "
         "server of your own (Ollama, LM Studio, vLLM): "
         "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY if "
-        "it needs a key. /tools and /call work without a model. (The embedded model is too small "
-        "to hold a conversation.)"
+        "it needs a key. /tools and /call work without a model. --model embedded needs nothing: "
+        "it guides through four menus."
     )

@@ -233,7 +233,6 @@ async def test_a_missing_key_is_named(
     [
         ("nonsense", "There is no model 'nonsense'"),
         ("", "No model is configured"),
-        ("embedded", "cannot hold a conversation"),
         ("host", "cannot hold a conversation"),
     ],
 )
