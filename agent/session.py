@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from agent.commands.table import COMMANDS, action_of, find_command
 from agent.conversation import Conversation
-from agent.events import Event, ToolFinished, ToolProgress, ToolStarted, TurnEnd
+from agent.events import Event, JobChanged, ToolFinished, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
 from agent.opening import Chat
 from agent.terminal.front import Front
@@ -58,15 +58,17 @@ class Session:
     _in_turn: bool = False
     _interrupted_at: float = -TWICE_S
     _calls: int = 0
+    _tasks: TaskGroup | None = None
 
     async def run(self) -> None:
         """Read and carry out lines until the person ends the session."""
         with self._scope:
             async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
                 tasks.start_soon(self._show_background)
                 if sys.platform != "win32":  # no event loop receives signals there
                     tasks.start_soon(self._take_signals)
-                await self._read_lines(tasks)
+                await self._read_lines()
                 tasks.cancel_scope.cancel()
 
     def end(self) -> None:
@@ -127,6 +129,8 @@ class Session:
             call.id, name, result.text, result.failed, seconds, result.structured
         )
         self.front.show(finished)
+        if self._tasks is not None:
+            self.conversation.jobs.take(result, self._tasks)
         return result
 
     async def add_places(self, tool: types.Tool, arguments: dict[str, JsonValue]) -> None:
@@ -214,21 +218,21 @@ class Session:
         self.front.view.surface.stream(texts[-1] + "\n" if texts else "(none)\n")
         self.front.view.surface.settle()
 
-    async def _read_lines(self, tasks: TaskGroup) -> None:
+    async def _read_lines(self) -> None:
         while True:
             self._settle_line()
             line = await self.front.reader.line()
             if line is None:
                 break
             if line.strip():
-                await self._take(line.strip(), tasks)
+                await self._take(line.strip())
         self.conversation.interrupt()
 
     def _settle_line(self) -> None:
         if not self._in_turn:
             self.front.view.surface.settle()
 
-    async def _take(self, line: str, tasks: TaskGroup) -> None:
+    async def _take(self, line: str) -> None:
         if self._in_turn:
             await self._take_in_turn(line)
             return
@@ -245,8 +249,8 @@ class Session:
             return
         self._in_turn = True
         self.front.view.surface.wait(self.conversation.model.name)
-        if self.front.reader.reads_ahead:
-            tasks.start_soon(self._turn, line)
+        if self.front.reader.reads_ahead and self._tasks is not None:
+            self._tasks.start_soon(self._turn, line)
         else:
             await self._turn(line)
 
@@ -267,6 +271,14 @@ class Session:
         await self._show(self.conversation.turn(line))
         while words := self._said_words():
             await self._show(self.conversation.turn(words))
+        await self._report_jobs()
+
+    async def _report_jobs(self) -> None:
+        """Let the model say what came out of jobs that have ended, if there is a model."""
+        while self.conversation.model.name and self.conversation.jobs.reports:
+            await self._show(self.conversation.report())
+            if self.failed:
+                break
 
     async def _show(self, events: AsyncGenerator[Event]) -> None:
         self._in_turn = True
@@ -307,6 +319,15 @@ class Session:
             async with aclosing(self.conversation.background()) as events:
                 async for event in events:
                     self.front.show(event)
+                    if isinstance(event, JobChanged) and not self._in_turn and self._tasks:
+                        self._in_turn = bool(self.conversation.jobs.reports)
+                        self._tasks.start_soon(self._report_after_turn)
+
+    async def _report_after_turn(self) -> None:
+        try:
+            await self._report_jobs()
+        finally:
+            self._in_turn = False
 
     async def _take_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:

@@ -139,5 +139,5 @@ def _greet(session: Session, options: SessionOptions) -> None:
     if not options.chat.model:
         session.front.say(
             "Without a model the commands work: /spec, /label, /compare and more. "
-            "Name one with /model provider/name to talk."
+            "Name one with /model provider/name to talk; /model embedded guides through menus."
         )

@@ -68,13 +68,14 @@ class Results:
 def folded(result: ShownResult, columns: int) -> Text:
     """Return a result as one line; an error in its own words."""
     finished = result.finished
+    name = printable(finished.name)
     if finished.is_error:
         sentence = excerpt_line(printable(finished.text), _LONGEST_ERROR)
-        return Text(f"✗ {result.number} {finished.name}: {sentence}", "bad")
+        return Text(f"✗ {result.number} {name}: {sentence}", "bad")
     words = _as_lines(finished)
     lines = [line for line in printable(words).splitlines() if line.strip()]
     more = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
-    head = f"✓ {result.number} {finished.name}{short_arguments(result.arguments)}"
+    head = f"✓ {result.number} {name}{short_arguments(result.arguments)}"
     end = f"{more} · {finished.seconds:.1f} s"
     first = lines[0] if lines else "no text"
     room = max(12, min(columns, 400) - len(head) - len(end) - 3)
@@ -89,7 +90,7 @@ def folded(result: ShownResult, columns: int) -> Text:
 def unfolded(result: ShownResult) -> RenderableType:
     """Return a whole result: its call, its tables where it has some, and its text."""
     finished = result.finished
-    head = Text(f"{result.number} {finished.name} {printable(result.arguments)}", "tool")
+    head = Text(printable(f"{result.number} {finished.name} {result.arguments}"), "tool")
     tables = answer_tables(finished.structured)
     text = printable(_as_lines(finished)).rstrip("\n")
     body = Text(text, "bad" if finished.is_error else "")

@@ -46,7 +46,7 @@ class Tmux:
         return self.run("capture-pane", "-p", "-S", "-")
 
     async def until(self, text: str) -> None:
-        while text not in self.text():
+        while text not in self.text():  # noqa: ASYNC110 - tmux tells nobody what it shows
             await anyio.sleep(0.3)
 
 
