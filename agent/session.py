@@ -287,7 +287,7 @@ class Session:
                 async for event in events:
                     self.front.show(event)
                     if isinstance(event, TurnEnd):
-                        self.failed = event.reason not in {"answered", "round_limit"}
+                        self.failed = event.reason not in {"answered", "round_limit", "interrupted"}
         finally:
             self._in_turn = False
 
