@@ -71,7 +71,7 @@ class Line(TypedDict):
     help=f"With -p: effects that are approved, of {', '.join(_EFFECTS)}.",
 )
 @click.version_option(package_name="kiln-mcp-server")
-def chat(**line: "Unpack[Line]") -> None:
+def chat(**line: Unpack[Line]) -> None:
     """Talk to a copilot that measures an AI feature and makes it better.
 
     Keys are read from the environment (ANTHROPIC_API_KEY, OPENAI_API_KEY …) or the system's

@@ -140,10 +140,10 @@ class Session:
             Refusal: Nothing says which one is meant.
         """
         properties = tool.input_schema.get("properties", {})
-        needed = set(tool.input_schema.get("required", ()))
+        required = set(tool.input_schema.get("required", ()))
         if "project" in properties and "project" not in arguments:
             arguments["project"] = await self.require_project()
-        is_needed = "eval" in needed or tool.name != "show_results"
+        is_needed = "eval" in required or tool.name != "show_results"
         if "eval" in properties and "eval" not in arguments and is_needed:
             arguments["eval"] = await self.pick("eval", str(arguments.get("project", "")))
 
@@ -181,10 +181,10 @@ class Session:
             return word
         raise Refusal("Name the {kind}: {names}.", kind=kind, names=names)
 
-    async def names(self, kind: str, project: str, typed: str = "") -> list[str]:
+    async def names(self, kind: str, project: str, prefix: str = "") -> list[str]:
         """Return the names of a kind that the workbench completes: project, eval, model, job."""
         reference = types.PromptReference(type="ref/prompt", name=_WORKFLOW)
-        argument = {"name": kind, "value": typed}
+        argument = {"name": kind, "value": prefix}
         client = self.conversation.jobs.server.client
         try:
             answer = await client.complete(reference, argument, {"project": project})
@@ -201,14 +201,14 @@ class Session:
         kind = kinds.get(words[0], "")
         if len(words) > 1 or not kind:
             return []
-        known: Mapping[str, Callable[[], list[str]]] = {
+        sources: Mapping[str, Callable[[], list[str]]] = {
             "tool": lambda: [tool.name for tool in self.conversation.toolbox.tools],
             "chat": self.chat.chats.names,
             "result": lambda: numbers(self.front.view.results.entries),
             "command": lambda: [command.name for command in COMMANDS],
             "mode": lambda: [str(mode) for mode in Mode],
         }
-        return known[kind]() if kind in known else await self.names(kind, self.project)
+        return sources[kind]() if kind in sources else await self.names(kind, self.project)
 
     def show_resumed(self) -> None:
         """Show what the chat that goes on said last."""
@@ -269,7 +269,7 @@ class Session:
 
     async def _turn(self, line: str) -> None:
         await self._show(self.conversation.turn(line))
-        while words := self._said_words():
+        while words := self._reply_words():
             await self._show(self.conversation.turn(words))
         await self._report_jobs()
 
@@ -291,9 +291,9 @@ class Session:
         finally:
             self._in_turn = False
 
-    def _said_words(self) -> str:
+    def _reply_words(self) -> str:
         """Return what the person answered instead of yes or no."""
-        words, self.front.said = "\n".join(self.front.said), []
+        words, self.front.replies = "\n".join(self.front.replies), []
         return words
 
     async def _run_command(self, line: str) -> None:

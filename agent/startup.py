@@ -66,27 +66,27 @@ async def _run_plain(options: SessionOptions, *, is_terminal: bool) -> int:
 
 
 async def _run_drawn(options: SessionOptions) -> int:
-    desk = _Desk(options)
+    terminal = _DrawnTerminal(options)
     name = options.chat.model or "no model yet"
-    desk.front.say(f"kiln-chat with {name}. /help lists the commands.", "person")
-    desk.surface.wait("starting the workbench")
+    terminal.front.say(f"kiln-chat with {name}. /help lists the commands.", "person")
+    terminal.surface.wait("starting the workbench")
     code = INTERRUPTED
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(desk.region.run)
-        with desk.opening:
+        tasks.start_soon(terminal.region.run)
+        with terminal.opening:
             try:
-                async with open_chat(options.chat, desk.front) as chat:
-                    desk.surface.wait("")
-                    session = desk.session = Session(desk.front, chat, options.has_api_base)
+                async with open_chat(options.chat, terminal.front) as chat:
+                    terminal.surface.wait("")
+                    session = terminal.session = Session(terminal.front, chat, options.has_api_base)
                     _greet(session, options)
                     code = await _run(session, options)
             finally:
-                desk.surface.settle()
-                desk.region.end()
+                terminal.surface.settle()
+                terminal.region.end()
     return code
 
 
-class _Desk:
+class _DrawnTerminal:
     """A drawn terminal before its session exists: the session's questions go there."""
 
     def __init__(self, options: SessionOptions) -> None:

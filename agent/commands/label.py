@@ -1,4 +1,4 @@
-"""Labelling in the chat: an item whole, one key for each answer, each answer saved at once."""
+"""Labels in the chat: an item whole, one key for each answer, each answer saved at once."""
 
 import getpass
 import json

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent.terminal.results import unfolded
+from agent.terminal.results import whole_result
 
 if TYPE_CHECKING:
     from agent.session import Session
@@ -18,4 +18,4 @@ async def choose(session: "Session", words: str) -> None:
 async def describe(session: "Session", words: str) -> None:
     """Show where the project stands."""
     await session.call("describe_project", {"project": words or await session.require_project()})
-    session.front.print(unfolded(session.front.view.results.find("")))
+    session.front.print(whole_result(session.front.view.results.find("")))

@@ -1,4 +1,4 @@
-"""Building specs in the chat: questions one at a time, and edits side by side."""
+"""Specs built in the chat: questions one at a time, and edits side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,8 +126,8 @@ class _Building:
         for draft in cast("Sequence[Part]", self.report.get("specs") or []):
             table = Table("", "requirement", "by", box=SIMPLE, pad_edge=False)
             for clause in cast("Sequence[Part]", draft.get("clauses") or []):
-                assumed = " (assumed)" if clause.get("is_assumed") else ""
-                cells = (clause["id"], clause["text"], f"{clause['by']}{assumed}")
+                assumption_note = " (assumption_note)" if clause.get("is_assumed") else ""
+                cells = (clause["id"], clause["text"], f"{clause['by']}{assumption_note}")
                 table.add_row(*(Text(printable(str(cell))) for cell in cells))
             head = f"{draft['id']} {draft['name']} ({draft['kind']})"
             self.session.front.print(Group(Text(printable(head), "bold"), table))

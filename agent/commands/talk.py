@@ -53,9 +53,9 @@ async def show_cost(session: "Session", words: str) -> None:
 
 async def show_help(session: "Session", words: str) -> None:
     """Show all commands, or one."""
-    wanted = f"/{words.lstrip('/')}" if words else ""
+    command_name = f"/{words.lstrip('/')}" if words else ""
     for command in COMMANDS:
-        if command.name == wanted:
+        if command.name == command_name:
             session.front.say(f"{command.name} {command.arguments}: {command.help}")
             return
     session.front.say(help_text())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import JsonValue
 
 from agent.commands.arguments import read_arguments
-from agent.terminal.results import unfolded
+from agent.terminal.results import whole_result
 from agent.tool_approval import effect_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def call(session: "Session", words: str) -> None:
         await _call_and_show(session, name, arguments)
         return
     await session.call_text(name, rest.strip() or "{}")
-    session.front.print(unfolded(session.front.view.results.find("")))
+    session.front.print(whole_result(session.front.view.results.find("")))
 
 
 async def list_all(session: "Session", words: str) -> None:
@@ -74,4 +74,4 @@ async def show(session: "Session", words: str) -> None:
 
 async def _call_and_show(session: "Session", name: str, arguments: dict[str, JsonValue]) -> None:
     await session.call(name, arguments)
-    session.front.print(unfolded(session.front.view.results.find("")))
+    session.front.print(whole_result(session.front.view.results.find("")))

@@ -15,13 +15,13 @@ class ListedEffects:
         limit_usd: The most that the turn may cost, what it asked models included; None for no
             limit. A plan whose cost is not known does not fit a limit.
         spent_usd: Returns what the turn's own model calls have cost.
-        needed: The questions that were not approved.
+        unapproved_plans: The questions that were not approved.
     """
 
     effects: frozenset[str]
     limit_usd: float | None = None
     spent_usd: Callable[[], float] = lambda: 0.0
-    needed: list[ApprovalAsked] = field(default_factory=list[ApprovalAsked])
+    unapproved_plans: list[ApprovalAsked] = field(default_factory=list[ApprovalAsked])
     _approved_usd: float = 0.0
 
     async def decide(self, question: ApprovalAsked) -> Reply:
@@ -29,7 +29,7 @@ class ListedEffects:
         if question.effects and self.effects.issuperset(question.effects) and self._fits(question):
             self._approved_usd += question.cost_usd or 0.0
             return "accept"
-        self.needed.append(question)
+        self.unapproved_plans.append(question)
         return "decline"
 
     def _fits(self, question: ApprovalAsked) -> bool:

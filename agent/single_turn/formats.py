@@ -55,10 +55,10 @@ class TextOutput:
         """Name the plans that wait for a yes."""
         if self._in_line:
             self._write("\n")
-        needed = result["approvals_needed"]
-        if isinstance(needed, list) and needed:
+        plans = result["approvals_needed"]
+        if isinstance(plans, list) and plans:
             self.errors.write(
-                f"kiln-chat: Plans that were not approved: {len(needed)}. --approve names the "
+                f"kiln-chat: Plans that were not approved: {len(plans)}. --approve names the "
                 "effects that are, and --output json shows the plans.\n"
             )
 

@@ -81,14 +81,14 @@ class TurnRecord:
             case _:
                 pass
 
-    def code(self, needed: list[ApprovalAsked]) -> int:
+    def code(self, plans: list[ApprovalAsked]) -> int:
         """Return the exit code."""
         code = _CODES[self.end.reason]
-        return APPROVAL_NEEDED if needed and code == DONE else code
+        return APPROVAL_NEEDED if plans and code == DONE else code
 
-    def to_json(self, chat: str, needed: list[ApprovalAsked]) -> dict[str, JsonValue]:
+    def to_json(self, chat: str, plans: list[ApprovalAsked]) -> dict[str, JsonValue]:
         """Return the result as data."""
-        plans: list[JsonValue] = [to_json(question) for question in needed]
+        questions: list[JsonValue] = [to_json(question) for question in plans]
         return {
             "chat": chat,
             "reason": self.end.reason,
@@ -97,8 +97,8 @@ class TurnRecord:
             "cost_usd": self.cost.cost_usd,
             "tokens": self.cost.tokens,
             "calls": self.cost.calls,
-            "approvals_needed": plans,
-            "exit_code": self.code(needed),
+            "approvals_needed": questions,
+            "exit_code": self.code(plans),
         }
 
 
@@ -133,8 +133,8 @@ async def take_turn(chat: Chat, text: str, output: Output, approver: ListedEffec
         seconds = model.budget.limit.seconds
         record.end = TurnEnd("limit", f"The turn took {seconds:g} seconds. Its jobs go on.")
         output.take(record.end)
-    output.end(record.to_json(chat.name, approver.needed))
-    return record.code(approver.needed)
+    output.end(record.to_json(chat.name, approver.unapproved_plans))
+    return record.code(approver.unapproved_plans)
 
 
 async def _converse(chat: Chat, text: str, output: Output, record: TurnRecord) -> None:
@@ -162,19 +162,19 @@ async def _whole_text(text: str) -> str:
         Refusal: Both are empty, or standard input is too long.
     """
     mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin else 0
-    more = ""
+    input_text = ""
     if stat.S_ISFIFO(mode) or stat.S_ISREG(mode):
-        more = await anyio.to_thread.run_sync(sys.stdin.read, MOST_STDIN + 1)
-    if len(more) > MOST_STDIN:
+        input_text = await anyio.to_thread.run_sync(sys.stdin.read, MOST_STDIN + 1)
+    if len(input_text) > MOST_STDIN:
         raise Refusal(
             "Standard input has more than {most} characters. Add the file with add_data, or give "
             "less of it.",
             most=MOST_STDIN,
         )
-    whole = "\n\n".join(part.strip() for part in (text, more) if part.strip())
-    if not whole:
+    full_text = "\n\n".join(part.strip() for part in (text, input_text) if part.strip())
+    if not full_text:
         raise Refusal('There is nothing to say. Write -p "TEXT", or give text on standard input.')
-    return whole
+    return full_text
 
 
 def _lower(limit: BudgetLimit, other: BudgetLimit) -> float | None:

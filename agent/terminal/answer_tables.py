@@ -86,12 +86,12 @@ def _rows_of(value: JsonValue) -> list[Row]:
 
 def _columns(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the columns that hold a plain value in some row."""
-    seen: set[str] = set()
+    names: set[str] = set()
     for row in rows:
         for name, value in row.items():
-            if name in seen or value is None or isinstance(value, list | dict) or value == "":
+            if name in names or value is None or isinstance(value, list | dict) or value == "":
                 continue
-            seen.add(name)
+            names.add(name)
             yield name
 
 

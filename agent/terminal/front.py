@@ -14,7 +14,7 @@ from agent.terminal.view import EventView
 _ORDER_S: Final = 2.0
 """How long a question waits for the events before it to be shown."""
 _YES: Final = frozenset({"y", "yes"})
-_ALWAYS: Final = frozenset({"a", "always"})
+_REMEMBER: Final = frozenset({"a", "always"})
 _NO: Final = frozenset({"", "n", "no"})
 
 
@@ -25,14 +25,14 @@ class Front:
     Attributes:
         view: Shows.
         reader: Reads what the person types.
-        said: What they answered to a question that was neither yes nor no: words for the model.
+        replies: What they answered to a question that was neither yes nor no: words for the model.
     """
 
     view: EventView
     reader: LineReader
-    said: list[str] = field(default_factory=list[str])
-    _shown: ApprovalAsked | None = None
-    _has_shown: anyio.Event = field(default_factory=anyio.Event)
+    replies: list[str] = field(default_factory=list[str])
+    _question: ApprovalAsked | None = None
+    _has_question: anyio.Event = field(default_factory=anyio.Event)
 
     def show(self, event: Event) -> None:
         """Show an event."""
@@ -51,9 +51,9 @@ class Front:
     async def decide(self, question: ApprovalAsked) -> Reply:
         """Put a question to the person: anything but yes is no, and words go to the model."""
         with anyio.move_on_after(_ORDER_S):
-            while self._shown is not question:
-                await self._has_shown.wait()
-        if self._shown is not question:
+            while self._question is not question:
+                await self._has_question.wait()
+        if self._question is not question:
             self._show_question(question)
         can_remember = not ALWAYS_ASKED & set(question.effects) and question.cost_usd is not None
         choices = "[y/N/a: yes to like calls of this chat]" if can_remember else "[y/N]"
@@ -76,14 +76,14 @@ class Front:
         word = answer.strip().casefold()
         if word in _YES:
             return "accept"
-        if word in _ALWAYS and can_remember:
+        if word in _REMEMBER and can_remember:
             return "remember"
         if word not in _NO:
-            self.said.append(answer.strip())
+            self.replies.append(answer.strip())
         return "decline"
 
     def _show_question(self, question: ApprovalAsked) -> None:
         self.view.show_question(question)
-        self._shown = question
-        self._has_shown.set()
-        self._has_shown = anyio.Event()
+        self._question = question
+        self._has_question.set()
+        self._has_question = anyio.Event()

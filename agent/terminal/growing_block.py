@@ -24,12 +24,12 @@ class GrowingBlock:
     Attributes:
         painter: Paints it.
         source: The Markdown so far; of long code, the part that is not written yet.
-        written: The visible characters of `source` that are written for good.
+        written_count: The visible characters of `source` that are written for good.
     """
 
     painter: Painter
     source: str = ""
-    written: int = 0
+    written_count: int = 0
 
     def take_lines(self, columns: int) -> str:
         """Return the lines that no later text changes and that were not taken before.
@@ -43,7 +43,7 @@ class GrowingBlock:
             lines.pop()
         if not lines:
             return ""
-        self.written += sum(len(_visible(line)) for line in lines)
+        self.written_count += sum(len(_visible(line)) for line in lines)
         self._forget_written_code()
         return "\n".join(lines) + "\n"
 
@@ -55,7 +55,7 @@ class GrowingBlock:
             columns: The width of the terminal.
         """
         lines = self._remaining(source, columns)
-        self.source, self.written = "", 0
+        self.source, self.written_count = "", 0
         return "\n".join(lines) + "\n" if lines else ""
 
     def tail(self, columns: int, rows: int) -> str:
@@ -65,17 +65,17 @@ class GrowingBlock:
     def _remaining(self, source: str, columns: int) -> list[str]:
         if not source.strip():
             return []
-        painted = self.painter.paint(ChatMarkdown(source.rstrip("\n")), columns)
-        lines = painted.split("\n")
+        text = self.painter.paint(ChatMarkdown(source.rstrip("\n")), columns)
+        lines = text.split("\n")
         while lines and not _visible(lines[-1]):
             lines.pop()
-        if not self.written:
+        if not self.written_count:
             while lines and not _visible(lines[0]):
                 lines.pop(0)
         return self._after_written(lines)
 
     def _after_written(self, lines: list[str]) -> list[str]:
-        count = self.written
+        count = self.written_count
         for place, line in enumerate(lines):
             if not count:
                 return lines[place:]
@@ -102,11 +102,11 @@ class GrowingBlock:
         opening, *lines = self.source.splitlines(keepends=True)
         while lines and lines[0].endswith("\n"):
             length = len("".join(lines[0].split()))
-            if length > self.written:
+            if length > self.written_count:
                 break
-            if not length and not self.written:
+            if not length and not self.written_count:
                 break
-            self.written -= length
+            self.written_count -= length
             lines.pop(0)
         self.source = opening + "".join(lines)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from agent.terminal.blocks import begins_item, fence_of
 
-_PAIRED: Final = "*_~"
+_EMPHASIS: Final = "*_~"
 """Marks that may open emphasis, until the same mark closes it."""
 
 
@@ -23,7 +23,7 @@ def stable_length(block: str) -> int:
         if line.lstrip().startswith("|"):
             return min(scan.first_open(place), place)
         if not line.strip() or begins_item(line):
-            scan.opened.clear()
+            scan.open_marks.clear()
         scan.line(place, place + len(line))
         place += len(line)
     return scan.first_open(len(block))
@@ -34,10 +34,10 @@ class _Scan:
     """Finds the marks that are open; each character is looked at once."""
 
     text: str
-    opened: dict[str, int] = field(default_factory=dict[str, int])
+    open_marks: dict[str, int] = field(default_factory=dict[str, int])
 
     def first_open(self, end: int) -> int:
-        return min(self.opened.values(), default=end)
+        return min(self.open_marks.values(), default=end)
 
     def line(self, start: int, end: int) -> None:
         place = start
@@ -49,45 +49,48 @@ class _Scan:
         character = self.text[place]
         if character == "`":
             return self._toggle_code(place)
-        if any(mark.startswith("`") for mark in self.opened):
+        if any(mark.startswith("`") for mark in self.open_marks):
             return place + 1
         if character == "\\":
             return place + 2
-        if character in _PAIRED:
+        if character in _EMPHASIS:
             return self._pair(place)
         self._bracket(place, character)
         return place + 1
 
     def _toggle_code(self, place: int) -> int:
         mark = self._run(place)
-        if self.opened.pop(mark, None) is None:
-            self.opened[mark] = place
+        if self.open_marks.pop(mark, None) is None:
+            self.open_marks[mark] = place
         return place + len(mark)
 
     def _pair(self, place: int) -> int:
         mark = self._run(place)
         after = place + len(mark)
-        before = self.text[place - 1 : place]
-        is_closing = bool(before) and not before.isspace()
+        previous = self.text[place - 1 : place]
+        is_closing = bool(previous) and not previous.isspace()
         is_opening = after >= len(self.text) or not self.text[after].isspace()
-        if is_closing and self.opened.pop(mark[0], None) is not None:
+        if is_closing and self.open_marks.pop(mark[0], None) is not None:
             return after
-        if is_opening and not (mark[0] == "_" and before.isalnum()):
-            self.opened.setdefault(mark[0], place)
+        if is_opening and not (mark[0] == "_" and previous.isalnum()):
+            self.open_marks.setdefault(mark[0], place)
         return after
 
     def _bracket(self, place: int, character: str) -> None:
         match character:
             case "[":
-                self.opened.setdefault("[", place)
-            case "]" if "[" in self.opened and self.text[place + 1 : place + 2] not in {"", "("}:
-                del self.opened["["]
+                self.open_marks.setdefault("[", place)
+            case "]" if "[" in self.open_marks and self.text[place + 1 : place + 2] not in {
+                "",
+                "(",
+            }:
+                del self.open_marks["["]
             case ")":
-                self.opened.pop("[", None)
+                self.open_marks.pop("[", None)
             case "<" if self.text[place + 1 : place + 2].strip():
-                self.opened.setdefault("<", place)
+                self.open_marks.setdefault("<", place)
             case ">":
-                self.opened.pop("<", None)
+                self.open_marks.pop("<", None)
             case _:
                 pass
 

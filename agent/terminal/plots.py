@@ -46,8 +46,8 @@ def curve(values: Sequence[float], width: int = 40) -> str:
     if not values:
         return ""
     count = min(width, len(values))
-    shown = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
-    low, high = min(shown), max(shown)
+    columns = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
+    low, high = min(columns), max(columns)
     if high == low:
         return _STEPS[0] * count
-    return "".join(_STEPS[round((value - low) / (high - low) * 7)] for value in shown)
+    return "".join(_STEPS[round((value - low) / (high - low) * 7)] for value in columns)

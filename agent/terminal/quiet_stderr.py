@@ -1,4 +1,4 @@
-"""Standard error kept away from a drawn terminal: programs that are started write to it."""
+"""Standard error copy away from a drawn terminal: programs that are started write to it."""
 
 import os
 import sys
@@ -21,13 +21,13 @@ def stderr_in(file: Path) -> Generator[None]:
         yield
         return
     number = sys.stderr.fileno()
-    kept = os.dup(number)
+    copy = os.dup(number)
     try:
         os.dup2(target, number)
         yield
     finally:
         with suppress(OSError):
             sys.stderr.flush()
-        os.dup2(kept, number)
-        os.close(kept)
+        os.dup2(copy, number)
+        os.close(copy)
         os.close(target)

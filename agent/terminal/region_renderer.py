@@ -24,16 +24,16 @@ class RegionRenderer(Renderer):
         self._wraps_on_resize = wraps_on_resize
 
     def render(self, app: Application[Any], layout: Layout, is_done: bool = False) -> None:
-        """Draw the region; after a change of the window's size, from anew."""
+        """Draw the region; after a change of the window's size, as a whole."""
         if self._last_size not in {None, self.output.get_size()}:
             self.erase(leave_alternate_screen=False)
         super().render(app, layout, is_done)
 
     def erase(self, leave_alternate_screen: bool = True) -> None:
         """Take the region away; the cursor stands where it began."""
-        added = self._added_rows()
-        if added:
-            self.output.cursor_up(added)
+        rows = self._added_rows()
+        if rows:
+            self.output.cursor_up(rows)
         super().erase(leave_alternate_screen)
 
     def _added_rows(self) -> int:

@@ -65,7 +65,7 @@ class Results:
         return self.entries[int(number) - 1]
 
 
-def folded(result: ShownResult, columns: int) -> Text:
+def result_line(result: ShownResult, columns: int) -> Text:
     """Return a result as one line; an error in its own words."""
     finished = result.finished
     name = printable(finished.name)
@@ -74,9 +74,9 @@ def folded(result: ShownResult, columns: int) -> Text:
         return Text(f"✗ {result.number} {name}: {sentence}", "bad")
     words = _as_lines(finished)
     lines = [line for line in printable(words).splitlines() if line.strip()]
-    more = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
+    count = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
     head = f"✓ {result.number} {name}{short_arguments(result.arguments)}"
-    end = f"{more} · {finished.seconds:.1f} s"
+    end = f"{count} · {finished.seconds:.1f} s"
     first = lines[0] if lines else "no text"
     room = max(12, min(columns, 400) - len(head) - len(end) - 3)
     text = Text(head, "good")
@@ -87,7 +87,7 @@ def folded(result: ShownResult, columns: int) -> Text:
     return text
 
 
-def unfolded(result: ShownResult) -> RenderableType:
+def whole_result(result: ShownResult) -> RenderableType:
     """Return a whole result: its call, its tables where it has some, and its text."""
     finished = result.finished
     head = Text(printable(f"{result.number} {finished.name} {result.arguments}"), "tool")

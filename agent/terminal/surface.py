@@ -146,9 +146,9 @@ class DrawnSurface:
             self._write(block.end(finished, self.columns))
             self._is_open = False
         block.source = blocks.open
-        now = monotonic()
-        if now - self._taken_at > _TAKE_EVERY_S:
-            self._taken_at = now
+        time = monotonic()
+        if time - self._taken_at > _TAKE_EVERY_S:
+            self._taken_at = time
             self._write(block.take_lines(self.columns))
         self.region.refresh()
 

@@ -25,7 +25,7 @@ from agent.events import (
 )
 from agent.fences import printable
 from agent.terminal.plots import progress_bar
-from agent.terminal.results import Results, folded, short_arguments, unfolded
+from agent.terminal.results import Results, result_line, short_arguments, whole_result
 from agent.terminal.status import ENDED, Status
 from agent.terminal.surface import Surface
 
@@ -95,7 +95,7 @@ class EventView:
         Raises:
             Refusal: There is none of this number.
         """
-        self.surface.print(unfolded(self.results.find(number)))
+        self.surface.print(whole_result(self.results.find(number)))
 
     def show_question(self, question: ApprovalAsked) -> None:
         """Set the plan of a question apart, with its cost, its effects and where data goes."""
@@ -133,7 +133,7 @@ class EventView:
     def _finish(self, event: ToolFinished) -> None:
         call = self._calls.pop(event.call_id, None)
         result = self.results.add(call.arguments if call else "{}", event)
-        self.surface.print(folded(result, self.surface.columns))
+        self.surface.print(result_line(result, self.surface.columns))
         open_call = next(iter(self._calls.values()), None)
         self.surface.wait(open_call.name if open_call else self.status.model)
 

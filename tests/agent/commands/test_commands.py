@@ -178,7 +178,7 @@ async def test_words_instead_of_yes_decline_and_go_to_the_model(tmp_path: Path) 
     async with sitting(tmp_path, "x") as it:
         await it.type("/call wipe", "only the old ones")
         assert it.workbench.wiped == 0
-        assert it.session.front.said == ["only the old ones"]
+        assert it.session.front.replies == ["only the old ones"]
 
 
 async def test_a_chat_is_named_listed_forked_and_exported(tmp_path: Path) -> None:
