@@ -36,7 +36,7 @@ PLAIN: Final = frozenset(
     """
     accepted bed breed cached cancelled changed closed created deed deleted embed embedded
     enabled expected failed feed finished greed merged need passed refused removed required saved
-    seed shared shed skipped speed started trusted updated weed weighted
+    seed shared shed skipped speed started structured trusted updated weed weighted
     """.split()  # noqa: SIM905
 )
 """Words in -ed that are nouns, or that the field uses alone: counts, flags and states."""

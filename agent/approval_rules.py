@@ -111,13 +111,13 @@ class Approvals:
     async def ask(self, question: ApprovalAsked) -> Reply:
         """Have a question answered; one question after the other."""
         async with self._lock:
-            ruled = self._by_rule(question)
-            if ruled is None:
+            decision = self._by_rule(question)
+            if decision is None:
                 self.emit(question)
                 reply, by = await self.approver.decide(question), PERSON
                 self._remember(question, reply)
             else:
-                reply, by = ruled
+                reply, by = decision
             await self.record(ApprovalRecord(question, reply, by, self.clock()))
             self.emit(ApprovalAnswered(question.call_id, reply, by))
             return reply

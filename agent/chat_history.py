@@ -23,9 +23,9 @@ from agent.chat_lines import (
     MessageLine,
     PartLine,
     TitleLine,
+    as_markdown,
     read_lines,
     title_of,
-    written,
 )
 from agent.events import CostChanged
 from agent.model import TRUNCATION_NOTE
@@ -107,8 +107,8 @@ class Chats:
 
     def search(self, words: str) -> "list[ChatSummary]":
         """Return the chats whose title or texts hold all of some words, the newest first."""
-        wanted = words.casefold().split()
-        return [chat for chat in self.list() if _has_words(self._all_text(chat), wanted)]
+        search_words = words.casefold().split()
+        return [chat for chat in self.list() if _has_words(self._all_text(chat), search_words)]
 
     def _all_text(self, chat: ChatSummary) -> str:
         texts = (line.text for line in self._lines(chat.id) if isinstance(line, MessageLine))
@@ -143,8 +143,8 @@ class Chats:
             )
         new_name = self.new_name()
         title = TitleLine(title=f"{self._summary(name).title} (from message {message})")
-        kept = complete_calls(messages[:message])
-        for line in (title, *map(MessageLine.of, kept)):
+        beginning = complete_calls(messages[:message])
+        for line in (title, *map(MessageLine.of, beginning)):
             await self._append(new_name, line)
         return new_name
 
@@ -160,7 +160,7 @@ class Chats:
         number = 0
         for line in self._lines(name):
             number += isinstance(line, MessageLine)
-            if text := written(line, number):
+            if text := as_markdown(line, number):
                 parts.append(text)
         return "\n\n".join(parts) + "\n"
 

@@ -130,7 +130,7 @@ def person_words(text: str) -> str:
     return text.rpartition("</tool-result>")[2].strip()
 
 
-def written(line: Line, number: int) -> str:
+def as_markdown(line: Line, number: int) -> str:
     """Return a line as Markdown; empty for what an export leaves out."""
     match line:
         case MessageLine(role="system"):

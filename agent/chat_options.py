@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.chat_history import Secrets
+from agent.chat_setup import ChatOptions
 from agent.commands.talk import model_name
 from agent.model import api_base_server
 from agent.modes import AutoLimits, Mode
-from agent.opening import ChatOptions
 from agent.program import ATTEMPTS, Line
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.settings import Settings

@@ -67,12 +67,12 @@ async def connect(
             reason=reason.rstrip("."),
         )
 
-    async with opened(client, failed_start, longest_start_s) as server:
+    async with open_server(client, failed_start, longest_start_s) as server:
         yield replace(server, asks_itself=is_own)
 
 
 @asynccontextmanager
-async def opened(
+async def open_server(
     client: Client, failed_start: Callable[[str], Refusal], longest_start_s: float
 ) -> AsyncGenerator[ToolServer]:
     """Open a connection and yield the tools of its server.

@@ -11,7 +11,6 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from agent.briefing import Briefing, NoBriefing
 from agent.connection import innermost
 from agent.events import (
     CostChanged,
@@ -28,6 +27,7 @@ from agent.job_watch import JobWatch
 from agent.mcp_tools import Toolbox
 from agent.memory import shorten_history
 from agent.model import TRUNCATION_NOTE, ChatModel, WholeAnswer
+from agent.project_state import Briefing, NoBriefing
 from agent.tool_calls import ToolCalls
 from agent.tool_server import ToolResult
 from kiln_mcp.llm import Message, ToolCall
@@ -68,7 +68,7 @@ class EventQueue:
     def __init__(self) -> None:
         self._turn: MemoryObjectSendStream[Event] | None = None
         self._between: list[Event] = []
-        self._arrived = anyio.Event()
+        self._arrival = anyio.Event()
 
     def emit(self, event: Event) -> None:
         """Pass on an event to the turn; between turns it waits for `background`."""
@@ -77,7 +77,7 @@ class EventQueue:
                 self._turn.send_nowait(event)
             return
         self._between.append(event)
-        self._arrived.set()
+        self._arrival.set()
 
     def begin(self) -> MemoryObjectReceiveStream[Event]:
         """Begin a turn, and return its events."""
@@ -93,8 +93,8 @@ class EventQueue:
     async def background(self) -> AsyncGenerator[Event]:
         """Yield the events between turns, without end."""
         while True:
-            await self._arrived.wait()
-            self._arrived = anyio.Event()
+            await self._arrival.wait()
+            self._arrival = anyio.Event()
             events, self._between = self._between, []
             for event in events:
                 yield event
@@ -107,8 +107,8 @@ def _failed_end(error: WorkbenchError) -> TurnEnd:
 
 def _workbench_error_in(group: ExceptionGroup[Exception]) -> WorkbenchError | None:
     """Return the error of a group that holds nothing but errors of ours."""
-    _, others = group.split(WorkbenchError)
-    error = None if others is not None else innermost(group)
+    _, foreign_errors = group.split(WorkbenchError)
+    error = None if foreign_errors is not None else innermost(group)
     return error if isinstance(error, WorkbenchError) else None
 
 
@@ -133,7 +133,7 @@ class Conversation:
     recorder: Recorder
     briefing: Briefing = field(default_factory=NoBriefing)
     messages: list[Message] = field(default_factory=list[Message])
-    _added: list[str] = field(default_factory=list[str])
+    _new_texts: list[str] = field(default_factory=list[str])
     _tasks: TaskGroup | None = None
     _scope: anyio.CancelScope | None = None
 
@@ -178,7 +178,7 @@ class Conversation:
 
     def add(self, text: str) -> None:
         """Take in what the person says meanwhile; the model reads it in its next round."""
-        self._added.append(text)
+        self._new_texts.append(text)
 
     def interrupt(self) -> None:
         """End the turn under way; what it has done stays."""
@@ -189,9 +189,9 @@ class Conversation:
         if self._tasks is None or self._scope is not None:
             raise RuntimeError("a turn needs an open conversation, and one turn at a time")
         scope = self._scope = anyio.CancelScope()
-        ended = anyio.Event()
+        end_of_turn = anyio.Event()
         events = self.queue.begin()
-        self._tasks.start_soon(self._run, text, scope, ended)
+        self._tasks.start_soon(self._run, text, scope, end_of_turn)
         try:
             with events:
                 async for event in events:
@@ -199,9 +199,9 @@ class Conversation:
         finally:
             scope.cancel()
             with anyio.CancelScope(shield=True):
-                await ended.wait()
+                await end_of_turn.wait()
 
-    async def _run(self, text: str, scope: anyio.CancelScope, ended: anyio.Event) -> None:
+    async def _run(self, text: str, scope: anyio.CancelScope, end_of_turn: anyio.Event) -> None:
         end = TurnEnd("interrupted")
         try:
             with scope:
@@ -210,7 +210,7 @@ class Conversation:
             self.queue.emit(end)
             self.queue.end()
             self._scope = None
-            ended.set()
+            end_of_turn.set()
 
     async def _outcome(self, text: str) -> TurnEnd:
         try:
@@ -225,7 +225,7 @@ class Conversation:
 
     async def _rounds(self, text: str) -> TurnReason:
         if text:
-            self._added.insert(0, text)
+            self._new_texts.insert(0, text)
         state = await self.briefing.text()
         for _ in range(MOST_ROUNDS):
             await self._take_in(state)
@@ -234,7 +234,7 @@ class Conversation:
             if answer.tool_calls:
                 calls = ToolCalls(self.toolbox, self.queue.emit, self._keep)
                 await calls.carry_out(answer.tool_calls)
-            elif not self._added:
+            elif not self._new_texts:
                 return "answered"
         self.queue.emit(Note(ROUND_LIMIT_NOTE))
         await self._add(Message("assistant", ROUND_LIMIT_NOTE))
@@ -249,7 +249,7 @@ class Conversation:
         parts = [fence(STATE, state)] if state else []
         if reports := self.jobs.take_reports():
             parts.append(_REPORT_WORDS + fence("check_job", reports))
-        words, self._added = "\n".join(self._added), []
+        words, self._new_texts = "\n".join(self._new_texts), []
         if words:
             parts.append(words)
         if parts:
@@ -257,36 +257,36 @@ class Conversation:
 
     async def _answer(self) -> Message:
         pieces: list[str] = []
-        unsaved = 0
-        whole: WholeAnswer | None = None
+        unsaved_length = 0
+        whole_answer: WholeAnswer | None = None
         history = shorten_history(self.messages)
         try:
             async with aclosing(self.model.answer(history, self.toolbox.definitions())) as answer:
                 async for part in answer:
                     if isinstance(part, WholeAnswer):
-                        whole = part
+                        whole_answer = part
                         continue
                     self.queue.emit(part)
                     if isinstance(part, TextDelta):
                         pieces.append(part.text)
-                        unsaved += len(part.text)
-                    if unsaved >= PARTIAL_CHARACTERS:
+                        unsaved_length += len(part.text)
+                    if unsaved_length >= PARTIAL_CHARACTERS:
                         await self.recorder.add_part("".join(pieces))
-                        unsaved = 0
+                        unsaved_length = 0
         finally:
-            if whole is None and pieces:
+            if whole_answer is None and pieces:
                 with anyio.CancelScope(shield=True):
                     await self._add(Message("assistant", "".join(pieces) + TRUNCATION_NOTE))
-        if whole is None:
+        if whole_answer is None:
             raise Refusal(
                 "The model '{name}' ended without an answer. Say it again, or change the model "
                 "with /model NAME.",
                 name=self.model.name,
             )
-        await self._add(whole.message)
-        self.queue.emit(MessageEnd(whole.message))
-        await self._report_cost(whole.context_tokens)
-        return whole.message
+        await self._add(whole_answer.message)
+        self.queue.emit(MessageEnd(whole_answer.message))
+        await self._report_cost(whole_answer.context_tokens)
+        return whole_answer.message
 
     async def _report_cost(self, context_tokens: int) -> None:
         expense = self.model.budget.expense

@@ -241,7 +241,7 @@ def to_json(event: Event) -> dict[str, JsonValue]:
     for field in fields(event):
         data[field.name] = _plain(getattr(event, field.name))
     if isinstance(event, ToolStarted):
-        data["arguments"] = _parsed(event.arguments)
+        data["arguments"] = _arguments_of(event.arguments)
     return data
 
 
@@ -249,7 +249,7 @@ def _plain(value: object) -> JsonValue:
     match value:
         case Message():
             calls: list[JsonValue] = [
-                {"id": call.id, "name": call.name, "arguments": _parsed(call.arguments)}
+                {"id": call.id, "name": call.name, "arguments": _arguments_of(call.arguments)}
                 for call in value.tool_calls
             ]
             return {"role": value.role, "text": value.content, "calls": calls}
@@ -259,7 +259,7 @@ def _plain(value: object) -> JsonValue:
             return cast("JsonValue", value)
 
 
-def _parsed(arguments: str) -> JsonValue:
+def _arguments_of(arguments: str) -> JsonValue:
     """Return the arguments of a call as data; as text if they are malformed."""
     try:
         return json.loads(arguments or "{}")

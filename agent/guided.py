@@ -103,7 +103,7 @@ async def guided_answer(engine: Engine, messages: Sequence[Message]) -> Message:
     place = _place(messages[:-1])
     if place is not None:
         return _next_of(*place, words, messages)
-    flow = _named(words) or await _chosen(engine, words)
+    flow = _flow_of(words) or await _choose_flow(engine, words)
     return _say(_question(flow, 0) if flow else menu())
 
 
@@ -115,10 +115,10 @@ def menu() -> str:
 
 def _place(messages: Sequence[Message]) -> tuple[Flow, int] | None:
     """Return the flow and the number of the question that was asked last, if it is open."""
-    spoken = next((m for m in reversed(messages) if m.role == "assistant"), None)
-    found = _ASKS.match(_last_line(spoken.content)) if spoken else None
-    flow = _named(found["flow"]) if found else None
-    return (flow, int(found["number"]) - 1) if flow and found else None
+    last_question = next((m for m in reversed(messages) if m.role == "assistant"), None)
+    match = _ASKS.match(_last_line(last_question.content)) if last_question else None
+    flow = _flow_of(match["flow"]) if match else None
+    return (flow, int(match["number"]) - 1) if flow and match else None
 
 
 def _next_of(flow: Flow, number: int, words: str, messages: Sequence[Message]) -> Message:
@@ -134,11 +134,12 @@ def _next_of(flow: Flow, number: int, words: str, messages: Sequence[Message]) -
 def _arguments(flow: Flow, messages: Sequence[Message]) -> dict[str, JsonValue]:
     """Return the answers to the questions of a flow: the last one to each counts."""
     arguments: dict[str, JsonValue] = {}
-    for asked, answer in pairwise(messages):
-        found = _ASKS.match(_last_line(asked.content)) if asked.role == "assistant" else None
-        if found is None or answer.role != "user" or found["flow"] != flow.name:
+    for earlier, answer in pairwise(messages):
+        match = _ASKS.match(_last_line(earlier.content))
+        is_answered = (earlier.role, answer.role) == ("assistant", "user")
+        if match is None or not is_answered or match["flow"] != flow.name:
             continue
-        number, words = int(found["number"]) - 1, person_words(answer.content)
+        number, words = int(match["number"]) - 1, person_words(answer.content)
         question = flow.questions[number]
         if number == 0:
             arguments.clear()
@@ -167,7 +168,7 @@ def _number(words: str) -> float | int | None:
     return int(number) if number.is_integer() else number
 
 
-def _named(words: str) -> Flow | None:
+def _flow_of(words: str) -> Flow | None:
     """Return the flow of a number or a name."""
     for number, flow in enumerate(FLOWS, 1):
         if words.strip().casefold().removeprefix("/") in {str(number), flow.name}:
@@ -175,7 +176,7 @@ def _named(words: str) -> Flow | None:
     return None
 
 
-async def _chosen(engine: Engine, words: str) -> Flow | None:
+async def _choose_flow(engine: Engine, words: str) -> Flow | None:
     """Return the flow that the embedded model takes a sentence for; None if it cannot be asked."""
     titles = "\n".join(f"{flow.name}: {flow.title}" for flow in FLOWS)
     question = f"{titles}\nWhich of these does this sentence want?\nSentence: {words}"
@@ -185,7 +186,7 @@ async def _chosen(engine: Engine, words: str) -> Flow | None:
         answer = await engine.complete(request, asker="guide")
     except ModelError:
         return None
-    return _named(answer.text)
+    return _flow_of(answer.text)
 
 
 def _question(flow: Flow, number: int) -> str:

@@ -41,15 +41,15 @@ def shorten_history(
         messages: The whole conversation.
         most_characters: The length above which it is condensed.
     """
-    shortened = list(messages)
+    history = list(messages)
     for condense in (_digest_result, _cut_answer, _crumble_answer, _cut_words):
-        if _length(shortened) <= most_characters:
+        if _length(history) <= most_characters:
             break
-        shortened = _condensed(shortened, most_characters, condense)
-    return shortened
+        history = _condense_beginning(history, most_characters, condense)
+    return history
 
 
-def _condensed(
+def _condense_beginning(
     messages: Sequence[Message], most_characters: int, condense: Callable[[Message], Message]
 ) -> list[Message]:
     """Return the messages with the older ones condensed, up to the last cut that is needed.
@@ -65,8 +65,8 @@ def _condensed(
         saved += _saving(message, condense)
         if length > most_characters and round_start > cutoff:
             cutoff = round_start
-            kept = sum(_saving(m, condense) for m in messages[round_start : place + 1])
-            length, saved = length - saved + kept, kept
+            saved_of_round = sum(_saving(m, condense) for m in messages[round_start : place + 1])
+            length, saved = length - saved + saved_of_round, saved_of_round
     return [condense(m) if place < cutoff else m for place, m in enumerate(messages)]
 
 

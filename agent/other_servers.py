@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from mcp import Client, StdioServerParameters
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.connection import client_info, opened
+from agent.connection import client_info, open_server
 from agent.events import Event, Note
 from agent.tool_approval import Ask, elicitation_callback
 from agent.tool_server import ToolServer
@@ -45,7 +45,7 @@ class ServerEntry(BaseModel):
     url: str | None = None
     reads: Literal["ask", "free"] = "ask"
     allow: frozenset[str] = frozenset()
-    disabled: bool = False
+    is_disabled: Annotated[bool, Field(alias="disabled")] = False
 
 
 class _File(BaseModel):
@@ -104,7 +104,7 @@ class OtherServers:
         return {
             name: entry
             for name, entry in entries.items()
-            if _NAME.fullmatch(name) and not entry.disabled
+            if _NAME.fullmatch(name) and not entry.is_disabled
         }
 
     async def _hold(
@@ -123,7 +123,7 @@ class OtherServers:
         has_started = False
         try:
             client = self._client(name, entry)
-            async with opened(client, failed_start, self.longest_start_s) as server:
+            async with open_server(client, failed_start, self.longest_start_s) as server:
                 has_started = True
                 task_status.started(
                     replace(

@@ -15,11 +15,11 @@ from anyio.abc import TaskGroup
 from mcp import MCPError
 from pydantic import JsonValue
 
+from agent.chat_setup import Chat
 from agent.commands.table import COMMANDS, action_of, find_command
 from agent.conversation import Conversation
 from agent.events import Event, JobChanged, ToolFinished, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
-from agent.opening import Chat
 from agent.terminal.front import Front
 from agent.terminal.results import numbers
 from agent.tool_server import ToolResult

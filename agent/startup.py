@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from agent.opening import ChatOptions, open_chat
+from agent.chat_setup import ChatOptions, open_chat
 from agent.session import Session
 from agent.terminal.front import Front
 from agent.terminal.growing_block import GrowingBlock

@@ -1,4 +1,4 @@
-"""Carrying out the calls of one answer: reading ones at once, the others in order."""
+"""The calls of one answer: those that only read run at once, the others in order."""
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence

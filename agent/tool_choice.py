@@ -39,38 +39,38 @@ class ToolChoice:
         self._tools = tools
         entries = [name for name, tool in tools.items() if shows_all or _is_entry(name, tool)]
         self._entries = entries or list(tools)
-        self._found: dict[str, None] = {}
+        self._found_tools: dict[str, None] = {}
         self._words = {name: _words_of(name, tool) for name, tool in tools.items()}
 
     def definitions(self) -> list[Tool]:
         """Return the shown tools; found ones come last, so that the beginning stays the same."""
-        others = [name for name in self._tools if name not in self._entries]
-        search = [_search(others)] if others else []
+        other_names = [name for name in self._tools if name not in self._entries]
+        search = [_search(other_names)] if other_names else []
         return [
             *(_definition(name, self._tools[name]) for name in self._entries),
             *search,
-            *(_definition(name, self._tools[name]) for name in self._found),
+            *(_definition(name, self._tools[name]) for name in self._found_tools),
         ]
 
     def show(self, names: Collection[str]) -> None:
         """Show tools from the next round on."""
-        hidden = [name for name in names if name in self._tools and name not in self._entries]
-        self._found |= dict.fromkeys(hidden)
+        hidden_names = [name for name in names if name in self._tools and name not in self._entries]
+        self._found_tools |= dict.fromkeys(hidden_names)
 
     def search(self, words: str) -> str:
         """Show the tools that words mean from now on, and return what they do."""
-        wanted = _WORD.findall(words.casefold())
+        search_words = _WORD.findall(words.casefold())
         scores = {
-            name: sum(weights.get(word, 0) for word in wanted)
+            name: sum(weights.get(word, 0) for word in search_words)
             for name, weights in self._words.items()
         }
         best = sorted((name for name in scores if scores[name]), key=lambda name: -scores[name])
-        found = best[:MOST_FOUND]
-        self.show(found)
-        if not found:
+        best_names = best[:MOST_FOUND]
+        self.show(best_names)
+        if not best_names:
             return f"No tool was found. All tools: {', '.join(self._tools)}."
         return "You can call these now:\n" + "\n".join(
-            f"- {name}: {_first_line(self._tools[name])}" for name in found
+            f"- {name}: {_first_line(self._tools[name])}" for name in best_names
         )
 
 
@@ -92,8 +92,8 @@ def _definition(name: str, tool: types.Tool) -> Tool:
     return Tool(name, tool.description or "", tool.input_schema)
 
 
-def _search(hidden: Collection[str]) -> Tool:
-    names = ", ".join(hidden)
+def _search(hidden_names: Collection[str]) -> Tool:
+    names = ", ".join(hidden_names)
     return Tool(
         SEARCH, f"Find further tools by what you want to do. There are: {names}.", _SEARCH_SCHEMA
     )

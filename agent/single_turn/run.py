@@ -12,9 +12,9 @@ import anyio
 import anyio.to_thread
 from pydantic import JsonValue
 
+from agent.chat_setup import Chat, ChatOptions, open_chat
 from agent.conversation import Conversation
 from agent.events import ApprovalAsked, CostChanged, Event, MessageEnd, TurnEnd, to_json
-from agent.opening import Chat, ChatOptions, open_chat
 from agent.single_turn.approver import ListedEffects
 from agent.single_turn.formats import Output, output_of
 from kiln_mcp.llm import BudgetLimit

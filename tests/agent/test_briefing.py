@@ -7,8 +7,8 @@ from pathlib import Path
 
 import anyio
 
+from agent.chat_setup import Chat
 from agent.events import ToolFinished
-from agent.opening import Chat
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings

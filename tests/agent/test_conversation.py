@@ -11,6 +11,7 @@ import pytest
 from pydantic import Field
 
 from agent.chat_history import Secrets
+from agent.chat_setup import Chat
 from agent.conversation import MOST_ROUNDS
 from agent.events import (
     ApprovalAnswered,
@@ -26,7 +27,6 @@ from agent.events import (
     to_json,
 )
 from agent.events import Effect as Act
-from agent.opening import Chat
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server

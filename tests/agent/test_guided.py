@@ -12,9 +12,9 @@ import pytest
 from mcp import Client
 from mcp.server import MCPServer
 
+from agent.chat_setup import Chat, Wiring
 from agent.events import ToolFinished, ToolStarted
 from agent.guided import FLOWS, LIMITS_NOTE, Flow
-from agent.opening import Chat, Wiring
 from agent.tool_approval import elicitation_callback
 from agent.tool_server import ToolServer
 from kiln_mcp.catalogue import installed_catalogue

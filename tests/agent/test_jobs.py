@@ -11,8 +11,8 @@ import anyio
 import mcp_types as types
 from mcp.server import MCPServer
 
+from agent.chat_setup import Chat
 from agent.events import JobChanged, TurnEnd
-from agent.opening import Chat
 from scripted_chat import calling, scripted
 from scripted_model import ScriptedModel
 from talks import chat_options, events_of, last_text, talk

@@ -11,9 +11,9 @@ import pytest
 from mcp import Client
 from mcp.server import MCPServer
 
+from agent.chat_setup import Chat, Wiring
 from agent.events import Effect, Event, Note, ToolFinished
 from agent.modes import AutoLimits, Mode
-from agent.opening import Chat, Wiring
 from agent.other_servers import FILE, OtherServers
 from agent.tool_approval import Approver, elicitation_callback
 from agent.tool_server import ToolServer

@@ -11,10 +11,10 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 
 from agent.chat_history import Secrets
+from agent.chat_setup import Chat, ChatOptions, Wiring
 from agent.connection import client_info
 from agent.conversation import Conversation
 from agent.events import ApprovalAsked, Event, Reply
-from agent.opening import Chat, ChatOptions, Wiring
 from agent.tool_approval import Approver, elicitation_callback
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import Engine, EngineSettings, Model

@@ -92,8 +92,8 @@ class ProjectBriefing:
         if not self.project:
             names = await self._project_names()
             if len(names) != 1:
-                listed = ", ".join(names[:_MOST_PROJECTS])
-                return [f"Projects: {listed or 'none yet'}. None is chosen."]
+                names_text = ", ".join(names[:_MOST_PROJECTS])
+                return [f"Projects: {names_text or 'none yet'}. None is chosen."]
             self.project = names[0]
         answer = await self.server.call(_DESCRIBE, {"project": self.project}, _ignore)
         if answer.failed or not isinstance(answer.structured, dict):

@@ -1,4 +1,4 @@
-"""Opening a conversation: the workbench, the engine, the chat, and what connects them."""
+"""The set-up of a conversation: the workbench, the engine, the chat, and what connects them."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +10,6 @@ from typing import Self
 import anyio
 
 from agent.approval_rules import Approvals
-from agent.briefing import ProjectBriefing
 from agent.chat_history import Chats, Secrets
 from agent.connection import connect
 from agent.conversation import Conversation, EventQueue
@@ -20,6 +19,7 @@ from agent.mcp_tools import Toolbox
 from agent.model import ChatModel
 from agent.modes import AutoLimits, Mode
 from agent.other_servers import OtherServers
+from agent.project_state import ProjectBriefing
 from agent.tool_approval import Approver
 from agent.tool_server import ToolServer
 from kiln_mcp.home import prepare_home
@@ -164,9 +164,9 @@ async def open_chat(options: ChatOptions, approver: Approver) -> AsyncGenerator[
     async with _open_engine(options) as engine, anyio.create_task_group() as tasks:
         if options.model:
             tasks.start_soon(engine.prepare, options.model)
-        others = OtherServers(options.home, wiring.approvals.ask, wiring.queue.emit)
+        other_servers = OtherServers(options.home, wiring.approvals.ask, wiring.queue.emit)
         async with connect(options.command, wiring.approvals.ask) as server:
-            servers = [server, *await others.connect(tasks)]
+            servers = [server, *await other_servers.connect(tasks)]
             async with wiring.open(engine, servers) as chat:
                 yield chat
         tasks.cancel_scope.cancel()
