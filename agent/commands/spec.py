@@ -139,7 +139,7 @@ async def build(session: "Session", words: str) -> None:
     """Build specs from a wish; without one, go on with the session that is open."""
     if not session.front.reader.is_person:
         raise Refusal(
-            "/spec asks a person, and none is at a terminal. Use /call build_spec JSON instead."
+            "/spec asks a person, and none is at a terminal. /call takes the same steps as JSON."
         )
     arguments = read_arguments(words, session.tool(_BUILD).input_schema, "wish")
     project = arguments.pop("project", None) or await session.require_project()

@@ -167,7 +167,7 @@ async def _whole_text(text: str) -> str:
         input_text = await anyio.to_thread.run_sync(sys.stdin.read, MOST_STDIN + 1)
     if len(input_text) > MOST_STDIN:
         raise Refusal(
-            "Standard input has more than {most} characters. Add the file with add_data, or give "
+            "Standard input has more than {most} characters. Add the file to the project, or give "
             "less of it.",
             most=MOST_STDIN,
         )
