@@ -10,6 +10,8 @@ Approval is the person's alone, given to a question or beforehand as a mode with
 only reads runs at once. A tool that writes is announced. A tool that may spend or destroy needs the
 person's consent. A tool without annotations is treated as one that may destroy. The workbench asks
 by elicitation; for a tool of another server the copilot asks. Each answer is kept in the chat.
+Without a terminal nobody answers: `-p` approves the effects that `--approve`
+names, and the person approves all else with `kiln-mcp approve`.
 
 Tool results are fenced as data, and control characters are escaped. After a turn is cancelled the
 conversation can continue. Chats are stored as JSON lines in the home, with secrets masked.

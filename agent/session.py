@@ -1,205 +1,335 @@
 """One session of kiln-chat: each line from the person is a command, or is sent to the model."""
 
+import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 import anyio
+import mcp_types as types
+from anyio.abc import TaskGroup
+from mcp import MCPError
+from pydantic import JsonValue
 
 from agent.chat_setup import Chat
+from agent.commands.table import COMMANDS, action_of, find_command
 from agent.conversation import Conversation
-from agent.events import ToolProgress, TurnEnd
-from agent.model import API_BASE
-from agent.screen import Screen
-from agent.tool_approval import effect_of
-from kiln_mcp.llm import Expense, ToolCall
-from storage.errors import WorkbenchError
+from agent.events import Event, JobChanged, ToolFinished, ToolProgress, ToolStarted, TurnEnd
+from agent.modes import Mode
+from agent.terminal.front import Front
+from agent.terminal.results import numbers
+from agent.tool_server import ToolResult
+from kiln_mcp.llm import ToolCall
+from storage.errors import Refusal, WorkbenchError
 
-HELP: Final = """\
-/tools             list the workbench's tools
-/call NAME JSON    call a tool yourself, for example /call describe_project {"project": "demo"}
-/model NAME        change the model (provider/name, or a name of the --api-base server)
-/cost              show what the model calls of this chat cost
-/new               begin another chat
-/resume NAME       continue a saved chat; without a name, the last one
-/chats             list the saved chats
-/help              show this text
-/quit              end (also Ctrl-D); Ctrl-C stops the running command"""
+TWICE_S: Final = 2.0
+"""Within so many seconds a second Ctrl-C ends the session."""
+_WORKFLOW: Final = "improve_prompt"
+"""A prompt of the workbench whose arguments are completed: project, eval, model."""
 
 
 @dataclass(slots=True)
 class Session:
-    """A session in a terminal.
+    """A session.
 
     Attributes:
-        screen: Shows the session.
+        front: Shows the session and reads lines.
         chat: The conversation with the chat that keeps it.
         has_api_base: Whether model names are those of the --api-base server.
+        project: The project that commands are about; empty if none was named.
+        command: The name of the command that runs.
         failed: Whether the last command failed.
+        was_interrupted: Whether Ctrl-C ended the session.
     """
 
-    screen: Screen
+    front: Front
     chat: Chat
     has_api_base: bool = False
+    project: str = ""
+    command: str = ""
     failed: bool = False
+    was_interrupted: bool = False
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _work: anyio.CancelScope | None = None
+    _in_turn: bool = False
+    _interrupted_at: float = -TWICE_S
+    _calls: int = 0
+    _tasks: TaskGroup | None = None
 
     async def run(self) -> None:
         """Read and carry out lines until the person ends the session."""
-        while (line := await self.screen.next_line()) is not None:
-            if line.strip() == "/quit":
-                break
-            if not line.strip():
-                continue
-            self.failed = False
-            try:
-                await self._run_interruptible(partial(self._carry_out, line.strip()))
-            except WorkbenchError as error:
-                self.failed = True
-                self.screen.say(str(error), "red")
+        with self._scope:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._show_background)
+                if sys.platform != "win32":  # no event loop receives signals there
+                    tasks.start_soon(self._take_signals)
+                await self._read_lines()
+                tasks.cancel_scope.cancel()
 
-    def next_words(self, text: str) -> Sequence[str]:
-        """Return the words that may follow a text: commands, tools, chats."""
-        match text.split():
-            case []:
-                return [*self._commands, "/quit"]
-            case ["/call"]:
-                return [tool.name for tool in self.conversation.toolbox.tools]
-            case ["/resume"]:
-                return self.chat.chats.names()
-            case _:
-                return []
+    def end(self) -> None:
+        """End the session."""
+        self._scope.cancel()
 
-    async def resume(self, name: str) -> None:
-        """Continue a saved chat.
-
-        Raises:
-            Refusal: No chat has this name.
-        """
-        candidates = [chat for chat in self.chat.chats.names() if chat != self.chat.name]
-        await self.chat.resume(name or (candidates[-1] if candidates else ""))
-        self.show_resumed()
-
-    def show_resumed(self) -> None:
-        """Show what the chat that goes on said last."""
-        messages = self.conversation.messages[1:]
-        texts = [m.content for m in messages if m.role in {"user", "assistant"} and m.content]
-        self.screen.say(f"Continuing {self.chat.name}, {len(messages)} messages. The last text:")
-        self.screen.write(texts[-1] + "\n" if texts else "(none)\n")
+    def interrupt(self) -> None:
+        """Stop what runs; a second time soon after, end the session."""
+        is_second = monotonic() - self._interrupted_at < TWICE_S
+        self._interrupted_at = monotonic()
+        if is_second:
+            self.was_interrupted = True
+            self.end()
+        elif self._in_turn:
+            self.conversation.interrupt()
+        elif self._work is not None:
+            self._work.cancel()
+        else:
+            self.front.say("Press Ctrl-C again to end; the chat is saved.", "muted")
 
     @property
     def conversation(self) -> Conversation:
         """The current conversation."""
         return self.chat.conversation
 
-    async def _carry_out(self, line: str) -> None:
-        if not line.startswith("/"):
-            model = self.conversation.model
-            model.check()
-            self.screen.show_wait(f"{model.name} …")
-            async with aclosing(self.conversation.turn(line)) as events:
-                async for event in events:
-                    self.screen.show(event)
-                    self.failed = isinstance(event, TurnEnd) and event.reason != "answered"
-            return
-        name, _, rest = line.partition(" ")
-        command = self._commands.get(name)
-        if command is None:
-            self.failed = True
-            self.screen.say(f"There is no {name}.\n{HELP}")
-        else:
-            await command(rest.strip())
+    def tool(self, name: str) -> types.Tool:
+        """Return a tool.
 
-    @property
-    def _commands(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
-        return {
-            "/help": self._help,
-            "/tools": self._list_tools,
-            "/call": self._call,
-            "/model": self._change_model,
-            "/cost": self._show_cost,
-            "/new": self._begin_chat,
-            "/resume": self.resume,
-            "/chats": self._list_chats,
-        }
+        Raises:
+            Refusal: There is none of this name.
+        """
+        server, own = self.conversation.toolbox.find(name)
+        return server.tools[own]
 
-    async def _run_interruptible(self, command: Callable[[], Awaitable[None]]) -> None:
-        """Run a command that Ctrl-C cancels without ending the session."""
-        if sys.platform == "win32":  # no event loop receives signals there
-            await command()
-            return
-        is_interrupted = False
-        failure: WorkbenchError | None = None
-        with anyio.open_signal_receiver(signal.SIGINT) as signals:
-            async with anyio.create_task_group() as tasks:
+    async def call(self, name: str, arguments: Mapping[str, JsonValue]) -> ToolResult:
+        """Call a tool for the person, and show the call and its result in a line each."""
+        return await self.call_text(name, json.dumps(dict(arguments), ensure_ascii=False))
 
-                async def cancel_at_signal() -> None:
-                    nonlocal is_interrupted
-                    async for _ in signals:
-                        is_interrupted = True
-                        tasks.cancel_scope.cancel()
+    async def call_text(self, name: str, arguments: str) -> ToolResult:
+        """Call a tool with arguments as JSON text.
 
-                tasks.start_soon(cancel_at_signal)
-                try:
-                    await command()
-                except WorkbenchError as error:
-                    failure = error
-                tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if is_interrupted:
-            self.screen.say("Stopped.", "yellow")
-
-    async def _help(self, _: str) -> None:
-        self.screen.say(HELP)
-
-    async def _list_tools(self, _: str) -> None:
-        for tool in self.conversation.toolbox.tools:
-            summary, _, _ = (tool.description or "").partition("\n")
-            self.screen.say(f"{tool.name} ({effect_of(tool)}): {summary}")
-
-    async def _call(self, rest: str) -> None:
-        name, _, arguments = rest.partition(" ")
-        call = ToolCall("by-hand", name, arguments or "{}")
-        self.screen.show_wait(name)
+        Raises:
+            Refusal: There is no such tool, or the arguments are no JSON object.
+        """
+        self._calls += 1
+        toolbox = self.conversation.toolbox
+        call = ToolCall(f"person-{self._calls}", name, arguments)
+        self.front.show(ToolStarted(call.id, name, arguments, toolbox.effect(name)))
 
         async def show(progress: float, total: float | None, message: str | None) -> None:
-            self.screen.show(ToolProgress(call.id, progress, total, message or ""))
+            self.front.show(ToolProgress(call.id, progress, total, message or ""))
 
-        result = await self.conversation.toolbox.call(call, show)
+        started = monotonic()
+        result = await toolbox.call(call, show)
         self.failed = result.failed
-        self.screen.say(result.text, "red" if result.failed else "")
+        seconds = monotonic() - started
+        finished = ToolFinished(
+            call.id, name, result.text, result.failed, seconds, result.structured
+        )
+        self.front.show(finished)
+        if self._tasks is not None:
+            self.conversation.jobs.take(result, self._tasks)
+        return result
 
-    async def _change_model(self, name: str) -> None:
-        model = self.conversation.model
-        if not name:
-            self.screen.say(model.name or "none")
+    async def add_places(self, tool: types.Tool, arguments: dict[str, JsonValue]) -> None:
+        """Add the project and the eval to arguments that need them and do not name them.
+
+        Raises:
+            Refusal: Nothing says which one is meant.
+        """
+        properties = tool.input_schema.get("properties", {})
+        required = set(tool.input_schema.get("required", ()))
+        if "project" in properties and "project" not in arguments:
+            arguments["project"] = await self.require_project()
+        is_needed = "eval" in required or tool.name != "show_results"
+        if "eval" in properties and "eval" not in arguments and is_needed:
+            arguments["eval"] = await self.pick("eval", str(arguments.get("project", "")))
+
+    async def require_project(self) -> str:
+        """Return the project that commands are about; ask for it the first time.
+
+        Raises:
+            Refusal: Nothing says which one is meant.
+        """
+        if not self.project:
+            self.project = await self.pick("project", "")
+            self.front.view.status.project = self.project
+        return self.project
+
+    async def pick(self, kind: str, project: str) -> str:
+        """Return the one name of a kind that there is, or the one that the person chooses.
+
+        Raises:
+            Refusal: There is none, or nobody chose.
+        """
+        names = await self.names(kind, project)
+        if not names:
+            raise Refusal("There is no {kind} yet. Ask for one, or make one with /call.", kind=kind)
+        if len(names) == 1:
+            return names[0]
+        lines = [f"{number}. {name}" for number, name in enumerate(names, 1)]
+        answer = None
+        if self.front.reader.is_person:
+            self.front.say("\n".join(lines))
+            answer = await self.front.ask(f"Which {kind} (a number or a name)? ")
+        word = (answer or "").strip()
+        if word.isdecimal() and 0 < int(word) <= len(names):
+            return names[int(word) - 1]
+        if word:
+            return word
+        raise Refusal("Name the {kind}: {names}.", kind=kind, names=names)
+
+    async def names(self, kind: str, project: str, prefix: str = "") -> list[str]:
+        """Return the names of a kind that the workbench completes: project, eval, model, job."""
+        reference = types.PromptReference(type="ref/prompt", name=_WORKFLOW)
+        argument = {"name": kind, "value": prefix}
+        client = self.conversation.jobs.server.client
+        try:
+            answer = await client.complete(reference, argument, {"project": project})
+        except (MCPError, RuntimeError):  # a server without completions
+            return []
+        return list(answer.completion.values)
+
+    async def next_words(self, text: str) -> Sequence[str]:
+        """Return the words that may follow a text."""
+        words = text.split()
+        if not words:
+            return [command.name for command in COMMANDS]
+        kinds = {command.name: command.completes for command in COMMANDS}
+        kind = kinds.get(words[0], "")
+        if len(words) > 1 or not kind:
+            return []
+        sources: Mapping[str, Callable[[], list[str]]] = {
+            "tool": lambda: [tool.name for tool in self.conversation.toolbox.tools],
+            "chat": self.chat.chats.names,
+            "result": lambda: numbers(self.front.view.results.entries),
+            "command": lambda: [command.name for command in COMMANDS],
+            "mode": lambda: [str(mode) for mode in Mode],
+        }
+        return sources[kind]() if kind in sources else await self.names(kind, self.project)
+
+    def show_resumed(self) -> None:
+        """Show what the chat that goes on said last."""
+        messages = self.conversation.messages[1:]
+        texts = [m.content for m in messages if m.role in {"user", "assistant"} and m.content]
+        self.front.say(f"Continuing {self.chat.name}, {len(messages)} messages. The last text:")
+        self.front.view.surface.stream(texts[-1] + "\n" if texts else "(none)\n")
+        self.front.view.surface.settle()
+
+    async def _read_lines(self) -> None:
+        while True:
+            self._settle_line()
+            line = await self.front.reader.line()
+            if line is None:
+                break
+            if line.strip():
+                await self._take(line.strip())
+        self.conversation.interrupt()
+
+    def _settle_line(self) -> None:
+        if not self._in_turn:
+            self.front.view.surface.settle()
+
+    async def _take(self, line: str) -> None:
+        if self._in_turn:
+            await self._take_in_turn(line)
             return
-        self.conversation.model = model.with_name(model_name(name, self.has_api_base))
-        self.screen.say(f"The model is now {self.conversation.model.name}.")
+        self.failed = False
+        if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
+            self.front.say(f"> {line}", "person")
+        if line.startswith("/"):
+            await self._run_command(line)
+            return
+        try:
+            self.conversation.model.check()
+        except WorkbenchError as error:
+            self._fail(error)
+            return
+        self._in_turn = True
+        self.front.view.surface.wait(self.conversation.model.name)
+        if self.front.reader.reads_ahead and self._tasks is not None:
+            self._tasks.start_soon(self._turn, line)
+        else:
+            await self._turn(line)
 
-    async def _show_cost(self, _: str) -> None:
-        self.screen.say(_cost_sentence(self.conversation.model.budget.expense))
+    async def _take_in_turn(self, line: str) -> None:
+        """Take what is typed while the model answers: words for it, or a command that may run."""
+        if not line.startswith("/"):
+            self.conversation.add(line)
+            self.front.say(f"> {line}", "person")
+            self.front.say("The model reads this in its next round.", "muted")
+            return
+        name = line.partition(" ")[0]
+        if any(command.name == name and command.in_turn for command in COMMANDS):
+            await self._run_command(line)
+        else:
+            self.front.say(f"{name} has to wait for the end of this turn; Ctrl-C stops it.", "warn")
 
-    async def _begin_chat(self, _: str) -> None:
-        await self.chat.begin()
-        self.screen.say(f"This is chat {self.chat.name}.")
+    async def _turn(self, line: str) -> None:
+        await self._show(self.conversation.turn(line))
+        while words := self._reply_words():
+            await self._show(self.conversation.turn(words))
+        await self._report_jobs()
 
-    async def _list_chats(self, _: str) -> None:
-        self.screen.say("\n".join(self.chat.chats.names()) or "No chat is saved yet.")
+    async def _report_jobs(self) -> None:
+        """Let the model say what came out of jobs that have ended, if there is a model."""
+        while self.conversation.model.name and self.conversation.jobs.reports:
+            await self._show(self.conversation.report())
+            if self.failed:
+                break
 
+    async def _show(self, events: AsyncGenerator[Event]) -> None:
+        self._in_turn = True
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    self.front.show(event)
+                    if isinstance(event, TurnEnd):
+                        self.failed = event.reason not in {"answered", "round_limit", "interrupted"}
+        finally:
+            self._in_turn = False
 
-def model_name(name: str, has_api_base: bool) -> str:
-    """Return the engine's name for a model that the person named."""
-    is_own = has_api_base and name and not name.startswith(f"{API_BASE}/")
-    return f"{API_BASE}/{name}" if is_own else name
+    def _reply_words(self) -> str:
+        """Return what the person answered instead of yes or no."""
+        words, self.front.replies = "\n".join(self.front.replies), []
+        return words
 
+    async def _run_command(self, line: str) -> None:
+        name, _, rest = line.partition(" ")
+        try:
+            command = find_command(name)
+            self.command = command.name
+            with anyio.CancelScope() as self._work:
+                await action_of(command)(self, rest.strip())
+            if self._work.cancelled_caught:
+                self.front.say("Stopped.", "warn")
+        except WorkbenchError as error:
+            self._fail(error)
+        finally:
+            self._work = None
 
-def _cost_sentence(expense: Expense) -> str:
-    sentence = f"{expense.calls} calls, {expense.tokens:,} tokens, ${expense.cost_usd:.4f}"
-    if expense.unpriced_calls:
-        sentence += f" without {expense.unpriced_calls} calls, whose price is not known"
-    return f"{sentence}."
+    def _fail(self, error: WorkbenchError) -> None:
+        self.failed = True
+        self.front.say(str(error), "bad")
+
+    async def _show_background(self) -> None:
+        with suppress(anyio.ClosedResourceError):
+            async with aclosing(self.conversation.background()) as events:
+                async for event in events:
+                    self.front.show(event)
+                    if isinstance(event, JobChanged) and not self._in_turn and self._tasks:
+                        self._in_turn = bool(self.conversation.jobs.reports)
+                        self._tasks.start_soon(self._report_after_turn)
+
+    async def _report_after_turn(self) -> None:
+        try:
+            await self._report_jobs()
+        finally:
+            self._in_turn = False
+
+    async def _take_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                self.interrupt()

@@ -304,7 +304,7 @@ async def test_an_answer_that_is_too_long_says_so() -> None:
 
 ONE_TURN = """
 import asyncio, sys
-import agent.terminal
+import agent.startup
 from agent.model import ChatModel, api_base_server
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message
 

@@ -1,6 +1,6 @@
 """A sitting: lines that are typed, and what is shown for them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -10,10 +10,13 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp.server import MCPServer
-from rich.console import Console
 
-from agent.screen import Screen
-from agent.session import Session, model_name
+from agent.commands.talk import model_name
+from agent.session import Session
+from agent.terminal.front import Front
+from agent.terminal.painter import Painter
+from agent.terminal.surface import PlainSurface
+from agent.terminal.view import EventView
 from kiln_mcp.llm import BudgetLimit, ModelAnswer, Usage
 from scripted_chat import Step, calling, scripted
 from talks import chat_options, talk
@@ -26,12 +29,18 @@ class Typist:
     """Types what was written beforehand, then ends."""
 
     lines: list[str] = field(default_factory=list[str])
+    is_person = True
+    reads_ahead = False
 
-    async def line(self, prompt: str) -> str | None:
+    async def line(self) -> str | None:
         return self.lines.pop(0) if self.lines else None
 
     async def answer(self, question: str) -> str | None:
-        return await self.line(question)
+        return await self.line()
+
+    async def press(self, question: str, keys: Mapping[str, str]) -> str | None:
+        line = await self.line()
+        return None if line is None else keys[line]
 
 
 @dataclass
@@ -42,7 +51,7 @@ class Sitting:
     async def type(self, *lines: str) -> str:
         """Type lines; return what is shown for them."""
         start = len(self.shown.getvalue())
-        self.session.screen.reader = Typist(list(lines))
+        self.session.front.reader = Typist(list(lines))
         await self.session.run()
         return self.shown.getvalue()[start:]
 
@@ -52,7 +61,6 @@ async def sitting(
     tmp_path: Path,
     *answers: Step,
     has_model: bool = True,
-    terminal: bool = False,
     limit: BudgetLimit = NO_LIMIT,
 ) -> AsyncGenerator[Sitting]:
     server = MCPServer("small")
@@ -68,18 +76,18 @@ async def sitting(
         return "wiped"
 
     shown = StringIO()
-    console = Console(file=shown, width=200, force_terminal=terminal, color_system=None)
-    screen = Screen(console, Typist())
+    surface = PlainSurface(shown, Painter(None, escapes=False))
+    front = Front(EventView(surface, has_boxes=False), Typist())
     options = chat_options(tmp_path, limit=limit, **({} if has_model else {"model": ""}))
     with anyio.fail_after(60):
         async with talk(
             options,
             scripted(*answers) if has_model else None,
             server,
-            screen,
+            front,
             asks_itself=False,
         ) as chat:
-            yield Sitting(Session(screen, chat), shown)
+            yield Sitting(Session(front, chat), shown)
 
 
 async def test_without_a_model_talking_says_how_to_name_one_and_tools_work(tmp_path: Path) -> None:
@@ -146,15 +154,6 @@ async def test_a_new_chat_knows_nothing_of_the_old_one(tmp_path: Path) -> None:
         assert len(it.session.chat.chats.names()) == 2
 
 
-async def test_on_a_terminal_an_answer_is_formatted_and_shown_once(tmp_path: Path) -> None:
-    text = "# Title\n\nSome **bold** words.\n\n- one\n- two"
-    async with sitting(tmp_path, text, terminal=True) as it:
-        shown = await it.type("go")
-    assert "**" not in shown
-    # The block that grows is drawn and taken away again before it is drawn for good.
-    assert shown.rpartition("\x1b[2K")[2].count("two") == 1
-
-
 async def test_a_tools_text_cannot_move_the_cursor(tmp_path: Path) -> None:
     async with sitting(tmp_path) as it:
         shown = await it.type('/call look {"place": "\\u001b[2Kfree of charge"}')
@@ -165,10 +164,10 @@ async def test_a_tools_text_cannot_move_the_cursor(tmp_path: Path) -> None:
 async def test_what_may_be_typed_next_is_known(tmp_path: Path) -> None:
     async with sitting(tmp_path, "a") as it:
         await it.type("hello")
-        assert "/resume" in it.session.next_words("")
-        assert it.session.next_words("/call") == ["look", "wipe"]
-        assert it.session.next_words("/resume") == [it.session.chat.name]
-        assert it.session.next_words("/call look") == []
+        assert "/resume" in await it.session.next_words("")
+        assert await it.session.next_words("/call") == ["look", "wipe"]
+        assert it.session.chat.name in await it.session.next_words("/resume")
+        assert await it.session.next_words("/call look") == []
 
 
 async def test_the_cost_of_a_chat_is_shown_and_a_new_chat_begins_at_zero(tmp_path: Path) -> None:

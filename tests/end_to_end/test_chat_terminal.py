@@ -27,7 +27,7 @@ import termios
 CHAT = """\
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from agent.terminal import main
+from agent.program import main
 main()
 """
 SERVER = """\
@@ -97,21 +97,22 @@ async def model_that_never_ends() -> AsyncGenerator[str]:
 
 
 async def at_the_keyboard(terminal: Terminal) -> None:
-    await terminal.until("you>")
+    await terminal.until("mode ask")
+    terminal.press("/tools" + ENTER)
+    await terminal.until("wipe (destroys)")
     terminal.press("/call wi\t")
     await terminal.until("pe")  # the rest of the tool's name
     terminal.press(ENTER)
     await terminal.until("Go ahead?")
     terminal.press(CTRL_C)
     await terminal.until("The person closed the question without an answer.")
-    await terminal.until("you>")
     terminal.press("my key is very-secret-value" + ENTER)
     await terminal.until("and so on")
     terminal.press(CTRL_C)
     await terminal.until("Stopped.")
-    await terminal.until("you>")
-    terminal.press("half a line" + CTRL_C)
-    await terminal.until("you>")
+    terminal.press("half a line")
+    await terminal.until("half a line")
+    terminal.press(CTRL_C)
 
 
 async def leave(terminal: Terminal, process: Process) -> None:

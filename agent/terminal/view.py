@@ -1,0 +1,166 @@
+"""The events of a conversation on a surface."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.box import ROUNDED
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from agent.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    CostChanged,
+    Effect,
+    Event,
+    JobChanged,
+    Note,
+    ReasoningDelta,
+    TextDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnEnd,
+)
+from agent.fences import printable
+from agent.terminal.plots import progress_bar
+from agent.terminal.results import Results, result_line, short_arguments, whole_result
+from agent.terminal.status import ENDED, Status
+from agent.terminal.surface import Surface
+
+_REPLIES: Final = {
+    "accept": "Agreed.",
+    "remember": "Agreed, and for like calls of this chat.",
+    "decline": "Not agreed.",
+    "cancel": "Not answered.",
+}
+
+
+@dataclass(slots=True)
+class EventView:
+    """Shows events.
+
+    Attributes:
+        surface: Where.
+        has_boxes: Whether frames may be drawn; else lines stand alone.
+        results: The results of tools, for `/show`.
+        status: The status line's content.
+    """
+
+    surface: Surface
+    has_boxes: bool = True
+    results: Results = field(default_factory=Results)
+    status: Status = field(default_factory=Status)
+    _calls: dict[str, ToolStarted] = field(default_factory=dict[str, ToolStarted])
+
+    def show(self, event: Event) -> None:  # noqa: C901 - one line for each kind of event
+        """Show one event."""
+        match event:
+            case TextDelta(text):
+                self.surface.stream(text)
+            case ReasoningDelta():
+                self.surface.wait("thinking")
+            case ToolStarted():
+                self._begin(event)
+            case ToolProgress():
+                self._progress(event)
+            case ToolFinished():
+                self._finish(event)
+            case ApprovalAnswered(_, reply, by):
+                words = _REPLIES[reply] if by == "person" else f"{_REPLIES[reply][:-1]} by {by}."
+                self.say(words, "muted")
+            case CostChanged():
+                self.status.cost = event
+            case JobChanged():
+                self._change_job(event)
+            case Note(text):
+                self.say(text, "muted")
+            case TurnEnd():
+                self._end(event)
+            case _:
+                pass
+
+    def say(self, text: str, style: str = "") -> None:
+        """Show words of the program."""
+        self.surface.print(Text(printable(text), style=style))
+
+    def print(self, renderable: RenderableType) -> None:
+        """Show something of the program."""
+        self.surface.print(renderable)
+
+    def show_whole(self, number: str = "") -> None:
+        """Show a result whole.
+
+        Raises:
+            Refusal: There is none of this number.
+        """
+        self.surface.print(whole_result(self.results.find(number)))
+
+    def show_question(self, question: ApprovalAsked) -> None:
+        """Set the plan of a question apart, with its cost, its effects and where data goes."""
+        plan = Text(printable(question.plan))
+        facts = Text("\n".join(_facts(question)), "warn")
+        if not self.has_boxes:
+            self.surface.print(Group(Text("This needs your yes:"), plan, facts))
+            return
+        frame = Panel(
+            Group(plan, Text(), facts),
+            title="This needs your yes",
+            title_align="left",
+            box=ROUNDED,
+            border_style="warn",
+        )
+        self.surface.print(frame)
+
+    def _begin(self, event: ToolStarted) -> None:
+        self._calls[event.call_id] = event
+        self.surface.settle()
+        words = f"{event.name}{short_arguments(event.arguments)}"
+        if event.effect is not Effect.READS:
+            text = Text(printable(f"→ {event.name} ({event.effect})"), "tool", no_wrap=True)
+            text.append(f"{short_arguments(event.arguments)}", "muted")
+            text.overflow = "ellipsis"
+            self.surface.print(text)
+        self.surface.wait(words)
+
+    def _progress(self, event: ToolProgress) -> None:
+        call = self._calls.get(event.call_id)
+        share = f"{event.done:g}/{event.total:g}" if event.total else f"{event.done:g}"
+        words = [call.name if call else "", progress_bar(event.done, event.total), share]
+        self.surface.wait(" ".join(word for word in (*words, event.note) if word))
+
+    def _finish(self, event: ToolFinished) -> None:
+        call = self._calls.pop(event.call_id, None)
+        result = self.results.add(call.arguments if call else "{}", event)
+        self.surface.print(result_line(result, self.surface.columns))
+        open_call = next(iter(self._calls.values()), None)
+        self.surface.wait(open_call.name if open_call else self.status.model)
+
+    def _change_job(self, event: JobChanged) -> None:
+        self.status.note_job(event)
+        if event.state in ENDED:
+            style = "good" if event.state == "done" else "bad"
+            self.say(f"Job {event.job} {event.state}. {event.note}".strip(), style)
+
+    def _end(self, event: TurnEnd) -> None:
+        self._calls.clear()
+        self.surface.settle()
+        match event.reason:
+            case "interrupted":
+                self.say("Stopped. What was done stays.", "warn")
+            case "failed" | "limit":
+                self.say(event.note or f"The turn ended: {event.reason}.", "bad")
+            case _:
+                pass
+
+
+def _facts(question: ApprovalAsked) -> list[str]:
+    cost = question.cost_usd
+    facts = [
+        "Cost: not known" if cost is None else f"Cost: at most ${cost:.4f}",
+        f"Effect: {', '.join(question.effects)}" if question.effects else "",
+        f"Data goes to: {', '.join(question.destinations)}" if question.destinations else "",
+        f"Project: {question.project}" if question.project else "",
+    ]
+    return [printable(fact) for fact in facts if fact]

@@ -1,0 +1,116 @@
+"""What a person sees of events: lines, questions set apart, the status line."""
+
+from io import StringIO
+
+import pytest
+
+from agent.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    CostChanged,
+    Effect,
+    JobChanged,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnEnd,
+)
+from agent.modes import Mode
+from agent.terminal.painter import Painter
+from agent.terminal.palette import can_draw, color_system
+from agent.terminal.status import Status
+from agent.terminal.surface import PlainSurface
+from agent.terminal.view import EventView
+
+QUESTION = ApprovalAsked(
+    "1", "Judge 20 outputs.", (Effect.SPENDS, Effect.SENDS), 0.25, ("openai",), "run_eval", "p"
+)
+
+
+def seen(*events: object, whole_lines: bool = False) -> str:
+    shown = StringIO()
+    surface = PlainSurface(shown, Painter(None, escapes=False), 100, whole_lines)
+    view = EventView(surface, has_boxes=False)
+    for event in events:
+        view.show(event)  # pyright: ignore[reportArgumentType]
+    return shown.getvalue()
+
+
+def test_a_result_is_one_line_and_an_error_all_its_words() -> None:
+    began = ToolStarted("1", "look", '{"place": "house"}', Effect.READS)
+    shown = seen(began, ToolFinished("1", "look", "empty\ndark\n", False, 0.25))
+    assert shown == "✓ 1 look place=house: empty (+1 lines) · 0.2 s\n"
+    shown = seen(began, ToolFinished("1", "look", "No house.\nBuild one.", True, 0.1))
+    assert shown == "✗ 1 look: No house. Build one.\n"
+
+
+def test_what_changes_something_is_announced_before_it_is_done() -> None:
+    shown = seen(ToolStarted("1", "split_data", '{"name": "a"}', Effect.WRITES))
+    assert shown == "→ split_data (writes) name=a\n"
+
+
+def test_a_question_shows_plan_cost_effects_and_destination() -> None:
+    shown = seen(QUESTION)
+    assert shown == ""  # the front shows it when it asks
+    view = EventView(PlainSurface(out := StringIO(), Painter(None, escapes=False)), False)
+    view.show_question(QUESTION)
+    for words in ("Judge 20 outputs.", "at most $0.25", "spends, sends", "goes to: openai"):
+        assert words in out.getvalue()
+
+
+def test_an_answer_by_a_rule_names_the_rule() -> None:
+    assert seen(ApprovalAnswered("1", "accept", "auto: $1 of $2")) == "Agreed by auto: $1 of $2.\n"
+    assert seen(ApprovalAnswered("1", "decline", "person")) == "Not agreed.\n"
+
+
+@pytest.mark.parametrize("trick", ["\x1b[2Jfree", "a\rb", "\u202efree", "\x9b2J"])
+def test_no_event_moves_the_cursor(trick: str) -> None:
+    shown = seen(
+        TextDelta(trick + "\n"),
+        ToolStarted("1", trick, f'{{"a": "{trick}"}}', Effect.SPENDS),
+        ToolFinished("1", trick, trick, True, 0.0),
+        JobChanged(trick, "done", 1, 1, trick),
+        TurnEnd("failed", trick),
+    )
+    assert not set("\x1b\r\u202e\x9b") & set(shown)
+
+
+def test_a_reader_that_speaks_gets_whole_lines() -> None:
+    parts = [TextDelta("one li"), TextDelta("ne\ntwo"), TurnEnd("answered")]
+    assert seen(*parts, whole_lines=True) == "one line\ntwo\n"
+    assert seen(*parts[:1], whole_lines=True) == ""
+
+
+def test_the_status_line_leaves_out_what_does_not_fit() -> None:
+    status = Status("openai/gpt-4.1", Mode.AUTO, "support")
+    status.cost = CostChanged(0.5, 12_000, 3, 6_000, 60_000)
+    status.note_job(JobChanged("j1", "running", 5, 10, ""))
+    line = status.line(120)
+    for words in ("openai/gpt-4.1", "mode auto", "job j1 ████░░░░ 5/10", "$0.5000"):
+        assert words in line
+    assert "12,000 tokens" in line
+    assert "context 10 %" in line
+    assert len(status.line(30)) <= 30
+    status.note_job(JobChanged("j1", "done", 10, 10, ""))
+    assert "job" not in status.line(120)
+
+
+@pytest.mark.parametrize(
+    ("environment", "colors", "draws"),
+    [
+        ({"TERM": "xterm"}, "standard", True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, None, True),
+        ({"TERM": "dumb"}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_colours_and_drawing_follow_the_environment(
+    environment: dict[str, str], colors: str | None, draws: bool
+) -> None:
+    assert color_system(environment) == colors
+    assert can_draw(environment) == draws
+
+
+def test_without_colours_nothing_is_coloured() -> None:
+    painted = Painter(None).paint("[x]", 20) + Painter(None, escapes=False).paint("x", 20)
+    assert "\x1b[3" not in painted
