@@ -94,7 +94,7 @@ def summary_of(run: TaskRun) -> ItemSummary:
         origin.path if origin else "",
         origin.revision if origin else "",
         True,
-        run.input,
+        "\n".join(run.user_turns),
         run.tags,
         topic_of(run),
         run.input_source.type if run.input_source else "unknown",

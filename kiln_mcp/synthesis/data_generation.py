@@ -33,6 +33,7 @@ from kiln_mcp.synthesis.plan_steps import (
     write_inputs,
 )
 from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan, drafts_of
+from kiln_mcp.synthesis.user_cases import check_conversations
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task
@@ -195,7 +196,8 @@ class DataGeneration:
                 await ready_run_configs(workspace, context.store, [context.config])
                 await self._check_answerer(context)
             await workspace.check_ready(context.store, work.calls)
-        summary = f"Generate {plan.count} items for the task '{context.task.name}'."
+        kind = f"conversations of up to {plan.turns} turns" if plan.turns else "items"
+        summary = f"Generate {plan.count} {kind} for the task '{context.task.name}'."
         return Proposal(await work.plan(workspace.engine, summary), carry_out)
 
     def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
@@ -247,7 +249,9 @@ class DataGeneration:
                 drafts=list(drafts) or "none; carry it out with stop_after_inputs first",
             )
         edits: dict[int, dict[str, str]] = {n: {"state": "dropped"} for n in settings.drop}
-        edits |= {n: {"state": "kept", "text": text} for n, text in settings.texts.items()}
+        for number, edit in settings.texts.items():
+            values = {"text": edit} if isinstance(edit, str) else edit.values
+            edits[number] = {"state": "kept", **values}
         edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
         by = {"at": datetime.now(UTC), "by": self.workspace.author}
         return {
@@ -263,7 +267,9 @@ class DataGeneration:
     async def _with_sources(
         self, context: GenerationContext, plan: DataPlan, settings: PlanSettings
     ) -> DataPlan:
-        return await with_sources(self.workspace, context, plan, settings)
+        plan = await with_sources(self.workspace, context, plan, settings)
+        check_conversations(plan, self.task)
+        return plan
 
     def _turn(self) -> AbstractAsyncContextManager[None]:
         # Others may have added items since, which are not to be made again.

@@ -90,6 +90,8 @@ class DataPlan(_Part):
         outputs: Which outputs are made.
         reference_model: Who writes right answers; "" for the writer.
         checkers: The models that check references and pairs; empty for the writer alone.
+        turns: The most turns of a simulated user; 0 for single questions.
+        user_model: Who plays the users; "" for the writer.
         pairs: Whether passing outputs are edited until they break one clause.
         stop_after_inputs: Whether a person looks at the inputs before outputs are made.
         stage: What a person looks at next.
@@ -117,6 +119,8 @@ class DataPlan(_Part):
     reference_model: str = ""
     checkers: list[str] = []
     pairs: bool = False
+    turns: int = Field(default=0, ge=0, le=20)
+    user_model: str = ""
     stop_after_inputs: bool = False
     stage: Stage = "plan"
     stage_job: str = ""
@@ -157,6 +161,11 @@ class DataPlan(_Part):
     def reference_writer(self) -> str:
         """The model that writes right answers."""
         return self.reference_model or self.writer
+
+    @property
+    def user_player(self) -> str:
+        """The model that plays the users of conversations."""
+        return self.user_model or self.writer
 
     @property
     def checking_models(self) -> list[str]:

@@ -11,9 +11,10 @@ from kiln_mcp.synthesis.answers import OutcomeCoverage, TopicCoverage
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generation import GenerationContext
-from kiln_mcp.synthesis.inputs import Proposal
+from kiln_mcp.synthesis.inputs import Proposal, prompt_name
 from kiln_mcp.synthesis.new_items import source_of
 from kiln_mcp.synthesis.outputs import TaskInput, answer_all
+from kiln_mcp.synthesis.user_cases import UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import DataSource, TaskRun
 from storage.records.run import TOPIC
@@ -31,6 +32,7 @@ class PlannedInput:
     task_input: TaskInput
     output: str = ""
     quotation: str = ""
+    user: UserCase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,16 @@ class GeneratedItem:
         run: The item; None if there is none.
         reason: Why there is none, or why a person must look; "" if all is well.
         outcome: What was verified of the output; None if nothing was.
+        earlier_turns: The runs of the turns before, in a conversation.
+        stop: Why the conversation ended; "" for a single question.
     """
 
     planned_input: PlannedInput
     run: TaskRun | None
     reason: str = ""
     outcome: Aim | None = None
+    earlier_turns: tuple[TaskRun, ...] = ()
+    stop: str = ""
 
 
 def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> PlannedInput:
@@ -68,6 +74,12 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         lineage.LABEL: slot.label,
         lineage.QUOTATION: proposal.quotation,
     }
+    if proposal.user is not None:
+        texts |= {
+            lineage.PERSONA: proposal.user.persona,
+            lineage.GOAL: proposal.user.goal,
+            lineage.GIVES_UP: proposal.user.gives_up,
+        }
     properties |= {name: text for name, text in texts.items() if text}
     if slot.source:
         source = plan.sources[slot.source - 1]
@@ -76,12 +88,12 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         if not is_trace:
             properties[lineage.PASSAGE] = source.number
     if plan.writer != EMBEDDED:
-        name = "rewritten_inputs" if plan.source_kind == "trace" else "inputs"
-        properties["prompt_fingerprint"] = load_prompt("synthesis", name).fingerprint
+        prompt = load_prompt("synthesis", prompt_name(plan))
+        properties["prompt_fingerprint"] = prompt.fingerprint
     task_input = TaskInput(
         proposal.text, DataSource(type="synthetic", properties=properties), tags_of(context)
     )
-    return PlannedInput(slot, task_input, proposal.output, proposal.quotation)
+    return PlannedInput(slot, task_input, proposal.output, proposal.quotation, proposal.user)
 
 
 def own_input(text: str, context: GenerationContext) -> PlannedInput:

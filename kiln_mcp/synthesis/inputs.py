@@ -15,6 +15,7 @@ from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.quality import Candidate, Fault, assess
+from kiln_mcp.synthesis.user_cases import FIELDS, UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 
 EXAMPLES_SHOWN: Final = 4
@@ -56,6 +57,7 @@ class Proposal:
     text: str
     output: str = ""
     quotation: str = ""
+    user: UserCase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,7 @@ class CapableMaker:
         self._brief = brief
         self._plan = plan
         self._notes = notes or {}
-        is_rewritten = plan.source_kind == "trace"
-        self.prompt = load_prompt("synthesis", "rewritten_inputs" if is_rewritten else "inputs")
+        self.prompt = load_prompt("synthesis", prompt_name(plan))
 
     async def propose(
         self, order: Sequence[Slot], turn: int, existing: Sequence[str]
@@ -128,7 +129,7 @@ class CapableMaker:
         request = ModelRequest(
             model=self._plan.writer,
             messages=tuple(Message(part.role, part.content) for part in parts),
-            schema=_inputs_schema(brief.input_schema, with_answers=self._has_passages),
+            schema=_inputs_schema(brief.input_schema, _fields_beside(self._plan)),
             temperature=_WARM,
             max_tokens=4000,
             seed=brief.seed,
@@ -136,10 +137,6 @@ class CapableMaker:
         )
         answer = await self._engine.complete(request, asker="synthesis/inputs")
         return _proposals_in(answer, order)
-
-    @property
-    def _has_passages(self) -> bool:
-        return self._plan.source_kind == "passage"
 
 
 class ListMaker:
@@ -287,14 +284,27 @@ def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str])
     return "\n".join(lines)
 
 
-def _inputs_schema(input_schema: JsonValue, *, with_answers: bool) -> dict[str, JsonValue]:
+def prompt_name(plan: DataPlan) -> str:
+    """Return the name of the prompt by which a plan's inputs are written."""
+    if plan.turns:
+        return "user_cases"
+    return "rewritten_inputs" if plan.source_kind == "trace" else "inputs"
+
+
+def _fields_beside(plan: DataPlan) -> Sequence[str]:
+    """Return what is written beside each input."""
+    if plan.turns:
+        return FIELDS
+    return ("answer", "quotation") if plan.source_kind == "passage" else ()
+
+
+def _inputs_schema(input_schema: JsonValue, fields_beside: Sequence[str]) -> dict[str, JsonValue]:
     """Return the schema of an answer: the number of a slot and its input, for each slot."""
     text: JsonValue = {"type": "string"}
     is_object = isinstance(input_schema, dict)
     part, definitions = embedded(input_schema, "item") if is_object else (text, {})
     fields: dict[str, JsonValue] = {"slot": {"type": "integer"}, "input": cast("JsonValue", part)}
-    if with_answers:
-        fields |= {"answer": text, "quotation": text}
+    fields |= dict.fromkeys(fields_beside, text)
     item: JsonValue = {
         "type": "object",
         "properties": fields,
@@ -315,7 +325,8 @@ def _proposals_in(answer: ModelAnswer, order: Sequence[Slot]) -> list[Proposal]:
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
             text = text.strip()
             output, words = str(value.get("answer", "")), str(value.get("quotation", ""))
-            proposals.setdefault(number, Proposal(slots[number], text, output, words))
+            proposal = Proposal(slots[number], text, output, words, UserCase.of(value))
+            proposals.setdefault(number, proposal)
     return [proposals[number] for number in sorted(proposals)]
 
 

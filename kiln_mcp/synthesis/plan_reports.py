@@ -16,7 +16,7 @@ from storage.text.excerpts import excerpt
 
 _SETTINGS: Final = (
     *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
-    *("reference_model", "checkers", "pairs", "stop_after_inputs"),
+    *("reference_model", "checkers", "pairs", "turns", "user_model", "stop_after_inputs"),
 )
 _LONGEST_SOURCE: Final = 160
 
@@ -90,6 +90,9 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
             topic=slots[number].topic,
             aim=str(slots[number].aim),
             output=draft.output,
+            persona=draft.persona,
+            goal=draft.goal,
+            gives_up=draft.gives_up,
             state=draft.state,
         )
         for number, draft in drafts.items()

@@ -1,5 +1,6 @@
 """Save generated items, and say what came of their plan."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import anyio.to_thread
@@ -37,12 +38,13 @@ async def save_items(
     """
     store = context.store
     runs = [item.run for item in items if item.run is not None]
+    earlier_turns = {item.run.id: item.earlier_turns for item in items if item.run is not None}
     failures = [item.reason for item in items if item.run is None]
     if not runs:
         raise _nothing_generated(failures)
     if context.config.origin is None and plan.outputs == "task":
         await store.save(context.config, parent=context.task, is_patient=True)
-    fresh = [run for run in runs if run.id not in context.saved]
+    fresh = [(*earlier_turns[run.id], run) for run in runs if run.id not in context.saved]
     done = plan.with_changes({"stage": "done", "session": context.session_tag})
     report = await save_runs(store, context.task, fresh, done, author)
     is_reference = plan.outputs == "reference"
@@ -55,6 +57,7 @@ async def save_items(
         outputs_by=plan.reference_writer if is_reference else context.config.name,
         verified_items=sum(item.outcome is not None for item in items if item.run is not None),
         for_a_person=for_person,
+        stops=dict(Counter(item.stop for item in items if item.stop)),
         by_outcome=coverage_by_outcome(plan, items),
         by_topic=coverage_by_topic(plan, items),
         rejected_inputs=sum(rejects.values()),
@@ -105,28 +108,45 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
 
 
 async def save_runs(
-    store: ProjectStore, task: Task, runs: Sequence[TaskRun], plan: DataPlan, author: str
+    store: ProjectStore,
+    task: Task,
+    chains: Sequence[Sequence[TaskRun]],
+    plan: DataPlan,
+    author: str,
 ) -> DataReport:
     """Save runs, a thousand in a transaction; with the last ones the data report and the plan.
+
+    The turns of a conversation are saved together.
 
     Other writers are waited for: models were paid for the runs.
 
     Args:
         store: The open project.
         task: What they are saved below.
-        runs: The runs.
+        chains: The runs, those of one conversation together.
         plan: The plan, as carried out.
         author: Who carried it out.
     """
     existing = await store.children(task, TaskRun)
-    last_begin = max(len(runs) - 1, 0) // BATCH * BATCH
-    for begin in range(0, last_begin, BATCH):
+    *batches, last_batch = _batches(chains)
+    for batch in batches:
         async with store.transaction(is_patient=True) as change:
-            await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + BATCH], task)
+            await anyio.to_thread.run_sync(_save_below, change, batch, task)
     async with store.transaction(is_patient=True) as change:
-        await anyio.to_thread.run_sync(_save_below, change, runs[last_begin:], task)
+        await anyio.to_thread.run_sync(_save_below, change, last_batch, task)
         await anyio.to_thread.run_sync(add_plan, change, task, plan, author)
-        return await write_report(change, task, data_set([*existing, *runs]))
+        every_run = [*existing, *(run for chain in chains for run in chain)]
+        return await write_report(change, task, data_set(every_run))
+
+
+def _batches(chains: Sequence[Sequence[TaskRun]]) -> list[list[TaskRun]]:
+    """Return runs in batches of a thousand or a few more, which cut no conversation."""
+    batches: list[list[TaskRun]] = [[]]
+    for chain in chains:
+        if len(batches[-1]) >= BATCH:
+            batches.append([])
+        batches[-1] += chain
+    return batches
 
 
 def _save_below(change: Change, runs: Sequence[TaskRun], task: Task) -> None:

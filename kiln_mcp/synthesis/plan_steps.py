@@ -1,10 +1,12 @@
 """The steps of carrying out a plan: names of topics, inputs, outputs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.synthesis.conversations import held_conversations
 from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import (
@@ -31,6 +33,7 @@ from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_sources import quotes
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.topic_tree import Namer
+from kiln_mcp.synthesis.user_cases import UserCase
 from kiln_mcp.synthesis.verified_references import ReferenceMaker
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -87,13 +90,15 @@ async def write_inputs(
         [*avoid, *sources],
         context.brief.input_schema,
         own_texts=context.brief.examples,
-        fault_of=lambda proposal: passage_fault(plan, proposal),
+        fault_of=lambda proposal: input_fault(plan, proposal),
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 
 
-def passage_fault(plan: DataPlan, proposal: Proposal) -> str:
-    """Return what is wrong with an input from a passage; "" for nothing, and for other inputs."""
+def input_fault(plan: DataPlan, proposal: Proposal) -> str:
+    """Return what an input lacks that its plan wants beside it; "" for nothing."""
+    if plan.turns and proposal.user is None:
+        return "its user has no goal"
     if plan.source_kind != "passage":
         return ""
     passage = plan.sources[proposal.slot.source - 1].text
@@ -111,6 +116,7 @@ def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:
         text=proposal.text,
         output=proposal.output,
         quotation=proposal.quotation,
+        **({} if proposal.user is None else asdict(proposal.user)),
     )
 
 
@@ -118,10 +124,14 @@ def drafted_inputs(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[Prop
     """Return the drafts that are kept, with their slots."""
     slots: dict[int, Slot] = {slot.number: slot for slot in plan.slots}
     return [
-        Proposal(slots[number], draft.text, draft.output, draft.quotation)
+        Proposal(slots[number], draft.text, draft.output, draft.quotation, _user_of(draft))
         for number, draft in drafts.items()
         if draft.state == "kept" and number in slots
     ]
+
+
+def _user_of(draft: DraftLine) -> UserCase | None:
+    return UserCase(draft.persona, draft.goal, draft.gives_up) if draft.goal else None
 
 
 async def own_inputs(
@@ -153,6 +163,8 @@ async def make_items(
     if plan.outputs == "reference":
         checks = await open_checks(workspace, context.store, context.task)
         items = await ReferenceMaker(engine, context, plan, checks).make(inputs)
+    elif plan.turns:
+        return await held_conversations(engine, context, plan, inputs, report)
     else:
         items = await answered_items(engine, context, inputs, report)
     return await PairMaker(engine, context, plan).make(items) if plan.pairs else items

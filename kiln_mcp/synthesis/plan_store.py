@@ -38,6 +38,9 @@ class DraftLine(_Line):
         text: The input.
         output: The right output that came with it; "" for none.
         quotation: The words of the passage that this rests on; "" for none.
+        persona: Who the simulated user is; "" for an input without one.
+        goal: What they want.
+        gives_up: When they stop asking.
         state: Whether it is kept, left out, or to be written again.
         note: What is wished of the one that is written again.
     """
@@ -47,6 +50,9 @@ class DraftLine(_Line):
     text: str
     output: str = ""
     quotation: str = ""
+    persona: str = ""
+    goal: str = ""
+    gives_up: str = ""
     state: Literal["kept", "dropped", "again"] = "kept"
     note: str = ""
 
