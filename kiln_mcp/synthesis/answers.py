@@ -106,6 +106,7 @@ class GeneratedData(Result):
     session: str
     plan: str = Field(description="The plan's id.")
     items: int
+    replaced_items: int = Field(default=0, description="Earlier ones that went to the trash.")
     inputs_by: str
     outputs_by: str = Field(description="The run config or the model that wrote the outputs.")
     verified_items: int = Field(default=0, description="Items whose output was verified.")
@@ -152,6 +153,7 @@ class InputDraft(Result):
     goal: str = ""
     gives_up: str = ""
     state: str = "kept"
+    item: str = Field(default="", description="The run that was made of it.")
 
 
 class DataPlanReport(Result):

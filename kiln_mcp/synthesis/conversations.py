@@ -6,7 +6,7 @@ name others, so that its conversation is one run: its input is the transcript up
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -53,14 +53,15 @@ async def held_conversations(
 
     async def hold(place: int) -> None:
         item = inputs[place]
+        config = replace(context.resolved_config, sample=item.task_input.sample)
         try:
             conversation = await converse(
-                engine, context.resolved_config, _user(plan, item), "synthesis/conversations"
+                engine, config, _user(plan, item), "synthesis/conversations"
             )
         except ModelError as error:
             items[place] = GeneratedItem(item, None, str(error))
         else:
-            runs = _Runs(context, item, context.ids[place], conversation).all()
+            runs = _Runs(context, config, item, conversation).all()
             items[place] = GeneratedItem(
                 item, runs[-1], earlier_turns=runs[:-1], stop=conversation.stop
             )
@@ -89,20 +90,20 @@ class _Runs:
 
     Attributes:
         context: What the project has.
+        config: The run config that answered, resolved.
         item: The first message, with its user.
-        last_id: The id of the last run.
         conversation: The conversation.
     """
 
     context: GenerationContext
+    config: ResolvedRunConfig
     item: PlannedInput
-    last_id: str
     conversation: Conversation
 
     def all(self) -> tuple[TaskRun, ...]:
         """Return them, the first turn first."""
         turns = self.conversation.turns
-        traces = _traces(self.context.resolved_config, turns)
+        traces = _traces(self.config, turns)
         runs = [self._run(number, turn) for number, turn in enumerate(turns)]
         if self.context.task.turn_mode == "single_turn":
             last = runs[-1].replace(input=_transcript(traces[-1]), usage=self._usage(turns))
@@ -120,14 +121,13 @@ class _Runs:
 
     def _run(self, number: int, turn: Turn) -> TaskRun:
         """Return the run of a turn; only the last one of a conversation has tags."""
-        context = self.context
-        run = to_task_run(turn.production, turn.text, context.config, context.resolved_config)
+        run = to_task_run(turn.production, turn.text, self.context.config, self.config)
         return run.replace(id=self._id(number), input_source=self.item.task_input.source)
 
     def _id(self, number: int) -> str:
         if number == len(self.conversation.turns) - 1:
-            return self.last_id
-        digest = blake2b(f"{self.last_id} turn {number}".encode(), digest_size=8).digest()
+            return self.item.id
+        digest = blake2b(f"{self.item.id} turn {number}".encode(), digest_size=8).digest()
         return f"{int.from_bytes(digest) % 10**12:012}"
 
     def _usage(self, turns: Sequence[Turn]) -> Usage:

@@ -14,8 +14,8 @@ INPUTS_A_CALL: Final = 8
 
 Outputs = Literal["task", "reference"]
 """What the task really answers, or verified right answers."""
-Stage = Literal["plan", "inputs", "done"]
-"""What a person looks at next: the plan itself, the drafts of inputs, or nothing more."""
+Stage = Literal["plan", "inputs", "done", "deleted"]
+"""What a person looks at next: the plan itself, the drafts of inputs, or the items."""
 
 
 class _Part(BaseModel):

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiln_mcp.datasets import lineage
 from kiln_mcp.llm import EMBEDDED, Engine
@@ -14,6 +14,7 @@ from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import Proposal, prompt_name
 from kiln_mcp.synthesis.new_items import source_of
 from kiln_mcp.synthesis.outputs import TaskInput, answer_all
+from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.user_cases import UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import DataSource, TaskRun
@@ -26,13 +27,27 @@ DROPPED = "no usable input was written"
 
 @dataclass(frozen=True, slots=True)
 class PlannedInput:
-    """An input with the slot that it fills; None for one of the caller's own."""
+    """An input of a plan.
 
+    Attributes:
+        id: The id of the item that is made of it.
+        slot: The slot that it fills; None for one of the caller's own.
+        task_input: The input of the task.
+        output: The right output that came with it; "" for none.
+        quotation: The words of a passage that this rests on; "" for none.
+        user: The simulated user; None for a single question.
+        note: What a person wishes of the output.
+        replaces: The run that the item takes the place of; "" for none.
+    """
+
+    id: str
     slot: Slot | None
     task_input: TaskInput
     output: str = ""
     quotation: str = ""
     user: UserCase | None = None
+    note: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +108,31 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
     task_input = TaskInput(
         proposal.text, DataSource(type="synthetic", properties=properties), tags_of(context)
     )
-    return PlannedInput(slot, task_input, proposal.output, proposal.quotation, proposal.user)
+    run_id = context.ids[slot.number - 1]
+    return PlannedInput(
+        run_id, slot, task_input, proposal.output, proposal.quotation, proposal.user
+    )
 
 
-def own_input(text: str, context: GenerationContext) -> PlannedInput:
+def own_input(text: str, place: int, context: GenerationContext) -> PlannedInput:
     """Return an input that the assistant wrote."""
-    return PlannedInput(None, TaskInput(text, source_of("assistant"), tags_of(context)))
+    task_input = TaskInput(text, source_of("assistant"), tags_of(context))
+    return PlannedInput(context.ids[place], None, task_input)
+
+
+def with_draft(item: PlannedInput, draft: DraftLine) -> PlannedInput:
+    """Return an input with what a person did to its draft."""
+    own = {lineage.EDITED_BY: draft.edited_by, lineage.EDITED_FROM: draft.item}
+    task_input = item.task_input
+    properties = {**task_input.source.properties, **{n: text for n, text in own.items() if text}}
+    source = task_input.source.replace(properties=properties)
+    return replace(
+        item,
+        task_input=replace(task_input, source=source, sample=draft.sample),
+        output="" if draft.sample else item.output,
+        note=draft.note,
+        replaces=draft.item,
+    )
 
 
 def tags_of(context: GenerationContext) -> tuple[str, ...]:
@@ -118,20 +152,27 @@ async def answered_items(
     return [
         GeneratedItem(
             item,
-            None if run is None else run.replace(id=context.ids[place]),
+            None if run is None else run.replace(id=item.id),
             answers.failures.get(place, ""),
         )
         for place, (item, run) in enumerate(zip(inputs, answers.runs, strict=True))
     ]
 
 
-def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[OutcomeCoverage]:
+def coverage_by_outcome(
+    plan: DataPlan, slots: Sequence[Slot], items: Sequence[GeneratedItem]
+) -> list[OutcomeCoverage]:
     """Return for each clause and outcome how many items were planned and are there, and why.
 
     An item of a plan with pairs counts for the outcome that was verified. Else it counts for the
     one that its input was made for.
+
+    Args:
+        plan: The plan.
+        slots: Those of its slots that were to be filled.
+        items: What came of them.
     """
-    plan_counts = Counter((slot.clause, slot.aim) for slot in plan.slots)
+    plan_counts = Counter((slot.clause, slot.aim) for slot in slots)
     items_by_slot = {
         item.planned_input.slot.number: item
         for item in items
@@ -139,7 +180,7 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
     }
     counts: Counter[tuple[str, Aim]] = Counter()
     reasons: defaultdict[tuple[str, Aim], Counter[str]] = defaultdict(Counter)
-    for slot in plan.slots:
+    for slot in slots:
         item = items_by_slot.get(slot.number)
         if item is not None and item.run is not None:
             outcome = (item.outcome if plan.pairs else None) or slot.aim
@@ -164,9 +205,9 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
     return sorted(rows, key=lambda row: (row.items - row.quota, row.clause or "", row.outcome))
 
 
-def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
+def coverage_by_topic(slots: Sequence[Slot], items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
     """Return for each topic how many items were planned and are there."""
-    plan_counts = Counter(slot.topic for slot in plan.slots)
+    plan_counts = Counter(slot.topic for slot in slots)
     counts = Counter(
         item.planned_input.slot.topic
         for item in items

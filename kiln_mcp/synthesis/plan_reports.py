@@ -94,6 +94,7 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
             goal=draft.goal,
             gives_up=draft.gives_up,
             state=draft.state,
+            item=draft.item,
         )
         for number, draft in drafts.items()
         if number in slots
@@ -101,7 +102,18 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
 
 
 def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
+    if plan.stage == "deleted":
+        return []
     edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
+    if plan.stage == "done":
+        edit = '{"id": …, "texts": {"4": …}, "rewrite": {"5": "a note"}, "redo": {"6": "a note"}}'
+        return [
+            NextStep(
+                tool="generate_data",
+                reason=f"have inputs or outputs of single items made again: plan={edit}",
+                arguments={"project": project, "plan": {"id": plan.id}},
+            )
+        ]
     if plan.stage == "inputs":
         edit = '{"id": …, "drop": [3], "texts": {"4": …}, "rewrite": {"5": "a note"}}'
     return [

@@ -67,6 +67,9 @@ class PlanSettings(BaseModel):
         drop: Numbers of drafts to leave out.
         texts: New texts of drafts by their numbers, or other values of them.
         rewrite: Drafts to be written again, with a note each.
+        redo: Items whose output is to be made again, by the numbers of their drafts; with a note
+            each, which the writer of references is told.
+        delete: Whether the plan is deleted; its items stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -99,11 +102,13 @@ class PlanSettings(BaseModel):
     drop: list[int] = []
     texts: dict[int, str | DraftEdit] = {}
     rewrite: dict[int, str] = {}
+    redo: dict[int, str] = {}
+    delete: bool = False
 
     @property
     def has_draft_edits(self) -> bool:
         """Whether drafts of inputs are edited."""
-        return bool(self.drop or self.texts or self.rewrite)
+        return bool(self.drop or self.texts or self.rewrite or self.redo)
 
     @property
     def renames_topics(self) -> bool:

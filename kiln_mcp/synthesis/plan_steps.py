@@ -15,6 +15,7 @@ from kiln_mcp.synthesis.generated_items import (
     answered_items,
     input_of,
     own_input,
+    with_draft,
 )
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import (
@@ -107,10 +108,13 @@ def input_fault(plan: DataPlan, proposal: Proposal) -> str:
     return "" if proposal.output.strip() else "it has no answer"
 
 
-def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:
-    """Return an input as a draft that a person looks at."""
+def draft_of(
+    plan: DataPlan, proposal: Proposal, author: str, earlier: DraftLine | None = None
+) -> DraftLine:
+    """Return an input as a draft that a person looks at, in place of an earlier one."""
     return DraftLine(
         by=author,
+        item="" if earlier is None else earlier.item,
         plan_id=plan.id,
         number=proposal.slot.number,
         text=proposal.text,
@@ -120,18 +124,27 @@ def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:
     )
 
 
-def drafted_inputs(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[Proposal]:
-    """Return the drafts that are kept, with their slots."""
+def planned_inputs(
+    plan: DataPlan, context: GenerationContext, drafts: Mapping[int, DraftLine]
+) -> list[PlannedInput]:
+    """Return the drafts that are kept as inputs of the task."""
     slots: dict[int, Slot] = {slot.number: slot for slot in plan.slots}
-    return [
-        Proposal(slots[number], draft.text, draft.output, draft.quotation, _user_of(draft))
-        for number, draft in drafts.items()
-        if draft.state == "kept" and number in slots
-    ]
+    inputs: list[PlannedInput] = []
+    for number, draft in drafts.items():
+        if draft.state == "kept" and number in slots:
+            user = UserCase(draft.persona, draft.goal, draft.gives_up) if draft.goal else None
+            slot = slots[number]
+            proposal = Proposal(slot, draft.text, draft.output, draft.quotation, user)
+            inputs.append(with_draft(input_of(proposal, plan, context), draft))
+    return inputs
 
 
-def _user_of(draft: DraftLine) -> UserCase | None:
-    return UserCase(draft.persona, draft.goal, draft.gives_up) if draft.goal else None
+def open_slots(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> tuple[Slot, ...]:
+    """Return the slots of a plan that its next step may fill: those without an item."""
+    if not drafts:
+        return plan.slots
+    states = {number: draft.state for number, draft in drafts.items()}
+    return tuple(slot for slot in plan.slots if states.get(slot.number) in {"kept", "again"})
 
 
 async def own_inputs(
@@ -148,7 +161,8 @@ async def own_inputs(
         for position, value in enumerate(values, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in existing]
-    return [own_input(text, context) for text in fresh], len(texts) - len(fresh)
+    inputs = [own_input(text, place, context) for place, text in enumerate(fresh)]
+    return inputs, len(texts) - len(fresh)
 
 
 async def make_items(
@@ -168,10 +182,3 @@ async def make_items(
     else:
         items = await answered_items(engine, context, inputs, report)
     return await PairMaker(engine, context, plan).make(items) if plan.pairs else items
-
-
-def as_planned(
-    plan: DataPlan, context: GenerationContext, proposals: Sequence[Proposal]
-) -> list[PlannedInput]:
-    """Return proposals as inputs of the task."""
-    return [input_of(proposal, plan, context) for proposal in proposals]
