@@ -19,7 +19,11 @@ from kiln_mcp.synthesis.user_cases import FIELDS, UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 
 EXAMPLES_SHOWN: Final = 4
-"""Entries that the embedded model's list starts with; measured: four give varied inputs."""
+"""The fewest entries that the embedded model's list may start with."""
+_LONGEST_LIST: Final = 12
+_BEGINNING: Final = (1, 2)
+"""How many words of an example a line may begin with."""
+_LIST_TEMPERATURE: Final = 0.8
 
 ROUNDS: Final = 3
 """How often a slot is asked for at most: what is dropped is asked for again."""
@@ -140,7 +144,11 @@ class CapableMaker:
 
 
 class ListMaker:
-    """Lets a model that follows no instructions go on with a list of examples."""
+    """Lets a model that follows no instructions go on with a list of examples.
+
+    The list of a topic stays the same, so that the model reads it once. The line that it goes on
+    with begins with the first words of one of the examples, which keeps the model to the matter.
+    """
 
     slots_a_call = 1
 
@@ -152,22 +160,19 @@ class ListMaker:
     async def propose(
         self, order: Sequence[Slot], turn: int, existing: Sequence[str]
     ) -> Sequence[Proposal]:
-        """Return one proposal for each slot, by lists whose examples differ."""
+        """Return one proposal for each slot, by lines that begin or are drawn differently."""
         del existing
         return [Proposal(slot, await self._go_on(slot, turn)) for slot in order]
 
     async def _go_on(self, slot: Slot, turn: int) -> str:
-        brief = self._brief
-        # A text seed: equal for equal arguments in every process, unlike hash().
-        chooser = random.Random(f"{brief.seed} {slot.topic} {slot.number} {turn}")
-        examples = chooser.sample(brief.examples, min(EXAMPLES_SHOWN, len(brief.examples)))
-        subject = f" about {slot.topic}" if slot.topic else ""
-        lines = [f"{number}. {text}" for number, text in enumerate(examples, 1)]
-        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
+        # Text seeds: equal for equal arguments in every process, unlike hash().
+        chooser = random.Random(f"{self._brief.seed} {slot.topic} {slot.number} {turn}")
+        words = chooser.choice(self._brief.examples).split()
+        begin = " ".join(words[: chooser.choice(_BEGINNING)])
         request = ModelRequest(
             model=self._model,
-            messages=(Message("raw", "\n".join([head, *lines, f"{len(lines) + 1}."])),),
-            temperature=_WARM,
+            messages=(Message("raw", f"{self._list(slot.topic)} {begin}"),),
+            temperature=_LIST_TEMPERATURE,
             max_tokens=_CONTINUATION_TOKENS,
             seed=chooser.randrange(2**31),
             stop=("\n",),
@@ -175,7 +180,18 @@ class ListMaker:
         accept = ("complete", "truncated", "refused", "empty")
         answer = await self._engine.complete(request, asker="synthesis/inputs", accept=accept)
         # What was cut off has no end; better none than half a sentence.
-        return answer.text.strip().strip('"') if answer.state == "complete" else ""
+        text = f"{begin}{answer.text}" if answer.state == "complete" else ""
+        return text.strip().strip('"')
+
+    def _list(self, topic: str) -> str:
+        """Return the beginning of a list, up to the number of the line to go on with."""
+        chooser = random.Random(f"{self._brief.seed} {topic}")
+        examples = self._brief.examples
+        examples = chooser.sample(examples, min(_LONGEST_LIST, len(examples)))
+        subject = f" about {topic}" if topic else ""
+        lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(examples, 1)]
+        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
+        return "\n".join([head, *lines, f"{len(lines) + 1}."])
 
 
 @dataclass(frozen=True, slots=True)

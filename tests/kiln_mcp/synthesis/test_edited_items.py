@@ -138,7 +138,7 @@ async def test_an_edited_input_must_fit_the_schema_of_the_task(tmp_path: Path) -
     schema = '{"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}'
 
     class ObjectWriter(DataWriter):
-        def inputs(self, request, number):  # noqa: ANN001, ANN202
+        def inputs(self, request, number):
             own = super().inputs(request, number)
             return [{**item, "input": {"q": item["input"]}} for item in own]
 
