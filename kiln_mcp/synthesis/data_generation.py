@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from kiln_mcp.llm import ModelError
 from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
-from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.data_plan import DataPlan, JobSpending
 from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
 from kiln_mcp.synthesis.generation import (
     GenerationContext,
@@ -156,7 +156,8 @@ class DataGeneration:
         else:
             inputs = planned_inputs(plan, context, drafts)
         items = await self._items(context, plan, inputs)
-        saving = Saving(context, plan, slots, drafts, self.workspace.author)
+        spent_plan = await self._with_spending(plan)
+        saving = Saving(context, spent_plan, slots, drafts, self.workspace.author)
         return await save_items(saving, items, rejects)
 
     async def _items(
@@ -250,7 +251,21 @@ class DataGeneration:
         work = self._work(context, plan, drafts)
         return await plan_report(self.workspace.engine, context, plan, work, drafts)
 
+    async def _with_spending(self, plan: DataPlan) -> DataPlan:
+        """Return a plan that says what this job has taken so far, in all its attempts."""
+        job = self.workspace.job
+        entries = await self.workspace.engine.spending(f"jobs/{job}/*") if job else ()
+        if not entries:
+            return plan
+        calls = sum(entry.usage.calls for entry in entries)
+        is_priced = not any(entry.unpriced_calls for entry in entries)
+        usd = sum(entry.usage.cost_usd or 0.0 for entry in entries) if is_priced else None
+        own = JobSpending(calls=calls, usd=usd)
+        return plan.with_changes({"spending": {**plan.spending, job: own}})
+
     async def _save(self, plan: DataPlan, drafts: Sequence[DraftLine]) -> None:
+        plan = await self._with_spending(plan)
+
         def save(change: Change) -> None:
             add_plan(change, self.task, plan, self.workspace.author)
             add_drafts(change, self.task, drafts)

@@ -57,6 +57,18 @@ class PlanSource(_Part):
     text: str
 
 
+class JobSpending(_Part):
+    """What a job of a plan took.
+
+    Attributes:
+        calls: The calls of models that were answered.
+        usd: Their cost in US dollars; None if a price is not known.
+    """
+
+    calls: int
+    usd: float | None
+
+
 def _as_topics(value: object) -> object:
     """Return topics of which some are given as their paths alone."""
     if not isinstance(value, list):
@@ -97,6 +109,7 @@ class DataPlan(_Part):
         stage: What a person looks at next.
         stage_job: The job that brought it to its stage; "" if none did.
         session: The tag of the items that it made; "" if it has made none.
+        spending: What each job took that worked on it.
     """
 
     v: int = 1
@@ -125,6 +138,7 @@ class DataPlan(_Part):
     stage: Stage = "plan"
     stage_job: str = ""
     session: str = ""
+    spending: dict[str, JobSpending] = {}
 
     def with_changes(self, changes: Mapping[str, object]) -> Self:
         """Return the plan with other values, validated; nothing is kept of what was derived."""
