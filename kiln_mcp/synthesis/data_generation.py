@@ -283,7 +283,9 @@ class DataGeneration:
         # An attempt of this job came to its end and was killed: its items are answered again.
         own_ids = {self.workspace.id_for(f"item {number}") for number in range(plan.count)}
         return {
-            number: draft.model_copy(update={"state": "kept"}) if draft.item in own_ids else draft
+            number: draft.model_copy(update={"state": "kept", "item": ""})
+            if draft.item in own_ids
+            else draft
             for number, draft in drafts.items()
         }
 

@@ -49,7 +49,7 @@ async def plan_report(
         ],
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
-        warnings=warnings_of(plan, context),
+        warnings=[*_turn_notes(plan), *warnings_of(plan, context)],
         next=_next_steps(plan, str(context.store.folder)),
     )
 
@@ -60,6 +60,16 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
     if plan.inputs:
         return shared_families(context.resolved_config.model, "", checkers) if checkers else []
     return shared_families(context.resolved_config.model, plan.writer, checkers)
+
+
+def _turn_notes(plan: DataPlan) -> list[str]:
+    """Return what a person should know of the calls of conversations."""
+    if not plan.turns:
+        return []
+    return [
+        f"The calls are those of conversations that all go on for {plan.turns} turns. Users who "
+        "have what they want, or give up, end theirs earlier."
+    ]
 
 
 def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:

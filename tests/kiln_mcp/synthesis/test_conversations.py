@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,19 @@ async def test_a_conversation_whose_model_fails_is_left_out(tmp_path: Path) -> N
         made = await held(workspace, project, plan.id)
         assert (made.items, made.failed) == (5, 1)
         assert "empty" in made.failures[0]
+
+
+async def test_a_job_that_is_killed_at_its_end_neither_pays_nor_saves_again(
+    tmp_path: Path,
+) -> None:
+    writer = Cast()
+    async with data_project(tmp_path, writer, turn_mode="multiturn") as (workspace, project):
+        plan = await planned(workspace, project, SETTINGS)
+        attempt = replace(workspace, job="4711")
+        first = await held(attempt, project, plan.id)
+        saved = {run.id for run in await runs_in(workspace, project)}
+        writer.requests.clear()
+        again = await held(attempt, project, plan.id)
+        assert (again.items, again.session, again.stops) == (6, first.session, first.stops)
+        assert {run.id for run in await runs_in(workspace, project)} == saved
+        assert writer.requests == []
