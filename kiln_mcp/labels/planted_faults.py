@@ -10,7 +10,7 @@ from storage.index.results import items
 
 NAME: Final = "the edit that broke a clause"
 """What reports call this evidence."""
-_BROKEN: Final = "fail"
+_FAIL: Final = "fail"
 _SCALES: Final = frozenset({"pass_fail", "pass_fail_critical"})
 
 
@@ -36,4 +36,4 @@ def _breaks_one_of(run: TaskRun, specs: set[str]) -> bool:
     source = run.output.source
     if source is None or run.repaired_output is not None:
         return False
-    return source.properties.get(OUTCOME) == _BROKEN and source.properties.get(SPEC) in specs
+    return source.properties.get(OUTCOME) == _FAIL and source.properties.get(SPEC) in specs

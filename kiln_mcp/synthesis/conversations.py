@@ -107,7 +107,7 @@ class _Runs:
         runs = [self._run(number, turn) for number, turn in enumerate(turns)]
         if self.context.task.turn_mode == "single_turn":
             last = runs[-1].replace(input=_transcript(traces[-1]), usage=self._usage(turns))
-            return (self._ended(last.replace(trace=traces[-1])),)
+            return (self._last_run(last.replace(trace=traces[-1])),)
         chain: list[TaskRun] = []
         for number, (run, trace) in enumerate(zip(runs, traces, strict=True)):
             previous = chain[-1].id if chain else None
@@ -117,7 +117,7 @@ class _Runs:
             chain.append(
                 run.replace(parent_task_run_id=previous, trace=trace, cumulative_usage=usage)
             )
-        return (*chain[:-1], self._ended(chain[-1]))
+        return (*chain[:-1], self._last_run(chain[-1]))
 
     def _run(self, number: int, turn: Turn) -> TaskRun:
         """Return the run of a turn; only the last one of a conversation has tags."""
@@ -134,15 +134,15 @@ class _Runs:
         usage = sum((turn.production.usage for turn in turns), ModelUsage(calls=0))
         return stored_usage(usage, sum(turn.production.latency_s for turn in turns))
 
-    def _ended(self, run: TaskRun) -> TaskRun:
+    def _last_run(self, run: TaskRun) -> TaskRun:
         """Return the last run, which says how the conversation ended."""
         conversation, tags = self.conversation, [*self.item.task_input.tags, CASE_TAG]
         if conversation.stop != "turns":
             tags.append(ENDED_TAG)
         source = run.output.source
         assert source is not None, "to_task_run names the source of each output"
-        counted = {TURNS: len(conversation.turns), lineage.STOP: conversation.stop}
-        output = run.output.replace(source=_with(source, counted))
+        properties = {TURNS: len(conversation.turns), lineage.STOP: conversation.stop}
+        output = run.output.replace(source=_with(source, properties))
         usage = stored_usage(conversation.user_usage, 0.0)
         return run.replace(output=output, tags=tuple(tags), synthetic_user_usage=usage)
 
@@ -176,6 +176,6 @@ def _own_messages(turn: Turn) -> list[TraceMessage]:
 
 def _transcript(trace: Sequence[TraceMessage]) -> str:
     """Return the turns up to the last one of the user, as text."""
-    spoken = [message.model_dump(mode="json") for message in trace if message.role != "system"]
-    end = max(place for place, message in enumerate(spoken, 1) if message["role"] == "user")
-    return "\n\n".join(map(message_line, spoken[:end]))
+    messages = [message.model_dump(mode="json") for message in trace if message.role != "system"]
+    end = max(place for place, message in enumerate(messages, 1) if message["role"] == "user")
+    return "\n\n".join(map(message_line, messages[:end]))

@@ -314,7 +314,7 @@ class DataGeneration:
             if "text" in values:
                 schema = self.task.input_json_schema
                 values["text"] = await as_stored_text(values["text"], schema, number, "input")
-            own = {"state": "kept", "edited_by": self.workspace.author, "note": "", "sample": 0}
+            own = {"state": "kept", "editor": self.workspace.author, "note": "", "sample": 0}
             edits[number] = {**own, **values}
         edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
         for number, note in settings.redo.items():

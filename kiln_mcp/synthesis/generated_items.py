@@ -122,7 +122,7 @@ def own_input(text: str, place: int, context: GenerationContext) -> PlannedInput
 
 def with_draft(item: PlannedInput, draft: DraftLine) -> PlannedInput:
     """Return an input with what a person did to its draft."""
-    own = {lineage.EDITED_BY: draft.edited_by, lineage.EDITED_FROM: draft.item}
+    own = {lineage.EDITOR: draft.editor, lineage.PREDECESSOR: draft.item}
     task_input = item.task_input
     properties = {**task_input.source.properties, **{n: text for n, text in own.items() if text}}
     source = task_input.source.replace(properties=properties)

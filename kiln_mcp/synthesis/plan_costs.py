@@ -12,14 +12,14 @@ def with_plan_costs(
 ) -> DataReport:
     """Return a report with the costs of all calls of the plans that say what they took."""
     spent_plans = {plan.id: plan for plan in plans if plan.spending}
-    kept = sum(item.lineage.plan in spent_plans for item in items)
-    if report.costs is None or not kept:
+    item_count = sum(item.lineage.plan in spent_plans for item in items)
+    if report.costs is None or not item_count:
         return report
     entries = [entry for plan in spent_plans.values() for entry in plan.spending.values()]
     prices = [entry.usd for entry in entries if entry.usd is not None]
     costs = report.costs.model_copy(
         update={
-            "plan_items": kept,
+            "plan_items": item_count,
             "plan_calls": sum(entry.calls for entry in entries),
             "plan_usd": sum(prices) if len(prices) == len(entries) else None,
         }

@@ -57,14 +57,14 @@ class NewRuns:
         author: Who carried it out.
         chains: The runs, those of one conversation together.
         drafts: The drafts that they were made of.
-        replaced: The ids of items that go to the trash.
+        predecessors: The ids of items that go to the trash.
     """
 
     plan: DataPlan
     author: str
     chains: Sequence[Sequence[TaskRun]]
     drafts: Sequence[DraftLine] = ()
-    replaced: Collection[str] = ()
+    predecessors: Collection[str] = ()
 
 
 async def save_items(
@@ -89,8 +89,8 @@ async def save_items(
         await store.save(context.config, parent=context.task, is_patient=True)
     fresh = [(*earlier_turns[run.id], run) for run in runs if run.id not in context.saved]
     done = plan.with_changes({"stage": "done", "session": context.session_tag})
-    replaced = {item.planned_input.replaces for item in items if item.run is not None} - {""}
-    new = NewRuns(done, saving.author, fresh, _made_drafts(saving, items), replaced)
+    predecessors = {item.planned_input.replaces for item in items if item.run is not None} - {""}
+    new = NewRuns(done, saving.author, fresh, _made_drafts(saving, items), predecessors)
     report = await save_runs(store, context.task, new)
     is_reference = plan.outputs == "reference"
     for_person = sum(lineage.PERSON_TAG in run.tags for run in runs)
@@ -98,7 +98,7 @@ async def save_items(
         session=context.session_tag,
         plan=plan.id,
         items=len(runs),
-        replaced_items=len(replaced),
+        replaced_items=len(predecessors),
         inputs_by="you" if plan.inputs else plan.writer,
         outputs_by=plan.reference_writer if is_reference else context.config.name,
         verified_items=sum(item.outcome is not None for item in items if item.run is not None),
@@ -174,13 +174,13 @@ def _says_how_it_was_made(tag: str) -> bool:
 def _made_drafts(saving: Saving, items: Sequence[GeneratedItem]) -> list[DraftLine]:
     """Return the drafts of items that were made, so that a person may have them made again."""
     at = datetime.now(UTC)
-    made: list[DraftLine] = []
+    lines: list[DraftLine] = []
     for item in items:
         slot = item.planned_input.slot
         if item.run is not None and slot is not None:
             change = {"at": at, "by": saving.author, "state": "made", "item": item.run.id}
-            made.append(saving.drafts[slot.number].model_copy(update=change))
-    return made
+            lines.append(saving.drafts[slot.number].model_copy(update=change))
+    return lines
 
 
 async def save_runs(store: ProjectStore, task: Task, new: NewRuns) -> DataReport:
@@ -198,11 +198,11 @@ async def save_runs(store: ProjectStore, task: Task, new: NewRuns) -> DataReport
         await anyio.to_thread.run_sync(_save_below, change, last_batch, task)
         await anyio.to_thread.run_sync(add_plan, change, task, new.plan, new.author)
         await anyio.to_thread.run_sync(add_drafts, change, task, new.drafts)
-        gone = _with_earlier_turns(existing, new.replaced)
-        for run in gone:
+        predecessors = _with_earlier_turns(existing, new.predecessors)
+        for run in predecessors:
             change.delete(run)
-        gone_ids = {run.id for run in gone}
-        every_run = [run for run in existing if run.id not in gone_ids]
+        predecessor_ids = {run.id for run in predecessors}
+        every_run = [run for run in existing if run.id not in predecessor_ids]
         every_run += [run for chain in new.chains for run in chain]
         return await write_report(change, task, data_set(every_run))
 
@@ -220,13 +220,13 @@ def _batches(chains: Sequence[Sequence[TaskRun]]) -> list[list[TaskRun]]:
 def _with_earlier_turns(runs: Sequence[TaskRun], items: Collection[str]) -> list[TaskRun]:
     """Return the runs of some items: those of conversations with all their turns."""
     by_id = {run.id: run for run in runs}
-    found: dict[str, TaskRun] = {}
+    runs_by_id: dict[str, TaskRun] = {}
     for name in items:
         run = by_id.get(name)
-        while run is not None and run.id not in found:
-            found[run.id] = run
+        while run is not None and run.id not in runs_by_id:
+            runs_by_id[run.id] = run
             run = by_id.get(run.parent_task_run_id or "")
-    return list(found.values())
+    return list(runs_by_id.values())
 
 
 def _save_below(change: Change, runs: Sequence[TaskRun], task: Task) -> None:

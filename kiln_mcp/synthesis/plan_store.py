@@ -41,7 +41,7 @@ class DraftLine(_Line):
         persona: Who the simulated user is; "" for an input without one.
         goal: What they want.
         gives_up: When they stop asking.
-        edited_by: Who gave it other words; "" if it is as it was written.
+        editor: Who gave it other words; "" if it is as it was written.
         state: Whether it is kept, left out, to be written again, or made an item.
         note: What is wished of what is written again: the input, or the output of a kept one.
         item: The run that was made of it; "" if none was.
@@ -56,7 +56,7 @@ class DraftLine(_Line):
     persona: str = ""
     goal: str = ""
     gives_up: str = ""
-    edited_by: str = ""
+    editor: str = ""
     state: Literal["kept", "dropped", "again", "made"] = "kept"
     note: str = ""
     item: str = ""

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from data_writer import DataWriter, data_project, runs_in
 from kiln_mcp.datasets.items import data_set
+from kiln_mcp.llm import ModelRequest
 from kiln_mcp.projects.runs.service import mark_runs
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
@@ -138,7 +139,7 @@ async def test_an_edited_input_must_fit_the_schema_of_the_task(tmp_path: Path) -
     schema = '{"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}'
 
     class ObjectWriter(DataWriter):
-        def inputs(self, request, number):
+        def inputs(self, request: ModelRequest, number: int) -> list[dict[str, object]]:
             own = super().inputs(request, number)
             return [{**item, "input": {"q": item["input"]}} for item in own]
 
