@@ -1,8 +1,11 @@
 """What splits and reports need to know of the items of a dataset: their records are not kept."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from pydantic import JsonValue
 
 from kiln_mcp.datasets.lineage import (
     AIM,
@@ -94,7 +97,7 @@ def summary_of(run: TaskRun) -> ItemSummary:
         origin.path if origin else "",
         origin.revision if origin else "",
         True,
-        run.input,
+        "\n".join(run.user_turns),
         run.tags,
         topic_of(run),
         run.input_source.type if run.input_source else "unknown",
@@ -113,11 +116,24 @@ def _lineage_of(run: TaskRun) -> Lineage:
         conversation=properties.get(_SESSION, ""),
         clause=properties.get(CLAUSE, ""),
         outcome=properties.get(OUTCOME) or _OUTCOMES.get(properties.get(AIM, ""), ""),
-        label=properties.get(LABEL) or (output if len(output) <= _LONGEST_CLASS else ""),
+        label=properties.get(LABEL) or _class_in(output),
         plan=properties.get(PLAN, ""),
         aim=properties.get(AIM, ""),
         cost=run.usage.cost if run.usage else None,
     )
+
+
+def _class_in(output: str) -> str:
+    """Return a short output as a class; of an object with one value, this value."""
+    if len(output) > _LONGEST_CLASS:
+        return ""
+    try:
+        value: JsonValue = json.loads(output) if output.startswith("{") else None
+    except (ValueError, RecursionError):
+        return output
+    values = list(value.values()) if isinstance(value, dict) else []
+    only = values[0] if len(values) == 1 else None
+    return only if isinstance(only, str) else output
 
 
 def _properties(source: DataSource | None) -> dict[str, str]:

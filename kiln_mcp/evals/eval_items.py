@@ -153,7 +153,7 @@ def conversation_text(run: TaskRun) -> str:
     The turns that a run config's examples and its thinking add are no conversation.
     """
     messages = run.trace or ()
-    is_of_users = run.parent_task_run_id is not None or run.is_imported
+    is_of_users = run.parent_task_run_id is not None or run.is_imported or run.is_simulated
     if not is_of_users and not any(message.role == "tool" for message in messages):
         return ""
     return "\n\n".join(conversation_lines(messages, LONGEST_MESSAGE))

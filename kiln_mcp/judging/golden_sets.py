@@ -9,6 +9,7 @@ from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set
 from kiln_mcp.labels.hygiene import label_faults
 from kiln_mcp.labels.label_audit import LabelAudit, Verdicts, audit_labels, audited_labels
 from kiln_mcp.labels.labelling_pass import LabellingPass
+from kiln_mcp.labels.planted_faults import NAME, planted_faults
 from storage import EvalConfig, ProjectStore
 from storage.errors import InvalidValue, NextStep, Refusal
 
@@ -73,6 +74,7 @@ async def audit_golden_set(
     evaluators = await store.children(record, EvalConfig)
     judges = {e.id for e in evaluators if evaluator_of(e).model is not None}
     matrix = await read_verdict_matrix(store, record, evaluators)
+    faults = await planted_faults(store, golden_set)
     audits: dict[str, LabelAudit] = {}
     for score in golden_set.scores:
         runs = [
@@ -82,17 +84,19 @@ async def audit_golden_set(
         ]
         audits[score.json_key] = audit_labels(
             audited_labels(golden_set, score, runs),
-            _verdicts(matrix, judges, score.json_key),
+            _verdicts(matrix, judges, score.json_key, faults),
             label_faults(golden_set.timed_labels(runs, score)),
             score.type,
         )
     return audits
 
 
-def _verdicts(matrix: VerdictMatrix, judges: Container[str], key: str) -> Verdicts:
-    """Return the stored verdicts of one score."""
+def _verdicts(
+    matrix: VerdictMatrix, judges: Container[str], key: str, faults: Mapping[str, float]
+) -> Verdicts:
+    """Return the stored verdicts of one score, and what minimal pairs say of their outputs."""
     panel: dict[str, Mapping[str, float]] = {}
-    checks: dict[str, Mapping[str, float]] = {}
+    checks: dict[str, Mapping[str, float]] = {NAME: faults} if faults else {}
     for member in matrix.members:
         members = panel if member.evaluator_id in judges else checks
         members[member.title] = matrix.column(member, key)

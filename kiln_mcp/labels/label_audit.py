@@ -1,6 +1,7 @@
 """The audit of labels, before judges are measured by them: which need a second look, and why.
 
-Labels are compared with a panel of judges, with checks that ask no model, and with the same rater's
+Labels are compared with a panel of judges, with checks that ask no model, with the clauses that
+minimal pairs break (`planted_faults`), and with the same rater's
 blind repeats. A panel may only ask again and never overwrite: where weak judges contradict a label
 with one voice, they are right in 17 to 68 % of cases.
 """
@@ -242,7 +243,7 @@ def _check_faults(
             and contradictions / len(checked_labels) >= MOST_CONTRADICTED
         ):
             faults.append(
-                f"The labels contradict {name!r}, which asks no model: {contradictions} of "
+                f"The labels contradict {name!r}, which is no judge: {contradictions} of "
                 f"{len(checked_labels)} labels say the opposite."
             )
     return faults

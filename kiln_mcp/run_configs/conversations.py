@@ -17,14 +17,15 @@ def conversation_of(run: TaskRun) -> tuple[Message, ...]:
     """Return the turns of a run's conversation up to the last one of its user.
 
     The trace must show that the input is the last turn, or the transcript of all turns. The traces
-    of our own runs hold demonstrations as turns, so they do not count.
+    of our own runs hold demonstrations as turns, so they do not count, except with simulated users.
 
     Returns:
         Users' and assistants' turns; empty if the run is a single turn, or its trace is no
         conversation with the input.
     """
     source = run.output.source
-    if run.trace is None or (source and source.properties.get("adapter_name") == ADAPTER):
+    is_own = source is not None and source.properties.get("adapter_name") == ADAPTER
+    if run.trace is None or (is_own and not run.is_simulated):
         return ()
     messages = [message.model_dump(mode="json") for message in run.trace]
     messages = [message for message in messages if message["role"] not in _PROMPTS]

@@ -106,10 +106,12 @@ class GeneratedData(Result):
     session: str
     plan: str = Field(description="The plan's id.")
     items: int
+    replaced_items: int = Field(default=0, description="Earlier ones that went to the trash.")
     inputs_by: str
     outputs_by: str = Field(description="The run config or the model that wrote the outputs.")
     verified_items: int = Field(default=0, description="Items whose output was verified.")
     for_a_person: int = Field(default=0, description="Items whose verification has no result.")
+    stops: dict[str, int] = Field(default={}, description="Conversations by why they ended.")
     by_outcome: list[OutcomeCoverage] = Field(description="The largest shortfall first.")
     by_topic: list[TopicCoverage]
     rejected_inputs: int = Field(description="Inputs that were unusable or too like another one.")
@@ -147,7 +149,11 @@ class InputDraft(Result):
     topic: str = ""
     aim: str = ""
     output: str = ""
+    persona: str = ""
+    goal: str = ""
+    gives_up: str = ""
     state: str = "kept"
+    item: str = Field(default="", description="The run that was made of it.")
 
 
 class DataPlanReport(Result):

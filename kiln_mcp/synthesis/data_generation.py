@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import anyio.to_thread
+from pydantic import JsonValue
 
 from kiln_mcp.llm import ModelError
 from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
-from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.data_plan import DataPlan, JobSpending
 from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
 from kiln_mcp.synthesis.generation import (
     GenerationContext,
@@ -18,21 +19,23 @@ from kiln_mcp.synthesis.generation import (
     open_generation,
     settings_of,
 )
+from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.plan_calls import Work, input_work, naming_work, output_work
 from kiln_mcp.synthesis.plan_reports import plan_report
-from kiln_mcp.synthesis.plan_results import save_items
+from kiln_mcp.synthesis.plan_results import Saving, save_items
 from kiln_mcp.synthesis.plan_settings import PlanSettings, edited_plan
 from kiln_mcp.synthesis.plan_sources import with_sources
 from kiln_mcp.synthesis.plan_steps import (
-    as_planned,
     draft_of,
-    drafted_inputs,
     make_items,
+    open_slots,
     own_inputs,
+    planned_inputs,
     with_names,
     write_inputs,
 )
 from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan, drafts_of
+from kiln_mcp.synthesis.user_cases import check_conversations
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task
@@ -70,12 +73,17 @@ class DataGeneration:
         Raises:
             Refusal: There is no such draft.
         """
+        if settings.delete:
+            return await self._deletion(earlier, settings)
         plan = edited_plan(earlier, settings)
         context = await self._open(settings_of(plan), plan.count)
         plan = await self._with_sources(context, plan, settings)
         if settings.has_draft_edits:
             drafts = await self._edited_drafts(plan, settings)
-            return await self._free(context, plan, drafts)
+            looked_at = plan.with_changes({"stage": "inputs", "stage_job": ""})
+            return await self._free(context, looked_at, drafts)
+        if settings.model_fields_set == {"id"}:
+            return await self._look(context, plan)
         return await self._naming(context, plan, settings)
 
     async def run_at_once(self, settings: PlanSettings) -> Proposal[Outcome]:
@@ -121,6 +129,7 @@ class DataGeneration:
         """Carry out what is left of a plan, up to the next look of a person."""
         engine = self.workspace.engine
         rejects: Mapping[str, int] = {}
+        slots = open_slots(plan, drafts)
         job = self.workspace.job
         if plan.stage == "inputs" and job and plan.stage_job == job:
             # An attempt of this job came so far and was killed: a person has not looked yet.
@@ -130,19 +139,26 @@ class DataGeneration:
             batch = await write_inputs(engine, context, plan, drafts)
             rejects = batch.rejects
             author = self.workspace.author
-            new_drafts = {p.slot.number: draft_of(plan, p, author) for p in batch.inputs}
+            new_drafts = {
+                proposal.slot.number: draft_of(
+                    plan, proposal, author, drafts.get(proposal.slot.number)
+                )
+                for proposal in batch.inputs
+            }
             if plan.stop_after_inputs:
                 plan = plan.with_changes({"stage": "inputs", "stage_job": job})
                 await self._save(plan, list(new_drafts.values()))
                 return await self._report(context, plan, {**drafts, **new_drafts})
-            drafts = new_drafts
+            drafts = {**drafts, **new_drafts}
         if plan.inputs:
             inputs, repeats = await own_inputs(context, plan.inputs)
             rejects = {"there already": repeats}
         else:
-            inputs = as_planned(plan, context, drafted_inputs(plan, drafts))
+            inputs = planned_inputs(plan, context, drafts)
         items = await self._items(context, plan, inputs)
-        return await save_items(context, plan, items, self.workspace.author, rejects)
+        spent_plan = await self._with_spending(plan)
+        saving = Saving(context, spent_plan, slots, drafts, self.workspace.author)
+        return await save_items(saving, items, rejects)
 
     async def _items(
         self, context: GenerationContext, plan: DataPlan, inputs: list[PlannedInput]
@@ -171,6 +187,25 @@ class DataGeneration:
 
         return await self._proposal(context, plan, work, name)
 
+    async def _look(self, context: GenerationContext, plan: DataPlan) -> Proposal[Outcome]:
+        """Propose to show a plan with its drafts, which changes nothing."""
+
+        async def show() -> Outcome:
+            return await self._report(context, plan, await self._drafts(plan))
+
+        return await self._proposal(context, plan, Work(), show)
+
+    async def _deletion(self, plan: DataPlan, settings: PlanSettings) -> Proposal[Outcome]:
+        """Propose to delete a plan; the items that it made stay."""
+        context = await self._open(settings_of(plan), plan.count)
+        if settings.model_fields_set - {"id", "delete"}:
+            raise Refusal(
+                "The plan '{id}' was not deleted, because other settings came with `delete`. Give "
+                "its id and delete=true alone.",
+                id=plan.id,
+            )
+        return await self._free(context, plan.with_changes({"stage": "deleted"}), {})
+
     async def _free(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
     ) -> Proposal[Outcome]:
@@ -195,21 +230,20 @@ class DataGeneration:
                 await ready_run_configs(workspace, context.store, [context.config])
                 await self._check_answerer(context)
             await workspace.check_ready(context.store, work.calls)
-        summary = f"Generate {plan.count} items for the task '{context.task.name}'."
+        kind = f"conversations of up to {plan.turns} turns" if plan.turns else "items"
+        summary = f"Generate {plan.count} {kind} for the task '{context.task.name}'."
         return Proposal(await work.plan(workspace.engine, summary), carry_out)
 
     def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
         """Return the calls of the next step of a plan."""
         work = Work()
-        slots = plan.slots
         if _needs_inputs(plan, drafts):
             rewrites = [draft for draft in drafts.values() if draft.state == "again"]
             work += input_work(plan, len(rewrites) or plan.count)
             if plan.stop_after_inputs:
                 return work
-        elif drafts:
-            slots = tuple(proposal.slot for proposal in drafted_inputs(plan, drafts))
-        return work + output_work(plan, context.resolved_config, slots or plan.count)
+        slots = plan.count if plan.inputs else open_slots(plan, drafts)
+        return work + output_work(plan, context.resolved_config, slots)
 
     async def _report(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
@@ -217,7 +251,21 @@ class DataGeneration:
         work = self._work(context, plan, drafts)
         return await plan_report(self.workspace.engine, context, plan, work, drafts)
 
+    async def _with_spending(self, plan: DataPlan) -> DataPlan:
+        """Return a plan that says what this job has taken so far, in all its attempts."""
+        job = self.workspace.job
+        entries = await self.workspace.engine.spending(f"jobs/{job}/*") if job else ()
+        if not entries:
+            return plan
+        calls = sum(entry.usage.calls for entry in entries)
+        is_priced = not any(entry.unpriced_calls for entry in entries)
+        usd = sum(entry.usage.cost_usd or 0.0 for entry in entries) if is_priced else None
+        own = JobSpending(calls=calls, usd=usd)
+        return plan.with_changes({"spending": {**plan.spending, job: own}})
+
     async def _save(self, plan: DataPlan, drafts: Sequence[DraftLine]) -> None:
+        plan = await self._with_spending(plan)
+
         def save(change: Change) -> None:
             add_plan(change, self.task, plan, self.workspace.author)
             add_drafts(change, self.task, drafts)
@@ -229,7 +277,17 @@ class DataGeneration:
         """Return the drafts of a plan's inputs; none if it was changed since they were written."""
         if plan.stage == "plan":
             return {}
-        return await drafts_of(self.store, self.task, plan.id)
+        drafts = await drafts_of(self.store, self.task, plan.id)
+        if plan.stage != "done" or not self.workspace.job:
+            return drafts
+        # An attempt of this job came to its end and was killed: its items are answered again.
+        own_ids = {self.workspace.id_for(f"item {number}") for number in range(plan.count)}
+        return {
+            number: draft.model_copy(update={"state": "kept", "item": ""})
+            if draft.item in own_ids
+            else draft
+            for number, draft in drafts.items()
+        }
 
     async def _edited_drafts(self, plan: DataPlan, settings: PlanSettings) -> Drafts:
         """Return the drafts that an edit changes, as it leaves them.
@@ -238,7 +296,7 @@ class DataGeneration:
             Refusal: There is no draft of such a number.
         """
         drafts = await self._drafts(plan)
-        numbers = {*settings.drop, *settings.texts, *settings.rewrite}
+        numbers = {*settings.drop, *settings.texts, *settings.rewrite, *settings.redo}
         if unknown := sorted(numbers - drafts.keys()):
             raise Refusal(
                 "The plan '{id}' has no drafts {numbers}. Its drafts: {drafts}.",
@@ -246,9 +304,22 @@ class DataGeneration:
                 numbers=unknown,
                 drafts=list(drafts) or "none; carry it out with stop_after_inputs first",
             )
-        edits: dict[int, dict[str, str]] = {n: {"state": "dropped"} for n in settings.drop}
-        edits |= {n: {"state": "kept", "text": text} for n, text in settings.texts.items()}
+        if items := sorted(n for n in settings.drop if drafts[n].item):
+            raise _dropped_items(plan, [drafts[n].item for n in items])
+        if without_item := sorted(n for n in settings.redo if not drafts[n].item):
+            raise _nothing_to_redo(plan, without_item)
+        edits: dict[int, dict[str, str | int]] = {n: {"state": "dropped"} for n in settings.drop}
+        for number, edit in settings.texts.items():
+            values = {"text": edit} if isinstance(edit, str) else edit.values
+            if "text" in values:
+                schema = self.task.input_json_schema
+                values["text"] = await as_stored_text(values["text"], schema, number, "input")
+            own = {"state": "kept", "editor": self.workspace.author, "note": "", "sample": 0}
+            edits[number] = {**own, **values}
         edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
+        for number, note in settings.redo.items():
+            sample = drafts[number].sample + 1
+            edits[number] = {"state": "kept", "note": note, "sample": sample}
         by = {"at": datetime.now(UTC), "by": self.workspace.author}
         return {
             **drafts,
@@ -263,7 +334,9 @@ class DataGeneration:
     async def _with_sources(
         self, context: GenerationContext, plan: DataPlan, settings: PlanSettings
     ) -> DataPlan:
-        return await with_sources(self.workspace, context, plan, settings)
+        plan = await with_sources(self.workspace, context, plan, settings)
+        check_conversations(plan, self.task)
+        return plan
 
     def _turn(self) -> AbstractAsyncContextManager[None]:
         # Others may have added items since, which are not to be made again.
@@ -302,6 +375,30 @@ def _needs_inputs(plan: DataPlan, drafts: Drafts) -> bool:
     if plan.inputs:
         return False
     return not drafts or any(draft.state == "again" for draft in drafts.values())
+
+
+def _dropped_items(plan: DataPlan, items: list[str]) -> Refusal:
+    return Refusal(
+        "The plan '{id}' has made items of these drafts: {items}. Delete the items instead.",
+        id=plan.id,
+        items=items,
+        next=[
+            NextStep(
+                tool="delete_records",
+                reason="put them into the trash",
+                arguments={"kind": "run", "records": list[JsonValue](items)},
+            )
+        ],
+    )
+
+
+def _nothing_to_redo(plan: DataPlan, numbers: list[int]) -> Refusal:
+    return Refusal(
+        "The drafts {numbers} of the plan '{id}' have no output yet that could be made again. Use "
+        "`rewrite` for an input, or carry the plan out.",
+        id=plan.id,
+        numbers=numbers,
+    )
 
 
 def _second_execution(plan: DataPlan) -> Refusal:

@@ -14,8 +14,8 @@ INPUTS_A_CALL: Final = 8
 
 Outputs = Literal["task", "reference"]
 """What the task really answers, or verified right answers."""
-Stage = Literal["plan", "inputs", "done"]
-"""What a person looks at next: the plan itself, the drafts of inputs, or nothing more."""
+Stage = Literal["plan", "inputs", "done", "deleted"]
+"""What a person looks at next: the plan itself, the drafts of inputs, or the items."""
 
 
 class _Part(BaseModel):
@@ -57,6 +57,18 @@ class PlanSource(_Part):
     text: str
 
 
+class JobSpending(_Part):
+    """What a job of a plan took.
+
+    Attributes:
+        calls: The calls of models that were answered.
+        usd: Their cost in US dollars; None if a price is not known.
+    """
+
+    calls: int
+    usd: float | None
+
+
 def _as_topics(value: object) -> object:
     """Return topics of which some are given as their paths alone."""
     if not isinstance(value, list):
@@ -90,11 +102,14 @@ class DataPlan(_Part):
         outputs: Which outputs are made.
         reference_model: Who writes right answers; "" for the writer.
         checkers: The models that check references and pairs; empty for the writer alone.
+        turns: The most turns of a simulated user; 0 for single questions.
+        user_model: Who plays the users; "" for the writer.
         pairs: Whether passing outputs are edited until they break one clause.
         stop_after_inputs: Whether a person looks at the inputs before outputs are made.
         stage: What a person looks at next.
         stage_job: The job that brought it to its stage; "" if none did.
         session: The tag of the items that it made; "" if it has made none.
+        spending: What each job took that worked on it.
     """
 
     v: int = 1
@@ -117,10 +132,13 @@ class DataPlan(_Part):
     reference_model: str = ""
     checkers: list[str] = []
     pairs: bool = False
+    turns: int = Field(default=0, ge=0, le=20)
+    user_model: str = ""
     stop_after_inputs: bool = False
     stage: Stage = "plan"
     stage_job: str = ""
     session: str = ""
+    spending: dict[str, JobSpending] = {}
 
     def with_changes(self, changes: Mapping[str, object]) -> Self:
         """Return the plan with other values, validated; nothing is kept of what was derived."""
@@ -157,6 +175,11 @@ class DataPlan(_Part):
     def reference_writer(self) -> str:
         """The model that writes right answers."""
         return self.reference_model or self.writer
+
+    @property
+    def user_player(self) -> str:
+        """The model that plays the users of conversations."""
+        return self.user_model or self.writer
 
     @property
     def checking_models(self) -> list[str]:

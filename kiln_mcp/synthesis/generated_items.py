@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiln_mcp.datasets import lineage
 from kiln_mcp.llm import EMBEDDED, Engine
@@ -11,9 +11,11 @@ from kiln_mcp.synthesis.answers import OutcomeCoverage, TopicCoverage
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generation import GenerationContext
-from kiln_mcp.synthesis.inputs import Proposal
+from kiln_mcp.synthesis.inputs import Proposal, prompt_name
 from kiln_mcp.synthesis.new_items import source_of
 from kiln_mcp.synthesis.outputs import TaskInput, answer_all
+from kiln_mcp.synthesis.plan_store import DraftLine
+from kiln_mcp.synthesis.user_cases import UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import DataSource, TaskRun
 from storage.records.run import TOPIC
@@ -25,12 +27,27 @@ DROPPED = "no usable input was written"
 
 @dataclass(frozen=True, slots=True)
 class PlannedInput:
-    """An input with the slot that it fills; None for one of the caller's own."""
+    """An input of a plan.
 
+    Attributes:
+        id: The id of the item that is made of it.
+        slot: The slot that it fills; None for one of the caller's own.
+        task_input: The input of the task.
+        output: The right output that came with it; "" for none.
+        quotation: The words of a passage that this rests on; "" for none.
+        user: The simulated user; None for a single question.
+        note: What a person wishes of the output.
+        replaces: The run that the item takes the place of; "" for none.
+    """
+
+    id: str
     slot: Slot | None
     task_input: TaskInput
     output: str = ""
     quotation: str = ""
+    user: UserCase | None = None
+    note: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +59,16 @@ class GeneratedItem:
         run: The item; None if there is none.
         reason: Why there is none, or why a person must look; "" if all is well.
         outcome: What was verified of the output; None if nothing was.
+        earlier_turns: The runs of the turns before, in a conversation.
+        stop: Why the conversation ended; "" for a single question.
     """
 
     planned_input: PlannedInput
     run: TaskRun | None
     reason: str = ""
     outcome: Aim | None = None
+    earlier_turns: tuple[TaskRun, ...] = ()
+    stop: str = ""
 
 
 def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> PlannedInput:
@@ -68,6 +89,12 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         lineage.LABEL: slot.label,
         lineage.QUOTATION: proposal.quotation,
     }
+    if proposal.user is not None:
+        texts |= {
+            lineage.PERSONA: proposal.user.persona,
+            lineage.GOAL: proposal.user.goal,
+            lineage.GIVES_UP: proposal.user.gives_up,
+        }
     properties |= {name: text for name, text in texts.items() if text}
     if slot.source:
         source = plan.sources[slot.source - 1]
@@ -76,17 +103,36 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         if not is_trace:
             properties[lineage.PASSAGE] = source.number
     if plan.writer != EMBEDDED:
-        name = "rewritten_inputs" if plan.source_kind == "trace" else "inputs"
-        properties["prompt_fingerprint"] = load_prompt("synthesis", name).fingerprint
+        prompt = load_prompt("synthesis", prompt_name(plan))
+        properties["prompt_fingerprint"] = prompt.fingerprint
     task_input = TaskInput(
         proposal.text, DataSource(type="synthetic", properties=properties), tags_of(context)
     )
-    return PlannedInput(slot, task_input, proposal.output, proposal.quotation)
+    run_id = context.ids[slot.number - 1]
+    return PlannedInput(
+        run_id, slot, task_input, proposal.output, proposal.quotation, proposal.user
+    )
 
 
-def own_input(text: str, context: GenerationContext) -> PlannedInput:
+def own_input(text: str, place: int, context: GenerationContext) -> PlannedInput:
     """Return an input that the assistant wrote."""
-    return PlannedInput(None, TaskInput(text, source_of("assistant"), tags_of(context)))
+    task_input = TaskInput(text, source_of("assistant"), tags_of(context))
+    return PlannedInput(context.ids[place], None, task_input)
+
+
+def with_draft(item: PlannedInput, draft: DraftLine) -> PlannedInput:
+    """Return an input with what a person did to its draft."""
+    own = {lineage.EDITOR: draft.editor, lineage.PREDECESSOR: draft.item}
+    task_input = item.task_input
+    properties = {**task_input.source.properties, **{n: text for n, text in own.items() if text}}
+    source = task_input.source.replace(properties=properties)
+    return replace(
+        item,
+        task_input=replace(task_input, source=source, sample=draft.sample),
+        output="" if draft.sample else item.output,
+        note=draft.note,
+        replaces=draft.item,
+    )
 
 
 def tags_of(context: GenerationContext) -> tuple[str, ...]:
@@ -106,20 +152,27 @@ async def answered_items(
     return [
         GeneratedItem(
             item,
-            None if run is None else run.replace(id=context.ids[place]),
+            None if run is None else run.replace(id=item.id),
             answers.failures.get(place, ""),
         )
         for place, (item, run) in enumerate(zip(inputs, answers.runs, strict=True))
     ]
 
 
-def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[OutcomeCoverage]:
+def coverage_by_outcome(
+    plan: DataPlan, slots: Sequence[Slot], items: Sequence[GeneratedItem]
+) -> list[OutcomeCoverage]:
     """Return for each clause and outcome how many items were planned and are there, and why.
 
     An item of a plan with pairs counts for the outcome that was verified. Else it counts for the
     one that its input was made for.
+
+    Args:
+        plan: The plan.
+        slots: Those of its slots that were to be filled.
+        items: What came of them.
     """
-    plan_counts = Counter((slot.clause, slot.aim) for slot in plan.slots)
+    plan_counts = Counter((slot.clause, slot.aim) for slot in slots)
     items_by_slot = {
         item.planned_input.slot.number: item
         for item in items
@@ -127,7 +180,7 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
     }
     counts: Counter[tuple[str, Aim]] = Counter()
     reasons: defaultdict[tuple[str, Aim], Counter[str]] = defaultdict(Counter)
-    for slot in plan.slots:
+    for slot in slots:
         item = items_by_slot.get(slot.number)
         if item is not None and item.run is not None:
             outcome = (item.outcome if plan.pairs else None) or slot.aim
@@ -152,9 +205,9 @@ def coverage_by_outcome(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[
     return sorted(rows, key=lambda row: (row.items - row.quota, row.clause or "", row.outcome))
 
 
-def coverage_by_topic(plan: DataPlan, items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
+def coverage_by_topic(slots: Sequence[Slot], items: Sequence[GeneratedItem]) -> list[TopicCoverage]:
     """Return for each topic how many items were planned and are there."""
-    plan_counts = Counter(slot.topic for slot in plan.slots)
+    plan_counts = Counter(slot.topic for slot in slots)
     counts = Counter(
         item.planned_input.slot.topic
         for item in items

@@ -67,8 +67,8 @@ class GenerationContext:
 
     @property
     def existing_inputs(self) -> list[str]:
-        """The inputs of the dataset."""
-        return [run.input for run in self.existing]
+        """The inputs of the dataset; of conversations their first message."""
+        return [run.user_turns[0] for run in self.existing]
 
 
 async def open_generation(
@@ -105,7 +105,7 @@ async def open_generation(
         instruction=task.instruction,
         spec_text="" if spec is None else spec.definition,
         guidance="\n\n".join(text for text in guidance if text.strip()),
-        examples=tuple(dict.fromkeys(settings.examples or [run.input for run in existing])),
+        examples=tuple(dict.fromkeys(settings.examples or [run.user_turns[0] for run in existing])),
         input_schema=schema,
         seed=seed,
     )
@@ -177,6 +177,8 @@ def new_plan(context: GenerationContext, settings: PlanSettings, plan_id: str) -
         reference_model=settings.reference_model or "",
         checkers=settings.checkers or [],
         pairs=settings.pairs or False,
+        turns=settings.turns or 0,
+        user_model=settings.user_model or "",
         stop_after_inputs=settings.stop_after_inputs or False,
     )
 

@@ -15,10 +15,15 @@ from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.quality import Candidate, Fault, assess
+from kiln_mcp.synthesis.user_cases import FIELDS, UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 
 EXAMPLES_SHOWN: Final = 4
-"""Entries that the embedded model's list starts with; measured: four give varied inputs."""
+"""The fewest entries that the embedded model's list may start with."""
+_LONGEST_LIST: Final = 12
+_BEGINNING: Final = (1, 2)
+"""How many words of an example a line may begin with."""
+_LIST_TEMPERATURE: Final = 0.8
 
 ROUNDS: Final = 3
 """How often a slot is asked for at most: what is dropped is asked for again."""
@@ -56,6 +61,7 @@ class Proposal:
     text: str
     output: str = ""
     quotation: str = ""
+    user: UserCase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +115,7 @@ class CapableMaker:
         self._brief = brief
         self._plan = plan
         self._notes = notes or {}
-        is_rewritten = plan.source_kind == "trace"
-        self.prompt = load_prompt("synthesis", "rewritten_inputs" if is_rewritten else "inputs")
+        self.prompt = load_prompt("synthesis", prompt_name(plan))
 
     async def propose(
         self, order: Sequence[Slot], turn: int, existing: Sequence[str]
@@ -128,7 +133,7 @@ class CapableMaker:
         request = ModelRequest(
             model=self._plan.writer,
             messages=tuple(Message(part.role, part.content) for part in parts),
-            schema=_inputs_schema(brief.input_schema, with_answers=self._has_passages),
+            schema=_inputs_schema(brief.input_schema, _fields_beside(self._plan)),
             temperature=_WARM,
             max_tokens=4000,
             seed=brief.seed,
@@ -137,13 +142,13 @@ class CapableMaker:
         answer = await self._engine.complete(request, asker="synthesis/inputs")
         return _proposals_in(answer, order)
 
-    @property
-    def _has_passages(self) -> bool:
-        return self._plan.source_kind == "passage"
-
 
 class ListMaker:
-    """Lets a model that follows no instructions go on with a list of examples."""
+    """Lets a model that follows no instructions go on with a list of examples.
+
+    The list of a topic stays the same, so that the model reads it once. The line that it goes on
+    with begins with the first words of one of the examples, which keeps the model to the matter.
+    """
 
     slots_a_call = 1
 
@@ -155,22 +160,19 @@ class ListMaker:
     async def propose(
         self, order: Sequence[Slot], turn: int, existing: Sequence[str]
     ) -> Sequence[Proposal]:
-        """Return one proposal for each slot, by lists whose examples differ."""
+        """Return one proposal for each slot, by lines that begin or are drawn differently."""
         del existing
         return [Proposal(slot, await self._go_on(slot, turn)) for slot in order]
 
     async def _go_on(self, slot: Slot, turn: int) -> str:
-        brief = self._brief
-        # A text seed: equal for equal arguments in every process, unlike hash().
-        chooser = random.Random(f"{brief.seed} {slot.topic} {slot.number} {turn}")
-        examples = chooser.sample(brief.examples, min(EXAMPLES_SHOWN, len(brief.examples)))
-        subject = f" about {slot.topic}" if slot.topic else ""
-        lines = [f"{number}. {text}" for number, text in enumerate(examples, 1)]
-        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
+        # Text seeds: equal for equal arguments in every process, unlike hash().
+        chooser = random.Random(f"{self._brief.seed} {slot.topic} {slot.number} {turn}")
+        words = chooser.choice(self._brief.examples).split()
+        begin = " ".join(words[: chooser.choice(_BEGINNING)])
         request = ModelRequest(
             model=self._model,
-            messages=(Message("raw", "\n".join([head, *lines, f"{len(lines) + 1}."])),),
-            temperature=_WARM,
+            messages=(Message("raw", f"{self._list(slot.topic)} {begin}"),),
+            temperature=_LIST_TEMPERATURE,
             max_tokens=_CONTINUATION_TOKENS,
             seed=chooser.randrange(2**31),
             stop=("\n",),
@@ -178,7 +180,18 @@ class ListMaker:
         accept = ("complete", "truncated", "refused", "empty")
         answer = await self._engine.complete(request, asker="synthesis/inputs", accept=accept)
         # What was cut off has no end; better none than half a sentence.
-        return answer.text.strip().strip('"') if answer.state == "complete" else ""
+        text = f"{begin}{answer.text}" if answer.state == "complete" else ""
+        return text.strip().strip('"')
+
+    def _list(self, topic: str) -> str:
+        """Return the beginning of a list, up to the number of the line to go on with."""
+        chooser = random.Random(f"{self._brief.seed} {topic}")
+        examples = self._brief.examples
+        examples = chooser.sample(examples, min(_LONGEST_LIST, len(examples)))
+        subject = f" about {topic}" if topic else ""
+        lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(examples, 1)]
+        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
+        return "\n".join([head, *lines, f"{len(lines) + 1}."])
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,14 +300,27 @@ def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str])
     return "\n".join(lines)
 
 
-def _inputs_schema(input_schema: JsonValue, *, with_answers: bool) -> dict[str, JsonValue]:
+def prompt_name(plan: DataPlan) -> str:
+    """Return the name of the prompt by which a plan's inputs are written."""
+    if plan.turns:
+        return "user_cases"
+    return "rewritten_inputs" if plan.source_kind == "trace" else "inputs"
+
+
+def _fields_beside(plan: DataPlan) -> Sequence[str]:
+    """Return what is written beside each input."""
+    if plan.turns:
+        return FIELDS
+    return ("answer", "quotation") if plan.source_kind == "passage" else ()
+
+
+def _inputs_schema(input_schema: JsonValue, fields_beside: Sequence[str]) -> dict[str, JsonValue]:
     """Return the schema of an answer: the number of a slot and its input, for each slot."""
     text: JsonValue = {"type": "string"}
     is_object = isinstance(input_schema, dict)
     part, definitions = embedded(input_schema, "item") if is_object else (text, {})
     fields: dict[str, JsonValue] = {"slot": {"type": "integer"}, "input": cast("JsonValue", part)}
-    if with_answers:
-        fields |= {"answer": text, "quotation": text}
+    fields |= dict.fromkeys(fields_beside, text)
     item: JsonValue = {
         "type": "object",
         "properties": fields,
@@ -315,7 +341,8 @@ def _proposals_in(answer: ModelAnswer, order: Sequence[Slot]) -> list[Proposal]:
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
             text = text.strip()
             output, words = str(value.get("answer", "")), str(value.get("quotation", ""))
-            proposals.setdefault(number, Proposal(slots[number], text, output, words))
+            proposal = Proposal(slots[number], text, output, words, UserCase.of(value))
+            proposals.setdefault(number, proposal)
     return [proposals[number] for number in sorted(proposals)]
 
 

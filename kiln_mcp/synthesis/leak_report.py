@@ -1,6 +1,6 @@
 """What a person reads of the leaks of a split, and of the classes in its parts."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -10,6 +10,7 @@ from kiln_mcp.datasets.classes import classes_of
 from kiln_mcp.datasets.leaks import Leaks, PairCount, find_leaks
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.datasets.origins import origin_columns
+from kiln_mcp.datasets.parts import PARTS
 from kiln_mcp.datasets.summaries import ItemSummary
 from storage.text.excerpts import excerpt
 
@@ -145,13 +146,13 @@ def _pairs(count: PairCount, words: str, items: Sequence[ItemSummary], parts: Se
 
 def class_balance(items: Sequence[ItemSummary], parts: Sequence[str]) -> dict[str, dict[str, int]]:
     """Return how many items of each class each part has; nothing if the items have no classes."""
-    balance: dict[str, Counter[str]] = defaultdict(Counter)
+    balance: dict[str, Counter[str]] = {part: Counter() for part in PARTS if part in parts}
     for own_class, part in zip(
         classes_of([item.lineage.label for item in items]), parts, strict=True
     ):
         if own_class:
-            balance[part][own_class] += 1
-    return {part: dict(sorted(counts.items())) for part, counts in balance.items()}
+            balance.setdefault(part, Counter())[own_class] += 1
+    return {part: dict(sorted(counts.items())) for part, counts in balance.items() if counts}
 
 
 def missing_classes(balance: Mapping[str, Mapping[str, int]]) -> list[str]:

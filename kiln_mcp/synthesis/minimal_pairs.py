@@ -155,6 +155,7 @@ class PairMaker:
             "adapter_name": PAIR_ADAPTER,
             lineage.OUTCOME: str(edit.aim),
             lineage.BROKEN_CLAUSE: edit.votes.clause,
+            **({lineage.SPEC: self.plan.spec} if self.plan.spec else {}),
             lineage.PASSING_OUTPUT: run.output.output,
             lineage.VERIFICATION: json.dumps(self._verification(edit, rule)),
         }

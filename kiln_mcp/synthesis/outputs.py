@@ -1,7 +1,7 @@
 """Answer inputs by running the task, as a run config says."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.llm import Engine
@@ -20,11 +20,19 @@ FIRST: Final = "Starting prompt"
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """An input, where it came from, and the tags of its run."""
+    """An input.
+
+    Attributes:
+        text: Its text.
+        source: Where it came from.
+        tags: The tags of its run.
+        sample: Which of several outputs of it is wanted; 0 for the first.
+    """
 
     text: str
     source: DataSource
     tags: tuple[str, ...]
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ def choose_run_config(
 
 async def answer_all(
     engine: Engine,
-    config: TaskRunConfig,
+    run_config: TaskRunConfig,
     resolved_config: ResolvedRunConfig,
     inputs: Sequence[TaskInput],
     report: Callable[[int], Awaitable[None]],
@@ -69,7 +77,7 @@ async def answer_all(
 
     Args:
         engine: The engine.
-        config: The run config, for the runs' source.
+        run_config: The run config, for the runs' source.
         resolved_config: The same, resolved.
         inputs: The inputs.
         report: Called with the number of inputs that are done.
@@ -82,11 +90,12 @@ async def answer_all(
         nonlocal done
         item = inputs[place]
         try:
-            production = await produce(engine, resolved_config, item.text, "synthesis/outputs")
+            config = replace(resolved_config, sample=item.sample)
+            production = await produce(engine, config, item.text, "synthesis/outputs")
         except ModelError as error:
             failures[place] = str(error)
         else:
-            run = to_task_run(production, item.text, config, resolved_config)
+            run = to_task_run(production, item.text, run_config, config)
             runs[place] = run.replace(input_source=item.source, tags=item.tags)
         done += 1
         await report(done)

@@ -67,9 +67,18 @@ def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot]
     if plan.outputs == "reference":
         every_slot = [None] * count if isinstance(slots, int) else slots
         work = reference_work(plan, config, every_slot)
+    elif plan.turns:
+        return conversation_work(plan, config, count)
     else:
         work = Work({config.model: count * config.calls_per_output})
     return work + pair_work(plan, own_slots) if plan.pairs else work
+
+
+def conversation_work(plan: DataPlan, config: ResolvedRunConfig, count: int) -> Work:
+    """Return the calls of conversations that go on for all their turns; the first is written."""
+    calls = Counter({config.model: count * plan.turns * config.calls_per_output})
+    calls[plan.user_player] += count * (plan.turns - 1)
+    return Work(calls)
 
 
 def reference_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot | None]) -> Work:

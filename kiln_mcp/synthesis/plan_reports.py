@@ -16,7 +16,7 @@ from storage.text.excerpts import excerpt
 
 _SETTINGS: Final = (
     *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
-    *("reference_model", "checkers", "pairs", "stop_after_inputs"),
+    *("reference_model", "checkers", "pairs", "turns", "user_model", "stop_after_inputs"),
 )
 _LONGEST_SOURCE: Final = 160
 
@@ -49,7 +49,7 @@ async def plan_report(
         ],
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
-        warnings=warnings_of(plan, context),
+        warnings=[*_turn_notes(plan), *warnings_of(plan, context)],
         next=_next_steps(plan, str(context.store.folder)),
     )
 
@@ -60,6 +60,16 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
     if plan.inputs:
         return shared_families(context.resolved_config.model, "", checkers) if checkers else []
     return shared_families(context.resolved_config.model, plan.writer, checkers)
+
+
+def _turn_notes(plan: DataPlan) -> list[str]:
+    """Return what a person should know of the calls of conversations."""
+    if not plan.turns:
+        return []
+    return [
+        f"The calls are those of conversations that all go on for {plan.turns} turns. Users who "
+        "have what they want, or give up, end theirs earlier."
+    ]
 
 
 def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:
@@ -90,7 +100,11 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
             topic=slots[number].topic,
             aim=str(slots[number].aim),
             output=draft.output,
+            persona=draft.persona,
+            goal=draft.goal,
+            gives_up=draft.gives_up,
             state=draft.state,
+            item=draft.item,
         )
         for number, draft in drafts.items()
         if number in slots
@@ -98,7 +112,18 @@ def _draft_rows(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[InputDr
 
 
 def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
+    if plan.stage == "deleted":
+        return []
     edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
+    if plan.stage == "done":
+        edit = '{"id": …, "texts": {"4": …}, "rewrite": {"5": "a note"}, "redo": {"6": "a note"}}'
+        return [
+            NextStep(
+                tool="generate_data",
+                reason=f"have inputs or outputs of single items made again: plan={edit}",
+                arguments={"project": project, "plan": {"id": plan.id}},
+            )
+        ]
     if plan.stage == "inputs":
         edit = '{"id": …, "drop": [3], "texts": {"4": …}, "rewrite": {"5": "a note"}}'
     return [

@@ -1,12 +1,18 @@
 """Save generated items, and say what came of their plan."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import anyio.to_thread
 
 from kiln_mcp.datasets import lineage
+from kiln_mcp.datasets.counts import SESSION_TAG
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.synthesis.answers import GeneratedData
+from kiln_mcp.synthesis.conversations import CASE_TAG, ENDED_TAG
+from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import (
     GeneratedItem,
@@ -15,7 +21,7 @@ from kiln_mcp.synthesis.generated_items import (
 )
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.plan_reports import warnings_of
-from kiln_mcp.synthesis.plan_store import add_plan
+from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import deal_step
 from storage import Change, ProjectStore, Task, TaskRun
@@ -23,40 +29,83 @@ from storage.bulk_changes import BATCH
 from storage.errors import NextStep, Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What is saved with the items of a plan.
+
+    Attributes:
+        context: What the project has.
+        plan: The plan.
+        slots: The slots that were to be filled.
+        drafts: The drafts of its inputs, by slot.
+        author: Who carried it out.
+    """
+
+    context: GenerationContext
+    plan: DataPlan
+    slots: Sequence[Slot]
+    drafts: Mapping[int, DraftLine]
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRuns:
+    """The runs of a plan that are to be saved.
+
+    Attributes:
+        plan: The plan, as carried out.
+        author: Who carried it out.
+        chains: The runs, those of one conversation together.
+        drafts: The drafts that they were made of.
+        predecessors: The ids of items that go to the trash.
+    """
+
+    plan: DataPlan
+    author: str
+    chains: Sequence[Sequence[TaskRun]]
+    drafts: Sequence[DraftLine] = ()
+    predecessors: Collection[str] = ()
+
+
 async def save_items(
-    context: GenerationContext,
-    plan: DataPlan,
-    items: Sequence[GeneratedItem],
-    author: str,
-    rejects: Mapping[str, int],
+    saving: Saving, items: Sequence[GeneratedItem], rejects: Mapping[str, int]
 ) -> GeneratedData:
     """Save the items of a plan, and the plan as carried out.
+
+    Items that were made again take the place of their predecessors, which go to the trash.
 
     Raises:
         Refusal: There is none.
     """
+    context, plan = saving.context, saving.plan
     store = context.store
+    items = [_in_place_of_another(item, context) for item in items]
     runs = [item.run for item in items if item.run is not None]
+    earlier_turns = {item.run.id: item.earlier_turns for item in items if item.run is not None}
     failures = [item.reason for item in items if item.run is None]
     if not runs:
         raise _nothing_generated(failures)
     if context.config.origin is None and plan.outputs == "task":
         await store.save(context.config, parent=context.task, is_patient=True)
-    fresh = [run for run in runs if run.id not in context.saved]
+    fresh = [(*earlier_turns[run.id], run) for run in runs if run.id not in context.saved]
     done = plan.with_changes({"stage": "done", "session": context.session_tag})
-    report = await save_runs(store, context.task, fresh, done, author)
+    predecessors = {item.planned_input.replaces for item in items if item.run is not None} - {""}
+    new = NewRuns(done, saving.author, fresh, _made_drafts(saving, items), predecessors)
+    report = await save_runs(store, context.task, new)
     is_reference = plan.outputs == "reference"
     for_person = sum(lineage.PERSON_TAG in run.tags for run in runs)
     return GeneratedData(
         session=context.session_tag,
         plan=plan.id,
         items=len(runs),
+        replaced_items=len(predecessors),
         inputs_by="you" if plan.inputs else plan.writer,
         outputs_by=plan.reference_writer if is_reference else context.config.name,
         verified_items=sum(item.outcome is not None for item in items if item.run is not None),
         for_a_person=for_person,
-        by_outcome=coverage_by_outcome(plan, items),
-        by_topic=coverage_by_topic(plan, items),
+        stops=dict(Counter(item.stop for item in items if item.stop)),
+        by_outcome=coverage_by_outcome(plan, saving.slots, items),
+        by_topic=coverage_by_topic(saving.slots, items),
         rejected_inputs=sum(rejects.values()),
         reject_reasons={reason: count for reason, count in rejects.items() if count},
         failed=len(failures),
@@ -104,29 +153,80 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
     )
 
 
-async def save_runs(
-    store: ProjectStore, task: Task, runs: Sequence[TaskRun], plan: DataPlan, author: str
-) -> DataReport:
+def _in_place_of_another(item: GeneratedItem, context: GenerationContext) -> GeneratedItem:
+    """Return an item with the tags of the one that it replaces, so that it stays in its part."""
+    name = item.planned_input.replaces
+    earlier = next((run for run in context.existing if name and run.id == name), None)
+    if item.run is None or earlier is None:
+        return item
+    tags = [tag for tag in earlier.tags if not _says_how_it_was_made(tag)]
+    return replace(item, run=item.run.replace(tags=tuple(dict.fromkeys([*item.run.tags, *tags]))))
+
+
+def _says_how_it_was_made(tag: str) -> bool:
+    return tag.startswith((SESSION_TAG, CASE_TAG, ENDED_TAG)) or tag in {
+        lineage.PAIR_TAG,
+        lineage.REFERENCE_TAG,
+        lineage.PERSON_TAG,
+    }
+
+
+def _made_drafts(saving: Saving, items: Sequence[GeneratedItem]) -> list[DraftLine]:
+    """Return the drafts of items that were made, so that a person may have them made again."""
+    at = datetime.now(UTC)
+    lines: list[DraftLine] = []
+    for item in items:
+        slot = item.planned_input.slot
+        if item.run is not None and slot is not None:
+            change = {"at": at, "by": saving.author, "state": "made", "item": item.run.id}
+            lines.append(saving.drafts[slot.number].model_copy(update=change))
+    return lines
+
+
+async def save_runs(store: ProjectStore, task: Task, new: NewRuns) -> DataReport:
     """Save runs, a thousand in a transaction; with the last ones the data report and the plan.
 
-    Other writers are waited for: models were paid for the runs.
-
-    Args:
-        store: The open project.
-        task: What they are saved below.
-        runs: The runs.
-        plan: The plan, as carried out.
-        author: Who carried it out.
+    The turns of a conversation are saved together. Other writers are waited for: models were paid
+    for the runs.
     """
     existing = await store.children(task, TaskRun)
-    last_begin = max(len(runs) - 1, 0) // BATCH * BATCH
-    for begin in range(0, last_begin, BATCH):
+    *batches, last_batch = _batches(new.chains)
+    for batch in batches:
         async with store.transaction(is_patient=True) as change:
-            await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + BATCH], task)
+            await anyio.to_thread.run_sync(_save_below, change, batch, task)
     async with store.transaction(is_patient=True) as change:
-        await anyio.to_thread.run_sync(_save_below, change, runs[last_begin:], task)
-        await anyio.to_thread.run_sync(add_plan, change, task, plan, author)
-        return await write_report(change, task, data_set([*existing, *runs]))
+        await anyio.to_thread.run_sync(_save_below, change, last_batch, task)
+        await anyio.to_thread.run_sync(add_plan, change, task, new.plan, new.author)
+        await anyio.to_thread.run_sync(add_drafts, change, task, new.drafts)
+        predecessors = _with_earlier_turns(existing, new.predecessors)
+        for run in predecessors:
+            change.delete(run)
+        predecessor_ids = {run.id for run in predecessors}
+        every_run = [run for run in existing if run.id not in predecessor_ids]
+        every_run += [run for chain in new.chains for run in chain]
+        return await write_report(change, task, data_set(every_run))
+
+
+def _batches(chains: Sequence[Sequence[TaskRun]]) -> list[list[TaskRun]]:
+    """Return runs in batches of a thousand or a few more, which cut no conversation."""
+    batches: list[list[TaskRun]] = [[]]
+    for chain in chains:
+        if len(batches[-1]) >= BATCH:
+            batches.append([])
+        batches[-1] += chain
+    return batches
+
+
+def _with_earlier_turns(runs: Sequence[TaskRun], items: Collection[str]) -> list[TaskRun]:
+    """Return the runs of some items: those of conversations with all their turns."""
+    by_id = {run.id: run for run in runs}
+    runs_by_id: dict[str, TaskRun] = {}
+    for name in items:
+        run = by_id.get(name)
+        while run is not None and run.id not in runs_by_id:
+            runs_by_id[run.id] = run
+            run = by_id.get(run.parent_task_run_id or "")
+    return list(runs_by_id.values())
 
 
 def _save_below(change: Change, runs: Sequence[TaskRun], task: Task) -> None:

@@ -15,9 +15,35 @@ USUAL_TOPICS: Final = 8
 _KEPT_NAMES: Final = (
     *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
     *("outputs", "reference_model", "checkers", "pairs", "stop_after_inputs", "run_config"),
-    "writer",
+    *("writer", "turns", "user_model"),
 )
 """The settings that a plan keeps under the same name."""
+
+
+class DraftEdit(BaseModel):
+    """New values of a draft; those that are left out stay.
+
+    Attributes:
+        input: The input, or the first message of a conversation.
+        output: The right output that came with it.
+        persona: Who the simulated user is.
+        goal: What they want.
+        gives_up: When they stop asking.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    input: str | None = Field(default=None, min_length=1)
+    output: str | None = None
+    persona: str | None = None
+    goal: str | None = Field(default=None, min_length=1)
+    gives_up: str | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The new values, by their names in a draft."""
+        values = self.model_dump(exclude_none=True)
+        return {"text" if name == "input" else name: text for name, text in values.items()}
 
 
 class PlanSettings(BaseModel):
@@ -35,10 +61,15 @@ class PlanSettings(BaseModel):
         labels: The classes that right outputs are meant to have.
         documents: Files whose passages inputs are made from.
         traces: How many of the task's imported traces inputs are rewritten from.
+        turns: The most turns of a simulated user in conversations; 0 for single questions.
+        user_model: The model that plays the users; left out: the writer.
         checkers: The models that check references and pairs.
         drop: Numbers of drafts to leave out.
-        texts: New texts of drafts by their numbers.
+        texts: New texts of drafts by their numbers, or other values of them.
         rewrite: Drafts to be written again, with a note each.
+        redo: Items whose output is to be made again, by the numbers of their drafts; with a note
+            each, which the writer of references is told.
+        delete: Whether the plan is deleted; its items stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -65,15 +96,19 @@ class PlanSettings(BaseModel):
     reference_model: str | None = None
     checkers: list[str] | None = None
     pairs: bool | None = None
+    turns: int | None = Field(default=None, ge=0, le=20)
+    user_model: str | None = None
     stop_after_inputs: bool | None = None
     drop: list[int] = []
-    texts: dict[int, str] = {}
+    texts: dict[int, str | DraftEdit] = {}
     rewrite: dict[int, str] = {}
+    redo: dict[int, str] = {}
+    delete: bool = False
 
     @property
     def has_draft_edits(self) -> bool:
         """Whether drafts of inputs are edited."""
-        return bool(self.drop or self.texts or self.rewrite)
+        return bool(self.drop or self.texts or self.rewrite or self.redo)
 
     @property
     def renames_topics(self) -> bool:

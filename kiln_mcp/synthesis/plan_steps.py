@@ -1,10 +1,12 @@
 """The steps of carrying out a plan: names of topics, inputs, outputs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.synthesis.conversations import held_conversations
 from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import (
@@ -13,6 +15,7 @@ from kiln_mcp.synthesis.generated_items import (
     answered_items,
     input_of,
     own_input,
+    with_draft,
 )
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import (
@@ -31,6 +34,7 @@ from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_sources import quotes
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.topic_tree import Namer
+from kiln_mcp.synthesis.user_cases import UserCase
 from kiln_mcp.synthesis.verified_references import ReferenceMaker
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -87,13 +91,15 @@ async def write_inputs(
         [*avoid, *sources],
         context.brief.input_schema,
         own_texts=context.brief.examples,
-        fault_of=lambda proposal: passage_fault(plan, proposal),
+        fault_of=lambda proposal: input_fault(plan, proposal),
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 
 
-def passage_fault(plan: DataPlan, proposal: Proposal) -> str:
-    """Return what is wrong with an input from a passage; "" for nothing, and for other inputs."""
+def input_fault(plan: DataPlan, proposal: Proposal) -> str:
+    """Return what an input lacks that its plan wants beside it; "" for nothing."""
+    if plan.turns and proposal.user is None:
+        return "its user has no goal"
     if plan.source_kind != "passage":
         return ""
     passage = plan.sources[proposal.slot.source - 1].text
@@ -102,26 +108,43 @@ def passage_fault(plan: DataPlan, proposal: Proposal) -> str:
     return "" if proposal.output.strip() else "it has no answer"
 
 
-def draft_of(plan: DataPlan, proposal: Proposal, author: str) -> DraftLine:
-    """Return an input as a draft that a person looks at."""
+def draft_of(
+    plan: DataPlan, proposal: Proposal, author: str, earlier: DraftLine | None = None
+) -> DraftLine:
+    """Return an input as a draft that a person looks at, in place of an earlier one."""
     return DraftLine(
         by=author,
+        item="" if earlier is None else earlier.item,
         plan_id=plan.id,
         number=proposal.slot.number,
         text=proposal.text,
         output=proposal.output,
         quotation=proposal.quotation,
+        **({} if proposal.user is None else asdict(proposal.user)),
     )
 
 
-def drafted_inputs(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> list[Proposal]:
-    """Return the drafts that are kept, with their slots."""
+def planned_inputs(
+    plan: DataPlan, context: GenerationContext, drafts: Mapping[int, DraftLine]
+) -> list[PlannedInput]:
+    """Return the drafts that are kept as inputs of the task."""
     slots: dict[int, Slot] = {slot.number: slot for slot in plan.slots}
-    return [
-        Proposal(slots[number], draft.text, draft.output, draft.quotation)
-        for number, draft in drafts.items()
-        if draft.state == "kept" and number in slots
-    ]
+    inputs: list[PlannedInput] = []
+    for number, draft in drafts.items():
+        if draft.state == "kept" and number in slots:
+            user = UserCase(draft.persona, draft.goal, draft.gives_up) if draft.goal else None
+            slot = slots[number]
+            proposal = Proposal(slot, draft.text, draft.output, draft.quotation, user)
+            inputs.append(with_draft(input_of(proposal, plan, context), draft))
+    return inputs
+
+
+def open_slots(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> tuple[Slot, ...]:
+    """Return the slots of a plan that its next step may fill: those without an item."""
+    if not drafts:
+        return plan.slots
+    states = {number: draft.state for number, draft in drafts.items()}
+    return tuple(slot for slot in plan.slots if states.get(slot.number) in {"kept", "again"})
 
 
 async def own_inputs(
@@ -138,7 +161,8 @@ async def own_inputs(
         for position, value in enumerate(values, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in existing]
-    return [own_input(text, context) for text in fresh], len(texts) - len(fresh)
+    inputs = [own_input(text, place, context) for place, text in enumerate(fresh)]
+    return inputs, len(texts) - len(fresh)
 
 
 async def make_items(
@@ -153,13 +177,8 @@ async def make_items(
     if plan.outputs == "reference":
         checks = await open_checks(workspace, context.store, context.task)
         items = await ReferenceMaker(engine, context, plan, checks).make(inputs)
+    elif plan.turns:
+        return await held_conversations(engine, context, plan, inputs, report)
     else:
         items = await answered_items(engine, context, inputs, report)
     return await PairMaker(engine, context, plan).make(items) if plan.pairs else items
-
-
-def as_planned(
-    plan: DataPlan, context: GenerationContext, proposals: Sequence[Proposal]
-) -> list[PlannedInput]:
-    """Return proposals as inputs of the task."""
-    return [input_of(proposal, plan, context) for proposal in proposals]

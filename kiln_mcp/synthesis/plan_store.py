@@ -38,8 +38,14 @@ class DraftLine(_Line):
         text: The input.
         output: The right output that came with it; "" for none.
         quotation: The words of the passage that this rests on; "" for none.
-        state: Whether it is kept, left out, or to be written again.
-        note: What is wished of the one that is written again.
+        persona: Who the simulated user is; "" for an input without one.
+        goal: What they want.
+        gives_up: When they stop asking.
+        editor: Who gave it other words; "" if it is as it was written.
+        state: Whether it is kept, left out, to be written again, or made an item.
+        note: What is wished of what is written again: the input, or the output of a kept one.
+        item: The run that was made of it; "" if none was.
+        sample: Which of several outputs of it is wanted; 0 for the first.
     """
 
     plan_id: str
@@ -47,8 +53,14 @@ class DraftLine(_Line):
     text: str
     output: str = ""
     quotation: str = ""
-    state: Literal["kept", "dropped", "again"] = "kept"
+    persona: str = ""
+    goal: str = ""
+    gives_up: str = ""
+    editor: str = ""
+    state: Literal["kept", "dropped", "again", "made"] = "kept"
     note: str = ""
+    item: str = ""
+    sample: int = 0
 
 
 LineT = TypeVar("LineT", PlanLine, DraftLine)
@@ -75,7 +87,8 @@ async def find_plan(store: ProjectStore, task: Task, plan_id: str) -> DataPlan:
 
 async def plans_of(store: ProjectStore, task: Task) -> dict[str, DataPlan]:
     """Return the newest version of each plan, by their ids, the oldest first."""
-    return {line.plan.id: line.plan for line in await _lines(store, task, PLANS, PlanLine)}
+    plans = {line.plan.id: line.plan for line in await _lines(store, task, PLANS, PlanLine)}
+    return {name: plan for name, plan in plans.items() if plan.stage != "deleted"}
 
 
 async def drafts_of(store: ProjectStore, task: Task, plan_id: str) -> dict[int, DraftLine]:

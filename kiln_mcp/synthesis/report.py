@@ -48,17 +48,23 @@ class SplitRecord(_Part):
 
 
 class CostRecord(_Part):
-    """What the outputs of made items cost.
+    """What made items cost.
 
     Attributes:
         items: Items with a made input.
         priced_items: Those whose output has a cost.
-        usd: The sum, in US dollars.
+        usd: The sum of these costs, in US dollars.
+        plan_items: Items of plans whose calls are known.
+        plan_calls: All calls for these plans.
+        plan_usd: What they cost; None if a price is not known.
     """
 
     items: int
     priced_items: int
     usd: float
+    plan_items: int = 0
+    plan_calls: int = 0
+    plan_usd: float | None = None
 
 
 class RealismRecord(_Part):

@@ -87,11 +87,21 @@ def _realism_figure(realism: RealismRecord) -> Figure:
 
 
 def _cost_figure(costs: CostRecord) -> Figure:
+    if costs.plan_items and costs.plan_calls:
+        calls = f"{costs.plan_calls:,} calls of models for {costs.plan_items:,} kept items"
+        if costs.plan_usd is None:
+            per_item = f"{costs.plan_calls / costs.plan_items:.1f} calls"
+            return _figure("Cost a kept item", per_item, f"{calls}; not all prices are known.")
+        return _figure(
+            "Cost a kept item",
+            f"${costs.plan_usd / costs.plan_items:.4f}" if costs.plan_usd else "$0",
+            f"All {calls}: topics, inputs, outputs and checks, and what was dropped.",
+        )
     if not costs.priced_items:
         return _figure("Cost a made item", "not known", "No output of the made items has a cost.")
     return _figure(
         "Cost a made item",
-        f"${costs.usd / costs.priced_items:.4f}",
+        f"${costs.usd / costs.priced_items:.4f}" if costs.usd else "$0",
         f"Of the outputs of {costs.priced_items:,} of {costs.items:,} kept items. What writing "
         "inputs and dropped items cost stands with the job.",
     )

@@ -15,6 +15,7 @@ from kiln_mcp.home import write_private
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.statistics import TwoSampleTest
 from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
+from kiln_mcp.synthesis.plan_costs import with_plan_costs
 from kiln_mcp.synthesis.plan_store import plans_of
 from kiln_mcp.synthesis.quota_gaps import quota_gaps
 from kiln_mcp.synthesis.realism import realism
@@ -92,8 +93,9 @@ async def report_data(
             next=[NextStep(tool="add_data", reason="add your own items")],
         )
     measurement = await anyio.to_thread.run_sync(_measure, dataset)
-    report = measurement.report
-    plans = [plan for plan in (await plans_of(store, owner)).values() if plan.stage == "done"]
+    every_plan = await plans_of(store, owner)
+    report = with_plan_costs(measurement.report, dataset.items, every_plan.values())
+    plans = [plan for plan in every_plan.values() if plan.stage == "done"]
     missing = [*quota_gaps(plans, dataset.runs), *gaps(report)]
     async with store.transaction() as change:
         note_report(change, owner, report)

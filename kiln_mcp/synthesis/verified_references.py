@@ -98,7 +98,7 @@ class ReferenceMaker:
             item, answer = answered_inputs[number]
             verdicts = {**evidence[number].verdicts, **clause_verdicts[number]}
             whole_evidence = replace(evidence[number], verdicts=verdicts)
-            items[place] = self._item(self.context.ids[place], item, answer, whole_evidence)
+            items[place] = self._item(item, answer, whole_evidence)
         return [
             items.get(place) or GeneratedItem(item, None, answers[place][1])
             for place, item in enumerate(inputs)
@@ -111,8 +111,9 @@ class ReferenceMaker:
 
         async def answer(place: int) -> None:
             text = inputs[place].task_input.text
+            own_config = _with_wish(config, inputs[place])
             try:
-                production = await produce(self.engine, config, text, "synthesis/references")
+                production = await produce(self.engine, own_config, text, "synthesis/references")
             except ModelError as error:
                 answers[place] = ("", str(error))
             else:
@@ -163,7 +164,7 @@ class ReferenceMaker:
         model = second_model(self.plan, number)
         config = self._config(model)
         if model == self.plan.reference_writer:
-            config = replace(config, sample=1, temperature=_WARM)
+            config = replace(config, sample=item.task_input.sample + 1, temperature=_WARM)
         text = item.task_input.text
         try:
             second = await produce(self.engine, config, text, "synthesis/second_answers")
@@ -191,9 +192,7 @@ class ReferenceMaker:
         answer = await self.engine.complete(request, asker="synthesis/same_answer")
         return isinstance(answer.value, dict) and answer.value.get("same") is True
 
-    def _item(
-        self, run_id: str, item: PlannedInput, answer: str, evidence: Evidence
-    ) -> GeneratedItem:
+    def _item(self, item: PlannedInput, answer: str, evidence: Evidence) -> GeneratedItem:
         writer = stored_model(self.plan.writer if item.output else self.plan.reference_writer)
         is_right = evidence.is_enough
         verification: dict[str, JsonValue] = {
@@ -211,7 +210,7 @@ class ReferenceMaker:
             properties[lineage.OUTCOME] = str(Aim.PASS)
         task_input = item.task_input
         run = TaskRun(
-            id=run_id,
+            id=item.id,
             input=task_input.text,
             input_source=task_input.source,
             output=TaskOutput(
@@ -226,6 +225,15 @@ class ReferenceMaker:
             return GeneratedItem(item, run, "", Aim.PASS)
         reason = ", ".join(evidence.against) or "nothing could verify it"
         return GeneratedItem(item, run, f"{DISAGREEMENT}{reason}")
+
+
+def _with_wish(config: ResolvedRunConfig, item: PlannedInput) -> ResolvedRunConfig:
+    """Return how an answer is asked for that a person wants made again, with their note."""
+    sample = item.task_input.sample
+    if not sample:
+        return config
+    wish = f"\n\nA person refused the last answer and wishes: {item.note}" if item.note else ""
+    return replace(config, prompt=config.prompt + wish, sample=sample, temperature=_WARM)
 
 
 def needs_second_answer(slot: Slot | None) -> bool:

@@ -26,6 +26,11 @@ OTHER_RIGHT_OUTPUTS: Final = "other_right_outputs"
 """The property of an output's source that holds other outputs that are right as well, as JSON."""
 COMPLETE: Final = "complete"
 """The state of an answer that was neither truncated nor refused nor empty."""
+TURNS: Final = "turns"
+"""The property of an output's source that says how many turns a simulated user had.
+
+The trace of such a run has these turns alone, without demonstrations.
+"""
 TOPIC: Final = "topic_path"
 """The property of an input's source that holds its topic, as Kiln has it."""
 IMPORT_ADAPTER: Final = "import"
@@ -179,6 +184,20 @@ class TaskRun(Record):
         """What the input is about; None if that is not known."""
         value = self.input_source.properties.get(TOPIC) if self.input_source else None
         return str(value) if value else None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether a simulated user wrote its conversation."""
+        source = self.output.source
+        return source is not None and TURNS in source.properties
+
+    @property
+    def user_turns(self) -> tuple[str, ...]:
+        """What a simulated user wrote, turn by turn; for all other runs their input."""
+        if not self.is_simulated:
+            return (self.input,)
+        turns = [message for message in self.trace or () if message.role == "user"]
+        return tuple(str(turn.content) for turn in turns) or (self.input,)
 
     @property
     def fingerprint(self) -> str:

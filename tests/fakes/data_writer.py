@@ -75,17 +75,21 @@ async def data_project(
     *,
     input_schema: str | None = None,
     output_schema: str | None = None,
+    turn_mode: str = "single_turn",
     models: tuple[str, ...] = (),
 ) -> AsyncGenerator[tuple[Workspace, str]]:
     """Open a project with one task and the spec `Polite`, whose models are all the writer."""
     engine_settings = EngineSettings(default_model=MODEL, environment={})
     settings = Settings(home=tmp_path / "home", engine=engine_settings, started_in=tmp_path)
     store = await ProjectStore.create(tmp_path / "p", Project(name="Support"))
-    task = Task(
-        name="Reply",
-        instruction="Answer the customer.",
-        input_json_schema=input_schema,
-        output_json_schema=output_schema,
+    task = Task.model_validate(
+        {
+            "name": "Reply",
+            "instruction": "Answer the customer.",
+            "input_json_schema": input_schema,
+            "output_json_schema": output_schema,
+            "turn_mode": turn_mode,
+        }
     )
     task = await store.save(task, parent=store.project)
     spec = Spec.model_validate(

@@ -15,13 +15,9 @@ from kiln_mcp.datasets.duplicates import earlier_duplicates
 from kiln_mcp.datasets.near_duplicates import NEAR, NearDuplicates
 from kiln_mcp.datasets.text_vectors import TextVectors
 from kiln_mcp.datasets.words import words
+from many_texts import DAYS, NAMES, bookings, letters
 
 texts = st.lists(st.lists(st.sampled_from("abcde"), max_size=6).map(" ".join), max_size=25)
-SYLLABLES = itertools.product(
-    ("ba", "de", "ki", "lo", "mu", "ra"), ("na", "ri", "ko", "le", "mi", "su")
-)
-NAMES = ["".join(pair) for pair in SYLLABLES]
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ORDER = "Please cancel my order of two blue shirts from last Monday"
 BEDS = "Kann ich das Sofa im Laden abholen, statt für den Transport zu bezahlen"
 TENTS = "強風の中でも一人で設営できるテントはどれですか"
@@ -143,30 +139,6 @@ def test_a_text_of_megabytes_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * len(text), peak
-
-
-def bookings(count: int) -> list[str]:
-    """Texts of one template with a number of their own, in groups that differ in three words."""
-    draw = random.Random(3).choice
-    return [
-        f"Please book a table for {draw(range(1, 13))} at {draw(NAMES[:8])} on {draw(DAYS)} number "
-        f"{number}"
-        for number in range(count)
-    ]
-
-
-def letters(count: int) -> list[str]:
-    """Texts of one template that share half of their words, each tenth changed in one word."""
-    draw = random.Random(4).choice
-    lines = [
-        f"{draw(NAMES)} wrote to {draw(NAMES)}{draw(NAMES)} that the invoice of {draw(NAMES)} "
-        f"for {draw(range(999))} euros is late, please remind them by {draw(DAYS)} or call "
-        f"{draw(NAMES)}"
-        for _ in range(count)
-    ]
-    for place in range(0, count, 10):
-        lines[place] = lines[place + 1].replace("please", "kindly")
-    return lines
 
 
 def notes(count: int) -> list[str]:

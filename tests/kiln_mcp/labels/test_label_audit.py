@@ -67,7 +67,7 @@ def test_a_check_that_contradicts_half_of_the_labels_is_named() -> None:
     checks = {"runs": {name: float(number % 2) for number, name in enumerate(names)}}
     audit = audit_labels(dict.fromkeys(names, AuditedLabel(1.0)), Verdicts({}, checks))
     assert audit.faults == (
-        "The labels contradict 'runs', which asks no model: 4 of 8 labels say the opposite.",
+        "The labels contradict 'runs', which is no judge: 4 of 8 labels say the opposite.",
     )
 
 

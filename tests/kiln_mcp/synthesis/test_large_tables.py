@@ -8,7 +8,7 @@ import pytest
 from kiln_mcp.synthesis.coverage_plan import Aim, Quota
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.existing_items import existing_items
-from kiln_mcp.synthesis.plan_results import save_runs
+from kiln_mcp.synthesis.plan_results import NewRuns, save_runs
 from kiln_mcp.synthesis.service import add_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
@@ -34,7 +34,8 @@ async def test_runs_beyond_one_transaction_and_page_are_all_compared_with_new_it
     async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
         task = await store.save(Task(name="T", instruction="Answer."), parent=store.project)
         plan = DataPlan(id="p1", quotas=[Quota(aim=Aim.ANY, count=1)], writer="host")
-        report = await save_runs(store, task, runs, plan, "someone")
+        new = NewRuns(plan, "someone", [[run] for run in runs])
+        report = await save_runs(store, task, new)
         existing = await existing_items(store, task, new_items)
     assert report.items == count
     assert existing.keys.references == {
