@@ -61,9 +61,9 @@ class DataSource(Part):
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> "DataSource":
         # Each run that is read has two of these, so a source without a fault is told at once.
-        properties, needed = self.properties, _SOURCE_PROPERTIES[self.type]
-        if not all(map(properties.get, needed)):
-            missing = [key for key in needed if not properties.get(key)]
+        properties, required_keys = self.properties, _SOURCE_PROPERTIES[self.type]
+        if not all(map(properties.get, required_keys)):
+            missing = [key for key in required_keys if not properties.get(key)]
             raise ValueError(f"a source of type {self.type} needs {', '.join(missing)}")
         for key, owner in _ONLY_FOR.items():
             if key in properties and self.type != owner:
