@@ -16,6 +16,7 @@ from typing import Final
 from uuid import uuid4
 
 from storage.atomic_write import (
+    UNFINISHED,
     check_room,
     disk_errors,
     move_atomically,
@@ -181,7 +182,8 @@ class Pending:
     def _sweep_folder(self, folder: Path) -> None:
         """Take away a folder that was written aside, which holds one file at most."""
         content = list(islice(folder.iterdir(), 2))
-        if len(content) > 1 or any(file.is_dir() and not file.is_symlink() for file in content):
+        has_folder = any(file.is_dir() and not file.is_symlink() for file in content)
+        if not UNFINISHED.fullmatch(folder.name) or len(content) > 1 or has_folder:
             self._put_aside(folder)
             return
         for file in content:
