@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -42,11 +42,13 @@ class FreshFile(NamedTuple):
         path: Where it is.
         changed_ns: When it was written, in nanoseconds; moving it changes nothing about that.
         size: Bytes.
+        folder: The folder aside that holds nothing else and goes with it; None if there is none.
     """
 
     path: str
     changed_ns: int
     size: int
+    folder: str | None = None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -121,6 +123,7 @@ def write_all_aside(
     files: Sequence[tuple[File, bytes]],
     place: Path,
     make_parent: Callable[[str], None] | None = None,
+    new_folders: Collection[str] = (),
 ) -> list[FreshFile]:
     """Write the new contents of several files aside, down to the disk, and return where.
 
@@ -130,6 +133,8 @@ def write_all_aside(
         files: Each file with what it is to hold.
         place: A folder of the same disk that is there.
         make_parent: Makes the folder of a file; None for the usual way, which follows links.
+        new_folders: Folders that are not there, and of which each is to hold one of the files:
+            they are made aside. Moving them costs less than making them and moving their files.
 
     Raises:
         WriteError: The disk refused; nothing was changed, and no temporary file stays.
@@ -137,23 +142,27 @@ def write_all_aside(
     make = make_parent or make_folder
     fresh: list[FreshFile] = []
     numbers = count(_random_number())
+
+    def write(path: File, content: bytes, number: int) -> int:
+        folder = os.path.dirname(path)  # noqa: PTH120 - thousands of times
+        is_new = folder in new_folders
+        if not is_new:
+            make(folder)
+        aside = _aside(path, place, number)
+        file, descriptor = (_write_with_folder if is_new else _write_one)(path, content, aside)
+        fresh.append(file)
+        return descriptor
+
     try:
         if len(files) >= _MANY and can_flush(place):
             with disk_errors(place), flush_when_done(place):
                 for (path, content), number in zip(files, numbers, strict=False):
-                    make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
-                    file, descriptor = _write_one(path, content, _aside(path, place, number))
-                    fresh.append(file)
-                    _close(descriptor)
+                    _close(write(path, content, number))
         else:
             for begin in range(0, len(files), _FLUSHED_TOGETHER):
-                part = files[begin : begin + _FLUSHED_TOGETHER]
-                with disk_errors(part[0][0]):
-                    for path, _ in part:
-                        make(os.path.dirname(path))  # noqa: PTH120 - thousands of times
-                _write_together(part, place, fresh)
+                _write_together(files[begin : begin + _FLUSHED_TOGETHER], write)
     except BaseException:
-        remove_files(file.path for file in fresh)
+        remove_fresh(fresh)
         raise
     return fresh
 
@@ -165,18 +174,42 @@ def remove_files(files: Iterable[File]) -> None:
             Path(file).unlink(missing_ok=True)
 
 
+def remove_fresh(files: Iterable[FreshFile]) -> None:
+    """Remove what was written aside, with the folders that were made for it."""
+    for file in files:
+        remove_files([file.path])
+        if file.folder is not None:
+            with suppress(OSError):
+                Path(file.folder).rmdir()
+
+
 def _write_together(
-    files: Sequence[tuple[File, bytes]], place: Path, fresh: list[FreshFile]
+    files: Sequence[tuple[File, bytes]], write: Callable[[File, bytes, int], int]
 ) -> None:
-    with ExitStack() as stack:
+    with ExitStack() as stack, disk_errors(files[0][0]):
         descriptors: list[int] = []
         for path, content in files:
-            file, descriptor = _write_one(path, content, _aside(path, place))
-            fresh.append(file)
+            descriptor = write(path, content, _random_number())
             stack.callback(_close, descriptor)
             descriptors.append(descriptor)
-        with disk_errors(files[0][0]):
-            flush_all(descriptors)
+        flush_all(descriptors)
+
+
+def _write_with_folder(path: File, content: bytes, aside: str) -> tuple[FreshFile, int]:
+    """Write a file's content into a folder aside that is made for it; return it open."""
+    name = os.path.basename(path)  # noqa: PTH119 - thousands of times
+    while True:
+        try:
+            os.mkdir(aside)  # noqa: PTH102 - as above
+            break
+        except FileExistsError:  # of thousands of short names two may be the same
+            aside = _aside(path, os.path.dirname(aside))  # noqa: PTH120 - as above
+    try:
+        file, descriptor = _write_one(path, content, f"{aside}{os.sep}{name}")
+    except BaseException:
+        os.rmdir(aside)  # noqa: PTH106 - as above
+        raise
+    return file._replace(folder=aside), descriptor
 
 
 def _write_one(path: File, content: bytes, aside: str) -> tuple[FreshFile, int]:

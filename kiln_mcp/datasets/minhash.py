@@ -61,8 +61,9 @@ class MinHashes:
     def neighbours(self) -> Iterator[tuple["Places", "Places"]]:
         """Yield pairs of texts that are neighbours and share some hashes, one order at a time."""
         np = self._numpy
+        second = self._key(0)
         for number in range(_HASHES // _ROWS):
-            first, second = self._key(number * _ROWS), self._key((number + 1) * _ROWS)
+            first, second = second, self._key((number + 1) * _ROWS)
             order = np.lexsort((second, first))
             own = first[order]
             for distance in range(1, _NEIGHBOURS + 1):

@@ -59,6 +59,10 @@ class NearDuplicates:
         return text_forms(self.vectors.word_lists)
 
     @cached_property
+    def _hashes(self) -> MinHashes:
+        return MinHashes(self.vectors)
+
+    @cached_property
     def alike_groups(self) -> "Places":
         """Return a group for each text, named by the lowest place in it: of alike ones."""
         return self._groups(are_duplicates=False)
@@ -136,8 +140,7 @@ class NearDuplicates:
 
     def _probable_pairs(self, partition: Partition, *, are_duplicates: bool) -> Iterator["Pairs"]:
         """Yield alike pairs among neighbours that are not in one group yet."""
-        hashes = MinHashes(self.vectors)
-        keys = self.vectors.number_keys
+        hashes, keys = self._hashes, self.vectors.number_keys
         for firsts, seconds in hashes.neighbours():
             is_open = partition.are_apart(firsts, seconds)
             if are_duplicates:

@@ -6,7 +6,6 @@ comparing texts with each other: texts with the same words around their gaps mee
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.datasets.partition import Partition
@@ -119,16 +118,14 @@ def _mark_gaps(lists: WordLists, frames: "_Frames", members: "Places", decides: 
     steps = frames.steps[places]
     is_begin = np.concatenate([[True], (owners[1:] != owners[:-1]) | (steps[1:] != steps[:-1])])
     (begins,) = np.nonzero(is_begin)
-    gaps: list[Places] = [
-        places[begin:end] for begin, end in pairwise([*begins.tolist(), places.size])
-    ]
+    bounds = [*begins.tolist(), places.size]
     runs = np.add.reduceat(_scramble(lists.numbers[places].astype(np.uint64)), begins)
-    for step in np.unique(steps).tolist():
+    for step in np.nonzero(np.bincount(steps))[0].tolist():
         (own,) = np.nonzero(steps[begins] == step)
         _, firsts = np.unique(runs[own], return_index=True)
         distinct: list[int] = own[firsts].tolist()
         if len(distinct) > _CHECKED_FILLERS or _are_different(
-            [" ".join(lists.words_at(gaps[gap])) for gap in distinct]
+            [" ".join(lists.words_at(places[bounds[gap] : bounds[gap + 1]])) for gap in distinct]
         ):
             decides[places[steps == step]] = True
 

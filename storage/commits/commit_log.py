@@ -10,7 +10,7 @@ while nothing is changed. If it refuses later, the old contents are restored.
 
 import logging
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -125,13 +125,17 @@ class CommitLog:
         with self.exclusive():
             for group in independent_groups(changes):
                 steps = [Step(change) for change in group]
-                self._look_again(steps)
-                self._carry_out([step for step in steps if step.pending.paths])
+                missing = self._look_again(steps)
+                self._carry_out([step for step in steps if step.pending.paths], missing)
                 outcomes += [step.outcome for step in steps]
         return outcomes
 
-    def _look_again(self, steps: Sequence[Step]) -> None:
-        """Look at each change again, now that nobody else writes; note what refuses it."""
+    def _look_again(self, steps: Sequence[Step]) -> Collection[str]:
+        """Look at each change again, now that nobody else writes; note what refuses it.
+
+        Returns:
+            Paths that are not there, which new files and folders are among.
+        """
         links = LinkCheck(self._project)
         present: set[str] = set()
         for step in steps:
@@ -139,6 +143,7 @@ class CommitLog:
                 step.pending = self._checked_change(step.request, links, present)
             except Exception as error:  # noqa: BLE001 - it is raised to the caller of this change
                 step.error = error
+        return links.missing
 
     def _checked_change(
         self, change: ChangeRequest, links: LinkCheck, present: set[str]
@@ -161,13 +166,13 @@ class CommitLog:
         edits, previous = [edit for edit, _ in pairs], [was for _, was in pairs]
         return PendingChange(edits, moves, previous, change.reach)
 
-    def _carry_out(self, steps: Sequence[Step]) -> None:
+    def _carry_out(self, steps: Sequence[Step], missing: Collection[str]) -> None:
         """Write all new contents aside, then put them in place, then wait for the disk."""
         if not steps:
             return
         self._pending.prepare()
         try:
-            self._pending.write_aside(steps)
+            self._pending.write_aside(steps, missing)
         except BaseException as error:
             for step in steps:
                 step.discard()
@@ -175,7 +180,7 @@ class CommitLog:
                 raise
             if len(steps) > 1:  # one of them cannot be written: each finds out for itself
                 for step in steps:
-                    self._carry_out([step])
+                    self._carry_out([step], missing)
             else:
                 self._refuse(steps[0], error)
             return
@@ -197,15 +202,14 @@ class CommitLog:
             step.settle()
 
     def _folders(self, step: Step) -> set[str]:
-        """Return the folders that hold what a change has written."""
-        folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
+        """Return the folders that hold what a change has moved."""
+        folders = {target.rpartition("/")[0] for _, target in step.placements}
         return {f"{self._project}/{folder}" for folder in folders}
 
     def _put_in_place(self, step: Step, folders: OpenFolders) -> None:
         try:
-            for file, edit in zip(step.fresh, step.pending.edits, strict=True):
-                name = file.path.rpartition(os.sep)[2]
-                folders.move(f"{PENDING}/{name}", edit.path)
+            for name, target in step.placements:
+                folders.move(f"{PENDING}/{name}", target)
             if step.pending.moves:  # they may take the folders of the edits away
                 flush_folders(self._folders(step))
                 self._move(step.pending.moves)

@@ -7,7 +7,7 @@ else is moved to `.trash/foreign`, where it is named among the project's problem
 
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 from uuid import uuid4
 
 from storage.atomic_write import (
+    UNFINISHED,
     check_room,
     disk_errors,
     move_atomically,
@@ -25,7 +26,7 @@ from storage.atomic_write import (
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.commits.placement import parent_maker
 from storage.commits.seal import JournalSeal
-from storage.commits.steps import Step
+from storage.commits.steps import Step, folders_of_one
 from storage.commits.trash import keep_out_of_git
 from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
@@ -79,10 +80,14 @@ class Pending:
         self.prepare()
         check_room(folder, size, self._folder)
 
-    def write_aside(self, steps: Sequence[Step]) -> None:
+    def write_aside(self, steps: Sequence[Step], missing: Collection[str] = ()) -> None:
         """Write the new contents of changes aside, and the journals of those that need one.
 
         A change of one file alone needs no journal.
+
+        Args:
+            steps: The changes of a group.
+            missing: Paths within the project that are not there.
 
         Raises:
             WriteError: The disk refused; nothing was changed.
@@ -94,7 +99,8 @@ class Pending:
         ]
         with OpenFolders(self._project) as folders:
             make_parent = self._maker_of_new_parents(steps, folders)
-            fresh = iter(write_all_aside(files, self._folder, make_parent))
+            new_folders = {f"{self._project}/{own}" for own in folders_of_one(steps, missing)}
+            fresh = iter(write_all_aside(files, self._folder, make_parent, new_folders))
         for step in steps:
             step.fresh = tuple(islice(fresh, len(step.pending.edits)))
         for step in steps:
@@ -169,9 +175,20 @@ class Pending:
             if file.suffix != ".new":
                 continue
             if file.is_dir() and not file.is_symlink():
-                self._put_aside(file)
+                self._sweep_folder(file)
             else:
                 file.unlink(missing_ok=True)
+
+    def _sweep_folder(self, folder: Path) -> None:
+        """Take away a folder that was written aside, which holds one file at most."""
+        content = list(islice(folder.iterdir(), 2))
+        has_folder = any(file.is_dir() and not file.is_symlink() for file in content)
+        if not UNFINISHED.fullmatch(folder.name) or len(content) > 1 or has_folder:
+            self._put_aside(folder)
+            return
+        for file in content:
+            file.unlink(missing_ok=True)
+        folder.rmdir()
 
     def _is_safe(self, change: PendingChange) -> bool:
         try:

@@ -1,13 +1,16 @@
 """The changes of a group on their way to the disk, each whole or not at all."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from storage.atomic_write import FreshFile, remove_files
+from storage.atomic_write import FreshFile, remove_fresh
 from storage.border import Reach
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
+from storage.format.layout import folders_above
 from storage.index.scan import WrittenFile
 
 LARGEST_GROUP: Final = 256
@@ -78,9 +81,17 @@ class Step:
         same = [edit.path for edit in self.request.edits if edit.path not in changed_paths]
         return Outcome(None, (*files, *map(WrittenFile, same)))
 
+    @property
+    def placements(self) -> Iterator[tuple[str, str]]:
+        """What is moved into place: each name aside, and where it goes within the project."""
+        for file, edit in zip(self.fresh, self.pending.edits, strict=True):
+            is_folder = file.folder is not None
+            name = (file.folder or file.path).rpartition(os.sep)[2]
+            yield name, edit.path.rpartition("/")[0] if is_folder else edit.path
+
     def remove_fresh(self) -> None:
         """Remove what waits aside."""
-        remove_files(file.path for file in self.fresh)
+        remove_fresh(self.fresh)
 
     def discard(self) -> None:
         """Remove what was written aside."""
@@ -111,3 +122,22 @@ def independent_groups(changes: Sequence[ChangeRequest]) -> Iterator[Sequence[Ch
         paths.update(change.paths)
     if group:
         yield group
+
+
+def folders_of_one(steps: Iterable[Step], missing: Collection[str]) -> frozenset[str]:
+    """Return the folders that are not there and of which each is to hold one file and no folder.
+
+    Args:
+        steps: The changes of a group.
+        missing: Paths that are not there.
+    """
+    edits = (edit for step in steps for edit in step.pending.edits)
+    counts = Counter(edit.path.rpartition("/")[0] for edit in edits)
+    candidates = {folder for folder, number in counts.items() if number == 1 and folder in missing}
+    branching: set[str] = set()
+    for folder in counts:
+        for above in folders_above(folder):
+            if above in branching:
+                break
+            branching.add(above)
+    return frozenset(candidates - branching)

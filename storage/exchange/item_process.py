@@ -1,32 +1,23 @@
 """The items of a long table, read in a process of their own while this one saves them."""
 
-import json
-import pickle
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Final, cast
+from typing import Final, cast
 
 from pydantic import JsonValue
 
+from storage.child_process import ChildProcess, child_process
 from storage.errors import Refusal
 from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, NewItemRecord
 from storage.exchange.item_table import Contradiction, ItemTable
-from storage.exchange.item_worker import LENGTH, ItemRequest
+from storage.exchange.item_worker import ItemRequest
 from storage.format.record_text import parse_record
 from storage.new_records import NewRecord
 from storage.records import EvalInput, TaskRun
 
 LONG: Final = 5000
 """Rows from which a process of their own is worth its start."""
-_PROGRAM: Final = """
-import pickle, sys
-sys.path[:] = pickle.load(sys.stdin.buffer)
-from storage.exchange.item_worker import main
-main()
-"""
 Rows = Iterator[tuple[int, NewItem | BadRow]]
 
 
@@ -42,44 +33,20 @@ def rows_of(request: ItemRequest, table: ItemTable) -> Generator[Rows]:
         Each row's number, and its new item or what is wrong with it. Reading it blocks, and raises
         a Refusal if the table was changed meanwhile.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-X", "utf8", "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield _rows(process, request, table)
-    finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+    with child_process("storage.exchange.item_worker") as child:
+        yield _rows(child, request, table)
 
 
-def _rows(process: subprocess.Popen[bytes], request: ItemRequest, table: ItemTable) -> Rows:
+def _rows(child: ChildProcess, request: ItemRequest, table: ItemTable) -> Rows:
     try:
-        if process.stdin is None or process.stdout is None:
-            return
-        process.stdin.write(pickle.dumps(sys.path) + pickle.dumps(request))
-        process.stdin.close()
-        while isinstance(message := _message(process.stdout), list):
+        child.send(request)
+        while isinstance(message := child.receive(), list):
             yield from map(_row, message)
     except (OSError, EOFError) as error:
         raise _reading_error(request, "the process that reads it has ended") from error
     if not isinstance(message, dict) or not message:
         raise _reading_error(request, "the file was changed")
     _take_in(message, table)
-
-
-def _message(stream: IO[bytes]) -> JsonValue:
-    head = stream.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        raise EOFError
-    (size,) = LENGTH.unpack(head)
-    message: JsonValue = json.loads(stream.read(size))
-    return message
 
 
 def _row(entry: JsonValue) -> tuple[int, NewItem | BadRow]:

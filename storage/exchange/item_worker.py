@@ -1,22 +1,16 @@
-"""The process that reads the items of a long table; its parent is `item_process`.
+"""The process that reads the items of a long table; its parent is `item_process`."""
 
-It reads a pickled request, which its parent alone can write, and writes messages: four bytes of
-length, and JSON. If its parent is killed, it ends when it writes the next one.
-"""
-
-import json
-import os
 import pickle
-import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 
 from pydantic import JsonValue
 
+from storage.child_process import open_replies, send_message
 from storage.exchange.column_map import ColumnMapping
 from storage.exchange.columns import BadRow
 from storage.exchange.example_table import example_table
@@ -26,7 +20,6 @@ from storage.exchange.item_table import Contradictions, ItemTable, Survey
 from storage.exchange.table_source import TableOptions, open_source
 from storage.records import Task
 
-LENGTH: Final = struct.Struct(">I")
 _ROWS: Final = 1000
 """Rows of one message."""
 
@@ -59,10 +52,9 @@ class ItemRequest:
 def main() -> None:
     """Write the items of the table that the input asks for."""
     request = cast("ItemRequest", pickle.load(sys.stdin.buffer))
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what else writes there is no message
+    replies = open_replies()
     for message in messages_of(request):
-        _write(replies, message)
+        send_message(replies, message)
 
 
 def messages_of(request: ItemRequest) -> Iterator[JsonValue]:
@@ -102,9 +94,3 @@ def _entry(number: int, row: NewItem | BadRow) -> JsonValue:
         return [number, row.number, row.reason]
     record, content = row.record.record, row.record.content.decode("utf-8")
     return [number, record.type_name(), content, list(row.feedback), row.original_id]
-
-
-def _write(stream: BinaryIO, message: JsonValue) -> None:
-    body = json.dumps(message).encode()
-    stream.write(LENGTH.pack(len(body)) + body)
-    stream.flush()

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-from storage.errors import UnreadableRecord
-from storage.files import read_plain
 from storage.format.layout import (
     PROJECT_FILE,
     Place,
@@ -22,11 +20,12 @@ from storage.format.layout import (
     place_at,
     place_of,
 )
-from storage.format.record_text import parse_record
 from storage.index import sql
 from storage.index.conflict_copies import ConflictCopies
 from storage.index.index_file import open_index
+from storage.index.record_reader import MANY, ReadResult, RecordReader, read_values
 from storage.index.row_writer import ReadFile, RowWriter
+from storage.index.rows import values_of
 from storage.index.scan import (
     FileState,
     PlainState,
@@ -38,7 +37,7 @@ from storage.index.scan import (
     states,
 )
 from storage.index.tag_writer import TaggedFile, TagWriter
-from storage.records import Project, Record
+from storage.records import Project
 
 ReadListener = Callable[[int], None]
 _BATCH = 2000
@@ -84,16 +83,20 @@ class IndexBuilder:
         skipped_files: Paths that the last refresh skipped, each with the reason.
     """
 
-    def __init__(self, project: Path, file: Path, batch_size: int = _BATCH) -> None:
+    def __init__(
+        self, project: Path, file: Path, batch_size: int = _BATCH, read_here: int = MANY
+    ) -> None:
         """Open the index.
 
         Args:
             project: The project's folder.
             file: The index's file.
             batch_size: Records of one transaction.
+            read_here: Records that a refresh reads before it starts a process that reads.
         """
         self._project = project
         self._batch_size = batch_size
+        self._read_here = read_here
         self._root = str(project)
         self._connection = open_index(file)
         self.skipped_files: dict[str, str] = {}
@@ -150,8 +153,8 @@ class IndexBuilder:
         for file in files:
             is_known = file.state is not None and file.record is not None
             record_file = find(self._project, file.path, file.state if is_known else None)
-            if record_file is not None and is_known:
-                yield ReadFile(record_file, file.record, None)
+            if record_file is not None and is_known and file.record is not None:
+                yield ReadFile(record_file, values_of(file.record), None)
             elif record_file is not None:
                 yield ReadFile(record_file, *self._read(record_file))
 
@@ -273,26 +276,17 @@ class IndexBuilder:
         batch = next(batches, None)
         if batch is None:
             return
-        if len(batch) < self._batch_size:
-            yield self._read_batch(batch)
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="index-reader") as reader:
-            reading: Future[_ReadBatch] | None = reader.submit(self._read_batch, batch)
-            while reading is not None:
-                batch = next(batches, None)
-                following = None if batch is None else reader.submit(self._read_batch, batch)
-                yield reading.result()
-                reading = following
-
-    def _read_batch(self, batch: Iterable[RecordFile | _MissingRecord]) -> _ReadBatch:
-        files: list[ReadFile] = []
-        missing_records: list[_MissingRecord] = []
-        for entry in batch:
-            if isinstance(entry, RecordFile):
-                files.append(ReadFile(entry, *self._read(entry)))
-            else:
-                missing_records.append(entry)
-        return _ReadBatch(files, missing_records)
+        with RecordReader(self._root, self._read_here) as reader:
+            if len(batch) < self._batch_size:
+                yield _read_batch(reader, batch)
+                return
+            with ThreadPoolExecutor(1, thread_name_prefix="index-reader") as thread:
+                reading: Future[_ReadBatch] | None = thread.submit(_read_batch, reader, batch)
+                while reading is not None:
+                    batch = next(batches, None)
+                    following = None if batch is None else thread.submit(_read_batch, reader, batch)
+                    yield reading.result()
+                    reading = following
 
     def _take_in_former_copies(self) -> None:
         """Index the copies whose record went away: each is a record now, with all below it."""
@@ -318,15 +312,14 @@ class IndexBuilder:
         self._writer.forget(rows)
         return len(rows)
 
-    def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
-        path = record_file.state.path
-        try:
-            content = read_plain(f"{self._root}/{path}")
-            return parse_record(kind_named(record_file.kind), content, path), None
-        except UnreadableRecord as error:
-            return None, error.reason
-        except OSError as error:
-            return None, error.strerror or str(error)
+    def _read(self, record_file: RecordFile) -> ReadResult:
+        return read_values(self._root, record_file.state.path, record_file.kind)
+
+
+def _read_batch(reader: RecordReader, batch: Sequence[RecordFile | _MissingRecord]) -> _ReadBatch:
+    files = [entry for entry in batch if isinstance(entry, RecordFile)]
+    missing_records = [entry for entry in batch if isinstance(entry, _MissingRecord)]
+    return _ReadBatch(reader.read(files), missing_records)
 
 
 def _record_folder(path: str) -> PurePosixPath:

@@ -10,20 +10,9 @@ from typing import Any, Final, LiteralString, NamedTuple, cast
 from storage.format.layout import children_of, kind_named
 from storage.index import sql
 from storage.index.conflict_copies import ConflictCopies
-from storage.index.rows import (
-    SLOTS,
-    first_row,
-    marks_of,
-    microseconds,
-    name_of,
-    result_row,
-    run_row,
-    score_rows,
-    value_rows,
-)
+from storage.index.rows import SLOTS, RecordValues, RunRow, first_row, marks_of, value_rows
 from storage.index.scan import RecordFile
 from storage.index.words import searchable
-from storage.records import EvalInput, EvalRun, Record, TaskRun
 from storage.records.names import folded_name
 
 _ADDITIONS: Final[tuple[LiteralString, ...]] = (
@@ -45,12 +34,12 @@ class ReadFile(NamedTuple):
 
     Attributes:
         file: The file.
-        record: Its record; None if it cannot be used.
+        values: Those of its record; None if it cannot be used.
         problem: Why not.
     """
 
     file: RecordFile
-    record: Record | None
+    values: RecordValues | None
     problem: str | None
 
 
@@ -88,7 +77,7 @@ class RowWriter:
         """Replace the rows of records; each file is there once."""
         # In the order of their rows the pages of most tables are written one after the other.
         firsts = sorted(
-            ((_first_row(file.record), file) for file in files), key=lambda pair: pair[0]
+            ((_first_row(file.values), file) for file in files), key=lambda pair: pair[0]
         )
         old_rows = self._old_rows(files)
         free_rows = _FreeRows(self._connection)
@@ -142,12 +131,11 @@ class RowWriter:
 
     def _collect(self, file: ReadFile, row: int, rows: _Rows) -> None:
         """Collect the rows of one record."""
-        (path, changed_ns, size, below), record = file.file.state, file.record
+        (path, changed_ns, size, below), values = file.file.state, file.values
         parent, kind = file.file.parent, file.file.kind
         record_id, name, created_us = "", "", 0
-        if record is not None:
-            record_id, name = record.id, name_of(record)
-            created_us = microseconds(record.created_at)
+        if values is not None:
+            record_id, name, created_us = values.id, values.name, values.created_us
             self._copies.note(parent, kind, record_id)
         search_name = folded_name(name) if name else ""
         rows.add(
@@ -155,18 +143,19 @@ class RowWriter:
             (row, path, parent, kind, record_id, name, search_name, created_us, changed_ns, size,
              below, file.problem),
         )  # fmt: skip
-        if isinstance(record, TaskRun):
-            self._collect_run(record, self._number_of(parent), row, rows)
-        elif isinstance(record, EvalRun):
-            rows.add(sql.ADD_RESULT, result_row(record, self._number_of(parent), row))
-            rows.add(sql.ADD_SCORE, *score_rows(record, row))
-        elif isinstance(record, EvalInput):
-            rows.add(sql.ADD_INPUT_TAG, *((row, tag) for tag in record.tags))
-            if record.topic:
-                rows.add(sql.ADD_TOPIC, (row, record.topic))
+        if values is None:
+            return
+        if values.run is not None:
+            self._collect_run(values.run, self._number_of(parent), row, rows)
+        elif values.result is not None:
+            place = {"row": row, "evaluator": self._number_of(parent)}
+            rows.add(sql.ADD_RESULT, {**values.result, **place})
+            rows.add(sql.ADD_SCORE, *((row, *score) for score in values.scores))
+        rows.add(sql.ADD_INPUT_TAG, *((row, tag) for tag in values.tags))
+        if values.topic:
+            rows.add(sql.ADD_TOPIC, (row, values.topic))
 
-    def _collect_run(self, run: TaskRun, task: int, row: int, rows: _Rows) -> None:
-        values = run_row(run)
+    def _collect_run(self, values: RunRow, task: int, row: int, rows: _Rows) -> None:
         rows.add(
             sql.ADD_RUN,
             (row, task, values.rating, values.rated_us, values.item_id, values.run_config_id,
@@ -223,5 +212,5 @@ class _FreeRows:
         return self._last[first]
 
 
-def _first_row(record: Record | None) -> int:
-    return first_row(microseconds(record.created_at) if record else 0)
+def _first_row(values: RecordValues | None) -> int:
+    return first_row(values.created_us if values else 0)

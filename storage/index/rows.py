@@ -1,14 +1,13 @@
 """The values of a record in the index."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import isfinite
-from typing import Final
+from typing import Final, NamedTuple
 
 from storage.format.filters import is_high_quality, shows_thought
-from storage.records import EvalRun, Record, TaskRun, Usage
+from storage.records import EvalInput, EvalRun, Record, TaskRun, Usage
 from storage.records.names import shown_name
 from storage.records.run import COMPLETE
 
@@ -31,8 +30,7 @@ _LARGEST: Final = 2**53
 """The largest number of milliseconds that is kept; a file may hold any."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """The values of a task run in the index, for filters and sorting.
 
     Attributes:
@@ -66,8 +64,44 @@ class RunRow:
     previous_id: str | None
     fingerprint: str
     topic: str | None
-    facets: tuple[str, ...]
-    texts: tuple[str, str]
+    facets: Sequence[str]
+    texts: Sequence[str]
+
+
+class RecordValues(NamedTuple):
+    """The values of a record in the index.
+
+    Attributes:
+        id: Its id.
+        name: Its name; "" if its kind has none.
+        created_us: When it was created, in microseconds since 1970.
+        run: Of a task run.
+        result: The columns of an eval run, but for the numbers of its row and its evaluator.
+        scores: Its scores by their keys, with whether there was nothing to compare.
+        tags: The tags of an eval input.
+        topic: Its topic.
+    """
+
+    id: str
+    name: str
+    created_us: int
+    run: RunRow | None = None
+    result: Mapping[str, SqlValue] | None = None
+    scores: Sequence[tuple[str, float, bool]] = ()
+    tags: Sequence[str] = ()
+    topic: str | None = None
+
+
+def values_of(record: Record) -> RecordValues:
+    """Return the values of a record in the index."""
+    values = RecordValues(record.id, name_of(record), microseconds(record.created_at))
+    if isinstance(record, TaskRun):
+        return values._replace(run=run_row(record))
+    if isinstance(record, EvalRun):
+        return values._replace(result=_result_row(record), scores=_scores(record))
+    if isinstance(record, EvalInput):
+        return values._replace(tags=record.tags, topic=record.topic)
+    return values
 
 
 def name_of(record: Record) -> str:
@@ -172,12 +206,9 @@ def _tokens(usage: Usage | None) -> int | None:
     return min(total, _LARGEST) if total else None
 
 
-def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
-    """Return the columns of an eval run, below the evaluator of this number."""
+def _result_row(run: EvalRun) -> dict[str, SqlValue]:
     cost, latency_ms = usage_columns(run.task_run_usage)
     return {
-        "row": row,
-        "evaluator": evaluator,
         "run_config_id": run.task_run_config_id or "",
         "item_id": run.dataset_id or run.eval_input_id or "",
         "output_id": run.scored_run_id or "",
@@ -190,10 +221,9 @@ def result_row(run: EvalRun, evaluator: int, row: int) -> dict[str, SqlValue]:
     }
 
 
-def score_rows(run: EvalRun, row: int) -> list[tuple[int, str, float, bool]]:
-    """Return the scores of an eval run as rows, with whether there was nothing to compare."""
+def _scores(run: EvalRun) -> list[tuple[str, float, bool]]:
     empty = run.empty_scores
-    return [(row, key, value, key in empty) for _, key, value in value_rows(run.scores, row)]
+    return [(key, value, key in empty) for key, value in run.scores.items() if isfinite(value)]
 
 
 def value_rows(values: Mapping[str, float], row: int) -> list[tuple[int, str, float]]:

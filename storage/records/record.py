@@ -41,7 +41,12 @@ _random: Final = Random()
 """Seeded by the system: asking it for each id costs a call of the kernel."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_DEFAULTS: Final[Mapping[str, object]] = {
+    "id": "0" * 12,
+    "created_at": datetime(1970, 1, 1, tzinfo=UTC),
+    "created_by": "unknown",
+}
+"""Of what a file left out."""
 
 
 def new_id() -> str:
@@ -111,7 +116,7 @@ def _stable_defaults(value: object, info: ValidationInfo) -> object:
     """Give what a file left out the same value at each reading, so that it is no change."""
     if isinstance(info.context, FromDisk) and isinstance(value, dict):
         data = cast("dict[str, object]", value)
-        return {"id": "0" * 12, "created_at": _LONG_AGO, "created_by": "unknown", **data}
+        return data if _DEFAULTS.keys() <= data.keys() else {**_DEFAULTS, **data}
     return value
 
 

@@ -65,14 +65,16 @@ class DataSource(Part):
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> "DataSource":
-        missing = [key for key in _SOURCE_PROPERTIES[self.type] if not self.properties.get(key)]
-        if missing:
+        # Each run that is read has two of these, so a source without a fault is told at once.
+        properties, required_keys = self.properties, _SOURCE_PROPERTIES[self.type]
+        if not all(map(properties.get, required_keys)):
+            missing = [key for key in required_keys if not properties.get(key)]
             raise ValueError(f"a source of type {self.type} needs {', '.join(missing)}")
         for key, owner in _ONLY_FOR.items():
-            if key in self.properties and self.type != owner:
+            if key in properties and self.type != owner:
                 raise ValueError(f"{key} is for sources of type {owner} only")
-        empty = [key for key, value in self.properties.items() if value == ""]
-        if empty:
+        if "" in properties.values():
+            empty = [key for key, value in properties.items() if value == ""]
             raise ValueError(f"{', '.join(empty)} must not be empty")
         return self
 
@@ -234,7 +236,7 @@ def check_tags(tags: tuple[str, ...]) -> None:
         ValueError: A tag is empty or has a space.
     """
     for tag in tags:
-        if not tag or any(character.isspace() for character in tag):
+        if tag.split() != [tag]:
             raise ValueError(f"the tag {tag!r} is empty or has a space; use _ instead")
 
 

@@ -17,7 +17,6 @@ from kiln_mcp.tuning.providers.provider import (
 from kiln_mcp.tuning.providers.service_client import (
     JsonObject,
     ServiceClient,
-    ServiceFailure,
     text_at,
     upload_chat_files,
 )
@@ -110,12 +109,7 @@ class OpenAITuning:
 
     async def cancel(self, training_id: str) -> None:
         """Cancel the training."""
-        path = f"/fine_tuning/jobs/{training_id}/cancel"
-        try:
-            await self.client.post(path, "cancel the training", {}, is_repeatable=True)
-        except ServiceFailure as error:
-            if error.status != 400:  # it has ended already
-                raise
+        await self.client.cancel(f"/fine_tuning/jobs/{training_id}/cancel")
 
     async def deploy(self, model: str, name: str) -> str:
         """Return the engine's name: the model answers as soon as it is trained."""

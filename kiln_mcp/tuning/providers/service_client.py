@@ -130,6 +130,18 @@ class ServiceClient:
         """
         return await self._send("POST", path, action, body=body, is_repeatable=is_repeatable)
 
+    async def cancel(self, path: str) -> None:
+        """Cancel a training; of one that has ended already the service's refusal counts as done.
+
+        Raises:
+            ServiceFailure: It was refused for another reason, or the service cannot be reached.
+        """
+        try:
+            await self.post(path, "cancel the training", {}, is_repeatable=True)
+        except ServiceFailure as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+
     async def delete(self, path: str, action: str) -> JsonObject:
         """Remove something; again after failures that may pass.
 
@@ -193,13 +205,12 @@ class ServiceClient:
             headers=headers, timeout=timeout, follow_redirects=False
         ) as client:
             address = f"{self.url}{path}"
+            content = b"" if file is None else await anyio.Path(file.path).read_bytes()
             if file is None:
                 reply = await client.request(method, address, json=body)
             elif not file.field:
-                content = await anyio.Path(file.path).read_bytes()
                 reply = await client.request(method, address, content=content)
             else:
-                content = await anyio.Path(file.path).read_bytes()
                 files = {file.field: (file.name, content, "application/jsonl")}
                 reply = await client.request(method, address, data=dict(file.fields), files=files)
             yield reply, reply.text

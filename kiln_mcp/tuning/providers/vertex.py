@@ -19,7 +19,6 @@ from kiln_mcp.tuning.providers.provider import (
 from kiln_mcp.tuning.providers.service_client import (
     JsonObject,
     ServiceClient,
-    ServiceFailure,
     UploadFile,
     text_at,
 )
@@ -145,12 +144,7 @@ class VertexTuning:
 
     async def cancel(self, training_id: str) -> None:
         """Cancel the training."""
-        path = f"/{training_id}:cancel"
-        try:
-            await self.client.post(path, "cancel the training", {}, is_repeatable=True)
-        except ServiceFailure as error:
-            if error.status != 400:  # it has ended already
-                raise
+        await self.client.cancel(f"/{training_id}:cancel")
 
     async def deploy(self, model: str, name: str) -> str:
         """Return the engine's name: Vertex AI has made an endpoint by itself."""
