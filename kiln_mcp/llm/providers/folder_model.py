@@ -58,7 +58,8 @@ class FolderModel:
         """
         if request.raw_text is not None:
             raise RejectedRequest(request.model, "a tuned model answers conversations alone")
-        body = chat_body(request, request.model) | {"choices": list(request.choices)}
+        body = chat_body(request, request.model, choices_in_words=False)
+        body["choices"] = list(request.choices)
         started = time.perf_counter()
         try:
             with anyio.fail_after(self._timeout_s + (0 if self._process else _LOAD_S)):
