@@ -104,7 +104,7 @@ async def build_spec(
     edits: list[DraftEdit] | None = None,
     save: bool = False,
     goal: Annotated[
-        float | None, Field(gt=0, le=1, description="Agreement with the person to reach.")
+        float | None, Field(gt=0, le=1, description="Agreement to reach.")
     ] = None,
     task: TaskReference = None,
     model: Annotated[str | None, Field(description="Left out: the default.")] = None,

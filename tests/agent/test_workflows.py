@@ -31,13 +31,9 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.lifecycle import open_workspace
 from scripted_chat import Step, calling, scripted
 from scripted_model import ScriptedModel
+from search_bench import by_demonstrations, edits, open_search_bench
 from spec_bench import assistant
 from talks import Person, chat_options, events_of, talk
-from tests.kiln_mcp.evolution.test_evolution_service import (
-    by_demonstrations,
-    edits,
-    open_search_bench,
-)
 from tuning_services import environment_of, serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from kiln_mcp.evolution.engine.decision_log import Event
+from kiln_mcp.evolution.search_log import FILE, write_decisions
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_end import End
 from kiln_mcp.jobs.job_records import Job, JobState
@@ -160,6 +162,7 @@ async def build(folder: Path, home: Path, database_url: str, size: Size) -> None
         await save_all(store, configs, task)
         await _save_others(store, task, size)
         await _save_results(store, task, size)
+        await _save_search(store, task, size)
         rest = await store.children(task, Prompt)
         async with store.transaction() as change:
             for prompt in rest[size.many :]:
@@ -179,6 +182,32 @@ async def _save_history(store: ProjectStore, task: Task, size: Size) -> None:
             for spec in await store.children(task, Spec):
                 change.save(spec.replace(definition=text(number, size.long_text)))
         await sharing.save_history()
+
+
+async def _save_search(store: ProjectStore, task: Task, size: Size) -> None:
+    """Keep a search for a better prompt beside the first eval, with many candidates."""
+
+    def blocks(number: int) -> list[JsonValue]:
+        block = {"id": "b1", "text": text(number, size.long_text), "component": "", "gap": ""}
+        return [block]
+
+    events: list[Event] = [{"event": "start", "candidate": "c0", "blocks": blocks(0)}]
+    for number in range(1, size.many + 1):
+        decision: Event = {
+            "event": "decision",
+            "candidate": f"c{number}",
+            "onto": f"c{number - 1}",
+            "accepted": number % 2 == 0,
+            "lesson": text(number, 400),
+            "reason": text(number, 400),
+            "items": [f"{item}" * 12 for item in range(8)],
+            "calls": 10 * number,
+            "gain": 0.01,
+            "blocks": blocks(number),
+        }
+        events.append(decision)
+    (eval_record, *_) = await store.children(task, Eval)
+    await write_decisions(store, eval_record, FILE.format(run="large"), events)
 
 
 async def _save_others(store: ProjectStore, task: Task, size: Size) -> None:
@@ -235,8 +264,13 @@ _LARGE: Mapping[str, JsonValue] = {
     ],
     "eval": "eval/eval-0",
     "filter": "tag::topic_1",
+    "markdown": True,
 }
 """Values of optional arguments with which a call may answer much."""
+_OWN: Mapping[tuple[str, str], JsonValue] = {
+    ("show_prompt_search", "compare"): ["start", "best"],
+}
+"""The same for one capability, where the argument means something else."""
 
 
 def reading_calls(item: AnyCapability, run: str) -> Iterator[tuple[str, dict[str, JsonValue]]]:
@@ -267,7 +301,8 @@ def reading_calls(item: AnyCapability, run: str) -> Iterator[tuple[str, dict[str
         of_runs = {"filter"} if kind not in {None, "run"} else set[str]()
         for name in _LARGE.keys() & properties.keys() - required - of_runs:
             more = {"eval": NAMES["eval"]} if "eval" in properties else {}
-            yield f"{kind or ''} {name}".strip(), {**call, **more, name: _largest(name, properties)}
+            value = _OWN.get((item.name, name)) or _largest(name, properties)
+            yield f"{kind or ''} {name}".strip(), {**call, **more, name: value}
 
 
 def _largest(name: str, properties: Mapping[str, Any]) -> JsonValue:
