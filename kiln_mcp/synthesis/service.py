@@ -91,7 +91,7 @@ async def add_data(
         ),
     ] = None,
     preview: Annotated[
-        bool, Field(description="Save nothing, show what would come of it.")
+        bool, Field(description="Save nothing, show the outcome.")
     ] = False,
     outputs: Annotated[
         Literal["right", "answers"] | None,
