@@ -103,9 +103,7 @@ async def build_spec(
     answers: Annotated[list[QuestionAnswer] | None, BeforeValidator(read_assumption)] = None,
     edits: list[DraftEdit] | None = None,
     save: bool = False,
-    goal: Annotated[
-        float | None, Field(gt=0, le=1, description="Agreement to reach.")
-    ] = None,
+    goal: Annotated[float | None, Field(gt=0, le=1, description="Agreement to reach.")] = None,
     task: TaskReference = None,
     model: Annotated[str | None, Field(description="Left out: the default.")] = None,
 ) -> Proposal[SpecSessionReport]:

@@ -90,9 +90,7 @@ async def add_data(
             "template ('{{title}}: {{body}}')."
         ),
     ] = None,
-    preview: Annotated[
-        bool, Field(description="Save nothing, show the outcome.")
-    ] = False,
+    preview: Annotated[bool, Field(description="Save nothing, show the outcome.")] = False,
     outputs: Annotated[
         Literal["right", "answers"] | None,
         Field(

