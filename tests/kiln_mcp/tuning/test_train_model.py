@@ -203,7 +203,7 @@ async def test_a_training_that_fails_is_said_in_the_providers_words(
 
 async def test_a_look_at_a_training_sends_nothing(tmp_path: Path) -> None:
     async with open_bench(tmp_path, "openai") as bench:
-        arguments = bench.arguments | {"provider": ProviderName.OPENAI}
+        arguments: dict[str, Any] = {**bench.arguments, "provider": ProviderName.OPENAI}
         check = await train_model(bench.workspace, **arguments, only_check=True)
         assert isinstance(check, TrainingCheck)
         assert (check.examples, check.validation_examples, check.is_exact) == (16, 10, False)

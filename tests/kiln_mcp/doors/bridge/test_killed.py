@@ -227,7 +227,8 @@ async def test_a_task_goes_on_after_its_daemon_was_killed(home: Path, tmp_path: 
             await answer(client, order)  # it was taken from the daemon that is dead
             async with anyio.create_task_group() as group:
                 group.start_soon(answer_all, client)
-                await client.call_tool("check_job", {"job": task})
+                while (await look(client, task)).status == "working":
+                    await client.call_tool("check_job", {"job": task})
                 group.cancel_scope.cancel()
             done = await look(client, task)
     assert done.status == "completed", done
