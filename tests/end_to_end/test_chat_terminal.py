@@ -123,7 +123,6 @@ async def leave(terminal: Terminal, process: Process) -> None:
             await process.wait()
 
 
-@pytest.mark.slow
 async def test_ctrl_c_stops_what_is_being_done_and_ctrl_d_ends(tmp_path: Path) -> None:
     server = tmp_path / "server.py"
     server.write_text(SERVER, encoding="utf-8")
