@@ -187,7 +187,7 @@ async def _save_history(store: ProjectStore, task: Task, size: Size) -> None:
 async def _save_search(store: ProjectStore, task: Task, size: Size) -> None:
     """Keep a search for a better prompt beside the first eval, with many candidates."""
 
-    def blocks(number: int) -> list[JsonValue]:
+    def blocks(number: int) -> list[dict[str, str]]:
         block = {"id": "b1", "text": text(number, size.long_text), "component": "", "gap": ""}
         return [block]
 
