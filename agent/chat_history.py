@@ -121,7 +121,7 @@ class Chats:
             Refusal: No chat has this name, or the disk refused it.
         """
         self._check(name)
-        await self._append(name, TitleLine(title=self.secrets.mask(" ".join(title.split()))))
+        await self.append(name, TitleLine(title=self.secrets.mask(" ".join(title.split()))))
 
     async def fork(self, name: str, message: int) -> str:
         """Return a new chat that begins like another one.
@@ -145,7 +145,7 @@ class Chats:
         title = TitleLine(title=f"{self._summary(name).title} (from message {message})")
         beginning = complete_calls(messages[:message])
         for line in (title, *map(MessageLine.of, beginning)):
-            await self._append(new_name, line)
+            await self.append(new_name, line)
         return new_name
 
     def export(self, name: str) -> str:
@@ -174,9 +174,14 @@ class Chats:
         Raises:
             Refusal: The disk refused it.
         """
-        await self._append(name, MessageLine.of(self.secrets.mask_message(message)))
+        await self.append(name, MessageLine.of(self.secrets.mask_message(message)))
 
-    async def _append(self, name: str, line: Line) -> None:
+    async def append(self, name: str, line: Line) -> None:
+        """Append a line to a chat.
+
+        Raises:
+            Refusal: It could not be saved.
+        """
         file = self.folder / f"{name}.jsonl"
         try:
             await anyio.to_thread.run_sync(_append, file, line.to_bytes())
@@ -246,7 +251,7 @@ class ChatRecorder:
         await self._append(ApprovalLine.of(record, self.chats.secrets.mask))
 
     async def _append(self, line: Line) -> None:
-        await self.chats._append(self.name, line)  # pyright: ignore[reportPrivateUsage]
+        await self.chats.append(self.name, line)
 
 
 def _has_words(text: str, words: Iterable[str]) -> bool:

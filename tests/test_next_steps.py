@@ -19,7 +19,7 @@ WITHOUT_TOOLS = (
 """Lower rooms, which know no tools."""
 GUIDES = {
     "kiln_mcp/doors/server/door.py": "the instructions of the MCP server, for the assistant",
-    "agent/session.py": "the help of the chat, with an example of a call",
+    "agent/commands/table.py": "the help of the chat, with an example of a call",
 }
 """Modules whose texts explain the tools, with what they explain."""
 NAMED = re.compile(rf"\b({'|'.join(tool for tool in TOOLS if '_' in tool)})\b")
