@@ -12,7 +12,7 @@ from typing import Final, Literal, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.llm import Message
+from kiln_mcp.llm import Message, ReasoningDelta, TextDelta
 
 TurnReason = Literal["answered", "round_limit", "interrupted", "limit", "failed"]
 """Why a turn ended. limit: the chat's budget, or a limit of the mode, is reached."""
@@ -42,20 +42,6 @@ class Effect(StrEnum):
 
 ALWAYS_ASKED: Final = frozenset({Effect.CERTIFIES, Effect.EXECUTES, Effect.DESTROYS})
 """Effects that no mode and no earlier answer approves."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """The next piece of the model's text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
-    """The next piece of the model's reasoning, which is no part of its answer."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from agent.events import ReasoningDelta, TextDelta
 from agent.guided import guided_answer
-from kiln_mcp import llm
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
@@ -19,7 +17,9 @@ from kiln_mcp.llm import (
     Message,
     ModelAnswer,
     ModelRequest,
+    ReasoningDelta,
     ServerSettings,
+    TextDelta,
     Tool,
     ToolCall,
 )
@@ -145,10 +145,8 @@ class ChatModel:
         async with aclosing(self._stream(request)) as parts:
             async for part in parts:
                 match part:
-                    case llm.TextDelta(text):
-                        yield TextDelta(text)
-                    case llm.ReasoningDelta(text):
-                        yield ReasoningDelta(text)
+                    case TextDelta() | ReasoningDelta():
+                        yield part
                     case AnswerRestart(problem):
                         yield TextDelta(f"\n[{problem}.]\n")
                     case ModelAnswer(usage=usage):
