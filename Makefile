@@ -30,7 +30,7 @@ check-texts: .venv/.tested-with
 
 # SlipCover costs the suite a fifth of its time; a tracer more than doubles it.
 coverage: .venv/.tested-with
-	$(RUN)/python -m slipcover --json --out .coverage.json -m pytest -n auto --dist worksteal \
+	$(RUN)/python -m slipcover --json --out .coverage.json -m pytest -n auto --dist worksteal --durations 12 --durations-min 5 \
 		-W ignore::pytest.PytestAssertRewriteWarning \
 		-W "ignore:Unable to activate pytest branch:RuntimeWarning"
 	$(RUN)/python .ci/coverage_floors.py .coverage.json
