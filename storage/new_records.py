@@ -48,7 +48,7 @@ class NewRecord(Generic[R]):
         self._values: RecordValues | None = None
 
     @classmethod
-    def spelled(cls, kind: type[R], content: bytes, values: RecordValues) -> Self:
+    def of_values(cls, kind: type[R], content: bytes, values: RecordValues) -> Self:
         """Return a record that another process has checked and spelled; few are read again.
 
         Args:

@@ -58,9 +58,9 @@ def _row(entry: JsonValue) -> tuple[int, NewItem | BadRow]:
     content, values = third.encode("utf-8"), values_of_message(fields)
     new: NewItemRecord
     if second == TaskRun.type_name():
-        new = NewRecord[TaskRun].spelled(TaskRun, content, values)
+        new = NewRecord[TaskRun].of_values(TaskRun, content, values)
     else:
-        new = NewRecord[EvalInput].spelled(EvalInput, content, values)
+        new = NewRecord[EvalInput].of_values(EvalInput, content, values)
     return number, NewItem(new, tuple(feedback), original_id)
 
 

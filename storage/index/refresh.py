@@ -154,8 +154,8 @@ class IndexBuilder:
             is_known = file.state is not None and file.record is not None
             record_file = find(self._project, file.path, file.state if is_known else None)
             if record_file is not None and is_known and file.record is not None:
-                given = file.record
-                values = given if isinstance(given, RecordValues) else values_of(given)
+                record = file.record
+                values = record if isinstance(record, RecordValues) else values_of(record)
                 yield ReadFile(record_file, values, None)
             elif record_file is not None:
                 yield ReadFile(record_file, *self._read(record_file))
