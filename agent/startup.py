@@ -9,12 +9,10 @@ import anyio
 from agent.chat_setup import ChatOptions, open_chat
 from agent.session import Session
 from agent.terminal.front import Front
-from agent.terminal.growing_block import GrowingBlock
 from agent.terminal.painter import Painter
 from agent.terminal.palette import can_draw, color_system
 from agent.terminal.quiet_stderr import stderr_in
-from agent.terminal.readers import MaskedHistory, PlainReader, RegionReader, WordCompleter
-from agent.terminal.region import Region, RegionKeys, RegionTexts
+from agent.terminal.readers import PlainReader
 from agent.terminal.surface import PLAIN_COLUMNS, DrawnSurface, DrawnText, PlainSurface
 from agent.terminal.view import EventView
 from storage.errors import WorkbenchError
@@ -90,6 +88,11 @@ class _DrawnTerminal:
     """A drawn terminal before its session exists: the session's questions go there."""
 
     def __init__(self, options: SessionOptions) -> None:
+        # Lines of a pipe need none of these, which take a tenth of the start.
+        from agent.terminal.growing_block import GrowingBlock
+        from agent.terminal.region import Region, RegionKeys, RegionTexts
+        from agent.terminal.region_reader import MaskedHistory, RegionReader, WordCompleter
+
         painter = Painter(color_system(os.environ))
         drawn = DrawnText(GrowingBlock(painter))
         self.session: Session | None = None

@@ -205,15 +205,17 @@ def _write_with_folder(path: File, content: bytes, aside: str) -> tuple[FreshFil
         except FileExistsError:  # of thousands of short names two may be the same
             aside = _aside(path, os.path.dirname(aside))  # noqa: PTH120 - as above
     try:
-        file, descriptor = _write_one(path, content, f"{aside}{os.sep}{name}")
+        file, descriptor = _write_one(path, content, f"{aside}{os.sep}{name}", aside)
     except BaseException:
         os.rmdir(aside)  # noqa: PTH106 - as above
         raise
-    return file._replace(folder=aside), descriptor
+    return file, descriptor
 
 
-def _write_one(path: File, content: bytes, aside: str) -> tuple[FreshFile, int]:
-    """Write a file's content aside; return it open."""
+def _write_one(
+    path: File, content: bytes, aside: str, folder: str | None = None
+) -> tuple[FreshFile, int]:
+    """Write a file's content aside, maybe in a folder of its own; return it open."""
     try:
         file, descriptor = _create_aside(path, aside)
         try:
@@ -225,7 +227,7 @@ def _write_one(path: File, content: bytes, aside: str) -> tuple[FreshFile, int]:
             raise
     except OSError as error:
         raise _write_error(path, error) from error
-    return FreshFile(file, status.st_mtime_ns, status.st_size), descriptor
+    return FreshFile(file, status.st_mtime_ns, status.st_size, folder), descriptor
 
 
 def _create_aside(path: File, aside: str) -> tuple[str, int]:

@@ -129,6 +129,7 @@ async def change_in_turn(
             if pending is not None:
                 tasks.start_soon(pair.make, pending[0])
             tasks.start_soon(pair.prepare)
+            tasks.start_soon(store.catch_up)  # the index takes in the change before that
         if pair.is_made and pending is not None:
             yield pending[1]
         if pair.errors:
@@ -161,7 +162,7 @@ class _Pair(Generic[T]):
 
     async def make(self, other: Change) -> None:
         try:
-            await self.store.make(other)
+            await self.store.make(other, may_lag=True)
             self.is_made = True
         except Exception as error:  # noqa: BLE001 - it is raised when both tasks have ended
             self.errors.insert(0, error)

@@ -26,7 +26,14 @@ from storage.format.record_text import parse_record, revision_of
 from storage.format.tag_text import TaggedRecord, TagsChange, text_with_tags
 from storage.format.validation import Ancestors
 from storage.index.scan import TagChange, plain_state
-from storage.new_records import NewRecord, SaveOutcome, encode_text, new_path, new_text
+from storage.new_records import (
+    NewRecord,
+    SaveOutcome,
+    encode_text,
+    new_path,
+    new_text,
+    path_below,
+)
 from storage.records import Origin, Record, Task, TaskRun
 from storage.records.names import display_label
 from storage.refusals import already_deleted
@@ -211,7 +218,7 @@ class Change:
         Raises:
             StorageError: It is of a kind that does not lie below the parent.
         """
-        path, kind = new_path(new.record, parent), type(new.record)
+        path, kind = path_below(parent, new.kind, new.values.id, new.values.name), new.kind
         if self._edit_of(path):
             return SaveOutcome.TAKEN
         if os.path.lexists(f"{self.folder}/{path}"):
@@ -219,7 +226,7 @@ class Change:
                 record_on_disk = parse_record(kind, read_plain(self.folder / path), path)
                 return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
             return SaveOutcome.TAKEN
-        edit = FileEdit(path, new.content, None, parent.saved.path, lambda _: None, new.record)
+        edit = FileEdit(path, new.content, None, parent.saved.path, lambda _: None, new.values)
         self._note(edit)
         return SaveOutcome.SAVED
 

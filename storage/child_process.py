@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO, Final
 
 from pydantic import JsonValue
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 _LENGTH: Final = struct.Struct(">I")
 _PROGRAM: Final = """
@@ -60,8 +61,16 @@ class ChildProcess:
         body = self.replies.read(size)
         if len(body) < size:
             raise EOFError
-        message: JsonValue = json.loads(body)
-        return message
+        return _message_of(body)
+
+
+def _message_of(body: bytes) -> JsonValue:
+    """Return a message; what reads JSON faster refuses lone surrogates."""
+    try:
+        message: JsonValue = from_json(body)
+    except ValueError:
+        message = json.loads(body)
+    return message
 
 
 @contextmanager
@@ -101,6 +110,9 @@ def open_replies() -> BinaryIO:
 
 def send_message(stream: BinaryIO, message: JsonValue) -> None:
     """Send a message of a child."""
-    body = json.dumps(message).encode()
+    try:
+        body = to_json(message)
+    except PydanticSerializationError:  # a lone surrogate
+        body = json.dumps(message).encode()
     stream.write(_LENGTH.pack(len(body)) + body)
     stream.flush()

@@ -1,14 +1,14 @@
 """Records that were never saved: their text, and where their files go."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from pydantic import JsonValue
 
 from storage.format.layout import place_of
-from storage.index.rows import name_of
+from storage.format.record_text import parse_record
+from storage.index.rows import RecordValues, name_of, values_of
 from storage.records import Record
 from storage.records.names import folder_name
 from storage.refusals import invalid_record
@@ -31,17 +31,48 @@ class SaveOutcome(Enum):
     TAKEN = auto()
 
 
-@dataclass(frozen=True, slots=True)
 class NewRecord(Generic[R]):
     """A record that was never saved, with the bytes of its file: it is encoded once.
 
     Attributes:
-        record: The record.
+        kind: Its kind.
         content: The bytes.
     """
 
-    record: R
-    content: bytes
+    __slots__ = ("_record", "_values", "content", "kind")
+
+    def __init__(self, record: R, content: bytes) -> None:
+        self.kind = type(record)
+        self.content = content
+        self._record: R | None = record
+        self._values: RecordValues | None = None
+
+    @classmethod
+    def of_values(cls, kind: type[R], content: bytes, values: RecordValues) -> Self:
+        """Return a record that another process has checked and spelled; few are read again.
+
+        Args:
+            kind: Its kind.
+            content: The bytes of its file.
+            values: Its values in the index.
+        """
+        new = cls.__new__(cls)
+        new.kind, new.content, new._record, new._values = kind, content, None, values
+        return new
+
+    @property
+    def record(self) -> R:
+        """The record."""
+        if self._record is None:
+            self._record = parse_record(self.kind, self.content, "")
+        return self._record
+
+    @property
+    def values(self) -> RecordValues:
+        """Its values in the index."""
+        if self._values is None:
+            self._values = values_of(self.record)
+        return self._values
 
 
 def new_text(record: Record) -> bytes:
@@ -69,13 +100,22 @@ def new_path(record: Record, parent: Record | None) -> str:
     Raises:
         StorageError: It is of a kind that does not lie below the parent.
     """
+    return path_below(parent, type(record), record.id, name_of(record))
+
+
+def path_below(parent: Record | None, kind: type[Record], record_id: str, name: str) -> str:
+    """Return the file of a new record of a kind; see `new_path`.
+
+    Raises:
+        StorageError: It is of a kind that does not lie below the parent.
+    """
     if parent is None:
-        raise invalid_record(record.type_name(), "a new record needs the parent to save it below")
-    place = place_of(type(record))
+        raise invalid_record(kind.type_name(), "a new record needs the parent to save it below")
+    place = place_of(kind)
     if type(parent) not in place.parents:
-        parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
-        raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
-    own = folder_name(record.id, name_of(record))
+        parent_kinds = ", ".join(kind_word(parent.type_name()) for parent in place.parents)
+        raise invalid_record(kind.type_name(), f"its parent must be a {parent_kinds}")
+    own = folder_name(record_id, name)
     above = parent.saved.path.rpartition("/")[0]
     below = f"{place.folder}/{own}/{place.file_name}"
     return f"{above}/{below}" if above else below

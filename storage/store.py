@@ -203,11 +203,28 @@ class ProjectStore(ProjectReader):
         """Return an empty change, for `make`; `transaction` does both."""
         return Change(self.folder, self._ancestors)
 
-    async def make(self, change: Change, *, is_patient: bool = False) -> None:
-        """Make a change, whole or not at all; see `transaction`."""
+    async def make(
+        self, change: Change, *, is_patient: bool = False, may_lag: bool = False
+    ) -> None:
+        """Make a change, whole or not at all; see `transaction`.
+
+        Args:
+            change: The change.
+            is_patient: Whether to wait for other writers for as long as it takes.
+            may_lag: Whether the index may learn of it later, by `catch_up` or when it is asked.
+                The files are on the disk all the same.
+        """
         if change.needs_check:
             await anyio.to_thread.run_sync(change.check)
+        if may_lag and change.edits and not change.moves and not change.files:
+            request = ChangeRequest(change.edits)
+            await self._queue.commit(request, is_patient=is_patient, may_lag=True)
+            return
         await self.write(change.edits, change.moves, change.files, is_patient=is_patient)
+
+    async def catch_up(self) -> None:
+        """Let the index take in what it may learn later."""
+        await self._index.catch_up()
 
     async def trash(self) -> list[TrashEntry]:
         """Return what is in the trash, the latest first."""
@@ -283,11 +300,20 @@ class ProjectStore(ProjectReader):
         move_paths = [path for move in change.moves for path in (move.source, move.target)]
         await self._take_in([WrittenFile(edit.path) for edit in change.edits], move_paths)
 
-    async def _take_in(self, files: Sequence[WrittenFile], move_paths: Sequence[str] = ()) -> None:
+    async def _take_in(
+        self,
+        files: Sequence[WrittenFile],
+        move_paths: Sequence[str] = (),
+        *,
+        may_lag: bool = False,
+    ) -> None:
         """Let this store know what it has written itself."""
         if any(file.path == PROJECT_FILE for file in files):
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        await self._index.note(files, move_paths)
+        if may_lag:
+            self._index.put_off(files)
+        else:
+            await self._index.note(files, move_paths)
 
     async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
         """Run blocking work in a thread while no other writer of the project can write.

@@ -1,21 +1,12 @@
-"""Input from the person: the region of a terminal, or plain lines."""
+"""Input from the person: what all readers have, and plain lines."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Protocol
 
 import anyio.to_thread
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory
 
-from agent.chat_history import Secrets
-from agent.terminal.region import Region
 from agent.terminal.surface import Surface
-
-Words = Callable[[str], Sequence[str]]
-"""Returns the words that may follow a text."""
 
 
 class LineReader(Protocol):
@@ -42,28 +33,6 @@ class LineReader(Protocol):
     async def press(self, question: str, keys: Mapping[str, str]) -> str | None:
         """Return the word of the key that answers; None if the question was closed."""
         ...
-
-
-class RegionReader:
-    """Reads from the region of a terminal, with a history and its search (Ctrl-R)."""
-
-    is_person = True
-    reads_ahead = True
-
-    def __init__(self, region: Region) -> None:
-        self._region = region
-
-    async def line(self) -> str | None:
-        """Return the next line; None at Ctrl-D."""
-        return await self._region.line()
-
-    async def answer(self, question: str) -> str | None:
-        """Return the answer to a question; None at Ctrl-D and Ctrl-C."""
-        return await self._region.ask(question)
-
-    async def press(self, question: str, keys: Mapping[str, str]) -> str | None:
-        """Return the word of the key that was pressed; None at Ctrl-D and Ctrl-C."""
-        return await self._region.press(question, keys)
 
 
 class PlainReader:
@@ -103,49 +72,3 @@ class PlainReader:
     async def _next_line(self) -> str | None:
         text = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         return text.rstrip("\n") if text else None
-
-
-class MaskedHistory(FileHistory):
-    """The lines typed earlier, with secrets masked."""
-
-    def __init__(self, file: Path, secrets: Secrets) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600)
-        super().__init__(str(file))
-        self._secrets = secrets
-
-    def store_string(self, string: str) -> None:
-        """Keep a line."""
-        super().store_string(self._secrets.mask(string))
-
-
-class WordSource(Protocol):
-    """Names what may be typed next."""
-
-    async def next_words(self, text: str) -> Sequence[str]:
-        """Return the words that may follow a text."""
-        ...
-
-
-class WordCompleter(Completer):
-    """Completes the word before the cursor."""
-
-    def __init__(self, source: WordSource) -> None:
-        self._source = source
-
-    def get_completions(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> list[Completion]:
-        """Return nothing: words are looked up without blocking."""
-        del document, complete_event
-        return []
-
-    async def get_completions_async(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> AsyncGenerator[Completion, None]:
-        """Yield the words that begin as the one before the cursor does."""
-        del complete_event  # the cause of the completion makes no difference
-        text, _, prefix = document.text_before_cursor.rpartition(" ")
-        for word in await self._source.next_words(text):
-            if word.startswith(prefix):
-                yield Completion(word, start_position=-len(prefix))

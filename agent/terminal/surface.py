@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from rich.console import RenderableType
 
 from agent.fences import printable
 from agent.terminal.blocks import split_blocks
-from agent.terminal.growing_block import GrowingBlock
 from agent.terminal.painter import Painter
-from agent.terminal.region import Region
+
+if TYPE_CHECKING:  # what draws takes a tenth of the start, and lines of a pipe need none of it
+    from agent.terminal.growing_block import GrowingBlock
+    from agent.terminal.region import Region
 
 _TAKE_EVERY_S: Final = 0.05
 """How often the finished lines of a growing block are looked for: drawing it takes time."""
@@ -100,7 +102,7 @@ class PlainSurface:
 class DrawnText:
     """The text that grows and the wait, as the region of a terminal draws them."""
 
-    block: GrowingBlock
+    block: "GrowingBlock"
     note: str = ""
     since: float = 0.0
 
@@ -120,7 +122,7 @@ class DrawnText:
 class DrawnSurface:
     """A terminal: finished blocks above the region, the open block inside it."""
 
-    region: Region
+    region: "Region"
     painter: Painter
     drawn: DrawnText
     _is_first: bool = field(default=True, init=False)

@@ -29,7 +29,7 @@ from place import LIMIT_S, Figures, children_cpu
 from table import Row, lines, markdown, write
 
 DEMO: Final = Path(__file__).parents[1] / "house" / "demo.py"
-MINUTES: Final = 20.0
+MINUTES: Final = 60.0
 NO_PEERS: Final[Mapping[str, Peer]] = {}
 
 

@@ -63,12 +63,13 @@ def main() -> None:
             print(f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  ", end="")
             print(f"{read:5}  {written:7}  no gain")
             continue
-        row = compared.rows[0]
+        start = next(row for row in compared.rows if row.difference is None)
+        winner = next(row for row in compared.rows if row.difference is not None)
         print(
             f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  "
             f"{read:5}  {written:7}  "
-            f"{row.first:5.3f}  {row.second:6.3f}  {row.difference:+10.3f}  "
-            f"{row.low:+.3f} to {row.high:+.3f}"
+            f"{start.mean:5.3f}  {winner.mean:6.3f}  {winner.difference:+10.3f}  "
+            f"{winner.low:+.3f} to {winner.high:+.3f}"
         )
 
 

@@ -1,7 +1,8 @@
 """Group commit: all changes that wait are written together, under one hold of the lock."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -11,7 +12,13 @@ from storage.commits.steps import LARGEST_GROUP, ChangeRequest, Outcome
 from storage.errors import ProjectBusy
 from storage.index.scan import WrittenFile
 
-Listener = Callable[[Sequence[WrittenFile]], Awaitable[None]]
+
+class Listener(Protocol):
+    """Gets the files of a group when they are on the disk, before its callers go on."""
+
+    def __call__(self, files: Sequence[WrittenFile], *, may_lag: bool) -> Awaitable[None]:
+        """Take in files; `may_lag` says that no caller waits for the index to know them."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -21,12 +28,14 @@ class _Entry:
     Attributes:
         change: What is asked for.
         is_patient: Whether it waits for the lock for as long as it takes.
+        may_lag: Whether the index may learn of it later.
         is_done: Whether its turn is over.
         error: What refused it.
     """
 
     change: ChangeRequest
     is_patient: bool
+    may_lag: bool = False
     is_done: bool = field(default=False, init=False)
     error: Exception | None = field(default=None, init=False)
 
@@ -39,7 +48,7 @@ class GroupCommit:
 
     Args:
         log: Writes them.
-        listener: Gets the files of each group, before its callers go on.
+        listener: Gets the files of each group.
     """
 
     def __init__(self, log: CommitLog, listener: Listener) -> None:
@@ -48,7 +57,9 @@ class GroupCommit:
         self._entries: list[_Entry] = []
         self._turn = anyio.Lock()
 
-    async def commit(self, change: ChangeRequest, *, is_patient: bool = False) -> None:
+    async def commit(
+        self, change: ChangeRequest, *, is_patient: bool = False, may_lag: bool = False
+    ) -> None:
         """Make a change; see `CommitLog.commit`.
 
         A caller that is cancelled before its turn has written nothing.
@@ -56,12 +67,13 @@ class GroupCommit:
         Args:
             change: What is asked for.
             is_patient: Whether to wait for the lock for as long as it takes, for what is paid for.
+            may_lag: Whether the index may learn of it later.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
             WriteError: The disk refused; nothing was changed.
         """
-        (error,) = await self.commit_each([change], is_patient=is_patient)
+        (error,) = await self._commit([_Entry(change, is_patient, may_lag)])
         if error is not None:
             raise error
 
@@ -73,7 +85,9 @@ class GroupCommit:
         Returns:
             For each change None, or the error that refused it.
         """
-        entries = [_Entry(change, is_patient) for change in changes]
+        return await self._commit([_Entry(change, is_patient) for change in changes])
+
+    async def _commit(self, entries: Sequence[_Entry]) -> list[Exception | None]:
         self._entries += entries
         try:
             while not all(entry.is_done for entry in entries):
@@ -103,4 +117,5 @@ class GroupCommit:
             else:
                 entry.is_done, entry.error = True, outcome.error
         self._entries[:0] = retries
-        await self._listener([file for outcome in outcomes for file in outcome.files])
+        files = [file for outcome in outcomes for file in outcome.files]
+        await self._listener(files, may_lag=all(entry.may_lag for entry in group))

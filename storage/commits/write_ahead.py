@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from storage.border import Reach, check_path
+from storage.index.rows import RecordValues
 from storage.index.scan import TagChange
 from storage.records import Record
 
@@ -27,8 +28,8 @@ class FileEdit:
         below: The file of the record that it lies below, which must be there; None for any.
         rewrite: Makes the new content of what the file holds by then, for changes that commute
             with those of others, such as adding a line; None if the file must be as expected.
-        record: The record that the content spells, which saves the index from reading the file;
-            None if the caller has none.
+        record: The record that the content spells, or its values, which saves the index from
+            reading the file; None if the caller has none.
         tag_change: Set if nothing but the record's tags changes, which saves the index more.
     """
 
@@ -37,7 +38,7 @@ class FileEdit:
     expected: str | None
     below: str | None = None
     rewrite: Rewrite | None = field(default=None, compare=False)
-    record: Record | None = field(default=None, compare=False)
+    record: Record | RecordValues | None = field(default=None, compare=False)
     tag_change: TagChange | None = field(default=None, compare=False)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -64,10 +64,12 @@ async def save_items(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(step.save)
             tasks.start_soon(step.read_ahead, batches)
+            tasks.start_soon(store.catch_up)  # the index takes in the batch before
         if step.error is not None:
             raise step.error
         yield step.saved
         batch = step.next_batch
+    await store.catch_up()
 
 
 @dataclass(slots=True)
@@ -94,8 +96,9 @@ class _Step:
         items = [row for row in self.batch if isinstance(row, NewItem)]
         bad_rows = tuple(row for row in self.batch if isinstance(row, BadRow))
         with self._first_error():
-            async with self.store.transaction() as change:
-                outcomes = await anyio.to_thread.run_sync(_save_all, change, items, self.task)
+            change = self.store.new_change()
+            outcomes = await anyio.to_thread.run_sync(_save_all, change, items, self.task)
+            await self.store.make(change, may_lag=True)
             new_items, updates = outcomes.count(_Outcome.NEW), outcomes.count(_Outcome.UPDATE)
             repeats = len(items) - new_items - updates
             self.saved = SavedBatch(new_items, repeats, bad_rows, updates)
@@ -116,9 +119,14 @@ def fitting_items(
     rows: Iterable[tuple[int, NewItem | BadRow]], task: Task
 ) -> Iterator[NewItem | BadRow]:
     """Yield each row's item, or what keeps it from being an item of this task."""
+    has_schema = bool(task.input_json_schema or task.output_json_schema)
     for number, row in rows:
-        reason = None if isinstance(row, BadRow) else item_misfit(row.record.record, task)
-        yield row if reason is None else BadRow(number, reason)
+        # Without a schema all fit, and nobody need read the records that another process made.
+        if not has_schema or isinstance(row, BadRow):
+            yield row
+        else:
+            reason = item_misfit(row.record.record, task)
+            yield row if reason is None else BadRow(number, reason)
 
 
 def _batches(rows: Iterator[NewItem | BadRow]) -> Iterator[list[NewItem | BadRow]]:
@@ -141,24 +149,23 @@ def _save_all(change: Change, items: Iterable[NewItem], task: Task) -> list[_Out
 
 def _save_item(change: Change, item: NewItem, task: Task) -> _Outcome:
     """Note an item to be saved, unless an earlier import did and knew as much."""
-    record = item.record.record
-    if isinstance(record, EvalInput):
-        is_new = _save_once(change, NewRecord(record, item.record.content), task) is not None
+    if item.record.kind is EvalInput:
+        is_new = _save_once(change, cast("NewRecord[EvalInput]", item.record), task) is not None
         return _Outcome.NEW if is_new else _Outcome.REPEAT
-    if item.original_id and change.has_record(record.replace(id=item.original_id), task):
+    new = cast("NewRecord[TaskRun]", item.record)
+    if item.original_id and change.has_record(new.record.replace(id=item.original_id), task):
         return _Outcome.REPEAT
-    new = NewRecord(record, item.record.content)
     old_run = run_of_trace(change, new, task)
     if old_run is not None:
-        if not is_fuller(record, old_run):
+        if not is_fuller(new.record, old_run):
             return _Outcome.REPEAT
-        change.amend(old_run, partial(with_trace, new=record))
+        change.amend(old_run, partial(with_trace, new=new.record))
         return _Outcome.UPDATE
     saved = _save_once(change, new, task)
     if saved is not None and item.feedback:
         parent = change.at_new_place(saved, task)
         for number, text in enumerate(item.feedback):
-            key = f"{record.id} feedback {number}".encode()
+            key = f"{new.values.id} feedback {number}".encode()
             change.save(Feedback(id=id_from(key), feedback=text, source="run-page"), parent)
     return _Outcome.REPEAT if saved is None else _Outcome.NEW
 

@@ -12,7 +12,7 @@ from storage.exchange.columns import BadRow
 from storage.exchange.item_records import NewItem, NewItemRecord
 from storage.exchange.item_table import Contradiction, ItemTable
 from storage.exchange.item_worker import ItemRequest
-from storage.format.record_text import parse_record
+from storage.index.rows import values_of_message
 from storage.new_records import NewRecord
 from storage.records import EvalInput, TaskRun
 
@@ -51,14 +51,16 @@ def _rows(child: ChildProcess, request: ItemRequest, table: ItemTable) -> Rows:
 
 def _row(entry: JsonValue) -> tuple[int, NewItem | BadRow]:
     """Return a row of a message; see `item_worker`."""
-    number, second, third, *rest = cast("tuple[int, int | str, str, list[str], str | None]", entry)
+    number, second, third, *rest = cast("tuple[int, int | str, str, *tuple[JsonValue, ...]]", entry)
     if not isinstance(second, str):
         return number, BadRow(second, third)
-    feedback, original_id = cast("tuple[list[str], str | None]", rest)
-    content = third.encode("utf-8")
-    kind = TaskRun if second == TaskRun.type_name() else EvalInput
-    record = parse_record(kind, content, "")
-    new = cast("NewItemRecord", NewRecord(record, content))
+    feedback, original_id, fields = cast("tuple[list[str], str | None, list[object]]", rest)
+    content, values = third.encode("utf-8"), values_of_message(fields)
+    new: NewItemRecord
+    if second == TaskRun.type_name():
+        new = NewRecord[TaskRun].of_values(TaskRun, content, values)
+    else:
+        new = NewRecord[EvalInput].of_values(EvalInput, content, values)
     return number, NewItem(new, tuple(feedback), original_id)
 
 

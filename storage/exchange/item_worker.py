@@ -89,8 +89,12 @@ def messages_of(request: ItemRequest) -> Iterator[JsonValue]:
 
 
 def _entry(number: int, row: NewItem | BadRow) -> JsonValue:
-    """Return a row as JSON: its number, and what is wrong with it, or its record."""
+    """Return a row as JSON: its number, and what is wrong with it, or its record.
+
+    A record comes as its file's text, with its values in the index.
+    """
     if isinstance(row, BadRow):
         return [number, row.number, row.reason]
-    record, content = row.record.record, row.record.content.decode("utf-8")
-    return [number, record.type_name(), content, list(row.feedback), row.original_id]
+    new = row.record
+    text, values = new.content.decode("utf-8"), cast("JsonValue", new.values)
+    return [number, new.kind.type_name(), text, list(row.feedback), row.original_id, values]

@@ -16,12 +16,14 @@ from storage.records import Task, TaskRun
 from storage.records.record import Origin
 
 _KEY: Final = ("trace_format", "trace_id")
+_KEY_MARK: Final = b'"trace_id"'
 _STATE_TAGS: Final = frozenset({"answer_truncated", "answer_refused", "answer_empty"})
 
 
 def run_of_trace(change: Change, new: NewRecord[TaskRun], task: Task) -> TaskRun | None:
     """Return the saved run of the trace that a new run is made of; None if there is none."""
-    if _trace_key(new.record) is None:
+    # Most records need not be read for that.
+    if _KEY_MARK not in new.content or _trace_key(new.record) is None:
         return None
     path = change.at_new_place(new, task).saved.path
     with suppress(OSError, UnreadableRecord):

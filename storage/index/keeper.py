@@ -49,6 +49,7 @@ class IndexKeeper:
         self._reader: IndexReader | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._turn = anyio.Lock()
+        self._backlog: list[WrittenFile] = []
         self._stale_at = 0.0
         self._took_s = 0.0
         self._missed_until = 0.0
@@ -81,7 +82,18 @@ class IndexKeeper:
             reader = await self._true_reader()
         return await question(reader)
 
+    def put_off(self, files: Iterable[WrittenFile]) -> None:
+        """Let `catch_up`, or whatever asks the index first, take in files that were written."""
+        if self._builder is not None:
+            self._backlog += files
+
+    async def catch_up(self) -> None:
+        """Take in what was put off."""
+        if self._backlog:
+            await self.note(())
+
     async def _true_reader(self) -> IndexReader:
+        await self._note_backlog()
         if self._builder is None or self._clock() >= self._stale_at:
             await self._refresh()
         if self._reader is None:
@@ -123,6 +135,7 @@ class IndexKeeper:
             if self._builder is None:
                 await self._refresh()
                 return
+            await self._note_backlog()
             builder = self._builder
             try:
                 await anyio.to_thread.run_sync(builder.look_at, parent, kind)
@@ -151,17 +164,24 @@ class IndexKeeper:
             moved_paths: Files or folders that appeared or went away.
         """
         async with self._turn:
-            if self._builder is None:
-                return
-            builder = self._builder
-            try:
-                await anyio.to_thread.run_sync(builder.note, files, moved_paths)
-            except sqlite3.DatabaseError as error:
-                # The files are written; the next look at them mends the index.
-                _log.info("The index of %s missed a change: %s", self._project, error)
-                self.doubt()
+            self.put_off(files)
+            await self._note_backlog(moved_paths)
+
+    async def _note_backlog(self, moved_paths: Iterable[str] = ()) -> None:
+        """Take in what was put off, and what was moved."""
+        files, self._backlog = self._backlog, []
+        builder, paths = self._builder, [*moved_paths]
+        if builder is None or not (files or paths):
+            return
+        try:
+            await anyio.to_thread.run_sync(builder.note, files, paths)
+        except sqlite3.DatabaseError as error:
+            # The files are written; the next look at them mends the index.
+            _log.info("The index of %s missed a change: %s", self._project, error)
+            self.doubt()
 
     async def _refresh(self, listener: ReadListener | None = None) -> RefreshResult:
+        await self._note_backlog()
         began = self._clock()
         try:
             result = await anyio.to_thread.run_sync(self._compare, listener)

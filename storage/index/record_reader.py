@@ -18,7 +18,7 @@ from storage.files import read_plain
 from storage.format.layout import kind_named
 from storage.format.record_text import parse_record
 from storage.index.row_writer import ReadFile
-from storage.index.rows import RecordValues, RunRow, values_of
+from storage.index.rows import RecordValues, values_of, values_of_message
 from storage.index.scan import RecordFile
 
 MANY: Final = 6000
@@ -92,11 +92,6 @@ def read_values(root: str, path: str, kind: str) -> ReadResult:
 
 
 def _result(entry: JsonValue) -> ReadResult:
-    """Return what a message says of one record: tuples come as lists."""
+    """Return what a message says of one record."""
     fields, problem = cast("tuple[list[object] | None, str | None]", entry)
-    if fields is None:
-        return None, problem
-    values = RecordValues(*fields)  # pyright: ignore[reportArgumentType] - as it was sent
-    if values.run is not None:
-        values = values._replace(run=RunRow(*values.run))
-    return values, problem
+    return (None if fields is None else values_of_message(fields)), problem

@@ -25,7 +25,7 @@ from storage.index.conflict_copies import ConflictCopies
 from storage.index.index_file import open_index
 from storage.index.record_reader import MANY, ReadResult, RecordReader, read_values
 from storage.index.row_writer import ReadFile, RowWriter
-from storage.index.rows import values_of
+from storage.index.rows import RecordValues, values_of
 from storage.index.scan import (
     FileState,
     PlainState,
@@ -154,7 +154,9 @@ class IndexBuilder:
             is_known = file.state is not None and file.record is not None
             record_file = find(self._project, file.path, file.state if is_known else None)
             if record_file is not None and is_known and file.record is not None:
-                yield ReadFile(record_file, values_of(file.record), None)
+                record = file.record
+                values = record if isinstance(record, RecordValues) else values_of(record)
+                yield ReadFile(record_file, values, None)
             elif record_file is not None:
                 yield ReadFile(record_file, *self._read(record_file))
 

@@ -94,14 +94,20 @@ class RecordValues(NamedTuple):
 
 def values_of(record: Record) -> RecordValues:
     """Return the values of a record in the index."""
-    values = RecordValues(record.id, name_of(record), microseconds(record.created_at))
+    head = record.id, name_of(record), microseconds(record.created_at)
     if isinstance(record, TaskRun):
-        return values._replace(run=run_row(record))
+        return RecordValues(*head, run=run_row(record))
     if isinstance(record, EvalRun):
-        return values._replace(result=_result_row(record), scores=_scores(record))
+        return RecordValues(*head, result=_result_row(record), scores=_scores(record))
     if isinstance(record, EvalInput):
-        return values._replace(tags=record.tags, topic=record.topic)
-    return values
+        return RecordValues(*head, tags=record.tags, topic=record.topic)
+    return RecordValues(*head)
+
+
+def values_of_message(fields: Sequence[object]) -> RecordValues:
+    """Return values as a message of a process of ours has them: tuples come as lists."""
+    values = RecordValues(*fields)  # pyright: ignore[reportArgumentType] - as they were sent
+    return values if values.run is None else values._replace(run=RunRow(*values.run))
 
 
 def name_of(record: Record) -> str:

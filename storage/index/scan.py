@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from storage.files import LINK, NO_FILE
 from storage.format.layout import PROJECT_FILE, Place, children_of, place_named, place_of
+from storage.index.rows import RecordValues
 from storage.records import Record
 from storage.refusals import no_project
 
@@ -55,13 +56,13 @@ class WrittenFile(NamedTuple):
     Attributes:
         path: The file, within the project.
         state: When it was written, in nanoseconds, and its size; None if that is not known.
-        record: The record that it holds; None if the writer has none.
+        record: The record that it holds, or its values; None if the writer has none.
         tag_change: Set if nothing but its tags has changed.
     """
 
     path: str
     state: tuple[int, int] | None = None
-    record: Record | None = None
+    record: Record | RecordValues | None = None
     tag_change: TagChange | None = None
 
 

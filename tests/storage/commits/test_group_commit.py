@@ -102,8 +102,9 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
     folder.mkdir()
     was_busy = anyio.Event()
 
-    async def listener(written: Sequence[WrittenFile]) -> None:
-        if not written:
+    async def listener(files: Sequence[WrittenFile], *, may_lag: bool) -> None:
+        assert not may_lag
+        if not files:
             was_busy.set()
 
     queue = GroupCommit(CommitLog(folder, tmp_path / "home", longest_wait_s=0.02), listener)

@@ -171,3 +171,37 @@ async def test_of_many_misses_in_a_row_not_each_looks_at_the_whole_project(
         assert walked.take().count(runs) == 1
         clock.now += 20
     await keeper.close()
+
+
+async def test_what_the_index_may_learn_later_is_on_the_disk_and_in_the_next_answer(
+    store: ProjectStore, task: Task, walked: _Walked
+) -> None:
+    first = await _run(store, task)
+    await store.refresh()
+    walked.take()
+    change = store.new_change()
+    late = change.save(TaskRun(input="late", output=TaskOutput(output="out")), task)
+    await store.make(change, may_lag=True)
+    assert (store.folder / late.saved.path).is_file()
+    tagged = store.new_change()
+    tagged.retag(TaskRun, late.saved.path, lambda _: ("new",))
+    await store.make(tagged, may_lag=True)
+    early = await _run(store, task)
+    page = await store.page_of_runs(task, RunQuery())
+    tags = {run.id: run.tags for run in page.records}
+    assert tags == {first.id: (), late.id: ("new",), early.id: ()}
+    assert walked.take() == []
+    assert await store.refresh() == RefreshResult(changed=0, removed=0)
+
+
+async def test_what_the_index_had_not_learned_is_found_by_the_next_process(
+    store: ProjectStore, task: Task, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    async with await ProjectStore.open(store.folder, home=home) as first:
+        assert await first.counts(task) == {}
+        change = first.new_change()
+        change.save(TaskRun(input="late", output=TaskOutput(output="out")), task)
+        await first.make(change, may_lag=True)
+    async with await ProjectStore.open(store.folder, home=home) as second:
+        assert await second.counts(task) == {"task_run": 1}
