@@ -57,7 +57,7 @@ async def propose_measurement(
     repeats = session.panel_repeats or REPEATS
     request = PanelRequest(models=[model], faults=faults, repeats=repeats)
     panel = await propose_panel(workspace, work.store, work.task, clauses, request)
-    trials = await plan_trials(work.store, work.task, drafts, model)
+    trials = await plan_trials(work.store, work.task, session, model)
     result = MeasurementWork(workspace.engine, panel, trials)
     if not trials:
         return panel.plan, result
