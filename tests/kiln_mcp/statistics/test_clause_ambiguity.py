@@ -11,6 +11,7 @@ from kiln_mcp.statistics.clause_ambiguity import (
     ClauseAmbiguity,
     measure_ambiguity,
 )
+from kiln_mcp.statistics.reading_noise import excess_of
 from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts, pair_table, reading_table
 
 AMBIGUOUS, NOISE, CANNOT_TELL = AmbiguityDecision
@@ -219,3 +220,17 @@ def test_the_order_of_cells_does_not_matter_for_the_numbers(seed: int) -> None:
     items = list(verdicts.items())
     table = pair_table(reading_table(dict(reversed(items))))
     assert table.excess.sum() == pytest.approx(pair_table(reading_table(verdicts)).excess.sum())
+
+
+@given(st.integers(0, 1000))
+def test_sums_over_readings_give_the_excess_of_all_pairs(seed: int) -> None:
+    draw = random.Random(seed)
+    counts = [[draw.choice([0, 1, 2, 3]) for _ in range(3)] for _ in range(6)]
+    verdicts = {
+        Cell("c", f"i{i}", f"r{r}"): [draw.random() < 0.5 for _ in range(count)]
+        for i, row in enumerate(counts)
+        for r, count in enumerate(row)
+    } | {Cell("c", "i9", f"r{r}"): [True, False] for r in range(3)}
+    table = reading_table(verdicts)
+    by_pairs = pair_table(table).excess.sum()
+    assert excess_of(table.passes[:1], table.counts[0])[0] == pytest.approx(by_pairs)
