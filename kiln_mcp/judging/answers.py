@@ -8,7 +8,12 @@ from kiln_mcp.judging.execution import ExecutionRow
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.judging.label_bases import BasisKind
 from kiln_mcp.judging.label_doubts import LabelDoubts
-from kiln_mcp.judging.review_questions import after_label, review_question
+from kiln_mcp.judging.review_questions import (
+    after_label,
+    after_reason,
+    reason_question,
+    review_question,
+)
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval, Measure
 from kiln_mcp.workbench.capability import JsonObject, Result
@@ -244,6 +249,7 @@ class ShownDisagreement(Result):
     judge_reason: str | None
     label_reason: str | None = None
     rater: str | None = None
+    wants_reason: bool = Field(default=False, description="Ask the person why: nobody said.")
     panel: str | None = Field(default=None, description="The other verdicts of this output.")
     label_doubt: str | None = Field(
         default=None, description="Why the label may be wrong: the person looks again."
@@ -262,6 +268,18 @@ class DisagreementReport(Result):
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+    @classmethod
+    def person_question(cls, data: JsonObject) -> PersonQuestion | None:
+        """Return the question why a label of a review differs from the judge; None for none."""
+        return reason_question(data)
+
+    @classmethod
+    def after_answer(
+        cls, data: JsonObject, question: PersonQuestion, answer: str, reply: JsonObject
+    ) -> tuple[JsonObject, PersonQuestion | None]:
+        """Return the report with the reason that the person gave."""
+        return after_reason(data, question, answer), None
 
 
 def round_if_known(value: float | CannotTell) -> float | None:

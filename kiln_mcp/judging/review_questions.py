@@ -69,7 +69,7 @@ def after_label(
     later: dict[str, JsonValue] = {**data, "items": [*first, *items[1:]]}
     if question.id not in _strings(reply.get("differences")):
         return later, None
-    update = {
+    update: dict[str, object] = {
         "text": f"{question.text}\n\nYou said {answer}, and a judge differs. Why is it {answer}?",
         "options": [],
         "has_own_words": True,
@@ -78,6 +78,48 @@ def after_label(
         ),
     }
     return later, question.model_copy(update=update)
+
+
+def reason_question(data: JsonObject) -> PersonQuestion | None:
+    """Return the question why a label of a review differs from a judge; None if all is said.
+
+    Args:
+        data: A report of disagreements, as a door returns it.
+    """
+    for row in _rows(data):
+        if not row.get("wants_reason") or not row.get("rater"):
+            continue
+        id, label = str(row["item"]), str(row["label"])
+        entry: dict[str, JsonValue] = {"item": id, "label": label}
+        if row.get("score"):
+            entry["score"] = row["score"]
+        judge_reason = f" ({row['judge_reason']})" if row.get("judge_reason") else ""
+        return PersonQuestion(
+            id=id,
+            text=f"Input: {row['input']}\n\nOutput: {row['output']}\n\n{row['rater']} said "
+            f"{label}, the judge {row['verdict']}{judge_reason}. Why is it {label}?",
+            options=[],
+            tool="check_judge",
+            arguments={"eval": [data["eval"]], "rater": row["rater"]},
+            place=AnswerPlace(argument="labels", entry=entry, field="reason", tool="label_items"),
+        )
+    return None
+
+
+def after_reason(data: JsonObject, question: PersonQuestion, answer: str) -> JsonObject:
+    """Return a report of disagreements with a reason in it; the item is not asked about again."""
+    rows: list[JsonValue] = [
+        {**row, "label_reason": answer, "wants_reason": False}
+        if row["item"] == question.id
+        else row
+        for row in _rows(data)
+    ]
+    return {**data, "disagreements": rows}
+
+
+def _rows(data: JsonObject) -> list[dict[str, JsonValue]]:
+    rows = data.get("disagreements")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _first_item(data: JsonObject) -> dict[str, JsonValue] | None:

@@ -9,7 +9,7 @@ client could make this call itself.
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 import mcp_types as types
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -164,8 +164,8 @@ class QuestionRounds:
         )
         if reply.status != "done":
             return reply
-        shape = self.catalogue.find(question.tool).result
-        assert issubclass(shape, Result)
+        shapes = _shapes(self.catalogue.find(question.tool).result)
+        shape = next(own for own in shapes if base.keys() <= own.model_fields.keys())
         data, self.follow_up = shape.after_answer(base, question, answer, reply.data)
         return Outcome("done", dict(data), whole_data=dict(data))
 
@@ -179,8 +179,9 @@ class QuestionRounds:
             return follow_up
         async with aclosing(self._results(call, outcome)) as results:
             async for result in results:
-                shape = self.catalogue.find(result.tool).result
-                question = shape.person_question(result.data) if issubclass(shape, Result) else None
+                shapes = _shapes(self.catalogue.find(result.tool).result)
+                asked = [shape.person_question(result.data) for shape in shapes]
+                question = next((entry for entry in asked if entry is not None), None)
                 if question is not None and len(call.answers) < question.most:
                     update: dict[str, object] = {"frame": result.frame or call.frame}
                     if question.is_aside:
@@ -227,6 +228,15 @@ class _Result:
     arguments: JsonObject
     data: JsonObject
     frame: Frame | None = None
+
+
+def _shapes(result: type[BaseModel]) -> list[type[Result]]:
+    """Return the shapes that a result can have: those of a union, or its own."""
+    if issubclass(result, Result):
+        return [result]
+    root = result.model_fields.get("root")
+    members: tuple[object, ...] = get_args(root.annotation) if root is not None else ()
+    return [own for own in members if isinstance(own, type) and issubclass(own, Result)]
 
 
 def _kept_round(params: types.CallToolRequestParams) -> Round | None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from form_client import ERAS, Content, Era, Form, Person, call, connected
-from kiln_mcp.judging.service import draw_items_to_label
+from kiln_mcp.judging.service import check_judge, draw_items_to_label
 from kiln_mcp.labels.ledger import Label, read_labels
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
@@ -166,3 +166,23 @@ async def test_items_for_other_purposes_are_left_to_the_assistant(tmp_path: Path
         )
     assert batch["items"]
     assert not person.forms
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_disagreements_with_labels_of_a_review_ask_why_once(tmp_path: Path, era: Era) -> None:
+    project = await saved_specs(tmp_path, "Order")
+    await review(tmp_path, Person(says("fail")), era)
+    async with open_spec_bench(tmp_path, passes_all, default_model="scripted") as bench:
+        arguments: dict[str, JsonValue] = {"project": bench.project, "eval": "Order"}
+        await check_judge.invoke(bench.workspace, arguments)
+    person = Person(says("fail"))
+    async with connected(tmp_path, person, era) as client:
+        show = {"project": project, "eval": "Order", "show": "disagreements"}
+        report = await call(client, "check_judge", **show)
+        assert "ann said fail, the judge pass (JUDGE SAYS)" in person.forms[0].message
+        rows = report["disagreements"]
+        assert {row["label_reason"] for row in rows} == {"too long"}
+        count = len(person.forms)
+        assert count == len(rows) > 0
+        await call(client, "check_judge", **show)
+        assert len(person.forms) == count
