@@ -83,8 +83,8 @@ def panel_result(design: PanelDesign, repeats: int, first_seed: int) -> PanelRes
     return PanelResult(first / repeats, found / repeats)
 
 
-def print_panels(repeats: int, seed: int) -> None:
-    """Print a table: a row for each design and structure of noise."""
+def print_panels(repeats: int, seed: int, words: str) -> None:
+    """Print a table: a row for each design and structure of noise whose name has some words."""
     print("| panel | noise | alarm without | " + " | ".join(AMBIGUITIES) + " |")
     print("|---|---|---|" + "---|" * len(AMBIGUITIES))
     rows = list(EVEN_NOISE.items())
@@ -94,6 +94,8 @@ def print_panels(repeats: int, seed: int) -> None:
         for noise in NOISES
     ]
     for name, design in rows:
+        if words not in f"{name}, {design.noise}":
+            continue
         alone = panel_result(replace(design, ambiguity="none"), repeats, seed)
         cells = [
             panel_result(replace(design, ambiguity=kind), repeats, seed) for kind in AMBIGUITIES
@@ -128,10 +130,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--seed", type=int, default=10_000)
     parser.add_argument("--only", choices=["panels", "people"])
+    parser.add_argument("--rows", default="", help="words of a row, such as '1 clause, 48'")
     arguments = parser.parse_args()
     begin = time.process_time()
     if arguments.only != "people":
-        print_panels(arguments.repeats, arguments.seed)
+        print_panels(arguments.repeats, arguments.seed, arguments.rows)
     if arguments.only != "panels":
         print_people(arguments.repeats, arguments.seed)
     print(f"{time.process_time() - begin:.0f} s of processor time")

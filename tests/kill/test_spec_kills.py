@@ -78,7 +78,8 @@ class Doors:
     async def call(self, door: Door, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Call through a door; None if it was killed before it answered."""
         if door == "client":
-            own = {"wait_s": 60, "project": str(self.bench.project), **arguments}
+            wait = {} if self.tool == "label_items" else {"wait_s": 60}
+            own = {**wait, "project": str(self.bench.project), **arguments}
             report = await self.bench.call(self.tool, **own)
             return report if report is None or self.key in report else None
         process = await self._begin(door, arguments)

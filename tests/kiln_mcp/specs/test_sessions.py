@@ -93,7 +93,7 @@ async def test_what_a_forbidden_word_means_says_what_good_outputs_have(tmp_path:
     async with open_spec_bench(tmp_path) as bench:
         opened = await bench.call("Replies are rude")
         assert opened.question is not None
-        assert opened.question.question.startswith('What does not "rude" mean')
+        assert opened.question.question.startswith('What does "not rude" mean')
         answer = QuestionAnswer(question="q1", answer="no insult, blame or sarcasm")
         report = await bench.call(session=opened.session, answers=[answer])
         meaning = report.specs[0].clauses[-1]
