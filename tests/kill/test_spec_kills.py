@@ -208,7 +208,7 @@ async def test_a_review_killed_amid_its_labels_and_an_undo_lose_and_repeat_nothi
         draws = Doors(bench, "draw_items_to_label", "items")
         await draws.killed("command", draw, asks=False)
         batch = await draws.insist(["python", "client"], draw)
-        labels = Doors(bench, "label_items", "saved")
+        labels, labelled = Doors(bench, "label_items", "saved"), {0}
         for item in batch["items"]:
             entries = [
                 {"item": item["item"], "label": "fail", "score": name.rpartition(": ")[0]}
@@ -219,7 +219,8 @@ async def test_a_review_killed_amid_its_labels_and_an_undo_lose_and_repeat_nothi
             await labels.killed(door, call, asks=False)
             report = await labels.insist([second, door], call)
             assert report["saved"] == len(entries)
-        assert report["labelled_items"] == len(batch["items"])
+            labelled.add(report["labelled_items"])
+        assert max(labelled) == len(batch["items"])
         asked = await bench.asked()
         learned: list[Mapping[str, Any]] = []
         await doors.killed("python", {}, asks=False)
@@ -229,7 +230,7 @@ async def test_a_review_killed_amid_its_labels_and_an_undo_lose_and_repeat_nothi
         assert state(learned[0]) == state(learned[-1])
         before = [len(spec["examples"]) for spec in learned[-1]["specs"]]
         edit = {"target": "d1", "text": "The reply thanks the customer."}
-        changed = await doors.insist(["client"], {"edits": [edit]})
+        changed = await doors.insist(["python"], {"edits": [edit]})
         undo = {"edits": [{"target": changed["edits"][-1]["id"], "text": ""}]}
         await doors.killed("command", undo, asks=False)
         for door in ("python", "client"):
