@@ -17,18 +17,35 @@ from kiln_mcp.statistics.clause_ambiguity import AmbiguityDecision, measure_ambi
 from kiln_mcp.statistics.reading_beliefs import reading_beliefs
 
 AMBIGUITIES: Sequence[Ambiguity] = ("groups", "dissenter", "degrees", "own")
-PANELS: Mapping[str, PanelDesign] = {
+EVERY_NOISE: Mapping[str, PanelDesign] = {
     "24 outputs": PanelDesign(),
-    "48 outputs": PanelDesign(items=48),
-    "48 outputs, flips 2 %": PanelDesign(items=48, flips=0.02),
-    "48 outputs, flips 20 %": PanelDesign(items=48, flips=0.2),
     "1 clause, 48 outputs": PanelDesign(clauses=1, items=48),
     "2 clauses, 48 outputs": PanelDesign(clauses=2, items=48),
-    "12 clauses, 3 of them ambiguous, 48 outputs": PanelDesign(clauses=12, items=48, planted=3),
 }
-"""Of 6 clauses and 4 readings x 2, with flips of 10 %, where nothing else is said."""
-WHOLE_ROWS = ("24 outputs", "48 outputs")
-"""The panels that are measured with every kind of ambiguity; the others with groups alone."""
+"""Of 6 clauses and 4 readings x 2, with flips of 10 % and 30 % of outputs that split, where nothing
+else is said. These are drawn with noise of every structure."""
+EVEN_NOISE: Mapping[str, PanelDesign] = {
+    **{f"{n} clauses": PanelDesign(clauses=n, items=48) for n in (3, 4, 8)},
+    "12 clauses, 3 ambiguous": PanelDesign(clauses=12, items=48, planted=3),
+    "flips 2 %": PanelDesign(items=48, flips=0.02),
+    "flips 20 %": PanelDesign(items=48, flips=0.2),
+    "1 clause, flips 2 %": PanelDesign(clauses=1, items=48, flips=0.02),
+    "1 clause, flips 20 %": PanelDesign(clauses=1, items=48, flips=0.2),
+    "1 clause, flips 20 %, 4 repeats": PanelDesign(clauses=1, items=48, flips=0.2, repeats=4),
+    "20 outputs": PanelDesign(items=20),
+    "200 outputs": PanelDesign(items=200),
+    "1 clause, 20 outputs": PanelDesign(clauses=1, items=20),
+    "1 clause, 200 outputs": PanelDesign(clauses=1, items=200),
+    "1 clause, 200 outputs, flips 20 %": PanelDesign(clauses=1, items=200, flips=0.2),
+    "split on 10 %": PanelDesign(items=48, contested=0.1),
+    "split on 50 %": PanelDesign(items=48, contested=0.5),
+    "1 clause, split on 10 %": PanelDesign(clauses=1, items=48, contested=0.1),
+    "1 clause, split on 50 %": PanelDesign(clauses=1, items=48, contested=0.5),
+    "3 readings": PanelDesign(items=48, readings=3),
+    "1 clause, 3 readings": PanelDesign(clauses=1, items=48, readings=3),
+    "1 clause, 6 readings": PanelDesign(clauses=1, items=48, readings=6),
+}
+"""With even noise alone, on 48 outputs where nothing else is said."""
 PEOPLE: Mapping[str, PersonDesign] = {
     "3 clauses, 6 readings each on outputs of its own": PersonDesign(),
     "by degrees": PersonDesign(structure="degrees"),
@@ -66,19 +83,25 @@ def panel_result(design: PanelDesign, repeats: int, first_seed: int) -> PanelRes
     return PanelResult(first / repeats, found / repeats)
 
 
-def print_panels(repeats: int, seed: int) -> None:
-    """Print a table: a row for each design and structure of noise."""
+def print_panels(repeats: int, seed: int, words: str) -> None:
+    """Print a table: a row for each design and structure of noise whose name has some words."""
     print("| panel | noise | alarm without | " + " | ".join(AMBIGUITIES) + " |")
     print("|---|---|---|" + "---|" * len(AMBIGUITIES))
-    for name, design in PANELS.items():
-        for noise in NOISES:
-            own = replace(design, noise=noise)
-            alone = panel_result(replace(own, ambiguity="none"), repeats, seed)
-            cells = [
-                panel_result(replace(own, ambiguity=kind), repeats, seed) for kind in AMBIGUITIES
-            ]
-            parts = " | ".join(f"{cell.is_first:.2f} / {cell.is_found:.2f}" for cell in cells)
-            print(f"| {name} | {noise} | {alone.is_found:.2f} | {parts} |", flush=True)
+    rows = list(EVEN_NOISE.items())
+    rows += [
+        (name, replace(design, noise=noise))
+        for name, design in EVERY_NOISE.items()
+        for noise in NOISES
+    ]
+    for name, design in rows:
+        if words not in f"{name}, {design.noise}":
+            continue
+        alone = panel_result(replace(design, ambiguity="none"), repeats, seed)
+        cells = [
+            panel_result(replace(design, ambiguity=kind), repeats, seed) for kind in AMBIGUITIES
+        ]
+        parts = " | ".join(f"{cell.is_first:.2f} / {cell.is_found:.2f}" for cell in cells)
+        print(f"| {name} | {design.noise} | {alone.is_found:.2f} | {parts} |", flush=True)
 
 
 def print_people(repeats: int, seed: int) -> None:
@@ -107,10 +130,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--seed", type=int, default=10_000)
     parser.add_argument("--only", choices=["panels", "people"])
+    parser.add_argument("--rows", default="", help="words of a row, such as '1 clause, 48'")
     arguments = parser.parse_args()
     begin = time.process_time()
     if arguments.only != "people":
-        print_panels(arguments.repeats, arguments.seed)
+        print_panels(arguments.repeats, arguments.seed, arguments.rows)
     if arguments.only != "panels":
         print_people(arguments.repeats, arguments.seed)
     print(f"{time.process_time() - begin:.0f} s of processor time")

@@ -8,9 +8,16 @@ from kiln_mcp.judging.execution import ExecutionRow
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.judging.label_bases import BasisKind
 from kiln_mcp.judging.label_doubts import LabelDoubts
+from kiln_mcp.judging.review_questions import (
+    after_label,
+    after_reason,
+    reason_question,
+    review_question,
+)
 from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval, Measure
-from kiln_mcp.workbench.capability import Result
+from kiln_mcp.workbench.capability import JsonObject, Result
+from kiln_mcp.workbench.person_questions import PersonQuestion
 from storage.errors import NextStep
 
 _STAR_NUMBERS: Final = frozenset(
@@ -32,6 +39,7 @@ class ItemToLabel(Result):
     item: str
     input: str
     output: str
+    labelled_scores: list[str] = Field(default=[], description="The person has labelled these.")
 
 
 class LabellingBatch(Result):
@@ -44,8 +52,22 @@ class LabellingBatch(Result):
     new_items: int = Field(default=0, description="Outputs that were added to the golden set.")
     purpose: str
     seed: int
+    rater: str = Field(default="", description="Who labels them.")
     warnings: list[str] = Field(default=[], description="What was left out or passed over.")
+    message: str | None = None
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+    @classmethod
+    def person_question(cls, data: JsonObject) -> PersonQuestion | None:
+        """Return the next label of a review to ask for; None for other purposes, or at its end."""
+        return review_question(data)
+
+    @classmethod
+    def after_answer(
+        cls, data: JsonObject, question: PersonQuestion, answer: str, reply: JsonObject
+    ) -> tuple[JsonObject, PersonQuestion | None]:
+        """Return the batch less what was labelled, and the question why if the judge differs."""
+        return after_label(data, question, answer, reply)
 
 
 class SavedLabels(Result):
@@ -60,6 +82,9 @@ class SavedLabels(Result):
         default=0,
         description="Of them, drawn for the certificate and not confirmed by the person: they "
         "measure nothing.",
+    )
+    differences: list[str] = Field(
+        default=[], description="Items where a judge differs and nobody said why."
     )
     labelled_items: int = Field(description="Items of the golden set that have a label now.")
     unlabelled_items: int
@@ -224,6 +249,7 @@ class ShownDisagreement(Result):
     judge_reason: str | None
     label_reason: str | None = None
     rater: str | None = None
+    wants_reason: bool = Field(default=False, description="Ask the person why: nobody said.")
     panel: str | None = Field(default=None, description="The other verdicts of this output.")
     label_doubt: str | None = Field(
         default=None, description="Why the label may be wrong: the person looks again."
@@ -242,6 +268,18 @@ class DisagreementReport(Result):
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     warnings: list[str]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+    @classmethod
+    def person_question(cls, data: JsonObject) -> PersonQuestion | None:
+        """Return the question why a label of a review differs from the judge; None for none."""
+        return reason_question(data)
+
+    @classmethod
+    def after_answer(
+        cls, data: JsonObject, question: PersonQuestion, answer: str, reply: JsonObject
+    ) -> tuple[JsonObject, PersonQuestion | None]:
+        """Return the report with the reason that the person gave."""
+        return after_reason(data, question, answer), None
 
 
 def round_if_known(value: float | CannotTell) -> float | None:

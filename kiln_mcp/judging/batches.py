@@ -41,6 +41,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import NextStep
 from storage.index.results import RecordRow
+from storage.records.record import login_name
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 4000
@@ -135,6 +136,7 @@ async def draw_batch(
         new_items=drawn.new_items,
         purpose=request.purpose,
         seed=request.seed,
+        rater=request.rater or login_name(),
         warnings=[*drawn.notes, *pass_warnings(labelling)],
         next=[
             NextStep(

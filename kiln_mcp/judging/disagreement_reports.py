@@ -158,9 +158,15 @@ def _row(
         judge_reason=excerpt(reason, LONGEST_TEXT) or None,
         label_reason=excerpt(entry.label.reason, LONGEST_TEXT) or None,
         rater=entry.label.event.rater if entry.label.event else None,
+        wants_reason=_wants_reason(entry),
         panel=f"{entry.supporters} of {members} agree with the label" if members > 1 else None,
         label_doubt=entry.doubt.why if entry.doubt else None,
     )
+
+
+def _wants_reason(entry: Disagreement) -> bool:
+    event = entry.label.event
+    return event is not None and event.purpose == "review" and not event.reason
 
 
 def _count(group: ScoreDisagreements) -> DisagreementCount:

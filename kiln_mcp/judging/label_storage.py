@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.rating_criteria import criterion_of, with_rating
 from kiln_mcp.judging.answers import SavedLabels
-from kiln_mcp.judging.review_reports import review_sentences
+from kiln_mcp.judging.review_reports import review_outcome
 from kiln_mcp.judging.warnings import hygiene_warnings, pass_warnings
 from kiln_mcp.labels.entries import EvalLabels
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_outputs
@@ -29,9 +29,12 @@ async def save_labels(store: ProjectStore, labels: Sequence[EvalLabels]) -> Save
         replace(part, golden_set=await open_golden_set(store, part.golden_set.task_eval))
         for part in labels
     ]
-    sentences = await review_sentences(store, parts)
-    result = _result(parts)
-    return result.model_copy(update={"message": " ".join(sentences)}) if sentences else result
+    outcome = await review_outcome(store, parts)
+    update = {
+        "message": " ".join(outcome.sentences) or None,
+        "differences": list(outcome.differences),
+    }
+    return _result(parts).model_copy(update=update)
 
 
 async def save_unconfirmed_labels(

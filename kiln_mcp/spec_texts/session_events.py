@@ -156,6 +156,8 @@ class SessionEvent(_Part):
         unused_answers: Answers that changed nothing, with the reason.
         model: What it entry a model.
         goal: The agreement of judge and person that the person asks for; None if they said none.
+        panel_repeats: How often a panel must judge to tell what it could not; 0 if it could, or if
+            no number helps; None if no panel judged.
     """
 
     v: int = 1
@@ -178,6 +180,7 @@ class SessionEvent(_Part):
     unused_answers: tuple[str, ...] = ()
     model: ModelStep | None = None
     goal: float | None = None
+    panel_repeats: int | None = None
 
 
 class SpecSession(_Part):
@@ -194,6 +197,8 @@ class SpecSession(_Part):
         edits: All edits so far, by id.
         unused_answers: Answers of the last step that changed nothing.
         goal: The agreement of judge and person that the person asked for last; None for none.
+        panel_repeats: How often the next panel has to judge, by what the last one could not tell;
+            0 for the usual number.
         events: Its events, the oldest first.
     """
 
@@ -208,6 +213,7 @@ class SpecSession(_Part):
     edits: dict[str, ClauseEdit] = {}
     unused_answers: tuple[str, ...] = ()
     goal: float | None = None
+    panel_repeats: int = 0
     events: tuple[SessionEvent, ...] = ()
 
     @property
@@ -264,6 +270,9 @@ class SpecSession(_Part):
                 "edits": {**self.edits, **{edit.id: edit for edit in event.edits}},
                 "unused_answers": event.unused_answers,
                 "goal": event.goal or self.goal,
+                "panel_repeats": self.panel_repeats
+                if event.panel_repeats is None
+                else event.panel_repeats,
                 "events": (*self.events, event),
             }
         )

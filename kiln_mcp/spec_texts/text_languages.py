@@ -44,12 +44,25 @@ _SHORT: Final = 6
 """The most words of a text of which one mark tells the language."""
 
 
+def is_foreign(text: str) -> bool:
+    """Return whether a text has more words of another language's grammar than of English's."""
+    if len(_KANA.findall(text)) >= _LEAST_MARKS:
+        return True
+    counts = _mark_counts(text)
+    english = counts.pop(Language.ENGLISH)
+    return max(counts.values()) > english
+
+
+def _mark_counts(text: str) -> dict[Language | int, int]:
+    words = [word.casefold() for word in _WORD.findall(text)]
+    return {name: sum(word in marks for word in words) for name, marks in _MARKS.items()}
+
+
 def language_of(text: str) -> Language | None:
     """Return the language of a text; None if it is another one, or too short to tell."""
     if len(_KANA.findall(text)) >= _LEAST_MARKS:
         return Language.JAPANESE
-    words = [word.casefold() for word in _WORD.findall(text)]
-    counts = {name: sum(word in marks for word in words) for name, marks in _MARKS.items()}
+    words, counts = _WORD.findall(text), _mark_counts(text)
     best = max(counts, key=counts.__getitem__)
     runner_up = max(count for name, count in counts.items() if name != best)
     least_marks = 1 if len(words) <= _SHORT else _LEAST_MARKS

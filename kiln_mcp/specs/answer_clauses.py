@@ -100,13 +100,7 @@ def _question(revision: Revision, reference: str) -> AskedQuestion | None:
     for id, entry in revision.session.questions.items():
         if key in {id.casefold(), one_line(entry.question.text).casefold()}:
             return entry
-    ids = revision.draft_ids
-    if " " not in key or not ids:
-        return None
-    used_ids = [*revision.session.questions, *(answer.question for answer in revision.answers)]
-    question = SpecQuestion(next_id("q", used_ids), one_line(reference), ())
-    form = f"{question.text} {{answer}}"
-    return AskedQuestion(draft=ids[0], question=question, clause_form=form)
+    return revision.own_question(one_line(reference)) if " " in key else None
 
 
 def _change(revision: Revision, entry: AskedQuestion, answer: str) -> str:

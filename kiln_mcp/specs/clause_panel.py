@@ -35,6 +35,7 @@ from kiln_mcp.statistics.clause_ambiguity import (
     ClauseAmbiguity,
     measure_ambiguity,
 )
+from kiln_mcp.statistics.panel_power import PanelSize, power_sentence
 from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
 from kiln_mcp.workbench.proposal import Proposal
 from kiln_mcp.workbench.workspace import Workspace
@@ -178,9 +179,11 @@ async def propose_panel(
         calls[model] += calls_a_reading
     calls[models[0]] += 1
     await workspace.check_ready(store, calls)
+    readings = len(plan_readings(models))
+    size = PanelSize(len(sample.outputs), readings, request.repeats, len(clauses))
     summary = (
         f"Have {len(clauses)} clauses judged on {len(sample.outputs)} outputs, in several wordings "
-        f"and {request.repeats} times each."
+        f"and {request.repeats} times each. {power_sentence(size)}"
     )
     plan = await estimate_cost(workspace.engine, summary, calls, KIND)
     work = _PanelWork(workspace, task, clauses, request, models, sample)

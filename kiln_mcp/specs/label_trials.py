@@ -13,10 +13,11 @@ from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.llm import Engine, ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.spec_texts.session_events import Draft
+from kiln_mcp.spec_texts.session_events import SpecSession
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict
 from kiln_mcp.specs.review import ReviewedDraft, reviewed_drafts
 from kiln_mcp.specs.spec_storage import compiled_judge, with_instruction
+from kiln_mcp.specs.touched_labels import TouchedLabels, touched_labels
 from storage import Eval, ProjectStore, Task
 
 _ASKER = "specs/labels of a changed spec"
@@ -31,13 +32,18 @@ class LabelTrial:
         review: The draft with its labels.
         eval_record: Its eval, as saving would leave it.
         judge: The judge.
-        items: The labelled outputs that no example settles.
+        labels: The labelled outputs that the change can flip.
     """
 
     review: ReviewedDraft
     eval_record: Eval
     judge: Evaluator
-    items: Sequence[str]
+    labels: TouchedLabels
+
+    @property
+    def items(self) -> Sequence[str]:
+        """The labelled outputs that the judge is asked about."""
+        return self.labels.items
 
     @property
     def calls(self) -> int:
@@ -82,31 +88,32 @@ class LabelTrial:
         list_text = f": {'; '.join(lines)}" if lines else ""
         missing = len(self.items) - len(verdicts)
         rest = f" {missing} got no verdict." if missing else ""
+        skipped = f" {self.labels.sentence}" if self.labels.sentence else ""
         return (
             f"{review.draft.content.name}: the judge of the changed text differs from {len(flips)} "
-            f"of {len(verdicts)} labels{list_text}.{rest}"
+            f"of {len(verdicts)} labels{list_text}.{rest}{skipped}"
         )
 
 
 async def plan_trials(
-    store: ProjectStore, task: Task, drafts: Sequence[Draft], model: str
+    store: ProjectStore, task: Task, session: SpecSession, model: str
 ) -> list[LabelTrial]:
-    """Return what the changed ones of some drafts would be tried on.
+    """Return what the changed drafts of a session would be tried on.
 
     Args:
         store: The project.
         task: The task.
-        drafts: The drafts of a session.
+        session: The session.
         model: The judge's model.
     """
-    changed = [draft for draft in drafts if draft.eval_id and not draft.is_saved]
+    changed = [draft for draft in session.open_drafts if draft.eval_id and not draft.is_saved]
     trials: list[LabelTrial] = []
     for review in await reviewed_drafts(store, task, changed):
         content = review.draft.content
-        example_outputs = {example.output for example in content.examples}
-        items = [id for id, run in review.runs.items() if run.output.output not in example_outputs]
+        saved = session.saved_draft(review.draft.id)
+        labels = await touched_labels(store, task, review, saved)
         eval_record = with_instruction(review.golden_set.task_eval.eval_record, content)
         judge = evaluator_of(await compiled_judge(content.name, content, model))
-        if items:
-            trials.append(LabelTrial(review, eval_record, judge, items))
+        if labels.items:
+            trials.append(LabelTrial(review, eval_record, judge, labels))
     return trials

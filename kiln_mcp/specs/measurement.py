@@ -7,9 +7,9 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.spec_texts.clause_readings import describes_fault
-from kiln_mcp.spec_texts.session_events import Draft, SpecSession
+from kiln_mcp.spec_texts.session_events import SpecSession
 from kiln_mcp.spec_texts.spec_content import Finding
-from kiln_mcp.specs.clause_panel import ClausePanel, PanelRequest, propose_panel
+from kiln_mcp.specs.clause_panel import REPEATS, ClausePanel, PanelRequest, propose_panel
 from kiln_mcp.specs.label_trials import LabelTrial, plan_trials
 from kiln_mcp.specs.measured_questions import (
     ambiguity_findings,
@@ -35,7 +35,7 @@ class MeasurementWork:
 
 
 async def propose_measurement(
-    workspace: Workspace, work: SessionWork, drafts: Sequence[Draft], model: str
+    workspace: Workspace, work: SessionWork, session: SpecSession, model: str
 ) -> tuple[Plan, MeasurementWork]:
     """Plan to ask one panel about the clauses of all drafts, and changed judges about labels.
 
@@ -46,16 +46,18 @@ async def propose_measurement(
         NothingToEvaluate: The task has no output.
         ModelError: The model cannot answer.
     """
+    drafts = session.open_drafts
     faults = {
         panel_clause(draft, clause).id
         for draft in drafts
         for clause in draft.content.clauses
         if describes_fault(draft.content.kind, clause)
     }
-    request = PanelRequest(models=[model], faults=faults)
     clauses = [panel_clause(draft, clause) for draft in drafts for clause in draft.content.clauses]
+    repeats = session.panel_repeats or REPEATS
+    request = PanelRequest(models=[model], faults=faults, repeats=repeats)
     panel = await propose_panel(workspace, work.store, work.task, clauses, request)
-    trials = await plan_trials(work.store, work.task, drafts, model)
+    trials = await plan_trials(work.store, work.task, session, model)
     result = MeasurementWork(workspace.engine, panel, trials)
     if not trials:
         return panel.plan, result
@@ -63,6 +65,14 @@ async def propose_measurement(
     summary = f"{panel.plan.summary} Ask the changed judges about {items} labelled outputs."
     calls = {model: panel.plan.calls + sum(trial.calls for trial in trials)}
     return await estimate_cost(workspace.engine, summary, calls, KIND), result
+
+
+def _repeats_that_tell(panel: ClausePanel) -> int | None:
+    """Return how many repeats would tell of each clause; None if more of them do not help.
+
+    The earlier verdicts come from the response cache, so that only the new ones are paid for.
+    """
+    return max((entry.repeats for entry in panel.ambiguities if entry.repeats), default=None)
 
 
 async def measure_session(
@@ -93,6 +103,7 @@ async def measure_session(
             "questions": tuple(with_ids(questions, first)),
             "search_scope": tuple(dict.fromkeys((*session.search_scope, *flips, panel.statement))),
             "model": work.model_step,
+            "panel_repeats": _repeats_that_tell(panel) or 0,
         }
     )
     await work.write(event)

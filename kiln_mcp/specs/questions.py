@@ -24,6 +24,7 @@ from kiln_mcp.specs.wishes import prohibition_of
 MOST_QUESTIONS: Final = 5
 """The most questions of a session that wait for an answer."""
 _ANSWER: Final = "{answer}"
+_FREQUENCIES: Final = frozenset({"sometimes", "often", "frequently", "usually", "occasionally"})
 _VERDICTS: Final = (str(ExampleVerdict.PASS), str(ExampleVerdict.FAIL))
 
 
@@ -119,6 +120,8 @@ def _word_questions(draft: Draft) -> Iterator[AskedQuestion]:
     texts = [clause.text.casefold() for clause in draft.content.clauses]
     for clause in draft.content.clauses:
         for words in vague_words(clause.text):
+            if clause.polarity is Polarity.MUST_NOT and words.casefold() in _FREQUENCIES:
+                continue  # "is sometimes rude": how often a fault was seen defines nothing
             definition = f'"{words.casefold()}" means:'
             if not any(text.removeprefix("not ").startswith(definition) for text in texts):
                 finding = Finding("", FindingKind.SUBJECTIVE, words, "", "rules", clause.id)
@@ -129,7 +132,7 @@ def _meaning(draft: Draft, finding: Finding) -> AskedQuestion:
     form = f'{_not_if_forbidden(draft, finding)}"{finding.words}" means: {_ANSWER}'
     texts = [*([finding.mend] if finding.mend else []), *meanings_of(finding.words)]
     options = [QuestionOption(text, clause_of(form, text)) for text in texts]
-    subject = f'not "{finding.words}"' if form.startswith("Not ") else f'"{finding.words}"'
+    subject = f'"not {finding.words}"' if form.startswith("Not ") else f'"{finding.words}"'
     text = f"What does {subject} mean, so that a reader can check it in an output?"
     question = SpecQuestion("", text, tuple(options), finding.clause)
     return AskedQuestion(draft=draft.id, question=question, clause_form=form)

@@ -6,6 +6,7 @@ from kiln_mcp.specs.review import learn, reviewed_drafts
 from kiln_mcp.specs.revisions import Revision
 from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.specs.steps import write_revision
+from kiln_mcp.specs.touched_labels import touched_labels
 
 
 async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
@@ -29,7 +30,11 @@ async def note_flips(work: SessionWork, session: SpecSession) -> None:
     """Name the earlier labels that the drafts now contradict."""
     changed = [draft for draft in session.open_drafts if draft.eval_id and not draft.is_saved]
     for review in await reviewed_drafts(work.store, work.task, changed):
-        work.label_count += len(review.runs)
+        saved = session.saved_draft(review.draft.id)
+        labels = await touched_labels(work.store, work.task, review, saved)
+        work.label_count += len(labels.items)
+        if labels.sentence:
+            work.notes.append(labels.sentence)
         work.judge_model = review.judge_model or work.judge_model
         if review.flips:
             work.notes.append(f"Earlier labels would flip: {'; '.join(review.flips)}.")

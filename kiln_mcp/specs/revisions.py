@@ -5,8 +5,20 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.spec_texts.content_fields import next_id, one_line, polarity_of
-from kiln_mcp.spec_texts.session_events import AnswerGiven, ClauseEdit, Draft, SpecSession
-from kiln_mcp.spec_texts.spec_content import Clause, Origin, SpecContent, SpecExample
+from kiln_mcp.spec_texts.session_events import (
+    AnswerGiven,
+    AskedQuestion,
+    ClauseEdit,
+    Draft,
+    SpecSession,
+)
+from kiln_mcp.spec_texts.spec_content import (
+    Clause,
+    Origin,
+    SpecContent,
+    SpecExample,
+    SpecQuestion,
+)
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
 from kiln_mcp.specs.draft_fields import fields_of_draft, with_field
 from kiln_mcp.specs.drafts import acceptable
@@ -43,6 +55,7 @@ class Revision:
         edits: The changes, side by side; an edit that is changed again takes its own place.
         answers: The answers that were taken.
         unused_answers: Answers and edits that changed nothing, with the reason.
+        own_questions: Questions that the person answered unasked, by their text.
     """
 
     session: SpecSession
@@ -50,6 +63,7 @@ class Revision:
     edits: list[ClauseEdit] = field(default_factory=list[ClauseEdit])
     answers: list[AnswerGiven] = field(default_factory=list[AnswerGiven])
     unused_answers: list[str] = field(default_factory=list[str])
+    own_questions: dict[str, AskedQuestion] = field(default_factory=dict[str, AskedQuestion])
 
     @property
     def changes_nothing(self) -> bool:
@@ -65,6 +79,26 @@ class Revision:
         """The drafts that the person has not dropped."""
         ids = self.session.drafts
         return [id for id in ids if not self.draft(id).is_dropped]
+
+    def own_question(self, text: str) -> AskedQuestion | None:
+        """Return a question of the person's own words about the first draft; None without one."""
+        key, ids = text.casefold(), self.draft_ids
+        if key not in self.own_questions and ids:
+            used_ids = [
+                *self.session.questions,
+                *self.session.answers,
+                *(entry.question.id for entry in self.own_questions.values()),
+            ]
+            question = SpecQuestion(next_id("q", used_ids), text, ())
+            entry = AskedQuestion(draft=ids[0], question=question, clause_form=f"{text} {{answer}}")
+            self.own_questions[key] = entry
+        return self.own_questions.get(key)
+
+    @property
+    def answered_questions(self) -> list[AskedQuestion]:
+        """The person's own questions that have an answer, which are kept with it."""
+        ids = {answer.question for answer in self.answers}
+        return [entry for entry in self.own_questions.values() if entry.question.id in ids]
 
     def set_clause(self, draft_id: str, target: str, text: str, reason: Reason) -> str:
         """Give a clause another text, remove it with "", or add one; return its id.

@@ -152,7 +152,7 @@ async def _measure(
 ) -> Proposal[SpecSessionReport]:
     """Propose to measure where readings of the drafts' clauses part, on the task's outputs."""
     work.writer = await _writer(workspace, work.task, model)
-    plan, measurement = await propose_measurement(workspace, work, session.open_drafts, model)
+    plan, measurement = await propose_measurement(workspace, work, session, model)
 
     async def measure() -> SpecSessionReport:
         later = await measure_session(work, session, measurement)

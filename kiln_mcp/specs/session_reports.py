@@ -212,6 +212,8 @@ async def _next(work: SessionWork, session: SpecSession, drafts: Sequence[Draft]
         steps.append(_measure_step(session, work.judge_model, reason))
     elif not questions and work.writer is not None and any(not d.is_saved for d in drafts):
         reason = "measure on real outputs where readers of its clauses part, and ask about that"
+        if session.panel_repeats:
+            reason = f"ask the panel {session.panel_repeats} times: it could not tell before"
         steps.append(_measure_step(session, work.writer.model, reason))
     if any(not draft.is_saved for draft in drafts):
         reason = "save it once the person agrees" if questions else "save it if the person agrees"

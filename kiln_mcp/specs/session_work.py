@@ -32,7 +32,7 @@ class SessionWork:
         is_batch: Whether answers are assumed, so that a person has still to look at them.
         look_at: What was assumed.
         agreed_drafts: The drafts whose judge agrees with the person as far as they ask.
-        label_count: The labels of saved specs whose drafts have changed.
+        label_count: The labels of saved specs that a change of their drafts can flip.
         judge_model: The model of their judges; None if it is unknown.
         texts: Source texts that the drafts may rest on.
     """

@@ -9,8 +9,10 @@ from hashlib import blake2b
 from typing import Final
 
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.spec_texts.content_fields import one_line
 from kiln_mcp.spec_texts.findings import RULES, findings_that_stay
 from kiln_mcp.spec_texts.session_events import (
+    AnswerGiven,
     AskedQuestion,
     Draft,
     SpecSession,
@@ -224,6 +226,10 @@ async def _word_answers(
             take_proposal(revision, entry, item.answer, (edit.clause, edit.text, reason))
         if not own and not unused_answers:
             take_answer(revision, item.question, item.answer)
+        elif not own and entry.question.text.casefold() in revision.own_questions:
+            # Nothing followed from it: kept, so that a repeated call does not ask the model again.
+            answer = AnswerGiven(question=entry.question.id, text=one_line(item.answer))
+            revision.answers.append(answer)
 
 
 async def write_revision(
@@ -234,6 +240,7 @@ async def write_revision(
         update={
             "drafts": tuple(revision.drafts.values()),
             "edits": tuple(revision.edits),
+            "questions": tuple(revision.answered_questions),
             "answers": tuple(revision.answers),
             "unused_answers": tuple(revision.unused_answers),
             "model": work.model_step,
@@ -252,7 +259,7 @@ async def write_revision(
         update={
             "examined_drafts": tuple(findings),
             "findings": findings,
-            "questions": tuple(await _next_questions(work, session.after(event))),
+            "questions": (*event.questions, *await _next_questions(work, session.after(event))),
         }
     )
     await work.write(event)

@@ -1,6 +1,7 @@
 """What a wish asks for: its criteria one by one, and whether it is a complaint.
 
-Only English is read. A wish in another language is one criterion, and desired.
+Only English is read. A wish in another language is one criterion; whether it is desired or a fault
+is asked, unless it says what has to be.
 """
 
 import re
@@ -9,6 +10,7 @@ from typing import Final
 
 from kiln_mcp.spec_texts.sentences import as_sentence, sentences
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.spec_texts.text_languages import Language, is_foreign, language_of
 from kiln_mcp.specs.kind_choice import kind_in
 
 _OPENING: Final = re.compile(
@@ -41,6 +43,10 @@ _OUTPUTS: Final = (
 _OUTPUT_REPORT: Final = re.compile(rf"^{_OUTPUTS}\s+\w+", re.IGNORECASE)
 _FAULT: Final = re.compile(rf"\b(?:{_FAULT_WORDS})\b", re.IGNORECASE)
 _IS_DEMAND: Final = re.compile(rf"\b(?:{_DEMAND}|every|each|all)\b", re.IGNORECASE)
+_SUBORDINATION: Final = re.compile(
+    r"\b(?:that|which|who|whom|whose|when|whenever|because|although|though|if|unless|while|where)\b",
+    re.IGNORECASE,
+)
 _JOINT: Final = re.compile(
     r"(?<!\s)\s*(?:,\s*(?:and|but)?|\s(?:and|but))\s+(?:also\s+)?", re.IGNORECASE
 )
@@ -52,6 +58,8 @@ _LEAD: Final = re.compile(
 _SUBJECT_OF: Final = re.compile(rf"^(.*?)(?<!\s)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
 
 
+_REPORTER: Final = re.compile(rf"^({_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
+_OWN_VERB: Final = re.compile(r"^(?:is|are|has|have|does|do|(?!\w+(?:ous|ss)\b)\w+s)\s+\w", re.I)
 _LONGEST_SENTENCE: Final = 600
 """A longer sentence is not split: each part would be compared with all before it."""
 
@@ -76,17 +84,30 @@ def criteria_of(wish: str) -> tuple[Criterion, ...]:
     point to different kinds of spec.
     """
     groups: list[tuple[SpecKind | None, list[str]]] = []
+    complaints: set[str] = set()
     for sentence in sentences(" ".join(wish.split())) or (wish,):
         parts = _parts(_OPENING.sub("", sentence))
+        own_complaints = _complaints(parts)
+        complaints |= own_complaints
         for part in parts:
-            kind = SpecKind.ISSUE if is_complaint(part) else kind_in(part)
+            kind = SpecKind.ISSUE if part in own_complaints else kind_in(part)
             same = next((texts for own, texts in groups if own is kind), None)
             if len(parts) > 1 or not groups or (kind is not None and same is None):
                 groups.append((kind, [part]))
             else:
                 (groups[-1][1] if same is None else same).append(part)
-    texts = [" ".join(map(as_sentence, parts)) for _, parts in groups]
-    return tuple(Criterion(text, is_complaint(text)) for text in texts)
+    return tuple(
+        Criterion(" ".join(map(as_sentence, parts)), parts[0] in complaints) for _, parts in groups
+    )
+
+
+def _complaints(parts: list[str]) -> set[str]:
+    """Return the parts of a sentence that report faults: what is told beside one is one too."""
+    complaints: set[str] = set()
+    for part in parts:
+        if is_complaint(part) or (complaints and is_unclear(part)):
+            complaints.add(part)
+    return complaints
 
 
 def is_complaint(text: str) -> bool:
@@ -96,14 +117,23 @@ def is_complaint(text: str) -> bool:
 
 def is_unclear(text: str) -> bool:
     """Return whether a text says what the feature does, and not whether that is right."""
+    if is_foreign(text):
+        return _FOREIGN_DEMAND.search(text) is None
     return _REPORT.match(text) is not None and _is_report(text) and not _FAULT.search(text)
 
 
 def _is_report(text: str) -> bool:
     """Return whether a text says what outputs do, and not what they have to do."""
-    if _IS_DEMAND.search(text):
+    main = _main_clause(text)
+    if _IS_DEMAND.search(main):
         return False
-    return _REPORT.match(text) is not None or _OUTPUT_REPORT.match(text) is not None
+    return _REPORT.match(main) is not None or _OUTPUT_REPORT.match(main) is not None
+
+
+def _main_clause(text: str) -> str:
+    """Return what stands before a subordinate clause: "refunds that it cannot give" demands not."""
+    match = _SUBORDINATION.search(text)
+    return text[: match.start()] if match else text
 
 
 def _parts(sentence: str) -> list[str]:
@@ -130,13 +160,23 @@ def _second(left: str, right: str) -> str | None:
     subject = _SUBJECT_OF.match(left)
     if _OWN_DEMAND.match(right):
         return f"{subject[1]} {right}".strip() if subject else right
-    lead = _LEAD.match(left)
+    lead, reporter = _LEAD.match(left), _REPORTER.match(left)
     first_kind, second_kind = kind_in(left), kind_in(right)
     if first_kind is None or second_kind is None or first_kind is second_kind:
         return None
+    if reporter and is_complaint(left) and _OWN_VERB.match(right):
+        return f"{reporter[1]} {right}"
     return f"{lead[1]} {right}" if lead else None
 
 
+_FORBIDDEN: Final = {Language.GERMAN: "Verboten", Language.JAPANESE: "禁止"}
+_FOREIGN_DEMAND: Final = re.compile(
+    r"\b(?:muss|müssen|soll\w*|darf|dürfen|immer|nie|niemals|kein\w*|jede[rs]?|alle|bitte|"
+    r"doit|doivent|devrai\w*|jamais|toujours|debe\w*|nunca|siempre|deve\w*)\b|"
+    r"べき|なければ|こと|ように|てください|ない",
+    re.IGNORECASE,
+)
+"""What says in another language that something has to be, or must not."""
 _THIRD_PERSON: Final = re.compile(rf"^((?:{_SUBJECT}|{_OUTPUTS})\s+)(\w+)", re.IGNORECASE)
 _BASE_FORMS: Final = {"is": "be", "are": "be", "has": "have", "does": "do", "goes": "go"}
 _ADVERBS: Final = re.compile(r"\b(?:sometimes|often|keeps?|still|just|also|even)\s+", re.IGNORECASE)
@@ -144,6 +184,9 @@ _ADVERBS: Final = re.compile(r"\b(?:sometimes|often|keeps?|still|just|also|even)
 
 def prohibition_of(complaint: str) -> str:
     """Return what a complaint forbids: "It curses." becomes "It must not curse."."""
+    if is_foreign(complaint):
+        language = language_of(complaint)
+        return f"{_FORBIDDEN.get(language, 'Forbidden') if language else 'Forbidden'}: {complaint}"
     text = _ADVERBS.sub("", complaint, count=1)
     match = _THIRD_PERSON.match(text)
     if match is None:

@@ -14,7 +14,7 @@ from kiln_mcp.statistics.interval import Interval
 from kiln_mcp.statistics.reading_tables import PairTable, ReadingTable, pair_table
 from kiln_mcp.statistics.verdict_tables import Floats
 
-DEALS: Final = 1_999
+DEALS: Final = 999
 """Deals of a permutation test."""
 MODELLED_PANELS: Final = 400
 WEIGHTINGS: Final = 1_000
@@ -23,7 +23,7 @@ FEWEST_OTHER_CLAUSES: Final = 3
 """Other clauses from which on their median shows what the panel always disagrees on."""
 _PRIOR_ITEMS: Final = 0.5
 _PRIOR_EXCESS: Final = 0.25
-_FITS: Final = 30
+_PRIOR_REPEATS: Final = 2.0
 _LEAST_SPLIT: Final = 0.25
 _LEAST_SKEWNESS: Final = 1e-3
 _LEAST_SPREAD: Final = 1e-9
@@ -37,6 +37,7 @@ class ClauseEvidence:
         clause: The clause's id.
         readings: Readings with verdicts.
         items: Items that two readings judged.
+        repeats: Verdicts of a reading on an item, where it has any, on average.
         disagreement: How often verdicts of two readings differ.
         noise: How often two verdicts of one reading differ; None without repeats.
         excess: The disagreement beyond both noise and the floor of the panel.
@@ -48,6 +49,7 @@ class ClauseEvidence:
     clause: str
     readings: int
     items: int
+    repeats: int
     disagreement: float
     noise: float | None
     excess: float
@@ -67,7 +69,9 @@ def clause_evidence(table: ReadingTable, seed: int) -> list[ClauseEvidence]:
 
 
 def _no_evidence(table: ReadingTable, place: int) -> ClauseEvidence:
-    return ClauseEvidence(table.clauses[place], 1, 0, 0.0, None, 0.0, Interval(0.0, 1.0), 1.0, ())
+    return ClauseEvidence(
+        table.clauses[place], 1, 0, 0, 0.0, None, 0.0, Interval(0.0, 1.0), 1.0, ()
+    )
 
 
 def _evidence(
@@ -88,11 +92,12 @@ def _evidence(
         if len(table.clauses) > 1:
             p_value = max(p_value, excess.p_value)
         if len(table.clauses) <= FEWEST_OTHER_CLAUSES:
-            p_value = max(p_value, _weak_reading(own, draw), _no_pattern(own, draw))
+            p_value = max(p_value, _weak_reading(own, draw))
     return ClauseEvidence(
         clause=table.clauses[place],
         readings=int((own.counts.sum(axis=(0, 1)) > 0).sum()),
         items=int((weights.sum(axis=1) > 0).sum()),
+        repeats=_mean_repeats(own),
         disagreement=float(pairs.disagreements[place].sum()) / total,
         noise=float(pairs.noise[place].sum()) / total if has_repeats else None,
         excess=value,
@@ -100,6 +105,11 @@ def _evidence(
         p_value=p_value,
         splits=_splits(table, pairs, place),
     )
+
+
+def _mean_repeats(own: ReadingTable) -> int:
+    counts = own.counts[own.counts > 0]
+    return round(float(counts.mean())) if len(counts) else 0
 
 
 def _splits(table: ReadingTable, pairs: PairTable, place: int) -> list[str]:
@@ -250,7 +260,7 @@ def _share_above(deals: Floats, passes: Floats, counts: Floats) -> float:
     panels = np.concatenate([passes[None], deals])
     shares = panels / np.maximum(counts, 1)
     repeats = -(panels * (counts - panels)).sum(axis=(1, 2))
-    return _share_of_first([_excess_of(panels, counts), repeats, _main_axis(shares, counts)])
+    return _share_of_first([excess_of(panels, counts), repeats, _main_axis(shares, counts)])
 
 
 def _share_of_first(numbers: Sequence[Floats]) -> float:
@@ -263,11 +273,21 @@ def _share_of_first(numbers: Sequence[Floats]) -> float:
     return float((total >= total[0] - 1e-9).mean())
 
 
-def _excess_of(panels: Floats, counts: Floats) -> Floats:
-    """Return the sum of the disagreement beyond noise, by panel."""
-    names = [str(n) for n in range(counts.shape[1])]
-    table = ReadingTable([], [], names, panels, np.broadcast_to(counts, panels.shape))
-    return pair_table(table).excess.sum(axis=(1, 2))
+def excess_of(panels: Floats, counts: Floats) -> Floats:
+    """Return the sum of the disagreement beyond noise over items and pairs of readings, by panel.
+
+    It is that of `PairTable.excess`, from sums over readings: the pairs of many panels are slow.
+    """
+    is_judged = (counts > 0).astype(float)
+    others = is_judged.sum(axis=1, keepdims=True) - 1
+    shares = panels / np.maximum(counts, 1)
+    pair_counts = counts * (counts - 1) / 2
+    differing = panels * (counts - panels)
+    usual = differing.sum(axis=(1, 2)) / max(float(pair_counts.sum()), 1.0)
+    noise = np.where(pair_counts > 0, differing / np.maximum(pair_counts, 1), usual[:, None, None])
+    sums, squares = shares.sum(axis=2), (shares**2).sum(axis=2)
+    disagreements = (others * is_judged * shares).sum(axis=2) - (sums**2 - squares)
+    return (disagreements - (others * is_judged * noise).sum(axis=2) / 2).sum(axis=1)
 
 
 def _main_axis(shares: Floats, counts: Floats) -> Floats:
@@ -280,42 +300,38 @@ def _main_axis(shares: Floats, counts: Floats) -> Floats:
 
 
 def _weak_reading(own: ReadingTable, draw: np.random.Generator) -> float:
-    """Return how often one truth, and errors of each reading's own rates, disagree as much."""
+    """Return how often one truth, and flips at each reading's own rates, disagree as much.
+
+    A reading's rates are those at which its repeats differ, on outputs that most verdicts pass and
+    on those that they fail. So an opinion that a reading repeats is not taken for its noise.
+    """
     passes, counts = own.passes[0], own.counts[0]
-    truth = (passes.sum(axis=1) + 0.5) / (counts.sum(axis=1) + 1)
-    misses = wrong_passes = np.zeros(0)
-    for _ in range(_FITS):
-        good, bad = truth[:, None] * counts, (1 - truth)[:, None] * counts
-        fails = counts - passes
-        misses = (truth[:, None] * fails).sum(axis=0) + 0.5
-        misses /= good.sum(axis=0) + 1.5
-        wrong_passes = ((1 - truth)[:, None] * passes).sum(axis=0) + 0.5
-        wrong_passes /= bad.sum(axis=0) + 1.5
-        share = (truth.sum() + 0.5) / (len(truth) + 1)
-        logits = np.log(share / (1 - share)) + (
-            passes * np.log((1 - misses) / wrong_passes)
-            + fails * np.log(misses / (1 - wrong_passes))
-        ).sum(axis=1)
-        truth = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    truth = _majority(own)
+    rates = np.where(
+        draw.random((MODELLED_PANELS, len(truth), 1)) < truth[None, :, None],
+        1 - _flip_rates(own, truth),
+        _flip_rates(own, 1 - truth),
+    )
     shape = (MODELLED_PANELS, *passes.shape)
-    is_good = draw.random((*shape[:2], 1)) < truth[None, :, None]
-    rates = np.where(is_good, 1 - misses, wrong_passes)
     drawn = draw.binomial(counts.astype(int), rates, shape).astype(float)
     return _share_above(drawn, passes, counts)
 
 
-def _no_pattern(own: ReadingTable, draw: np.random.Generator) -> float:
-    """Return how often whole cells, dealt to the readings once more, show as clear a pattern.
+def _majority(own: ReadingTable) -> Floats:
+    """Return the probability that each item passes, by all its verdicts."""
+    rate = float(own.flip_rates()[0])
+    votes = (2 * own.passes[0] - own.counts[0]).sum(axis=1)
+    return 1 / (1 + np.exp(-np.clip(votes * np.log((1 - rate) / rate), -30, 30)))
 
-    A pattern is that the same readings differ on many items, or that one of them is stricter.
+
+def _flip_rates(own: ReadingTable, weights: Floats) -> Floats:
+    """Return how often a verdict of each reading flips on items of these weights, by its repeats.
+
+    Repeats differ with probability 2ε(1-ε), which is solved for ε. Few repeats are drawn to the
+    rate of all readings together.
     """
-    is_complete = (own.counts[0] > 0).all(axis=1)
-    if not is_complete.any():
-        return 1.0
-    shares = own.shares[0][is_complete]
-    keys = draw.random((MODELLED_PANELS, *shares.shape)).argsort(axis=2)
-    deals = np.take_along_axis(np.broadcast_to(shares, keys.shape), keys, axis=2)
-    panels = np.concatenate([shares[None], deals])
-    if shares.shape[1] > 2:
-        return _share_of_first([_main_axis(panels, np.ones_like(shares))])
-    return _share_of_first([panels.mean(axis=1).var(axis=1)])  # two readings always part alike
+    passes, counts = own.passes[0], own.counts[0]
+    usual = float(own.flip_rates()[0])
+    differing = weights @ (passes * (counts - passes)) + _PRIOR_REPEATS * 2 * usual * (1 - usual)
+    total = weights @ (counts * (counts - 1) / 2) + _PRIOR_REPEATS
+    return (1 - np.sqrt(np.maximum(0.0, 1 - 2 * differing / total))) / 2

@@ -49,6 +49,20 @@ class Result(BaseModel):
         """
         return None
 
+    @classmethod
+    def after_answer(
+        cls, data: JsonObject, question: PersonQuestion, answer: str, reply: JsonObject
+    ) -> tuple[JsonObject, PersonQuestion | None]:
+        """Return the result once a question aside is answered, and what follows from the answer.
+
+        Args:
+            data: The result that asks, as a door returns it.
+            question: The question.
+            answer: The person's answer.
+            reply: The result of the call that took the answer.
+        """
+        return data, None
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal(Generic[ResultT]):

@@ -23,14 +23,14 @@ pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
 PYTHON: Final = """
 import json, os, sys
 import anyio
-from kiln_mcp.catalogue import open_own_workspace
+from kiln_mcp.catalogue import installed_catalogue, open_own_workspace
 from kiln_mcp.settings import Settings
-from kiln_mcp.specs.service import build_spec
 
 async def main():
     settings = Settings.from_environment(os.environ)
     async with open_own_workspace(settings) as workspace:
-        report = await build_spec.invoke(workspace, json.loads(sys.argv[1]))
+        capability = installed_catalogue().find(sys.argv[2])
+        report = await capability.invoke(workspace, json.loads(sys.argv[1]))
         print(report.model_dump_json())
 
 anyio.run(main)
@@ -51,6 +51,7 @@ STEPS: Final[Sequence[Mapping[str, Any]]] = (
     {"answers": [{"question": "q1", "answer": "Yes"}]},
     {"answers": [{"question": "q2", "answer": OWN_WORDS}]},
     {"edits": [{"target": "d2.c1", "text": "The reply promises money back.", "reason": "wider"}]},
+    {"edits": [{"target": "x1", "text": "", "reason": "undone"}]},
     {"answers": "assume"},
     {"save": True},
 )
@@ -62,19 +63,28 @@ Door = str
 
 @dataclass(slots=True)
 class Doors:
-    """Calls `build_spec` through each door in its turn."""
+    """Calls a capability through each door in its turn.
+
+    Attributes:
+        bench: The daemon.
+        tool: The capability.
+        key: A key that each of its answers has.
+    """
 
     bench: Bench
+    tool: str = "build_spec"
+    key: str = "specs"
 
     async def call(self, door: Door, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Call through a door; None if it was killed before it answered."""
         if door == "client":
-            own = {"wait_s": 60, "project": str(self.bench.project), **arguments}
-            report = await self.bench.call("build_spec", **own)
-            return report if report is None or "specs" in report else None
+            wait = {} if self.tool == "label_items" else {"wait_s": 60}
+            own = {**wait, "project": str(self.bench.project), **arguments}
+            report = await self.bench.call(self.tool, **own)
+            return report if report is None or self.key in report else None
         process = await self._begin(door, arguments)
         async with process:
-            return await _report_of(process)
+            return await _report_of(process, self.key)
 
     async def killed(self, door: Door, arguments: Mapping[str, Any], *, asks: bool) -> bool:
         """Begin a call, kill the daemon and the caller amid it; tell whether it was answered."""
@@ -87,7 +97,7 @@ class Doors:
                 return
             async with await self._begin(door, arguments) as process:
                 try:
-                    answers.append(await _report_of(process))
+                    answers.append(await _report_of(process, self.key))
                 finally:
                     with suppress(ProcessLookupError):
                         process.send_signal(signal.SIGKILL)
@@ -114,11 +124,11 @@ class Doors:
 
     async def _begin(self, door: Door, arguments: Mapping[str, Any]) -> anyio.abc.Process:
         own = {"project": str(self.bench.project), **arguments}
-        command = [sys.executable, "-c", PYTHON, json.dumps(own)]
+        command = [sys.executable, "-c", PYTHON, json.dumps(own), self.tool]
         if door == "command":
             options = [part for name, value in own.items() for part in _option(name, value)]
-            command = [sys.executable, "-c", BRIDGE, "build-spec", "--json", "--wait-s", "60"]
-            command += options
+            command = [sys.executable, "-c", BRIDGE, self.tool.replace("_", "-"), "--json"]
+            command += [*(["--wait-s", "60"] if self.tool == "build_spec" else []), *options]
         return await anyio.open_process(command, env=self.bench.environment)
 
 
@@ -128,7 +138,7 @@ def _option(name: str, value: object) -> list[str]:
     return [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
 
 
-async def _report_of(process: anyio.abc.Process) -> Mapping[str, Any] | None:
+async def _report_of(process: anyio.abc.Process, key: str) -> Mapping[str, Any] | None:
     assert process.stdout is not None
     parts = [part async for part in process.stdout]
     await process.wait()
@@ -136,7 +146,7 @@ async def _report_of(process: anyio.abc.Process) -> Mapping[str, Any] | None:
         report = json.loads(b"".join(parts))
     except ValueError:
         return None
-    return report if "specs" in report else None
+    return report if key in report else None
 
 
 def state(report: Mapping[str, Any]) -> list[object]:
@@ -183,3 +193,48 @@ async def test_a_session_killed_in_and_between_its_steps_goes_on_by_every_door(
             assert await bench.asked() == asked  # no call is paid twice
         assert len(sessions) == 1
         await bench.check(len(STEPS))
+
+
+async def test_a_review_killed_amid_its_labels_and_an_undo_lose_and_repeat_nothing(
+    tmp_path: Path,
+) -> None:
+    await make_project(tmp_path / "killed")
+    async with open_kill_bench(tmp_path / "killed", MODEL) as bench:
+        doors, turns = Doors(bench), cycle(("client", "command", "python"))
+        await doors.insist(["client"], {"wish": "Replies are rude", "answers": "assume"})
+        saved = await doors.insist(["client"], {"save": True})
+        draw = {"eval": [spec["eval"] for spec in saved["specs"]], "purpose": "review"}
+        draw |= {"outputs": "all", "count": 4, "rater": "ann"}
+        draws = Doors(bench, "draw_items_to_label", "items")
+        await draws.killed("command", draw, asks=False)
+        batch = await draws.insist(["python", "client"], draw)
+        labels, labelled = Doors(bench, "label_items", "saved"), {0}
+        for item in batch["items"]:
+            entries = [
+                {"item": item["item"], "label": "fail", "score": name.rpartition(": ")[0]}
+                for name in batch["scores"]
+            ]
+            call = {"eval": draw["eval"], "rater": "ann", "labels": entries}
+            door, second = next(turns), next(turns)
+            await labels.killed(door, call, asks=False)
+            report = await labels.insist([second, door], call)
+            assert report["saved"] == len(entries)
+            labelled.add(report["labelled_items"])
+        assert max(labelled) == len(batch["items"])
+        asked = await bench.asked()
+        learned: list[Mapping[str, Any]] = []
+        await doors.killed("python", {}, asks=False)
+        for door in ("command", "client", "python"):
+            learned.append(await doors.insist([door], {}))
+            bench.kill()
+        assert state(learned[0]) == state(learned[-1])
+        before = [len(spec["examples"]) for spec in learned[-1]["specs"]]
+        edit = {"target": "d1", "text": "The reply thanks the customer."}
+        changed = await doors.insist(["python"], {"edits": [edit]})
+        undo = {"edits": [{"target": changed["edits"][-1]["id"], "text": ""}]}
+        await doors.killed("command", undo, asks=False)
+        for door in ("python", "client"):
+            undone = await doors.insist([door], undo)
+            assert state(undone) == state(learned[-1])
+        assert [len(spec["examples"]) for spec in undone["specs"]] == before
+        assert await bench.asked() == asked

@@ -99,7 +99,7 @@ class PersonNow:
             question.text, _answer_form(question), related_request_id=self._context.request_id
         )
         try:
-            return _answer_in(await form)
+            return _answer_to(question, await form)
         except MCPError:
             return None
 
@@ -139,10 +139,11 @@ class PersonLater:
             "tool": question.tool,
             "arguments": question.arguments,
             "question": question.id,
+            "text": question.text,
         }
         key = f"answer-{fingerprint_of(bound)[:24]}"
         if isinstance(answer := self._answers.get(key), types.ElicitResult):
-            return _answer_in(answer)
+            return _answer_to(question, answer)
         self._keep(key, question.text, _answer_form(question))
         return LATER
 
@@ -170,13 +171,18 @@ def _answer_form(question: PersonQuestion) -> types.ElicitRequestedSchema:
     if not question.options:
         return {"type": "object", "properties": {_OWN_WORDS: words}, "required": [_OWN_WORDS]}
     choice = {"type": "string", "title": "Answer", "enum": list(dict.fromkeys(question.options))}
+    if not question.has_own_words:
+        return {"type": "object", "properties": {_CHOICE: choice}, "required": [_CHOICE]}
     return {"type": "object", "properties": {_CHOICE: choice, _OWN_WORDS: words}, "required": []}
 
 
-def _answer_in(answer: types.ElicitResult) -> str | None:
+def _answer_to(question: PersonQuestion, answer: types.ElicitResult) -> str | None:
     """Return the person's own words, or else their choice; None if they gave neither."""
     content = answer.content or {}
     if answer.action != "accept":
         return None
+    if not question.has_own_words:
+        choice = content.get(_CHOICE)
+        return choice if isinstance(choice, str) and choice in question.options else None
     texts = (content.get(field) for field in (_OWN_WORDS, _CHOICE))
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)

@@ -9,7 +9,7 @@ client could make this call itself.
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 import mcp_types as types
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -23,8 +23,6 @@ from kiln_mcp.workbench.capability import JsonObject, Result
 from kiln_mcp.workbench.person_questions import PersonQuestion
 from kiln_mcp.workbench.workspace import Workspace
 
-MOST_QUESTIONS: Final = 5
-"""The most questions of one call."""
 _WORK_ARGUMENTS: Final = ("project", "task")
 _REPLY_ARGUMENTS: Final = ("model", "wait_s")
 
@@ -61,6 +59,7 @@ class Round(BaseModel):
         question: The question that waits for the person; None if the call itself is to be made.
         answers: The ids of the questions that the person answered.
         frame: The answer about a job that the first result lay in; None for no job.
+        base: The result that asks, if another capability takes the answer; None otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -70,6 +69,7 @@ class Round(BaseModel):
     question: PersonQuestion | None = None
     answers: tuple[str, ...] = ()
     frame: Frame | None = None
+    base: dict[str, JsonValue] | None = None
 
 
 @dataclass(slots=True)
@@ -81,12 +81,14 @@ class QuestionRounds:
         catalogue: The capabilities.
         person: The way to the person; None if the client cannot ask.
         round: The present call; None before the first one.
+        follow_up: What the last answer leads to at once; None for nothing.
     """
 
     workspace: Workspace
     catalogue: Catalogue
     person: PersonNow | PersonLater | None
     round: Round | None = None
+    follow_up: PersonQuestion | None = None
 
     async def call(self, params: types.CallToolRequestParams, wait_s: float | None) -> Outcome:
         """Make the call, or go on with the one that the client kept, and ask what it leads to.
@@ -127,6 +129,8 @@ class QuestionRounds:
         answer = await self.person.answer(question)
         if answer is LATER:
             return Outcome("asking", {})
+        if question.is_aside and call.base is not None:
+            return await self._reply_aside(call, question, call.base, answer)
         if answer is None:
             self.person = None
             arguments = question.arguments
@@ -134,21 +138,55 @@ class QuestionRounds:
             arguments = question.call_with(answer)
             call = call.model_copy(update={"answers": (*call.answers, question.id)})
         self.round = call.model_copy(
-            update={"tool": question.tool, "arguments": arguments, "question": None}
+            update={"tool": question.reply_tool, "arguments": arguments, "question": None}
         )
         outcome = await self._make(self.round)
         return outcome if answer is not None else _with_message(outcome, _left_open(question.id))
 
+    async def _reply_aside(
+        self,
+        call: Round,
+        question: PersonQuestion,
+        base: dict[str, JsonValue],
+        answer: str | None,
+    ) -> Outcome:
+        """Pass an answer on to another capability, and return the result that asked, after it."""
+        if answer is None:
+            self.person = None
+            outcome = Outcome("done", base, whole_data=base)
+            return _with_message(outcome, _left_open(question.id))
+        self.round = call.model_copy(
+            update={"answers": (*call.answers, question.id), "question": None, "base": None}
+        )
+        tool, arguments = question.reply_tool, question.call_with(answer)
+        reply = await self._make(
+            self.round.model_copy(update={"tool": tool, "arguments": arguments})
+        )
+        if reply.status != "done":
+            return reply
+        shapes = _shapes(self.catalogue.find(question.tool).result)
+        shape = next(own for own in shapes if base.keys() <= own.model_fields.keys())
+        data, self.follow_up = shape.after_answer(base, question, answer, reply.data)
+        return Outcome("done", dict(data), whole_data=dict(data))
+
     async def _question(self, call: Round, outcome: Outcome) -> PersonQuestion | None:
         """Return the next question to ask; None if there is none, or nobody to ask."""
-        if self.person is None or outcome.status != "done" or len(call.answers) >= MOST_QUESTIONS:
+        follow_up, self.follow_up = self.follow_up, None
+        if self.person is None or outcome.status != "done":
             return None
+        if follow_up is not None:
+            self.round = call.model_copy(update={"base": outcome.whole_data})
+            return follow_up
         async with aclosing(self._results(call, outcome)) as results:
             async for result in results:
-                shape = self.catalogue.find(result.tool).result
-                question = shape.person_question(result.data) if issubclass(shape, Result) else None
-                if question is not None:
-                    self.round = call.model_copy(update={"frame": result.frame or call.frame})
+                shapes = _shapes(self.catalogue.find(result.tool).result)
+                asked = [shape.person_question(result.data) for shape in shapes]
+                question = next((entry for entry in asked if entry is not None), None)
+                if question is not None and len(call.answers) < question.most:
+                    update: dict[str, object] = {"frame": result.frame or call.frame}
+                    if question.is_aside:
+                        update["base"] = dict(result.data)
+                    self.round = call.model_copy(update=update)
                     return _with_arguments(question, result.arguments)
         return None
 
@@ -190,6 +228,15 @@ class _Result:
     arguments: JsonObject
     data: JsonObject
     frame: Frame | None = None
+
+
+def _shapes(result: type[BaseModel]) -> list[type[Result]]:
+    """Return the shapes that a result can have: those of a union, or its own."""
+    if issubclass(result, Result):
+        return [result]
+    root = result.model_fields.get("root")
+    members: tuple[object, ...] = get_args(root.annotation) if root is not None else ()
+    return [own for own in members if isinstance(own, type) and issubclass(own, Result)]
 
 
 def _kept_round(params: types.CallToolRequestParams) -> Round | None:

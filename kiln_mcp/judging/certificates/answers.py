@@ -37,6 +37,10 @@ class CertificateReport(Result):
 
     eval: str
     certificates: list[CertificateRow]
+    ambiguity: list[str] = Field(
+        default=[],
+        description="What panels of models measured of the spec's clauses; no part of it.",
+    )
     earlier: int = Field(default=0, description="Certificates that were signed here before.")
     new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int

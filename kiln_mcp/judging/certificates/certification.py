@@ -34,6 +34,7 @@ from kiln_mcp.judging.certificates.certificate import (
 )
 from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, issue, read_earlier
 from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
+from kiln_mcp.judging.certificates.measured_ambiguity import ambiguity_sentences
 from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.audit_lines import (
     AUDITS,
@@ -136,6 +137,7 @@ async def _certify(
     return CertificateReport(
         eval=golden_set.task_eval.name,
         certificates=rows,
+        ambiguity=await ambiguity_sentences(store, golden_set.task_eval),
         earlier=earlier,
         new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
         failed=sum(len(outcome.failures) for outcome in outcomes),

@@ -146,7 +146,13 @@ async def test_the_batch_shows_neither_verdict_nor_stratum(bench: Bench) -> None
     await add_golden(bench, good=8, bad=8)
     await bench.batch(1)  # for a certificate: the judge gives its verdicts
     batch = await bench.batch(8, purpose="development")
-    assert set(batch.items[0].model_dump()) == {"item", "input", "output"}
+    assert set(batch.items[0].model_dump()) == {
+        "item",
+        "input",
+        "output",
+        "labelled_scores",
+    }
+    assert all(item.labelled_scores == [] for item in batch.items)
     assert [item.item for item in batch.items] == sorted(item.item for item in batch.items)
 
 

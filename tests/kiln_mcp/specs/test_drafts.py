@@ -6,6 +6,7 @@ from kiln_mcp.spec_texts.spec_kinds import SpecKind, properties_of
 from kiln_mcp.specs.draft_fields import fields_of_draft
 from kiln_mcp.specs.drafts import distinct_names, draft_by_rules, short_name
 from kiln_mcp.specs.kind_choice import choose_kind
+from kiln_mcp.specs.questions import QuestionPool, questions_about
 from kiln_mcp.specs.wishes import criteria_of, is_complaint, prohibition_of
 from storage.records.names import check_name
 
@@ -104,3 +105,58 @@ def test_a_name_holds_the_telling_words_and_no_two_are_the_same() -> None:
     assert draft_by_rules("Be kind", name="Own")[0].content.name == "Own"
     long = "a" * 32
     assert distinct_names(["A", "a", long], ["A", long]) == ["A 2", "a 3", f"{'a' * 30} 2"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "texts"),
+    [
+        (
+            "The support bot is sometimes rude, and it promises refunds that it cannot give",
+            ["The support bot is sometimes rude.", "It promises refunds that it cannot give."],
+        ),
+        (
+            "Replies are too long, and it quotes prices of last year",
+            ["Replies are too long.", "It quotes prices of last year."],
+        ),
+        (
+            "The bot is rude and makes up order numbers",
+            ["The bot is rude.", "The bot makes up order numbers."],
+        ),
+    ],
+)
+def test_what_is_told_beside_a_complaint_is_a_complaint_too(wish: str, texts: list[str]) -> None:
+    drafts = draft_by_rules(wish)
+    assert [draft.content.clauses[0].text for draft in drafts] == texts
+    assert {draft.content.kind for draft in drafts} == {SpecKind.ISSUE}
+
+
+@pytest.mark.parametrize(
+    ("wish", "forbidden"),
+    [
+        ("Der Bot ist unhöflich", "Verboten: Der Bot ist unhöflich."),
+        ("ボットは失礼です", "禁止: ボットは失礼です"),
+        ("Le bot est impoli avec les clients", "Forbidden: Le bot est impoli avec les clients."),
+    ],
+)
+def test_a_wish_in_another_language_is_asked_whether_it_is_a_fault(
+    wish: str, forbidden: str
+) -> None:
+    (draft,) = draft_by_rules(wish)
+    (question, *_) = questions_about(draft, (), QuestionPool(()))
+    assert "or is it a fault?" in question.question.text
+    options = [option.clause for option in question.question.options]
+    assert options[1].rstrip(".。") == forbidden.rstrip(".。")
+
+
+@pytest.mark.parametrize("wish", ["Die Antwort muss höflich sein", "返信は丁寧でなければならない"])
+def test_a_wish_in_another_language_that_says_what_has_to_be_is_not_asked(wish: str) -> None:
+    (draft,) = draft_by_rules(wish)
+    questions = questions_about(draft, (), QuestionPool(()))
+    assert not any("is it a fault" in entry.question.text for entry in questions)
+
+
+def test_how_often_a_fault_was_seen_is_not_asked_about() -> None:
+    (draft,) = draft_by_rules("The support bot is sometimes rude")
+    texts = [entry.question.text for entry in questions_about(draft, (), QuestionPool(()))]
+    assert any('"not rude"' in text for text in texts)
+    assert not any("sometimes" in text.partition("mean")[0] for text in texts)

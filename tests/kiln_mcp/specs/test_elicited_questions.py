@@ -1,56 +1,19 @@
 """A client that can put forms to the person asks them the questions of a session, in turn."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import anyio
 import mcp_types as types
 import pytest
-from mcp import Client
-from mcp.client.context import ClientRequestContext
 
-from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.doors.server import build_server
-from kiln_mcp.llm import EngineSettings
-from kiln_mcp.settings import Settings
+from form_client import ERAS, Content, Era, Form, Person, call, connected
 from kiln_mcp.spec_texts.session_events import SpecSession
 from kiln_mcp.spec_texts.session_files import read_sessions
 from spec_bench import ANSWERS, open_spec_bench
 from work_orders import Order, orders_in
 
-Era = Literal["auto", "legacy"]
-ERAS: tuple[Era, ...] = ("auto", "legacy")
 WISH = "Replies are rude, and it promises refunds"
-Form = types.ElicitRequestFormParams
-Content = dict[str, str | int | float | bool | list[str] | None]
-
-
-@dataclass(slots=True)
-class Person:
-    """A person at a client with forms.
-
-    Attributes:
-        answer: What they fill into a form; None to decline it.
-        forms: The forms that they saw, but for plans, which they approve.
-    """
-
-    answer: Callable[[Form], Content | None]
-    forms: list[Form] = field(default_factory=list[Form])
-
-    async def respond(
-        self, context: ClientRequestContext, params: types.ElicitRequestParams
-    ) -> types.ElicitResult:
-        assert isinstance(params, Form)
-        if "agree" in params.requested_schema["properties"]:
-            return types.ElicitResult(action="accept", content={"agree": True})
-        self.forms.append(params)
-        content = self.answer(params)
-        if content is None:
-            return types.ElicitResult(action="decline")
-        return types.ElicitResult(action="accept", content=content)
 
 
 def first_option(form: Form) -> Content:
@@ -64,32 +27,6 @@ def first_option(form: Form) -> Content:
 def own_words(form: Form) -> Content:
     """Answer in words that no option has."""
     return {"own_words": "Only if the customer asks"}
-
-
-@asynccontextmanager
-async def connected(
-    folder: Path, person: Person, era: Era, model: str = "embedded"
-) -> AsyncGenerator[Client]:
-    """Connect a client of a project's workbench whose person can be asked."""
-    home = folder / "home"
-    engine = EngineSettings(
-        default_model=model,
-        response_cache=home / "responses.sqlite",
-        orders=home / "orders.sqlite",
-        environment={},
-    )
-    catalogue = installed_catalogue()
-    workspace = catalogue.open_workspace(Settings(home=home, engine=engine, poll_s=0.05))
-    server = build_server(workspace, catalogue)
-    with anyio.fail_after(60):
-        async with Client(server, mode=era, elicitation_callback=person.respond) as client:
-            yield client
-
-
-async def call(client: Client, tool: str, **arguments: Any) -> Mapping[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert not result.is_error, result.content
-    return result.structured_content or {}
 
 
 async def project_in(folder: Path) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from kiln_mcp.judging.certificates.answers import CertificateReport
+from kiln_mcp.judging.service import check_judge, draw_items_to_label
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.arguments import QuestionAnswer
@@ -102,3 +104,31 @@ def agreeing(request: ModelRequest) -> str:
     for item in answer.get("verdicts", []):
         item["verdict"] = "pass"
     return json.dumps(answer)
+
+
+async def test_the_ambiguity_of_a_saved_spec_stands_beside_its_judges_certificate(
+    tmp_path: Path,
+) -> None:
+    def judge_or_panel(request: ModelRequest) -> str:
+        is_judge = "short" in (request.schema or {}).get("properties", {})
+        return json.dumps({"reasoning": "so", "short": "pass"}) if is_judge else panel(request)
+
+    async with open_spec_bench(
+        tmp_path, judge_or_panel, outputs=24, default_model="scripted"
+    ) as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Short", answers="assume")
+        await bench.call(model="scripted")
+        await bench.call(save=True)
+        arguments: dict[str, JsonValue] = {"project": bench.project, "eval": "Short"}
+        draw = {"outputs": "all", "purpose": "certificate", "count": 2, "rater": "ann"}
+        await draw_items_to_label.invoke(bench.workspace, {**arguments, **draw})
+        report = await check_judge.invoke(bench.workspace, {**arguments, "target": 0.8})
+        assert isinstance(report, CertificateReport)
+        (short,) = [text for text in report.ambiguity if "The reply is short." in text]
+        assert "readers differ on it, by models on 24 outputs, not by people" in short
+        for run in await bench.runs():
+            output = run.output.replace(output=f"{run.output.output} Changed.")
+            await (await bench.store()).save(run.replace(output=output))
+        later = await check_judge.invoke(bench.workspace, {**arguments, "target": 0.8})
+        assert isinstance(later, CertificateReport)
+        assert later.ambiguity == []

@@ -182,3 +182,26 @@ async def test_a_changed_spec_says_which_labels_would_flip_after_its_cost_was_sh
         flips = f"differs from 1 of {len(given)} labels: run/{first}: labelled pass, now fail."
         assert flips in (report.message or "")
         assert not report.saved
+
+
+async def test_a_judge_is_asked_only_about_labels_that_a_changed_clause_can_flip(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(
+        tmp_path, strict_judge, outputs=8, default_model="scripted"
+    ) as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        given = await label(bench, 4, "fail")
+        session = (await bench.call()).session
+        report = await bench.call(session=session, save=True)  # what the labels taught
+        taught = len(report.specs[0].examples)
+        added = DraftEdit(target="d1", text="The reply thanks the customer.")
+        report = await bench.call(edits=[added])
+        message = report.message or ""
+        assert f"{len(given) - taught}, because clauses were only added" in message
+        assert f"{taught}, because an example settles the output" in message
+        assert not [step for step in report.next if "labels" in step.reason]
+        report = await bench.call(edits=[DraftEdit(target="d1.c1", text="")])
+        (step,) = [step for step in report.next if "labels" in step.reason]
+        assert f"{len(given) - taught} labels" in step.reason
+        assert "only added" not in (report.message or "")

@@ -11,13 +11,13 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.spec_texts.content_files import clauses_of
-from kiln_mcp.spec_texts.session_files import SESSIONS
+from kiln_mcp.spec_texts.session_files import SESSIONS, read_sessions
 from kiln_mcp.spec_texts.spec_content import FindingKind, Polarity
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.service import build_spec
-from spec_bench import DRAFTS, SpecBench, open_spec_bench
+from spec_bench import DRAFTS, SpecBench, assistant, open_spec_bench
 from storage import (
     Eval,
     EvalConfig,
@@ -93,7 +93,7 @@ async def test_what_a_forbidden_word_means_says_what_good_outputs_have(tmp_path:
     async with open_spec_bench(tmp_path) as bench:
         opened = await bench.call("Replies are rude")
         assert opened.question is not None
-        assert opened.question.question.startswith('What does not "rude" mean')
+        assert opened.question.question.startswith('What does "not rude" mean')
         answer = QuestionAnswer(question="q1", answer="no insult, blame or sarcasm")
         report = await bench.call(session=opened.session, answers=[answer])
         meaning = report.specs[0].clauses[-1]
@@ -336,6 +336,47 @@ async def test_a_model_that_fails_leaves_the_rules_and_the_persons_words(tmp_pat
         report = await bench.call(answers=answer("May it joke?", "never"), model="scripted")
         assert clauses(report)[-1] == "May it joke? never."
         assert "own words" in (report.message or "")
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+async def test_a_question_of_the_persons_own_is_paid_for_once_and_never_asked(
+    tmp_path: Path, is_used: bool
+) -> None:
+    def word(request: ModelRequest) -> str:
+        if '"edits"' not in json.dumps(request.schema):
+            return assistant(request)
+        if not is_used:
+            return json.dumps({"edits": [], "unused_answers": ["Nothing follows from it."]})
+        edit = {"clause": "", "text": "It may joke.", "reason": "so", "question": "q4"}
+        return json.dumps({"edits": [edit], "unused_answers": []})
+
+    async with open_spec_bench(tmp_path, word) as bench:
+        await bench.call("polite, and no promises", model="scripted")
+        questions = (await bench.call()).open_questions
+        own = answer("Are emojis  fine?", "only at the end")
+        first = await bench.call(answers=own, model="scripted")
+        asked = len(bench.model.requests)
+        again = await bench.call(answers=own, model="scripted")
+        assert len(bench.model.requests) == asked
+        assert again.specs == first.specs
+        assert first.open_questions == again.open_questions == questions
+        await bench.call(answers=answer("Are emojis fine?", "never"), model="scripted")
+        assert len(bench.model.requests) == asked + 1
+
+
+async def test_two_questions_of_the_persons_own_in_one_call_are_two(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        await bench.call("Replies must be polite")
+        own = [*answer("Are emojis fine?", "never"), *answer("May it swear?", "never")]
+        report = await bench.call(answers=own)
+        assert clauses(report)[-2:] == ["Are emojis fine? never.", "May it swear? never."]
+        (session,) = await read_sessions(await bench.store(), await bench.task())
+        assert len({entry.question.text for entry in session.questions.values()}) == len(
+            session.questions
+        )
+        assert {"Are emojis fine?", "May it swear?"} <= {
+            session.questions[id].question.text for id in session.answers
+        }
 
 
 async def test_save_adds_an_eval_and_a_judge_that_reads_the_spec(tmp_path: Path) -> None:
