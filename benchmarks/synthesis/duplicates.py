@@ -132,7 +132,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in MAKERS:
         command = [sys.executable, __file__, "--only", name, "--texts", str(options.texts)]
-        subprocess.run(command, check=True, timeout=600)
+        subprocess.run(command, check=True, timeout=1800)
 
 
 if __name__ == "__main__":

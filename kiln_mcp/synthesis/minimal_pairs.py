@@ -141,6 +141,7 @@ class PairMaker:
             temperature=0.7,
             max_tokens=_LONGEST,
             seed=self.plan.seed,
+            sample=item.planned_input.task_input.sample,
         )
         answer = await self.engine.complete(request, asker="synthesis/edited_output")
         return text_value(answer, "output")

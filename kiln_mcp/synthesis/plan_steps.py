@@ -22,11 +22,11 @@ from kiln_mcp.synthesis.inputs import (
     CapableMaker,
     InputMaker,
     InputRules,
-    ListMaker,
     MadeInputs,
     Proposal,
     make_inputs,
 )
+from kiln_mcp.synthesis.list_inputs import ListMaker, detail_fault
 from kiln_mcp.synthesis.minimal_pairs import PairMaker
 from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.output_checks import open_checks
@@ -87,11 +87,14 @@ async def write_inputs(
     )
     avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
     sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
+    own_texts = context.brief.examples
     rules = InputRules(
         [*avoid, *sources],
         context.brief.input_schema,
-        own_texts=context.brief.examples,
-        fault_of=lambda proposal: input_fault(plan, proposal),
+        own_texts=own_texts,
+        fault_of=detail_fault(own_texts)
+        if plan.writer == EMBEDDED
+        else lambda proposal: input_fault(plan, proposal),
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 
