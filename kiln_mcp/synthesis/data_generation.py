@@ -151,7 +151,7 @@ class DataGeneration:
                 return await self._report(context, plan, {**drafts, **new_drafts})
             drafts = {**drafts, **new_drafts}
         if plan.inputs:
-            inputs, repeats = await own_inputs(context, plan.inputs)
+            inputs, repeats = await own_inputs(context, plan.inputs, is_of_users=bool(plan.turns))
             rejects = {"there already": repeats}
         else:
             inputs = planned_inputs(plan, context, drafts)

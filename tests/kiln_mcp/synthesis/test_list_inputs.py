@@ -1,5 +1,6 @@
 """A model that follows no instructions goes on with lines of the user's own kind."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_writer import MODEL, DataWriter, data_project
@@ -46,7 +47,7 @@ class _Ending:
     slots_a_call = 1
 
     async def propose(
-        self, order: list[Slot] | tuple[Slot, ...], turn: int, existing: object
+        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
     ) -> list[Proposal]:
         texts = ["A table for 9 on Saturday.", "A table for 9 on Saturday at 19:30."]
         return [Proposal(slot, texts[min(turn, 1)]) for slot in order]
