@@ -62,6 +62,8 @@ class PlanSettings(BaseModel):
         labels: The classes that right outputs are meant to have.
         documents: Files whose passages inputs are made from.
         traces: How many of the task's imported traces inputs are rewritten from.
+        inputs: Inputs that are there already, which get outputs alone; with `turns` objects with
+            input (the first message), goal, and persona and gives_up where they are known.
         turns: The most turns of a simulated user in conversations; 0 for single questions.
         user_model: The model that plays the users; left out: the writer.
         checkers: The models that check references and pairs.

@@ -109,13 +109,13 @@ class ReferenceMaker:
         """Return conversations whose last answer is the right one, as far as it is verified."""
         held = [item for item in items if item.run is not None]
         inputs = [replace(item.planned_input, conversation=item.run) for item in held]
-        made = {
+        items_by_id = {
             item.planned_input.id: replace(
                 reference, earlier_turns=item.earlier_turns, stop=item.stop
             )
             for item, reference in zip(held, await self.make(inputs), strict=True)
         }
-        return [made.get(item.planned_input.id, item) for item in items]
+        return [items_by_id.get(item.planned_input.id, item) for item in items]
 
     async def _answers(self, inputs: Sequence[PlannedInput]) -> list[tuple[str, str]]:
         """Return the answer to each input, or why there is none."""
