@@ -22,8 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from kiln_mcp.demo.bookings import DAYS, WORDS, make_bookings  # noqa: E402
 from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, Message, ModelRequest  # noqa: E402
-from kiln_mcp.synthesis.coverage_plan import Aim, Factors, Quota, plan_slots  # noqa: E402
-from kiln_mcp.synthesis.inputs import Brief, ListMaker  # noqa: E402
+from kiln_mcp.synthesis.coverage_plan import Aim, Factors, Quota, Slot, plan_slots  # noqa: E402
+from kiln_mcp.synthesis.inputs import Brief, Proposal  # noqa: E402
+from kiln_mcp.synthesis.list_inputs import ListMaker, detail_fault  # noqa: E402
 from kiln_mcp.synthesis.quality import Candidate, assess  # noqa: E402
 
 SEED_EXAMPLES = 12
@@ -92,8 +93,10 @@ def is_booking(text: str) -> bool:
 async def report(name: str, texts: Sequence[str], examples: Sequence[str], seconds: float) -> None:
     """Print how many texts are kept, and why the others are not."""
     assessment = await assess([Candidate(text) for text in texts], examples, None, examples)
-    kept = [texts[place] for place in assessment.kept_places]
-    faults = dict(Counter(assessment.fault_counts))
+    slot, lacks_of = Slot(1, "", "", Aim.ANY), detail_fault(examples)
+    lacks = {place: lacks_of(Proposal(slot, texts[place])) for place in assessment.kept_places}
+    kept = [texts[place] for place, lack in lacks.items() if not lack]
+    faults = {**assessment.fault_counts, **Counter(lack for lack in lacks.values() if lack)}
     print(
         f"{name:9} {len(kept):4} of {len(texts)} kept, {sum(map(is_booking, kept))} of them "
         f"bookings, {seconds:5.0f} s, {time.process_time():5.0f} s of CPU; {faults}",

@@ -51,16 +51,16 @@ def main() -> None:
     for _, kind, base, text in rows:
         if kind not in OTHER_MEANING and kind != FREE:
             meanings[base].add(text)
-    true = {
+    true: set[tuple[int, ...]] = {
         tuple(sorted((place[first], place[second])))
         for own in meanings.values()
         for first, second in combinations(own, 2)
     }
     near = NearDuplicates(texts, NEAR)
-    predicted = {
-        tuple(sorted(pair))
+    predicted: set[tuple[int, ...]] = {
+        (min(own), max(own))
         for firsts, seconds in near.duplicate_pairs()
-        for pair in zip(firsts.tolist(), seconds.tolist(), strict=True)
+        for own in zip(firsts.tolist(), seconds.tolist(), strict=True)
     }
     found_freely = free & predicted
     # A free rewording says the same as the other edits of its text, too.

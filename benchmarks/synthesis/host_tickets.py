@@ -20,9 +20,12 @@ from typing import Any
 from mcp import Client
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "fakes"), str(ROOT / "benchmarks" / "clients")]
-from counted_session import CountedSession, run_in_folder, server_in  # noqa: E402
-
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
+from benchmarks.clients.counted_session import (  # noqa: E402
+    CountedSession,
+    run_in_folder,
+    server_in,
+)
 from work_orders import Order, orders_in  # noqa: E402
 
 SLOT = re.compile(r"(?:^|<slots>)(\d+)\. .*?right answer: (\w+)", re.MULTILINE)

@@ -85,7 +85,8 @@ def leaks_of(own: ItemSummary, text: str) -> dict[str, ItemSummary]:
 
 async def measure_splits(repeats: int) -> None:
     """Print whether planted clusters cross, how far sizes are off, and whether leaks are found."""
-    crossings, off_sizes, off_strata, found, false_alarms = 0, [], [], Counter[str](), 0
+    crossings, false_alarms, found = 0, 0, Counter[str]()
+    off_sizes, off_strata = list[float](), list[float]()
     for seed in range(repeats):
         draw = random.Random(seed)
         items, clusters = planted(draw)
@@ -124,7 +125,7 @@ async def measure_splits(repeats: int) -> None:
 def measure_realism(repeats: int) -> None:
     """Print how often alike and different inputs are told apart at 5 %."""
     for added, count in (("", 40), ("kindly ", 40), ("kindly ", 100)):
-        told, covered, accuracies = 0, 0, []
+        told, covered, accuracies = 0, 0, list[float]()
         for seed in range(repeats):
             draw = random.Random(seed)
             real = [text_of(draw, draw.randint(4, 9)) for _ in range(count)]

@@ -107,6 +107,7 @@ class GeneratedData(Result):
     plan: str = Field(description="The plan's id.")
     items: int
     replaced_items: int = Field(default=0, description="Earlier ones that went to the trash.")
+    unchanged_items: int = Field(default=0, description="Made again, and the same as before.")
     inputs_by: str
     outputs_by: str = Field(description="The run config or the model that wrote the outputs.")
     verified_items: int = Field(default=0, description="Items whose output was verified.")

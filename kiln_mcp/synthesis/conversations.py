@@ -20,9 +20,9 @@ from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, stored_usage, to_t
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
 from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.last_answers import transcript
 from kiln_mcp.synthesis.user_cases import UserCase
 from storage import DataSource, TaskRun, TraceMessage, Usage
-from storage.exchange.examples import message_line
 from storage.records.run import TURNS, MessageUsage
 
 CASE_TAG: Final = "synthetic_user_case"
@@ -106,7 +106,7 @@ class _Runs:
         traces = _traces(self.config, turns)
         runs = [self._run(number, turn) for number, turn in enumerate(turns)]
         if self.context.task.turn_mode == "single_turn":
-            last = runs[-1].replace(input=_transcript(traces[-1]), usage=self._usage(turns))
+            last = runs[-1].replace(input=transcript(traces[-1]), usage=self._usage(turns))
             return (self._last_run(last.replace(trace=traces[-1])),)
         chain: list[TaskRun] = []
         for number, (run, trace) in enumerate(zip(runs, traces, strict=True)):
@@ -172,10 +172,3 @@ def _own_messages(turn: Turn) -> list[TraceMessage]:
     ]
     question = TraceMessage(role="user", content=turn.text)
     return [question, *tools, TraceMessage(role="assistant", content=turn.production.output)]
-
-
-def _transcript(trace: Sequence[TraceMessage]) -> str:
-    """Return the turns up to the last one of the user, as text."""
-    messages = [message.model_dump(mode="json") for message in trace if message.role != "system"]
-    end = max(place for place, message in enumerate(messages, 1) if message["role"] == "user")
-    return "\n\n".join(map(message_line, messages[:end]))

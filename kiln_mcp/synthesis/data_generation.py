@@ -23,7 +23,7 @@ from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.plan_calls import Work, input_work, naming_work, output_work
 from kiln_mcp.synthesis.plan_reports import plan_report
 from kiln_mcp.synthesis.plan_results import Saving, save_items
-from kiln_mcp.synthesis.plan_settings import PlanSettings, edited_plan
+from kiln_mcp.synthesis.plan_settings import PlanSettings, check_plan, edited_plan
 from kiln_mcp.synthesis.plan_sources import with_sources
 from kiln_mcp.synthesis.plan_steps import (
     draft_of,
@@ -151,7 +151,7 @@ class DataGeneration:
                 return await self._report(context, plan, {**drafts, **new_drafts})
             drafts = {**drafts, **new_drafts}
         if plan.inputs:
-            inputs, repeats = await own_inputs(context, plan.inputs)
+            inputs, repeats = await own_inputs(context, plan.inputs, is_of_users=bool(plan.turns))
             rejects = {"there already": repeats}
         else:
             inputs = planned_inputs(plan, context, drafts)
@@ -334,6 +334,7 @@ class DataGeneration:
     async def _with_sources(
         self, context: GenerationContext, plan: DataPlan, settings: PlanSettings
     ) -> DataPlan:
+        check_plan(plan)
         plan = await with_sources(self.workspace, context, plan, settings)
         check_conversations(plan, self.task)
         return plan

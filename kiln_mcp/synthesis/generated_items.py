@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.datasets import lineage
-from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.llm import EMBEDDED, Engine, Message
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.synthesis.answers import OutcomeCoverage, TopicCoverage
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import Proposal, prompt_name
+from kiln_mcp.synthesis.last_answers import history_of, question_of
 from kiln_mcp.synthesis.new_items import source_of
 from kiln_mcp.synthesis.outputs import TaskInput, answer_all
 from kiln_mcp.synthesis.plan_store import DraftLine
@@ -38,6 +39,7 @@ class PlannedInput:
         user: The simulated user; None for a single question.
         note: What a person wishes of the output.
         replaces: The run that the item takes the place of; "" for none.
+        conversation: The conversation whose last answer is wanted; None for a single question.
     """
 
     id: str
@@ -48,6 +50,24 @@ class PlannedInput:
     user: UserCase | None = None
     note: str = ""
     replaces: str = ""
+    conversation: TaskRun | None = None
+
+    @property
+    def last_message(self) -> str:
+        """What the wanted output answers: the input, or the last turn of the user."""
+        run = self.conversation
+        return self.task_input.text if run is None else run.user_turns[-1]
+
+    @property
+    def question(self) -> str:
+        """The same with all that was said before, as a judge reads it."""
+        run = self.conversation
+        return self.task_input.text if run is None else question_of(run)
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The turns before the last one."""
+        return () if self.conversation is None else history_of(self.conversation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +110,7 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         lineage.QUOTATION: proposal.quotation,
     }
     if proposal.user is not None:
-        texts |= {
-            lineage.PERSONA: proposal.user.persona,
-            lineage.GOAL: proposal.user.goal,
-            lineage.GIVES_UP: proposal.user.gives_up,
-        }
+        texts |= _user_properties(proposal.user)
     properties |= {name: text for name, text in texts.items() if text}
     if slot.source:
         source = plan.sources[slot.source - 1]
@@ -114,10 +130,24 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
     )
 
 
-def own_input(text: str, place: int, context: GenerationContext) -> PlannedInput:
-    """Return an input that the assistant wrote."""
-    task_input = TaskInput(text, source_of("assistant"), tags_of(context))
-    return PlannedInput(context.ids[place], None, task_input)
+def own_input(
+    text: str, place: int, context: GenerationContext, user: UserCase | None = None
+) -> PlannedInput:
+    """Return an input that the assistant wrote, with its user in a conversation."""
+    source = source_of("assistant")
+    if user is not None:
+        source = source.replace(properties={**source.properties, **_user_properties(user)})
+    task_input = TaskInput(text, source, tags_of(context))
+    return PlannedInput(context.ids[place], None, task_input, user=user)
+
+
+def _user_properties(user: UserCase) -> dict[str, str]:
+    texts = {
+        lineage.PERSONA: user.persona,
+        lineage.GOAL: user.goal,
+        lineage.GIVES_UP: user.gives_up,
+    }
+    return {name: text for name, text in texts.items() if text}
 
 
 def with_draft(item: PlannedInput, draft: DraftLine) -> PlannedInput:

@@ -16,7 +16,8 @@ from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.synthesis.coverage_plan import Aim, Quota
 from kiln_mcp.synthesis.data_plan import DataPlan, PlanClause
-from kiln_mcp.synthesis.inputs import EXAMPLES_SHOWN, Brief
+from kiln_mcp.synthesis.inputs import Brief
+from kiln_mcp.synthesis.list_inputs import EXAMPLES_SHOWN
 from kiln_mcp.synthesis.outputs import choose_run_config
 from kiln_mcp.synthesis.plan_settings import PlanSettings, quotas_for
 from storage import DataGuide, ProjectStore, Prompt, Spec, Task, TaskRun, TaskRunConfig

@@ -1,7 +1,6 @@
-"""Make inputs for the slots of a plan: by a capable model's JSON, or by a list to go on with."""
+"""Make inputs for the slots of a plan: what proposes them, and which of them may be used."""
 
 import json
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,9 @@ from kiln_mcp.synthesis.quality import Candidate, Fault, assess
 from kiln_mcp.synthesis.user_cases import FIELDS, UserCase
 from kiln_mcp.workbench.prompt_templates import load_prompt
 
-EXAMPLES_SHOWN: Final = 4
-"""The fewest entries that the embedded model's list may start with."""
-_LONGEST_LIST: Final = 12
-_BEGINNING: Final = (1, 2)
-"""How many words of an example a line may begin with."""
-_LIST_TEMPERATURE: Final = 0.8
-
 ROUNDS: Final = 3
 """How often a slot is asked for at most: what is dropped is asked for again."""
 _MOST_SHOWN: Final = 12
-_CONTINUATION_TOKENS: Final = 64
 _WARM: Final = 0.9
 
 
@@ -141,57 +132,6 @@ class CapableMaker:
         )
         answer = await self._engine.complete(request, asker="synthesis/inputs")
         return _proposals_in(answer, order)
-
-
-class ListMaker:
-    """Lets a model that follows no instructions go on with a list of examples.
-
-    The list of a topic stays the same, so that the model reads it once. The line that it goes on
-    with begins with the first words of one of the examples, which keeps the model to the matter.
-    """
-
-    slots_a_call = 1
-
-    def __init__(self, engine: Engine, model: str, brief: Brief) -> None:
-        self._engine = engine
-        self._brief = brief
-        self._model = model
-
-    async def propose(
-        self, order: Sequence[Slot], turn: int, existing: Sequence[str]
-    ) -> Sequence[Proposal]:
-        """Return one proposal for each slot, by lines that begin or are drawn differently."""
-        del existing
-        return [Proposal(slot, await self._go_on(slot, turn)) for slot in order]
-
-    async def _go_on(self, slot: Slot, turn: int) -> str:
-        # Text seeds: equal for equal arguments in every process, unlike hash().
-        chooser = random.Random(f"{self._brief.seed} {slot.topic} {slot.number} {turn}")
-        words = chooser.choice(self._brief.examples).split()
-        begin = " ".join(words[: chooser.choice(_BEGINNING)])
-        request = ModelRequest(
-            model=self._model,
-            messages=(Message("raw", f"{self._list(slot.topic)} {begin}"),),
-            temperature=_LIST_TEMPERATURE,
-            max_tokens=_CONTINUATION_TOKENS,
-            seed=chooser.randrange(2**31),
-            stop=("\n",),
-        )
-        accept = ("complete", "truncated", "refused", "empty")
-        answer = await self._engine.complete(request, asker="synthesis/inputs", accept=accept)
-        # What was cut off has no end; better none than half a sentence.
-        text = f"{begin}{answer.text}" if answer.state == "complete" else ""
-        return text.strip().strip('"')
-
-    def _list(self, topic: str) -> str:
-        """Return the beginning of a list, up to the number of the line to go on with."""
-        chooser = random.Random(f"{self._brief.seed} {topic}")
-        examples = self._brief.examples
-        examples = chooser.sample(examples, min(_LONGEST_LIST, len(examples)))
-        subject = f" about {topic}" if topic else ""
-        lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(examples, 1)]
-        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
-        return "\n".join([head, *lines, f"{len(lines) + 1}."])
 
 
 @dataclass(frozen=True, slots=True)

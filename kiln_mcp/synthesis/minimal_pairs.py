@@ -28,9 +28,10 @@ from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import GeneratedItem
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.inputs import text_value, value_schema
+from kiln_mcp.synthesis.last_answers import question_of, with_other_answer
 from kiln_mcp.synthesis.pair_acceptance import LEAST, EditedTally, OutcomeRule
 from kiln_mcp.workbench.prompt_templates import load_prompt
-from storage import DataSource, TaskOutput, TaskRun
+from storage import TaskRun
 from storage.records.run import PAIR_ADAPTER
 
 EDITED_AIMS: Final = (Aim.FAIL, Aim.BORDERLINE)
@@ -141,6 +142,7 @@ class PairMaker:
             temperature=0.7,
             max_tokens=_LONGEST,
             seed=self.plan.seed,
+            sample=item.planned_input.task_input.sample,
         )
         answer = await self.engine.complete(request, asker="synthesis/edited_output")
         return text_value(answer, "output")
@@ -159,18 +161,9 @@ class PairMaker:
             lineage.PASSING_OUTPUT: run.output.output,
             lineage.VERIFICATION: json.dumps(self._verification(edit, rule)),
         }
-        output = TaskOutput(
-            output=edit.text, source=DataSource(type="synthetic", properties=properties)
-        )
-        edited_run = run.replace(
-            output=output,
-            tags=(*(tag for tag in run.tags if tag != lineage.REFERENCE_TAG), lineage.PAIR_TAG),
-            # They belong to the output that was edited.
-            trace=None,
-            usage=None,
-            intermediate_outputs=None,
-        )
-        return GeneratedItem(edit.item.planned_input, edited_run, "", edit.aim)
+        tags = (*(tag for tag in run.tags if tag != lineage.REFERENCE_TAG), lineage.PAIR_TAG)
+        edited_run = with_other_answer(run, edit.text, properties).replace(tags=tags)
+        return replace(edit.item, run=edited_run, reason="", outcome=edit.aim)
 
     def _verification(self, edit: _Edit, rule: OutcomeRule) -> Mapping[str, JsonValue]:
         tally = edit.votes.tally
@@ -232,4 +225,4 @@ def _run_of(item: GeneratedItem) -> TaskRun:
 
 def _output_of(item: GeneratedItem) -> CheckedOutput:
     run = _run_of(item)
-    return CheckedOutput(run.input, run.output.output)
+    return CheckedOutput(question_of(run), run.output.output)

@@ -11,8 +11,19 @@ from typing import Final
 
 _NAME: Final = r"[^\W\d_a-z][^\W\d_]+(?:[-'\u2019][^\W\d_]+)*"
 _NAMES: Final = rf"{_NAME}(?:[ \u00a0](?:(?:van|von|de|der|da|del|di|la|al|bin)\s)*{_NAME}){{0,2}}"
+_HAN: Final = "\u3005\u4e00-\u9fff"
+_CJK: Final = "\u3005\u3040-\u30ff\u3400-\u9fff"
+"""Kana and Chinese characters, which stand beside other words without a space."""
+_EDGE: Final = rf"(?<![^\W{_CJK}])"
+"""Where a word may begin: not within one of letters or digits."""
 _FORMS: Final = (
-    ("email", re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")),
+    (
+        "email",
+        re.compile(
+            rf"{_EDGE}(?<![.+%-])[^\W{_CJK}][^\W{_CJK}.+%-]*(?:[.+%-]+[^\W{_CJK}.+%-]+)*"
+            rf"@[^\W{_CJK}]+(?:[.-][^\W{_CJK}]+)+"
+        ),
+    ),
     ("link", re.compile(r"\b(?:https?://|www\.)\S+[^\s.,;:!?)\]}>'\"]", re.IGNORECASE)),
     ("account", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")),
     (
@@ -29,8 +40,20 @@ _FORMS: Final = (
             rf"|\b{_NAME}(?:straße|strasse|str\.|weg|gasse|platz|allee) \d{{1,4}}[a-z]?\b"
         ),
     ),
-    ("phone", re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()/.\u2011-]{6,}\d(?![\w])")),
-    ("number", re.compile(r"\b(?=\w*\d)[A-Z]{0,4}[-#]?\d{5,}\w*\b")),
+    (
+        "address",
+        re.compile(
+            rf"[{_HAN}]{{1,4}}[\u90fd\u9053\u5e9c\u770c\u7701\u5e02\u533a][{_CJK}]{{1,15}}"
+            rf"\d{{1,4}}[\d{_CJK}-]{{0,12}}(?:\u53f7|\u5ba4|\d)"
+        ),
+    ),
+    (
+        "phone",
+        re.compile(
+            rf"{_EDGE}(?<!\.)(?:\+|00)?\(?\d[\d ()/.\u2010\u2011\u2212-]{{6,}}\d(?![^\W{_CJK}])"
+        ),
+    ),
+    ("number", re.compile(rf"{_EDGE}[A-Z]{{0,4}}[-#]?\d{{5,}}[^\W{_CJK}]*")),
 )
 """In the order in which they are looked for: a link may hold a number."""
 _GREETING: Final = (
@@ -40,20 +63,33 @@ _GREETING: Final = (
 )
 _INTRODUCTION: Final = (
     r"(?:my name is|my name's|name:|this is|i am called|i'm|i am|ich bin|ich heiße|mein name ist|"
-    r"je m'appelle|je suis|me llamo|mi nombre es|mi chiamo|signed:?|customer:?|contact:?)"
+    r"hier (?:schreibt|ist|spricht)|je m'appelle|je suis|me llamo|mi nombre es|"
+    r"mi chiamo|signed:?|customer:?|contact:?)"
 )
 _TITLE: Final = (
     r"(?:mr|mrs|ms|miss|dr|prof|sir|herrn?|frau|monsieur|madame|mme|señora?|sra?|signora?)\.?"
 )
+_INITIALS: Final = r"(?:[^\W\d_a-z]\.[ \u00a0]?){0,3}"
 _SIGNATURE: Final = (
     r"(?:regards|wishes|thanks|thank you|cheers|sincerely|yours|grüße|grüßen|gruß|cordialement|"
     r"saludos|saluti)[,.!]?[ \t]*\n+[ \t]*"
 )
 _NAME_FORMS: Final = (
-    re.compile(rf"\b(?i:{_TITLE})[ \u00a0]({_NAMES})"),
+    re.compile(rf"\b(?i:{_TITLE})(?:[ \u00a0](?i:{_TITLE}))?[ \u00a0]({_INITIALS}{_NAMES})"),
     re.compile(rf"\b(?i:{_GREETING})[ \u00a0]({_NAMES})(?=[ \t]*[,!.\n:]|$)"),
     re.compile(rf"\b(?i:{_INTRODUCTION})[ \u00a0]({_NAMES})"),
-    re.compile(rf"\b(?i:{_SIGNATURE})({_NAMES})"),
+    re.compile(rf"\b(?i:{_SIGNATURE})({_INITIALS}{_NAMES})"),
+    re.compile(
+        r"(?:\u540d\u524d\u306f|\u6c0f\u540d[\u306f:\uff1a]|\u6211\u53eb|\u6211\u662f|\u540d\u5b57\u662f)"
+        rf"([{_HAN}]{{2,5}})"
+    ),
+    re.compile(
+        rf"(?<![{_HAN}])([{_HAN}]{{2,6}})(?:\u3068\u7533\u3057\u307e\u3059|\u3068\u3044\u3044\u307e\u3059)"
+    ),
+    re.compile(
+        rf"(?<![{_HAN}])((?![\u304a\u5ba2\u7686])[{_HAN}]{{1,5}})(?:\u69d8|\u3055\u3093|\u6c0f)(?![{_HAN}])"
+    ),
+    re.compile(rf"(?:^|[\u3002\u3001\uff0c\n])([{_HAN}]{{3,5}})\u3067\u3059(?=[\u3002\u3001\n]|$)"),
 )
 _NOT_NAMES_TEXT: Final = """
     I There Team All Support Everyone Sir Madam Customer Service Sorry Not So Very Just The A
@@ -81,7 +117,8 @@ class PersonalDetails:
         for name, whole_name in sorted(_names_in(text).items(), key=lambda pair: -len(pair[0])):
             stand_in = self.stand_ins.get(name) or self._stand_in("name", whole_name)
             self.stand_ins.setdefault(name, stand_in)
-            text = re.sub(rf"(?<![\w\[]){re.escape(name)}(?!\w)", stand_in, text)
+            beside = "" if re.match(f"[{_HAN}]", name) else r"\w"
+            text = re.sub(rf"(?<![{beside}\[]){re.escape(name)}(?![{beside}\]])", stand_in, text)
         return text
 
     def _stand_in(self, kind: str, detail: str) -> str:

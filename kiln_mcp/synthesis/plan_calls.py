@@ -64,13 +64,14 @@ def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot]
     """Return the calls that make the outputs of slots, or of so many inputs of the caller."""
     own_slots = () if isinstance(slots, int) else slots
     count = slots if isinstance(slots, int) else len(slots)
+    work = Work()
+    if plan.turns:
+        work = conversation_work(plan, config, count)
+    elif plan.outputs == "task":
+        work = Work({config.model: count * config.calls_per_output})
     if plan.outputs == "reference":
         every_slot = [None] * count if isinstance(slots, int) else slots
-        work = reference_work(plan, config, every_slot)
-    elif plan.turns:
-        return conversation_work(plan, config, count)
-    else:
-        work = Work({config.model: count * config.calls_per_output})
+        work += reference_work(plan, config, every_slot)
     return work + pair_work(plan, own_slots) if plan.pairs else work
 
 

@@ -12,13 +12,14 @@ from kiln_mcp.synthesis.model_families import shared_families
 from kiln_mcp.synthesis.plan_calls import Work
 from kiln_mcp.synthesis.plan_store import DraftLine
 from storage.errors import NextStep
-from storage.text.excerpts import excerpt
+from storage.text.excerpts import excerpt, with_remainder
 
 _SETTINGS: Final = (
     *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
     *("reference_model", "checkers", "pairs", "turns", "user_model", "stop_after_inputs"),
 )
-_LONGEST_SOURCE: Final = 160
+_LONGEST_SOURCES: Final = {"passage": 160, "trace": 4000}
+"""Characters that are shown: of a trace all, so that a person sees what of it is personal."""
 
 
 async def plan_report(
@@ -44,12 +45,15 @@ async def plan_report(
         personas=plan.personas,
         labels=plan.labels,
         sources=[
-            excerpt(f"{source.name} {source.number or ''}: {source.text}", _LONGEST_SOURCE)
+            excerpt(
+                f"{source.name} {source.number or ''}: {source.text}",
+                _LONGEST_SOURCES.get(plan.source_kind, 0),
+            )
             for source in plan.sources
         ],
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
-        warnings=[*_turn_notes(plan), *warnings_of(plan, context)],
+        warnings=[*_turn_notes(plan), *_topic_notes(plan), *warnings_of(plan, context)],
         next=_next_steps(plan, str(context.store.folder)),
     )
 
@@ -70,6 +74,16 @@ def _turn_notes(plan: DataPlan) -> list[str]:
         f"The calls are those of conversations that all go on for {plan.turns} turns. Users who "
         "have what they want, or give up, end theirs earlier."
     ]
+
+
+def _topic_notes(plan: DataPlan) -> list[str]:
+    """Return which topics get no item, as those of a plan with fewer items than topics."""
+    covered = {slot.topic for slot in plan.slots}
+    without = [topic.path for topic in plan.topics if topic.share and topic.path not in covered]
+    if not without or plan.inputs:
+        return []
+    names = ", ".join(with_remainder(without[:5], len(without)))
+    return [f"{len(without)} topics get no item: {names}. Raise the count to {len(plan.topics)}."]
 
 
 def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:

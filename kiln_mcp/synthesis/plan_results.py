@@ -91,6 +91,7 @@ async def save_items(
     done = plan.with_changes({"stage": "done", "session": context.session_tag})
     predecessors = {item.planned_input.replaces for item in items if item.run is not None} - {""}
     new = NewRuns(done, saving.author, fresh, _made_drafts(saving, items), predecessors)
+    unchanged_count = sum(_is_as_before(item, context) for item in items)
     report = await save_runs(store, context.task, new)
     is_reference = plan.outputs == "reference"
     for_person = sum(lineage.PERSON_TAG in run.tags for run in runs)
@@ -99,6 +100,7 @@ async def save_items(
         plan=plan.id,
         items=len(runs),
         replaced_items=len(predecessors),
+        unchanged_items=unchanged_count,
         inputs_by="you" if plan.inputs else plan.writer,
         outputs_by=plan.reference_writer if is_reference else context.config.name,
         verified_items=sum(item.outcome is not None for item in items if item.run is not None),
@@ -110,7 +112,7 @@ async def save_items(
         reject_reasons={reason: count for reason, count in rejects.items() if count},
         failed=len(failures),
         failures=failures[:3],
-        warnings=warnings_of(plan, context),
+        warnings=[*_unchanged_warning(unchanged_count), *warnings_of(plan, context)],
         distinct_pairs=report.distinct_pairs,
         nearest_similarity=report.nearest_similarity,
         report=FILE,
@@ -155,12 +157,33 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
 
 def _in_place_of_another(item: GeneratedItem, context: GenerationContext) -> GeneratedItem:
     """Return an item with the tags of the one that it replaces, so that it stays in its part."""
-    name = item.planned_input.replaces
-    earlier = next((run for run in context.existing if name and run.id == name), None)
+    earlier = _predecessor(item, context)
     if item.run is None or earlier is None:
         return item
     tags = [tag for tag in earlier.tags if not _says_how_it_was_made(tag)]
     return replace(item, run=item.run.replace(tags=tuple(dict.fromkeys([*item.run.tags, *tags]))))
+
+
+def _predecessor(item: GeneratedItem, context: GenerationContext) -> TaskRun | None:
+    name = item.planned_input.replaces
+    return next((run for run in context.existing if name and run.id == name), None)
+
+
+def _is_as_before(item: GeneratedItem, context: GenerationContext) -> bool:
+    """Return whether an item says the same as the one that it replaces."""
+    earlier = _predecessor(item, context)
+    if earlier is None or item.run is None:
+        return False
+    return (earlier.input, earlier.output.output) == (item.run.input, item.run.output.output)
+
+
+def _unchanged_warning(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"Made again and the same as before: {count}. A model that is asked at temperature 0 "
+        "answers alike: change the input, its note or the run config, or correct the output."
+    ]
 
 
 def _says_how_it_was_made(tag: str) -> bool:

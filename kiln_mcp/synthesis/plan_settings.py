@@ -10,6 +10,7 @@ from kiln_mcp.synthesis.coverage_plan import Quota, usual_quotas
 from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems
+from storage.errors import InvalidValue
 
 USUAL_TOPICS: Final = 8
 _KEPT_NAMES: Final = (
@@ -61,6 +62,8 @@ class PlanSettings(BaseModel):
         labels: The classes that right outputs are meant to have.
         documents: Files whose passages inputs are made from.
         traces: How many of the task's imported traces inputs are rewritten from.
+        inputs: Inputs that are there already, which get outputs alone; with `turns` objects with
+            input (the first message), goal, and persona and gives_up where they are known.
         turns: The most turns of a simulated user in conversations; 0 for single questions.
         user_model: The model that plays the users; left out: the writer.
         checkers: The models that check references and pairs.
@@ -160,6 +163,29 @@ def edited_plan(plan: DataPlan, settings: PlanSettings) -> DataPlan:
         clauses = plan.clauses if settings.clauses is None else settings.clauses
         changes["quotas"] = quotas_for(clauses, settings.count or plan.count)
     return plan.with_changes({**changes, "stage": "plan", "stage_job": "", "session": ""})
+
+
+def check_plan(plan: DataPlan) -> None:
+    """Refuse a plan whose topics get no items, or whose quotas name clauses that it has not.
+
+    Raises:
+        InvalidValue: It is one.
+    """
+    if plan.topics and not any(topic.share for topic in plan.topics):
+        raise InvalidValue(
+            "Every topic of the plan has the share 0. Give at least one of {topics} a share of 1 "
+            "or more, or leave topics out.",
+            topics=[topic.path for topic in plan.topics][:10],
+        )
+    ids = [clause.id for clause in plan.clauses]
+    unknown = sorted({quota.clause for quota in plan.quotas} - {"", *ids})
+    if unknown:
+        raise InvalidValue(
+            "The quotas name clauses that the plan does not have: {unknown}. Its clauses: {ids}. "
+            "Name a `spec`, or give `clauses` with id and text.",
+            unknown=unknown,
+            ids=ids or "none",
+        )
 
 
 def quotas_for(clauses: Sequence[PlanClause], count: int) -> list[Quota]:

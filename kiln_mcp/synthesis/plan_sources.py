@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ _SHORTEST_PASSAGE: Final = 80
 _LARGEST_FILE: Final = 4 << 20
 _MOST_PASSAGES: Final = 400
 _BREAK: Final = re.compile(r"\n\s*\n")
-_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE_END: Final = re.compile(r"[.!?]\s+|[\u3002\uff01\uff1f]\s*")
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -98,13 +99,22 @@ def _pieces(text: str) -> Iterator[str]:
                 yield paragraph
             continue
         part = ""
-        for sentence in _SENTENCE.split(paragraph):
+        for sentence in _sentences(paragraph):
             if part and len(part) + len(sentence) > LONGEST_PASSAGE:
-                yield part
+                yield part.strip()
                 part = ""
-            part = f"{part} {sentence}"[:LONGEST_PASSAGE].strip()
-        if part:
-            yield part
+            part += sentence
+        if part.strip():
+            yield part.strip()
+
+
+def _sentences(paragraph: str) -> Iterator[str]:
+    """Yield the sentences of a paragraph with the space after them, long ones in pieces."""
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(paragraph)), len(paragraph)]
+    for begin, end in pairwise(ends):
+        sentence = paragraph[begin:end]
+        for start in range(0, len(sentence), LONGEST_PASSAGE):
+            yield sentence[start : start + LONGEST_PASSAGE]
 
 
 def _traces(context: GenerationContext, count: int) -> Sequence[PlanSource]:

@@ -22,11 +22,11 @@ from kiln_mcp.synthesis.inputs import (
     CapableMaker,
     InputMaker,
     InputRules,
-    ListMaker,
     MadeInputs,
     Proposal,
     make_inputs,
 )
+from kiln_mcp.synthesis.list_inputs import ListMaker, detail_fault
 from kiln_mcp.synthesis.minimal_pairs import PairMaker
 from kiln_mcp.synthesis.new_items import as_stored_text
 from kiln_mcp.synthesis.output_checks import open_checks
@@ -34,7 +34,7 @@ from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_sources import quotes
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.topic_tree import Namer
-from kiln_mcp.synthesis.user_cases import UserCase
+from kiln_mcp.synthesis.user_cases import UserCase, opening_of, own_case
 from kiln_mcp.synthesis.verified_references import ReferenceMaker
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -87,11 +87,14 @@ async def write_inputs(
     )
     avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
     sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
+    own_texts = context.brief.examples
     rules = InputRules(
         [*avoid, *sources],
         context.brief.input_schema,
-        own_texts=context.brief.examples,
-        fault_of=lambda proposal: input_fault(plan, proposal),
+        own_texts=own_texts,
+        fault_of=detail_fault(own_texts)
+        if plan.writer == EMBEDDED
+        else lambda proposal: input_fault(plan, proposal),
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 
@@ -148,20 +151,31 @@ def open_slots(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> tuple[Slot, .
 
 
 async def own_inputs(
-    context: GenerationContext, values: Sequence[JsonValue]
+    context: GenerationContext, values: Sequence[JsonValue], *, is_of_users: bool
 ) -> tuple[list[PlannedInput], int]:
     """Return the assistant's own inputs, and how many were there already.
+
+    Args:
+        context: What the project has.
+        values: The inputs; of conversations the first messages with their users.
+        is_of_users: Whether conversations are held with simulated users.
 
     Raises:
         Refusal: An input does not fit the task's schema.
     """
     schema, existing = context.task.input_json_schema, set(context.existing_inputs)
+    users = [own_case(value) if is_of_users else None for value in values]
     texts = [
-        await as_stored_text(value, schema, position, "input")
-        for position, value in enumerate(values, 1)
+        await as_stored_text(opening_of(value) if is_of_users else value, schema, number, "input")
+        for number, value in enumerate(values, 1)
     ]
-    fresh = [text for text in dict.fromkeys(texts) if text not in existing]
-    inputs = [own_input(text, place, context) for place, text in enumerate(fresh)]
+    # Users with other goals may open a conversation with the same words.
+    fresh = [
+        (text, user)
+        for text, user in dict.fromkeys(zip(texts, users, strict=True))
+        if user is not None or text not in existing
+    ]
+    inputs = [own_input(text, place, context, user) for place, (text, user) in enumerate(fresh)]
     return inputs, len(texts) - len(fresh)
 
 
@@ -174,11 +188,14 @@ async def make_items(
 ) -> list[GeneratedItem]:
     """Return the items of a plan's inputs: with the outputs that it wants."""
     engine = workspace.engine
+    if plan.turns:
+        items = await held_conversations(engine, context, plan, inputs, report)
+    elif plan.outputs == "task":
+        items = await answered_items(engine, context, inputs, report)
+    else:
+        items = []
     if plan.outputs == "reference":
         checks = await open_checks(workspace, context.store, context.task)
-        items = await ReferenceMaker(engine, context, plan, checks).make(inputs)
-    elif plan.turns:
-        return await held_conversations(engine, context, plan, inputs, report)
-    else:
-        items = await answered_items(engine, context, inputs, report)
+        maker = ReferenceMaker(engine, context, plan, checks)
+        items = await (maker.make_last_answers(items) if plan.turns else maker.make(inputs))
     return await PairMaker(engine, context, plan).make(items) if plan.pairs else items

@@ -41,6 +41,16 @@ class UserCase:
         return f"You give up: {self.gives_up}" if self.gives_up else ""
 
 
+def own_case(value: JsonValue) -> UserCase | None:
+    """Return the user of a case that the caller gives; None if it names no goal."""
+    return UserCase.of(value) if isinstance(value, dict) else None
+
+
+def opening_of(value: JsonValue) -> JsonValue:
+    """Return the first message of such a case; "" if it has none."""
+    return value.get("input") or "" if isinstance(value, dict) else ""
+
+
 def check_conversations(plan: DataPlan, task: Task) -> None:
     """Refuse a plan of conversations that cannot be held.
 
@@ -54,9 +64,10 @@ def check_conversations(plan: DataPlan, task: Task) -> None:
         "the task has a schema, and conversations are text": bool(
             task.input_json_schema or task.output_json_schema
         ),
-        "outputs=reference writes the answer to one input": plan.outputs == "reference",
-        "pairs edit the answer to one input": plan.pairs,
-        "its inputs are there already": bool(plan.inputs),
+        "each of its inputs is to be an object with input and goal, and with persona and "
+        "gives_up where that is known": not all(
+            own_case(value) and opening_of(value) for value in plan.inputs
+        ),
         "documents and traces give single inputs": bool(plan.sources),
         "the embedded model follows no instructions, so it plays nobody": EMBEDDED
         in {plan.writer, plan.user_player},

@@ -23,6 +23,7 @@ from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
 from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
 from kiln_mcp.synthesis.generation import GenerationContext
+from kiln_mcp.synthesis.last_answers import with_other_answer
 from kiln_mcp.synthesis.output_checks import OutputChecks
 from kiln_mcp.synthesis.pair_acceptance import LEAST, OutcomeRule
 from kiln_mcp.workbench.prompt_templates import load_prompt
@@ -104,16 +105,30 @@ class ReferenceMaker:
             for place, item in enumerate(inputs)
         ]
 
+    async def make_last_answers(self, items: Sequence[GeneratedItem]) -> list[GeneratedItem]:
+        """Return conversations whose last answer is the right one, as far as it is verified."""
+        held = [item for item in items if item.run is not None]
+        inputs = [replace(item.planned_input, conversation=item.run) for item in held]
+        items_by_id = {
+            item.planned_input.id: replace(
+                reference, earlier_turns=item.earlier_turns, stop=item.stop
+            )
+            for item, reference in zip(held, await self.make(inputs), strict=True)
+        }
+        return [items_by_id.get(item.planned_input.id, item) for item in items]
+
     async def _answers(self, inputs: Sequence[PlannedInput]) -> list[tuple[str, str]]:
         """Return the answer to each input, or why there is none."""
         answers: list[tuple[str, str]] = [(item.output, "") for item in inputs]
         config = self._config(self.plan.reference_writer)
 
         async def answer(place: int) -> None:
-            text = inputs[place].task_input.text
-            own_config = _with_wish(config, inputs[place])
+            item = inputs[place]
+            own_config = _with_wish(config, item)
             try:
-                production = await produce(self.engine, own_config, text, "synthesis/references")
+                production = await produce(
+                    self.engine, own_config, item.last_message, "synthesis/references", item.history
+                )
             except ModelError as error:
                 answers[place] = ("", str(error))
             else:
@@ -146,14 +161,14 @@ class ReferenceMaker:
             self.context.task.instruction,
             plan.seed,
         )
-        outputs = [CheckedOutput(item.task_input.text, answer) for item, answer in answers]
+        outputs = [CheckedOutput(item.question, answer) for item, answer in answers]
         tallies = await checker.check(outputs)
         rule = OutcomeRule.of([clause.id for clause in plan.clauses], tallies, [])
         return [{"all clauses": rule.passes(tally) >= LEAST} for tally in tallies]
 
     async def _evidence(self, number: int, item: PlannedInput, answer: str) -> Evidence:
         """Return what speaks for and against an answer, apart from the clauses."""
-        checks = await self.checks.verdicts(item.task_input.text, answer)
+        checks = await self.checks.verdicts(item.question, answer)
         verdicts = {f"check {name}": passes for name, passes in checks.items()}
         if item.slot is not None and item.slot.label:
             verdicts["class"] = says_label(answer, item.slot.label)
@@ -165,10 +180,11 @@ class ReferenceMaker:
         config = self._config(model)
         if model == self.plan.reference_writer:
             config = replace(config, sample=item.task_input.sample + 1, temperature=_WARM)
-        text = item.task_input.text
         try:
-            second = await produce(self.engine, config, text, "synthesis/second_answers")
-            is_same = await self._is_same(model, text, answer, second.output)
+            second = await produce(
+                self.engine, config, item.last_message, "synthesis/second_answers", item.history
+            )
+            is_same = await self._is_same(model, item.question, answer, second.output)
         except ModelError:
             return Evidence({**verdicts, "second answer": False})
         return Evidence({**verdicts, "second answer": is_same}, second.output)
@@ -208,23 +224,28 @@ class ReferenceMaker:
         }
         if is_right:
             properties[lineage.OUTCOME] = str(Aim.PASS)
-        task_input = item.task_input
-        run = TaskRun(
-            id=item.id,
-            input=task_input.text,
-            input_source=task_input.source,
-            output=TaskOutput(
-                output=answer, source=DataSource(type="synthetic", properties=properties)
-            ),
-            tags=(
-                *task_input.tags,
-                lineage.REFERENCE_TAG if is_right else lineage.PERSON_TAG,
-            ),
-        )
+        run = _run_of(item, answer, properties)
+        tag = lineage.REFERENCE_TAG if is_right else lineage.PERSON_TAG
+        run = run.replace(tags=(*run.tags, tag))
         if is_right:
             return GeneratedItem(item, run, "", Aim.PASS)
         reason = ", ".join(evidence.against) or "nothing could verify it"
         return GeneratedItem(item, run, f"{DISAGREEMENT}{reason}")
+
+
+def _run_of(
+    item: PlannedInput, answer: str, properties: Mapping[str, str | int | float]
+) -> TaskRun:
+    if item.conversation is not None:
+        return with_other_answer(item.conversation, answer, properties)
+    source = DataSource(type="synthetic", properties=dict(properties))
+    return TaskRun(
+        id=item.id,
+        input=item.task_input.text,
+        input_source=item.task_input.source,
+        output=TaskOutput(output=answer, source=source),
+        tags=item.task_input.tags,
+    )
 
 
 def _with_wish(config: ResolvedRunConfig, item: PlannedInput) -> ResolvedRunConfig:

@@ -129,6 +129,8 @@ def _json_value(
         return None
     from storage.text.excerpts import excerpt
 
+    if value.isidentifier() and value not in {"true", "false", "null"}:
+        return value  # an id or a name, which nobody quotes as JSON wants it
     flag = parameter.opts[0]
     source = f"{flag}: the file {excerpt(value[1:])!r}" if value.startswith("@") else flag
     try:

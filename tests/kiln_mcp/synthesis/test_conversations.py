@@ -171,9 +171,8 @@ async def test_all_turns_of_a_conversation_lie_in_one_part(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"outputs": "reference"}, "writes the answer to one input"),
-        ({"pairs": True, "spec": "Polite"}, "pairs edit"),
-        ({"inputs": ["one"]}, "are there already"),
+        ({"inputs": ["one"]}, "object with input and goal"),
+        ({"traces": 2}, "no imported traces"),
         ({"user_model": "embedded"}, "plays nobody"),
     ],
 )

@@ -207,6 +207,34 @@ async def test_a_plan_that_is_not_there_and_a_wrong_setting_name_what_is_valid(
             await generate_data(workspace, project, plan={"topicz": []})
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"topics": [{"path": "a", "share": 0}]}, "Every topic of the plan has the share 0"),
+        ({"quotas": [{"clause": "c9", "aim": "fail", "count": 2}]}, "does not have: c9"),
+    ],
+)
+async def test_a_plan_that_cannot_be_carried_out_is_refused_when_it_is_made_or_edited(
+    tmp_path: Path, settings: dict[str, JsonValue], reason: str
+) -> None:
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        with pytest.raises(Refusal, match=reason):
+            await planned(workspace, project, {"topics": ["a"], **settings})
+        plan = await planned(workspace, project, topics=["a"])
+        with pytest.raises(Refusal, match=reason):
+            await planned(workspace, project, {"id": plan.id, **settings})
+
+
+async def test_topics_that_get_no_item_are_named(tmp_path: Path) -> None:
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        topics: list[JsonValue] = [f"topic {number}" for number in range(9)]
+        plan = await planned(workspace, project, {"topics": topics, "count": 3})
+        assert any(text.startswith("6 topics get no item: ") for text in plan.warnings)
+        assert any(text.endswith("Raise the count to 9.") for text in plan.warnings)
+        plan = await planned(workspace, project, {"topics": topics, "count": 9})
+        assert not any("get no item" in text for text in plan.warnings)
+
+
 async def test_models_of_one_family_are_named(tmp_path: Path) -> None:
     async with data_project(tmp_path, DataWriter()) as (workspace, project):
         plan = await planned(workspace, project, topics=["a"])

@@ -108,6 +108,23 @@ async def test_a_task_output_is_made_again_as_another_sample(tmp_path: Path) -> 
         assert len(after) == 4
 
 
+async def test_outputs_that_come_out_as_before_are_counted_and_said(tmp_path: Path) -> None:
+    def echo(request: ModelRequest) -> str:
+        """Answer alike whatever the seed, as a model does at temperature 0."""
+        return f"About: {request.messages[-1].content}"
+
+    async with data_project(tmp_path, DataWriter(echo)) as (workspace, project):
+        plan, _ = await made_plan(workspace, project)
+        await looked_at(workspace, project, {"id": plan, "redo": {"2": "", "3": ""}})
+        made = await carried_out(workspace, project, plan)
+        assert (made.replaced_items, made.unchanged_items) == (2, 2)
+        assert "the same as before: 2" in made.warnings[0]
+        edit: JsonValue = {"id": plan, "texts": {"3": "Another question?"}}
+        await looked_at(workspace, project, edit)
+        made = await carried_out(workspace, project, plan)
+        assert (made.replaced_items, made.unchanged_items) == (1, 0)
+
+
 async def test_the_writer_of_a_reference_is_told_what_the_person_wishes(tmp_path: Path) -> None:
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):

@@ -89,6 +89,13 @@ def test_passages_hold_all_of_a_text_and_none_is_too_long() -> None:
     assert all(len(part) <= LONGEST_PASSAGE for part in parts)
     joined = " ".join(" ".join(parts).split())
     assert joined == " ".join(f"{GUIDE} {long}".split())
+    without_spaces = (
+        "\u5546\u54c1\u306f\u767a\u9001\u3055\u308c\u307e\u3057\u305f\u3002" * 400,
+        "x" * 9000,
+    )
+    for text in without_spaces:
+        assert "".join(passages(text)) == text
+        assert max(map(len, passages(text))) <= LONGEST_PASSAGE
     assert list(passages("short")) == ["short"]
     assert list(passages("\n\n")) == []
 
@@ -144,6 +151,13 @@ async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path
         ("Thanks!\nMaria", "Thanks!\n[name 1]"),
         ("Hi team, I'm Still waiting. I am Very cross.", "Hi team, I'm Still waiting. I am Very "
          "cross."),
+        ("Viele Grüße\nJ. Müller", "Viele Grüße\n[name 1]"),
+        ("Frau Dr. Weber, hier schreibt Anna Schmidt", "Frau Dr. [name 2], hier schreibt [name 1]"),
+        ("山田太郎と申します。電話は090-1234-5678", "[name 1]と申します。電話は[phone 1]"),
+        ("メールはtaro@example.co.jpまで。", "メールは[email 1]まで。"),
+        ("田中様、住所は東京都渋谷区神宮前1-2-3です。", "[name 1]様、住所は[address 1]です。"),
+        ("我叫王小明\uff0c电话是13812345678。", "我叫[name 1]\uff0c电话是[phone 1]。"),
+        ("お客様、商品は3個です。", "お客様、商品は3個です。"),
         ("The Apollo kettle cost 25 euros in Paris.", "The Apollo kettle cost 25 euros in Paris."),
     ],
 )  # fmt: skip

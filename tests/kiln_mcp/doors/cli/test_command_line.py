@@ -92,6 +92,14 @@ def test_a_wrong_argument_is_named_as_it_is_typed_and_ends_with_2(
     assert code == 2
 
 
+def test_the_id_of_a_plan_is_typed_without_quotes_of_json(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", str(tmp_path / "p")
+    made = ("create-project", "--folder", folder, "--name", "P")
+    assert main_code(home, *made, "--task", "T", "--instruction", "Answer.")[0] == 0
+    code, complaint = main_code(home, "generate-data", "--project", "P", "--plan", "p123")
+    assert (code, "has no plan 'p123' of generated data." in complaint) == (1, True)
+
+
 def main_code(home: Path, *arguments: str) -> tuple[int, str]:
     """Run a command with its failures explained; return its exit code and what it said."""
 
