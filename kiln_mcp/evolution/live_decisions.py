@@ -8,6 +8,7 @@ import anyio
 
 from kiln_mcp.evolution.engine import Standing
 from kiln_mcp.evolution.engine.decision_log import Event
+from kiln_mcp.evolution.engine.models import MODEL_END
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog, write_decisions
 
@@ -39,6 +40,13 @@ class LiveDecisions:
             return "Searching"
         return f"Searching: {self._log.accepted} of {count} edits kept"
 
+    @property
+    def _decisions(self) -> list[Event]:
+        """The decisions of this search; a search for several models logs those of all."""
+        label = self._context.label
+        own = [event for event in self._log.decisions if event.get("model", "") == label]
+        return [event | {"items": [_item(name) for name in event["items"]]} for event in own]
+
     async def write_if_due(self) -> None:
         """Write new decisions, unless the last ones were written a moment ago."""
         count: int = len(self._log.decisions)
@@ -61,8 +69,13 @@ class LiveDecisions:
             eval_context.store,
             eval_context.eval_record,
             self._context.file_name,
-            [self._context.start_event, *self._log.decisions, *further_lines],
+            [self._context.start_event, *self._decisions, *further_lines],
         )
+
+
+def _item(name: str) -> str:
+    """Return an item's own id, without the model that a search for several puts before it."""
+    return name.rpartition(MODEL_END)[2]
 
 
 def standing_event(standing: Standing) -> Event:
