@@ -99,13 +99,13 @@ def _runs_of(search_context: SearchContext, result: Result, use: int) -> HeldOut
         noise = max(noise, UNKNOWN_NOISE)
     items = len(search_context.parts.test)
     view = sight(items, noise, use, most_repeats=search_context.request.goals.most_runs)
-    wanted = sight(items, noise, use)
+    full_view = sight(items, noise, use)
     return HeldOutRuns(
         items=items,
         repeats=search_context.repeats(view.repeats),
         noise=noise,
         gain=100 * view.smallest_gain,
-        wanted_gain=100 * wanted.smallest_gain,
+        wanted_gain=100 * full_view.smallest_gain,
     )
 
 

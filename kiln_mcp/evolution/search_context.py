@@ -266,9 +266,9 @@ async def plan_search(search_context: SearchContext) -> Plan:
 async def sight_before(search_context: SearchContext) -> str:
     """Return what the held-out items can see, before anything is known of the noise."""
     test, use = len(search_context.parts.test), await search_context.next_use()
-    most = search_context.request.goals.most_runs
+    most_runs = search_context.request.goals.most_runs
     exact = sight(test, 0.0, use)
-    noisy = sight(test, COIN, use, most_repeats=most)
+    noisy = sight(test, COIN, use, most_repeats=most_runs)
     number = "run" if noisy.repeats == 1 else "runs"
     return (
         f"The test can see {100 * exact.smallest_gain:.0f} points with 1 run an item if scores "

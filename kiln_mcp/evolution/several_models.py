@@ -107,8 +107,8 @@ async def evolve_all(contexts: Sequence[SearchContext]) -> ModelsReport:
         log.delete()
     finally:
         log.close()
-    shown = [outcome.start for outcome in outcomes if outcome.report.gain_shown]
-    verdict = f"A gain is shown for {', '.join(shown)}." if shown else "No gain could be shown."
+    gains = [outcome.start for outcome in outcomes if outcome.report.gain_shown]
+    verdict = f"A gain is shown for {', '.join(gains)}." if gains else "No gain could be shown."
     return ModelsReport(
         verdict=verdict,
         models=outcomes,

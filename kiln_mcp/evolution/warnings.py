@@ -13,8 +13,8 @@ async def judge_warnings(eval_context: Measurement) -> list[str]:
         return []
     if await has_certificate(eval_context.store, eval_context.evaluator_record):
         return []
-    compared = await eval_context.has_agreement()
-    reason = "has no certificate" if compared else "was never compared with people's labels"
+    is_compared = await eval_context.has_agreement()
+    reason = "has no certificate" if is_compared else "was never compared with people's labels"
     return [
         f"The judge {eval_context.evaluator_record.name!r} {reason}: a gain in its scores may be "
         "none that people see."

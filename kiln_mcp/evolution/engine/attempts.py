@@ -24,9 +24,9 @@ EXPLORED: Final = 2
 VALIDATION_LOOK: Final = 8
 """Validation items of one look."""
 RELATED: Final = 8
-"""Training items that are run without a rule that is to be written anew."""
+"""Training items that are run without a rule that is to be restated."""
 RESTATED: Final = 6
-"""Cases that a rule is written anew from."""
+"""Cases that a rule is restated from."""
 SHOWN: Final = 4
 """Failures that go with a text which is to be said in other words."""
 GLOBAL: Final[Words] = frozenset()
@@ -79,7 +79,7 @@ def take_up(search: "Search", past: PastEdit, operator: Operator) -> Work[float 
 
 
 def restate(search: "Search") -> Work[float | None]:
-    """Have a rule written anew from all the cases that it is about.
+    """Have a rule restated from all the cases that it is about.
 
     A rule that was learned from few cases often holds for these alone. It is left out, training
     items that may need it are run without it, and an edit is asked for with what fails there.

@@ -242,10 +242,10 @@ def _as_answer(reply: Answer | str | Sequence[BlockEdit] | None) -> Answer | Non
 def evaluation_event(evaluation: Evaluation) -> Event:
     """Return the parts of an evaluation that are not empty."""
     values = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
-    kept = {name: value for name, value in values.items() if value}
+    event = {name: value for name, value in values.items() if value}
     if evaluation.paid_calls == 0:
-        kept["paid_calls"] = 0
-    return {"evaluation": kept}
+        event["paid_calls"] = 0
+    return {"evaluation": event}
 
 
 def read_evaluation(event: Event) -> Evaluation:
