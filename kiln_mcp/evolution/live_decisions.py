@@ -1,8 +1,8 @@
 """The decisions beside the eval while a search runs, so that it can be watched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, cast
 
 import anyio
 
@@ -45,7 +45,7 @@ class LiveDecisions:
         """The decisions of this search; a search for several models logs those of all."""
         label = self._context.label
         own = [event for event in self._log.decisions if event.get("model", "") == label]
-        return [event | {"items": [_item(name) for name in event["items"]]} for event in own]
+        return [{**event, "items": _items(event["items"])} for event in own]
 
     async def write_if_due(self) -> None:
         """Write new decisions, unless the last ones were written a moment ago."""
@@ -73,9 +73,9 @@ class LiveDecisions:
         )
 
 
-def _item(name: str) -> str:
-    """Return an item's own id, without the model that a search for several puts before it."""
-    return name.rpartition(MODEL_END)[2]
+def _items(names: object) -> list[str]:
+    """Return the items' own ids, without the model that a search for several puts before them."""
+    return [name.rpartition(MODEL_END)[2] for name in cast("Sequence[str]", names)]
 
 
 def standing_event(standing: Standing) -> Event:
