@@ -23,7 +23,7 @@ async def conclude(
     """
     winner = make_winner(search_context, result.best)
     held_out: HeldOut | None = None
-    if result.best.id != result.start.id:
+    if result.best.id != search_context.start.id:
         runs = await plan_runs(search_context, result, log)
         held_out = await measure(search_context, result.best, winner.config, runs, log)
         if held_out.gain_shown:

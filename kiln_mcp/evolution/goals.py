@@ -23,6 +23,7 @@ class Goals:
         passages: Texts that every prompt must keep, word for word.
         most_words: The longest instruction; None for any length.
         most_runs: The most runs of each held-out item.
+        origin: A candidate of an earlier search to go on from; "" for the start.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -31,6 +32,7 @@ class Goals:
     passages: Sequence[str] = ()
     most_words: int | None = None
     most_runs: int = MOST_REPEATS
+    origin: str = ""
 
     def check(self, keys: Sequence[str], prompt: str) -> None:
         """Refuse goals that this eval and this prompt cannot have.
@@ -92,7 +94,7 @@ KINDS: Final = ("weight", "floor", "target")
 _FORMS: Final = (
     "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
     "'<score> target 0.9', 'words 300' (the longest instruction), 'runs 1' (the most runs of each "
-    "held-out item) or 'keep <passage>'"
+    "held-out item), 'from <candidate>' (of an earlier search) or 'keep <passage>'"
 )
 
 
@@ -105,12 +107,14 @@ def read_goals(lines: Sequence[str]) -> Goals:
     values: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     passages: list[str] = []
     most_words: int | None = None
-    most_runs = MOST_REPEATS
+    most_runs, origin = MOST_REPEATS, ""
     for line in lines:
         first, _, rest = line.strip().partition(" ")
         *score, kind, number = line.split() if len(line.split()) > 2 else ("", "", "")
         if first == "keep" and rest.strip():
             passages.append(rest.strip())
+        elif first == "from" and rest.strip():
+            origin = rest.strip()
         elif first == "words" and rest.strip().isdecimal() and int(rest) > 0:
             most_words = int(rest)
         elif first == "runs" and rest.strip().isdecimal() and int(rest) > 0:
@@ -120,7 +124,13 @@ def read_goals(lines: Sequence[str]) -> Goals:
         else:
             raise _no_goal(line)
     return Goals(
-        values["weight"], values["floor"], values["target"], passages, most_words, most_runs
+        weights=values["weight"],
+        floors=values["floor"],
+        targets=values["target"],
+        passages=passages,
+        most_words=most_words,
+        most_runs=most_runs,
+        origin=origin,
     )
 
 

@@ -8,23 +8,27 @@ repeats itself is measured once.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Final, cast
 
 import anyio
 
 from kiln_mcp.evals.measurement import Repeats
 from kiln_mcp.evolution.engine import UNKNOWN_NOISE, Candidate, Evaluation, Item, Result, sight
+from kiln_mcp.evolution.engine.knowledge import value_of
 from kiln_mcp.evolution.engine.scheduler import evaluation_event, read_evaluation
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
 from storage.index.results import VerdictKey
 from storage.records.ratings import RATING_RANGES
 
 FEWEST_REPEATS: Final = 4
-"""Repeats in the search by which noise is told; with fewer it is taken for unknown."""
+"""Repeats by which noise is told; with fewer it is unknown."""
+NOISE_ITEMS: Final = 8
+"""Validation items that are run twice where a search has told too little of the noise."""
 
 RunScores = Mapping[str, Mapping[VerdictKey, float]]
 """By the score's key: the score of each run."""
@@ -90,13 +94,35 @@ async def plan_runs(
         log.append({"key": key, "event": "held_out_runs", "use": use})
     else:
         use = cast("int", event["use"])
-    return _runs_of(search_context, result, use)
+    return _runs_of(search_context, await _noise_of(search_context, result), use)
 
 
-def _runs_of(search_context: SearchContext, result: Result, use: int) -> HeldOutRuns:
-    noise = result.noise
-    if result.repeats < FEWEST_REPEATS:
-        noise = max(noise, UNKNOWN_NOISE)
+async def _noise_of(search_context: SearchContext, result: Result) -> float:
+    """Return the noise that a search has seen; if it saw little, that of its best prompt.
+
+    The best prompt is run twice on some validation items then.
+    """
+    if result.repeats >= FEWEST_REPEATS:
+        return result.noise
+    goals = search_context.request.goals.by_score(search_context.eval_context.score_keys)
+    items = engine_items(search_context.parts.val)[:NOISE_ITEMS]
+    values: dict[str, list[float]] = {}
+
+    async def run(item: Item) -> None:
+        evaluation = await search_context.trials.run(result.best, item)
+        if evaluation.scores:
+            values.setdefault(item.id, []).append(value_of(evaluation.scores, goals))
+
+    width = search_context.workspace.engine.width(search_context.trials.models)
+    runs = [replace(item, repeat=repeat) for item in items for repeat in range(2)]
+    await for_each(runs, run, width)
+    pairs = [own for own in values.values() if len(own) > 1]
+    if len(pairs) < FEWEST_REPEATS:
+        return max(result.noise, UNKNOWN_NOISE)
+    return fmean(map(variance, pairs))
+
+
+def _runs_of(search_context: SearchContext, noise: float, use: int) -> HeldOutRuns:
     items = len(search_context.parts.test)
     view = sight(items, noise, use, most_repeats=search_context.request.goals.most_runs)
     full_view = sight(items, noise, use)

@@ -38,7 +38,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         start=search_context.first.name,
         winner=outcome.winner.config.name if gain_shown else None,
         prompt_id=outcome.winner.prompt.id if gain_shown else None,
-        start_prompt=search_context.texts.prompt(result.start),
+        start_prompt=search_context.texts.prompt(search_context.start),
         winner_prompt=search_context.texts.prompt(result.best),
         demonstrations=len(result.best.demonstrations),
         comparison=held_out.rows if held_out else [],

@@ -24,7 +24,9 @@ from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
 from kiln_mcp.evolution.reflection import ModelReflector
+from kiln_mcp.evolution.search_events import candidate_of
 from kiln_mcp.evolution.search_log import FILE, ResumableLog
+from kiln_mcp.evolution.search_reports import searches_of
 from kiln_mcp.evolution.trials import Trials
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.programs.program_files import read_program
@@ -35,7 +37,8 @@ from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, TaskRunConfig
-from storage.errors import NextStep, Refusal
+from storage.errors import InvalidValue, NextStep, Refusal
+from storage.text.excerpts import excerpts
 
 SIDES: Final = 2
 """Start and winner are measured."""
@@ -83,6 +86,7 @@ class SearchContext:
         resolved_config: The same, resolved.
         texts: The examples of candidates.
         start: The prompt as a candidate.
+        origin: What the search begins with: the start, or a candidate of an earlier search.
         number: The id of the search.
         request: What a person asked for.
         reflecting: The model that edits; None if there is none.
@@ -96,6 +100,7 @@ class SearchContext:
     resolved_config: ResolvedRunConfig
     texts: PromptTexts
     start: Candidate
+    origin: Candidate
     number: str
     request: SearchRequest
     reflecting: str | None
@@ -149,10 +154,10 @@ class SearchContext:
     @property
     def start_event(self) -> Event:
         """The first line of that file."""
-        blocks = [asdict(block) for block in self.start.blocks]
+        blocks = [asdict(block) for block in self.origin.blocks]
         return {
             "event": "start",
-            "candidate": self.start.id,
+            "candidate": self.origin.id,
             "run_config": self.first.id,
             "name": self.first.name,
             "model": self.resolved_config.model,
@@ -162,7 +167,7 @@ class SearchContext:
             "train": [item.id for item in self.parts.train],
             "val": [item.id for item in self.parts.val],
             "test": [item.id for item in self.parts.test],
-            "prompt": self.texts.prompt(self.start),
+            "prompt": self.texts.prompt(self.origin),
             "blocks": blocks,
         }
 
@@ -214,6 +219,7 @@ async def prepare(
     texts, begin = texts_of(parts.train, text.prompt)
     request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
+    origin = await _origin_of(eval_context, request.goals.origin, texts) or begin
     return SearchContext(
         workspace=workspace,
         eval_context=eval_context,
@@ -222,6 +228,7 @@ async def prepare(
         resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
         texts=texts,
         start=begin,
+        origin=origin,
         number=workspace.id_for("trace"),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
@@ -261,6 +268,28 @@ async def plan_search(search_context: SearchContext) -> Plan:
     return await estimate_cost(
         search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
     )
+
+
+async def _origin_of(eval_context: Measurement, name: str, texts: PromptTexts) -> Candidate | None:
+    """Return the candidate of an earlier search that a search goes on from; None for no name.
+
+    Raises:
+        InvalidValue: No search beside the eval has it.
+    """
+    if not name:
+        return None
+    searches = await searches_of(eval_context.store, eval_context.eval_record)
+    known = {id: blocks for events in searches.values() for id, blocks in events.blocks.items()}
+    if not known.get(name):
+        raise InvalidValue(
+            "No search beside this eval has the candidate '{name}': there are {names}.",
+            name=name,
+            names=excerpts([*known], limit=8) or "none",
+            next=[NextStep(tool="show_prompt_search", reason="see the candidates")],
+        )
+    candidate = candidate_of(known[name])
+    texts.take(candidate)
+    return candidate
 
 
 async def sight_before(search_context: SearchContext) -> str:

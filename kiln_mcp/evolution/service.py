@@ -239,7 +239,7 @@ async def _search(search_context: SearchContext, log: ResumableLog, live: LiveDe
         return evaluation
 
     return await evolve(
-        search_context.start,
+        search_context.origin,
         engine_items(search_context.parts.train),
         engine_items(search_context.parts.val),
         evaluate,

@@ -134,7 +134,7 @@ async def _search(
         return evaluate
 
     return await evolve_models(
-        first.start,
+        first.origin,
         engine_items(first.parts.train),
         engine_items(first.parts.val),
         {context.label: evaluate_with(context) for context in contexts},
