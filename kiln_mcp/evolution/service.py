@@ -121,7 +121,10 @@ async def improve_prompt_for_models(
     reflect_with: Annotated[
         str | None, Field(description="Who edits; left out: the default model.")
     ] = None,
-    goals: Annotated[list[str] | None, Field(description="As in improve_prompt.")] = None,
+    goals: Annotated[
+        list[str] | None,
+        Field(description="As in improve_prompt; 'runs 1': the most runs of a held-out item."),
+    ] = None,
 ) -> Proposal[ModelsReport]:
     """Improve a prompt for several models in one search: what one's failures teach, all try.
 
@@ -167,7 +170,8 @@ async def show_prompt_search(
 ) -> PromptSearchReport | PromptSearchPage:
     """Show what a search tried, also while it runs: tree, lessons, curve, Pareto set, differences.
 
-    Gains are those that its races expected; what is proven stands in the verdict.
+    Gains are those that its races expected; what is proven stands in the verdict. To go on from a
+    candidate, give improve_prompt the goal 'from <candidate>'.
     """
     store = await workspace.open_project(project)
     eval_record = (await find_eval(store, eval)).eval_record

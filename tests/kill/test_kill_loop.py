@@ -29,10 +29,10 @@ from storage.collaboration.sync import Sharing, fetch_project
 
 KILLS = int(os.environ.get("KILN_MCP_KILLS", "216"))
 
-SEARCH_KILLS, FINAL_KILLS, SAVE_KILLS = 6, 6, 4
+SEARCH_KILLS, FINAL_KILLS, SAVE_KILLS = 4, 8, 4
 """Kills at decided requests of the search and of the final measurement, and more while the winner
 is saved, as far as these come in time."""
-SEARCH_STEP, FINAL_STEP = 20, 12
+SEARCH_STEP, FINAL_STEP = 20, 10
 SEARCH_PARTS = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
 SEARCH_CALL = {
     "eval": "Right",
