@@ -52,6 +52,7 @@ _OWN: Final[Mapping[str, str]] = {
     "improve_judge": "kiln_mcp.judging.refinement.service",
     "create_run_config": "kiln_mcp.run_configs.service",
     "improve_prompt": "kiln_mcp.evolution.service",
+    "improve_prompt_for_models": "kiln_mcp.evolution.service",
     "show_prompt_search": "kiln_mcp.evolution.service",
     "explain_prompt": "kiln_mcp.evolution.service",
     "export": "kiln_mcp.tuning.service",

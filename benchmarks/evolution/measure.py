@@ -12,6 +12,7 @@ from pathlib import Path
 
 OURS, GEPA = "plug_in:optimize", "gepa"
 QUANTILES = {2: 12.71, 3: 4.3, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+QUANTILES |= {15: 2.14, 20: 2.09, 30: 2.05}
 """Two-sided 95 % quantiles of Student's t, by the number of worlds."""
 MARKS = ("300", "600", "1200")
 

@@ -45,6 +45,37 @@ class EvolutionReport(Result):
     )
     warnings: list[str] = Field(default=[], description="What to know about the result.")
     held_out_calls: int
+    held_out_runs: int = Field(
+        default=0, description="Runs of each held-out item, by the noise that the search has seen."
+    )
+    held_out_sight: str = Field(default="", description="What gain so many runs show.")
     seed: int
     search_log: str = Field(description="Every decision, as JSON lines.")
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class ModelOutcome(Result):
+    """What a search for several models came to for one of them."""
+
+    model: str
+    start: str = Field(description="Its run config.")
+    winner: str | None = Field(description="The new run config; None if no gain was shown.")
+    start_value: float = Field(description="Of the start with it, as the search saw it.")
+    best_value: float = Field(description="Of its best prompt, as the search saw it.")
+    cost_usd: float = Field(description="Of one run of its best prompt.")
+    seconds: float
+    own_edits: int = Field(description="Edits that were first accepted for it.")
+    shared_edits: int = Field(description="Edits that failures of another model brought.")
+    claim: str = Field(description="What held-out items say of it.")
+    report: EvolutionReport
+
+
+class ModelsReport(Result):
+    """What one search for several models came to."""
+
+    verdict: str
+    models: list[ModelOutcome] = Field(description="A line for each, in the order of the call.")
+    max_calls: int
+    search_calls: int
+    seed: int
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

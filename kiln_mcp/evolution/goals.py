@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from kiln_mcp.evolution.engine import Goal
+from kiln_mcp.evolution.engine import MOST_REPEATS, Goal
 from storage.errors import InvalidValue
 from storage.text.excerpts import excerpts
 
@@ -22,6 +22,8 @@ class Goals:
         targets: By score: the value from 0 to 1 above which more is worth nothing.
         passages: Texts that every prompt must keep, word for word.
         most_words: The longest instruction; None for any length.
+        most_runs: The most runs of each held-out item.
+        origin: A candidate of an earlier search to go on from; "" for the start.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -29,6 +31,8 @@ class Goals:
     targets: Mapping[str, float] = field(default_factory=dict[str, float])
     passages: Sequence[str] = ()
     most_words: int | None = None
+    most_runs: int = MOST_REPEATS
+    origin: str = ""
 
     def check(self, keys: Sequence[str], prompt: str) -> None:
         """Refuse goals that this eval and this prompt cannot have.
@@ -84,10 +88,13 @@ class Goals:
         }
 
 
+MOST_RUNS: Final = 32
+"""More runs of an item show next to nothing that fewer do not."""
 KINDS: Final = ("weight", "floor", "target")
 _FORMS: Final = (
     "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
-    "'<score> target 0.9', 'words 300' (the longest instruction) or 'keep <passage>'"
+    "'<score> target 0.9', 'words 300' (the longest instruction), 'runs 1' (the most runs of each "
+    "held-out item), 'from <candidate>' (of an earlier search) or 'keep <passage>'"
 )
 
 
@@ -100,18 +107,31 @@ def read_goals(lines: Sequence[str]) -> Goals:
     values: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     passages: list[str] = []
     most_words: int | None = None
+    most_runs, origin = MOST_REPEATS, ""
     for line in lines:
         first, _, rest = line.strip().partition(" ")
         *score, kind, number = line.split() if len(line.split()) > 2 else ("", "", "")
         if first == "keep" and rest.strip():
             passages.append(rest.strip())
+        elif first == "from" and rest.strip():
+            origin = rest.strip()
         elif first == "words" and rest.strip().isdecimal() and int(rest) > 0:
             most_words = int(rest)
+        elif first == "runs" and rest.strip().isdecimal() and int(rest) > 0:
+            most_runs = min(MOST_RUNS, int(rest))
         elif kind in KINDS:
             values[kind][" ".join(score)] = _number(number, line)
         else:
             raise _no_goal(line)
-    return Goals(values["weight"], values["floor"], values["target"], passages, most_words)
+    return Goals(
+        weights=values["weight"],
+        floors=values["floor"],
+        targets=values["target"],
+        passages=passages,
+        most_words=most_words,
+        most_runs=most_runs,
+        origin=origin,
+    )
 
 
 def _number(text: str, line: str) -> float:

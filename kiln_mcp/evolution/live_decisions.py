@@ -1,13 +1,14 @@
 """The decisions beside the eval while a search runs, so that it can be watched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, cast
 
 import anyio
 
 from kiln_mcp.evolution.engine import Standing
 from kiln_mcp.evolution.engine.decision_log import Event
+from kiln_mcp.evolution.engine.models import MODEL_END
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog, write_decisions
 
@@ -39,6 +40,13 @@ class LiveDecisions:
             return "Searching"
         return f"Searching: {self._log.accepted} of {count} edits kept"
 
+    @property
+    def _decisions(self) -> list[Event]:
+        """The decisions of this search; a search for several models logs those of all."""
+        label = self._context.label
+        own = [event for event in self._log.decisions if event.get("model", "") == label]
+        return [{**event, "items": _items(event["items"])} for event in own]
+
     async def write_if_due(self) -> None:
         """Write new decisions, unless the last ones were written a moment ago."""
         count: int = len(self._log.decisions)
@@ -61,8 +69,13 @@ class LiveDecisions:
             eval_context.store,
             eval_context.eval_record,
             self._context.file_name,
-            [self._context.start_event, *self._log.decisions, *further_lines],
+            [self._context.start_event, *self._decisions, *further_lines],
         )
+
+
+def _items(names: object) -> list[str]:
+    """Return the items' own ids, without the model that a search for several puts before them."""
+    return [name.rpartition(MODEL_END)[2] for name in cast("Sequence[str]", names)]
 
 
 def standing_event(standing: Standing) -> Event:

@@ -1,12 +1,12 @@
 """What a search for a better prompt answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.engine import Result
-from kiln_mcp.evolution.final_measurement import HeldOut
+from kiln_mcp.evolution.held_out import HeldOut
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
@@ -23,6 +23,7 @@ class Outcome:
     winner: Winner
     held_out: HeldOut | None
     failures: Mapping[str, int]
+    judge_warnings: Sequence[str] = ()
 
 
 def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionReport:
@@ -37,7 +38,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         start=search_context.first.name,
         winner=outcome.winner.config.name if gain_shown else None,
         prompt_id=outcome.winner.prompt.id if gain_shown else None,
-        start_prompt=search_context.texts.prompt(result.start),
+        start_prompt=search_context.texts.prompt(search_context.start),
         winner_prompt=search_context.texts.prompt(result.best),
         demonstrations=len(result.best.demonstrations),
         comparison=held_out.rows if held_out else [],
@@ -62,8 +63,11 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         warnings=[
             *search_warnings(result, outcome.failures),
             *(held_out.warnings if held_out else []),
+            *outcome.judge_warnings,
         ],
         held_out_calls=held_out.calls if held_out else 0,
+        held_out_runs=held_out.runs.count if held_out and held_out.runs else 0,
+        held_out_sight=held_out.runs.says if held_out and held_out.runs else "",
         seed=search_context.request.seed,
         search_log=str(store.side_folder(eval_record) / search_context.file_name),
         next=_next_steps(gain_shown=gain_shown),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from kiln_mcp.evals.eval_items import Item
 from kiln_mcp.evaluators.references import REFERENCE_KEY
@@ -37,6 +37,16 @@ class PromptTexts:
         """Return a run config, resolved, with the candidate's prompt in the place of its own."""
         examples = tuple(self._examples_of(candidate))
         return replace(resolved_config, prompt=candidate.text_of(INSTRUCTION), examples=examples)
+
+    def take(self, candidate: Candidate) -> None:
+        """Take over the examples of a candidate of another search.
+
+        Raises:
+            ValueError: An example is no pair of input and output.
+        """
+        for block in candidate.blocks_of(DEMONSTRATIONS):
+            task_input, output = cast("list[str]", json.loads(block.text))
+            self.examples.setdefault(block.id, Example(task_input, output))
 
     def render(self, item: EngineItem, evaluation: Evaluation) -> str:
         """Return an accepted output as a demonstration; "" if it cannot be written as one."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
+from kiln_mcp.evals.measurement import Measurement, Repeats, read_prompt_sources
+from kiln_mcp.evals.results.part_uses import next_use
 from kiln_mcp.evolution.engine import (
     Anchors,
     Budget,
@@ -18,9 +20,13 @@ from kiln_mcp.evolution.engine import (
 )
 from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
+from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
+from kiln_mcp.evolution.reflection import ModelReflector
+from kiln_mcp.evolution.search_events import candidate_of
 from kiln_mcp.evolution.search_log import FILE, ResumableLog
+from kiln_mcp.evolution.search_reports import searches_of
 from kiln_mcp.evolution.trials import Trials
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.programs.program_files import read_program
@@ -31,7 +37,13 @@ from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, TaskRunConfig
-from storage.errors import NextStep, Refusal
+from storage.errors import InvalidValue, NextStep, Refusal
+from storage.text.excerpts import excerpts
+
+SIDES: Final = 2
+"""Start and winner are measured."""
+COIN: Final = 0.25
+"""The variance of a score that passes or fails by the toss of a coin: the noisiest there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,22 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class SearchContext:
-    """A search for a better prompt: what was asked for, and what it works with."""
+    """A search for a better prompt: what was asked for, and what it works with.
+
+    Attributes:
+        workspace: Asks models.
+        eval_context: The eval with its evaluator.
+        parts: The items.
+        first: The run config whose prompt is searched for.
+        resolved_config: The same, resolved.
+        texts: The examples of candidates.
+        start: The prompt as a candidate.
+        origin: What the search begins with: the start, or a candidate of an earlier search.
+        number: The id of the search.
+        request: What a person asked for.
+        reflecting: The model that edits; None if there is none.
+        label: Tells searches of one job apart, such as those for several models.
+    """
 
     workspace: Workspace
     eval_context: Measurement
@@ -73,9 +100,30 @@ class SearchContext:
     resolved_config: ResolvedRunConfig
     texts: PromptTexts
     start: Candidate
+    origin: Candidate
     number: str
     request: SearchRequest
     reflecting: str | None
+    label: str = ""
+
+    def id_for(self, kind: str) -> str:
+        """Return the id of a record of this search, the same in every attempt of its job."""
+        return self.workspace.id_for(f"{kind} {self.label}" if self.label else kind)
+
+    def repeats(self, runs: int) -> Repeats:
+        """Return how an item is run so often.
+
+        A judge is asked again about one output if its model is told to answer the same each time.
+        """
+        has_judge = self.eval_context.evaluator.model is not None
+        if has_judge and self.resolved_config.temperature == 0:
+            return Repeats(verdicts=runs)
+        return Repeats(outputs=runs)
+
+    async def next_use(self) -> int:
+        """Return which claim on the held-out items the next one is."""
+        items = [item.id for item in self.parts.test]
+        return await next_use(self.eval_context.store, self.eval_context.eval_record, items)
 
     @property
     def trials(self) -> Trials:
@@ -89,6 +137,16 @@ class SearchContext:
         )
 
     @property
+    def proposer(self) -> Propose | None:
+        """What proposes edits; None if no model does."""
+        if not self.reflecting:
+            return None
+        reflector = ModelReflector(
+            self.workspace.engine, self.reflecting, self.eval_context.task.instruction
+        )
+        return reflector.propose
+
+    @property
     def file_name(self) -> str:
         """The name of the file of decisions beside the eval."""
         return FILE.format(run=f"{tag_of(self.first.name)}_{self.number}")
@@ -96,10 +154,10 @@ class SearchContext:
     @property
     def start_event(self) -> Event:
         """The first line of that file."""
-        blocks = [asdict(block) for block in self.start.blocks]
+        blocks = [asdict(block) for block in self.origin.blocks]
         return {
             "event": "start",
-            "candidate": self.start.id,
+            "candidate": self.origin.id,
             "run_config": self.first.id,
             "name": self.first.name,
             "model": self.resolved_config.model,
@@ -109,7 +167,7 @@ class SearchContext:
             "train": [item.id for item in self.parts.train],
             "val": [item.id for item in self.parts.val],
             "test": [item.id for item in self.parts.test],
-            "prompt": self.texts.prompt(self.start),
+            "prompt": self.texts.prompt(self.origin),
             "blocks": blocks,
         }
 
@@ -161,6 +219,7 @@ async def prepare(
     texts, begin = texts_of(parts.train, text.prompt)
     request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
+    origin = await _origin_of(eval_context, request.goals.origin, texts) or begin
     return SearchContext(
         workspace=workspace,
         eval_context=eval_context,
@@ -169,6 +228,7 @@ async def prepare(
         resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
         texts=texts,
         start=begin,
+        origin=origin,
         number=workspace.id_for("trace"),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
@@ -184,9 +244,14 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
         calls_each[judge] = (
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
         )
-    final = 2 * len(search_context.parts.test)
+    repeats = search_context.repeats(search_context.request.goals.most_runs)
+    items = SIDES * len(search_context.parts.test)
     runs = -(-search_context.request.max_calls // sum(calls_each.values()))
-    calls = {model: times * (runs + final) for model, times in calls_each.items()}
+    calls = {model: times * runs for model, times in calls_each.items()}
+    calls[resolved_config.model] += resolved_config.calls_per_output * repeats.outputs * items
+    if judge:
+        verdicts = repeats.outputs * repeats.verdicts * items
+        calls[judge] += search_context.eval_context.evaluator.calls_per_item * verdicts
     if search_context.reflecting:
         calls[search_context.reflecting] = calls.get(search_context.reflecting, 0) + runs // 8
     return calls
@@ -194,16 +259,50 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
 
 async def plan_search(search_context: SearchContext) -> Plan:
     """Return what a search will do and cost, and what its held-out items can see."""
-    test = len(search_context.parts.test)
-    gain = sight(test, noise=0.0).smallest_gain * 100
     summary = (
         f"Search for a better prompt than {search_context.first.name!r} with "
         f"{search_context.request.max_calls} calls, "
-        f"then measure both on {test} held-out items, which show a gain of {gain:.0f} points "
-        "in nine of ten cases."
+        f"then measure both on {len(search_context.parts.test)} held-out items. "
+        f"{await sight_before(search_context)}"
     )
     return await estimate_cost(
         search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
+    )
+
+
+async def _origin_of(eval_context: Measurement, name: str, texts: PromptTexts) -> Candidate | None:
+    """Return the candidate of an earlier search that a search goes on from; None for no name.
+
+    Raises:
+        InvalidValue: No search beside the eval has it.
+    """
+    if not name:
+        return None
+    searches = await searches_of(eval_context.store, eval_context.eval_record)
+    known = {id: blocks for events in searches.values() for id, blocks in events.blocks.items()}
+    if not known.get(name):
+        raise InvalidValue(
+            "No search beside this eval has the candidate '{name}': there are {names}.",
+            name=name,
+            names=excerpts([*known], limit=8) or "none",
+            next=[NextStep(tool="show_prompt_search", reason="see the candidates")],
+        )
+    candidate = candidate_of(known[name])
+    texts.take(candidate)
+    return candidate
+
+
+async def sight_before(search_context: SearchContext) -> str:
+    """Return what the held-out items can see, before anything is known of the noise."""
+    test, use = len(search_context.parts.test), await search_context.next_use()
+    most_runs = search_context.request.goals.most_runs
+    exact = sight(test, 0.0, use)
+    noisy = sight(test, COIN, use, most_repeats=most_runs)
+    number = "run" if noisy.repeats == 1 else "runs"
+    return (
+        f"The test can see {100 * exact.smallest_gain:.0f} points with 1 run an item if scores "
+        f"repeat themselves, and {100 * noisy.smallest_gain:.0f} points with {noisy.repeats} "
+        f"{number} an item if each run is a toss of a coin, in nine of ten cases."
     )
 
 

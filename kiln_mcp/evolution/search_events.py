@@ -115,6 +115,12 @@ class SearchEvents:
                 heads.append((line.calls, line.candidate, round(total, 4)))
         return heads
 
+    @property
+    def blocks(self) -> dict[str, tuple[BlockLine, ...]]:
+        """The blocks of each candidate that has any, also of rejected ones."""
+        texts = {line.candidate: line.blocks for line in self.decisions if line.blocks}
+        return texts | {self.start.candidate: self.start.blocks}
+
     def text(self, name: str) -> str:
         """Return the whole text of a candidate, by its id, "start" or "best".
 
@@ -122,8 +128,7 @@ class SearchEvents:
             InvalidValue: There is no such candidate, or its text was not kept.
         """
         name = {START: self.start.candidate, BEST: self.best}.get(name, name)
-        texts = {line.candidate: line.blocks for line in self.decisions if line.blocks}
-        texts[self.start.candidate] = self.start.blocks
+        texts = self.blocks
         blocks = texts.get(name)
         if blocks is None:
             raise InvalidValue(
@@ -156,9 +161,14 @@ class SearchEvents:
             return 0
 
 
+def candidate_of(blocks: Sequence[BlockLine]) -> Candidate:
+    """Return the candidate of blocks."""
+    return Candidate(tuple(Block(b.id, b.text, b.component, b.gap) for b in blocks))
+
+
 def text_of(blocks: Sequence[BlockLine]) -> str:
     """Return the text of blocks: its components, with examples at the end."""
-    candidate = Candidate(tuple(Block(b.id, b.text, b.component, b.gap) for b in blocks))
+    candidate = candidate_of(blocks)
     names = [name for name in candidate.components if name != DEMONSTRATIONS]
     parts = [candidate.text_of(name) for name in names]
     parts.extend(_example(block.text) for block in candidate.blocks_of(DEMONSTRATIONS))

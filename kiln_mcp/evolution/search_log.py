@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from kiln_mcp.evolution.engine import FileLog
 from kiln_mcp.evolution.engine.decision_log import Event
+from kiln_mcp.evolution.engine.models import MODEL_END
 from kiln_mcp.evolution.engine.scheduler import read_evaluation
 from storage import Eval, ProjectStore
 
@@ -29,7 +30,7 @@ class ResumableLog:
     def __init__(self, home: Path, name: str) -> None:
         self._file = FileLog(home / FOLDER / f"{name}.jsonl")
         self._events: list[Event] | None = None
-        self._failures: Counter[str] = Counter()
+        self._failures: dict[str, Counter[str]] = {}
         self.decisions: list[Event] = []
 
     @property
@@ -52,9 +53,13 @@ class ResumableLog:
         cast("list[Event]", self._events).append(event)
         self._count(event)
 
-    def failures(self) -> Counter[str]:
-        """Return how many evaluations of the search have no score, by reason."""
-        return self._failures
+    def failures(self, model: str = "") -> Counter[str]:
+        """Return how many evaluations of the search have no score, by reason.
+
+        Args:
+            model: The model, in a search for several; "" in a search for one.
+        """
+        return self._failures.get(model, Counter())
 
     def close(self) -> None:
         """Close the file."""
@@ -71,7 +76,8 @@ class ResumableLog:
         if event["event"] == "evaluation":
             failure = read_evaluation(event).failure
             if failure:
-                self._failures[failure] += 1
+                model, *rest = str(event["item"]).split(MODEL_END)
+                self._failures.setdefault(model if rest else "", Counter())[failure] += 1
 
 
 async def write_decisions(

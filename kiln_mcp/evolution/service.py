@@ -8,16 +8,14 @@ from pydantic import Field
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.runner import ready
 from kiln_mcp.evals.service import EvalReference
-from kiln_mcp.evolution.answers import EvolutionReport
+from kiln_mcp.evolution.answers import EvolutionReport, ModelsReport
+from kiln_mcp.evolution.conclusion import conclude
 from kiln_mcp.evolution.engine import Candidate, Evaluation, Item, Result, evolve
 from kiln_mcp.evolution.explanation import ablation_calls, ablation_plan, explain, plan_ablation
 from kiln_mcp.evolution.explanation_answers import PromptExplanation
-from kiln_mcp.evolution.final_measurement import HeldOut, measure
 from kiln_mcp.evolution.goals import read_goals
-from kiln_mcp.evolution.live_decisions import LiveDecisions, standing_event
+from kiln_mcp.evolution.live_decisions import LiveDecisions
 from kiln_mcp.evolution.markdown_report import markdown_of, page_of
-from kiln_mcp.evolution.outcomes import Outcome, answer_of
-from kiln_mcp.evolution.reflection import ModelReflector
 from kiln_mcp.evolution.report_answers import PromptSearchPage, PromptSearchReport
 from kiln_mcp.evolution.search_context import (
     SearchContext,
@@ -27,9 +25,10 @@ from kiln_mcp.evolution.search_context import (
     prepare,
 )
 from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.search_progress import SearchProgress
 from kiln_mcp.evolution.search_reports import choose_search, report_of, searches_of
+from kiln_mcp.evolution.several_models import calls_of_all, evolve_all, plan_all, prepare_all
 from kiln_mcp.evolution.trials import engine_items
-from kiln_mcp.evolution.winner import make_winner, save_winner
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -96,6 +95,52 @@ async def improve_prompt(
 
 
 @capability(
+    effect=Effect.SPENDS,
+    title="Improve a prompt for several models",
+    runs=Runs.AS_JOB,
+    discovery=Discovery(
+        Heading.PROMPTS,
+        "two models at once, several models, cheaper model, small model, switch models, migrate, "
+        "same prompt for another model, which model, cost against quality, table of models, "
+        "optimize for each model, shared lessons",
+        toolset=Toolset.ADMIN,
+    ),
+)
+async def improve_prompt_for_models(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    starts: Annotated[
+        list[str],
+        Field(min_length=2, max_length=8, description="Run configs: one prompt, other models."),
+    ],
+    max_calls: Annotated[
+        int, Field(ge=32, le=100_000, description="Of all models together, without measuring.")
+    ] = 400,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    reflect_with: Annotated[
+        str | None, Field(description="Who edits; left out: the default model.")
+    ] = None,
+    goals: Annotated[
+        list[str] | None,
+        Field(description="As in improve_prompt; 'runs 1': the most runs of a held-out item."),
+    ] = None,
+) -> Proposal[ModelsReport]:
+    """Improve a prompt for several models in one search: what one's failures teach, all try.
+
+    Each model keeps a prompt of its own, with its own claim on held-out items.
+    """
+    store = await workspace.open_project(project)
+    eval_context = await ready(
+        workspace, await load_measurement(store, await find_eval(store, eval), None)
+    )
+    request = SearchRequest(starts[0], max_calls, seed, reflect_with, read_goals(goals or ()))
+    contexts = await prepare_all(workspace, eval_context, starts, request)
+    await workspace.check_ready(store, calls_of_all(contexts))
+    return Proposal(await plan_all(contexts), partial(evolve_all, contexts))
+
+
+@capability(
     effect=Effect.READS,
     title="Show a search for a better prompt",
     discovery=Discovery(
@@ -125,7 +170,8 @@ async def show_prompt_search(
 ) -> PromptSearchReport | PromptSearchPage:
     """Show what a search tried, also while it runs: tree, lessons, curve, Pareto set, differences.
 
-    Gains are those that its races expected; what is proven stands in the verdict.
+    Gains are those that its races expected; what is proven stands in the verdict. To go on from a
+    candidate, give improve_prompt the goal 'from <candidate>'.
     """
     store = await workspace.open_project(project)
     eval_record = (await find_eval(store, eval)).eval_record
@@ -180,16 +226,7 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
     log = ResumableLog(workspace.settings.home, workspace.job or search_context.number)
     live = LiveDecisions(search_context, log)
     try:
-        result = await _search(search_context, log, live)
-        winner = make_winner(search_context, result.best)
-        held_out: HeldOut | None = None
-        if result.best.id != result.start.id:
-            held_out = await measure(search_context, result.best, winner.config, log)
-            if held_out.gain_shown:
-                await save_winner(search_context, winner)
-        answer = answer_of(search_context, Outcome(result, winner, held_out, log.failures()))
-        lines = [standing_event(standing) for standing in result.standings]
-        await live.write(*lines, {"event": "result", **answer.model_dump(mode="json")})
+        answer = await conclude(search_context, await _search(search_context, log, live), log, live)
         log.delete()
     finally:
         log.close()
@@ -198,32 +235,20 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
 
 async def _search(search_context: SearchContext, log: ResumableLog, live: LiveDecisions) -> Result:
     """Search within the budget, and say how far it is."""
-    workspace, trials, budget = (
-        search_context.workspace,
-        search_context.trials,
-        search_context.budget,
-    )
-    count = 0
+    trials, progress = search_context.trials, SearchProgress([search_context], [live])
 
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
-        nonlocal count
         evaluation = await trials.run(candidate, item)
-        count += budget.evaluation
-        await workspace.report(count, budget.calls, live.progress)
-        await live.write_if_due()
+        await progress.count(evaluation)
         return evaluation
 
-    reflector = None
-    if search_context.reflecting:
-        goal = search_context.eval_context.task.instruction
-        reflector = ModelReflector(workspace.engine, search_context.reflecting, goal)
     return await evolve(
-        search_context.start,
+        search_context.origin,
         engine_items(search_context.parts.train),
         engine_items(search_context.parts.val),
         evaluate,
-        reflector.propose if reflector else None,
-        budget=budget,
+        search_context.proposer,
+        budget=progress.budget,
         seed=search_context.request.seed,
         options=search_context.options(log),
     )

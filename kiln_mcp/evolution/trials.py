@@ -13,7 +13,7 @@ from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.engine import Candidate, Evaluation
 from kiln_mcp.evolution.engine import Item as EngineItem
 from kiln_mcp.evolution.prompt_texts import PromptTexts
-from kiln_mcp.llm import Engine
+from kiln_mcp.llm import CallCounter, Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow
 from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs.errors import EvalError
@@ -55,8 +55,15 @@ class Trials:
         judge = self.eval_context.evaluator.model
         return [self.resolved_config.model, *([judge] if judge else [])]
 
-    async def run(self, candidate: Candidate, entry: EngineItem) -> Evaluation:
+    async def run(
+        self, candidate: Candidate, entry: EngineItem, verdict_number: int | None = None
+    ) -> Evaluation:
         """Run a candidate on one item; an output that cannot be had or judged has no score.
+
+        Args:
+            candidate: The candidate.
+            entry: The item; its repeat says which of several outputs is made.
+            verdict_number: Which verdict of the output; None for a new one with each repeat.
 
         Raises:
             ModelError: One that no other candidate would avoid: a server is down, …
@@ -65,21 +72,26 @@ class Trials:
         resolved_config = self.texts.with_candidate(self.resolved_config, candidate)
         if entry.repeat:
             resolved_config = replace(resolved_config, sample=entry.repeat)
-        eval_context = self.eval_context
+        eval_context, counter = self.eval_context, CallCounter()
+        engine = self.engine.with_counter(counter)
         context = EvaluationContext(
-            self.engine, eval_context.eval_record, eval_context.task, "evolution/judge"
+            engine,
+            eval_context.eval_record,
+            eval_context.task,
+            "evolution/judge",
+            entry.repeat if verdict_number is None else verdict_number,
         )
-        if entry.repeat:
-            context = replace(context, verdict_number=entry.repeat)
         try:
-            output = await produce_output(self.engine, resolved_config, item, "evolution/run")
+            output = await produce_output(engine, resolved_config, item, "evolution/run")
             run = to_task_run(output, item.task_input, self.run_config, resolved_config)
             verdict = await eval_context.evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError, ProgramFailure) as error:
-            return Evaluation({}, str(error), failure=_reason_of(error))
+            return Evaluation({}, str(error), failure=_reason_of(error), paid_calls=counter.calls)
         if isinstance(verdict, Skipped):
             detail = verdict.detail or verdict.reason
-            return Evaluation({}, detail, output.output, failure=verdict.reason)
+            return Evaluation(
+                {}, detail, output.output, failure=verdict.reason, paid_calls=counter.calls
+            )
         kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
         scores = {key: to_unit_scale(value, kinds[key]) for key, value in verdict.values.items()}
         return Evaluation(
@@ -88,6 +100,7 @@ class Trials:
             output.output,
             cost_usd=output.usage.cost_usd or 0.0,
             seconds=round(output.latency_s, 3),
+            paid_calls=counter.calls,
         )
 
 

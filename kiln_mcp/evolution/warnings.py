@@ -2,7 +2,23 @@
 
 from collections.abc import Mapping
 
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evolution.engine import Result
+from kiln_mcp.labels.certificate_lines import has_certificate
+
+
+async def judge_warnings(eval_context: Measurement) -> list[str]:
+    """Return what to know of the judge: a gain in its scores may be none for people."""
+    if eval_context.evaluator.model is None:
+        return []
+    if await has_certificate(eval_context.store, eval_context.evaluator_record):
+        return []
+    is_compared = await eval_context.has_agreement()
+    reason = "has no certificate" if is_compared else "was never compared with people's labels"
+    return [
+        f"The judge {eval_context.evaluator_record.name!r} {reason}: a gain in its scores may be "
+        "none that people see."
+    ]
 
 
 def search_warnings(result: Result, failures_by_reason: Mapping[str, int]) -> list[str]:

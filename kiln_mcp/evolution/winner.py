@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.evals.measurement import plan_run
+from kiln_mcp.evals.measurement import Repeats, plan_run
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evolution.engine import Candidate
 from kiln_mcp.evolution.search_context import SearchContext
@@ -34,7 +34,7 @@ class Winner:
 def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
     """Return the records that a candidate would have."""
     eval_context, workspace = search_context.eval_context, search_context.workspace
-    config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
+    config_id, prompt_id = search_context.id_for("run config"), search_context.id_for("prompt")
     text = PromptText(
         search_context.texts.prompt(candidate), search_context.resolved_config.thinking
     )
@@ -60,7 +60,7 @@ def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
         chain_of_thought_instructions=text.thinking,
     )
     job = PromptOptimizationJob(
-        id=workspace.id_for("prompt optimization job"),
+        id=search_context.id_for("prompt optimization job"),
         name=name,
         description=prompt.description,
         job_id=workspace.job or search_context.number,
@@ -74,7 +74,7 @@ def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
     return Winner(config, prompt, job)
 
 
-async def save_winner(search_context: SearchContext, winner: Winner) -> None:
+async def save_winner(search_context: SearchContext, winner: Winner, repeats: Repeats) -> None:
     """Save the records, all or none, and what start and winner made of the held-out items.
 
     The outputs come from the response cache: the final measurement has just asked for them.
@@ -91,5 +91,6 @@ async def save_winner(search_context: SearchContext, winner: Winner) -> None:
             change.append_lines(saved, PROGRAM_FILE, lines)
     configs = await store.children(eval_context.task, TaskRunConfig)
     config = next(record for record in configs if record.id == winner.config.id)
-    plan = await plan_run(eval_context, [search_context.first, config], search_context.parts.test)
+    configs = [search_context.first, config]
+    plan = await plan_run(eval_context, configs, search_context.parts.test, repeats=repeats)
     await carry_out(search_context.workspace, plan)

@@ -7,6 +7,7 @@ async with Engine(EngineSettings()) as engine:
 
 from kiln_mcp.llm.answer_states import AnswerState, FinishReason
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
+from kiln_mcp.llm.call_counter import CallCounter
 from kiln_mcp.llm.deltas import (
     AnswerRestart,
     AnswerStream,
@@ -52,6 +53,7 @@ __all__ = [
     "AnswerStream",
     "Budget",
     "BudgetLimit",
+    "CallCounter",
     "Delta",
     "EmbeddedSettings",
     "Engine",

@@ -10,6 +10,7 @@ from typing import Final, Self
 from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.backends import open_limits, open_response_cache
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
+from kiln_mcp.llm.call_counter import CallCounter
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
 from kiln_mcp.llm.engine_settings import EngineSettings
@@ -58,6 +59,7 @@ class Engine:
         self._budget: Budget | None = None
         self._listener: Listener | None = None
         self._gauge = Gauge()
+        self._counter = CallCounter()
 
     async def __aenter__(self) -> Self:
         await self._cache.open()
@@ -199,6 +201,15 @@ class Engine:
         view._gauge = gauge or self._gauge
         return view
 
+    def with_counter(self, counter: CallCounter) -> "Engine":
+        """Return this engine with a counter of the calls that `complete` sends through it.
+
+        Answers that the same job has paid for before count as well.
+        """
+        view = copy(self)
+        view._counter = counter
+        return view
+
     async def complete(
         self,
         request: ModelRequest,
@@ -238,7 +249,11 @@ class Engine:
     ) -> Corrections:
         corrections = Corrections(request, accept)
         while (next_request := corrections.next_request) is not None:
-            corrections.take(await self._single_flight.ask(route, next_request, call))
+            entry = await self._single_flight.ask(route, next_request, call)
+            # What an earlier attempt of this job has paid for is not free.
+            is_own = call.own is not None and entry.asker.startswith(call.own)
+            self._counter.calls += is_own or not entry.answer.is_cached
+            corrections.take(entry)
         return corrections
 
     async def stream(

@@ -17,8 +17,10 @@ def judge_or_rewrite(request: ModelRequest) -> str:
     """Judge a name by the steps of the request, or add the step that is missing."""
     text = "\n".join(str(message.content) for message in request.messages)
     if "You mend the steps" in text:
-        steps = [NO_DIGITS] if NO_DOGS in text else [NO_DIGITS, NO_DOGS]
-        return json.dumps({"cause": "It lets dogs pass.", "steps": steps})
+        edit = {"operation": "add", "block": "s1", "text": NO_DOGS, "reason": "dogs pass"}
+        if NO_DOGS in text:
+            edit = {"operation": "delete", "block": "s2", "text": "", "reason": "dogs fail"}
+        return json.dumps({"failure": "It lets dogs pass.", "edits": [edit]})
     (output,) = _OUTPUT.findall(text)
     fails = (NO_DIGITS in text and any(map(str.isdigit, output))) or (
         NO_DOGS in text and "dog" in output

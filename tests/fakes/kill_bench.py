@@ -35,6 +35,8 @@ AT_ONCE = 16
 """How many calls of a model may be on their way at a kill."""
 WAIT_S = 1.0
 FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}
+OPEN = 10**9
+"""A gate that holds nothing."""
 REPEATED = 20
 """Calls in a row whose answers may be lost before a test gives up."""
 
@@ -117,6 +119,28 @@ class Bench:
             await anyio.sleep(self.chance.uniform(0, 0.03))
             self.kill()
             asked = (await self.asked()).total()
+
+    async def kill_at_gates(self, part: str, kills: int, step: int) -> None:
+        """Kill the daemon so many times, each time when a part of its requests has come further.
+
+        The server answers up to a decided request and holds the next ones until the kill, so none
+        of the kills can come too late.
+        """
+        for _ in range(kills):
+            async with self.session.get(f"{self.address}/held?part={part}") as response:
+                requests = int(await response.text())
+            before = self.kills
+            while self.kills == before:
+                self.kill()
+                await anyio.sleep(0.01)
+            await self.set_gate(part, requests + step)
+        await self.set_gate(part, OPEN)
+
+    async def set_gate(self, part: str, limit: int) -> None:
+        """Let the server answer so many requests of a part, and hold the others."""
+        url = f"{self.address}/gate?part={part}&limit={limit}"
+        async with self.session.get(url) as response:
+            assert response.status == 200
 
     async def kill_soon(self, longest_s: float) -> None:
         """Kill the daemon at a random moment."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from pydantic import JsonValue
 
@@ -79,6 +80,14 @@ def constant(_: ModelRequest) -> str:
     return json.dumps({"n": 0})
 
 
+def by_coin(request: ModelRequest) -> str:
+    """Double most numbers when told so and few otherwise; each sample is another coin."""
+    number = int(request.messages[-1].content)
+    told = "double" in request.messages[0].content
+    coin = Random(f"{number} {request.sample} {told}").random()
+    return json.dumps({"n": number * 2 if coin < (0.75 if told else 0.25) else number})
+
+
 def without_prompt(config: RunConfig) -> dict[str, object]:
     return config.run_config_properties.model_dump(exclude={"prompt_id"})
 
@@ -93,7 +102,7 @@ async def open_search_bench(
 ) -> AsyncGenerator[Bench]:
     settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
     task_model = ScriptedModel(answer)
-    models = {"small": task_model, "editor": ScriptedModel(editor)}
+    models = {"small": task_model, "cheap": ScriptedModel(answer), "editor": ScriptedModel(editor)}
     async with Engine(settings.engine, models=models) as engine:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, projects=known)

@@ -29,8 +29,10 @@ from storage.collaboration.sync import Sharing, fetch_project
 
 KILLS = int(os.environ.get("KILN_MCP_KILLS", "216"))
 
-STAGE_KILLS = 4
-"""Kills in the search, in the final measurement, and while the winner is saved."""
+SEARCH_KILLS, FINAL_KILLS, SAVE_KILLS = 4, 8, 4
+"""Kills at decided requests of the search and of the final measurement, and more while the winner
+is saved, as far as these come in time."""
+SEARCH_STEP, FINAL_STEP = 20, 10
 SEARCH_PARTS = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
 SEARCH_CALL = {
     "eval": "Right",
@@ -142,16 +144,10 @@ async def prompts_of(bench: Bench) -> list[str]:
     return [config.prompt.prompt for config in configs if config.prompt]
 
 
-def log_lines(bench: Bench, kind: str) -> int:
-    """Return how many events of a kind the log has by which the search goes on."""
-    texts = [path.read_text("utf-8") for path in (bench.home / "searches").glob("*.jsonl")]
-    return sum(f'"event": "{kind}"' in line for text in texts for line in text.splitlines())
-
-
 async def kill_in_stage(bench: Bench, count: Callable[[], int], step: int) -> None:
-    """Kill the daemon four times, each time after something has grown by a step."""
+    """Kill the daemon some times, each time after something has grown by a step."""
     seen = await anyio.to_thread.run_sync(count)
-    for _ in range(STAGE_KILLS):
+    for _ in range(SAVE_KILLS):
         while await anyio.to_thread.run_sync(count) < seen + step:  # noqa: ASYNC110 - files
             await anyio.sleep(PAUSE_S)
         kills = bench.kills
@@ -162,8 +158,8 @@ async def kill_in_stage(bench: Bench, count: Callable[[], int], step: int) -> No
 
 
 async def kill_everywhere(bench: Bench) -> None:
-    await kill_in_stage(bench, lambda: log_lines(bench, "evaluation"), 20)
-    await kill_in_stage(bench, lambda: log_lines(bench, "final"), 12)
+    await bench.kill_at_gates("low", SEARCH_KILLS, SEARCH_STEP)
+    await bench.kill_at_gates("high", FINAL_KILLS, FINAL_STEP)
     # From here on the winner's records and the outputs of the held-out items are saved.
     await kill_in_stage(bench, lambda: len([*bench.project.rglob("*_run.kiln")]), 6)
 
@@ -178,6 +174,8 @@ async def test_twelve_kills_pay_nothing_twice_and_leave_one_winner(tmp_path: Pat
         expected = await prompts_of(bench)
         calls = (await bench.asked()).total()
     async with open_process_bench(tmp_path, **SEARCH_PARTS) as bench:
+        await bench.set_gate("low", SEARCH_STEP)
+        await bench.set_gate("high", FINAL_STEP)
         job = await bench.start("improve_prompt", {}, **SEARCH_CALL)
         async with anyio.create_task_group() as group:
             group.start_soon(kill_everywhere, bench)
@@ -190,7 +188,7 @@ async def test_twelve_kills_pay_nothing_twice_and_leave_one_winner(tmp_path: Pat
         assert len(verdicts) == len(set(verdicts)) == 2 * len(SEARCH_PARTS["test"])
         asked = await bench.asked()
         assert asked.total() <= calls + AT_ONCE * bench.kills
-        await bench.check(2 * STAGE_KILLS)
+        await bench.check(SEARCH_KILLS + FINAL_KILLS)
         side_files = [*bench.project.rglob("kiln_mcp_evolution_*.jsonl")]
         texts = [await anyio.Path(path).read_text("utf-8") for path in side_files]
         ends = [line for text in texts for line in map(json.loads, text.splitlines())]

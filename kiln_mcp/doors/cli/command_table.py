@@ -172,6 +172,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "optimise, optimize, optimisation, optimization, optimizer, tune, tuning, rewrite, refine, automatically, system prompt, instructions, instruction, wording, prompt engineering, evolve, GEPA, DSPy, best, fewer errors, stop hallucinating, scores higher, raise accuracy, increase the pass rate, fix failures, over night, work on it, until it passes, not good enough, good enough, make better, improvement, suggest, learn from failures, from the feedback, from labels, using the failures, iterate, experiment, variants, find the best prompt, stronger, more accurate, mistakes, stop making, generate prompts, candidate prompts, do it for me, on the training examples, prompt needs to get better, prompt, better prompt, improve the prompt",
         ("project", "eval", "start"),
     ),
+    "improve-prompt-for-models": Entry(
+        "Prompts",
+        "Improve a prompt for several models in one search: what one's failures teach, all try.",
+        "two models at once, several models, cheaper model, small model, switch models, migrate, same prompt for another model, which model, cost against quality, table of models, optimize for each model, shared lessons",
+        ("project", "eval", "starts"),
+    ),
     "show-prompt-search": Entry(
         "Prompts",
         "Show what a search tried, also while it runs: tree, lessons, curve, Pareto set, differences.",

@@ -130,6 +130,12 @@ async def count_use(store: ProjectStore, eval_record: Eval, claim: PartClaim, by
     return UseNumber(number)
 
 
+async def next_use(store: ProjectStore, eval_record: Eval, items: Iterable[str]) -> int:
+    """Return which claim on a test part the next new one will be."""
+    uses = await read_lines(store, eval_record, USES, PartUse)
+    return len(_questions(uses, frozenset(items))) + 1
+
+
 def number_of(line: PartUse, uses: Sequence[PartUse], items: frozenset[str]) -> int | None:
     """Return which of the earlier claims on the same items asks the same; None if none does."""
     questions = _questions(uses, items)

@@ -14,11 +14,19 @@ Modules: `candidates` and `edits` hold texts as blocks, `race` tells whether an 
 
 from kiln_mcp.evolution.engine.anchors import Anchors
 from kiln_mcp.evolution.engine.candidates import Block, Candidate
-from kiln_mcp.evolution.engine.claim import Claim, Measurement, Sight, claim_of, prove, sight
+from kiln_mcp.evolution.engine.claim import (
+    MOST_REPEATS,
+    Claim,
+    Measurement,
+    Sight,
+    claim_of,
+    prove,
+    sight,
+)
 from kiln_mcp.evolution.engine.decision_log import DecisionLog, FileLog, MemoryLog
 from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.evolve import Options, Result, branch, evolve
-from kiln_mcp.evolution.engine.forecast import Forecast, forecast
+from kiln_mcp.evolution.engine.forecast import UNKNOWN_NOISE, Forecast, forecast
 from kiln_mcp.evolution.engine.models import ModelRow, ModelsResult, evolve_models
 from kiln_mcp.evolution.engine.operators import Demonstrations
 from kiln_mcp.evolution.engine.standings import Standing
@@ -26,6 +34,8 @@ from kiln_mcp.evolution.engine.steps import Answer
 from kiln_mcp.evolution.engine.values import Budget, Case, Evaluation, Goal, Item, ProposalRequest
 
 __all__ = [
+    "MOST_REPEATS",
+    "UNKNOWN_NOISE",
     "Anchors",
     "Answer",
     "Block",

@@ -1,17 +1,19 @@
 """Attempts that begin with no failure: edits taken up again, shorter texts, other words."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from kiln_mcp.evolution.engine.anchors import find_copy
 from kiln_mcp.evolution.engine.archive import PastEdit, deletion
-from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION
+from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, Block, Candidate
 from kiln_mcp.evolution.engine.edits import BlockEdit
-from kiln_mcp.evolution.engine.knowledge import BEST
+from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Observation
 from kiln_mcp.evolution.engine.operators import Operator, advise, choose_demonstrations
-from kiln_mcp.evolution.engine.steps import Answer, Work, ask
+from kiln_mcp.evolution.engine.steps import Answer, Work, ask, run_trials
 from kiln_mcp.evolution.engine.trunk import Decision
-from kiln_mcp.evolution.engine.values import Case, ProposalRequest
+from kiln_mcp.evolution.engine.values import Case, Item, ProposalRequest
 from kiln_mcp.evolution.engine.words import Words, words_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ EXPLORED: Final = 2
 """Items that are new to the search, with each reflection."""
 VALIDATION_LOOK: Final = 8
 """Validation items of one look."""
+RELATED: Final = 8
+"""Training items that are run without a rule that is to be restated."""
+RESTATED: Final = 6
+"""Cases that a rule is restated from."""
 SHOWN: Final = 4
 """Failures that go with a text which is to be said in other words."""
 GLOBAL: Final[Words] = frozenset()
@@ -70,6 +76,82 @@ def take_up(search: "Search", past: PastEdit, operator: Operator) -> Work[float 
     name = f"r-{digest(search.name, search.trunk.head.id, *past.texts)}"
     decision = Decision(name, operator, accepted=False, reason="", lesson=past.decision.lesson)
     return (yield from search.try_edits(past.base, past.edits, decision, past.words))
+
+
+def restate(search: "Search") -> Work[float | None]:
+    """Have a rule restated from all the cases that it is about.
+
+    A rule that was learned from few cases often holds for these alone. It is left out, training
+    items that may need it are run without it, and an edit is asked for with what fails there.
+    Validation items only choose the rule: no proposal is made from them.
+    """
+    yield from search.look_at_guards()
+    head, knowledge = search.trunk.head, search.knowledge
+    failing = knowledge.failing([*search.train, *search.val])
+    block = _narrow_block(search, failing)
+    if block is None:
+        return _nothing_left(search, Operator.RESTATE)
+    if not search.account.take_proposal():
+        return 0.0
+    number = search.account.proposals
+    base = Candidate(tuple(other for other in head.blocks if other is not block))
+    words = words_of(block.text)
+    items = _related_items(search, words, block)
+    results = yield from run_trials([(base, item) for item in items])
+    cases = [
+        Case(item, evaluation)
+        for item, evaluation in zip(items, results, strict=False)
+        if evaluation.scores and knowledge.value(evaluation) < BEST
+    ][:RESTATED]
+    if not cases:
+        return 0.0
+    names = [case.item.id for case in cases]
+    request = ProposalRequest(
+        id=f"g{number}-{digest(search.name, base.id, *names)}",
+        operator=Operator.RESTATE.value,
+        candidate=base,
+        component=block.component,
+        failures=cases,
+        number=number,
+    )
+    answer = yield from ask(request)
+    decision = Decision(request.id, Operator.RESTATE, accepted=False, reason="", items=names)
+    edits = search.usable_edits(answer, base, block.component)
+    copy = find_copy(edits, base, cases)
+    if copy or not edits:
+        reason = f"It copies {copy!r} from a case." if copy else "The answer is no usable edit."
+        search.decide(decision, reason)
+        return 0.0
+    decision = replace(decision, lesson=reason_of(answer))
+    edits = [BlockEdit("delete", block.id, component=block.component), *edits]
+    return (yield from search.try_edits(head, edits, decision, words_of(block.text)))
+
+
+def _narrow_block(search: "Search", failing: Sequence[Observation]) -> Block | None:
+    """Return a block that speaks of what fails though it stands there; None if none does."""
+    head, options = search.trunk.head, list[tuple[float, Block]]()
+    for block in head.blocks:
+        is_last = len(head.blocks_of(block.component)) < 2
+        if block.component == DEMONSTRATIONS or is_last or not block.text.strip():
+            continue
+        words = words_of(block.text)
+        mass = sum(1 - o.value for o in failing if search.knowledge.speaks_of(words, o) >= SPEAKS)
+        if mass > 0:
+            options.append((mass, block))
+    if not options:
+        return None
+    return search.draw.choices([block for _, block in options], [mass for mass, _ in options])[0]
+
+
+def _related_items(search: "Search", words: Words, block: Block) -> list[Item]:
+    """Return training items that may need a block: those that it was made for come first."""
+    text = block.text.strip()
+    makers = [d for d in search.trunk.edits if text in {t.strip() for t in d.texts}]
+    names = {name for decision in makers for name in decision.items}
+    items = list(search.train)
+    search.draw.shuffle(items)
+    items.sort(key=lambda i: (i.id not in names, -round(search.knowledge.concerns(words, i), 1)))
+    return items[:RELATED]
 
 
 def compress(search: "Search") -> Work[float | None]:

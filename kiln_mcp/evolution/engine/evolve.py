@@ -75,6 +75,7 @@ class Result:
         paid_evaluations: Evaluations that were made in this run, and not read from the log.
         standings: What was seen of each candidate that was tried, the Pareto set marked.
         noise: The variance of a candidate's value on one item, from all that was run again.
+        repeats: Evaluations by which the noise is told.
     """
 
     start: Candidate
@@ -87,6 +88,7 @@ class Result:
     paid_evaluations: int
     standings: Sequence[Standing] = ()
     noise: float = 0.0
+    repeats: int = 0
 
     @property
     def front(self) -> list[Standing]:
@@ -201,6 +203,7 @@ def result_of(search: Search, options: Options) -> Result:
     first, best = search.trunk.heads[0], search.trunk.head
     ids = {item.id for item in (*search.train, *search.val)}
     own = {key: e for key, e in search.scheduler.evaluations.items() if key[1] in ids}
+    noise, repeats = noise_of(own, options.goals)
     return Result(
         start=first,
         best=best,
@@ -211,7 +214,8 @@ def result_of(search: Search, options: Options) -> Result:
         proposals=search.account.proposals,
         paid_evaluations=search.scheduler.paid_evaluations,
         standings=standings(search.trunk, search.candidates.values(), own),
-        noise=noise_of(own, options.goals),
+        noise=noise,
+        repeats=repeats,
     )
 
 
@@ -264,7 +268,7 @@ def pipelines_of(options: Options, budget: Budget) -> int:
 
 
 def _operators(options: Options, *, can_ask: bool) -> list[Operator]:
-    operators = [Operator.REFLECT, Operator.RESTART] if can_ask else []
+    operators = [Operator.REFLECT, Operator.RESTART, Operator.RESTATE] if can_ask else []
     examples = options.demonstrations
     if examples.texts or examples.render is not None:
         operators.append(Operator.DEMONSTRATE)

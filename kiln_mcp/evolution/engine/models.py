@@ -18,13 +18,13 @@ from kiln_mcp.evolution.engine.evolve import (
     start_event,
 )
 from kiln_mcp.evolution.engine.knowledge import value_of
-from kiln_mcp.evolution.engine.operators import Operator
+from kiln_mcp.evolution.engine.operators import Demonstrations, Operator
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.engine.trunk import Decision
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Evaluation, Item
 
-_NAME_END: Final = "\x1f"
+MODEL_END: Final = "\x1f"
 """Stands between a model's name and the id of an item."""
 
 
@@ -95,14 +95,14 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
     """
     if not evaluate:
         raise ValueError("A search needs at least one model.")
-    options = options or Options()
+    options = replace(options or Options(), demonstrations=Demonstrations())
     first = Candidate.of(start)
     items, guards = items_of(train, "train"), items_of(val, "val")
     check_items(items, guards)
     originals = {item.id: item for item in (*items, *guards)}
 
     async def evaluate_any(candidate: Candidate, item: Item) -> Evaluation | float:
-        model, _, name = item.id.partition(_NAME_END)
+        model, _, name = item.id.partition(MODEL_END)
         return await evaluate[model](candidate, replace(originals[name], repeat=item.repeat))
 
     limits = limits_of(budget)
@@ -113,8 +113,8 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
     searches = {
         model: make_search(
             first,
-            [replace(item, id=f"{model}{_NAME_END}{item.id}") for item in items],
-            [replace(item, id=f"{model}{_NAME_END}{item.id}") for item in guards],
+            [replace(item, id=f"{model}{MODEL_END}{item.id}") for item in items],
+            [replace(item, id=f"{model}{MODEL_END}{item.id}") for item in guards],
             scheduler,
             options,
             draw,

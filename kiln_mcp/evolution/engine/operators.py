@@ -26,6 +26,7 @@ class Operator(StrEnum):
     ADOPT = "adopt"
     COMPRESS = "compress"
     PARAPHRASE = "paraphrase"
+    RESTATE = "restate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +150,5 @@ _PRIOR: Final[Mapping[Operator, float]] = {
     Operator.ADOPT: 0.02,
     Operator.COMPRESS: 0.005,
     Operator.PARAPHRASE: 0.02,
+    Operator.RESTATE: 0.04,
 }

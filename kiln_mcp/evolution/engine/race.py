@@ -28,6 +28,7 @@ LOSS_THRESHOLD: Final = 2.0
 SMALLEST_GAIN: Final = 0.05
 """The sum of gains on the targets that is worth looking further."""
 
+BUDGET_ENDED: Final = "The budget ended before it was tried."
 NOTHING_BROUGHT: Final = "It brings nothing."
 
 Pair = tuple[Observation, Evaluation]
@@ -92,7 +93,7 @@ class Race:
         target_pairs = [(o, e) for o, e in zip(targets, results, strict=False) if e.scores]
         changes = [self.knowledge.value(e) - o.value for o, e in target_pairs]
         if not results:
-            return Verdict(is_won=False, reason="The budget ended before it was tried.")
+            return Verdict(is_won=False, reason=BUDGET_ENDED)
         if len(target_pairs) < len(results):
             failures = len(results) - len(target_pairs)
             return Verdict(
@@ -113,25 +114,36 @@ class Race:
 
     def run_shorter(self) -> Work[Verdict]:
         """Run the race of a child that is to lose nothing: it need not gain."""
-        own = [
-            self.knowledge.observations[name]
-            for name in sorted(self.shown_ids)
-            if name in self.knowledge.observations
-        ]
-        own = [entry for entry in own if entry.value > 0][:TARGETS]
+        objection, pairs = yield from self._check_own(TARGETS)
+        if objection:
+            return Verdict(is_won=False, reason=objection)
+        verdict = yield from self._guard(0.0, [], pairs, [entry for entry, _ in pairs])
+        is_level = verdict.loss <= 0 and verdict.reason == NOTHING_BROUGHT and verdict.results
+        if not is_level:
+            return replace(verdict, is_won=False)
+        return replace(verdict, is_won=True, reason="It is shorter and costs nothing.")
+
+    def run_restated(self) -> Work[Verdict]:
+        """Run the race of a child with a rule in other words: what the old ones mended stays."""
+        objection, pairs = yield from self._check_own(len(self.shown_ids))
+        if objection:
+            return Verdict(is_won=False, reason=objection)
+        verdict = yield from self.run()
+        own = [(entry.item, evaluation) for entry, evaluation in pairs]
+        return replace(verdict, results=[*verdict.results, *own])
+
+    def _check_own(self, count: int) -> Work[tuple[str, list[Pair]]]:
+        """Run the child on what a block was made for; return why it lost, "" if it did not."""
+        observations = self.knowledge.observations
+        own = [observations[name] for name in sorted(self.shown_ids) if name in observations]
+        own = [entry for entry in own if entry.value > 0][:count]
         results = yield from run_trials([(self.child, entry.item) for entry in own])
         pairs = list(zip(own, results, strict=False))
         drops = [(o, e) for o, e in pairs if self.knowledge.value(e) < o.value]
         losses = yield from self._confirm_losses(drops)
         if len(pairs) < len(own):
-            return Verdict(is_won=False, reason="The budget ended before it was tried.")
-        if any(loss > 0 for loss in losses):
-            return Verdict(is_won=False, reason="What it was made for falls without it.")
-        verdict = yield from self._guard(0.0, [], pairs, own)
-        is_level = verdict.loss <= 0 and verdict.reason == NOTHING_BROUGHT and verdict.results
-        if not is_level:
-            return replace(verdict, is_won=False)
-        return replace(verdict, is_won=True, reason="It is shorter and costs nothing.")
+            return BUDGET_ENDED, pairs
+        return "What it was made for falls without it." if sum(losses) > 0 else "", pairs
 
     def _pool(self, items: Sequence[Item]) -> list[Item]:
         """Return the items that the child is not shown as demonstrations."""
@@ -200,6 +212,8 @@ class Race:
         loss = sum(losses) / max(1, len(pairs))
         loss *= passing / max(1, len(self.knowledge.observations))
         objection = self._objection([*target_pairs, *pairs])
+        if not objection and 2 * len(results) < len(guards) + len(new_items):
+            objection = BUDGET_ENDED
         if not objection and gain < loss:
             objection = "It costs more than it brings."
         if not objection and gain == loss:

@@ -121,6 +121,7 @@ class Scheduler:
         while queue:
             time, _, step = heapq.heappop(queue)
             await step.done.wait()
+            self._settle(step)
             try:
                 following = step.pipeline.send(step.answer)
             except StopIteration:
@@ -134,6 +135,15 @@ class Scheduler:
             for place, idle in waiting:
                 heapq.heappush(queue, (time, place, idle))
             waiting.clear()
+
+    def _settle(self, step: _OpenStep) -> None:
+        """Give back what caches have saved: here, so that the order of answers changes nothing."""
+        budget = self.account.budget
+        for result in step.results:
+            if isinstance(result, Evaluation):
+                self.account.settle(budget.evaluation, result.paid_calls)
+            elif isinstance(result, Answer):
+                self.account.settle(budget.proposal, result.paid_calls)
 
     def _open(
         self, pipeline: Work[None], step: Trials | Question, group: TaskGroup
@@ -232,7 +242,10 @@ def _as_answer(reply: Answer | str | Sequence[BlockEdit] | None) -> Answer | Non
 def evaluation_event(evaluation: Evaluation) -> Event:
     """Return the parts of an evaluation that are not empty."""
     values = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
-    return {"evaluation": {name: value for name, value in values.items() if value}}
+    event = {name: value for name, value in values.items() if value}
+    if evaluation.paid_calls == 0:
+        event["paid_calls"] = 0
+    return {"evaluation": event}
 
 
 def read_evaluation(event: Event) -> Evaluation:
@@ -250,4 +263,5 @@ def _read_answer(event: Event) -> Answer | None:
         return None
     edits = cast("list[dict[str, str]]", values["edits"])
     read = tuple(BlockEdit(**edit) for edit in edits)  # pyright: ignore[reportArgumentType]
-    return Answer(read, str(values["text"]), str(values["reason"]))
+    paid_calls = cast("int | None", values.get("paid_calls"))
+    return Answer(read, str(values["text"]), str(values["reason"]), paid_calls)

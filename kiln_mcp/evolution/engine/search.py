@@ -17,6 +17,7 @@ from kiln_mcp.evolution.engine.attempts import (
     digest,
     paraphrase,
     restart,
+    restate,
     take_up,
 )
 from kiln_mcp.evolution.engine.candidates import INSTRUCTION, Candidate
@@ -149,6 +150,8 @@ class Search:
                 return (yield from take_up(self, self.foreign.popleft(), operator))
             case Operator.RESTART:
                 return (yield from restart(self))
+            case Operator.RESTATE:
+                return (yield from restate(self))
             case Operator.COMPRESS:
                 return (yield from compress(self))
             case Operator.PARAPHRASE:
@@ -331,6 +334,8 @@ class Search:
         )
         if decision.operator is Operator.COMPRESS:
             return (yield from race.run_shorter())
+        if decision.operator is Operator.RESTATE:
+            return (yield from race.run_restated())
         return (yield from race.run())
 
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:

@@ -94,15 +94,16 @@ def _mean_scores(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(row[name] for row in rows if name in row) for name in names}
 
 
-def noise_of(evaluations: Evaluations, goals: Mapping[str, Goal]) -> float:
-    """Return the variance of a candidate's value on one item, from all that was run again."""
+def noise_of(evaluations: Evaluations, goals: Mapping[str, Goal]) -> tuple[float, int]:
+    """Return the variance of a candidate's value on one item, and how many repeats tell it."""
     by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
     for (candidate, item, _), evaluation in evaluations.items():
         if evaluation.scores:
             by_pair[candidate, item].append(value_of(evaluation.scores, goals))
     repeats = [own for own in by_pair.values() if len(own) > 1]
     weight = sum(len(own) - 1 for own in repeats)
-    return sum(variance(own) * (len(own) - 1) for own in repeats) / weight if weight else 0.0
+    noise = sum(variance(own) * (len(own) - 1) for own in repeats) / weight if weight else 0.0
+    return noise, weight
 
 
 def _with_front(rows: Sequence[Standing], kept_ids: Iterable[str]) -> list[Standing]:

@@ -17,11 +17,13 @@ class Answer:
         edits: The edits; empty if there is a text.
         text: The text.
         reason: What it is meant to correct.
+        paid_calls: Calls that were sent; None for the budget's price of a proposal.
     """
 
     edits: Sequence[BlockEdit] = ()
     text: str = ""
     reason: str = ""
+    paid_calls: int | None = None
 
 
 Propose = Callable[[ProposalRequest], Awaitable[Answer | str | Sequence[BlockEdit] | None]]

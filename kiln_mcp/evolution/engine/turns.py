@@ -13,7 +13,9 @@ PATIENCE: Final = 16
 """Attempts in a row without a gain, after which an operator without a model is left."""
 STALL: Final = 10
 """Reflections in a row without a gain, after which operators are tried that need no failures."""
-LATE_OPERATORS: Final = frozenset({Operator.RESTART, Operator.COMPRESS, Operator.PARAPHRASE})
+LATE_OPERATORS: Final = frozenset(
+    {Operator.RESTART, Operator.RESTATE, Operator.COMPRESS, Operator.PARAPHRASE}
+)
 GENERAL_RACE: Final = 40
 """Evaluations of a race of an edit that speaks of every item."""
 UNPROVEN_SHARE: Final = 0.1

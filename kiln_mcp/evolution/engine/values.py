@@ -39,6 +39,8 @@ class Evaluation:
         failure: Why there are no scores.
         cost_usd: What the calls cost.
         seconds: How long the output took.
+        paid_calls: Calls that were sent; fewer than the budget's price if a cache had answers.
+            None for the whole price.
     """
 
     scores: Mapping[str, float]
@@ -47,6 +49,7 @@ class Evaluation:
     failure: str = ""
     cost_usd: float = 0.0
     seconds: float = 0.0
+    paid_calls: int | None = None
 
     @property
     def remarks(self) -> str:
@@ -99,7 +102,7 @@ class Budget:
 class Account:
     """What a search has used: taken before calls are sent, so that no limit is passed.
 
-    A repeated run counts calls that the log answers too, so that it takes the same path.
+    A repeated run counts calls that the log answers as they were paid, so it takes the same path.
     """
 
     budget: Budget
@@ -138,6 +141,11 @@ class Account:
         self.proposals += 1
         self.calls += budget.proposal
         return True
+
+    def settle(self, price: int, paid_calls: int | None) -> None:
+        """Give back what a call had reserved and a cache has saved."""
+        if paid_calls is not None:
+            self.calls -= max(0, price - paid_calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,23 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from kiln_mcp.evaluators.model_verdicts import numbered_list
 from kiln_mcp.evaluators.scales import decision_of
 from kiln_mcp.judging.judge_versions import JudgeVersion
 from kiln_mcp.judging.refinement.labelled_items import ItemVerdict, LabelledItem
 from kiln_mcp.labels.label_words import label_text
-from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
-from kiln_mcp.llm.errors import BadAnswer
+from kiln_mcp.llm import Engine
+from kiln_mcp.reflection import Reflector, TextEdit, cases_text, parts_text
 from kiln_mcp.workbench.prompt_templates import load_prompt
-from storage.text.excerpts import excerpt
 
 MOST_STEPS: Final = 12
+MOST_EDITS: Final = 6
 MOST_CASES: Final = 8
 MOST_AGREEMENTS: Final = 3
 MOST_EXAMPLES: Final = 4
-LONGEST_TEXT: Final = 1200
 LONGEST_ANSWER: Final = 2500
 STRICTER: Final = "Where you doubt whether the response passes a step, it fails."
 MILDER: Final = "Only a clear fault fails. Where you doubt, the response passes."
@@ -84,38 +81,25 @@ class JudgeBrief:
     concerns: str
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    cause: str
-    steps: list[str] = Field(min_length=1, max_length=MOST_STEPS)
-
-
-def _schema() -> JsonSchema:
-    text = {"type": "string"}
-    return {
-        "type": "object",
-        "properties": {
-            "cause": text,
-            "steps": {"type": "array", "items": text, "minItems": 1, "maxItems": MOST_STEPS},
-        },
-        "required": ["cause", "steps"],
-        "additionalProperties": False,
-    }
-
-
-@dataclass(slots=True)
 class ModelRewriter:
-    """Lets a capable model rewrite the steps from the cases where judge and person differ.
+    """Lets a capable model edit the steps, from the cases where judge and person differ.
+
+    Args:
+        engine: Asks it.
+        model: Its name.
+        brief: What it is told of the judge.
 
     Attributes:
         calls: Model calls that one proposal takes.
     """
 
-    engine: Engine
-    model: str
-    brief: JudgeBrief
-    calls: int = field(default=1, init=False)
+    calls: int = 1
+
+    def __init__(self, engine: Engine, model: str, brief: JudgeBrief) -> None:
+        asker = "judging/improve judge"
+        self._reflector = Reflector(engine, model, asker, MOST_EDITS, LONGEST_ANSWER)
+        self._brief = brief
+        self._number = 0
 
     async def propose(
         self,
@@ -129,32 +113,51 @@ class ModelRewriter:
         turn = len(rejections) * MOST_CASES // 2 % max(1, len(differing))
         cases = [*differing[turn:], *differing[:turn]][:MOST_CASES]
         agreeing = [entry for entry in judged_items if not entry.loss][:MOST_AGREEMENTS]
-        parts = load_prompt("judging", "improve_judge").messages(
-            task_description=self.brief.task_description,
-            spec=self.brief.spec or "Nothing more than the scores is written down.",
-            scores=self.brief.scores,
-            steps=numbered_list(best.steps),
-            concerns=self.brief.concerns or "Nothing was said.",
-            disagreements=_case_list(cases),
-            agreements=_case_list(agreeing) or "None.",
-            rejected_steps="\n\n".join(numbered_list(v.steps) for v in rejections[-3:]) or "None.",
-            most_steps=MOST_STEPS,
-        )
-        request = ModelRequest(
-            model=self.model,
-            messages=tuple(Message(part.role, part.content) for part in parts),
-            schema=_schema(),
-            max_tokens=LONGEST_ANSWER,
-        )
-        try:
-            answer = await self.engine.complete(request, asker="judging/improve judge")
-            read = _Answer.model_validate(answer.value)
-        except (BadAnswer, ValidationError):
+        brief = self._brief
+        values = {
+            "task_description": brief.task_description,
+            "spec": brief.spec or "Nothing more than the scores is written down.",
+            "scores": brief.scores,
+            "steps": parts_text(_parts_of(best.steps)),
+            "concerns": brief.concerns or "Nothing was said.",
+            "disagreements": _case_list(cases),
+            "agreements": _case_list(agreeing) or "None.",
+            "rejected_steps": "\n\n".join(numbered_list(v.steps) for v in rejections[-3:])
+            or "None.",
+        }
+        template = load_prompt("judging", "improve_judge")
+        reflection = await self._reflector.reflect(template, values, self._number)
+        self._number += 1
+        if reflection is None:
             return None
-        steps = tuple(step.strip() for step in read.steps if step.strip())
-        if not steps:
+        steps = edited_steps(best.steps, reflection.edits)
+        if not steps or len(steps) > MOST_STEPS:
             return None
-        return VersionProposal(JudgeVersion(steps, best.examples), read.cause)
+        return VersionProposal(JudgeVersion(steps, best.examples), reflection.failure)
+
+
+def edited_steps(steps: Sequence[str], edits: Sequence[TextEdit]) -> tuple[str, ...]:
+    """Return the steps of a judge after edits; () if an edit names no step.
+
+    Several additions after one step stand in the order of the edits.
+    """
+    parts = dict(_parts_of(steps))
+    additions: dict[str | None, list[str]] = {}
+    for edit in edits:
+        if edit.part not in parts and not (edit.part is None and edit.operation == "add"):
+            return ()
+        if edit.operation == "add":
+            additions.setdefault(edit.part, []).append(edit.text)
+        elif edit.part is not None:
+            parts[edit.part] = edit.text if edit.operation == "replace" else ""
+    texts = [*additions.get(None, ())]
+    for name, text in parts.items():
+        texts += [text, *additions.get(name, ())]
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _parts_of(steps: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"s{number}", step) for number, step in enumerate(steps, 1)]
 
 
 @dataclass(slots=True)
@@ -228,12 +231,16 @@ def _balance(entry: JudgedItem) -> float:
 
 
 def _case_list(entries: Sequence[JudgedItem]) -> str:
-    return "\n\n".join(
-        f"Case {number}\nInput:\n{_cut(entry.item.run.input)}\n"
-        f"Response:\n{_cut(entry.item.run.output.output)}\n"
-        f"The person says: {_words(entry.item.label_words)}. {_cut(entry.item.reason)}\n"
-        f"The judge says: {_words(_verdict_words(entry))}. {_cut(entry.verdict.reason)}"
-        for number, entry in enumerate(entries, 1)
+    return cases_text(
+        [
+            {
+                "Input": entry.item.run.input,
+                "Response": entry.item.run.output.output,
+                "The person says": f"{_words(entry.item.label_words)}. {entry.item.reason}",
+                "The judge says": f"{_words(_verdict_words(entry))}. {entry.verdict.reason}",
+            }
+            for entry in entries
+        ]
     )
 
 
@@ -248,7 +255,3 @@ def _verdict_words(entry: JudgedItem) -> Mapping[str, str]:
 
 def _words(values: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {word}" for key, word in values.items()) or "nothing usable"
-
-
-def _cut(text: str) -> str:
-    return excerpt(text, LONGEST_TEXT)

@@ -104,13 +104,13 @@ async def _write_records(world: HostileWorld, use: Use) -> None:
     for title, evaluator in (("Right", JUDGE), ("Free", FREE_JUDGE), ("Checked", CHECK)):
         new: JsonValue = {"task": "Support", **filters}
         await use("create_evaluator", project=project, eval=title, **evaluator, **new)
-    names = ("Start", *world.texts("run_config_name"), "Free")
+    names = ("Start", *world.texts("run_config_name"), "Free", "Twin")
     for number, title in enumerate(names):
         prompts = world.texts("prompt_text")
         config: JsonObject = {
             "name": title,
-            "model": "free/m" if title == "Free" else "paid/m",
-            "prompt": prompts[number % len(prompts)],
+            "model": "paid/m" if title not in {"Free", "Twin"} else "free/m",
+            "prompt": prompts[0 if title == "Twin" else number % len(prompts)],
         }
         await use("create_run_config", project=project, task="Support", **config)
     await use("split_data", project=project, task="Support", name="all")
@@ -243,6 +243,9 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         ],
         "improve_judge": [{**project, "eval": "Right", "model": "paid/m", "max_calls": 8}],
         "improve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
+        "improve_prompt_for_models": [
+            {**project, "eval": "Right", "starts": ["Start", "Twin"], "max_calls": 32}
+        ],
         "show_prompt_search": [{**project, "eval": "Right"}],
         "explain_prompt": [{**project, "eval": "Right", "run_config": "Start", "max_calls": 16}],
         "check_job": [{"job": "x", "seconds": 0}, {}],

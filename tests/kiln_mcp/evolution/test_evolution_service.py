@@ -13,13 +13,14 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.results.config_scores import ConfigScores
 from kiln_mcp.evals.results.part_uses import UseNumber
+from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.evolution.engine import Evaluation
 from kiln_mcp.evolution.engine import Item as EngineItem
-from kiln_mcp.evolution.final_measurement import HeldOut
+from kiln_mcp.evolution.held_out import HeldOut
 from kiln_mcp.evolution.search_context import SearchContext, SearchRequest, prepare
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.evolution.winner import GENERATOR
-from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
+from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs.errors import EvalError
@@ -84,7 +85,9 @@ async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_t
     tmp_path: Path,
 ) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
-        attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
+        engine = bench.workspace.engine
+        engine = engine.within(await engine.budget("jobs/4711", BudgetLimit()))
+        attempt = replace(bench, workspace=replace(bench.workspace, job="4711", engine=engine))
         first = await attempt.evolve(max_calls=100, seed=1)
         lines = await anyio.Path(first.search_log).read_text(encoding="utf-8")
         again = await attempt.evolve(max_calls=100, seed=1)
@@ -125,17 +128,34 @@ async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
         standings = events.count("standing")
         assert standings >= 2
         decisions = ["decision"] * answer.races
-        assert events == ["start", *decisions, *["standing"] * standings, "result"]
+        ends = [*["standing"] * standings, "held_out", "result"]
+        assert events == ["start", *decisions, *ends]
+        assert lines[-2]["samples"] == [[0, 0]]
         assert lines[0]["seed"] == 1
         assert lines[-1]["verdict"] == answer.verdict
         assert Path(answer.search_log).is_relative_to(bench.store.folder)
 
 
-async def test_the_same_seed_finds_the_same_prompt(tmp_path: Path) -> None:
+async def decisions_of(report: EvolutionReport) -> list[dict[str, JsonValue]]:
+    text = await anyio.Path(report.search_log).read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    told = ("proposal", "candidate", "onto", "accepted", "reason")
+    return [{key: line[key] for key in told} for line in lines if line["event"] == "decision"]
+
+
+async def test_a_second_search_with_the_same_seed_pays_nothing_twice_and_goes_on(
+    tmp_path: Path,
+) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
-        first = await bench.evolve(max_calls=100, seed=4)
-        second = await bench.evolve(max_calls=100, seed=4)
-        assert first.winner_prompt == second.winner_prompt
+        first = await bench.evolve(max_calls=60, seed=4)
+        asked = len(bench.model.requests)
+        second = await bench.evolve(max_calls=60, seed=4)
+        paths = [await decisions_of(report) for report in (first, second)]
+        assert len(paths[1]) > len(paths[0]) > 0
+        assert paths[1][: len(paths[0])] == paths[0]
+        assert second.search_calls <= 60
+        paid = len(bench.model.requests) - asked
+        assert paid == second.search_calls + second.held_out_calls
         assert first.winner != second.winner
 
 

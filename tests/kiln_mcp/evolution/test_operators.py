@@ -56,7 +56,7 @@ async def test_a_text_in_other_words_is_asked_for_where_the_proposer_can() -> No
 
     options = Options(paraphrases=True)
     result = await evolve(START, TRAIN, VAL, follow, propose, budget=300, options=options)
-    assert asked == {"reflect", "paraphrase"}
+    assert asked >= {"reflect", "paraphrase"}
     assert "You greet by name." in result.best.text
     await evolve(START, TRAIN, VAL, follow, add_rule, budget=100)
 

@@ -28,7 +28,8 @@ def answer(request: ModelRequest) -> str:
     text = "\n".join(str(message.content) for message in request.messages)
     if "You mend the steps" in text:
         if "blank" in text:
-            return json.dumps({"cause": "It lets dogs pass.", "steps": ["  "]})
+            edit = {"operation": "replace", "block": "s1", "text": "  ", "reason": "dogs"}
+            return json.dumps({"failure": "It lets dogs pass.", "edits": [edit]})
         if "garbage" in text:
             return "I would rather not."
     elif NO_DOGS in text and "mute" in text:

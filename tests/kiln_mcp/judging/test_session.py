@@ -46,7 +46,8 @@ def words_of(text: str) -> Mapping[str, str]:
 def think(text: str) -> dict[str, Any]:
     """Judge an answer by the steps of the prompt, or rewrite the steps."""
     if "You mend the steps" in text:
-        return {"cause": "It fails answers that refuse a refund.", "steps": [PROMISES, REFUSES]}
+        edit = {"operation": "add", "block": "s1", "text": REFUSES, "reason": "refusals"}
+        return {"failure": "It fails answers that refuse a refund.", "edits": [edit]}
     answer = text.split("<model_response>")[1].split("</model_response>")[0]
     if POLITE in text:
         return {"reasoning": "Tone.", "tone": "fail" if "own fault" in answer else "pass"}

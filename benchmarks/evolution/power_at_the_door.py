@@ -1,0 +1,135 @@
+"""How often the real tool shows a true gain of 20 points, and how often a false one.
+
+python benchmarks/evolution/power_at_the_door.py [--runs 200] [--sizes 60,120,240] [--null]
+
+The capability runs in this process on a new project each time, with scripted models: the feature
+of `power.py` as an answer that is right or wrong, and a model that proposes rule, harm or filler.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from power import BASE, FILLERS, HARM, KIND_SHARE, LIFT, RULE, START, share
+
+from kiln_mcp.evals.service import create_evaluator
+from kiln_mcp.evolution.answers import EvolutionReport
+from kiln_mcp.evolution.service import improve_prompt
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
+from kiln_mcp.run_configs.service import create_run_config
+from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
+from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
+
+
+class Feature:
+    """Answers an item rightly by a coin that depends on prompt, item and sample alone."""
+
+    def __init__(self, seed: int, lift: float) -> None:
+        self.seed, self.lift = seed, lift
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        prompt, item = request.messages[0].content, request.messages[-1].content
+        is_kind = random.Random(f"{self.seed} {item}").random() < KIND_SHARE
+        rate = BASE + self.lift * (is_kind and RULE in prompt) - 0.2 * (HARM in prompt)
+        coin = random.Random(f"{self.seed} {prompt} {item} {request.sample}").random()
+        return ModelAnswer("yes" if coin < rate else "no")
+
+
+class Editor:
+    """Proposes the rule in two of five answers."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        draw = random.Random(f"{self.seed} {request.sample}")
+        chance = draw.random()
+        line = RULE if chance < 0.4 else HARM if chance > 0.85 else draw.choice(FILLERS)
+        edit = {"operation": "add", "block": "b1", "text": f"- Always {line}.", "reason": "wrong"}
+        text = json.dumps({"failure": "wrong", "edits": [edit]})
+        return ModelAnswer(text)
+
+
+async def make_project(folder: Path, size: int) -> None:
+    person = DataSource(type="human", properties={"created_by": "ann"})
+    async with await ProjectStore.create(folder, Project(name="Power")) as store:
+        task = await store.save(Task(name="Answer", instruction=START), parent=store.project)
+        async with store.transaction() as change:
+            for part, count in (("train", 60), ("val", 40), ("test", size)):
+                for number in range(count):
+                    output = TaskOutput(output="yes", source=person)
+                    run = TaskRun(
+                        input=f"{part} {number}", input_source=person, output=output, tags=(part,)
+                    )
+                    change.save(run, parent=task)
+
+
+async def search(seed: int, lift: float, size: int, calls: int) -> EvolutionReport:
+    with tempfile.TemporaryDirectory(dir=memory()) as place:
+        folder = Path(place)
+        await make_project(folder / "project", size)
+        settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
+        models = {"feature": Feature(seed, lift), "editor": Editor(seed)}
+        async with Engine(settings.engine, models=models) as engine:
+            known = KnownProjects(settings.home / "projects.json")
+            workspace = Workspace(settings=settings, engine=engine, projects=known)
+            project = {"project": str(folder / "project")}
+            evaluator = {
+                "eval": "Right",
+                "type": "exact_match",
+                "reference_key": "reference_answer",
+            }
+            filters = {f"{part}_filter": f"tag::{part}" for part in ("train", "val", "test")}
+            await create_evaluator.invoke(workspace, {**project, **evaluator, **filters})
+            start = {"name": "start", "model": "feature", "prompt": START}
+            await create_run_config.invoke(workspace, {**project, **start})
+            call = {"eval": "Right", "start": "start", "max_calls": calls, "seed": seed}
+            report = await improve_prompt.invoke(
+                workspace, {**project, **call, "reflect_with": "editor"}
+            )
+            await known.close()
+    assert isinstance(report, EvolutionReport)
+    return report
+
+
+def memory() -> str | None:
+    """Return a folder in memory, if there is one: the store waits for the disk."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--sizes", default="60,120,240")
+    parser.add_argument("--calls", type=int, default=300, help="Calls of each search.")
+    parser.add_argument("--null", action="store_true", help="The rule brings nothing.")
+    parser.add_argument("--seconds", type=float, default=1e9, help="No run begins after it.")
+    arguments = parser.parse_args()
+    lift = 0.0 if arguments.null else LIFT
+    begun = time.monotonic()
+    print("| truth | items | runs | gain claimed | rule found | mean runs an item |")
+    print("|---|---|---|---|---|---|")
+    for size in map(int, arguments.sizes.split(",")):
+        reports: list[EvolutionReport] = []
+        for seed in range(arguments.runs):
+            if time.monotonic() - begun >= arguments.seconds:
+                break
+            reports.append(asyncio.run(search(seed, lift, size, arguments.calls)))
+        if not reports:
+            continue
+        claimed = share(sum(report.gain_shown for report in reports), len(reports))
+        found = share(sum(RULE in report.winner_prompt for report in reports), len(reports))
+        runs = [report.held_out_runs for report in reports if report.held_out_runs]
+        mean = f"{statistics.mean(runs):.1f}" if runs else "-"
+        truth = "0" if arguments.null else "+20 points"
+        print(f"| {truth} | {size} | {len(reports)} | {claimed} | {found} | {mean} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

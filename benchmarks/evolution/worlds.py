@@ -1,0 +1,79 @@
+"""Run the engine on many simulated worlds without latency: quality alone, in seconds.
+
+python benchmarks/evolution/worlds.py --world PATH/prompt_world --worlds 100-104,300-309
+"""
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from measure import MARKS, mean_and_half_width
+from plug_in import QUESTION, text_between_fences
+
+from kiln_mcp.evolution.engine import Budget, Candidate, Evaluation, Item, ProposalRequest, evolve
+
+
+async def scores_of(world: Any, start: str, budget: int) -> list[float]:
+    """Return the noise-free held-out scores of the best prompt after each mark."""
+    runs: Counter[tuple[str, str]] = Counter()
+
+    def count(*key: str) -> int:
+        runs[key] += 1
+        return runs[key] - 1
+
+    async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
+        number = count(candidate.text, item.text)
+        answer = world.task_reply(candidate.text, item.text, number)
+        score, feedback, _ = world.evaluate(item.value, answer)
+        return Evaluation({"score": score}, "" if score >= 1 else feedback, answer)
+
+    async def propose(request: ProposalRequest) -> str:
+        cases = "\n\n".join(
+            f"Ticket: {case.item.text}\nAnswer: {case.evaluation.output}\n"
+            f"Reviewer: {case.evaluation.remarks}"
+            for case in request.failures
+        )
+        question = QUESTION.format(prompt=request.text, cases=cases)
+        return text_between_fences(world.reflect_reply(question, count("reflect", question)))
+
+    parts = [[Item(e.id, e, e.text) for e in part] for part in (world.train, world.val)]
+    limits = Budget(budget, proposals=budget // 8)
+    result = await evolve(start, *parts, evaluate, propose, budget=limits, seed=world.seed)
+    return [world.expected(result.candidate_at(int(mark)).text, world.test) for mark in MARKS]
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the worlds of a text such as "0-9,20"."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--world", type=Path, required=True)
+    parser.add_argument("--worlds", default="0-9")
+    parser.add_argument("--scenarios", default="det,noisy,binary_noisy,multi")
+    parser.add_argument("--budget", type=int, default=1200)
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(arguments.world))
+    from world import SEED_PROMPT, World, scenario
+
+    print(f"| scenario | worlds | {' | '.join(MARKS)} |")
+    print("|---|---|---|---|---|")
+    for name in arguments.scenarios.split(","):
+        rows = [
+            asyncio.run(scores_of(World(seed, scenario(name)), SEED_PROMPT, arguments.budget))
+            for seed in seeds_of(arguments.worlds)
+        ]
+        cells = [mean_and_half_width(list(own)) for own in zip(*rows, strict=True)]
+        print(f"| {name} | {len(rows)} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
