@@ -33,6 +33,7 @@ PARAMETERS = {
     "patience": 0,
     "max_tokens": 512,
     "threads": 1,
+    "niceness": 0,
     "checkpoint_steps": 5,
     "most_hours": 24,
 }

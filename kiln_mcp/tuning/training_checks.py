@@ -91,7 +91,7 @@ def plan_training(training: Training) -> Plan:
     """Return the plan of a training: what is sent where, and what is wrong with it."""
     files = training.training_data.files
     counts = ", ".join(f"{len(file.lines.lines)} of {file.part}" for file in files)
-    provider, forecast = training.provider, training.forecast
+    provider = training.provider
     epochs = training.parameters.get("epochs")
     epochs_text = f", read {epochs} times" if epochs else ""
     place = "on this machine, free of charge" if provider.is_local else f"at {provider.title}"
@@ -99,8 +99,9 @@ def plan_training(training: Training) -> Plan:
     return Plan(
         f"Train {training.base_model} {place} on {counts} "
         f"({training.tokens_text}{epochs_text}){price}.{training.training_data.warning}",
-        highest_cost_usd=forecast.highest_cost_usd,
+        highest_cost_usd=0.0 if provider.is_local else None,
         destination=provider.address,
+        is_long=True,
     )
 
 

@@ -78,6 +78,7 @@ class LocalTuning:
         Hyperparameter("max_tokens", "integer", 16, 131_072, default=2048),
         Hyperparameter("checkpoint_steps", "integer", 1, 100_000, default=10),
         Hyperparameter("threads", "integer", 1, 64, default=1),
+        Hyperparameter("niceness", "integer", 0, 19, default=10),
         Hyperparameter("most_hours", "number", 0.01, 1000, default=24),
         Hyperparameter("qlora", "text", choices=("no", "yes"), default="no"),
     )
@@ -87,17 +88,26 @@ class LocalTuning:
         """Data is sent nowhere."""
         return ""
 
-    async def check(self, draft: Draft) -> Forecast:
-        """Look at the base, the tokens, the memory and the time, in a process of its own.
+    async def check(self, base_model: str) -> None:
+        """Refuse if the extra is missing, or the base is not on this machine.
 
         Raises:
-            Refusal: The extra is missing, or the training cannot work here; the sentence says why.
+            Refusal: The extra is missing; the sentence says how to install it.
             InvalidValue: There is no such base model on this machine.
         """
         self.processes.check()
+        await anyio.to_thread.run_sync(self._base, base_model)
+
+    async def look(self, draft: Draft) -> Forecast:
+        """Look at the base, the tokens, the memory and the time, in a process of its own.
+
+        Raises:
+            Refusal: The training cannot work here; the sentence says why.
+            InvalidValue: There is no such base model on this machine.
+        """
         base = await anyio.to_thread.run_sync(self._base, draft.base_model)
         request = _local_request(base, draft.parameters, draft.seed)
-        outlook = await self._look(request, draft.train)
+        outlook = await self._outlook(request, draft.train)
         if outlook.refusal:
             raise Refusal(
                 "Nothing was trained: {base} cannot be trained here: {reason}.",
@@ -106,8 +116,8 @@ class LocalTuning:
             )
         return _forecast(outlook)
 
-    async def _look(self, request: LocalRequest, train: bytes) -> Outlook:
-        """Return what is known of a training; a job asks again what its call has just asked."""
+    async def _outlook(self, request: LocalRequest, train: bytes) -> Outlook:
+        """Return what is known of a training; what was asked a short while ago is not asked again."""
         digest = sha256(request.model_dump_json().encode() + train).hexdigest()[:24]
         note = self.work / f"look-{digest}.json"
         if (earlier := await anyio.to_thread.run_sync(_read_look, note)) is not None:
@@ -277,7 +287,6 @@ def _forecast(outlook: Outlook) -> Forecast:
         sentence=outlook.sentence,
         learnt=outlook.excerpts,
         tokens=outlook.tokens,
-        highest_cost_usd=0.0,
     )
 
 

@@ -131,16 +131,12 @@ class ServiceClient:
         return await self._send("POST", path, action, body=body, is_repeatable=is_repeatable)
 
     async def cancel(self, path: str) -> None:
-        """Cancel a training; of one that has ended already the service's refusal counts as done.
+        """Cancel a training.
 
         Raises:
-            ServiceFailure: It was refused for another reason, or the service cannot be reached.
+            ServiceFailure: It was refused, or the service cannot be reached.
         """
-        try:
-            await self.post(path, "cancel the training", {}, is_repeatable=True)
-        except ServiceFailure as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
-                raise
+        await self.post(path, "cancel the training", {}, is_repeatable=True)
 
     async def delete(self, path: str, action: str) -> JsonObject:
         """Remove something; again after failures that may pass.

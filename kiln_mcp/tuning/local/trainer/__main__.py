@@ -29,7 +29,7 @@ from storage.atomic_write import write_atomically
 from storage.errors import StorageError
 
 _LOOK_S: Final = 0.5
-_NICE: Final = 10
+_USUAL_NICENESS: Final = 10
 """A training takes what other work leaves."""
 
 
@@ -61,7 +61,7 @@ def _outlook(folder: WorkFolder) -> Outlook:
 def _train_or_tell(folder: WorkFolder) -> None:
     """Train; what stops it for good becomes its state."""
     if hasattr(os, "nice"):
-        os.nice(_NICE)
+        os.nice(int(folder.request().parameters.get("niceness", _USUAL_NICENESS)))
     try:
         _train(folder)
     except (Unusable, StorageError) as fault:

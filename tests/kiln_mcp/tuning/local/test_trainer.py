@@ -57,6 +57,7 @@ PARAMETERS: dict[str, str | int | float | bool] = {
     "max_tokens": 64,
     "checkpoint_steps": 2,
     "threads": 1,
+    "niceness": 0,
     "most_hours": 1.0,
     "qlora": "no",
 }
