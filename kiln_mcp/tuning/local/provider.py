@@ -117,7 +117,7 @@ class LocalTuning:
         return _forecast(outlook)
 
     async def _outlook(self, request: LocalRequest, train: bytes) -> Outlook:
-        """Return what is known of a training; what was asked a short while ago is not asked again."""
+        """Return what is known of a training, or what a recent look has said."""
         digest = sha256(request.model_dump_json().encode() + train).hexdigest()[:24]
         note = self.work / f"look-{digest}.json"
         if (earlier := await anyio.to_thread.run_sync(_read_look, note)) is not None:
