@@ -82,7 +82,8 @@ async def draft_training(workspace: Workspace, data: FrozenData, wish: TrainingW
         wish.name or f"{wish.base_model.rpartition('/')[2]} on {data.split.name}",
         parameters,
         wish.seed,
-        label=wish.label,
+        workspace.id_for(f"finetune {wish.label}".rstrip()),
+        workspace.id_for(f"run config {wish.label}".rstrip()),
     )
 
 

@@ -57,8 +57,9 @@ class Training:
         name: Of the record, and of the run config of what comes out.
         parameters: Checked.
         seed: Of whatever is random.
+        record_id: The id of its record, the same for all attempts at a job.
+        config_id: The id of its run config, likewise.
         forecast: What the provider says beforehand, once it was asked.
-        label: Tells the trainings of one call apart; "" for the only one.
     """
 
     workspace: Workspace
@@ -71,21 +72,9 @@ class Training:
     name: str
     parameters: Mapping[str, Value]
     seed: int
+    record_id: str
+    config_id: str
     forecast: Forecast = field(default_factory=Forecast)
-    label: str = ""
-
-    @property
-    def record_id(self) -> str:
-        """The id of its record, the same for all attempts at a job."""
-        return self._id_for("finetune")
-
-    @property
-    def config_id(self) -> str:
-        """The id of its run config, the same for all attempts at a job."""
-        return self._id_for("run config")
-
-    def _id_for(self, purpose: str) -> str:
-        return self.workspace.id_for(f"{purpose} {self.label}".rstrip())
 
     @property
     def tokens(self) -> int:

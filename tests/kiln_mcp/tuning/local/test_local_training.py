@@ -85,6 +85,8 @@ async def open_training(tmp_path: Path, failure: str = "") -> AsyncGenerator[Tra
             "Tuned here",
             check_parameters(tuning.hyperparameters, {}),
             0,
+            "000000000011",
+            "000000000012",
         )
 
 
