@@ -145,6 +145,8 @@ def _openai(services: TuningServices) -> list[tuple[str, str, str, Handler]]:
 
 def _epochs_of(services: TuningServices, model: str) -> int:
     """Return how often a model has read its data; it is the better for it. 0 for a base."""
+    if model == "teacher":
+        return 3
     if not model.startswith("ft:"):
         return 0
     training = services.training(f"ft-{model.rpartition(':')[2]}")

@@ -202,6 +202,12 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "sweep, grid search, hyperparameter search, hyperparameters, tune settings, learning rates, ranks, epochs, several bases, which base, try several, compare tuned models, best fine-tune, ablation, leaderboard of fine-tunes, tuned with the best prompt",
         ("project", "split", "eval", "provider", "base_models", "compare"),
     ),
+    "distil-model": Entry(
+        "Tuning",
+        "Distil a stronger run config into a model: its outputs are verified, then learnt.",
+        "distil, distill, distillation, teacher, student, stronger model, big model to small model, learn from GPT, imitate, synthetic outputs, verified outputs, rejection sampling, from a spec to a model, cheaper model as good",
+        ("project", "teacher", "provider", "base_model"),
+    ),
     "check-job": Entry(
         "Jobs",
         "Wait for a job and see its progress, costs and result; without an id, list the newest jobs.",

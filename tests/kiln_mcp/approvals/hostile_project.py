@@ -210,6 +210,15 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "train_model": [
             {**support, "split": "frozen", "provider": "openai", "base_model": "gpt-4.1-mini"}
         ],
+        "distil_model": [
+            {
+                **project,
+                "teacher": "Start",
+                "eval": "Right",
+                "provider": "openai",
+                "base_model": "gpt-4.1-mini",
+            }
+        ],
         "sweep_trainings": [
             {
                 **project,

@@ -18,8 +18,7 @@ from kiln_mcp.tuning.sweeps import SweepRequest, wishes_of
 from kiln_mcp.tuning.training_drafts import TrainingWish
 from storage import TaskRunConfig
 from storage.errors import InvalidValue, Refusal
-
-from .test_train_model import BASES, Bench, open_bench
+from tuning_bench import BASES, Bench, open_bench
 
 BASE = BASES["openai"]
 
