@@ -15,8 +15,9 @@ import anyio.to_thread
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.providers.tuned_files import PREFIX, TunedModel, add_tuned_model
 from kiln_mcp.tuning.formats import ExportFormat
-from kiln_mcp.tuning.local.bases import Base, find_base
+from kiln_mcp.tuning.local.bases import Base, base_elsewhere, find_base
 from kiln_mcp.tuning.local.child_process import ChildProcesses, TrainerProcesses
+from kiln_mcp.tuning.local.cluster_jobs import ClusterJobs
 from kiln_mcp.tuning.local.loss_curves import draw_losses
 from kiln_mcp.tuning.local.outlook import Outlook
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
@@ -56,11 +57,13 @@ class LocalTuning:
         work: The folder of all trainings, in the home.
         settings: The person's settings.
         processes: Starts the processes that train.
+        is_elsewhere: Whether they run on other machines, which have the base.
     """
 
     work: Path
     settings: EngineSettings
     processes: TrainerProcesses
+    is_elsewhere: bool = False
     title: str = "this machine"
     is_local: bool = True
     fewest_examples: int = 1
@@ -81,6 +84,7 @@ class LocalTuning:
         Hyperparameter("niceness", "integer", 0, 19, default=10),
         Hyperparameter("most_hours", "number", 0.01, 1000, default=24),
         Hyperparameter("qlora", "text", choices=("no", "yes"), default="no"),
+        Hyperparameter("report_to", "text", choices=("none", "trackio", "wandb"), default="none"),
     )
 
     @property
@@ -167,6 +171,8 @@ class LocalTuning:
                 "validation": files.get("validation"),
                 "fingerprint": digest,
                 "project": str(request.project),
+                "is_watched": not self.is_elsewhere,
+                "may_download": self.is_elsewhere,
             }
             folder.watch()
             folder.write("request.json", local.model_copy(update=fields))
@@ -256,6 +262,8 @@ class LocalTuning:
         return WorkFolder(self.work / name)
 
     def _base(self, name: str) -> Base:
+        if self.is_elsewhere:
+            return base_elsewhere(name)
         settings = self.settings
         bases = self.work.parent / "bases"
         return find_base(name, bases, settings.embedded.path, settings.environment)
@@ -286,7 +294,7 @@ def _forecast(outlook: Outlook) -> Forecast:
     return Forecast(
         sentence=outlook.sentence,
         learnt=outlook.excerpts,
-        tokens=outlook.tokens,
+        tokens=outlook.tokens or None,
     )
 
 
@@ -297,7 +305,27 @@ def _slug(name: str) -> str:
 
 
 def open_provider(settings: EngineSettings) -> LocalTuning:
-    """Return the provider with the person's settings.
+    """Return the provider that trains here, with the person's settings.
+
+    Raises:
+        Refusal: The settings name no home.
+    """
+    return LocalTuning(_work(settings), settings, ChildProcesses(settings.environment))
+
+
+def open_cluster(settings: EngineSettings) -> LocalTuning:
+    """Return the provider that writes a job for the person's cluster.
+
+    Raises:
+        Refusal: The settings name no home.
+    """
+    return LocalTuning(
+        _work(settings), settings, ClusterJobs(), is_elsewhere=True, title="your cluster"
+    )
+
+
+def _work(settings: EngineSettings) -> Path:
+    """Return the folder of all trainings.
 
     Raises:
         Refusal: The settings name no home.
@@ -307,5 +335,4 @@ def open_provider(settings: EngineSettings) -> LocalTuning:
             "Nothing was trained: training on this machine needs a home, and these settings name "
             "none. Set `tuned_models` in the engine's settings."
         )
-    work = settings.tuned_models.parent / "trainings"
-    return LocalTuning(work, settings, ChildProcesses(settings.environment))
+    return settings.tuned_models.parent / "trainings"

@@ -24,6 +24,7 @@ from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.gguf_adapter import write_gguf_adapter
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.steps import Training
+from kiln_mcp.tuning.local.trainer.tracking import open_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
 from storage.atomic_write import write_atomically
 from storage.errors import StorageError
@@ -92,17 +93,23 @@ def _train(folder: WorkFolder) -> None:
     ]
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     rest = validation_sets[0] if validation_sets else []
-    training = Training(folder, request, model, device, learnt, rest, filler)
-    if training.run(stop):
+    tracker = open_tracker(request, folder.path.name)
+    training = Training(folder, request, model, device, learnt, rest, filler, tracker=tracker)
+    try:
+        is_done = training.run(stop)
+    finally:
+        tracker.finish()
+    if is_done:
         _finish(training)
 
 
 def _look(folder: WorkFolder, stop: threading.Event) -> None:
     """End at once if the training is cancelled; ask it to stop if nobody watches any more."""
+    is_watched = folder.request().is_watched
     while not stop.wait(_LOOK_S):
         if folder.is_cancelled:
             os._exit(0)
-        if not folder.is_watched:
+        if is_watched and not folder.is_watched:
             stop.set()
 
 
