@@ -131,7 +131,7 @@ class ChildProcesses:
         return folder.is_held
 
     def _variables(self, folder: WorkFolder) -> dict[str, str]:
-        """Return the environment of a process: what finds models, GPUs and trackers, no other key."""
+        """Return what a process sees: what finds models, GPUs and trackers, no other key."""
         variables = {
             name: value
             for name, value in self.environment.items()

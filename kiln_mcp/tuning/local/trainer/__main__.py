@@ -71,6 +71,8 @@ def _train_or_tell(folder: WorkFolder) -> None:
 
 
 def _set_up(request: LocalRequest) -> None:
+    if request.is_base_here:  # peft would look for the base on the net when it saves an adapter
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     torch = library("torch")
     torch.set_num_threads(int(request.parameters["threads"]))
     torch.manual_seed(request.seed)

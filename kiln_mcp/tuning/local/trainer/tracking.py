@@ -86,6 +86,6 @@ def check_tracker(module: str) -> None:
     """
     if module in TRACKERS and find_spec(module) is None:
         raise Unusable(
-            f"report_to needs {module}. Install it with pip install 'kiln-mcp-server[{module}]', or leave report_to "
-            "out"
+            f"report_to needs {module}. Install it with pip install 'kiln-mcp-server[{module}]', "
+            "or leave report_to out"
         )
