@@ -3,8 +3,8 @@
     python benchmarks/tuning/ticket_table.py FOLDER [--train 48] [--test 60] [--epochs 5]
 
 The tickets of `tickets.py` are answered as JSON with two fields: team, and urgent (yes or no).
-The better prompt shows two examples: the pair, of some random ones, that does best on `val`. One
-call of `sweep_trainings` trains both, and compares all four on held-out templates.
+The better prompt shows two examples: the pair, of some random ones, that does best on `val`. The
+tuned model learns the plain prompt, and runs with both. FOLDER keeps what was done.
 """
 
 import argparse
@@ -24,13 +24,23 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.evals.results.service import show_results
 from kiln_mcp.evals.service import create_evaluator, run_eval
 from kiln_mcp.llm import EngineSettings
+from kiln_mcp.llm.providers.tuned_files import read_tuned_models
 from kiln_mcp.run_configs.service import create_run_config
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.service import add_data
 from kiln_mcp.tuning.providers.registry import ProviderName
-from kiln_mcp.tuning.sweep_service import sweep_trainings
-from storage import DatasetSplit, Project, ProjectStore, SplitDefinition, Task, TaskRun
+from kiln_mcp.tuning.service import train_model
+from kiln_mcp.workbench.workspace import Workspace
+from storage import (
+    DatasetSplit,
+    Project,
+    ProjectStore,
+    SplitDefinition,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+)
 
 INSTRUCTION = (
     "Sort the customer's message. Answer with JSON: team is billing, shipping, account or defect; "
@@ -75,79 +85,106 @@ def shown(examples: list[tuple[str, str]]) -> str:
     return "\n\n".join([INSTRUCTION, *parts])
 
 
-async def prepare(place: Path, options: argparse.Namespace) -> list[tuple[str, str]]:
-    """Make the project; return the examples that prompts may show."""
-    store = await ProjectStore.create(place, Project(name="Tickets"))
+async def prepare(workspace: Workspace, project: str, options: argparse.Namespace) -> None:
+    """Make the project with its items, its frozen split, its eval and its prompts."""
+    store = await ProjectStore.create(Path(project), Project(name="Tickets"))
     task = Task(name="Sort", instruction=INSTRUCTION, output_json_schema=json.dumps(SCHEMA))
-    await store.save(task, parent=store.project)
+    task = await store.save(task, parent=store.project)
     await store.close()
-    del options
-    return rows(TRAIN, 32, seed=9)
-
-
-async def measure(options: argparse.Namespace) -> dict[str, object]:
-    folder: Path = options.folder.absolute()
-    engine = EngineSettings(environment=os.environ, tuned_models=folder / "home/tuned_models.json")
-    settings = Settings(home=folder / "home", engine=engine)
-    started, project = time.perf_counter(), str(folder / "project")
-    examples = await prepare(Path(project), options)
     parts = {
         "train": rows(TRAIN, options.train, seed=1),
         "val": rows(TRAIN, VALIDATION, seed=3),
         "test": rows(TEST, options.test, seed=2),
     }
-    async with installed_catalogue().open_workspace(settings) as shared:
+    for part, items in parts.items():
+        data = [DataItem(input=text, output=answer, tags=[part]) for text, answer in items]
+        await add_data(workspace, project, items=data)
+    store = await workspace.open_project(project)
+    runs = await store.children(task, TaskRun)
+    contents = {"train": tuple(run.id for run in runs if "train" in run.tags)}
+    splits = (SplitDefinition(name="train", percentage=1.0),)
+    frozen = DatasetSplit(name="Frozen", splits=splits, split_contents=contents)
+    await store.save(frozen, parent=task)
+    await create_evaluator(
+        workspace,
+        project,
+        "Fields",
+        "exact_match",
+        reference_key="reference_answer",
+        test_filter="tag::test",
+        val_filter="tag::val",
+    )
+    await create_run_config(workspace, project, name="Base", model="embedded")
+    for name, prompt in prompts().items():
+        await create_run_config(workspace, project, name=name, model="embedded", prompt=prompt)
+
+
+def prompts() -> dict[str, str]:
+    """Return prompts that show two examples each."""
+    examples = rows(TRAIN, 32, seed=9)
+    return {
+        f"Examples {seed}": shown(random.Random(seed).sample(examples, 2))
+        for seed in range(CANDIDATES)
+    }
+
+
+async def best_prompt(workspace: Workspace, project: str) -> str:
+    """Return the run config whose prompt does best on val."""
+    names = list(prompts())
+    await run_eval(workspace, project, "Fields", run_configs=names, part="val")
+    choice = await show_results(workspace, project, "Fields", compare=names, part="val")
+    means = dict.fromkeys(names, 0.0)
+    for row in choice.model_dump()["rows"]:
+        means[row["run_config"]] += row["mean"]
+    return max(names, key=lambda name: means[name])
+
+
+async def measure(options: argparse.Namespace) -> dict[str, object]:
+    folder: Path = options.folder.absolute()
+    engine = EngineSettings(environment=os.environ, tuned_models=folder / "home/tuned_models.json")
+    started, project = time.perf_counter(), str(folder / "project")
+    async with installed_catalogue().open_workspace(Settings(folder / "home", engine)) as shared:
         workspace = replace(shared, person=Agrees())
-        for part, items in parts.items():
-            data = [DataItem(input=text, output=answer, tags=[part]) for text, answer in items]
-            await add_data(workspace, project, items=data)
+        if not Path(project).exists():  # noqa: ASYNC240 - a benchmark
+            await prepare(workspace, project, options)
+        best = await best_prompt(workspace, project)
+        print(f"best prompt: {best}, {time.perf_counter() - started:.0f} s", flush=True)
         store = await workspace.open_project(project)
         (task,) = await store.children(store.project, Task)
-        runs = await store.children(task, TaskRun)
-        contents = {"train": tuple(run.id for run in runs if "train" in run.tags)}
-        splits = (SplitDefinition(name="train", percentage=1.0),)
-        frozen = DatasetSplit(name="Frozen", splits=splits, split_contents=contents)
-        await store.save(frozen, parent=task)
-        await create_evaluator(
-            workspace,
-            project,
-            "Fields",
-            "exact_match",
-            reference_key="reference_answer",
-            test_filter="tag::test",
-            val_filter="tag::val",
-        )
-        await create_run_config(workspace, project, name="Base", model="embedded")
-        names: list[str] = []
-        for seed in range(CANDIDATES):
-            prompt = shown(random.Random(seed).sample(examples, 2))
-            names.append(f"Examples {seed}")
-            await create_run_config(
-                workspace, project, name=names[-1], model="embedded", prompt=prompt
+        tuned = [
+            config
+            for config in await store.children(task, TaskRunConfig)
+            if config.name.startswith("Tuned")
+        ]
+        if not tuned:
+            await train_model(
+                workspace,
+                project,
+                "Frozen",
+                ProviderName.LOCAL,
+                "embedded",
+                name="Tuned",
+                parameters={"epochs": options.epochs, "niceness": 0},
             )
-        await run_eval(workspace, project, "Fields", run_configs=names, part="val")
-        choice = await show_results(workspace, project, "Fields", compare=names, part="val")
-        print(choice.model_dump_json(indent=1), flush=True)
-        means = dict.fromkeys(names, 0.0)
-        for row in choice.model_dump()["rows"]:
-            means[row["run_config"]] += row["mean"]
-        best = max(names, key=lambda name: means[name])
-        print(f"best prompt: {best}, {time.perf_counter() - started:.0f} s", flush=True)
-        result = await sweep_trainings(
-            workspace,
-            project,
-            "Frozen",
-            "Fields",
-            ProviderName.LOCAL,
-            ["embedded"],
-            ["Base", best],
-            prompts=["Base", best],
-            grid={"epochs": [options.epochs], "niceness": [0], "most_hours": [24]},
-            name="Tuned",
-            despite_faults=True,
-        )
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "best": best, **result.model_dump(mode="json")}
+            tuned = [
+                config
+                for config in await store.children(task, TaskRunConfig)
+                if config.name.startswith("Tuned")
+            ]
+        print(f"trained: {time.perf_counter() - started:.0f} s", flush=True)
+        if len(tuned) == 1:
+            [model] = read_tuned_models(folder / "home/tuned_models.json")
+            await create_run_config(
+                workspace,
+                project,
+                name="Tuned with examples",
+                model=model,
+                prompt=prompts()[best],
+            )
+        names = ["Base", best, tuned[0].name, "Tuned with examples"]
+        await run_eval(workspace, project, "Fields", run_configs=names)
+        table = await show_results(workspace, project, "Fields", compare=names)
+    return {"seconds": time.perf_counter() - started, "best": best, **table.model_dump(mode="json")}
 
 
 def main() -> None:
@@ -157,7 +194,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=5)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
     report = asyncio.run(measure(options))
     text = json.dumps(report, indent=1)
     (options.folder / "table.json").write_text(text)

@@ -22,6 +22,18 @@ from tuning_bench import BASES, Bench, open_bench
 from tuning_services import KEY, PROVIDERS
 
 EVERY = sorted(PROVIDERS)
+COMPLETED = {
+    "openai": "succeeded",
+    "together_ai": "completed",
+    "fireworks_ai": "JOB_STATE_COMPLETED",
+    "vertex": "JOB_STATE_SUCCEEDED",
+}
+RUNNING = {
+    "openai": "running",
+    "together_ai": "running",
+    "fireworks_ai": "JOB_STATE_RUNNING",
+    "vertex": "JOB_STATE_RUNNING",
+}
 MODELS = {
     "openai": "openai/ft:gpt-4.1-mini-2025-04-14::1",
     "together_ai": "together_ai/me/Meta-Llama-3.1-8B-Instruct-Reference-kiln-",
@@ -129,10 +141,37 @@ async def test_a_look_at_a_training_sends_nothing(tmp_path: Path) -> None:
         assert (records, configs) == ([], [])
 
 
-async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, "openai") as bench:
-        bench.services.states = ["polishing", "running", "succeeded"]
-        assert (await bench.train()).model == MODELS["openai"]
+@pytest.mark.parametrize("provider", EVERY)
+async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path, provider: str) -> None:
+    async with open_bench(tmp_path, provider) as bench:
+        bench.services.states = ["polishing", RUNNING[provider], COMPLETED[provider]]
+        assert (await bench.train()).model.startswith(MODELS[provider])
+        [record], _ = await bench.records()
+        assert record.latest_status == "completed"
+
+
+@pytest.mark.parametrize("provider", EVERY)
+async def test_a_training_that_is_gone_at_the_provider_is_a_sentence_and_no_model(
+    tmp_path: Path, provider: str
+) -> None:
+    async with open_bench(tmp_path, provider) as bench:
+        bench.services.faults["status"] = [404, 404]  # Fireworks finds by it too
+        with pytest.raises(ServiceFailure, match=r"did not tell how far it is.*status 404"):
+            await bench.train()
+        [record], configs = await bench.records()
+        assert record.latest_status != "completed"
+        assert configs == []
+
+
+async def test_an_adapter_that_cannot_be_deployed_is_a_sentence_and_no_model(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "fireworks_ai") as bench:
+        bench.services.faults["deploy"] = [404]
+        with pytest.raises(ServiceFailure, match=r"did not deploy .*status 404"):
+            await bench.train()
+        _, configs = await bench.records()
+        assert configs == []
 
 
 async def test_a_reply_that_is_no_json_is_a_sentence(tmp_path: Path) -> None:
@@ -252,14 +291,6 @@ async def job_of(bench: Bench) -> tuple[Job, Any]:
     assert job_client is not None
     runner = await job_client.runner()
     return await runner.start("train_model", bench.arguments), runner
-
-
-RUNNING = {
-    "openai": "running",
-    "together_ai": "running",
-    "fireworks_ai": "JOB_STATE_RUNNING",
-    "vertex": "JOB_STATE_RUNNING",
-}
 
 
 async def test_a_call_through_a_door_returns_with_its_job_while_the_training_goes_on(
