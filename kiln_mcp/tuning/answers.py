@@ -101,7 +101,9 @@ class DistilledPart(Result):
 
     part: str
     items: int
-    verified: int = Field(description="Outputs that every evaluator passes; only these are learnt.")
+    verified_outputs: int = Field(
+        description="Outputs that every evaluator passes; only these are learnt."
+    )
 
 
 class DistilledModel(Result):
@@ -110,5 +112,5 @@ class DistilledModel(Result):
     teacher: str
     frozen_split: str = Field(description="The verified outputs, as items.")
     parts: list[DistilledPart]
-    trained: TrainedModel
+    model: TrainedModel
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

@@ -80,14 +80,14 @@ async def plan_distillation(
     await provider.check(wish.base_model)
     [config] = await find_run_configs(store, task, [teacher])
     team = await open_evaluators(workspace, store, task_eval, evaluators)
-    work = {
+    work: dict[MeasuredPart, RunWork] = {
         part: await plan_work(
             workspace, store, task_eval, team, RunRequest(evaluators, [config.id], part=part)
         )
         for part in _PARTS
         if part == "train" or task_eval.eval_record.part(part) is not None
     }
-    plans = [plan for each in work.values() for plan in each.plans]
+    plans = [plan for part_work in work.values() for plan in part_work.plans]
     items = len(work["train"].items)
     if items < provider.fewest_examples:
         raise Refusal(
@@ -131,14 +131,14 @@ async def carry_out_distillation(distillation: Distillation) -> DistilledModel:
             await carry_out_together(distillation.workspace, work.plans)
         runs = await _verified_runs(distillation, work)
         contents[part] = tuple(runs)
-        parts.append(DistilledPart(part=part, items=len(work.items), verified=len(runs)))
+        parts.append(DistilledPart(part=part, items=len(work.items), verified_outputs=len(runs)))
     learnt, fewest = parts[0], distillation.provider.fewest_examples
-    if learnt.verified < fewest:
+    if learnt.verified_outputs < fewest:
         raise Refusal(
             "Nothing was trained: {verified} of {items} outputs of {teacher} are verified, and "
             "{provider} takes {fewest} or more. Let a better run config answer, or look at what "
             "its outputs fail.",
-            verified=learnt.verified,
+            verified=learnt.verified_outputs,
             items=learnt.items,
             teacher=distillation.teacher.name,
             provider=distillation.provider.title,
@@ -147,13 +147,13 @@ async def carry_out_distillation(distillation: Distillation) -> DistilledModel:
         )
     frozen = await _frozen_split(distillation, {part: ids for part, ids in contents.items() if ids})
     data = FrozenData(distillation.store, distillation.task, frozen)
-    trained = await train(await draft_training(distillation.workspace, data, distillation.wish))
+    model = await train(await draft_training(distillation.workspace, data, distillation.wish))
     return DistilledModel(
         teacher=distillation.teacher.name,
         frozen_split=frozen.name,
         parts=parts,
-        trained=trained,
-        next=trained.next,
+        model=model,
+        next=model.next,
     )
 
 

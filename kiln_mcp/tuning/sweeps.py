@@ -145,7 +145,9 @@ async def draft_sweep(
             eval=task_eval.eval_record.name,
             next=[NextStep(tool="split_data", reason="deal items into that part")],
         )
-    trainings = [await draft_training(workspace, data, each) for each in wishes_of(request, wish)]
+    trainings = [
+        await draft_training(workspace, data, own_wish) for own_wish in wishes_of(request, wish)
+    ]
     outputs = await read_scored_outputs(measurement, configs[:1])
     score = task_eval.eval_record.output_scores[0]
     low, high = RATING_RANGES[score.type]
@@ -161,7 +163,7 @@ async def plan_sweep(sweep: Sweep) -> Plan:
     outputs = sweep.outlook.items * (count + len(request.compare))
     measurement = await load_measurement(sweep.data.store, sweep.task_eval, request.evaluator)
     evaluator, first = measurement.evaluator, plan_training(sweep.trainings[0])
-    calls = {model: outputs * each for model, each in calls_of_item(evaluator).items()}
+    calls = {model: outputs * count for model, count in calls_of_item(evaluator).items()}
     summary = (
         f"Train {count} models, one after the other, none after {request.most_hours:g} hours, and "
         f"compare them with {', '.join(request.compare)} on {request.part} of "
@@ -185,15 +187,15 @@ async def carry_out_sweep(sweep: Sweep) -> SweepResult:
         Refusal: Nothing came out of any training.
     """
     rows = [await _train_one(sweep, training) for training in sweep.trainings]
-    tuned = [row for row in rows if row.run_config]
-    if not tuned:
+    usable_rows = [row for row in rows if row.run_config]
+    if not usable_rows:
         raise Refusal(
             "None of the {count} trainings was completed. The first: {problem}",
             count=len(rows),
             problem=rows[0].problem,
         )
     store, workspace, request = sweep.data.store, sweep.workspace, sweep.request
-    names = [*request.compare, *(row.run_config for row in tuned)]
+    names = [*request.compare, *(row.run_config for row in usable_rows)]
     evaluators = [] if request.evaluator is None else [request.evaluator]
     run = RunRequest(evaluators, names, part=request.part)
     team = await open_evaluators(workspace, store, sweep.task_eval, evaluators)
@@ -234,10 +236,10 @@ async def _train_one(sweep: Sweep, training: Training) -> SweptTraining:
 
 async def _is_too_late(sweep: Sweep, training: Training) -> bool:
     """Return whether a training that has not begun would begin after the sweep's hours."""
-    ids = {each.record_id for each in sweep.trainings}
+    ids = {sibling.record_id for sibling in sweep.trainings}
     records = await sweep.data.store.children(sweep.data.task, Finetune)
-    begun = {record.id: record.created_at for record in records if record.id in ids}
-    if not begun or training.record_id in begun:
+    starts = {record.id: record.created_at for record in records if record.id in ids}
+    if not starts or training.record_id in starts:
         return False
-    start = min(begun.values())
+    start = min(starts.values())
     return datetime.now(UTC) - start > timedelta(hours=sweep.request.most_hours)

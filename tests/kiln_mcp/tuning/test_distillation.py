@@ -56,16 +56,16 @@ async def test_only_outputs_that_the_eval_passes_are_learnt(tmp_path: Path) -> N
         result = await distil(bench)
         train, val = result.parts
         assert (train.part, train.items, val.items) == ("train", 16, 10)
-        assert 10 <= train.verified < 16
+        assert 10 <= train.verified_outputs < 16
         learnt = max(bench.services.files.values(), key=len).decode().splitlines()
-        assert len(learnt) == train.verified == result.trained.examples
+        assert len(learnt) == train.verified_outputs == result.model.examples
         for line in learnt:
             messages = json.loads(line)["messages"]
             number = messages[1]["content"].split()[0].removeprefix("word")
             assert messages[2]["content"] == f"answer {number}"
         store, task = await bench.store()
         splits = {split.name: split for split in await store.children(task, DatasetSplit)}
-        assert len(splits[result.frozen_split].split_contents["train"]) == train.verified
+        assert len(splits[result.frozen_split].split_contents["train"]) == train.verified_outputs
 
 
 async def test_a_teacher_that_is_wrong_trains_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.gguf_adapter import write_gguf_adapter
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.steps import Training
-from kiln_mcp.tuning.local.trainer.tracking import open_tracker
+from kiln_mcp.tuning.local.trainer.trackers import open_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
 from storage.atomic_write import write_atomically
 from storage.errors import StorageError

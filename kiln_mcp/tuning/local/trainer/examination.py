@@ -21,7 +21,7 @@ from kiln_mcp.tuning.local.trainer.examples import (
 )
 from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.libraries import library
-from kiln_mcp.tuning.local.trainer.tracking import check_tracker
+from kiln_mcp.tuning.local.trainer.trackers import check_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, WorkFolder
 
 _EXCERPTS: Final = 3

@@ -13,7 +13,7 @@ from kiln_mcp.tuning.local.trainer.examples import TokenExample
 from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.loss_watch import divergence, is_stale, validations
-from kiln_mcp.tuning.local.trainer.tracking import NoTracker, Tracker
+from kiln_mcp.tuning.local.trainer.trackers import NoTracker, Tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, LossPoint, WorkFolder
 from storage.errors import WriteError
 

@@ -42,10 +42,10 @@ async def test_a_job_is_written_with_the_data_and_waits_to_be_started(
     assert (folder.path / "train.jsonl").read_text() == '{"conversations": []}\n'
     request = folder.request()
     assert (request.base, request.is_watched, request.may_download) == ("me/mine", False, True)
-    for _ in range(4):  # nobody starts it again, however often it is looked at
-        status = await cluster.status(NAME)
-        assert status.state is TrainingState.PENDING
-    assert f"sky launch -c {NAME} sky.yaml" in status.message
+    # Nobody starts it again, however often it is looked at.
+    statuses = [await cluster.status(NAME) for _ in range(4)]
+    assert {status.state for status in statuses} == {TrainingState.PENDING}
+    assert f"sky launch -c {NAME} sky.yaml" in statuses[-1].message
     assert folder.starts() == [0]
 
 

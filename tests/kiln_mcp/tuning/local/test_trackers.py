@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from kiln_mcp.tuning.local.trainer.faults import Unusable
-from kiln_mcp.tuning.local.trainer.tracking import NoTracker, check_tracker, open_tracker
+from kiln_mcp.tuning.local.trainer.trackers import NoTracker, check_tracker, open_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest
 
 PROGRAM = """
 import sys
-from kiln_mcp.tuning.local.trainer.tracking import open_tracker
+from kiln_mcp.tuning.local.trainer.trackers import open_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LossPoint
 request = LocalRequest(title="t", base="b", parameters={"report_to": sys.argv[1], "epochs": 2})
 for first in (1, 3):  # the second part goes on after a kill
