@@ -57,6 +57,8 @@ _OWN: Final[Mapping[str, str]] = {
     "explain_prompt": "kiln_mcp.evolution.service",
     "export": "kiln_mcp.tuning.service",
     "train_model": "kiln_mcp.tuning.service",
+    "sweep_trainings": "kiln_mcp.tuning.sweep_service",
+    "distil_model": "kiln_mcp.tuning.distillation_service",
     "check_job": "kiln_mcp.operations.job_control.service",
     "stop_job": "kiln_mcp.operations.job_control.service",
     "resume_job": "kiln_mcp.operations.job_control.service",

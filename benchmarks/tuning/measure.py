@@ -1,6 +1,6 @@
 """Train the embedded model on tickets, killed half-way, and measure it before and after.
 
-    python benchmarks/tuning/measure.py FOLDER [--train 152] [--test 120] [--epochs 5]
+    python benchmarks/tuning/measure.py FOLDER [--train 152] [--test 120] [--epochs 3]
 
 FOLDER keeps what was done: the same call goes on after a stop.
 """
@@ -33,6 +33,7 @@ PARAMETERS = {
     "patience": 0,
     "max_tokens": 512,
     "threads": 1,
+    "niceness": 0,
     "checkpoint_steps": 5,
     "most_hours": 24,
 }
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=152)
     parser.add_argument("--test", type=int, default=120)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     folder = WorkFolder(options.folder.absolute() / "work")
     learnt = tickets(TRAIN, options.train // 4, seed=1)

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-_ESTIMATES: Final = frozenset({"expected_cost_usd", "tokens", "earlier_calls"})
+_ESTIMATES: Final = frozenset({"expected_cost_usd", "tokens", "earlier_calls", "is_long"})
 """Estimates, which change while other calls are measured; a person agrees to the other fields."""
 
 LONGEST_CODE: Final = 2000
@@ -65,6 +65,7 @@ class Plan:
         limits: What bounds it, in sentences; empty if nothing does.
         tokens: Tokens expected; 0 if nobody can tell.
         earlier_calls: From how many like calls the expectation comes; 0 if from none.
+        is_long: Whether it takes long though it asks no model, as a training does.
     """
 
     summary: str
@@ -79,6 +80,7 @@ class Plan:
     limits: str = ""
     tokens: int = 0
     earlier_calls: int = 0
+    is_long: bool = False
 
     def __post_init__(self) -> None:
         for name in ("expected_cost_usd", "highest_cost_usd"):

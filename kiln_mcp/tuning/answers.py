@@ -94,3 +94,23 @@ class TrainedModel(Result):
     faults: list[TrainingFault] = Field(description="In the data, the gravest first.")
     fault_counts: dict[DataFaultKind, int]
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
+
+
+class DistilledPart(Result):
+    """The outputs of a teacher for one part."""
+
+    part: str
+    items: int
+    verified_outputs: int = Field(
+        description="Outputs that every evaluator passes; only these are learnt."
+    )
+
+
+class DistilledModel(Result):
+    """A model that learnt from a stronger one's verified outputs."""
+
+    teacher: str
+    frozen_split: str = Field(description="The verified outputs, as items.")
+    parts: list[DistilledPart]
+    model: TrainedModel
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

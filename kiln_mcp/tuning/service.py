@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.exports import (
     ExportReport,
     ProjectExported,
@@ -16,31 +14,15 @@ from kiln_mcp.projects.exchange.exports import (
 )
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.runs.pages import Filter
-from kiln_mcp.run_configs.system_prompts import (
-    DEFAULT_THINKING,
-    instruction_prompt,
-    prompt_text,
-    split_examples,
-)
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.answers import TrainedModel, TrainingCheck, TrainingFiles
-from kiln_mcp.tuning.export import Recipe, check_recipe, lines_of_file
-from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
-from kiln_mcp.tuning.providers.provider import Draft, check_parameters
-from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
-from kiln_mcp.tuning.training_checks import (
-    check_training_data,
-    choose_shape,
-    parts_to_learn,
-    plan_training,
-    report_check,
-)
-from kiln_mcp.tuning.training_files import (
-    FrozenData,
-    propose_training_files,
-    read_training_data,
-)
-from kiln_mcp.tuning.trainings import Training, train
+from kiln_mcp.tuning.export import Recipe, check_recipe
+from kiln_mcp.tuning.formats import ExportFormat, Thinking
+from kiln_mcp.tuning.providers.registry import ProviderName
+from kiln_mcp.tuning.training_checks import plan_training, report_check
+from kiln_mcp.tuning.training_drafts import TrainingWish, draft_training, read_instructions
+from kiln_mcp.tuning.training_files import FrozenData, propose_training_files
+from kiln_mcp.tuning.trainings import Training, train, with_forecast
 from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
@@ -52,7 +34,7 @@ from kiln_mcp.workbench.capability import (
 )
 from kiln_mcp.workbench.unlisted_values import OneOf
 from kiln_mcp.workbench.workspace import Workspace
-from storage import DatasetSplit, ProjectStore, Prompt, Task
+from storage import DatasetSplit
 from storage.errors import InvalidValue, NextStep
 
 ExportKind = Literal["runs", "training_data", "project"]
@@ -127,7 +109,7 @@ async def export(
             next=[NextStep(tool="split_data", reason="freeze one with `freeze`")],
         )
     frozen = await store.find(DatasetSplit, split, parent=owner)
-    instructions = await _instructions(store, owner, run_config)
+    instructions = await read_instructions(store, owner, run_config)
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
     data = FrozenData(store, owner, frozen)
@@ -187,41 +169,28 @@ async def train_model(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     frozen = await store.find(DatasetSplit, split, parent=owner)
-    service = open_provider(provider, workspace.settings.engine)
-    settings = check_parameters(service.hyperparameters, parameters or {})
-    schema = output_schema(owner)
-    recipe = Recipe(
-        choose_shape(service.shapes, schema, thinking),
-        thinking,
-        await _instructions(store, owner, run_config),
-        schema,
-    )
-    check_recipe(owner, recipe)
-    data = FrozenData(store, owner, frozen)
-    training_data = await read_training_data(data, parts_to_learn(frozen), recipe)
-    check_training_data(training_data, service, despite_faults=despite_faults)
-    train_text = lines_of_file(training_data.files[0].lines.lines)
-    forecast = await service.check(Draft(base_model, train_text, settings, seed))
-    training = Training(
+    training = await draft_training(
         workspace,
-        data,
-        training_data,
-        recipe,
-        provider,
-        service,
-        base_model,
-        name or f"{base_model.rpartition('/')[2]} on {frozen.name}",
-        settings,
-        seed,
-        forecast,
+        FrozenData(store, owner, frozen),
+        TrainingWish(
+            provider,
+            base_model,
+            name,
+            run_config,
+            thinking,
+            parameters,
+            seed,
+            despite_faults,
+        ),
     )
     if only_check:
-        return Proposal(Plan(f"Look at a training of {base_model}."), partial(_check, training))
+        look = Plan(f"Look at a training of {base_model}.", is_long=training.provider.is_local)
+        return Proposal(look, partial(_check, training))
     return Proposal(plan_training(training), partial(train, training))
 
 
 async def _check(training: Training) -> TrainingCheck:
-    return report_check(training)
+    return report_check(await with_forecast(training))
 
 
 def _required(file: str | None, kind: ExportKind) -> str:
@@ -230,15 +199,3 @@ def _required(file: str | None, kind: ExportKind) -> str:
             "Nothing was exported: `{kind}` needs the path of a new file as `file`.", kind=kind
         )
     return file
-
-
-async def _instructions(store: ProjectStore, task: Task, reference: str | None) -> Instructions:
-    """Return the prompt to train with: a run config's, or the task's own."""
-    thinking = task.thinking_instruction or DEFAULT_THINKING
-    if reference is None:
-        return Instructions(instruction_prompt(task), thinking)
-    (config,) = await find_run_configs(store, task, [reference])
-    prompts = await store.children(task, Prompt)
-    text = prompt_text(task, config, prompts, await runs_to_show(store, task))
-    system, examples = split_examples(text.prompt)
-    return Instructions(system, text.thinking or thinking, examples)

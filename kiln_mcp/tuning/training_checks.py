@@ -10,6 +10,7 @@ from kiln_mcp.tuning.answers import TrainingCheck
 from kiln_mcp.tuning.data_check import DataFaultKind
 from kiln_mcp.tuning.formats import NEEDS_SCHEMA, ExportFormat, Thinking
 from kiln_mcp.tuning.providers.provider import TuningProvider
+from kiln_mcp.tuning.providers.registry import ProviderName
 from kiln_mcp.tuning.training_files import TrainingData
 from kiln_mcp.tuning.trainings import TRAIN, VALIDATION, Training
 from storage import DatasetSplit
@@ -91,17 +92,25 @@ def plan_training(training: Training) -> Plan:
     """Return the plan of a training: what is sent where, and what is wrong with it."""
     files = training.training_data.files
     counts = ", ".join(f"{len(file.lines.lines)} of {file.part}" for file in files)
-    provider, forecast = training.provider, training.forecast
+    provider = training.provider
     epochs = training.parameters.get("epochs")
     epochs_text = f", read {epochs} times" if epochs else ""
-    place = "on this machine, free of charge" if provider.is_local else f"at {provider.title}"
+    is_here = training.provider_name is ProviderName.LOCAL
+    place = f"{'on' if provider.is_local else 'at'} {provider.title}"
+    place += ", free of charge" if is_here else ""
     price = "" if provider.is_local else ", at the provider's price, which is not known here"
     return Plan(
         f"Train {training.base_model} {place} on {counts} "
         f"({training.tokens_text}{epochs_text}){price}.{training.training_data.warning}",
-        highest_cost_usd=forecast.highest_cost_usd,
-        destination=provider.address,
+        highest_cost_usd=0.0 if provider.is_local else None,
+        destination=provider.address or _tracker_of(training),
+        is_long=True,
     )
+
+
+def _tracker_of(training: Training) -> str:
+    """Return who is sent the losses, besides the provider; "" for nobody."""
+    return "Weights & Biases" if training.parameters.get("report_to") == "wandb" else ""
 
 
 def report_check(training: Training) -> TrainingCheck:

@@ -5,7 +5,7 @@ so that the next attempt finds what the first one started.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,10 @@ from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.tuning.answers import TrainedModel
-from kiln_mcp.tuning.export import Recipe
+from kiln_mcp.tuning.export import Recipe, lines_of_file
 from kiln_mcp.tuning.formats import Thinking
 from kiln_mcp.tuning.providers.provider import (
+    Draft,
     Forecast,
     TrainingRequest,
     TrainingState,
@@ -56,7 +57,9 @@ class Training:
         name: Of the record, and of the run config of what comes out.
         parameters: Checked.
         seed: Of whatever is random.
-        forecast: What the provider says beforehand.
+        record_id: The id of its record, the same for all attempts at a job.
+        config_id: The id of its run config, likewise.
+        forecast: What the provider says beforehand, once it was asked.
     """
 
     workspace: Workspace
@@ -69,12 +72,9 @@ class Training:
     name: str
     parameters: Mapping[str, Value]
     seed: int
-    forecast: Forecast
-
-    @property
-    def record_id(self) -> str:
-        """The id of its record, the same for all attempts at a job."""
-        return self.workspace.id_for("finetune")
+    record_id: str
+    config_id: str
+    forecast: Forecast = field(default_factory=Forecast)
 
     @property
     def tokens(self) -> int:
@@ -102,7 +102,10 @@ async def train(training: Training) -> TrainedModel:
         Refusal: The provider says that the training failed or was cancelled.
         ServiceFailure: The provider refused, or cannot be reached.
     """
-    record = await _open_record(training)
+    record = await _find_record(training)
+    if record is None:
+        training = await with_forecast(training)
+        record = await _make_record(training)
     try:
         training_id = record.provider_id
         if training_id is None:
@@ -115,12 +118,28 @@ async def train(training: Training) -> TrainedModel:
     return _answer(training, record, config)
 
 
-async def _open_record(training: Training) -> Finetune:
-    """Return the record of the training; an attempt after a kill finds it."""
+async def with_forecast(training: Training) -> Training:
+    """Return a training with what its provider knows of it; that may take minutes.
+
+    Raises:
+        Refusal: This machine cannot train it; the sentence says why.
+    """
+    await training.workspace.report(
+        0, None, f"Looking at the base and the data: {training.provider.title}."
+    )
+    text = lines_of_file(training.training_data.files[0].lines.lines)
+    draft = Draft(training.base_model, text, training.parameters, training.seed)
+    return replace(training, forecast=await training.provider.look(draft))
+
+
+async def _find_record(training: Training) -> Finetune | None:
+    """Return the record that an attempt before a kill has made."""
+    records = await training.data.store.children(training.data.task, Finetune)
+    return next((record for record in records if record.id == training.record_id), None)
+
+
+async def _make_record(training: Training) -> Finetune:
     store, task = training.data.store, training.data.task
-    for record in await store.children(task, Finetune):
-        if record.id == training.record_id:
-            return record
     train_part, validation_part = training.part_names
     instructions, thinking = training.recipe.instructions, training.recipe.thinking
     draft = Finetune(
@@ -239,12 +258,11 @@ async def _cancel(training: Training, record: Finetune) -> None:
 async def _save_run_config(training: Training, record: Finetune) -> TaskRunConfig:
     """Save the run config of the trained model, with the prompt of its training; once."""
     store, task = training.data.store, training.data.task
-    config_id = training.workspace.id_for("run config")
     for config in await store.children(task, TaskRunConfig):
-        if config.id == config_id:
+        if config.id == training.config_id:
             return config
     text = PromptText(record.system_message, record.thinking_instructions)
-    draft = _run_config(store.project, task, record, text, config_id)
+    draft = _run_config(store.project, task, record, text, training.config_id)
     return await store.save(draft, parent=task, is_patient=True)
 
 

@@ -105,7 +105,8 @@ def _openai(services: TuningServices) -> list[tuple[str, str, str, Handler]]:
     async def status(request: web.Request) -> Json:
         training = services.training(request.match_info["id"])
         state = training.look()
-        model = f"ft:{training.body['model']}::1" if state == "succeeded" else None
+        name = f"ft:{training.body['model']}::{training.id.removeprefix('ft-')}"
+        model = name if state == "succeeded" else None
         error = {"message": training.error} if training.error and state == "failed" else None
         return {"status": state, "fine_tuned_model": model, "error": error}
 
@@ -116,13 +117,40 @@ def _openai(services: TuningServices) -> list[tuple[str, str, str, Handler]]:
         training.is_cancelled = True
         return {"status": "cancelled"}
 
+    async def answer(request: web.Request) -> Json:
+        body = await request.json()
+        word = str(body["messages"][-1]["content"]).split()[0].removeprefix("word")
+        epochs = _epochs_of(services, str(body["model"]))
+        is_right = word.isdecimal() and int(word) % 10 < 3 * epochs
+        message = {"role": "assistant", "content": f"answer {word}" if is_right else "no"}
+        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        return {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": usage,
+        }
+
     return [
+        ("POST", "/chat/completions", "answer", answer),
         ("POST", "/files", "upload", upload),
         ("POST", "/fine_tuning/jobs", "start", start),
         ("GET", "/fine_tuning/jobs", "find", listing),
         ("GET", "/fine_tuning/jobs/{id}", "status", status),
         ("POST", "/fine_tuning/jobs/{id}/cancel", "cancel", cancel),
     ]
+
+
+def _epochs_of(services: TuningServices, model: str) -> int:
+    """Return how often a model has read its data; it is the better for it. 0 for a base."""
+    if model == "teacher":
+        return 3
+    if not model.startswith("ft:"):
+        return 0
+    training = services.training(f"ft-{model.rpartition(':')[2]}")
+    return int(training.body["method"]["supervised"]["hyperparameters"]["n_epochs"])
 
 
 def _together(services: TuningServices) -> list[tuple[str, str, str, Handler]]:

@@ -202,6 +202,18 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
         "fine-tune, fine-tuning, finetune, tune, tuning, train, training, teach, LoRA, adapter, SFT, supervised, own model, custom model, small model, cheaper model, distil, distillation, OpenAI, Fireworks, Together, Vertex, Gemini, hosted, epochs, learning rate, local, on my machine, GPU, CPU, Hugging Face, PEFT, QLoRA, dry run, how long, memory",
         ("project", "split", "provider", "base_model"),
     ),
+    "sweep-trainings": Entry(
+        "Tuning",
+        "Train every base with every prompt and parameter (a sweep), and compare all of them once.",
+        "sweep, grid search, hyperparameter search, hyperparameters, tune settings, learning rates, ranks, epochs, several bases, which base, try several, compare tuned models, best fine-tune, ablation, leaderboard of fine-tunes, tuned with the best prompt",
+        ("project", "split", "eval", "provider", "base_models", "compare"),
+    ),
+    "distil-model": Entry(
+        "Tuning",
+        "Distil a stronger run config into a model: its outputs are verified, then learnt.",
+        "distil, distill, distillation, teacher, student, stronger model, big model to small model, learn from GPT, imitate, synthetic outputs, verified outputs, rejection sampling, from a spec to a model, cheaper model as good",
+        ("project", "teacher", "provider", "base_model"),
+    ),
     "check-job": Entry(
         "Jobs",
         "Wait for a job and see its progress, costs and result; without an id, list the newest jobs.",

@@ -86,8 +86,9 @@ class _Request:
 
     @property
     def is_job(self) -> bool:
-        """Whether it becomes a job: long work with at least one model call."""
-        return self.item.runs is Runs.AS_JOB and self.proposal.plan.calls > 0
+        """Whether it becomes a job: work that asks a model, or takes long without one."""
+        plan = self.proposal.plan
+        return self.item.runs is Runs.AS_JOB and (plan.calls > 0 or plan.is_long)
 
     @property
     def plan(self) -> Plan:

@@ -63,6 +63,21 @@ def find_base(
     return Base(name, folder.absolute(), None, _licence(folder))
 
 
+def base_elsewhere(name: str) -> Base:
+    """Return a base model that other machines have, or fetch: a folder there, or a name.
+
+    Raises:
+        InvalidValue: Only this machine has it.
+    """
+    if name == EMBEDDED or name.endswith(_GGUF):
+        raise InvalidValue(
+            "Nothing was trained: a cluster trains a Hugging Face model, and '{name}' is a GGUF "
+            "file of this machine. Give a name such as Qwen/Qwen3-0.6B, or a folder there.",
+            name=name,
+        )
+    return Base(name, Path(name))
+
+
 def _cached(name: str, environment: Mapping[str, str]) -> Path:
     """Return the folder of a model in Hugging Face's cache."""
     home = environment.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")

@@ -22,7 +22,16 @@ _LONGEST_LOOK_S: Final = 1800.0
 _VARIABLE_NAMES: Final = frozenset(
     {"PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH"}
 )
-_VARIABLE_BEGINNINGS: Final = ("HF_HOME", "HF_HUB_CACHE", "CUDA_", "HIP_", "ROCR_", "NVIDIA_")
+_VARIABLE_BEGINNINGS: Final = (
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "CUDA_",
+    "HIP_",
+    "ROCR_",
+    "NVIDIA_",
+    "WANDB_",
+    "TRACKIO_",
+)
 _running: Final[dict[Path, "subprocess.Popen[bytes]"]] = {}
 """The processes that this one started; their ends are collected here."""
 
@@ -122,7 +131,7 @@ class ChildProcesses:
         return folder.is_held
 
     def _variables(self, folder: WorkFolder) -> dict[str, str]:
-        """Return the environment of a process: no keys, but what finds models and GPUs."""
+        """Return what a process sees: what finds models, GPUs and trackers, no other key."""
         variables = {
             name: value
             for name, value in self.environment.items()
@@ -130,7 +139,8 @@ class ChildProcesses:
         }
         path = os.pathsep.join([_ROOT, *(part for part in sys.path if part)])
         threads = str(folder.request().parameters["threads"])
-        return variables | {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        own = {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        return variables | own | {"HF_HUB_OFFLINE": "1"}
 
 
 def _arguments(action: str, folder: WorkFolder) -> tuple[str, ...]:

@@ -38,7 +38,9 @@ class Outlook(BaseModel):
 
     @property
     def sentence(self) -> str:
-        """What a person reads of it in a plan."""
+        """What a person reads of it in a plan; "" if nothing is known."""
+        if not self.device:
+            return ""
         free = (
             "" if self.free_bytes is None else f" of {self.free_bytes / 1e9:.1f} GB that are free"
         )

@@ -15,8 +15,9 @@ import anyio.to_thread
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.providers.tuned_files import PREFIX, TunedModel, add_tuned_model
 from kiln_mcp.tuning.formats import ExportFormat
-from kiln_mcp.tuning.local.bases import Base, find_base
+from kiln_mcp.tuning.local.bases import Base, base_elsewhere, find_base
 from kiln_mcp.tuning.local.child_process import ChildProcesses, TrainerProcesses
+from kiln_mcp.tuning.local.cluster_jobs import ClusterJobs
 from kiln_mcp.tuning.local.loss_curves import draw_losses
 from kiln_mcp.tuning.local.outlook import Outlook
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
@@ -56,11 +57,13 @@ class LocalTuning:
         work: The folder of all trainings, in the home.
         settings: The person's settings.
         processes: Starts the processes that train.
+        is_elsewhere: Whether they run on other machines, which have the base.
     """
 
     work: Path
     settings: EngineSettings
     processes: TrainerProcesses
+    is_elsewhere: bool = False
     title: str = "this machine"
     is_local: bool = True
     fewest_examples: int = 1
@@ -78,8 +81,10 @@ class LocalTuning:
         Hyperparameter("max_tokens", "integer", 16, 131_072, default=2048),
         Hyperparameter("checkpoint_steps", "integer", 1, 100_000, default=10),
         Hyperparameter("threads", "integer", 1, 64, default=1),
+        Hyperparameter("niceness", "integer", 0, 19, default=10),
         Hyperparameter("most_hours", "number", 0.01, 1000, default=24),
         Hyperparameter("qlora", "text", choices=("no", "yes"), default="no"),
+        Hyperparameter("report_to", "text", choices=("none", "trackio", "wandb"), default="none"),
     )
 
     @property
@@ -87,17 +92,26 @@ class LocalTuning:
         """Data is sent nowhere."""
         return ""
 
-    async def check(self, draft: Draft) -> Forecast:
-        """Look at the base, the tokens, the memory and the time, in a process of its own.
+    async def check(self, base_model: str) -> None:
+        """Refuse if the extra is missing, or the base is not on this machine.
 
         Raises:
-            Refusal: The extra is missing, or the training cannot work here; the sentence says why.
+            Refusal: The extra is missing; the sentence says how to install it.
             InvalidValue: There is no such base model on this machine.
         """
         self.processes.check()
+        await anyio.to_thread.run_sync(self._base, base_model)
+
+    async def look(self, draft: Draft) -> Forecast:
+        """Look at the base, the tokens, the memory and the time, in a process of its own.
+
+        Raises:
+            Refusal: The training cannot work here; the sentence says why.
+            InvalidValue: There is no such base model on this machine.
+        """
         base = await anyio.to_thread.run_sync(self._base, draft.base_model)
         request = _local_request(base, draft.parameters, draft.seed)
-        outlook = await self._look(request, draft.train)
+        outlook = await self._outlook(request, draft.train)
         if outlook.refusal:
             raise Refusal(
                 "Nothing was trained: {base} cannot be trained here: {reason}.",
@@ -106,8 +120,8 @@ class LocalTuning:
             )
         return _forecast(outlook)
 
-    async def _look(self, request: LocalRequest, train: bytes) -> Outlook:
-        """Return what is known of a training; a job asks again what its call has just asked."""
+    async def _outlook(self, request: LocalRequest, train: bytes) -> Outlook:
+        """Return what is known of a training, or what a recent look has said."""
         digest = sha256(request.model_dump_json().encode() + train).hexdigest()[:24]
         note = self.work / f"look-{digest}.json"
         if (earlier := await anyio.to_thread.run_sync(_read_look, note)) is not None:
@@ -157,6 +171,8 @@ class LocalTuning:
                 "validation": files.get("validation"),
                 "fingerprint": digest,
                 "project": str(request.project),
+                "is_watched": not self.is_elsewhere,
+                "may_download": self.is_elsewhere,
             }
             folder.watch()
             folder.write("request.json", local.model_copy(update=fields))
@@ -246,6 +262,8 @@ class LocalTuning:
         return WorkFolder(self.work / name)
 
     def _base(self, name: str) -> Base:
+        if self.is_elsewhere:
+            return base_elsewhere(name)
         settings = self.settings
         bases = self.work.parent / "bases"
         return find_base(name, bases, settings.embedded.path, settings.environment)
@@ -276,8 +294,7 @@ def _forecast(outlook: Outlook) -> Forecast:
     return Forecast(
         sentence=outlook.sentence,
         learnt=outlook.excerpts,
-        tokens=outlook.tokens,
-        highest_cost_usd=0.0,
+        tokens=outlook.tokens or None,
     )
 
 
@@ -288,7 +305,27 @@ def _slug(name: str) -> str:
 
 
 def open_provider(settings: EngineSettings) -> LocalTuning:
-    """Return the provider with the person's settings.
+    """Return the provider that trains here, with the person's settings.
+
+    Raises:
+        Refusal: The settings name no home.
+    """
+    return LocalTuning(_work(settings), settings, ChildProcesses(settings.environment))
+
+
+def open_cluster(settings: EngineSettings) -> LocalTuning:
+    """Return the provider that writes a job for the person's cluster.
+
+    Raises:
+        Refusal: The settings name no home.
+    """
+    return LocalTuning(
+        _work(settings), settings, ClusterJobs(), is_elsewhere=True, title="your cluster"
+    )
+
+
+def _work(settings: EngineSettings) -> Path:
+    """Return the folder of all trainings.
 
     Raises:
         Refusal: The settings name no home.
@@ -298,5 +335,4 @@ def open_provider(settings: EngineSettings) -> LocalTuning:
             "Nothing was trained: training on this machine needs a home, and these settings name "
             "none. Set `tuned_models` in the engine's settings."
         )
-    work = settings.tuned_models.parent / "trainings"
-    return LocalTuning(work, settings, ChildProcesses(settings.environment))
+    return settings.tuned_models.parent / "trainings"

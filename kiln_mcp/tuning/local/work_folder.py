@@ -35,6 +35,8 @@ class LocalRequest(_Document):
         licence: Of the base, as far as known.
         fingerprint: SHA-256 of the training data.
         project: The folder that the adapter is put into.
+        is_watched: Whether the process ends if nobody looks at it.
+        may_download: Whether the base may be fetched from Hugging Face.
     """
 
     title: str
@@ -47,6 +49,13 @@ class LocalRequest(_Document):
     licence: str = "unknown"
     fingerprint: str = ""
     project: str = ""
+    is_watched: bool = True
+    may_download: bool = False
+
+    @property
+    def is_base_here(self) -> bool:
+        """Whether the base is a folder of the machine that trains, or may not be fetched."""
+        return not self.may_download or Path(self.base).is_dir()
 
 
 State = Literal["pending", "running", "completed", "failed"]

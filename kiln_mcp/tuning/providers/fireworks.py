@@ -9,9 +9,8 @@ import anyio
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
+from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
-    Draft,
-    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -51,7 +50,7 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class FireworksTuning:
+class FireworksTuning(HostedTuning):
     """Trains at Fireworks.
 
     Attributes:
@@ -87,7 +86,7 @@ class FireworksTuning:
     def _root(self) -> str:
         return f"/accounts/{self.account}"
 
-    async def check(self, draft: Draft) -> Forecast:
+    async def check(self, base_model: str) -> None:
         """Refuse if there is no key or no account."""
         await self.client.key()
         if not self.account:
@@ -96,7 +95,6 @@ class FireworksTuning:
                 "environment that your client, or terminal, starts kiln-mcp with.",
                 variable=ACCOUNT,
             )
-        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files as data sets, and wait until these are ready."""
@@ -176,11 +174,10 @@ class FireworksTuning:
         model = text_at(reply, "outputModel") if state is TrainingState.COMPLETED else ""
         return TrainingStatus(state, message, model)
 
-    async def cancel(self, training_id: str) -> None:
+    async def stop(self, training_id: str) -> None:
         """Delete the training, which stops it."""
-        if not (await self.status(training_id)).state.is_final:
-            path = f"{self._root}/supervisedFineTuningJobs/{training_id}"
-            await self.client.delete(path, "cancel the training")
+        path = f"{self._root}/supervisedFineTuningJobs/{training_id}"
+        await self.client.delete(path, "cancel the training")
 
     async def deploy(self, model: str, name: str) -> str:
         """Deploy the adapter, unless it is deployed; return the engine's name."""

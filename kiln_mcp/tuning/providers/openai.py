@@ -6,9 +6,8 @@ from typing import Final
 
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
+from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
-    Draft,
-    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -40,7 +39,7 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAITuning:
+class OpenAITuning(HostedTuning):
     """Trains at OpenAI, or at a server that offers the same interface."""
 
     client: ServiceClient
@@ -63,10 +62,9 @@ class OpenAITuning:
         """Where data is sent."""
         return self.client.url
 
-    async def check(self, draft: Draft) -> Forecast:
+    async def check(self, base_model: str) -> None:
         """Refuse if there is no key."""
         await self.client.key()
-        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files."""
@@ -107,7 +105,7 @@ class OpenAITuning:
         message = text_at(reply, "error", "message") or text_at(reply, "status")
         return TrainingStatus(state, message, text_at(reply, "fine_tuned_model"))
 
-    async def cancel(self, training_id: str) -> None:
+    async def stop(self, training_id: str) -> None:
         """Cancel the training."""
         await self.client.cancel(f"/fine_tuning/jobs/{training_id}/cancel")
 

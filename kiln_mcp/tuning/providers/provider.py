@@ -124,13 +124,11 @@ class Forecast:
         sentence: Device, memory and time, which change from look to look; "" for nothing.
         learnt: The first examples with what is learnt in ⟦ ⟧; none if it does not tell.
         tokens: Of the examples by the model's own tokenizer; None if not known.
-        highest_cost_usd: The price; None if not known.
     """
 
     sentence: str = ""
     learnt: Sequence[str] = ()
     tokens: int | None = None
-    highest_cost_usd: float | None = None
 
 
 class TrainingState(StrEnum):
@@ -202,11 +200,20 @@ class TuningProvider(Protocol):
         """Whether it is this machine: nothing is sent, paid or waited for."""
         ...
 
-    async def check(self, draft: Draft) -> Forecast:
-        """Refuse before anything is sent what cannot be trained; say what is known of the rest.
+    async def check(self, base_model: str) -> None:
+        """Refuse at once, before anything is sent, what cannot be trained.
 
         Raises:
             KeyProblem: A key or a setting is missing; the sentence names it.
+            Refusal: Something is not installed.
+            InvalidValue: There is no such base model on this machine.
+        """
+        ...
+
+    async def look(self, draft: Draft) -> Forecast:
+        """Say what is known of a training; this may take minutes, so no plan waits for it.
+
+        Raises:
             Refusal: This machine cannot train it; the sentence says why.
         """
         ...

@@ -18,6 +18,7 @@ class ProviderName(StrEnum):
     TOGETHER = "together_ai"
     VERTEX = "vertex"
     LOCAL = "local"
+    CLUSTER = "cluster"
 
 
 _OPENERS: Final[Mapping[ProviderName, Callable[[EngineSettings], TuningProvider]]] = {
@@ -26,6 +27,7 @@ _OPENERS: Final[Mapping[ProviderName, Callable[[EngineSettings], TuningProvider]
     ProviderName.TOGETHER: together.open_provider,
     ProviderName.VERTEX: vertex.open_provider,
     ProviderName.LOCAL: local.open_provider,
+    ProviderName.CLUSTER: local.open_cluster,
 }
 
 

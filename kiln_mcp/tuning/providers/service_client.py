@@ -29,6 +29,7 @@ JsonObject = dict[str, JsonValue]
 TIMEOUT_S: Final = 60.0
 UPLOAD_S: Final = 3600.0
 LONGEST_WAIT_S: Final = 60.0
+_PIECE_BYTES: Final = 1 << 16
 
 
 class ServiceFailure(WorkbenchError):
@@ -131,16 +132,12 @@ class ServiceClient:
         return await self._send("POST", path, action, body=body, is_repeatable=is_repeatable)
 
     async def cancel(self, path: str) -> None:
-        """Cancel a training; of one that has ended already the service's refusal counts as done.
+        """Cancel a training.
 
         Raises:
-            ServiceFailure: It was refused for another reason, or the service cannot be reached.
+            ServiceFailure: It was refused, or the service cannot be reached.
         """
-        try:
-            await self.post(path, "cancel the training", {}, is_repeatable=True)
-        except ServiceFailure as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
-                raise
+        await self.post(path, "cancel the training", {}, is_repeatable=True)
 
     async def delete(self, path: str, action: str) -> JsonObject:
         """Remove something; again after failures that may pass.
@@ -205,14 +202,10 @@ class ServiceClient:
             headers=headers, timeout=timeout, follow_redirects=False
         ) as client:
             address = f"{self.url}{path}"
-            content = b"" if file is None else await anyio.Path(file.path).read_bytes()
             if file is None:
                 reply = await client.request(method, address, json=body)
-            elif not file.field:
-                reply = await client.request(method, address, content=content)
             else:
-                files = {file.field: (file.name, content, "application/jsonl")}
-                reply = await client.request(method, address, data=dict(file.fields), files=files)
+                reply = await _send_file(client, address, file)
             yield reply, reply.text
 
     def _read(self, text: str, action: str) -> JsonObject:
@@ -257,6 +250,26 @@ async def upload_chat_files(
                 await client.upload(path, f"take the file {file.name}", upload), "id"
             )
     return ids
+
+
+async def _send_file(
+    client: "httpx2.AsyncClient", address: str, file: UploadFile
+) -> "httpx2.Response":
+    """Send a file piece by piece: it may be larger than the memory."""
+    if not file.field:
+        size = (await anyio.Path(file.path).stat()).st_size
+        headers = {"Content-Length": str(size), "Content-Type": "application/jsonl"}
+        return await client.post(address, content=_pieces(file.path), headers=headers)
+    # httpx's async form reads an open file piece by piece too.
+    with file.path.open("rb") as stream:
+        files = {file.field: (file.name, stream, "application/jsonl")}
+        return await client.post(address, data=dict(file.fields), files=files)
+
+
+async def _pieces(path: Path) -> "AsyncGenerator[bytes]":
+    async with await anyio.open_file(path, "rb") as stream:
+        while piece := await stream.read(_PIECE_BYTES):
+            yield piece
 
 
 def _may_pass(status: int, *, is_repeatable: bool) -> bool:

@@ -8,9 +8,8 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
+from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
-    Draft,
-    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -53,7 +52,7 @@ _LORA: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class TogetherTuning:
+class TogetherTuning(HostedTuning):
     """Trains at Together."""
 
     client: ServiceClient
@@ -84,10 +83,9 @@ class TogetherTuning:
         """Where data is sent."""
         return self.client.url
 
-    async def check(self, draft: Draft) -> Forecast:
+    async def check(self, base_model: str) -> None:
         """Refuse if there is no key."""
         await self.client.key()
-        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Upload the files."""
@@ -132,11 +130,9 @@ class TogetherTuning:
         model = _model_of(reply) if state is TrainingState.COMPLETED else ""
         return TrainingStatus(state, text_at(last, "message") or text_at(reply, "status"), model)
 
-    async def cancel(self, training_id: str) -> None:
-        """Cancel the training, unless it has ended."""
-        if not (await self.status(training_id)).state.is_final:
-            path = f"/fine-tunes/{training_id}/cancel"
-            await self.client.post(path, "cancel the training", {}, is_repeatable=True)
+    async def stop(self, training_id: str) -> None:
+        """Cancel the training."""
+        await self.client.cancel(f"/fine-tunes/{training_id}/cancel")
 
     async def deploy(self, model: str, name: str) -> str:
         """Return the engine's name: the model answers as soon as it is trained."""

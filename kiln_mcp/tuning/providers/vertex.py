@@ -8,9 +8,8 @@ from urllib.parse import quote
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
+from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
-    Draft,
-    Forecast,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -44,7 +43,7 @@ _SIZES: Final = {"1": "ONE", "2": "TWO", "4": "FOUR", "8": "EIGHT", "16": "SIXTE
 
 
 @dataclass(frozen=True, slots=True)
-class VertexTuning:
+class VertexTuning(HostedTuning):
     """Trains at Vertex AI.
 
     Attributes:
@@ -78,7 +77,7 @@ class VertexTuning:
     def _root(self) -> str:
         return f"/projects/{self.project}/locations/{self.location}"
 
-    async def check(self, draft: Draft) -> Forecast:
+    async def check(self, base_model: str) -> None:
         """Refuse if there is no token or no project."""
         await self.client.key()
         if not self.project:
@@ -87,7 +86,6 @@ class VertexTuning:
                 "environment that your client, or terminal, starts kiln-mcp with.",
                 variable=" or ".join(PROJECT),
             )
-        return Forecast()
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
         """Put the files into the bucket, under the request's name."""
@@ -142,7 +140,7 @@ class VertexTuning:
         message = text_at(reply, "error", "message") or text_at(reply, "state")
         return TrainingStatus(state, message, text_at(reply, "tunedModel", "endpoint"))
 
-    async def cancel(self, training_id: str) -> None:
+    async def stop(self, training_id: str) -> None:
         """Cancel the training."""
         await self.client.cancel(f"/{training_id}:cancel")
 

@@ -210,6 +210,26 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "train_model": [
             {**support, "split": "frozen", "provider": "openai", "base_model": "gpt-4.1-mini"}
         ],
+        "distil_model": [
+            {
+                **project,
+                "teacher": "Start",
+                "eval": "Right",
+                "provider": "openai",
+                "base_model": "gpt-4.1-mini",
+            }
+        ],
+        "sweep_trainings": [
+            {
+                **project,
+                "split": "frozen",
+                "eval": "Right",
+                "provider": "openai",
+                "base_models": ["gpt-4.1-mini"],
+                "compare": ["Start"],
+                "despite_faults": True,
+            }
+        ],
         "split_data": [{**support, "name": "all"}, {**support, "name": "all", "freeze": "again"}],
         "create_run_config": [
             {**support, "name": "More", "model": "paid/m"},

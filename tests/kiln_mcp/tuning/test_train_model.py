@@ -1,42 +1,38 @@
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job, JobState
-from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.errors import KeyProblem
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.run_configs.service import create_run_config
-from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.new_items import DataItem
-from kiln_mcp.synthesis.service import add_data, split_data
-from kiln_mcp.tuning.answers import TrainedModel, TrainingCheck
+from kiln_mcp.synthesis.service import split_data
+from kiln_mcp.tuning.answers import TrainingCheck
 from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
 from kiln_mcp.tuning.providers.service_client import ServiceFailure
 from kiln_mcp.tuning.service import train_model
-from kiln_mcp.workbench.workspace import Workspace
-from storage import Finetune, Project, ProjectStore, Task, TaskRun, TaskRunConfig
+from storage import TaskRun
 from storage.errors import InvalidValue, Refusal
-from tuning_services import KEY, PROVIDERS, TuningServices, environment_of, serve
+from tuning_bench import BASES, Bench, open_bench
+from tuning_services import KEY, PROVIDERS
 
-ITEMS = [
-    DataItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
-]
 EVERY = sorted(PROVIDERS)
-BASES = {
-    "openai": "gpt-4.1-mini-2025-04-14",
-    "together_ai": "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",
-    "fireworks_ai": "accounts/fireworks/models/llama-v3p1-8b-instruct",
-    "vertex": "gemini-2.5-flash",
+COMPLETED = {
+    "openai": "succeeded",
+    "together_ai": "completed",
+    "fireworks_ai": "JOB_STATE_COMPLETED",
+    "vertex": "JOB_STATE_SUCCEEDED",
+}
+RUNNING = {
+    "openai": "running",
+    "together_ai": "running",
+    "fireworks_ai": "JOB_STATE_RUNNING",
+    "vertex": "JOB_STATE_RUNNING",
 }
 MODELS = {
     "openai": "openai/ft:gpt-4.1-mini-2025-04-14::1",
@@ -44,73 +40,6 @@ MODELS = {
     "fireworks_ai": "fireworks_ai/accounts/me/models/kiln-",
     "vertex": "vertex_ai/gemini/77",
 }
-
-
-class Agrees:
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
-
-
-@dataclass
-class Bench:
-    workspace: Workspace
-    project: str
-    provider: str
-    services: TuningServices
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        parameters = {"bucket": "gs://mine"} if self.provider == "vertex" else {"epochs": 2}
-        return {
-            "project": self.project,
-            "split": "F",
-            "provider": self.provider,
-            "base_model": BASES[self.provider],
-            "name": "Tuned",
-            "parameters": parameters,
-        }
-
-    async def train(self, **changes: Any) -> TrainedModel:
-        arguments = self.arguments | changes
-        arguments["provider"] = ProviderName(arguments["provider"])
-        answer = await train_model(self.workspace, **arguments)
-        assert isinstance(answer, TrainedModel)
-        return answer
-
-    async def store(self) -> tuple[ProjectStore, Task]:
-        store = await self.workspace.open_project(self.project)
-        (task,) = await store.children(store.project, Task)
-        return store, task
-
-    async def records(self) -> tuple[list[Finetune], list[TaskRunConfig]]:
-        store, task = await self.store()
-        return list(await store.children(task, Finetune)), list(
-            await store.children(task, TaskRunConfig)
-        )
-
-
-@asynccontextmanager
-async def open_bench(tmp_path: Path, provider: str) -> AsyncGenerator[Bench]:
-    async with serve(provider) as services:
-        environment = environment_of(provider, services.address)
-        settings = Settings(
-            home=tmp_path / "home",
-            engine=EngineSettings(environment=environment, first_wait_s=0.001, attempts=3),
-            poll_s=0.001,
-        )
-        store = await ProjectStore.create(tmp_path / "p", Project(name="P"))
-        await store.save(Task(name="T", instruction="Answer."), parent=store.project)
-        await store.close()
-        catalogue = installed_catalogue()
-        async with catalogue.open_workspace(settings) as workspace:
-            mine = replace(workspace, person=Agrees())
-            project = str(tmp_path / "p")
-            await add_data(mine, project, items=ITEMS)
-            await split_data(mine, project, "Right", seed=1)
-            await split_data(mine, project, "Right", freeze="F")
-            yield Bench(mine, project, provider, services)
 
 
 @pytest.mark.parametrize("provider", EVERY)
@@ -212,10 +141,37 @@ async def test_a_look_at_a_training_sends_nothing(tmp_path: Path) -> None:
         assert (records, configs) == ([], [])
 
 
-async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, "openai") as bench:
-        bench.services.states = ["polishing", "running", "succeeded"]
-        assert (await bench.train()).model == MODELS["openai"]
+@pytest.mark.parametrize("provider", EVERY)
+async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path, provider: str) -> None:
+    async with open_bench(tmp_path, provider) as bench:
+        bench.services.states = ["polishing", RUNNING[provider], COMPLETED[provider]]
+        assert (await bench.train()).model.startswith(MODELS[provider])
+        [record], _ = await bench.records()
+        assert record.latest_status == "completed"
+
+
+@pytest.mark.parametrize("provider", EVERY)
+async def test_a_training_that_is_gone_at_the_provider_is_a_sentence_and_no_model(
+    tmp_path: Path, provider: str
+) -> None:
+    async with open_bench(tmp_path, provider) as bench:
+        bench.services.faults["status"] = [404, 404]  # Fireworks finds by it too
+        with pytest.raises(ServiceFailure, match=r"did not tell how far it is.*status 404"):
+            await bench.train()
+        [record], configs = await bench.records()
+        assert record.latest_status != "completed"
+        assert configs == []
+
+
+async def test_an_adapter_that_cannot_be_deployed_is_a_sentence_and_no_model(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "fireworks_ai") as bench:
+        bench.services.faults["deploy"] = [404]
+        with pytest.raises(ServiceFailure, match=r"did not deploy .*status 404"):
+            await bench.train()
+        _, configs = await bench.records()
+        assert configs == []
 
 
 async def test_a_reply_that_is_no_json_is_a_sentence(tmp_path: Path) -> None:
@@ -337,12 +293,21 @@ async def job_of(bench: Bench) -> tuple[Job, Any]:
     return await runner.start("train_model", bench.arguments), runner
 
 
-RUNNING = {
-    "openai": "running",
-    "together_ai": "running",
-    "fireworks_ai": "JOB_STATE_RUNNING",
-    "vertex": "JOB_STATE_RUNNING",
-}
+async def test_a_call_through_a_door_returns_with_its_job_while_the_training_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        bench.services.states = ["running"]
+        outcome = await call_capability(bench.workspace, train_model, bench.arguments, wait_s=0)
+        assert outcome.status == "job"
+        job_client = bench.workspace.job_client
+        assert job_client is not None
+        runner = await job_client.runner()
+        with anyio.fail_after(20):
+            await bench.services.has_started.wait()
+            assert not (await runner.find(outcome.job)).state.at_rest
+            await runner.cancel(outcome.job)
+            assert (await runner.wait(outcome.job, 10)).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("provider", EVERY)
@@ -390,7 +355,7 @@ async def test_a_training_that_has_ended_is_not_cancelled(tmp_path: Path, provid
         training.states = training.states[-1:]
         engine = bench.workspace.settings.engine
         await open_provider(ProviderName(provider), engine).cancel(training.id)
-        assert provider == "vertex" or not training.is_cancelled
+        assert not training.is_cancelled
 
 
 @pytest.mark.parametrize("action", ["data set", "upload", "ready", "start", "status", "deploy"])

@@ -24,12 +24,13 @@ from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.gguf_adapter import write_gguf_adapter
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.steps import Training
+from kiln_mcp.tuning.local.trainer.trackers import open_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
 from storage.atomic_write import write_atomically
 from storage.errors import StorageError
 
 _LOOK_S: Final = 0.5
-_NICE: Final = 10
+_USUAL_NICENESS: Final = 10
 """A training takes what other work leaves."""
 
 
@@ -61,7 +62,7 @@ def _outlook(folder: WorkFolder) -> Outlook:
 def _train_or_tell(folder: WorkFolder) -> None:
     """Train; what stops it for good becomes its state."""
     if hasattr(os, "nice"):
-        os.nice(_NICE)
+        os.nice(int(folder.request().parameters.get("niceness", _USUAL_NICENESS)))
     try:
         _train(folder)
     except (Unusable, StorageError) as fault:
@@ -70,6 +71,8 @@ def _train_or_tell(folder: WorkFolder) -> None:
 
 
 def _set_up(request: LocalRequest) -> None:
+    if request.is_base_here:  # peft would look for the base on the net when it saves an adapter
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     torch = library("torch")
     torch.set_num_threads(int(request.parameters["threads"]))
     torch.manual_seed(request.seed)
@@ -92,17 +95,23 @@ def _train(folder: WorkFolder) -> None:
     ]
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     rest = validation_sets[0] if validation_sets else []
-    training = Training(folder, request, model, device, learnt, rest, filler)
-    if training.run(stop):
+    tracker = open_tracker(request, folder.path.name)
+    training = Training(folder, request, model, device, learnt, rest, filler, tracker=tracker)
+    try:
+        is_done = training.run(stop)
+    finally:
+        tracker.finish()
+    if is_done:
         _finish(training)
 
 
 def _look(folder: WorkFolder, stop: threading.Event) -> None:
     """End at once if the training is cancelled; ask it to stop if nobody watches any more."""
+    is_watched = folder.request().is_watched
     while not stop.wait(_LOOK_S):
         if folder.is_cancelled:
             os._exit(0)
-        if not folder.is_watched:
+        if is_watched and not folder.is_watched:
             stop.set()
 
 

@@ -87,7 +87,7 @@ def load_tokenizer(request: LocalRequest) -> Any:
     """Return the base's tokenizer."""
     try:
         return library("transformers").AutoTokenizer.from_pretrained(
-            request.base, local_files_only=True
+            request.base, local_files_only=request.is_base_here
         )
     except (OSError, ValueError, KeyError) as error:
         raise Unusable(f"its tokenizer cannot be read: {error}") from error
@@ -97,7 +97,9 @@ def empty_model(request: LocalRequest) -> Any:
     """Return the base without weights, to count them."""
     transformers = library("transformers")
     try:
-        config = transformers.AutoConfig.from_pretrained(request.base, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(
+            request.base, local_files_only=request.is_base_here
+        )
         with library("torch").device("meta"):
             return transformers.AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError) as error:
@@ -114,7 +116,7 @@ def load_model(request: LocalRequest, device: Device) -> Any:
         )
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            request.base, local_files_only=True, dtype=device.dtype, **options
+            request.base, local_files_only=request.is_base_here, dtype=device.dtype, **options
         )
     except (OSError, ValueError, KeyError) as error:
         raise Unusable(f"its weights cannot be read: {error}") from error

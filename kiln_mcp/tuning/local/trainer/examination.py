@@ -21,6 +21,7 @@ from kiln_mcp.tuning.local.trainer.examples import (
 )
 from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.libraries import library
+from kiln_mcp.tuning.local.trainer.trackers import check_tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, WorkFolder
 
 _EXCERPTS: Final = 3
@@ -80,6 +81,7 @@ def examine(folder: WorkFolder) -> Outlook:
     request = folder.request()
     device = find_device()
     _check_qlora(request, device)
+    check_tracker(str(request.parameters.get("report_to", "none")))
     tokenizer = load_tokenizer(request)
     examples = [
         tokenize(tokenizer, conversation)

@@ -5,9 +5,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-# What transformers and its tokenizers read when they are imported: no network, no busy threads.
+# What transformers and its tokenizers read when they are imported: no busy threads, few words.
 _SETTINGS = {
-    "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "OMP_WAIT_POLICY": "PASSIVE",

@@ -13,6 +13,7 @@ from kiln_mcp.tuning.local.trainer.examples import TokenExample
 from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.loss_watch import divergence, is_stale, validations
+from kiln_mcp.tuning.local.trainer.trackers import NoTracker, Tracker
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, LossPoint, WorkFolder
 from storage.errors import WriteError
 
@@ -40,6 +41,7 @@ class Training:
         checkpoint: The step of the last checkpoint.
         trouble: Why the last checkpoint could not be written; "" if it could.
         told_at: When it was last told how far the training is.
+        tracker: Shows the losses elsewhere.
     """
 
     folder: WorkFolder
@@ -54,6 +56,7 @@ class Training:
     checkpoint: int = 0
     trouble: str = ""
     told_at: float = 0.0
+    tracker: Tracker = field(default_factory=NoTracker)
 
     def number(self, name: str) -> float:
         """Return a parameter that is a number."""
@@ -133,6 +136,7 @@ class Training:
         if self.validation and (place + 1 == self.steps_an_epoch):
             point = point.model_copy(update={"validation": self.validate()})
         self.points.append(point)
+        self.tracker.log(point)
         self._keep_best()
 
     def _warmth(self, step: int) -> float:

@@ -168,6 +168,7 @@ def test_the_file_answers_with_the_sets_that_a_client_asks_for() -> None:
     assert names["admin"] - names["default"] == {
         "test_model", "resume_job", "change_task", "train_model", "verify_certificate",
         "show_prompt_search", "explain_prompt", "improve_prompt_for_models",
+        "sweep_trainings", "distil_model",
     }  # fmt: skip
     asked = load_first_answers([], ToolChoice(output_schemas=True))
     assert asked is not None  # the daemon answers, because the file has no schemas of answers

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,11 @@ from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
 from kiln_mcp.tuning.local.outlook import Outlook
 from kiln_mcp.tuning.local.provider import LocalTuning
 from kiln_mcp.tuning.local.work_folder import LocalState, WorkFolder
-from kiln_mcp.tuning.providers.provider import Forecast, check_parameters
+from kiln_mcp.tuning.providers.provider import check_parameters
 from kiln_mcp.tuning.providers.registry import ProviderName
 from kiln_mcp.tuning.training_checks import plan_training
 from kiln_mcp.tuning.training_files import FrozenData, read_training_data
-from kiln_mcp.tuning.trainings import Training, train
+from kiln_mcp.tuning.trainings import Training, train, with_forecast
 from storage import DatasetSplit, Finetune, Project, ProjectStore, Task, TaskRunConfig
 from storage.errors import Refusal
 
@@ -41,7 +40,7 @@ class Finishes:
         """All is installed."""
 
     async def examine(self, folder: WorkFolder) -> Outlook:
-        return Outlook()
+        return Outlook(tokens=321)
 
     def start(self, folder: WorkFolder) -> None:
         folder.adapter.mkdir()
@@ -86,7 +85,8 @@ async def open_training(tmp_path: Path, failure: str = "") -> AsyncGenerator[Tra
             "Tuned here",
             check_parameters(tuning.hyperparameters, {}),
             0,
-            Forecast(tokens=321, highest_cost_usd=0.0),
+            "000000000011",
+            "000000000012",
         )
 
 
@@ -112,10 +112,11 @@ async def test_a_training_here_costs_and_sends_nothing(tmp_path: Path) -> None:
     async with open_training(tmp_path) as training:
         plan = plan_training(training)
         assert not plan.needs_approval
+        assert plan.is_long
         assert "on this machine, free of charge" in plan.summary
-        assert "(321 tokens, read 3 times)" in plan.summary
-        about = replace(training, forecast=Forecast())
-        assert "about" in plan_training(about).summary
+        assert " tokens, read 3 times)" in plan.summary
+        assert "(about" in plan.summary
+        assert "(321 tokens" in plan_training(await with_forecast(training)).summary
 
 
 async def test_a_training_that_fails_is_said_in_the_trainers_words(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from kiln_mcp.tuning.local.trainer.faults import Unusable
 from kiln_mcp.tuning.local.trainer.gguf_adapter import permuted_rows
 from kiln_mcp.tuning.local.trainer.libraries import library
 from kiln_mcp.tuning.local.trainer.steps import Training
-from kiln_mcp.tuning.local.work_folder import LocalRequest, WorkFolder
+from kiln_mcp.tuning.local.work_folder import LocalRequest, LossPoint, WorkFolder
 from kiln_mcp.tuning.providers.registry import ProviderName
 from kiln_mcp.tuning.service import train_model
 from storage import Finetune, Project, ProjectStore, Task
@@ -57,6 +57,7 @@ PARAMETERS: dict[str, str | int | float | bool] = {
     "max_tokens": 64,
     "checkpoint_steps": 2,
     "threads": 1,
+    "niceness": 0,
     "most_hours": 1.0,
     "qlora": "no",
 }
@@ -157,6 +158,26 @@ def test_the_loss_is_that_of_all_logits_without_what_is_filled_up(tiny: Path) ->
                     expected -= float(chances[place - 1, example.ids[place]])
     assert count == 6
     assert float(total) == pytest.approx(expected, rel=1e-4)
+
+
+class Recorder:
+    """A tracker that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def log(self, point: LossPoint) -> None:
+        self.steps.append(point.step)
+
+    def finish(self) -> None:
+        """Nothing is left."""
+
+
+def test_a_tracker_is_told_each_step_once(tiny: Path, tmp_path: Path) -> None:
+    training, recorder = training_in(work(tmp_path / "told", tiny)), Recorder()
+    training.tracker = recorder
+    training.run(threading.Event())
+    assert recorder.steps == [point.step for point in training.points]
 
 
 def test_a_training_that_goes_on_from_a_checkpoint_has_the_same_losses(
