@@ -1,8 +1,8 @@
 """The conversation: the turns of the person and the model, and the tool calls between them."""
 
 import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -67,6 +67,7 @@ class EventQueue:
 
     def __init__(self) -> None:
         self._turn: MemoryObjectSendStream[Event] | None = None
+        self._direct: Callable[[Event], None] | None = None
         self._between: list[Event] = []
         self._arrival = anyio.Event()
 
@@ -76,8 +77,20 @@ class EventQueue:
             with suppress(anyio.BrokenResourceError):  # the front has left the turn
                 self._turn.send_nowait(event)
             return
+        if self._direct is not None:
+            self._direct(event)
+            return
         self._between.append(event)
         self._arrival.set()
+
+    @contextmanager
+    def to(self, show: Callable[[Event], None]) -> Generator[None]:
+        """Show events at once while a call of the person runs between turns, in their order."""
+        earlier, self._direct = self._direct, show
+        try:
+            yield
+        finally:
+            self._direct = earlier
 
     def begin(self) -> MemoryObjectReceiveStream[Event]:
         """Begin a turn, and return its events."""

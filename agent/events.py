@@ -12,6 +12,7 @@ from typing import Final, Literal, cast
 
 from pydantic import JsonValue
 
+from agent.forms import FormField
 from kiln_mcp.llm import Message, ReasoningDelta, TextDelta
 
 TurnReason = Literal["answered", "round_limit", "interrupted", "limit", "failed"]
@@ -89,6 +90,8 @@ class ToolFinished:
         is_error: Whether it failed.
         seconds: How long it took, the wait for an approval included.
         structured: The answer as data; None if the server gave none.
+        refusal: Why nothing was done, in a word or two: "declined", "not approved"; empty if the
+            call was carried out.
     """
 
     call_id: str
@@ -97,6 +100,7 @@ class ToolFinished:
     is_error: bool
     seconds: float
     structured: JsonValue = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,32 @@ class ApprovalAnswered:
 
     call_id: str
     reply: Reply
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormAsked:
+    """A server asks the person something that is no approval.
+
+    Attributes:
+        call_id: The call; empty if the server asks outside of one.
+        server: The server that asks and gets the answers; empty for the own workbench.
+        message: What it says.
+        fields: What it asks.
+    """
+
+    call_id: str
+    server: str
+    message: str
+    fields: tuple[FormField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormAnswered:
+    """The answer to a form: accept, decline or cancel, and who gave it."""
+
+    call_id: str
+    action: Literal["accept", "decline", "cancel"]
     by: str
 
 
@@ -199,6 +229,8 @@ Event = (
     | ToolFinished
     | ApprovalAsked
     | ApprovalAnswered
+    | FormAsked
+    | FormAnswered
     | CostChanged
     | JobChanged
     | Note
@@ -214,6 +246,8 @@ _TYPES: Final[dict[type, str]] = {
     ToolFinished: "tool_finished",
     ApprovalAsked: "approval_asked",
     ApprovalAnswered: "approval_answered",
+    FormAsked: "form_asked",
+    FormAnswered: "form_answered",
     CostChanged: "cost",
     JobChanged: "job",
     Note: "note",
@@ -239,6 +273,8 @@ def _plain(value: object) -> JsonValue:
                 for call in value.tool_calls
             ]
             return {"role": value.role, "text": value.content, "calls": calls}
+        case FormField():
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         case tuple():
             return [_plain(entry) for entry in cast("Sequence[object]", value)]
         case _:

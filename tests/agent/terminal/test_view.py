@@ -44,6 +44,13 @@ def test_a_result_is_one_line_and_an_error_all_its_words() -> None:
     assert shown == "✗ 1 look: No house. Build one.\n"
 
 
+@pytest.mark.parametrize("refusal", ["declined", "not approved", "only planned"])
+def test_a_call_that_was_not_carried_out_has_no_tick(refusal: str) -> None:
+    began = ToolStarted("1", "wipe", "{}", Effect.DESTROYS)
+    shown = seen(began, ToolFinished("1", "wipe", "Nothing.", False, 0.1, None, refusal))
+    assert shown.splitlines()[-1] == f"✗ 1 wipe: {refusal}"
+
+
 def test_what_changes_something_is_announced_before_it_is_done() -> None:
     shown = seen(ToolStarted("1", "split_data", '{"name": "a"}', Effect.WRITES))
     assert shown == "→ split_data (writes) name=a\n"
@@ -59,7 +66,7 @@ def test_a_question_shows_plan_cost_effects_and_destination() -> None:
 
 
 def test_an_answer_by_a_rule_names_the_rule() -> None:
-    assert seen(ApprovalAnswered("1", "accept", "auto: $1 of $2")) == "Agreed by auto: $1 of $2.\n"
+    assert seen(ApprovalAnswered("1", "accept", "auto: $1 of $2")) == "Agreed (auto: $1 of $2).\n"
     assert seen(ApprovalAnswered("1", "decline", "person")) == "Not agreed.\n"
 
 
