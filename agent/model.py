@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from agent.guided import guided_answer
+from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
@@ -23,6 +24,7 @@ from kiln_mcp.llm import (
     Tool,
     ToolCall,
 )
+from kiln_mcp.llm.abilities import Ability
 from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
 from kiln_mcp.llm.prices import litellm_facts
 from kiln_mcp.llm.providers.addresses import has_login, is_address
@@ -142,7 +144,8 @@ class ChatModel:
         request = ModelRequest(
             self.name, tuple(messages), max_tokens=MAX_TOKENS, tools=tuple(tools)
         )
-        async with aclosing(self._stream(request)) as parts:
+        parts_of = self._steps if self._needs_steps(request) else self._stream
+        async with aclosing(parts_of(request)) as parts:
             async for part in parts:
                 match part:
                     case TextDelta() | ReasoningDelta():
@@ -156,6 +159,28 @@ class ChatModel:
                         yield WholeAnswer(message, usage.input_tokens + usage.output_tokens)
                     case _:
                         pass
+
+    def _needs_steps(self, request: ModelRequest) -> bool:
+        """Return whether the model is known to take no tools, and so works in steps."""
+        ability = self.engine.abilities(self.name).tools
+        return bool(request.tools) and (ability.is_missing or ability is Ability.IN_WORDS)
+
+    async def _steps(self, request: ModelRequest) -> AnswerStream:
+        """Ask for a step by its schema; what it says is shown while it is written."""
+        said = SaidText()
+        async with aclosing(self._stream(step_request(request))) as parts:
+            async for part in parts:
+                match part:
+                    case TextDelta(text):
+                        if new_text := said.take(text):
+                            yield TextDelta(new_text)
+                    case AnswerRestart():
+                        said = SaidText()
+                        yield part
+                    case ModelAnswer():
+                        yield read_step(part, len(request.messages))
+                    case _:
+                        yield part
 
     async def _stream(self, request: ModelRequest) -> AnswerStream:
         engine = self.engine.within(self.budget)

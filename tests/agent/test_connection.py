@@ -89,4 +89,4 @@ async def test_a_server_on_a_command_line_is_not_believed_to_ask_by_itself(tmp_p
             approvals = Approvals(Person(["cancel"]), lambda _: None, keep)
             toolbox = Toolbox([server], approvals)
             result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
-    assert "CLOSEDd the question" in result.text
+    assert "closed the question" in result.text
