@@ -298,17 +298,18 @@ class Conversation:
             )
         await self._add(whole_answer.message)
         self.queue.emit(MessageEnd(whole_answer.message))
-        await self._report_cost(whole_answer.context_tokens)
+        await self._report_cost(whole_answer)
         return whole_answer.message
 
-    async def _report_cost(self, context_tokens: int) -> None:
+    async def _report_cost(self, answer: WholeAnswer) -> None:
         expense = self.model.budget.expense
         cost = CostChanged(
             expense.cost_usd,
             expense.tokens,
             expense.calls,
-            context_tokens,
+            answer.context_tokens,
             self.model.context_limit,
+            answer.cached_tokens,
         )
         self.queue.emit(cost)
         await self.recorder.add_cost(cost)

@@ -177,6 +177,7 @@ class CostChanged:
         calls: Model calls.
         context_tokens: The tokens of the last request and its answer.
         context_limit: The most that the model reads; None if that is not known.
+        cached_tokens: Tokens of the last request that came from the provider's cache.
     """
 
     cost_usd: float
@@ -184,6 +185,7 @@ class CostChanged:
     calls: int
     context_tokens: int
     context_limit: int | None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,17 @@ TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """The whole answer as a message, and the tokens that its request and itself took."""
+    """The whole answer as a message.
+
+    Attributes:
+        message: The message.
+        context_tokens: The tokens that its request and itself took.
+        cached_tokens: Those of the request that came from the provider's cache.
+    """
 
     message: Message
     context_tokens: int
+    cached_tokens: int = 0
 
 
 Answer = AsyncGenerator[TextDelta | ReasoningDelta | WholeAnswer]
@@ -142,7 +149,11 @@ class ChatModel:
             yield WholeAnswer(message, 0)
             return
         request = ModelRequest(
-            self.name, tuple(messages), max_tokens=MAX_TOKENS, tools=tuple(tools)
+            self.name,
+            tuple(messages),
+            max_tokens=MAX_TOKENS,
+            tools=tuple(tools),
+            comes_again=True,
         )
         parts_of = self._steps if self._needs_steps(request) else self._stream
         async with aclosing(parts_of(request)) as parts:
@@ -156,7 +167,8 @@ class ChatModel:
                         message = self._message(part)
                         if part.finish == "length":
                             yield TextDelta(TRUNCATION_NOTE)
-                        yield WholeAnswer(message, usage.input_tokens + usage.output_tokens)
+                        context_tokens = usage.input_tokens + usage.output_tokens
+                        yield WholeAnswer(message, context_tokens, usage.cached_tokens)
                     case _:
                         pass
 

@@ -53,9 +53,12 @@ class Status:
 
     def _context(self) -> str:
         tokens, limit = self.cost.context_tokens, self.cost.context_limit
-        if not tokens or not limit:
+        if not tokens:
             return ""
-        return f"context {100 * tokens / limit:.0f} %"
+        share = f"context {100 * tokens / limit:.0f} %" if limit else ""
+        cached = f"{100 * self.cost.cached_tokens / tokens:.0f} % cached"
+        parts = (share, cached if self.cost.cached_tokens else "")
+        return ", ".join(part for part in parts if part)
 
     def _job_parts(self) -> list[str]:
         parts = [job_words(job) for job in self.jobs.values()]

@@ -58,7 +58,10 @@ class ServerWithoutTools:
             delta = {"content": text[place : place + PIECE]}
             line = {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
             await response.write(f"data: {json.dumps(line)}\n\n".encode())
-        end: dict[str, Any] = {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        end: dict[str, Any] = {
+            **head,
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        }
         await response.write(f"data: {json.dumps(end)}\n\ndata: [DONE]\n\n".encode())
         return response
 

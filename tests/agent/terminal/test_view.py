@@ -121,3 +121,10 @@ def test_colours_and_drawing_follow_the_environment(
 def test_without_colours_nothing_is_coloured() -> None:
     painted = Painter(None).paint("[x]", 20) + Painter(None, escapes=False).paint("x", 20)
     assert "\x1b[3" not in painted
+
+
+def test_the_status_says_what_of_the_context_the_provider_had_cached() -> None:
+    status = Status("m", cost=CostChanged(0.1, 2000, 2, 1000, 10_000, 900))
+    assert "context 10 %, 90 % cached" in status.line(100)
+    status.cost = CostChanged(0.1, 2000, 2, 1000, None)
+    assert "context" not in status.line(100)
