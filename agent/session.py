@@ -236,7 +236,7 @@ class Session:
             return
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
-            self.front.say(f"> {line}", "person")
+            self.front.say(f"\n> {line}", "person")
         if line.startswith("/"):
             await self._run_command(line)
             return

@@ -163,8 +163,10 @@ class EventView:
     def _change_job(self, event: JobChanged) -> None:
         self.status.note_job(event)
         if event.state in ENDED:
-            style = "good" if event.state == "done" else "bad"
-            self.say(f"Job {event.job} {event.state}. {event.note}".strip(), style)
+            is_done = event.state == "done"
+            mark = "✓" if is_done else "✗"
+            words = f"{mark} Job {event.job} {event.state}. {event.note}".strip()
+            self.say(words, "" if is_done else "bad")
 
     def _end(self, event: TurnEnd) -> None:
         self._calls.clear()
