@@ -337,6 +337,7 @@ class Conversation:
             answer.context_tokens,
             self.model.context_limit,
             answer.cached_tokens,
+            expense.unpriced_calls,
         )
         self.queue.emit(cost)
         await self.recorder.add_cost(cost)

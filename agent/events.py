@@ -178,6 +178,7 @@ class CostChanged:
         context_tokens: The tokens of the last request and its answer.
         context_limit: The most that the model reads; None if that is not known.
         cached_tokens: Tokens of the last request that came from the provider's cache.
+        unpriced_calls: Calls whose price is not known.
     """
 
     cost_usd: float
@@ -186,6 +187,7 @@ class CostChanged:
     context_tokens: int
     context_limit: int | None
     cached_tokens: int = 0
+    unpriced_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

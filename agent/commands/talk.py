@@ -97,7 +97,8 @@ def _spending_line(spending: Spending) -> str:
     """Return what one model took: tokens read, those of them that its provider had cached."""
     usage = spending.usage
     cached = f" ({usage.cached_tokens:,} from the provider's cache)" if usage.cached_tokens else ""
-    cost = "price not known" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+    is_priced = spending.unpriced_calls < usage.calls
+    cost = f"${usage.cost_usd or 0:.4f}" if is_priced else "price not known"
     return (
         f"  {spending.model}: {usage.input_tokens:,} tokens read{cached}, "
         f"{usage.output_tokens:,} written, {cost}"

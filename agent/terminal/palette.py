@@ -16,7 +16,7 @@ ColorSystem = Literal["auto", "standard", "256", "truecolor", "windows"]
 THEME: Final = Theme(
     {
         "good": Style(color="green"),
-        "bad": Style(color="red"),
+        "bad": Style(color="red", bold=True),
         "warn": Style(color="magenta", bold=True),
         "tool": Style(bold=True),
         "muted": Style(dim=True),

@@ -141,7 +141,8 @@ class EventView:
         self.surface.settle()
         words = f"{event.name}{short_arguments(event.arguments)}"
         if event.effect is not Effect.READS:
-            text = Text(printable(f"→ {event.name} ({event.effect})"), "tool", no_wrap=True)
+            text = Text(no_wrap=True)
+            text.append(printable(f"→ {event.name} ({event.effect})"), "tool")
             text.append(f"{short_arguments(event.arguments)}", "muted")
             text.overflow = "ellipsis"
             self.surface.print(text)

@@ -128,3 +128,14 @@ def test_the_status_says_what_of_the_context_the_provider_had_cached() -> None:
     assert "context 10 %, 90 % cached" in status.line(100)
     status.cost = CostChanged(0.1, 2000, 2, 1000, None)
     assert "context" not in status.line(100)
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "unpriced", "words"),
+    [(0.5, 0, " $0.5000 "), (0.5, 1, "over $0.5000"), (0.0, 2, "price not known")],
+)
+def test_a_price_that_is_not_known_is_not_shown_as_nothing(
+    cost_usd: float, unpriced: int, words: str
+) -> None:
+    status = Status("m", cost=CostChanged(cost_usd, 10, 2, 10, None, 0, unpriced))
+    assert words in status.line(100)
