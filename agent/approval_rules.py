@@ -153,8 +153,8 @@ class Approvals:
         if self.mode is Mode.AUTO and self._is_within_limits(question):
             self._cost_usd += question.cost_usd or 0.0
             self._calls += 1
-            used = f"${self._cost_usd:.4f} of ${self.limits.cost_usd:.2f}"
-            return Decision("accept", f"auto: {used}")
+            spending = f"${self._cost_usd:.4f} of ${self.limits.cost_usd:.2f}"
+            return Decision("accept", f"auto: {spending}")
         return None
 
     def _is_granted(self, question: ApprovalAsked) -> bool:

@@ -88,8 +88,8 @@ def fields_of(schema: Mapping[str, JsonValue]) -> tuple[FormField, ...] | None:
         for name, part in properties.items()
         if isinstance(part, Mapping)
     ]
-    whole = [field for field in fields if field is not None]
-    return tuple(whole) if len(whole) == len(properties) else None
+    flat_fields = [field for field in fields if field is not None]
+    return tuple(flat_fields) if len(flat_fields) == len(properties) else None
 
 
 def _field(name: str, part: Mapping[str, JsonValue], *, is_required: bool) -> FormField | None:
@@ -133,9 +133,9 @@ def _options(
     source: Mapping[str, JsonValue], part: Mapping[str, JsonValue]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the options of a field and their labels, in any of the protocol's spellings."""
-    titled = source.get("oneOf") or source.get("anyOf")
-    if isinstance(titled, list):
-        pairs = [(entry.get("const"), entry.get("title")) for entry in titled
+    choices = source.get("oneOf") or source.get("anyOf")
+    if isinstance(choices, list):
+        pairs = [(entry.get("const"), entry.get("title")) for entry in choices
                  if isinstance(entry, Mapping) and "const" in entry]  # fmt: skip
         return (
             tuple(str(value) for value, _ in pairs),
@@ -205,8 +205,8 @@ def _number(field: FormField, words: str) -> int | float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or (field.kind == "integer" and not number.is_integer()):
-        what = "whole number" if field.kind == "integer" else "number"
-        raise Refusal("{title}: {words} is no {what}.", title=field.title, words=words, what=what)
+        noun = "whole number" if field.kind == "integer" else "number"
+        raise Refusal("{title}: {words} is no {noun}.", title=field.title, words=words, noun=noun)
     _check_bounds(field, number, "")
     return int(number) if field.kind == "integer" else number
 

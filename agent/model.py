@@ -179,15 +179,15 @@ class ChatModel:
 
     async def _steps(self, request: ModelRequest) -> AnswerStream:
         """Ask for a step by its schema; what it says is shown while it is written."""
-        said = SaidText()
+        text_of_step = SaidText()
         async with aclosing(self._stream(step_request(request))) as parts:
             async for part in parts:
                 match part:
                     case TextDelta(text):
-                        if new_text := said.take(text):
+                        if new_text := text_of_step.take(text):
                             yield TextDelta(new_text)
                     case AnswerRestart():
-                        said = SaidText()
+                        text_of_step = SaidText()
                         yield part
                     case ModelAnswer():
                         yield read_step(part, len(request.messages))
@@ -209,7 +209,8 @@ class ChatModel:
         except BudgetSpent as error:
             raise Refusal(
                 "The budget of this chat does not allow another call to '{name}'. /cost shows "
-                "what is spent. Start kiln-chat with a higher --budget and --resume to continue.",
+                "what is spent. Start kiln-chat with --resume and a higher --budget (with -p: a "
+                "higher --limit) to continue.",
                 name=self.name,
             ) from error
         except KeyProblem as error:

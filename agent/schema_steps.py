@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import JsonSchema, Message, ModelAnswer, ModelRequest, Tool, ToolCall
 
-_NONE: Final = "none"
+_NO_TOOL: Final = "none"
 """The tool of a step that calls none, and so ends the turn."""
 _BEGINNING: Final = '"say"'
 _ESCAPES: Final[Mapping[str, str]] = {
@@ -41,14 +41,14 @@ def _instruction(tools: Sequence[Tool]) -> str:
     return (
         "You work in steps. Each of your answers is one JSON object with three fields: say (what "
         "the person reads, or an empty text), tool (the one tool that you call now, or "
-        f'"{_NONE}") and arguments (an object, as the tool takes them; else empty). The next '
-        f'message is the result of the call. With the tool "{_NONE}" your turn ends and the '
+        f'"{_NO_TOOL}") and arguments (an object, as the tool takes them; else empty). The next '
+        f'message is the result of the call. With the tool "{_NO_TOOL}" your turn ends and the '
         "person speaks.\nThe tools:\n" + "\n".join(lines)
     )
 
 
 def _schema(request: ModelRequest) -> JsonSchema:
-    names = [_NONE, *(tool.name for tool in request.tools)]
+    names = [_NO_TOOL, *(tool.name for tool in request.tools)]
     properties: dict[str, JsonValue] = {
         "say": {"type": "string"},
         "tool": {"type": "string", "enum": [*names]},
@@ -70,7 +70,7 @@ def _in_words(message: Message, names: Mapping[str, str]) -> Message:
     if message.role != "assistant":
         return message
     if not message.tool_calls:
-        return Message("assistant", _step(message.content, _NONE, "{}"))
+        return Message("assistant", _step(message.content, _NO_TOOL, "{}"))
     steps = [
         _step("" if place else message.content, call.name, call.arguments)
         for place, call in enumerate(message.tool_calls)
@@ -95,7 +95,7 @@ def read_step(answer: ModelAnswer, number: int) -> ModelAnswer:
         return answer
     say, tool, arguments = step.get("say"), step.get("tool"), step.get("arguments")
     text = say if isinstance(say, str) else ""
-    if not isinstance(tool, str) or tool in {"", _NONE}:
+    if not isinstance(tool, str) or tool in {"", _NO_TOOL}:
         return replace(answer, text=text, value=None)
     call = ToolCall(f"step-{number}", tool, json.dumps(arguments or {}, ensure_ascii=False))
     return replace(answer, text=text, value=None, tool_calls=(call,), finish="tool_calls")
@@ -118,7 +118,7 @@ class SaidText:
 
     def _read(self) -> str:
         """Return the characters that have come since the last time."""
-        added: list[str] = []
+        characters: list[str] = []
         source = self._source
         while self._place < len(source):
             character = source[self._place]
@@ -128,9 +128,9 @@ class SaidText:
             length = 1 if character != "\\" else 6 if source[self._place + 1 :][:1] == "u" else 2
             if self._place + length > len(source):
                 break
-            added.append(_character(source[self._place : self._place + length]))
+            characters.append(_character(source[self._place : self._place + length]))
             self._place += length
-        return "".join(added)
+        return "".join(characters)
 
 
 def _start_of_text(source: str) -> int:

@@ -136,8 +136,8 @@ async def describe_project(
     shown_tasks = await _largest(store, all_tasks) if is_short else all_tasks
     for task in all_tasks:
         if task in shown_tasks:
-            described = await _describe_task(store, task, is_short=is_short)
-            tasks.append(await _with_cost(workspace, store, described))
+            description = await _describe_task(store, task, is_short=is_short)
+            tasks.append(await _with_cost(workspace, store, description))
         for record in await store.children(task, Eval):
             side_faults += await store.damaged_side_files(record)
     task_fault = None if tasks else await unreadable_task(store)
@@ -170,7 +170,7 @@ async def _with_cost(
     """Return a task whose first step says what it costs, if that can be known without paying."""
     if not task.next:
         return task
-    step, *others = task.next
+    step, *later_steps = task.next
     arguments = {"project": str(store.folder), "task": task.handle, **(step.arguments or {})}
     plan = None
     with anyio.move_on_after(ESTIMATE_S), suppress(WorkbenchError):
@@ -178,7 +178,7 @@ async def _with_cost(
     if plan is None:
         return task
     priced_step = step.model_copy(update={"reason": f"{step.reason} ({_cost_words(plan)})"})
-    return task.model_copy(update={"next": [priced_step, *others]})
+    return task.model_copy(update={"next": [priced_step, *later_steps]})
 
 
 def _cost_words(plan: Plan) -> str:

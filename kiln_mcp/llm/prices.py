@@ -154,7 +154,7 @@ def _price(entry: Mapping[str, Any]) -> Price | None:
 
 def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
     """Return the price at one length of requests; missing values are those of shorter ones."""
-    read, output, cached, written = (
+    read, output, cached, cache_write = (
         entry.get(f"{key}{suffix}", entry.get(key))
         for key in (
             "input_cost_per_token",
@@ -169,7 +169,7 @@ def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
         float(read),
         float(output),
         float(read if cached is None else cached),
-        per_written_token=None if written is None else float(written),
+        per_written_token=None if cache_write is None else float(cache_write),
     )
 
 

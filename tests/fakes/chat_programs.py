@@ -1,4 +1,4 @@
-"""kiln-chat as a program of its own: its model and those of the workbench on one loopback server."""
+"""kiln-chat as a program of its own: its model and the workbench's on one loopback server."""
 
 import json
 import os

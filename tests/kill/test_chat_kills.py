@@ -26,6 +26,11 @@ async def seen(process: anyio.abc.Process, text: str) -> str:
     return out
 
 
+def found(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a project that lie at a pattern."""
+    return list(folder.glob(pattern))
+
+
 def said(programs: ChatPrograms, request: int) -> list[dict[str, Any]]:
     """Return the messages of a request to the model."""
     return programs.server.requests[request]["messages"]
@@ -91,6 +96,6 @@ async def test_a_job_that_ran_at_the_kill_is_found_and_nothing_is_paid_twice(
     repeated = "The session ended before this was answered. Look at the project"
     assert repeated in json.dumps(said(programs, 2))
     assert max(programs.server.asked.values()) == 1
-    assert len(list(project.glob("tasks/*/prompts/*/prompt.kiln"))) == 1
+    assert len(found(project, "tasks/*/prompts/*/prompt.kiln")) == 1
     approvals = [event for event in events if event["type"] == "approval_asked"]
     assert approvals == []  # what was approved before the kill is not begun a second time

@@ -11,7 +11,7 @@ from typing import Any, Final
 _PROVIDERS: Final = frozenset({"anthropic", "bedrock", "openrouter", "vertex_ai"})
 _MARK: Final[Mapping[str, str]] = {"type": "ephemeral"}
 _FIELD: Final = "cache_control"
-_SPOKEN: Final = frozenset({"user", "tool"})
+_INPUT_ROLES: Final = frozenset({"user", "tool"})
 
 
 def takes_marks(model: str) -> bool:
@@ -31,15 +31,17 @@ def with_cache_marks(body: Mapping[str, Any]) -> dict[str, Any]:
     messages: list[Mapping[str, Any]] = list(body["messages"])
     for place in _marked_places(messages):
         messages[place] = {**messages[place], _FIELD: dict(_MARK)}
-    marked: dict[str, Any] = {**body, "messages": messages}
+    marked_body: dict[str, Any] = {**body, "messages": messages}
     if tools := body.get("tools"):
-        marked["tools"] = [*tools[:-1], {**tools[-1], _FIELD: dict(_MARK)}]
-    return marked
+        marked_body["tools"] = [*tools[:-1], {**tools[-1], _FIELD: dict(_MARK)}]
+    return marked_body
 
 
 def _marked_places(messages: list[Mapping[str, Any]]) -> list[int]:
     systems = [place for place, m in enumerate(messages) if m["role"] == "system" and m["content"]]
-    spoken = [place for place, m in enumerate(messages) if m["role"] in _SPOKEN and m["content"]]
+    inputs = [
+        place for place, m in enumerate(messages) if m["role"] in _INPUT_ROLES and m["content"]
+    ]
     answers = [place for place, m in enumerate(messages) if m["role"] == "assistant"]
-    earlier = [place for place in spoken if answers and place < answers[-1]]
-    return sorted({*systems[-1:], *spoken[-1:], *earlier[-1:]})
+    earlier = [place for place in inputs if answers and place < answers[-1]]
+    return sorted({*systems[-1:], *inputs[-1:], *earlier[-1:]})
