@@ -13,13 +13,13 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.llm import JsonSchema, Message, ModelAnswer, ModelRequest, Tool, ToolCall
+from storage.text.characters import repair_surrogates
 
 _NO_TOOL: Final = "none"
 """The tool of a step that calls none, and so ends the turn."""
 _BEGINNING: Final = '"say"'
-_ESCAPES: Final[Mapping[str, str]] = {
-    "n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"
-}  # fmt: skip
+_HIGH_SURROGATES: Final = frozenset({"d8", "d9", "da", "db"})
+"""How the first half of a surrogate pair begins in hexadecimal."""
 
 
 def step_request(request: ModelRequest) -> ModelRequest:
@@ -125,7 +125,7 @@ class SaidText:
             if character == '"':
                 self._has_ended = True
                 break
-            length = 1 if character != "\\" else 6 if source[self._place + 1 :][:1] == "u" else 2
+            length = _length_of_escape(source, self._place) if character == "\\" else 1
             if self._place + length > len(source):
                 break
             characters.append(_character(source[self._place : self._place + length]))
@@ -140,12 +140,19 @@ def _start_of_text(source: str) -> int:
     return quote + 1 if quote >= 0 else -1
 
 
+def _length_of_escape(source: str, place: int) -> int:
+    """Return the characters of an escape; those of a surrogate pair are one."""
+    if source[place + 1 : place + 2] != "u":
+        return 2
+    is_pair = source[place + 2 : place + 4].casefold() in _HIGH_SURROGATES
+    return 12 if is_pair else 6
+
+
 def _character(escape: str) -> str:
+    """Return the character of an escape; what is none, such as half a pair, is a mark of that."""
     if len(escape) == 1:
         return escape
-    if escape[1] != "u":
-        return _ESCAPES.get(escape[1], escape[1])
     try:
-        return chr(int(escape[2:], 16))
+        return repair_surrogates(str(json.loads(f'"{escape}"')))
     except ValueError:
         return "\N{REPLACEMENT CHARACTER}"

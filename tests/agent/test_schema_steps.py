@@ -102,7 +102,7 @@ async def test_a_model_without_tools_calls_them_by_steps(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("length", [1, 2, 3, 50])
 def test_what_a_step_says_is_read_from_any_pieces(length: int) -> None:
-    text = 'A "quoted" \\ line\n\tand “ü” \u00e9'
+    text = 'A "quoted" \\ line\n\tand “ü” \u00e9 \U0001f389!'
     for source in (step(text), json.dumps({"say": text, "tool": "x"}, ensure_ascii=False)):
         said = SaidText()
         pieces = [source[place : place + length] for place in range(0, len(source), length)]

@@ -142,7 +142,7 @@ async def window_of(programs: ChatPrograms, columns: int, rows: int) -> AsyncGen
     size = ("-x", str(columns), "-y", str(rows))
     await anyio.to_thread.run_sync(tmux.run, "-f", os.devnull, "new-session", "-d", *size, shell)
     try:
-        await tmux.until("> ")
+        await tmux.until("mode ask")
         yield tmux
     finally:
         tmux.run("kill-server")
