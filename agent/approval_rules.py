@@ -13,12 +13,19 @@ from agent.events import (
     ApprovalAsked,
     Effect,
     Event,
+    FormAnswered,
+    FormAsked,
+    Note,
     Reply,
 )
+from agent.forms import FormReply, secret_in
 from agent.modes import AutoLimits, Mode
-from agent.tool_approval import Approver
+from agent.tool_approval import Approver, Decision
 
-PERSON: Final = "person"
+_SECRET_NOTE: Final = (
+    "The server {server} asks for a secret ({title}), which no server may ask in a form. It was "
+    "declined. Keys belong in the server's own settings."
+)
 PLAN_NOTE: Final = (
     "This conversation only plans: nothing is changed, spent or sent. Tell the person what you "
     "would call, with its cost, and why. They can leave this mode."
@@ -96,6 +103,7 @@ class Approvals:
     _cost_usd: float = 0.0
     _calls: int = 0
     _since: float = 0.0
+    _deciders: dict[str, str] = field(default_factory=dict[str, str])
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     def set_mode(self, mode: Mode, limits: AutoLimits | None = None) -> None:
@@ -108,29 +116,45 @@ class Approvals:
         """Forget the earlier answers, as another chat must not know them."""
         self._grants.clear()
 
-    async def ask(self, question: ApprovalAsked) -> Reply:
+    async def ask(self, question: ApprovalAsked) -> Decision:
         """Have a question answered; one question after the other."""
         async with self._lock:
             decision = self._by_rule(question)
             if decision is None:
                 self.emit(question)
-                reply, by = await self.approver.decide(question), PERSON
-                self._remember(question, reply)
-            else:
-                reply, by = decision
+                decision = Decision(await self.approver.decide(question), self.approver.by)
+                self._remember(question, decision.reply)
+            reply, by = decision.reply, decision.by
             await self.record(ApprovalRecord(question, reply, by, self.clock()))
+            self._deciders[question.call_id] = by
             self.emit(ApprovalAnswered(question.call_id, reply, by))
+            return decision
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        """Have a form filled in; no rule does it, since answers are the person's."""
+        if form.server and (title := secret_in(form.fields)):
+            self.emit(Note(_SECRET_NOTE.format(server=form.server, title=title)))
+            return FormReply("decline", {})
+        async with self._lock:
+            self.emit(form)
+            reply = await self.approver.fill(form)
+            self.emit(FormAnswered(form.call_id, reply.action, self.approver.by))
             return reply
 
-    def _by_rule(self, question: ApprovalAsked) -> tuple[Reply, str] | None:
+    def take_decider(self, call_id: str) -> str:
+        """Return who answered the last question of a call, once; empty if nothing was asked."""
+        return self._deciders.pop(call_id, "")
+
+    def _by_rule(self, question: ApprovalAsked) -> Decision | None:
         if self.mode is Mode.PLAN:
-            return "decline", "plan mode"
+            return Decision("decline", "plan mode")
         if self._is_granted(question):
-            return "accept", "an earlier answer in this chat"
+            return Decision("accept", "an earlier answer in this chat")
         if self.mode is Mode.AUTO and self._is_within_limits(question):
             self._cost_usd += question.cost_usd or 0.0
             self._calls += 1
-            return "accept", f"auto: ${self._cost_usd:.4f} of ${self.limits.cost_usd:.2f}"
+            spending = f"${self._cost_usd:.4f} of ${self.limits.cost_usd:.2f}"
+            return Decision("accept", f"auto: {spending}")
         return None
 
     def _is_granted(self, question: ApprovalAsked) -> bool:

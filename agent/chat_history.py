@@ -179,12 +179,14 @@ class Chats:
     async def append(self, name: str, line: Line) -> None:
         """Append a line to a chat.
 
+        A line is some kilobytes: to write it takes less than to wait for a thread that does.
+
         Raises:
             Refusal: It could not be saved.
         """
         file = self.folder / f"{name}.jsonl"
         try:
-            await anyio.to_thread.run_sync(_append, file, line.to_bytes())
+            _append(file, line.to_bytes())
         except OSError as error:
             raise Refusal(
                 "The chat could not be saved to {file}: {reason}. Free some space, or make the "

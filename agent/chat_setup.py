@@ -164,8 +164,8 @@ async def open_chat(options: ChatOptions, approver: Approver) -> AsyncGenerator[
     async with _open_engine(options) as engine, anyio.create_task_group() as tasks:
         if options.model:
             tasks.start_soon(engine.prepare, options.model)
-        other_servers = OtherServers(options.home, wiring.approvals.ask, wiring.queue.emit)
-        async with connect(options.command, wiring.approvals.ask) as server:
+        other_servers = OtherServers(options.home, wiring.approvals, wiring.queue.emit)
+        async with connect(options.command, wiring.approvals) as server:
             servers = [server, *await other_servers.connect(tasks)]
             async with wiring.open(engine, servers) as chat:
                 yield chat

@@ -17,7 +17,7 @@ import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters
 from pydantic import ValidationError
 
-from agent.tool_approval import Ask, elicitation_callback
+from agent.tool_approval import Questions, elicitation_callback
 from agent.tool_server import ToolServer
 from storage.errors import Refusal
 
@@ -31,7 +31,7 @@ LONGEST_START_S: Final = 60.0
 @asynccontextmanager
 async def connect(
     command: str | None,
-    ask: Ask,
+    questions: Questions,
     *,
     mode: str = "auto",
     longest_start_s: float = LONGEST_START_S,
@@ -42,7 +42,7 @@ async def connect(
 
     Args:
         command: The command that starts it, with its arguments; None for the own one.
-        ask: Has a question answered.
+        questions: Has the questions of servers answered.
         mode: "auto", or "legacy" for the handshake of the protocol before 2026-07-28.
         longest_start_s: When to give up.
 
@@ -56,7 +56,7 @@ async def connect(
     parameters = StdioServerParameters(
         command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
     )
-    callback = elicitation_callback(ask, "" if is_own else "of --server")
+    callback = elicitation_callback(questions, "" if is_own else "of --server")
     client = Client(parameters, mode=mode, client_info=client_info(), elicitation_callback=callback)
 
     def failed_start(reason: str) -> Refusal:

@@ -1,9 +1,10 @@
 """The conversation: the turns of the person and the model, and the tool calls between them."""
 
 import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -38,6 +39,8 @@ MOST_ROUNDS: Final = 40
 """Rounds of tool calls in one turn; after them the person is asked to continue."""
 PARTIAL_CHARACTERS: Final = 400
 """So much text of an unfinished answer is kept at a time."""
+PARTIAL_S: Final = 0.5
+"""After so many seconds less of it is kept too: a kill then takes little that was read."""
 ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
@@ -62,11 +65,41 @@ class Recorder(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _PartialAnswer:
+    """An answer that is being written, kept from time to time.
+
+    Attributes:
+        recorder: Keeps it.
+        pieces: The text so far.
+    """
+
+    recorder: Recorder
+    pieces: list[str] = field(default_factory=list[str])
+    _unsaved_length: int = 0
+    _saved_at: float = field(default_factory=monotonic)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.pieces)
+
+    async def take(self, piece: str) -> None:
+        """Take the next piece; keep the text if enough of it, or enough time, has come."""
+        self.pieces.append(piece)
+        self._unsaved_length += len(piece)
+        is_long = self._unsaved_length >= PARTIAL_CHARACTERS
+        if is_long or monotonic() - self._saved_at >= PARTIAL_S:
+            await self.recorder.add_part(self.text)
+            self._unsaved_length, self._saved_at = 0, monotonic()
+
+
 class EventQueue:
     """The events of one conversation: those of a turn, and those between turns."""
 
     def __init__(self) -> None:
         self._turn: MemoryObjectSendStream[Event] | None = None
+        self._direct: Callable[[Event], None] | None = None
         self._between: list[Event] = []
         self._arrival = anyio.Event()
 
@@ -76,8 +109,20 @@ class EventQueue:
             with suppress(anyio.BrokenResourceError):  # the front has left the turn
                 self._turn.send_nowait(event)
             return
+        if self._direct is not None:
+            self._direct(event)
+            return
         self._between.append(event)
         self._arrival.set()
+
+    @contextmanager
+    def to(self, show: Callable[[Event], None]) -> Generator[None]:
+        """Show events at once while a call of the person runs between turns, in their order."""
+        earlier, self._direct = self._direct, show
+        try:
+            yield
+        finally:
+            self._direct = earlier
 
     def begin(self) -> MemoryObjectReceiveStream[Event]:
         """Begin a turn, and return its events."""
@@ -256,8 +301,7 @@ class Conversation:
             await self._add(Message("user", "\n\n".join(parts)))
 
     async def _answer(self) -> Message:
-        pieces: list[str] = []
-        unsaved_length = 0
+        partial = _PartialAnswer(self.recorder)
         whole_answer: WholeAnswer | None = None
         history = shorten_history(self.messages)
         try:
@@ -268,15 +312,11 @@ class Conversation:
                         continue
                     self.queue.emit(part)
                     if isinstance(part, TextDelta):
-                        pieces.append(part.text)
-                        unsaved_length += len(part.text)
-                    if unsaved_length >= PARTIAL_CHARACTERS:
-                        await self.recorder.add_part("".join(pieces))
-                        unsaved_length = 0
+                        await partial.take(part.text)
         finally:
-            if whole_answer is None and pieces:
+            if whole_answer is None and partial.pieces:
                 with anyio.CancelScope(shield=True):
-                    await self._add(Message("assistant", "".join(pieces) + TRUNCATION_NOTE))
+                    await self._add(Message("assistant", partial.text + TRUNCATION_NOTE))
         if whole_answer is None:
             raise Refusal(
                 "The model '{name}' ended without an answer. Say it again, or change the model "
@@ -285,17 +325,19 @@ class Conversation:
             )
         await self._add(whole_answer.message)
         self.queue.emit(MessageEnd(whole_answer.message))
-        await self._report_cost(whole_answer.context_tokens)
+        await self._report_cost(whole_answer)
         return whole_answer.message
 
-    async def _report_cost(self, context_tokens: int) -> None:
+    async def _report_cost(self, answer: WholeAnswer) -> None:
         expense = self.model.budget.expense
         cost = CostChanged(
             expense.cost_usd,
             expense.tokens,
             expense.calls,
-            context_tokens,
+            answer.context_tokens,
             self.model.context_limit,
+            answer.cached_tokens,
+            expense.unpriced_calls,
         )
         self.queue.emit(cost)
         await self.recorder.add_cost(cost)

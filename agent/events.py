@@ -12,6 +12,7 @@ from typing import Final, Literal, cast
 
 from pydantic import JsonValue
 
+from agent.forms import FormField
 from kiln_mcp.llm import Message, ReasoningDelta, TextDelta
 
 TurnReason = Literal["answered", "round_limit", "interrupted", "limit", "failed"]
@@ -89,6 +90,8 @@ class ToolFinished:
         is_error: Whether it failed.
         seconds: How long it took, the wait for an approval included.
         structured: The answer as data; None if the server gave none.
+        refusal: Why nothing was done, in a word or two: "declined", "not approved"; empty if the
+            call was carried out.
     """
 
     call_id: str
@@ -97,6 +100,7 @@ class ToolFinished:
     is_error: bool
     seconds: float
     structured: JsonValue = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,32 @@ class ApprovalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class FormAsked:
+    """A server asks the person something that is no approval.
+
+    Attributes:
+        call_id: The call; empty if the server asks outside of one.
+        server: The server that asks and gets the answers; empty for the own workbench.
+        message: What it says.
+        fields: What it asks.
+    """
+
+    call_id: str
+    server: str
+    message: str
+    fields: tuple[FormField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormAnswered:
+    """The answer to a form: accept, decline or cancel, and who gave it."""
+
+    call_id: str
+    action: Literal["accept", "decline", "cancel"]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class CostChanged:
     """What the chat's model calls have taken so far.
 
@@ -147,6 +177,8 @@ class CostChanged:
         calls: Model calls.
         context_tokens: The tokens of the last request and its answer.
         context_limit: The most that the model reads; None if that is not known.
+        cached_tokens: Tokens of the last request that came from the provider's cache.
+        unpriced_calls: Calls whose price is not known.
     """
 
     cost_usd: float
@@ -154,6 +186,8 @@ class CostChanged:
     calls: int
     context_tokens: int
     context_limit: int | None
+    cached_tokens: int = 0
+    unpriced_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +233,8 @@ Event = (
     | ToolFinished
     | ApprovalAsked
     | ApprovalAnswered
+    | FormAsked
+    | FormAnswered
     | CostChanged
     | JobChanged
     | Note
@@ -214,6 +250,8 @@ _TYPES: Final[dict[type, str]] = {
     ToolFinished: "tool_finished",
     ApprovalAsked: "approval_asked",
     ApprovalAnswered: "approval_answered",
+    FormAsked: "form_asked",
+    FormAnswered: "form_answered",
     CostChanged: "cost",
     JobChanged: "job",
     Note: "note",
@@ -239,6 +277,8 @@ def _plain(value: object) -> JsonValue:
                 for call in value.tool_calls
             ]
             return {"role": value.role, "text": value.content, "calls": calls}
+        case FormField():
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         case tuple():
             return [_plain(entry) for entry in cast("Sequence[object]", value)]
         case _:

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, cast
 
 import mcp_types as types
 from pydantic import JsonValue
 
 from agent.approval_rules import PLAN_NOTE, Approvals
-from agent.events import ApprovalAsked, Effect
+from agent.events import ApprovalAsked, Effect, Reply
 from agent.modes import Mode
-from agent.tool_approval import CURRENT_CALL, CurrentCall, is_yes
+from agent.tool_approval import CURRENT_CALL, PERSON, CurrentCall, is_yes
 from agent.tool_choice import SEARCH, ToolChoice
-from agent.tool_server import ToolProgress, ToolResult, ToolServer
+from agent.tool_server import DECLINED, NOT_APPROVED, ToolProgress, ToolResult, ToolServer
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean
@@ -23,6 +24,9 @@ QUICK_WAIT_S: Final = 3.0
 """How long a call waits for its job before the talk goes on without it."""
 _DECLINE_NOTE: Final = (
     "The person declined. Nothing has been done. Repeat the call only if they ask for it."
+)
+_RULE_NOTE: Final = (
+    "Declined by {by}. Nothing has been done. Say what you would have done, and what it needs."
 )
 _CANCEL_NOTE: Final = (
     "The person closed the question without an answer. Nothing has been done. Ask them what they "
@@ -110,17 +114,31 @@ class Toolbox:
             return ToolResult(self.choice.search(str(arguments.get("words", ""))), failed=False)
         server, own = self.find(call.name)
         if self.approvals.mode is Mode.PLAN and server.effect(own) is not Effect.READS:
-            return ToolResult(PLAN_NOTE, failed=True)
+            return ToolResult(PLAN_NOTE, failed=False, refusal="only planned")
         project = str(arguments.get("project") or "")
         token = CURRENT_CALL.set(CurrentCall(call.id, call.name, project))
         try:
             if server.needs_question(own):
-                reply = await self.approvals.ask(_question(call, server, own, project))
-                if not is_yes(reply):
-                    return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)
-            return await server.call(own, _with_wait(server.tools[own], arguments), progress)
+                decision = await self.approvals.ask(_question(call, server, own, project))
+                if not is_yes(decision.reply):
+                    return self._refused(call, decision.reply)
+            result = await server.call(own, _with_wait(server.tools[own], arguments), progress)
+            return self._with_decider(call, result)
         finally:
             CURRENT_CALL.reset(token)
+
+    def _refused(self, call: ToolCall, reply: Reply) -> ToolResult:
+        is_decline = reply == "decline"
+        text = _DECLINE_NOTE if is_decline else _CANCEL_NOTE
+        refusal = DECLINED if is_decline else NOT_APPROVED
+        return self._with_decider(call, ToolResult(text, failed=False, refusal=refusal))
+
+    def _with_decider(self, call: ToolCall, result: ToolResult) -> ToolResult:
+        """Return a result whose text does not take a rule's no for a person's."""
+        by = self.approvals.take_decider(call.id)
+        if result.refusal != DECLINED or by in {"", PERSON}:
+            return result
+        return replace(result, text=_RULE_NOTE.format(by=by))
 
 
 def _with_wait(tool: types.Tool, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:

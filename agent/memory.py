@@ -90,27 +90,36 @@ def _digest_result(message: Message) -> Message:
 
 
 def _cut_answer(message: Message) -> Message:
-    return _without_middle(message, _END) if message.role == "assistant" else message
+    return _without_middle(message, _END, _END) if message.role == "assistant" else message
 
 
 def _crumble_answer(message: Message) -> Message:
-    return _without_middle(message, _CRUMB) if message.role == "assistant" else message
+    """Return a text of the model with its beginning and end; a question at its end stays whole.
+
+    The person's "2" or "yes" means nothing without it.
+    """
+    if message.role != "assistant":
+        return message
+    asks = "?" in message.content[-_END:]
+    return _without_middle(message, _CRUMB, _END if asks else _CRUMB)
 
 
 def _cut_words(message: Message) -> Message:
-    return _without_middle(message, _END) if message.role == "user" else message
+    return _without_middle(message, _END, _END) if message.role == "user" else message
 
 
 @lru_cache(maxsize=8192)
-def _without_middle(message: Message, end: int) -> Message:
+def _without_middle(message: Message, beginning: int, end: int) -> Message:
     """Return a message without its middle, with the ids, handles and numbers of the middle.
 
     Args:
         message: The message.
-        end: Characters of its beginning, and of its end, that stay.
+        beginning: Characters of its beginning that stay.
+        end: Characters of its end that stay.
     """
     text = message.content
-    if len(text) <= 3 * end:
+    room = min(beginning, end)
+    if len(text) <= beginning + end + room:
         return message
-    facts = ", ".join(dict.fromkeys(_FACTS.findall(text[end:-end])))[:end]
-    return replace(message, content=f"{text[:end]}\n[… {facts} …]\n{text[-end:]}")
+    facts = ", ".join(dict.fromkeys(_FACTS.findall(text[beginning:-end])))[:room]
+    return replace(message, content=f"{text[:beginning]}\n[… {facts} …]\n{text[-end:]}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from agent.guided import guided_answer
+from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
@@ -23,6 +24,7 @@ from kiln_mcp.llm import (
     Tool,
     ToolCall,
 )
+from kiln_mcp.llm.abilities import Ability
 from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
 from kiln_mcp.llm.prices import litellm_facts
 from kiln_mcp.llm.providers.addresses import has_login, is_address
@@ -38,10 +40,17 @@ TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """The whole answer as a message, and the tokens that its request and itself took."""
+    """The whole answer as a message.
+
+    Attributes:
+        message: The message.
+        context_tokens: The tokens that its request and itself took.
+        cached_tokens: Those of the request that came from the provider's cache.
+    """
 
     message: Message
     context_tokens: int
+    cached_tokens: int = 0
 
 
 Answer = AsyncGenerator[TextDelta | ReasoningDelta | WholeAnswer]
@@ -140,9 +149,14 @@ class ChatModel:
             yield WholeAnswer(message, 0)
             return
         request = ModelRequest(
-            self.name, tuple(messages), max_tokens=MAX_TOKENS, tools=tuple(tools)
+            self.name,
+            tuple(messages),
+            max_tokens=MAX_TOKENS,
+            tools=tuple(tools),
+            comes_again=True,
         )
-        async with aclosing(self._stream(request)) as parts:
+        parts_of = self._steps if self._needs_steps(request) else self._stream
+        async with aclosing(parts_of(request)) as parts:
             async for part in parts:
                 match part:
                     case TextDelta() | ReasoningDelta():
@@ -153,9 +167,32 @@ class ChatModel:
                         message = self._message(part)
                         if part.finish == "length":
                             yield TextDelta(TRUNCATION_NOTE)
-                        yield WholeAnswer(message, usage.input_tokens + usage.output_tokens)
+                        context_tokens = usage.input_tokens + usage.output_tokens
+                        yield WholeAnswer(message, context_tokens, usage.cached_tokens)
                     case _:
                         pass
+
+    def _needs_steps(self, request: ModelRequest) -> bool:
+        """Return whether the model is known to take no tools, and so works in steps."""
+        ability = self.engine.abilities(self.name).tools
+        return bool(request.tools) and (ability.is_missing or ability is Ability.IN_WORDS)
+
+    async def _steps(self, request: ModelRequest) -> AnswerStream:
+        """Ask for a step by its schema; what it says is shown while it is written."""
+        text_of_step = SaidText()
+        async with aclosing(self._stream(step_request(request))) as parts:
+            async for part in parts:
+                match part:
+                    case TextDelta(text):
+                        if new_text := text_of_step.take(text):
+                            yield TextDelta(new_text)
+                    case AnswerRestart():
+                        text_of_step = SaidText()
+                        yield part
+                    case ModelAnswer():
+                        yield read_step(part, len(request.messages))
+                    case _:
+                        yield part
 
     async def _stream(self, request: ModelRequest) -> AnswerStream:
         engine = self.engine.within(self.budget)
@@ -172,7 +209,8 @@ class ChatModel:
         except BudgetSpent as error:
             raise Refusal(
                 "The budget of this chat does not allow another call to '{name}'. /cost shows "
-                "what is spent. Start kiln-chat with a higher --budget and --resume to continue.",
+                "what is spent. Start kiln-chat with --resume and a higher --budget (with -p: a "
+                "higher --limit) to continue.",
                 name=self.name,
             ) from error
         except KeyProblem as error:

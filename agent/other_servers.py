@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.connection import client_info, open_server
 from agent.events import Event, Note
-from agent.tool_approval import Ask, elicitation_callback
+from agent.tool_approval import Questions, elicitation_callback
 from agent.tool_server import ToolServer
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt
@@ -58,13 +58,13 @@ class OtherServers:
 
     Attributes:
         home: Where the file is.
-        ask: Has a question answered.
+        questions: Has the questions of servers answered.
         emit: Shows an event.
         longest_start_s: When to give up on a server.
     """
 
     home: Path
-    ask: Ask
+    questions: Questions
     emit: Callable[[Event], None]
     longest_start_s: float = LONGEST_START_S
 
@@ -157,5 +157,5 @@ class OtherServers:
                 "nor a url.",
                 name=name,
             )
-        callback = elicitation_callback(self.ask, name)
+        callback = elicitation_callback(self.questions, name)
         return Client(target, client_info=client_info(), elicitation_callback=callback)

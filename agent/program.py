@@ -97,6 +97,11 @@ def _run(line: Line) -> int:
 
 
 def _work(line: Line) -> "Coroutine[Any, Any, int]":
+    effects = [name.strip() for name in line["approve"].split(",") if name.strip()]
+    if unknown := sorted(set(effects) - set(_EFFECTS)):
+        raise click.UsageError(
+            f"--approve has no effect {unknown[0]!r}. Effects: {', '.join(_EFFECTS)}."
+        )
     from agent.chat_options import chat_options
 
     options = chat_options(line, os.environ)
@@ -112,12 +117,6 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         limits = read_limit(line["limit"])
     except Refusal as error:
         raise click.UsageError(str(error)) from error
-    effects = [name.strip() for name in line["approve"].split(",") if name.strip()]
-    unknown = sorted(set(effects) - set(_EFFECTS))
-    if unknown:
-        raise click.UsageError(
-            f"--approve has no effect {unknown[0]!r}. Effects: {', '.join(_EFFECTS)}."
-        )
     turn = TurnOptions(options, line["prompt"], line["output"], limits, frozenset(effects))
     return run_turn(turn)
 

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from agent.chat_setup import Chat
 from agent.commands.table import COMMANDS, action_of, find_command
 from agent.conversation import Conversation
-from agent.events import Event, JobChanged, ToolFinished, ToolProgress, ToolStarted, TurnEnd
+from agent.events import Event, JobChanged, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
 from agent.terminal.front import Front
 from agent.terminal.results import numbers
@@ -122,13 +122,11 @@ class Session:
             self.front.show(ToolProgress(call.id, progress, total, message or ""))
 
         started = monotonic()
-        result = await toolbox.call(call, show)
-        self.failed = result.failed
-        seconds = monotonic() - started
-        finished = ToolFinished(
-            call.id, name, result.text, result.failed, seconds, result.structured
-        )
-        self.front.show(finished)
+        with self.conversation.queue.to(self.front.show):
+            result = await toolbox.call(call, show)
+        is_refused = bool(result.refusal) and not self.front.reader.is_person
+        self.failed = result.failed or is_refused
+        self.front.show(result.event(call, monotonic() - started))
         if self._tasks is not None:
             self.conversation.jobs.take(result, self._tasks)
         return result
@@ -238,7 +236,7 @@ class Session:
             return
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
-            self.front.say(f"> {line}", "person")
+            self.front.say(f"\n> {line}", "person")
         if line.startswith("/"):
             await self._run_command(line)
             return

@@ -106,6 +106,7 @@ class _DrawnTerminal:
         )
         self.surface = DrawnSurface(self.region, painter, drawn)
         self.view = EventView(self.surface)
+        self.view.status.model, self.view.status.mode = options.chat.model, options.chat.mode
         self.front = Front(self.view, RegionReader(self.region))
 
     async def next_words(self, text: str) -> list[str]:

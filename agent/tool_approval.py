@@ -6,7 +6,7 @@ arguments. A tool of any other server states its effect by annotations, and is a
 it is called.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
@@ -16,17 +16,48 @@ from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.events import ApprovalAsked, Effect, Reply
+from agent.events import ApprovalAsked, Effect, FormAsked, Reply
+from agent.forms import FormReply, fields_of
 
 PLAN_KEY: Final = "x-kiln-mcp-plan"
 """Where the workbench puts the plan of a question as data, beside its words."""
 
-Ask = Callable[[ApprovalAsked], Awaitable[Reply]]
-"""Has a question answered, by a rule or by the person."""
+RULE_KEY: Final = "x-kiln-mcp-rule"
+"""Where the workbench finds, in an answer's `_meta`, which rule gave it in the person's place."""
+PERSON: Final = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A reply, and who gave it: "person", or the rule that did."""
+
+    reply: Reply
+    by: str
+
+
+class Questions(Protocol):
+    """Has questions of servers answered, by a rule or by the person."""
+
+    async def ask(self, question: ApprovalAsked) -> Decision:
+        """Have a question answered; one question after the other."""
+        ...
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        """Have a form filled in; forms and questions come one after the other."""
+        ...
 
 
 class Approver(Protocol):
     """The person, as a front reaches them."""
+
+    @property
+    def by(self) -> str:
+        """Who answers: "person", or what stands in for one, as the record names it."""
+        ...
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        """Put a form to the person."""
+        ...
 
     async def decide(self, question: ApprovalAsked) -> Reply:
         """Put a question to the person. Questions come one after the other.
@@ -75,11 +106,11 @@ def is_yes(reply: Reply) -> bool:
     return reply in {"accept", "remember"}
 
 
-def elicitation_callback(ask: Ask, server: str = "") -> ElicitationFnT:
-    """Return the callback by which a server puts a plan to the person: yes or no.
+def elicitation_callback(questions: Questions, server: str = "") -> ElicitationFnT:
+    """Return the callback by which a server asks the person: to approve a plan, or for answers.
 
     Args:
-        ask: Has the question answered.
+        questions: Has its questions answered.
         server: The name of the server; empty for the own workbench, whose plans are believed.
     """
 
@@ -88,15 +119,32 @@ def elicitation_callback(ask: Ask, server: str = "") -> ElicitationFnT:
     ) -> types.ElicitResult:
         if not isinstance(params, types.ElicitRequestFormParams):
             return types.ElicitResult(action="decline")
-        fields = params.requested_schema.get("properties", {})
-        if set(fields) != {"agree"}:
-            return types.ElicitResult(action="decline")
-        reply = await ask(_question(params.message, fields["agree"], server))
-        if is_yes(reply):
-            return types.ElicitResult(action="accept", content={"agree": True})
-        return types.ElicitResult(action="cancel" if reply == "cancel" else "decline")
+        parts = params.requested_schema.get("properties", {})
+        if set(parts) != {"agree"}:
+            return await _fill(questions, params, server)
+        decision = await questions.ask(_question(params.message, parts["agree"], server))
+        # Another server learns only the answer.
+        is_rule = decision.by != PERSON and not server
+        meta = {RULE_KEY: decision.by} if is_rule else None
+        if is_yes(decision.reply):
+            return types.ElicitResult(action="accept", content={"agree": True}, _meta=meta)
+        action = "cancel" if decision.reply == "cancel" else "decline"
+        return types.ElicitResult(action=action, _meta=meta)
 
     return respond
+
+
+async def _fill(
+    questions: Questions, params: types.ElicitRequestFormParams, server: str
+) -> types.ElicitResult:
+    fields = fields_of(params.requested_schema)
+    if fields is None:
+        return types.ElicitResult(action="decline")
+    call = CURRENT_CALL.get(CurrentCall("", "", ""))
+    reply = await questions.fill(FormAsked(call.id, server, params.message, fields))
+    if reply.action != "accept":
+        return types.ElicitResult(action=reply.action)
+    return types.ElicitResult(action="accept", content={**reply.values})
 
 
 def _question(plan: str, field: object, server: str) -> ApprovalAsked:

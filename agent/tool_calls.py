@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from agent.events import Effect, Event, ToolFinished, ToolProgress, ToolStarted
+from agent.events import Effect, Event, ToolProgress, ToolStarted
 from agent.mcp_tools import Toolbox, arguments_of
 from agent.tool_server import ToolResult
 from kiln_mcp.llm import ToolCall
@@ -108,9 +108,7 @@ class ToolCalls:
         except WorkbenchError as error:
             result = ToolResult(str(error), failed=True)
         seconds = time.monotonic() - started
-        self.emit(
-            ToolFinished(call.id, call.name, result.text, result.failed, seconds, result.structured)
-        )
+        self.emit(result.event(call, seconds))
         return result
 
     async def _report(

@@ -10,8 +10,9 @@ import mcp_types as types
 from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.events import Effect
+from agent.events import Effect, ToolFinished
 from agent.tool_approval import effect_of
+from kiln_mcp.llm import ToolCall
 
 LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
@@ -19,6 +20,9 @@ SEARCH_HINT: Final = "anthropic/searchHint"
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 """Keys of a tool's `_meta`: words that find it, and whether it is always shown."""
 _MOST_PAGES: Final = 100
+DECLINED: Final = "declined"
+NOT_APPROVED: Final = "not approved"
+_REFUSALS: Final = {"declined": DECLINED, "needs_approval": NOT_APPROVED}
 
 
 class ToolProgress(Protocol):
@@ -37,11 +41,19 @@ class ToolResult:
         text: The text for a model.
         failed: Whether the call failed.
         structured: The answer as data; None if there is none.
+        refusal: Why nothing was done: "declined" or "not approved"; empty if the call was made.
     """
 
     text: str
     failed: bool
     structured: JsonValue = None
+    refusal: str = ""
+
+    def event(self, call: ToolCall, seconds: float) -> ToolFinished:
+        """Return the event that shows the result of a call."""
+        return ToolFinished(
+            call.id, call.name, self.text, self.failed, seconds, self.structured, self.refusal
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,9 @@ class ToolServer:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             return ToolResult(self._loss_note(), failed=True)
         structured = cast("JsonValue", result.structured_content)
-        return ToolResult(_text(result.content, structured), bool(result.is_error), structured)
+        text, failed = _text(result.content, structured), bool(result.is_error)
+        refusal = _refusal_in(structured) if self.asks_itself else ""
+        return ToolResult(text, failed, structured, refusal)
 
     def _loss_note(self) -> str:
         if self.name:
@@ -114,6 +128,12 @@ class ToolServer:
             "The workbench's server has ended. What it had saved stays; start kiln-chat again "
             "and /resume this chat."
         )
+
+
+def _refusal_in(structured: JsonValue) -> str:
+    """Return why the workbench did nothing, by the status of its answer."""
+    status = structured.get("status") if isinstance(structured, dict) else None
+    return _REFUSALS.get(str(status), "")
 
 
 def _text(content: Sequence[types.ContentBlock], structured: JsonValue) -> str:

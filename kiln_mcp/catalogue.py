@@ -18,6 +18,7 @@ from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.operations.job_control.plans import check_plan_growth
@@ -125,7 +126,7 @@ class Catalogue:
 
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
         """Open the workspace of this person, with these capabilities for jobs."""
-        return open_workspace(settings, self.carry_out)
+        return open_workspace(settings, self.carry_out, estimate=partial(_estimate, self.find))
 
 
 def find_capability(name: str) -> AnyCapability:
@@ -140,7 +141,8 @@ def find_capability(name: str) -> AnyCapability:
 
 def open_own_workspace(settings: Settings) -> AbstractAsyncContextManager[Workspace]:
     """Open the workspace of this person; a job's room is imported when the job runs."""
-    return open_workspace(settings, partial(_carry_out, find_capability))
+    carry_out = partial(_carry_out, find_capability)
+    return open_workspace(settings, carry_out, estimate=partial(_estimate, find_capability))
 
 
 def _own_capability(name: str) -> AnyCapability:
@@ -154,6 +156,14 @@ async def _carry_out(
     proposal = await find(job.capability).propose(workspace, job.arguments)
     check_plan_growth(job, proposal.plan)
     return plain(await proposal.carry_out())
+
+
+async def _estimate(
+    find: Callable[[str], AnyCapability], workspace: Workspace, tool: str, arguments: JsonObject
+) -> Plan | None:
+    """Return the plan of a capability that asks models; None for one that asks none."""
+    item = find(tool)
+    return (await item.propose(workspace, arguments)).plan if item.effect is Effect.SPENDS else None
 
 
 class Extension(Protocol):

@@ -126,7 +126,7 @@ class _Building:
         for draft in cast("Sequence[Part]", self.report.get("specs") or []):
             table = Table("", "requirement", "by", box=SIMPLE, pad_edge=False)
             for clause in cast("Sequence[Part]", draft.get("clauses") or []):
-                assumption_note = " (assumption_note)" if clause.get("is_assumed") else ""
+                assumption_note = " (assumed)" if clause.get("is_assumed") else ""
                 cells = (clause["id"], clause["text"], f"{clause['by']}{assumption_note}")
                 table.add_row(*(Text(printable(str(cell))) for cell in cells))
             head = f"{draft['id']} {draft['name']} ({draft['kind']})"
@@ -151,6 +151,6 @@ async def build(session: "Session", words: str) -> None:
 def side_by_side(edit: Part) -> Group:
     """Return an edit with its old and its new words beside each other."""
     table = Table("old", "new", box=SIMPLE, pad_edge=False)
-    table.add_row(Text(printable(str(edit["old"]))), Text(printable(str(edit["new"])), "good"))
+    table.add_row(Text(printable(str(edit["old"]))), Text(printable(str(edit["new"])), "bold"))
     head = f"{edit['id']}: {edit['target']} — {edit['reason']}"
     return Group(Text(printable(head), "bold"), table)

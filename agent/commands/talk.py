@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from agent.commands.table import COMMANDS, help_text
 from agent.model import API_BASE
 from agent.modes import AutoLimits, Mode
-from kiln_mcp.llm import Expense
+from kiln_mcp.llm import Expense, Spending
 from storage.errors import Refusal
 
 if TYPE_CHECKING:
@@ -46,9 +46,12 @@ async def change_mode(session: "Session", words: str) -> None:
 
 
 async def show_cost(session: "Session", words: str) -> None:
-    """Show what the model calls of this chat cost."""
+    """Show what the model calls of this chat cost, model by model."""
     del words  # it takes none
-    session.front.say(_cost_sentence(session.conversation.model.budget.expense))
+    model = session.conversation.model
+    session.front.say(_cost_sentence(model.budget.expense))
+    for spending in await model.engine.spending(f"{model.budget.name}/*"):
+        session.front.say(_spending_line(spending))
 
 
 async def show_help(session: "Session", words: str) -> None:
@@ -88,3 +91,15 @@ def _cost_sentence(expense: Expense) -> str:
     if expense.unpriced_calls:
         sentence += f" without {expense.unpriced_calls} calls, whose price is not known"
     return f"{sentence}."
+
+
+def _spending_line(spending: Spending) -> str:
+    """Return what one model took: tokens read, those of them that its provider had cached."""
+    usage = spending.usage
+    cached = f" ({usage.cached_tokens:,} from the provider's cache)" if usage.cached_tokens else ""
+    is_priced = spending.unpriced_calls < usage.calls
+    cost = f"${usage.cost_usd or 0:.4f}" if is_priced else "price not known"
+    return (
+        f"  {spending.model}: {usage.input_tokens:,} tokens read{cached}, "
+        f"{usage.output_tokens:,} written, {cost}"
+    )

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.events import ApprovalAsked, Reply
+from agent.events import ApprovalAsked, FormAsked, Reply
+from agent.forms import FormReply
 
 
 @dataclass(slots=True)
@@ -16,12 +17,14 @@ class ListedEffects:
             limit. A plan whose cost is not known does not fit a limit.
         spent_usd: Returns what the turn's own model calls have cost.
         unapproved_plans: The questions that were not approved.
+        by: How the record names it.
     """
 
     effects: frozenset[str]
     limit_usd: float | None = None
     spent_usd: Callable[[], float] = lambda: 0.0
     unapproved_plans: list[ApprovalAsked] = field(default_factory=list[ApprovalAsked])
+    by: str = "the option --approve of this command, not by a person"
     _approved_usd: float = 0.0
 
     async def decide(self, question: ApprovalAsked) -> Reply:
@@ -31,6 +34,11 @@ class ListedEffects:
             return "accept"
         self.unapproved_plans.append(question)
         return "decline"
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        """Decline a form: its answers are a person's, and none is there."""
+        del form  # whatever it asks
+        return FormReply("decline", {})
 
     def _fits(self, question: ApprovalAsked) -> bool:
         if self.limit_usd is None:

@@ -27,6 +27,8 @@ LIMIT_REACHED: Final = 4
 INTERRUPTED: Final = 130
 MOST_STDIN: Final = 400_000
 """Characters of standard input that a turn takes; about 100,000 tokens."""
+STDIN_S: Final = 3.0
+"""After so many seconds an open standard input is said to be waited for."""
 _CODES: Final = {
     "answered": DONE,
     "round_limit": LIMIT_REACHED,
@@ -95,6 +97,7 @@ class TurnRecord:
             "note": self.end.note,
             "text": self.text,
             "cost_usd": self.cost.cost_usd,
+            "unpriced_calls": self.cost.unpriced_calls,
             "tokens": self.cost.tokens,
             "calls": self.cost.calls,
             "approvals_needed": questions,
@@ -164,7 +167,10 @@ async def _whole_text(text: str) -> str:
     mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin else 0
     input_text = ""
     if stat.S_ISFIFO(mode) or stat.S_ISREG(mode):
-        input_text = await anyio.to_thread.run_sync(sys.stdin.read, MOST_STDIN + 1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_say_what_is_awaited)
+            input_text = await anyio.to_thread.run_sync(sys.stdin.read, MOST_STDIN + 1)
+            tasks.cancel_scope.cancel()
     if len(input_text) > MOST_STDIN:
         raise Refusal(
             "Standard input has more than {most} characters. Add the file to the project, or give "
@@ -175,6 +181,14 @@ async def _whole_text(text: str) -> str:
     if not full_text:
         raise Refusal('There is nothing to say. Write -p "TEXT", or give text on standard input.')
     return full_text
+
+
+async def _say_what_is_awaited() -> None:
+    """Say after a while that standard input has not ended: nothing else is to be seen."""
+    await anyio.sleep(STDIN_S)
+    sys.stderr.write(
+        "kiln-chat: waiting for the end of standard input. Close it, or give it </dev/null.\n"
+    )
 
 
 def _lower(limit: BudgetLimit, other: BudgetLimit) -> float | None:

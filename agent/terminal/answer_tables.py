@@ -18,6 +18,8 @@ Row = Mapping[str, JsonValue]
 MOST_COLUMNS: Final = 8
 MOST_ROWS: Final = 200
 _LONGEST_CELL: Final = 200
+_PROSE: Final = 60
+"""Longer texts are read more easily in lines than in a column."""
 _VALUES: Final = ("mean", "rate", "agreement", "value", "pass_rate")
 """What `low` and `high` are the ends of, if a row has one of these."""
 _CURVES: Final = frozenset({"curve", "trace", "best_scores", "scores_by_round"})
@@ -81,7 +83,10 @@ def _rows_of(value: JsonValue) -> list[Row]:
         return []
     rows = cast("list[Row]", value)
     is_steps = all({"tool", "why"} <= row.keys() or "tool" in row for row in rows)
-    return [] if is_steps or not list(_columns(rows)) else rows
+    is_prose = any(
+        isinstance(value, str) and len(value) > _PROSE for row in rows for value in row.values()
+    )
+    return [] if is_steps or is_prose or not list(_columns(rows)) else rows
 
 
 def _columns(rows: Sequence[Row]) -> Iterator[str]:

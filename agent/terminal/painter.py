@@ -12,10 +12,9 @@ from rich.console import (
     RenderResult,
 )
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
-from rich.syntax import Syntax
 from rich.text import Text
 
-from agent.terminal.palette import CODE_THEME, THEME, ColorSystem
+from agent.terminal.palette import THEME, ColorSystem
 
 
 class _PlainHeading(Heading):
@@ -29,11 +28,11 @@ class _PlainHeading(Heading):
 
 
 class _PlainCode(CodeBlock):
-    """Code without blank lines around it."""
+    """Code as it is, without blank lines around it: eight colours of two palettes hide words."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        code = str(self.text).rstrip()
-        yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True)
+        code = str(self.text).rstrip().expandtabs(4)
+        yield Text(code, overflow="fold")
 
 
 class ChatMarkdown(Markdown):
@@ -47,7 +46,7 @@ class ChatMarkdown(Markdown):
     }
 
     def __init__(self, text: str) -> None:
-        super().__init__(text, code_theme=CODE_THEME, hyperlinks=False)
+        super().__init__(text, hyperlinks=False)
 
 
 class Painter:

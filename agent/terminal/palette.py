@@ -1,4 +1,8 @@
-"""The styles of the terminal: the terminal's own colours, readable on light and dark."""
+"""The styles of the terminal: the terminal's own colours, readable on light and dark.
+
+Red and magenta have a contrast of 3.6 to 5.9 on white and on black in xterm's palette. Green and
+cyan have 2 on white, so green stands only on marks that say the same without it.
+"""
 
 import os
 from collections.abc import Mapping
@@ -9,18 +13,15 @@ from rich.theme import Theme
 
 ColorSystem = Literal["auto", "standard", "256", "truecolor", "windows"]
 
-CODE_THEME: Final = "ansi_light"
-"""It names the terminal's eight colours and sets no background."""
-
 THEME: Final = Theme(
     {
         "good": Style(color="green"),
-        "bad": Style(color="red"),
+        "bad": Style(color="red", bold=True),
         "warn": Style(color="magenta", bold=True),
-        "tool": Style(color="cyan"),
+        "tool": Style(bold=True),
         "muted": Style(dim=True),
         "person": Style(bold=True),
-        "markdown.code": Style(color="cyan"),
+        "markdown.code": Style(color="magenta"),
         "markdown.code_block": Style(),
         "markdown.block_quote": Style(italic=True),
         "markdown.item.bullet": Style(bold=True),

@@ -72,14 +72,19 @@ def result_line(result: ShownResult, columns: int) -> Text:
     if finished.is_error:
         sentence = excerpt_line(printable(finished.text), _LONGEST_ERROR)
         return Text(f"✗ {result.number} {name}: {sentence}", "bad")
+    if finished.refusal:
+        arguments = short_arguments(result.arguments)
+        return Text(f"✗ {result.number} {name}{arguments}: {finished.refusal}", "warn")
     words = _as_lines(finished)
     lines = [line for line in printable(words).splitlines() if line.strip()]
     count = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
-    head = f"✓ {result.number} {name}{short_arguments(result.arguments)}"
+    longest = min(_LONGEST_ARGUMENTS, columns // 3)
+    head = f"✓ {result.number} {name}{short_arguments(result.arguments, longest)}"
     end = f"{count} · {finished.seconds:.1f} s"
     first = lines[0] if lines else "no text"
     room = max(12, min(columns, 400) - len(head) - len(end) - 3)
-    text = Text(head, "good")
+    text = Text(head)
+    text.stylize("good", 0, 1)
     text.append(f": {excerpt_line(first, room)}")
     text.append(end, "muted")
     text.no_wrap = True
@@ -104,16 +109,21 @@ def _as_lines(finished: ToolFinished) -> str:
     return finished.text
 
 
-def short_arguments(arguments: str) -> str:
-    """Return the arguments of a call as a person writes them, in a few words."""
+def short_arguments(arguments: str, longest: int = _LONGEST_ARGUMENTS) -> str:
+    """Return the arguments of a call as a person writes them, in a few words.
+
+    Args:
+        arguments: As JSON text.
+        longest: The most characters.
+    """
     try:
         values = cast("JsonValue", json.loads(arguments or "{}"))
     except ValueError:
-        return f" {excerpt_line(printable(arguments), _LONGEST_ARGUMENTS)}"
+        return f" {excerpt_line(printable(arguments), longest)}"
     if not isinstance(values, dict) or not values:
         return ""
     words = [f"{name}={_word(value)}" for name, value in values.items()]
-    return f" {excerpt_line(printable(' '.join(words)), _LONGEST_ARGUMENTS)}"
+    return f" {excerpt_line(printable(' '.join(words)), longest)}"
 
 
 def _word(value: object) -> str:

@@ -14,6 +14,8 @@ from agent.events import (
     CostChanged,
     Effect,
     Event,
+    FormAnswered,
+    FormAsked,
     JobChanged,
     Note,
     ReasoningDelta,
@@ -24,16 +26,25 @@ from agent.events import (
     TurnEnd,
 )
 from agent.fences import printable
+from agent.forms import FormField
 from agent.terminal.plots import progress_bar
 from agent.terminal.results import Results, result_line, short_arguments, whole_result
 from agent.terminal.status import ENDED, Status
 from agent.terminal.surface import Surface
+from agent.tool_approval import PERSON
 
 _REPLIES: Final = {
     "accept": "Agreed.",
     "remember": "Agreed, and for like calls of this chat.",
     "decline": "Not agreed.",
     "cancel": "Not answered.",
+}
+
+
+_FORM_REPLIES: Final = {
+    "accept": "Answered.",
+    "decline": "Not answered: declined.",
+    "cancel": "Closed without an answer.",
 }
 
 
@@ -68,8 +79,9 @@ class EventView:
             case ToolFinished():
                 self._finish(event)
             case ApprovalAnswered(_, reply, by):
-                words = _REPLIES[reply] if by == "person" else f"{_REPLIES[reply][:-1]} by {by}."
-                self.say(words, "muted")
+                self.say(_answer_words(_REPLIES[reply], by), "muted")
+            case FormAnswered(_, action, by):
+                self.say(_answer_words(_FORM_REPLIES[action], by), "muted")
             case CostChanged():
                 self.status.cost = event
             case JobChanged():
@@ -113,12 +125,24 @@ class EventView:
         )
         self.surface.print(frame)
 
+    def show_form(self, form: FormAsked) -> None:
+        """Show what a server asks the person, with the options of each field."""
+        asker = f"The server {form.server} asks, and gets your answers:" if form.server else ""
+        lines = [line for field in form.fields for line in _field_lines(field)]
+        parts = [
+            *([Text(printable(asker), "warn")] if asker else []),
+            Text(printable(form.message), "person"),
+            *([Text(printable("\n".join(lines)))] if lines else []),
+        ]
+        self.surface.print(Group(*parts))
+
     def _begin(self, event: ToolStarted) -> None:
         self._calls[event.call_id] = event
         self.surface.settle()
         words = f"{event.name}{short_arguments(event.arguments)}"
         if event.effect is not Effect.READS:
-            text = Text(printable(f"→ {event.name} ({event.effect})"), "tool", no_wrap=True)
+            text = Text(no_wrap=True)
+            text.append(printable(f"→ {event.name} ({event.effect})"), "tool")
             text.append(f"{short_arguments(event.arguments)}", "muted")
             text.overflow = "ellipsis"
             self.surface.print(text)
@@ -140,8 +164,10 @@ class EventView:
     def _change_job(self, event: JobChanged) -> None:
         self.status.note_job(event)
         if event.state in ENDED:
-            style = "good" if event.state == "done" else "bad"
-            self.say(f"Job {event.job} {event.state}. {event.note}".strip(), style)
+            is_done = event.state == "done"
+            mark = "✓" if is_done else "✗"
+            words = f"{mark} Job {event.job} {event.state}. {event.note}".strip()
+            self.say(words, "" if is_done else "bad")
 
     def _end(self, event: TurnEnd) -> None:
         self._calls.clear()
@@ -164,3 +190,14 @@ def _facts(question: ApprovalAsked) -> list[str]:
         f"Project: {question.project}" if question.project else "",
     ]
     return [printable(fact) for fact in facts if fact]
+
+
+def _answer_words(words: str, by: str) -> str:
+    """Return the words for an answer, with who gave it if that was no person."""
+    return words if by == PERSON else f"{words[:-1]} ({by})."
+
+
+def _field_lines(field: FormField) -> list[str]:
+    """Return the lines of a field above its prompt: its help, and its options with numbers."""
+    options = [f"  {number}. {label}" for number, label in enumerate(field.labels, 1)]
+    return [f"{field.title}: {field.help}" if field.help else field.title, *options]

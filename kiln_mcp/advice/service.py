@@ -1,12 +1,15 @@
 """Capabilities: describe a project, its weaknesses and the next steps."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Final
 
+import anyio
 from pydantic import Field, JsonValue
 
 from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.advice.task_counts import take_inventory
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.projects.collaboration.copies import copies_said
 from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
@@ -28,10 +31,12 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.collaboration.sync import Sharing
 from storage.conflict_copies import ConflictCopy
-from storage.errors import NextStep
+from storage.errors import NextStep, WorkbenchError
 from storage.text.excerpts import with_remainder
 
 MOST_NAMES: Final = 10
+ESTIMATE_S: Final = 1.0
+"""Seconds that the estimate of a step may take; a step whose estimate takes longer has none."""
 MOST_TASKS: Final = 3
 MOST_EVALS: Final = 5
 """The most tasks, and evals of each, that a short answer describes."""
@@ -131,7 +136,8 @@ async def describe_project(
     shown_tasks = await _largest(store, all_tasks) if is_short else all_tasks
     for task in all_tasks:
         if task in shown_tasks:
-            tasks.append(await _describe_task(store, task, is_short=is_short))
+            description = await _describe_task(store, task, is_short=is_short)
+            tasks.append(await _with_cost(workspace, store, description))
         for record in await store.children(task, Eval):
             side_faults += await store.damaged_side_files(record)
     task_fault = None if tasks else await unreadable_task(store)
@@ -156,6 +162,30 @@ async def describe_project(
             *map(_settle, copies[:1]),
         ],
     )
+
+
+async def _with_cost(
+    workspace: Workspace, store: ProjectStore, task: TaskDescription
+) -> TaskDescription:
+    """Return a task whose first step says what it costs, if that can be known without paying."""
+    if not task.next:
+        return task
+    step, *later_steps = task.next
+    arguments = {"project": str(store.folder), "task": task.handle, **(step.arguments or {})}
+    plan = None
+    with anyio.move_on_after(ESTIMATE_S), suppress(WorkbenchError):
+        plan = await workspace.estimate(workspace, step.tool, arguments)
+    if plan is None:
+        return task
+    priced_step = step.model_copy(update={"reason": f"{step.reason} ({_cost_words(plan)})"})
+    return task.model_copy(update={"next": [priced_step, *later_steps]})
+
+
+def _cost_words(plan: Plan) -> str:
+    calls = "1 model call" if plan.calls == 1 else f"{plan.calls} model calls"
+    if plan.highest_cost_usd is None:
+        return f"about {calls}, price not known"
+    return f"about {calls}, ${plan.likely_cost_usd or 0:.2f} to ${plan.highest_cost_usd:.2f}"
 
 
 def _create_task(store: ProjectStore) -> NextStep:

@@ -65,7 +65,8 @@ UPDATE approvals SET state = :state, door = :door, answered_at = :now
 WHERE id = :id AND state = 'waiting' AND expires_at > :now
 """
 ANSWER_NOW: Final[LiteralString] = """
-UPDATE approvals SET state = :state, door = :door, answered_at = :now, used_at = :used_at
+UPDATE approvals SET state = :state, door = :door, client = :client, answered_at = :now,
+    used_at = :used_at
 WHERE id = :id AND state IN ('waiting', 'approved')
 """
 CONSUME: Final[LiteralString] = """

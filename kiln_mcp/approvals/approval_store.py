@@ -105,6 +105,7 @@ class ApprovalStore:
                 "id": key,
                 "state": state,
                 "door": door,
+                "client": _client_name(call),
                 "now": time_s,
                 "used_at": time_s if agrees else None,
             }
@@ -243,7 +244,7 @@ class ApprovalStore:
             "title": repair_surrogates(call.title),
             "arguments": json.dumps(repair_texts(call.arguments), ensure_ascii=False),
             "plan": json.dumps(repair_texts(asdict(call.plan)), ensure_ascii=False),
-            "client": repair_surrogates(call.client)[:_LONGEST_NAME],
+            "client": _client_name(call),
             "now": time_s,
             "expires_at": time_s + VALID_S,
             **_fingerprints(call),
@@ -302,6 +303,10 @@ class ApprovalStore:
                 sql.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
             raise ApprovalStoreFailure(self.file, error) from error
+
+
+def _client_name(call: ProposedCall) -> str:
+    return repair_surrogates(call.client)[:_LONGEST_NAME]
 
 
 def _fingerprints(call: ProposedCall) -> dict[str, str]:

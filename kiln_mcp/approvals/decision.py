@@ -5,10 +5,10 @@ client that can ask always asks. Clients without a screen close the question una
 approval that the person gave in a terminal counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import anyio.to_thread
 
@@ -40,6 +40,17 @@ class Person(Protocol):
     async def ask(self, call: ProposedCall) -> Reply:
         """Put the plan of a call to the person."""
         ...
+
+
+@runtime_checkable
+class RuleOfPerson(Protocol):
+    """A way to a person whose client may answer by a rule that they gave it.
+
+    Attributes:
+        rule: The rule that answered; empty if the person did.
+    """
+
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,10 @@ async def decide(
 async def _ask(
     store: ApprovalStore, call: ProposedCall, person: Person, approval_id: str | None
 ) -> Decision:
-    match await person.ask(call):
+    reply = await person.ask(call)
+    if isinstance(person, RuleOfPerson) and person.rule:
+        call = replace(call, client=f"{call.client}: answered by {person.rule}")
+    match reply:
         case Reply.ACCEPT:
             record = partial(store.record, call, person.door)
             return Consent((await anyio.to_thread.run_sync(record)).id)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from kiln_mcp.llm.abilities import Abilities
 from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.backends import open_limits, open_response_cache
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
@@ -156,6 +157,14 @@ class Engine:
     async def describe(self, model: str) -> ModelDescription:
         """Describe a model: abilities and price, or why it cannot answer."""
         return await self._roster.describe_one(model)
+
+    def abilities(self, model: str) -> Abilities:
+        """Return what is known of a model's abilities; nobody is asked.
+
+        Raises:
+            ModelError: The list of servers cannot be used.
+        """
+        return self._roster.abilities(model)
 
     def forget_dialect(self, model: str) -> None:
         """Forget what was learned of how a model is to be asked."""

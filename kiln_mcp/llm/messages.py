@@ -72,6 +72,8 @@ class ModelRequest:
         top_logprobs: How many alternatives to return for each token; 0 for no logprobs.
         tools: The tools that the model may call.
         sample: Which of several independent answers to the same request this is.
+        comes_again: Whether later requests begin like this one, so that a provider is asked to
+            cache it. It changes no answer.
     """
 
     model: str
@@ -85,6 +87,7 @@ class ModelRequest:
     top_logprobs: int = 0
     tools: tuple[Tool, ...] = ()
     sample: int = 0
+    comes_again: bool = False
 
     def with_messages(self, *messages: Message) -> "ModelRequest":
         """Return this request with more messages at its end."""
@@ -113,6 +116,7 @@ class Usage:
         cost_usd: US dollars; None if the model's price is not known.
         calls: How many times the model was asked.
         hidden_tokens: Those of the output that the server counts only in its total or as reasoning.
+        written_tokens: Input tokens that the server wrote to its cache.
     """
 
     input_tokens: int = 0
@@ -121,6 +125,7 @@ class Usage:
     cost_usd: float | None = 0.0
     calls: int = 1
     hidden_tokens: int = 0
+    written_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         is_priced = self.cost_usd is not None and other.cost_usd is not None
@@ -131,6 +136,7 @@ class Usage:
             cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if is_priced else None,
             calls=self.calls + other.calls,
             hidden_tokens=self.hidden_tokens + other.hidden_tokens,
+            written_tokens=self.written_tokens + other.written_tokens,
         )
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from kiln_mcp.llm.abilities import LOCAL_ABILITIES
+from kiln_mcp.llm.abilities import LOCAL_ABILITIES, UNKNOWN, Abilities
 from kiln_mcp.llm.configured_servers import Servers
 from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import ModelError, UnknownModel
@@ -271,6 +271,17 @@ class ModelRegistry:
         key = await self._find_variable(likely_keys(name))
         models = self._hosted_model
         return describe_hosted(name, key, models.abilities(name), models.lessons(name))
+
+    def abilities(self, name: str) -> Abilities:
+        """Return what is known of a model's abilities; nobody is asked."""
+        if name in self._extra:
+            return UNKNOWN
+        if self._is_here(name):
+            return LOCAL_ABILITIES
+        server = self._server_of(name)
+        if server is None:
+            return self._hosted_model.abilities(name)
+        return server.abilities(name.partition("/")[2])
 
     def forget(self, name: str) -> None:
         """Forget what was learned of a model's dialect."""

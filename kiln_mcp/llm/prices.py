@@ -25,6 +25,8 @@ class Price:
         per_input_token: A token of the request.
         per_output_token: A token of the answer, reasoning included.
         per_cached_token: A token of the request that the server had in its cache.
+        per_written_token: A token of the request that the server wrote to its cache; None for the
+            price of any token of the request.
         above: Prices of whole calls whose request is longer than a number of tokens, in order.
     """
 
@@ -32,15 +34,33 @@ class Price:
     per_output_token: float
     per_cached_token: float
     above: tuple[tuple[int, "Price"], ...] = ()
+    per_written_token: float | None = None
 
-    def cost_usd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """Return the price of a call; `cached_tokens` of its input came from the server's cache."""
+    def cost_usd(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        written_tokens: int = 0,
+    ) -> float:
+        """Return the price of a call.
+
+        Args:
+            input_tokens: Tokens read, those of the server's cache included.
+            output_tokens: Tokens written.
+            cached_tokens: Input tokens that came from the server's cache.
+            written_tokens: Other input tokens, which the server wrote to its cache.
+        """
         for tokens, price in reversed(self.above):
             if input_tokens > tokens:
-                return price.cost_usd(input_tokens, output_tokens, cached_tokens)
+                return price.cost_usd(input_tokens, output_tokens, cached_tokens, written_tokens)
+        written_price = self.per_written_token
+        if written_price is None:
+            written_price = self.per_input_token
         return (
-            (input_tokens - cached_tokens) * self.per_input_token
+            (input_tokens - cached_tokens - written_tokens) * self.per_input_token
             + cached_tokens * self.per_cached_token
+            + written_tokens * written_price
             + output_tokens * self.per_output_token
         )
 
@@ -134,13 +154,23 @@ def _price(entry: Mapping[str, Any]) -> Price | None:
 
 def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
     """Return the price at one length of requests; missing values are those of shorter ones."""
-    read, output, cached = (
+    read, output, cached, cache_write = (
         entry.get(f"{key}{suffix}", entry.get(key))
-        for key in ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
+        for key in (
+            "input_cost_per_token",
+            "output_cost_per_token",
+            "cache_read_input_token_cost",
+            "cache_creation_input_token_cost",
+        )
     )
     if read is None or output is None:
         return None
-    return Price(float(read), float(output), float(read if cached is None else cached))
+    return Price(
+        float(read),
+        float(output),
+        float(read if cached is None else cached),
+        per_written_token=None if cache_write is None else float(cache_write),
+    )
 
 
 def with_cost(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
@@ -149,7 +179,9 @@ def with_cost(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
     cost = (
         None
         if price is None
-        else price.cost_usd(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+        else price.cost_usd(
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.written_tokens
+        )
     )
     return replace(answer, usage=replace(usage, cost_usd=cost))
 

@@ -10,7 +10,14 @@ from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.progress import ProgressReport, Relay
-from kiln_mcp.workbench.workspace import CarryOut, Workspace, carry_out_nothing, settle_reservation
+from kiln_mcp.workbench.workspace import (
+    CarryOut,
+    EstimatePlan,
+    Workspace,
+    carry_out_nothing,
+    estimate_nothing,
+    settle_reservation,
+)
 
 
 @asynccontextmanager
@@ -18,6 +25,7 @@ async def open_workspace(
     settings: Settings,
     carry_out: CarryOut = carry_out_nothing,
     models: Mapping[str, Model] | None = None,
+    estimate: EstimatePlan = estimate_nothing,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
@@ -25,6 +33,7 @@ async def open_workspace(
         settings: The settings of this process.
         carry_out: Carries out the capability of a job.
         models: Further models by name.
+        estimate: Plans a call without carrying it out.
     """
     with suppress(OSError):  # the first use of the home says what is wrong with it
         prepare_home(settings.home)
@@ -56,7 +65,11 @@ async def open_workspace(
             lambda job_id: engine.count_answers(f"jobs/{job_id}/*"),
         )
         workspace = Workspace(
-            settings=settings, engine=engine, projects=projects, job_client=job_client
+            settings=settings,
+            engine=engine,
+            projects=projects,
+            job_client=job_client,
+            estimate=estimate,
         )
         try:
             yield workspace

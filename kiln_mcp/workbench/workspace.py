@@ -24,7 +24,7 @@ from kiln_mcp.approvals.decision import (
     decide,
 )
 from kiln_mcp.approvals.errors import ApprovalStoreFailure, MissingApproval, rejection_error
-from kiln_mcp.approvals.plan import Effect
+from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import read_policy
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobClient, JsonObject
@@ -61,6 +61,16 @@ CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
 """Carries out the capability of a job."""
 
 
+EstimatePlan = Callable[["Workspace", str, JsonObject], Awaitable[Plan | None]]
+"""Returns the plan of a capability that asks models, by its name and arguments, without carrying it
+out; None for one that asks none."""
+
+
+async def estimate_nothing(workspace: "Workspace", tool: str, arguments: JsonObject) -> Plan | None:
+    """Estimate nothing: no capability is known."""
+    return None
+
+
 async def carry_out_nothing(workspace: "Workspace", job: Job) -> JsonObject:
     """Refuse every job: no capability is known."""
     raise UnknownCapability(job.capability, [])
@@ -85,6 +95,7 @@ class Workspace:
         job: The id of the job that this call is an attempt of; empty outside of jobs.
         answer_tokens: The most tokens of the call's answer; None for any number.
         is_detailed: Whether the caller asked for all details.
+        estimate: Plans a call without carrying it out.
     """
 
     settings: Settings
@@ -101,6 +112,7 @@ class Workspace:
     job: str = ""
     answer_tokens: int | None = None
     is_detailed: bool = False
+    estimate: EstimatePlan = estimate_nothing
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""

@@ -43,7 +43,7 @@ def workbench() -> MCPServer[Any]:
 @asynccontextmanager
 async def guided(folder: Path, choice: str = "spec") -> AsyncGenerator[tuple[Chat, ScriptedModel]]:
     wiring = Wiring.of(chat_options(folder, model="embedded"), Person())
-    callback = elicitation_callback(wiring.approvals.ask)
+    callback = elicitation_callback(wiring.approvals)
     small = ScriptedModel([choice], repeat=True)
     with anyio.fail_after(100):
         async with (

@@ -1,11 +1,18 @@
 """What a model is sent again of a long conversation."""
 
+import json
+from itertools import pairwise
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.fences import fence
 from agent.memory import DIGEST, OMISSION_NOTE, shorten_history
-from kiln_mcp.llm import Message, ToolCall
+from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, ToolCall
+from scripted_chat import scripted
+from small_workbench import SmallWorkbench
+from talks import chat_options, events_of, last_text, talk
 
 MESSAGES = st.lists(
     st.builds(
@@ -99,3 +106,39 @@ def test_a_text_that_is_cut_keeps_the_ids_of_its_middle() -> None:
     assert is_condensed(shown[0])
     assert "evaluator/refund-judge" in shown[0].content
     assert "119922883377" in shown[0].content
+
+
+async def test_fifty_decisions_of_a_chat_of_a_thousand_messages_can_be_asked_for(
+    tmp_path: Path,
+) -> None:
+    options = {
+        n: f"{n}: 1. keep clause c{n}, which asks for a greeting, or 2. drop evaluator/e{n}?"
+        for n in range(50)
+    }
+    messages = [Message("user", "Begin.")]
+    for number in range(500):
+        asks = number % 10 == 0
+        question = f"Which for {options[number // 10]}" if asks else f"That was {number}."
+        messages.append(Message("assistant", f"{number} " + "so it goes. " * 120 + question))
+        reply = f"{1 + number // 10 % 2}" if asks else f"Go on with {number}."
+        messages.append(Message("user", reply))
+
+    def recall(request: ModelRequest) -> ModelAnswer:
+        """Answer from what was sent alone, as a model must."""
+        texts = [message.content for message in request.messages]
+        taken = {
+            number: answer
+            for question, answer in pairwise(texts)
+            for number, option in options.items()
+            if question.endswith(option)
+        }
+        return ModelAnswer(json.dumps(taken))
+
+    model = scripted(recall)
+    async with talk(chat_options(tmp_path), model, SmallWorkbench().server) as chat:
+        chat.conversation.messages += messages
+        await events_of(chat.conversation, "What did I decide each time?")
+        answer = json.loads(last_text(chat.conversation))
+    assert answer == {str(number): f"{1 + number % 2}" for number in range(50)}
+    sent = sum(len(message.content) for message in model.requests[0].messages)
+    assert sent < sum(len(message.content) for message in messages) / 2

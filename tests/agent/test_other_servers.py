@@ -56,11 +56,11 @@ async def with_tickets(
     approvals, emit = wiring.approvals, wiring.queue.emit
     with anyio.fail_after(100):
         async with (
-            Client(workbench, elicitation_callback=elicitation_callback(approvals.ask)) as client,
+            Client(workbench, elicitation_callback=elicitation_callback(approvals)) as client,
             Engine(wiring.options.engine, {"scripted": model}) as engine,
             anyio.create_task_group() as tasks,
         ):
-            others = await OtherServers(folder, approvals.ask, emit).connect(tasks)
+            others = await OtherServers(folder, approvals, emit).connect(tasks)
             own = await ToolServer.load(client, asks_itself=True)
             async with wiring.open(engine, [own, *others]) as chat:
                 yield chat

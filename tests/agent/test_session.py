@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import mcp_types as types
 import pytest
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel, Field
 
 from agent.commands.talk import model_name
 from agent.session import Session
@@ -22,6 +25,13 @@ from scripted_chat import Step, calling, scripted
 from talks import chat_options, talk
 
 NO_LIMIT = BudgetLimit()
+
+
+class Pizza(BaseModel):
+    size: Literal["small", "large"]
+    slices: int = Field(default=8, ge=2, le=12)
+    takes_olives: bool = False
+    wish: str | None = None
 
 
 @dataclass
@@ -75,6 +85,13 @@ async def sitting(
         """Wipe everything."""
         return "wiped"
 
+    @server.tool(annotations=types.ToolAnnotations(read_only_hint=True))
+    async def order(context: Context) -> str:
+        """Ask how a pizza is to be."""
+        answer = await context.elicit("Your pizza?", Pizza)
+        data = getattr(answer, "data", None)
+        return data.model_dump_json() if isinstance(data, Pizza) else answer.action
+
     shown = StringIO()
     surface = PlainSurface(shown, Painter(None, escapes=False))
     front = Front(EventView(surface, has_boxes=False), Typist())
@@ -85,6 +102,7 @@ async def sitting(
             scripted(*answers) if has_model else None,
             server,
             front,
+            mode="legacy",
             asks_itself=False,
         ) as chat:
             yield Sitting(Session(front, chat), shown)
@@ -165,7 +183,7 @@ async def test_what_may_be_typed_next_is_known(tmp_path: Path) -> None:
     async with sitting(tmp_path, "a") as it:
         await it.type("hello")
         assert "/resume" in await it.session.next_words("")
-        assert await it.session.next_words("/call") == ["look", "wipe"]
+        assert await it.session.next_words("/call") == ["look", "wipe", "order"]
         assert it.session.chat.name in await it.session.next_words("/resume")
         assert await it.session.next_words("/call look") == []
 
@@ -210,3 +228,39 @@ def test_with_an_own_server_every_name_is_one_of_its_models(
     name: str, has_api_base: bool, expected: str
 ) -> None:
     assert model_name(name, has_api_base) == expected
+
+
+async def test_a_form_of_a_server_is_filled_in_a_field_at_a_time(tmp_path: Path) -> None:
+    async with sitting(tmp_path, has_model=False) as it:
+        shown = await it.type("/call order", "huge", "2", "20", "", "y", "no onions")
+    assert '{"size":"large","slices":8,"takes_olives":true,"wish":"no onions"}' in shown
+    assert "huge is none of the options" in shown
+    assert "not between 2 and 12" in shown
+    assert shown.index("Answered.") < shown.index("✓ 1 order")
+
+
+@pytest.mark.parametrize(
+    ("lines", "action"), [(["/decline"], "decline"), ([], "cancel"), (["1"], "cancel")]
+)
+async def test_a_form_can_be_declined_and_closed(
+    tmp_path: Path, lines: list[str], action: str
+) -> None:
+    async with sitting(tmp_path, has_model=False) as it:
+        shown = await it.type("/call order", *lines)
+    assert f"✓ 1 order: {action}" in shown
+
+
+async def test_a_form_is_declined_aloud_if_no_person_types(tmp_path: Path) -> None:
+    async with sitting(tmp_path, has_model=False) as it:
+        it.session.front.reader = Typist(["/call order"])
+        it.session.front.reader.is_person = False
+        await it.session.run()
+        shown = it.shown.getvalue()
+    assert "Your pizza?" in shown
+    assert "Not answered: declined (no person at a terminal)." in shown
+
+
+async def test_the_answer_to_a_question_is_shown_before_the_result(tmp_path: Path) -> None:
+    async with sitting(tmp_path, has_model=False) as it:
+        shown = await it.type("/call wipe", "n")
+    assert shown.index("Not agreed.") < shown.index("✗ 1 wipe: declined")

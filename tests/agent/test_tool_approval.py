@@ -15,7 +15,8 @@ from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
 from agent.approval_rules import ApprovalRecord, Approvals
-from agent.events import ApprovalAsked, Effect, Event, Reply
+from agent.events import ApprovalAsked, Effect, Event, FormAnswered, FormAsked, Reply
+from agent.forms import FormReply
 from agent.mcp_tools import Toolbox
 from agent.modes import AutoLimits, Mode
 from agent.tool_approval import effect_of, elicitation_callback
@@ -26,6 +27,11 @@ from talks import Person
 
 class Secret(BaseModel):
     password: str
+
+
+class Visit(BaseModel):
+    shop: str
+    count: int = 1
 
 
 class Agreement(BaseModel):
@@ -153,22 +159,50 @@ async def test_a_person_is_asked_one_thing_at_a_time() -> None:
     assert most == 1
 
 
-async def test_a_server_cannot_get_more_from_the_person_than_yes_or_no() -> None:
-    person = Person()
+@asynccontextmanager
+async def curious(person: Person, form: type[BaseModel]) -> AsyncGenerator[tuple[Toolbox, Trail]]:
+    """Yield the tools of another server, whose tool `pry` puts a form to the person."""
     server = MCPServer("curious")
 
     @server.tool(annotations=types.ToolAnnotations(read_only_hint=True))
     async def pry(context: Context) -> str:
-        """Ask for a password."""
-        return (await context.elicit("Your password?", Secret)).action
+        """Ask."""
+        answer = await context.elicit("Tell me.", form)
+        data = getattr(answer, "data", None)
+        return data.model_dump_json() if isinstance(data, BaseModel) else answer.action
 
-    approvals = Trail(person).approvals()
-    callback = elicitation_callback(approvals.ask)
+    trail = Trail(person)
+    approvals = trail.approvals()
+    callback = elicitation_callback(approvals, "curious")
     with anyio.fail_after(30):
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
-            toolbox = Toolbox([await ToolServer.load(client)], approvals)
-            result = await toolbox.call(ToolCall("1", "pry", ""), unheard)
-    assert (result.text, person.asked) == ("decline", [])
+            yield Toolbox([await ToolServer.load(client)], approvals), trail
+
+
+async def test_a_server_that_asks_for_a_password_gets_none() -> None:
+    person = Person(form_reply=FormReply("accept", {"password": "x"}))
+    async with curious(person, Secret) as (toolbox, trail):
+        result = await toolbox.call(ToolCall("1", "pry", ""), unheard)
+    assert (result.text, person.forms) == ("decline", [])
+    assert "asks for a secret" in str(trail.events)
+
+
+async def test_the_answers_to_a_form_go_to_the_server_that_asked() -> None:
+    person = Person(form_reply=FormReply("accept", {"shop": "north", "count": 3}))
+    async with curious(person, Visit) as (toolbox, trail):
+        result = await toolbox.call(ToolCall("1", "pry", ""), unheard)
+    assert json.loads(result.text) == {"shop": "north", "count": 3}
+    [form] = person.forms
+    assert [(f.name, f.kind, f.is_required) for f in form.fields] == [
+        ("shop", "text", True), ("count", "integer", False)]  # fmt: skip
+    assert (form.server, form.message) == ("curious", "Tell me.")
+    assert [type(event) for event in trail.events] == [FormAsked, FormAnswered]
+
+
+async def test_a_rule_that_answers_is_named_in_the_record() -> None:
+    trail = Trail(Person(["decline"], by="the option --approve of this command, not by a person"))
+    await trail.approvals().ask(question())
+    assert [record.by for record in trail.records] == [trail.person.by]
 
 
 @pytest.mark.parametrize("reply", ["accept", "decline", "cancel"])
@@ -182,7 +216,7 @@ async def test_a_question_that_the_person_closes_is_no_answer(reply: Reply) -> N
 
     approvals = Trail(Person([reply])).approvals()
     with anyio.fail_after(30):
-        callback = elicitation_callback(approvals.ask)
+        callback = elicitation_callback(approvals)
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
             toolbox = Toolbox([await ToolServer.load(client)], approvals)
             result = await toolbox.call(ToolCall("1", "offer", ""), unheard)
@@ -202,7 +236,7 @@ async def test_a_talk_that_only_plans_agrees_to_nothing(effect: Effect) -> None:
     trail = Trail(Person())
     approvals = trail.approvals()
     approvals.set_mode(Mode.PLAN)
-    assert await approvals.ask(question(0.0, effect)) == "decline"
+    assert (await approvals.ask(question(0.0, effect))).reply == "decline"
     assert trail.person.asked == []
 
 
@@ -215,7 +249,7 @@ async def test_a_talk_that_only_plans_calls_nothing_that_does_more_than_read() -
             for name, arguments in (("wipe", '{"folder": "/x"}'), ("silent", ""), ("look", ""))
         ]
     assert ran == ["look"]
-    assert [result.failed for result in results] == [True, True, False]
+    assert [result.refusal for result in results] == ["only planned", "only planned", ""]
     assert "only plans" in results[0].text
 
 
@@ -223,7 +257,7 @@ async def test_auto_agrees_up_to_its_money_and_then_asks_the_person() -> None:
     trail = Trail(Person(["decline"]))
     approvals = trail.approvals()
     approvals.set_mode(Mode.AUTO, AutoLimits(cost_usd=2.0))
-    replies = [await approvals.ask(question(0.9)) for _ in range(3)]
+    replies = [(await approvals.ask(question(0.9))).reply for _ in range(3)]
     assert replies == ["accept", "accept", "decline"]
     assert [record.by for record in trail.records] == [
         "auto: $0.9000 of $2.00",
@@ -253,7 +287,7 @@ async def test_auto_leaves_to_the_person_what_its_limits_do_not_hold(
     trail = Trail(Person(["decline"]))
     approvals = trail.approvals()
     approvals.set_mode(Mode.AUTO, limits)
-    assert await approvals.ask(asked) == "decline"
+    assert (await approvals.ask(asked)).reply == "decline"
     assert trail.person.asked == [asked]
 
 
@@ -261,9 +295,9 @@ async def test_auto_ends_with_its_time() -> None:
     trail = Trail(Person(["decline"]))
     approvals = trail.approvals()
     approvals.set_mode(Mode.AUTO, AutoLimits(cost_usd=9, seconds=60))
-    assert await approvals.ask(question()) == "accept"
+    assert (await approvals.ask(question())).reply == "accept"
     trail.now += 61
-    assert await approvals.ask(question()) == "decline"
+    assert (await approvals.ask(question())).reply == "decline"
 
 
 async def test_a_remembered_yes_holds_for_as_much_again_and_for_nothing_else() -> None:
@@ -277,8 +311,9 @@ async def test_a_remembered_yes_holds_for_as_much_again_and_for_nothing_else() -
         question(1.1),
         question(None),
     ]
-    assert [await approvals.ask(other) for other in others] == ["decline"] * len(others)
-    assert [await approvals.ask(question(0.6)) for _ in range(2)] == ["accept", "decline"]
+    assert [(await approvals.ask(q)).reply for q in others] == ["decline"] * len(others)
+    replies = [(await approvals.ask(question(0.6))).reply for _ in range(2)]
+    assert replies == ["accept", "decline"]
     assert [record.by for record in trail.records[-2:]] == [
         "an earlier answer in this chat",
         "person",

@@ -7,12 +7,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
+
+from chat_programs import ChatPrograms, Step, chat_programs
+from search_bench import by_demonstrations, edits, open_search_bench
+from tuning_services import environment_of, serve
 
 if shutil.which("tmux") is None:
     pytest.skip("the program tmux is missing", allow_module_level=True)
@@ -122,3 +128,100 @@ async def test_two_specs_are_built_from_a_complaint(window: Tmux, tmp_path: Path
     assert "✓ 5 build_spec" in text
     saved = [file.read_text("utf-8") for file in (tmp_path / "support").rglob("spec.kiln")]
     assert len(saved) == 2
+
+
+@asynccontextmanager
+async def window_of(programs: ChatPrograms, columns: int, rows: int) -> AsyncGenerator[Tmux]:
+    """Run kiln-chat in a window against the models of its programs."""
+    tmux = Tmux(programs.home.parent / "tmux")
+    own = {name: value for name, value in programs.variables().items() if "API" in name}
+    own |= {name: programs.variables()[name] for name in programs.variables() if "KILN" in name}
+    words = shlex.join(["env", *(f"{name}={value}" for name, value in own.items())])
+    command = f"{words} {shlex.join(programs.command())}; echo ended with $?; sleep 600"
+    shell = f"cd {shlex.quote(str(ROOT))}; {command}"
+    size = ("-x", str(columns), "-y", str(rows))
+    await anyio.to_thread.run_sync(tmux.run, "-f", os.devnull, "new-session", "-d", *size, shell)
+    try:
+        await tmux.until("mode ask")
+        yield tmux
+    finally:
+        tmux.run("kill-server")
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a project that lie at a pattern."""
+    return list(folder.glob(pattern))
+
+
+async def agree_until(window: Tmux, text: str) -> None:
+    """Answer yes to every question until a text is there."""
+    while text not in window.text():
+        if "Go ahead?" in window.text()[-400:]:
+            window.run("send-keys", "y", "Enter")
+        await anyio.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_prompt_is_optimised_within_two_dollars_at_the_terminal(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        project = Path(bench.store.folder)
+    where = {"project": str(project)}
+    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
+    script: list[Step] = [
+        [("create_run_config", {**where, "name": "priced", "model": "paid/small"})],
+        [("improve_prompt", {**where, **search})],
+        "It runs.",
+        "The new prompt is better.",
+    ]
+    workers = {"small": by_demonstrations, "editor": edits}
+    environment = {"KILN_MCP_MODEL": "paid/editor"}
+    with anyio.fail_after(580):
+        async with (
+            chat_programs(tmp_path, script, workers, environment) as programs,
+            window_of(programs, 80, 24) as window,
+        ):
+            window.type("Optimise the prompt. Two dollars at most.")
+            await agree_until(window, "The new prompt is better.")
+            shown = window.text()
+    assert "Cost: at most $" in shown
+    assert "Agreed." in shown
+    assert len(found(project, "tasks/*/prompts/*/prompt.kiln")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_small_model_is_tuned_and_compared_at_the_terminal(tmp_path: Path) -> None:
+    project = tmp_path / "p"
+    where = {"project": str(project)}
+    items = [
+        {"input": f"word{n} other{n * 3} third{n * 5}", "output": f"answer {n}"} for n in range(40)
+    ]
+    create = {"name": "P", "folder": str(project), "task": "T", "instruction": "Answer."}
+    train = {
+        "split": "F", "provider": "openai", "base_model": "gpt-4.1-mini-2025-04-14",
+        "name": "Tuned", "parameters": {"epochs": 2}, "wait_s": 60,
+    }  # fmt: skip
+    script: list[Step] = [
+        [("create_project", create)],
+        [("add_data", {**where, "items": items})],
+        [("split_data", {**where, "name": "Right", "seed": 1})],
+        [("split_data", {**where, "name": "Right", "freeze": "F"})],
+        [("train_model", {**where, **train})],
+        [("find", {**where, "kind": "run_config"})],
+        "The model is trained.",
+    ]
+    with anyio.fail_after(580):
+        async with serve("openai") as services:
+            environment = environment_of("openai", services.address)
+            async with (
+                chat_programs(tmp_path, script, environment=environment) as programs,
+                window_of(programs, 120, 50) as window,
+            ):
+                window.type("Tune a small model on my answers.")
+                await agree_until(window, "The model is trained.")
+                shown = window.text()
+    assert "Data goes to:" in shown
+    assert "✓ 6 find" in shown
+    [tune] = found(project, "tasks/*/finetunes/*/finetune.kiln")
+    assert json.loads(tune.read_text("utf-8"))["latest_status"] == "completed"

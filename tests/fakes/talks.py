@@ -14,7 +14,8 @@ from agent.chat_history import Secrets
 from agent.chat_setup import Chat, ChatOptions, Wiring
 from agent.connection import client_info
 from agent.conversation import Conversation
-from agent.events import ApprovalAsked, Event, Reply
+from agent.events import ApprovalAsked, Event, FormAsked, Reply
+from agent.forms import FormReply
 from agent.tool_approval import Approver, elicitation_callback
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import Engine, EngineSettings, Model
@@ -27,14 +28,23 @@ class Person:
     Attributes:
         replies: What they answer; the last one is repeated.
         asked: The questions so far.
+        forms: The forms so far.
+        form_reply: What they answer to each.
     """
 
     replies: Sequence[Reply] = ("accept",)
     asked: list[ApprovalAsked] = field(default_factory=list[ApprovalAsked])
+    forms: list[FormAsked] = field(default_factory=list[FormAsked])
+    form_reply: FormReply = FormReply("decline", {})  # noqa: RUF009 - it is frozen
+    by: str = "person"
 
     async def decide(self, question: ApprovalAsked) -> Reply:
         self.asked.append(question)
         return self.replies[min(len(self.asked), len(self.replies)) - 1]
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        self.forms.append(form)
+        return self.form_reply
 
 
 def chat_options(home: Path, /, **changes: object) -> ChatOptions:
@@ -60,7 +70,7 @@ async def talk(
 ) -> AsyncGenerator[Chat]:
     """Yield a conversation with a workbench that runs in this process."""
     wiring = Wiring.of(options, approver or Person())
-    callback = elicitation_callback(wiring.approvals.ask)
+    callback = elicitation_callback(wiring.approvals)
     models = {} if model is None else {"scripted": model}
     async with (
         Client(

@@ -30,6 +30,9 @@ _OWN_WORDS: Final = "own_words"
 COPILOT: Final = "kiln-chat"
 PLAN_KEY: Final = "x-kiln-mcp-plan"
 """Where the copilot finds a plan as data. Other clients may refuse schemas with words of ours."""
+RULE_KEY: Final = "x-kiln-mcp-rule"
+"""Where the copilot says in an answer's `_meta` which rule answered in place of the person."""
+_LONGEST_RULE: Final = 120
 
 
 def _form_for(context: Context, call: ProposedCall) -> types.ElicitRequestedSchema:
@@ -79,6 +82,7 @@ class PersonNow:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.rule = ""
 
     async def ask(self, call: ProposedCall) -> Reply:
         """Push the question and wait for the answer."""
@@ -89,9 +93,11 @@ class PersonNow:
             related_request_id=self._context.request_id,
         )
         try:
-            return _reply(await question)
+            answer = await question
         except MCPError:  # the client could not ask after all
             return Reply.NONE
+        self.rule = _rule_in(answer)
+        return _reply(answer)
 
     async def answer(self, question: PersonQuestion) -> str | None:
         """Push a question of the work, and return the person's answer; None if they gave none."""
@@ -109,6 +115,7 @@ class PersonLater:
 
     Attributes:
         question: The question for the client to ask; None before `ask`.
+        rule: The rule that answered in the person's place; empty if they did.
     """
 
     door = Door.ELICITATION
@@ -117,6 +124,7 @@ class PersonLater:
         self._context = context
         self._answers = params.input_responses or {}
         self.question: types.InputRequiredResult | None = None
+        self.rule = ""
 
     async def ask(self, call: ProposedCall) -> Reply:
         """Return the answer that came with the call; without one, keep the question."""
@@ -129,6 +137,7 @@ class PersonLater:
         key = f"approve-{fingerprint_of(bound)[:24]}"
         answer = self._answers.get(key)
         if isinstance(answer, types.ElicitResult):
+            self.rule = _rule_in(answer)
             return _reply(answer)
         self._keep(key, call.plan.text, _form_for(self._context, call))
         return Reply.LATER
@@ -160,6 +169,11 @@ def _reply(answer: types.ElicitResult) -> Reply:
         agrees = (answer.content or {}).get("agree")
         return replies[agrees] if isinstance(agrees, bool) else Reply.NONE
     return Reply.DECLINE if answer.action == "decline" else Reply.NONE
+
+
+def _rule_in(answer: types.ElicitResult) -> str:
+    rule = (answer.meta or {}).get(RULE_KEY)
+    return rule[:_LONGEST_RULE] if isinstance(rule, str) else ""
 
 
 def _answer_form(question: PersonQuestion) -> types.ElicitRequestedSchema:

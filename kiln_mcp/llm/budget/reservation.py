@@ -31,7 +31,12 @@ def maximum_expense(request: ModelRequest, price: Price | None) -> Expense:
     parts = 1 + len(request.messages) + len(request.tools)
     parts += sum(len(message.tool_calls) for message in request.messages)
     read = sum(len(text.encode()) for text in texts) + parts * TOKENS_PER_MESSAGE
-    cost = 0.0 if price is None else price.cost_usd(read, request.max_tokens)
+    written_tokens = read if request.comes_again else 0
+    cost = (
+        0.0
+        if price is None
+        else price.cost_usd(read, request.max_tokens, written_tokens=written_tokens)
+    )
     return Expense(cost, read + request.max_tokens, 1, 1 if price is None else 0)
 
 

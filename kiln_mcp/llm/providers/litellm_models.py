@@ -42,6 +42,7 @@ from kiln_mcp.llm.providers.http_errors import (
 from kiln_mcp.llm.providers.keys import find_key, missing_key, rejected_key
 from kiln_mcp.llm.providers.litellm_names import key_variables
 from kiln_mcp.llm.providers.openai_format import CUT_OFF, chat_body, read_chat_answer
+from kiln_mcp.llm.providers.prompt_cache import takes_marks, with_cache_marks
 from kiln_mcp.llm.providers.stream_assembly import Assembly
 from storage.text.secret_masks import forms_of, mask_address, mask_environment, mask_secrets
 
@@ -225,7 +226,10 @@ class HostedModel:
         self, litellm: Any, request: ModelRequest, dialect: Dialect
     ) -> dict[str, Any]:
         key = await self._key(litellm, request.model)
-        return chat_body(request, request.model, dialect) | {
+        body = chat_body(request, request.model, dialect)
+        if request.comes_again and takes_marks(request.model):
+            body = with_cache_marks(body)
+        return body | {
             "api_key": key,
             "api_base": self._address(request.model),
             "timeout": self._timeout_s,

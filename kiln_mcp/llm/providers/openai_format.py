@@ -290,12 +290,15 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
     )
     extra_reasoning = reasoning if reasoning > output_tokens else 0
     hidden_tokens = max(total - input_tokens - output_tokens, extra_reasoning, 0)
+    cached = min(cached, input_tokens)
+    cache_writes = _tokens(usage.get("cache_creation_input_tokens")) or 0
     return Usage(
         input_tokens,
         output_tokens + hidden_tokens,
-        min(cached, input_tokens),
+        cached,
         cost_usd=None,
         hidden_tokens=hidden_tokens,
+        written_tokens=min(cache_writes, input_tokens - cached),
     )
 
 

@@ -44,6 +44,13 @@ def test_a_result_is_one_line_and_an_error_all_its_words() -> None:
     assert shown == "✗ 1 look: No house. Build one.\n"
 
 
+@pytest.mark.parametrize("refusal", ["declined", "not approved", "only planned"])
+def test_a_call_that_was_not_carried_out_has_no_tick(refusal: str) -> None:
+    began = ToolStarted("1", "wipe", "{}", Effect.DESTROYS)
+    shown = seen(began, ToolFinished("1", "wipe", "Nothing.", False, 0.1, None, refusal))
+    assert shown.splitlines()[-1] == f"✗ 1 wipe: {refusal}"
+
+
 def test_what_changes_something_is_announced_before_it_is_done() -> None:
     shown = seen(ToolStarted("1", "split_data", '{"name": "a"}', Effect.WRITES))
     assert shown == "→ split_data (writes) name=a\n"
@@ -59,7 +66,7 @@ def test_a_question_shows_plan_cost_effects_and_destination() -> None:
 
 
 def test_an_answer_by_a_rule_names_the_rule() -> None:
-    assert seen(ApprovalAnswered("1", "accept", "auto: $1 of $2")) == "Agreed by auto: $1 of $2.\n"
+    assert seen(ApprovalAnswered("1", "accept", "auto: $1 of $2")) == "Agreed (auto: $1 of $2).\n"
     assert seen(ApprovalAnswered("1", "decline", "person")) == "Not agreed.\n"
 
 
@@ -114,3 +121,21 @@ def test_colours_and_drawing_follow_the_environment(
 def test_without_colours_nothing_is_coloured() -> None:
     painted = Painter(None).paint("[x]", 20) + Painter(None, escapes=False).paint("x", 20)
     assert "\x1b[3" not in painted
+
+
+def test_the_status_says_what_of_the_context_the_provider_had_cached() -> None:
+    status = Status("m", cost=CostChanged(0.1, 2000, 2, 1000, 10_000, 900))
+    assert "context 10 %, 90 % cached" in status.line(100)
+    status.cost = CostChanged(0.1, 2000, 2, 1000, None)
+    assert "context" not in status.line(100)
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "unpriced", "words"),
+    [(0.5, 0, " $0.5000 "), (0.5, 1, "over $0.5000"), (0.0, 2, "price not known")],
+)
+def test_a_price_that_is_not_known_is_not_shown_as_nothing(
+    cost_usd: float, unpriced: int, words: str
+) -> None:
+    status = Status("m", cost=CostChanged(cost_usd, 10, 2, 10, None, 0, unpriced))
+    assert words in status.line(100)

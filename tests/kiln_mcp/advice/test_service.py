@@ -1,13 +1,15 @@
 """A description of a project: what its tasks and evals hold, from the index."""
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job
 from kiln_mcp.jobs.database import open_database
@@ -295,3 +297,52 @@ async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
         assert (report["job"], report["state"]) == ("a1", "set aside")
         assert "so it is set aside" in str(report["error"])
         assert "resume_job" in str(report["next"])
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (Plan("x", 60, 0.05, 0.12), "(about 60 model calls, $0.05 to $0.12)"),
+        (Plan("x", 1, None, None), "(about 1 model call, price not known)"),
+        (None, "one sentence'"),
+    ],
+)
+async def test_the_best_step_says_what_it_costs_if_that_can_be_known(
+    workspace: Workspace, plan: Plan | None, words: str
+) -> None:
+    asked: list[JsonValue] = []
+
+    async def estimate(
+        workspace: Workspace, tool: str, arguments: Mapping[str, JsonValue]
+    ) -> Plan | None:
+        asked.append([tool, *arguments])
+        return plan
+
+    described = await _described(replace(workspace, estimate=estimate))
+    assert words in str(described["next"])
+    assert asked == [["build_spec", "project", "task"]]
+
+
+async def test_a_step_whose_plan_cannot_be_made_is_proposed_without_a_cost(
+    workspace: Workspace,
+) -> None:
+    async def estimate(
+        workspace: Workspace, tool: str, arguments: Mapping[str, JsonValue]
+    ) -> Plan | None:
+        raise Refusal("Nothing fits.")
+
+    described = await _described(replace(workspace, estimate=estimate))
+    assert "build_spec" in str(described["next"])
+
+
+async def test_an_estimate_is_the_plan_of_what_asks_models_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    environment = {"KILN_MCP_HOME": str(tmp_path / "home"), "OPENAI_API_KEY": "k"}
+    settings = Settings.from_environment(environment)
+    async with installed_catalogue().open_workspace(settings) as opened:
+        plan = await opened.estimate(opened, "test_model", {"model": "openai/gpt-4.1"})
+        assert plan is not None
+        assert plan.calls > 0
+        assert plan.highest_cost_usd
+        assert await opened.estimate(opened, "list_models", {}) is None

@@ -18,7 +18,8 @@ from mcp.shared.exceptions import MCPError
 from pydantic import JsonValue, ValidationError
 
 from agent.conversation import Conversation
-from agent.events import ApprovalAsked, Reply
+from agent.events import ApprovalAsked, FormAsked, Reply
+from agent.forms import FormReply
 from agent.modes import Mode
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
@@ -259,10 +260,17 @@ class ChatDoor:
         self.conversation: Conversation | None = None
         self._next: Call | None = None
 
+    by = "person"
+
     async def decide(self, question: ApprovalAsked) -> Reply:
         """Say no."""
         self.questions.append(question.plan)
         return "decline"
+
+    async def fill(self, form: FormAsked) -> FormReply:
+        """Answer nothing."""
+        self.questions.append(form.message)
+        return FormReply("decline", {})
 
     def answer(self, request: ModelRequest) -> str | ModelAnswer:
         """Make the call that was handed to the door, then repeat what was read."""
