@@ -8,7 +8,7 @@ from kiln_mcp.workbench.person_questions import AnswerPlace, PersonQuestion
 from kiln_mcp.workbench.proposal import JsonObject
 
 _NOT_OFFERED: Final = frozenset({"both", "skip"})
-_MOST: Final = 60
+_MOST_FORMS: Final = 60
 """The most forms of one review, reasons included; the person may end it at any of them."""
 _TOOL: Final = "draw_items_to_label"
 
@@ -42,7 +42,7 @@ def review_question(data: JsonObject) -> PersonQuestion | None:
             tool="label_items",
         ),
         has_own_words=False,
-        most=_MOST,
+        limit=_MOST_FORMS,
     )
 
 

@@ -111,6 +111,8 @@ class Revision:
         for clause in [old] if old else content.clauses:
             if clause.text == line and not clause.origin.is_assumed:
                 return clause.id
+        if old is None and not line:
+            return target  # it is removed already: a repeated undo changes nothing
         id = old.id if old else target or next_id("c", self._clause_ids(draft_id))
         origin = Origin(reason.author, reason.source, reason.is_assumed)
         new = Clause(id, line, polarity_of(content.kind, line), origin)

@@ -25,7 +25,7 @@ _BY_EXAMPLE: Final = "an example settles the output"
 _NOTHING: Final = "no clause and no example has changed"
 _ONLY_ADDED: Final = "clauses were only added, so that failures stay failures"
 _ONLY_REMOVED: Final = "clauses were only removed, so that passes stay passes"
-_BROKEN: Final = "an unchanged clause is broken, as a panel has seen"
+_BROKEN_CLAUSE: Final = "an unchanged clause is broken, as a panel has seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class ClauseChange:
         adds: Whether it has a clause or another text that it had not.
         removes: Whether it has lost a clause or a text.
         by_examples: Whether an example is new or other, so that any verdict may move.
-        unchanged: The digests of the clauses that are in both.
+        unchanged_clauses: The digests of the clauses that are in both.
     """
 
     adds: bool = True
     removes: bool = True
     by_examples: bool = True
-    unchanged: frozenset[str] = field(default_factory=frozenset[str])
+    unchanged_clauses: frozenset[str] = field(default_factory=frozenset[str])
 
     def reason_to_skip(self, verdict: ExampleVerdict, broken_clauses: Collection[str]) -> str:
         """Return why a label cannot flip; "" if it can.
@@ -71,8 +71,8 @@ class ClauseChange:
             broken_clauses: The digests of clauses that the output breaks, as a panel has seen it.
         """
         is_fail = verdict is ExampleVerdict.FAIL
-        if is_fail and not self.unchanged.isdisjoint(broken_clauses):
-            return _BROKEN
+        if is_fail and not self.unchanged_clauses.isdisjoint(broken_clauses):
+            return _BROKEN_CLAUSE
         if self.by_examples:
             return ""
         if not (self.adds or self.removes):
@@ -86,15 +86,15 @@ def clause_change(old: SpecContent | None, new: SpecContent) -> ClauseChange:
     """Return what has changed; without an old state everything has."""
     if old is None or old.kind is not new.kind:
         return ClauseChange()
-    before, after = ({_digest(c) for c in content.clauses} for content in (old, new))
+    old_digests, new_digests = ({_digest(c) for c in content.clauses} for content in (old, new))
     examples = [
         {(e.input, e.output, e.verdict) for e in content.examples} for content in (old, new)
     ]
     return ClauseChange(
-        adds=bool(after - before),
-        removes=bool(before - after),
+        adds=bool(new_digests - old_digests),
+        removes=bool(old_digests - new_digests),
         by_examples=examples[0] != examples[1],
-        unchanged=frozenset(before & after),
+        unchanged_clauses=frozenset(old_digests & new_digests),
     )
 
 

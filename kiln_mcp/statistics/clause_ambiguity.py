@@ -173,5 +173,8 @@ def _enlargement(evidence: "ClauseEvidence", clauses: int) -> tuple[int | None, 
     if repeats is None:
         items = items_needed(larger, excess, flips)
         return None, f"About {items} outputs would tell, at this noise."
-    more = (repeats - size.repeats) * size.items * size.readings
-    return repeats, f"{more} more verdicts ({repeats} repeats) would tell in 4 of 5 such panels."
+    verdicts = (repeats - size.repeats) * size.items * size.readings
+    return (
+        repeats,
+        f"{verdicts} more verdicts ({repeats} repeats) would tell in 4 of 5 such panels.",
+    )

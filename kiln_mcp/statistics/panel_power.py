@@ -101,8 +101,8 @@ def repeats_needed(size: PanelSize, excess: float, flips: float) -> int | None:
 def items_needed(size: PanelSize, excess: float, flips: float) -> int:
     """Return on how many outputs a panel with these repeats finds such a clause."""
     spread = chance_spread(replace(size, items=1), flips)
-    needed = (size.least_z + _NORMAL.inv_cdf(GOAL)) * spread / excess
-    return max(size.items, ceil(needed**2))
+    ratio = (size.least_z + _NORMAL.inv_cdf(GOAL)) * spread / excess
+    return max(size.items, ceil(ratio**2))
 
 
 def power_sentence(size: PanelSize) -> str:

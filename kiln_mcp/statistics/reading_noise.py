@@ -279,15 +279,15 @@ def excess_of(panels: Floats, counts: Floats) -> Floats:
     It is that of `PairTable.excess`, from sums over readings: the pairs of many panels are slow.
     """
     is_judged = (counts > 0).astype(float)
-    others = is_judged.sum(axis=1, keepdims=True) - 1
+    other_counts = is_judged.sum(axis=1, keepdims=True) - 1
     shares = panels / np.maximum(counts, 1)
     pair_counts = counts * (counts - 1) / 2
     differing = panels * (counts - panels)
     usual = differing.sum(axis=(1, 2)) / max(float(pair_counts.sum()), 1.0)
     noise = np.where(pair_counts > 0, differing / np.maximum(pair_counts, 1), usual[:, None, None])
     sums, squares = shares.sum(axis=2), (shares**2).sum(axis=2)
-    disagreements = (others * is_judged * shares).sum(axis=2) - (sums**2 - squares)
-    return (disagreements - (others * is_judged * noise).sum(axis=2) / 2).sum(axis=1)
+    disagreements = (other_counts * is_judged * shares).sum(axis=2) - (sums**2 - squares)
+    return (disagreements - (other_counts * is_judged * noise).sum(axis=2) / 2).sum(axis=1)
 
 
 def _main_axis(shares: Floats, counts: Floats) -> Floats:

@@ -36,7 +36,7 @@ class PersonQuestion(BaseModel):
         reply_arguments: What a call with an answer needs beside them.
         place: Where an answer goes; None for `answers`, by the question's id.
         has_own_words: Whether words of the person's own are an answer too.
-        most: The most questions of this kind that one call asks.
+        limit: The most questions of this kind that one call asks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -49,7 +49,7 @@ class PersonQuestion(BaseModel):
     reply_arguments: dict[str, JsonValue] = {}
     place: AnswerPlace | None = None
     has_own_words: bool = True
-    most: int = 5
+    limit: int = 5
 
     @property
     def reply_tool(self) -> str:

@@ -180,9 +180,9 @@ class QuestionRounds:
         async with aclosing(self._results(call, outcome)) as results:
             async for result in results:
                 shapes = _shapes(self.catalogue.find(result.tool).result)
-                asked = [shape.person_question(result.data) for shape in shapes]
-                question = next((entry for entry in asked if entry is not None), None)
-                if question is not None and len(call.answers) < question.most:
+                questions = [shape.person_question(result.data) for shape in shapes]
+                question = next((entry for entry in questions if entry is not None), None)
+                if question is not None and len(call.answers) < question.limit:
                     update: dict[str, object] = {"frame": result.frame or call.frame}
                     if question.is_aside:
                         update["base"] = dict(result.data)
