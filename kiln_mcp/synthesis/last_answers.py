@@ -31,13 +31,13 @@ def history_of(run: TaskRun) -> tuple[Message, ...]:
     """Return the turns before the last one of a simulated user, without calls of tools."""
     if not run.is_simulated:
         return ()
-    spoken = [
+    messages = [
         Message("user" if message.role == "user" else "assistant", str(message.content))
         for message in run.trace or ()
         if message.role in {"user", "assistant"} and isinstance(message.content, str)
     ]
-    end = max((place for place, own in enumerate(spoken) if own.role == "user"), default=0)
-    return tuple(message for message in spoken[:end] if message.content)
+    end = max((place for place, own in enumerate(messages) if own.role == "user"), default=0)
+    return tuple(message for message in messages[:end] if message.content)
 
 
 def with_other_answer(
@@ -49,13 +49,14 @@ def with_other_answer(
     """
     source = run.output.source
     own = {} if source is None else source.properties
-    kept = {name: own[name] for name in _OF_CONVERSATIONS if name in own}
+    own_properties = {name: own[name] for name in _OF_CONVERSATIONS if name in own}
     trace = None
     if run.is_simulated and run.trace:
         trace = (*run.trace[:-1], run.trace[-1].replace(content=text))
     return run.replace(
         output=TaskOutput(
-            output=text, source=DataSource(type="synthetic", properties={**kept, **properties})
+            output=text,
+            source=DataSource(type="synthetic", properties={**own_properties, **properties}),
         ),
         trace=trace,
         usage=None,

@@ -65,8 +65,8 @@ class ListMaker:
     def _beginning(self, chooser: random.Random) -> str:
         """Return the first part of an example with the details of other ones."""
         words = self._with_other_details(chooser.choice(self._brief.examples), chooser).split()
-        least, most = (max(1, int(share * len(words))) for share in _BEGINNING)
-        return " ".join(words[: chooser.randint(least, most)])
+        shortest, longest = (max(1, int(share * len(words))) for share in _BEGINNING)
+        return " ".join(words[: chooser.randint(shortest, longest)])
 
     def _with_other_details(self, text: str, chooser: random.Random) -> str:
         for detail in reversed([*details_of(text)]):

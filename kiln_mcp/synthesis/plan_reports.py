@@ -78,8 +78,8 @@ def _turn_notes(plan: DataPlan) -> list[str]:
 
 def _topic_notes(plan: DataPlan) -> list[str]:
     """Return which topics get no item, as those of a plan with fewer items than topics."""
-    covered = {slot.topic for slot in plan.slots}
-    without = [topic.path for topic in plan.topics if topic.share and topic.path not in covered]
+    slot_topics = {slot.topic for slot in plan.slots}
+    without = [topic.path for topic in plan.topics if topic.share and topic.path not in slot_topics]
     if not without or plan.inputs:
         return []
     names = ", ".join(with_remainder(without[:5], len(without)))

@@ -327,17 +327,21 @@ def shares_for(shares: dict[str, int], items: Sequence[ItemSummary]) -> dict[str
     return {part: share for part, share in shares.items() if part != "golden"}
 
 
+def _amount(count: int) -> str:
+    return f"Only {count}" if count else "No"
+
+
 def deal_warnings(deal: Deal, items: Sequence[ItemSummary], shares: dict[str, int]) -> list[str]:
     """Return what is weak about a deal: small parts, large groups, two kinds of items."""
     warnings: list[str] = []
     record, sizes = deal.record, deal.record.sizes
     if "test" in shares and sizes.get("test", 0) < SMALL_TEST_PART:
         warnings.append(
-            f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
+            f"{_amount(sizes.get('test', 0))} test items: differences below 0.3 will hardly show."
         )
     if "golden" in shares and sizes.get("golden", 0) < SMALL_GOLDEN_PART:
         warnings.append(
-            f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
+            f"{_amount(sizes.get('golden', 0))} golden items: a judge's agreement is uncertain."
         )
     if record.largest_group * 4 > sum(sizes.values()):
         warnings.append(

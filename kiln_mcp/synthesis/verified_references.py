@@ -107,13 +107,13 @@ class ReferenceMaker:
 
     async def make_last_answers(self, items: Sequence[GeneratedItem]) -> list[GeneratedItem]:
         """Return conversations whose last answer is the right one, as far as it is verified."""
-        held = [item for item in items if item.run is not None]
-        inputs = [replace(item.planned_input, conversation=item.run) for item in held]
+        answered_items = [item for item in items if item.run is not None]
+        inputs = [replace(item.planned_input, conversation=item.run) for item in answered_items]
         items_by_id = {
             item.planned_input.id: replace(
                 reference, earlier_turns=item.earlier_turns, stop=item.stop
             )
-            for item, reference in zip(held, await self.make(inputs), strict=True)
+            for item, reference in zip(answered_items, await self.make(inputs), strict=True)
         }
         return [items_by_id.get(item.planned_input.id, item) for item in items]
 
