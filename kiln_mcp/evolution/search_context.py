@@ -279,15 +279,15 @@ async def _origin_of(eval_context: Measurement, name: str, texts: PromptTexts) -
     if not name:
         return None
     searches = await searches_of(eval_context.store, eval_context.eval_record)
-    known = {id: blocks for events in searches.values() for id, blocks in events.blocks.items()}
-    if not known.get(name):
+    by_id = {id: blocks for events in searches.values() for id, blocks in events.blocks.items()}
+    if not by_id.get(name):
         raise InvalidValue(
             "No search beside this eval has the candidate '{name}': there are {names}.",
             name=name,
-            names=excerpts([*known], limit=8) or "none",
+            names=excerpts([*by_id], limit=8) or "none",
             next=[NextStep(tool="show_prompt_search", reason="see the candidates")],
         )
-    candidate = candidate_of(known[name])
+    candidate = candidate_of(by_id[name])
     texts.take(candidate)
     return candidate
 

@@ -58,6 +58,7 @@ class Knowledge:
         observations: By the item's id.
         words: How much a word says.
         start_scores: What the start was first seen to score, by the item's id.
+        has_noise: Whether one candidate was seen to score otherwise in another run of an item.
     """
 
     def __init__(self, goals: Mapping[str, Goal]) -> None:
@@ -65,6 +66,7 @@ class Knowledge:
         self.observations: dict[str, Observation] = {}
         self.words = WordWeights()
         self.start_scores: dict[str, Mapping[str, float]] = {}
+        self.has_noise = False
         self._repeats = 0
         self._changes = 0
 
@@ -114,6 +116,7 @@ class Knowledge:
         """Keep two values of one candidate on one item."""
         self._repeats += 1
         self._changes += first != second
+        self.has_noise |= first != second
 
     @property
     def is_exact(self) -> bool:

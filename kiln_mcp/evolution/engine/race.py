@@ -187,6 +187,8 @@ class Race:
         for place, evaluation in zip(doubtful, repeats, strict=False):
             if evaluation.scores:
                 bases[place] = knowledge.value(evaluation)
+                entry = target_pairs[place][0]
+                knowledge.has_noise |= entry.age == self.age and entry.value != bases[place]
                 knowledge.observe(target_pairs[place][0].item, evaluation, self.age)
         return [value - base for value, base in zip(values, bases, strict=True)]
 

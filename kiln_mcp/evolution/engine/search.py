@@ -1,7 +1,7 @@
 """Pipelines of a search: choose what fails, have an edit made, race it, merge what wins."""
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
@@ -40,6 +40,8 @@ FIRST_LOOK: Final = 5
 EVALUATIONS_A_PROPOSAL: Final = 8
 """The least that a proposal needs; kept for each that is open."""
 MOST_REBASES: Final = 3
+NOISY_TRIES: Final = 3
+"""Where chance decides some races, a candidate that lost one may be raced again so often in all."""
 LESSONS: Final = 4
 
 
@@ -65,6 +67,7 @@ class Search:
         name: The model that it is for; "" if there is one only.
         foreign: Edits that have won for another model and are to be tried.
         other_searches: The searches for other models.
+        tries: Races of each candidate.
         lessons: What became of all proposals; searches for several models share it.
     """
 
@@ -86,6 +89,12 @@ class Search:
     foreign: deque[PastEdit] = field(default_factory=deque[PastEdit])
     other_searches: Sequence["Search"] = ()
     lessons: list[Decision] = field(default_factory=list[Decision])
+    tries: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def trunk_ids(self) -> set[str]:
+        """The ids of all candidates that have won."""
+        return {head.id for head in self.trunk.heads}
 
     @property
     def knowledge(self) -> Knowledge:
@@ -262,7 +271,8 @@ class Search:
             decision = replace(decision, candidate=child.id, onto=head.id)
             objection = self.anchors.objection(child)
             decision = replace(decision, is_refused=bool(objection))
-            is_tried = child.id in self.candidates
+            is_tried = self.tries[child.id] >= (NOISY_TRIES if self.knowledge.has_noise else 1)
+            is_tried = is_tried or child.id in self.trunk_ids
             if not objection and (is_tried or _is_overtaken(decision, base, head)):
                 objection = (
                     "The same candidate was tried before."
@@ -274,6 +284,7 @@ class Search:
                 self.knowledge.count_try(decision.items)
                 return 0.0
             self.candidates[child.id] = child
+            self.tries[child.id] += 1
             verdict = yield from self._race(head, child, decision, words)
             decision = replace(
                 decision,

@@ -1,5 +1,6 @@
 """The engine alone: a small world of rules, no model and no project."""
 
+import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -405,3 +406,22 @@ def test_a_log_in_memory_keeps_events_in_order() -> None:
     for event in events:
         log.append(event)
     assert list(log.read()) == events
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 3), (0.0, 1)])
+async def test_a_candidate_that_lost_is_raced_again_only_where_chance_decides(
+    rate: float, most: int
+) -> None:
+    async def propose(request: ProposalRequest) -> str:
+        return f"{START}\n- Always {RULES[0]}."
+
+    async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
+        coin = random.Random(f"{candidate.id} {item.id} {item.repeat}").random()
+        worse = 0.1 * (RULES[0] in candidate.text)
+        return Evaluation({"right": float(coin < rate - worse)}, "It must be better.")
+
+    result = await evolve(START, TRAIN, VAL, evaluate, propose, budget=900)
+    decisions = [d for d in result.decisions if d.operator is Operator.REFLECT and d.candidate]
+    races = [d for d in decisions if d.reason != "The same candidate was tried before."]
+    assert 1 <= len(races) <= most
+    assert (len(races) > 1) == (most > 1)
