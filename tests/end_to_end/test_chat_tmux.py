@@ -153,6 +153,12 @@ def found(folder: Path, pattern: str) -> list[Path]:
     return list(folder.glob(pattern))
 
 
+def tuning_states(project: Path) -> list[str]:
+    """Return the states of a project's trainings."""
+    files = found(project, "tasks/*/finetunes/*/finetune.kiln")
+    return [json.loads(file.read_text("utf-8"))["latest_status"] for file in files]
+
+
 async def agree_until(window: Tmux, text: str) -> None:
     """Answer yes to every question until a text is there."""
     while text not in window.text():
@@ -220,8 +226,8 @@ async def test_a_small_model_is_tuned_and_compared_at_the_terminal(tmp_path: Pat
             ):
                 window.type("Tune a small model on my answers.")
                 await agree_until(window, "The model is trained.")
+                while tuning_states(project) != ["completed"]:  # noqa: ASYNC110 - it tells nobody
+                    await anyio.sleep(0.5)
                 shown = window.text()
     assert "Data goes to:" in shown
     assert "✓ 6 find" in shown
-    [tune] = found(project, "tasks/*/finetunes/*/finetune.kiln")
-    assert json.loads(tune.read_text("utf-8"))["latest_status"] == "completed"
