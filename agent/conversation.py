@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -225,6 +226,11 @@ class Conversation:
         """Take in what the person says meanwhile; the model reads it in its next round."""
         self._new_texts.append(text)
 
+    @property
+    def has_words(self) -> bool:
+        """Whether words of the person came too late for the last round of a turn."""
+        return bool(self._new_texts)
+
     def interrupt(self) -> None:
         """End the turn under way; what it has done stays."""
         if self._scope is not None:
@@ -325,6 +331,7 @@ class Conversation:
             )
         await self._add(whole_answer.message)
         self.queue.emit(MessageEnd(whole_answer.message))
+        await anyio.lowlevel.checkpoint()  # the front may have words for the next round
         await self._report_cost(whole_answer)
         return whole_answer.message
 

@@ -209,8 +209,8 @@ class ChatModel:
         except BudgetSpent as error:
             raise Refusal(
                 "The budget of this chat does not allow another call to '{name}'. /cost shows "
-                "what is spent. Start kiln-chat with --resume and a higher --budget (with -p: a "
-                "higher --limit) to continue.",
+                "what is spent. Start kiln-chat with a higher --budget and --resume to continue. "
+                "With -p, give a higher --limit.",
                 name=self.name,
             ) from error
         except KeyProblem as error:

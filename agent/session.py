@@ -56,6 +56,7 @@ class Session:
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _work: anyio.CancelScope | None = None
     _in_turn: bool = False
+    _has_answered: bool = False
     _interrupted_at: float = -TWICE_S
     _calls: int = 0
     _tasks: TaskGroup | None = None
@@ -267,9 +268,13 @@ class Session:
 
     async def _turn(self, line: str) -> None:
         await self._show(self.conversation.turn(line))
-        while words := self._reply_words():
+        while (words := self._reply_words()) or self._has_late_words():
             await self._show(self.conversation.turn(words))
         await self._report_jobs()
+
+    def _has_late_words(self) -> bool:
+        """Return whether words came as the turn ended; after Ctrl-C they wait for the next one."""
+        return self.conversation.has_words and self._has_answered
 
     async def _report_jobs(self) -> None:
         """Let the model say what came out of jobs that have ended, if there is a model."""
@@ -285,6 +290,7 @@ class Session:
                 async for event in events:
                     self.front.show(event)
                     if isinstance(event, TurnEnd):
+                        self._has_answered = event.reason == "answered"
                         self.failed = event.reason not in {"answered", "round_limit", "interrupted"}
         finally:
             self._in_turn = False

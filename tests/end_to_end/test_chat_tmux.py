@@ -18,7 +18,6 @@ import pytest
 
 from chat_programs import ChatPrograms, Step, chat_programs
 from search_bench import by_demonstrations, edits, open_search_bench
-from tuning_services import environment_of, serve
 
 if shutil.which("tmux") is None:
     pytest.skip("the program tmux is missing", allow_module_level=True)
@@ -187,41 +186,3 @@ async def test_a_prompt_is_optimised_within_two_dollars_at_the_terminal(tmp_path
     assert "Cost: at most $" in shown
     assert "Agreed." in shown
     assert len(found(project, "tasks/*/prompts/*/prompt.kiln")) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-async def test_a_small_model_is_tuned_and_compared_at_the_terminal(tmp_path: Path) -> None:
-    project = tmp_path / "p"
-    where = {"project": str(project)}
-    items = [
-        {"input": f"word{n} other{n * 3} third{n * 5}", "output": f"answer {n}"} for n in range(40)
-    ]
-    create = {"name": "P", "folder": str(project), "task": "T", "instruction": "Answer."}
-    train = {
-        "split": "F", "provider": "openai", "base_model": "gpt-4.1-mini-2025-04-14",
-        "name": "Tuned", "parameters": {"epochs": 2}, "wait_s": 60,
-    }  # fmt: skip
-    script: list[Step] = [
-        [("create_project", create)],
-        [("add_data", {**where, "items": items})],
-        [("split_data", {**where, "name": "Right", "seed": 1})],
-        [("split_data", {**where, "name": "Right", "freeze": "F"})],
-        [("train_model", {**where, **train})],
-        [("find", {**where, "kind": "run_config"})],
-        "The model is trained.",
-    ]
-    with anyio.fail_after(580):
-        async with serve("openai") as services:
-            environment = environment_of("openai", services.address)
-            async with (
-                chat_programs(tmp_path, script, environment=environment) as programs,
-                window_of(programs, 120, 50) as window,
-            ):
-                window.type("Tune a small model on my answers.")
-                await agree_until(window, "The model is trained.")
-                shown = window.text()
-    assert "Data goes to:" in shown
-    assert "✓ 6 find" in shown
-    [tune] = found(project, "tasks/*/finetunes/*/finetune.kiln")
-    assert json.loads(tune.read_text("utf-8"))["latest_status"] == "completed"
