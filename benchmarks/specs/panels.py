@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 
 Noise = Literal["even", "readings", "items", "lenient", "sticky", "pairs", "one-sided", "missing"]
 NOISES: Final[tuple[Noise, ...]] = (

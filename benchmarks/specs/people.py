@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from kiln_mcp.statistics.reading_beliefs import ReadingBeliefs, reading_beliefs
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 
 MOST_QUESTIONS: Final = 80
 """Questions after which a simulated person gives up."""

@@ -36,7 +36,7 @@ from kiln_mcp.statistics.clause_ambiguity import (
     measure_ambiguity,
 )
 from kiln_mcp.statistics.panel_power import PanelSize, power_sentence
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 from kiln_mcp.workbench.proposal import Proposal
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task

@@ -8,7 +8,7 @@ from kiln_mcp.spec_texts.spec_content import Clause, QuestionOption, SpecQuestio
 from kiln_mcp.specs.clause_panel import ClausePanel
 from kiln_mcp.specs.model_calls import ModelReply, SpecWriter, ask_writer
 from kiln_mcp.statistics.question_value import QuestionValue
-from kiln_mcp.statistics.reading_tables import Cell
+from kiln_mcp.statistics.reading_verdicts import Cell
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.excerpts import excerpt_line
 

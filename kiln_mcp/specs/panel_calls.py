@@ -11,7 +11,7 @@ from kiln_mcp.llm.reasoning_models import reasons
 from kiln_mcp.spec_texts.spec_content import Clause
 from kiln_mcp.specs.panel_outputs import PanelOutput
 from kiln_mcp.specs.panel_readings import MANNERS, REWORDINGS, Reading, clause_list
-from kiln_mcp.statistics.reading_tables import Cell
+from kiln_mcp.statistics.reading_verdicts import Cell
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.excerpts import excerpt_line
 from storage.text.schema_references import inline_references

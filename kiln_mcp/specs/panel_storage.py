@@ -19,7 +19,7 @@ from kiln_mcp.specs.clause_panel import ClausePanel, panel_of
 from kiln_mcp.specs.panel_calls import PanelVerdict
 from kiln_mcp.specs.panel_outputs import LONGEST_TEXT, PanelOutput, PanelSample
 from kiln_mcp.specs.panel_readings import MANNERS, Manner, Reading
-from kiln_mcp.statistics.reading_tables import Cell
+from kiln_mcp.statistics.reading_verdicts import Cell
 from storage import ProjectStore, Task, TaskRun
 from storage.index.queries import RunQuery
 from storage.index.results import items

@@ -33,7 +33,7 @@ from kiln_mcp.statistics.significance import holm
 
 if TYPE_CHECKING:
     from kiln_mcp.statistics.reading_noise import ClauseEvidence
-    from kiln_mcp.statistics.reading_tables import ReadingVerdicts
+    from kiln_mcp.statistics.reading_verdicts import ReadingVerdicts
 
 ERROR: Final = 0.05
 """The share of panels without an ambiguous clause in which one is called so."""

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from kiln_mcp.statistics.question_value import QuestionValue
-from kiln_mcp.statistics.reading_tables import ReadingTable, ReadingVerdicts, reading_table
+from kiln_mcp.statistics.reading_tables import ReadingTable, reading_table
+from kiln_mcp.statistics.reading_verdicts import ReadingVerdicts
 from kiln_mcp.statistics.verdict_tables import Floats
 
 ANSWER_NOISE: Final = 0.05

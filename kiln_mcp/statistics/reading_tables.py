@@ -3,28 +3,16 @@
 This module imports numpy, which is slow. Import it where it is called.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
+from kiln_mcp.statistics.reading_verdicts import ReadingVerdicts
 from kiln_mcp.statistics.verdict_tables import Floats
 
 _LEAST_NOISE: Final = 0.02
 _MOST_NOISE: Final = 0.4
-
-
-class Cell(NamedTuple):
-    """One output, judged by one clause under one reading of it."""
-
-    clause: str
-    item: str
-    reading: str
-
-
-ReadingVerdicts = Mapping[Cell, Sequence[bool]]
-"""The verdicts of each cell: whether the output passes, once for each repeat."""
 
 
 @dataclass(frozen=True, slots=True)

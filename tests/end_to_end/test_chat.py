@@ -124,7 +124,7 @@ async def test_lines_that_no_person_types_approve_nothing(workbench: str, tmp_pa
     ended = await chat(workbench, tmp_path / "home", f"{paid}\ny\nyes\n/quit\n")
     plan, _, after = ended.out.replace("Test a model", "test_model").partition("may spend money")
     assert plan.endswith("test_model ")
-    assert "Not answered." in after
+    assert "Not answered (no person at a terminal)." in after
     assert "closed the question without an answer. Nothing has been done." in after
 
 

@@ -18,7 +18,7 @@ from kiln_mcp.evaluators.clause_verdicts import (
 )
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.statistics.clause_ambiguity import AmbiguityDecision, measure_ambiguity
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 from storage import ProjectStore, Spec, TaskRun
 from storage.index.queries import RunQuery
 from storage.index.results import items

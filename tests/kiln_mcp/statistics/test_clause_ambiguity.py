@@ -12,7 +12,8 @@ from kiln_mcp.statistics.clause_ambiguity import (
     measure_ambiguity,
 )
 from kiln_mcp.statistics.reading_noise import excess_of
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts, pair_table, reading_table
+from kiln_mcp.statistics.reading_tables import pair_table, reading_table
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 
 AMBIGUOUS, NOISE, CANNOT_TELL = AmbiguityDecision
 Truth = Callable[[int, int, int], bool]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kiln_mcp.statistics.question_value import MOST_QUESTIONS, QuestionValue, is_worth_asking
 from kiln_mcp.statistics.reading_beliefs import ReadingBeliefs, reading_beliefs
-from kiln_mcp.statistics.reading_tables import Cell, ReadingVerdicts
+from kiln_mcp.statistics.reading_verdicts import Cell, ReadingVerdicts
 
 Truth = Callable[[str, int, int], bool]
 
