@@ -224,7 +224,7 @@ def test_a_process_that_is_killed_costs_one_checkpoint_and_no_other_loss(
     rest, whole = training_in(folder), training_in(work(tmp_path / "whole", tiny, **long))
     rest.run(StopAfter(rest, checkpoint + 4))
     whole.run(StopAfter(whole, checkpoint + 4))
-    # Another process rounds otherwise, and more so with each step; other dropout would change the second digit.
+    # Another process rounds otherwise. Other dropout would change the second digit.
     ours, theirs = ([point.loss for point in training.points] for training in (rest, whole))
     assert ours == pytest.approx(theirs, rel=1e-3)
     assert len(rest.points) == checkpoint + 4
