@@ -1,7 +1,6 @@
 """Labels in the chat: an item whole, one key for each answer, each answer saved at once."""
 
 import getpass
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
@@ -24,7 +23,7 @@ _UNDO: Final = "undo"
 _QUIT: Final = "quit"
 _COMMON_KEYS: Final = {"b": "both", "c": "cannot judge", "s": "skip", "u": _UNDO, "q": _QUIT}
 _STARS: Final = {str(number): str(number) for number in range(1, 6)}
-_PASS_FAIL: Final = {"p": "pass", "f": "fail"}
+_PASS_FAIL: Final = {"p": "pass", "f": "fail", "!": "critical"}
 
 
 @dataclass(slots=True)
@@ -34,47 +33,49 @@ class _Labelling:
     Attributes:
         session: The session.
         place: The arguments that name the project, the eval and the rater.
-        items: Each with its id, input and output.
-        keys: The keys of the answers.
-        answers: The answers so far, in the order of the items.
+        questions: An item, with its id, input and output, and a score of it.
+        words: What may be said of each score.
+        answers: The answers so far, in the order of the questions.
     """
 
     session: "Session"
     place: Mapping[str, JsonValue]
-    items: Sequence[Mapping[str, str]]
-    keys: Mapping[str, str]
+    questions: Sequence[tuple[Mapping[str, str], str]]
+    words: Mapping[str, Sequence[str]]
     answers: list[str] = field(default_factory=list[str])
 
     async def run(self) -> None:
-        while len(self.answers) < len(self.items):
-            item = self.items[len(self.answers)]
-            self._show(item)
-            word = await self.session.front.press(_key_line(self.keys), self.keys)
+        while len(self.answers) < len(self.questions):
+            item, score = self.questions[len(self.answers)]
+            self._show(item, score)
+            keys = _keys(self.words[score])
+            word = await self.session.front.press(_key_line(keys), keys)
             if word is None or word == _QUIT:
                 break
             if word == _UNDO:
                 await self._undo()
             else:
-                await self._save(item["item"], word)
+                await self._save(item["item"], score, word)
                 self.answers.append(word)
-        self.session.front.say(f"{len(self.answers)} of {len(self.items)} items have a label.")
+        labelled, asked = len(self.answers), len(self.questions)
+        self.session.front.say(f"{labelled} of {asked} labels are given.")
 
     async def _undo(self) -> None:
-        """Go back to the last item; its next answer takes the place of the one before."""
+        """Go back to the last question; its next answer takes the place of the one before."""
         if not self.answers:
             self.session.front.say("There is nothing to undo.", "muted")
             return
         self.answers.pop()
         self.session.front.say("Answer again: the new label takes the place of the last.", "muted")
 
-    async def _save(self, item: str, word: str) -> None:
-        label: JsonValue = {"item": item, "label": word}
+    async def _save(self, item: str, score: str, word: str) -> None:
+        label: JsonValue = {"item": item, "score": score, "label": word}
         result = await self.session.call(_SAVE, {**self.place, "labels": [label]})
         if result.failed:
             raise Refusal("The label was not saved: {reason}", reason=result.text)
 
-    def _show(self, item: Mapping[str, str]) -> None:
-        title = f"Item {len(self.answers) + 1} of {len(self.items)}"
+    def _show(self, item: Mapping[str, str], score: str) -> None:
+        title = f"{score}: {len(self.answers) + 1} of {len(self.questions)}"
         parts = (Text("Input", "bold"), Text(printable(item["input"])), Text(),
                  Text("Output", "bold"), Text(printable(item["output"])))  # fmt: skip
         head = Rule(title, align="left") if self.session.front.view.has_boxes else Text(title)
@@ -95,10 +96,15 @@ async def label(session: "Session", words: str) -> None:
         return
     place = {name: arguments[name] for name in ("project", "eval", "rater")}
     items = cast("Sequence[Mapping[str, str]]", batch["items"])
-    scores = json.dumps(batch.get("scores"))
-    keys = _STARS if "5" in scores else _PASS_FAIL
-    extra = {"!": "critical"} if "critical" in scores else {}
-    await _Labelling(session, place, items, {**keys, **extra, **_COMMON_KEYS}).run()
+    scores = cast("Mapping[str, Sequence[str]]", batch["scores"])
+    questions = [(item, score) for item in items for score in scores]
+    await _Labelling(session, place, questions, scores).run()
+
+
+def _keys(words: Sequence[str]) -> dict[str, str]:
+    """Return the keys for what may be said of a score."""
+    own = {key: word for key, word in {**_PASS_FAIL, **_STARS}.items() if word in words}
+    return {**own, **_COMMON_KEYS}
 
 
 def _key_line(keys: Mapping[str, str]) -> str:

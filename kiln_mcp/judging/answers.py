@@ -46,7 +46,7 @@ class LabellingBatch(Result):
     """Items to be labelled next."""
 
     eval: str
-    scores: list[str] = Field(description="Each with its valid labels.")
+    scores: dict[str, list[str]] = Field(description="The valid labels of each.")
     items: list[ItemToLabel]
     unlabelled_items: int = Field(description="Items without a label, these included.")
     new_items: int = Field(default=0, description="Outputs that were added to the golden set.")

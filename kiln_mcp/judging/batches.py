@@ -122,7 +122,7 @@ async def draw_batch(
     names: list[str] = labelling.eval_names
     return LabellingBatch(
         eval=", ".join(names),
-        scores=[f"{score.name}: {valid_words(score.score)}" for score in labelling.scores],
+        scores={score.name: valid_words(score.score) for score in labelling.scores},
         items=[
             ItemToLabel(
                 item=item,

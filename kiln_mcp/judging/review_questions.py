@@ -130,10 +130,11 @@ def _first_item(data: JsonObject) -> dict[str, JsonValue] | None:
 
 def _scores(data: JsonObject) -> dict[str, list[str]]:
     """Return the labels that each score offers, by the score's name."""
-    texts = [text.rpartition(": ") for text in _strings(data.get("scores"))]
+    scores = data["scores"]
+    assert isinstance(scores, dict)
     return {
-        name: [word for word in words.split(", ") if word not in _NOT_OFFERED]
-        for name, _, words in texts
+        name: [word for word in _strings(words) if word not in _NOT_OFFERED]
+        for name, words in scores.items()
     }
 
 

@@ -104,7 +104,7 @@ def ledger_entries(
         else:
             meaning = meaning_of(label.label, place.score)
             if meaning is None:
-                valid = valid_words(place.score)
+                valid = ", ".join(valid_words(place.score))
                 problems.append(f"{label.item}: {excerpt(label.label)!r} is none of {valid}")
                 continue
             entry = entry_of(place, item, meaning, label.reason, batch)
@@ -124,9 +124,9 @@ def ledger_entries(
     ]
 
 
-def valid_words(score: EvalOutputScore) -> str:
+def valid_words(score: EvalOutputScore) -> list[str]:
     """Return what a rater may say of a score."""
-    return ", ".join([*VALUES[score.type], *SAYABLE_STATES])
+    return [*VALUES[score.type], *SAYABLE_STATES]
 
 
 def meaning_of(word: str, score: EvalOutputScore) -> tuple[State, float | None] | None:

@@ -24,6 +24,7 @@ class SmallWorkbench:
 
     Attributes:
         server: The server.
+        scores: What may be said of each score.
         labels: The labels that were saved.
         steps: The arguments of `build_spec`, call by call.
         wiped: How often everything was wiped.
@@ -31,6 +32,7 @@ class SmallWorkbench:
 
     def __init__(self) -> None:
         self.server = MCPServer("small")
+        self.scores = {"right": ["pass", "fail", "both"]}
         self.labels: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
         self.wiped = 0
@@ -58,7 +60,7 @@ class SmallWorkbench:
         @tool(annotations=WRITES)
         def draw_items_to_label(project: str, eval: str, rater: str = "") -> dict[str, Any]:
             """Pick the next items."""
-            return {"items": ITEMS, "scores": ["right: pass, fail"]}
+            return {"items": ITEMS, "scores": self.scores}
 
         @tool(annotations=WRITES)
         def label_items(

@@ -137,11 +137,23 @@ async def test_labels_are_saved_one_by_one_and_an_undone_one_is_replaced(tmp_pat
     async with sitting(tmp_path) as it:
         shown = await it.type("/label Right project=p", "p", "u", "f", "q")
     assert it.workbench.labels == [
-        {"item": "i1", "label": "pass"},
-        {"item": "i1", "label": "fail"},
+        {"item": "i1", "score": "right", "label": "pass"},
+        {"item": "i1", "score": "right", "label": "fail"},
     ]
     assert "question 1" in shown
-    assert "1 of 2 items have a label." in shown
+    assert "1 of 2 labels are given." in shown
+
+
+async def test_each_score_of_an_item_has_its_own_question_and_keys(tmp_path: Path) -> None:
+    async with sitting(tmp_path) as it:
+        it.workbench.scores = {"Top 5": ["pass", "fail", "skip"], "Tone": ["1", "2", "3", "4", "5"]}
+        shown = await it.type("/label Right project=p", "p", "4", "q")
+    assert it.workbench.labels == [
+        {"item": "i1", "score": "Top 5", "label": "pass"},
+        {"item": "i1", "score": "Tone", "label": "4"},
+    ]
+    assert "Top 5: 1 of 4" in shown
+    assert "Tone: 2 of 4" in shown
 
 
 async def test_nobody_labels_or_builds_specs_through_a_pipe(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ async def test_one_reading_serves_two_evals(bench: Bench) -> None:
     await add_runs(bench, 20, "prod")
     batch = await bench.batch(12, purpose="development", eval=["Right", "Polite"])
     assert len(batch.items) == 12
-    assert [line.split(":")[0] for line in batch.scores] == ["right", "polite"]
+    assert list(batch.scores) == ["right", "polite"]
     entries = [
         {"item": item.item, "score": score, "label": "fail", "reason": "It is a cat."}
         for item in batch.items

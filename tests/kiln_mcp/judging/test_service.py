@@ -129,7 +129,7 @@ async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
 ) -> None:
     await add_golden(bench, good=50, bad=14)
     batch = await bench.batch(40)
-    assert batch.scores == ["right: pass, fail, both, cannot judge, skip"]
+    assert batch.scores == {"right": ["pass", "fail", "both", "cannot judge", "skip"]}
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
     assert (saved.certificate, saved.development, saved.labelled_items) == (40, 0, 40)
     report = await bench.measure(purpose="certificate")
