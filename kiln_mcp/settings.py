@@ -6,6 +6,7 @@ KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
 KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a project or a caller
                  supplies (`storage/isolation/item_limits.py`)
 KILN_MCP_MODEL   the model of calls that name none; default: the embedded one
+KILN_MCP_EMBEDDINGS  the folder of a model2vec model, by which texts that mean the same are alike
 """
 
 import os
@@ -35,6 +36,7 @@ class Settings:
         toolsets: The sets of tools that clients are shown beside the default one, if they do not
             say it themselves.
         output_schemas: Whether the list of tools holds the schemas of answers, likewise.
+        embeddings: The folder of the user's embedding model; None for none.
         poll_s: How often a door looks for changes of jobs and work orders.
     """
 
@@ -45,6 +47,7 @@ class Settings:
     does_jobs: bool = True
     toolsets: tuple[str, ...] = ()
     output_schemas: bool = False
+    embeddings: Path | None = None
     poll_s: float = 1.0
 
     @property
@@ -64,6 +67,7 @@ class Settings:
         home = Path(folder) if folder else Path(platformdirs.user_data_dir("kiln-mcp", False))
         home = Path(os.path.abspath(home.expanduser()))  # noqa: PTH100 - links stay
         gguf = environment.get("KILN_MCP_GGUF")
+        embeddings = environment.get("KILN_MCP_EMBEDDINGS")
         engine = EngineSettings(
             response_cache=home / "responses.sqlite",
             dialects=home / "dialects.sqlite",
@@ -79,4 +83,5 @@ class Settings:
             engine=engine,
             started_in=Path.cwd(),
             shared_database_url=environment.get("KILN_MCP_DATABASE_URL") or None,
+            embeddings=Path(embeddings).expanduser().absolute() if embeddings else None,
         )

@@ -5,13 +5,18 @@ typing errors, a moved half, a synonym, added courtesy, case and marks leave the
 duplicates if, besides, they have the same numbers, and neither fills a gap of a common form with
 words that the other lacks: `Where is order 17?` and `Where is order 18?` have different answers.
 
+With an embedding model of the user, texts that mean the same in other words are alike as well.
+
 Few texts are all compared with each other. Of many, those are that are probably alike.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kiln_mcp.datasets.meanings import Meanings
 from kiln_mcp.datasets.minhash import MinHashes
 from kiln_mcp.datasets.partition import Partition
 from kiln_mcp.datasets.text_forms import TextForms, text_forms
@@ -41,6 +46,7 @@ class NearDuplicates:
         texts: The texts.
         threshold: The least similarity of two that are alike.
         most_products: Features times texts up to which groups come of comparing all.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
     """
 
     def __init__(
@@ -48,10 +54,12 @@ class NearDuplicates:
         texts: Sequence[str],
         threshold: float = NEAR,
         most_products: int = _MOST_PRODUCTS,
+        embeddings: Path | None = None,
     ) -> None:
         self.vectors = TextVectors(texts)
         self._threshold = threshold
         self._most_products = most_products
+        self._meanings = Meanings(texts, embeddings) if embeddings is not None else None
 
     @cached_property
     def forms(self) -> TextForms:
@@ -104,7 +112,8 @@ class NearDuplicates:
         """Yield all pairs of duplicates whose later text has at least this place."""
         import numpy as np  # imported here: heavy, and most processes measure no data
 
-        for seconds, firsts in self._alike_rows(np.arange(begin, len(self.vectors))):
+        by_letters = self._alike_rows(np.arange(begin, len(self.vectors)))
+        for firsts, seconds in chain(by_letters, self._alike_meanings(begin)):
             is_same = self.are_duplicates(firsts, seconds)
             yield firsts[is_same], seconds[is_same]
 
@@ -116,11 +125,14 @@ class NearDuplicates:
             rows, firsts = np.nonzero(similarity >= self._threshold - 1e-6)
             seconds = some[rows]
             is_before = firsts < seconds
-            yield from self._alike(seconds[is_before], firsts[is_before])
+            yield from self._alike(firsts[is_before], seconds[is_before])
 
     def _alike(self, firsts: "Places", seconds: "Places") -> Iterator["Pairs"]:
         is_alike = self.vectors.similarity(firsts, seconds) >= self._threshold - 1e-6
         yield firsts[is_alike], seconds[is_alike]
+
+    def _alike_meanings(self, begin: int = 0) -> Iterator["Pairs"]:
+        return iter(()) if self._meanings is None else self._meanings.pairs(begin)
 
     def _groups(self, *, are_duplicates: bool) -> "Places":
         import numpy as np  # imported here: heavy, and most processes measure no data
@@ -131,7 +143,7 @@ class NearDuplicates:
             pairs = self._alike_rows(np.arange(count))
         else:
             pairs = self._probable_pairs(partition, are_duplicates=are_duplicates)
-        for firsts, seconds in pairs:
+        for firsts, seconds in chain(pairs, self._alike_meanings()):
             if are_duplicates:
                 is_same = self.are_duplicates(firsts, seconds)
                 firsts, seconds = firsts[is_same], seconds[is_same]

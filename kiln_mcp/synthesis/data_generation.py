@@ -136,7 +136,8 @@ class DataGeneration:
             return await self._report(context, plan, drafts)
         if _needs_inputs(plan, drafts):
             await self.workspace.report(0, None, "Writing inputs.")
-            batch = await write_inputs(engine, context, plan, drafts)
+            embeddings = self.workspace.settings.embeddings
+            batch = await write_inputs(engine, context, plan, drafts, embeddings)
             rejects = batch.rejects
             author = self.workspace.author
             new_drafts = {

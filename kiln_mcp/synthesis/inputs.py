@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
@@ -143,12 +144,14 @@ class InputRules:
         input_schema: JSON Schema of an input; None for plain text.
         own_texts: What the user or real users wrote: how common a phrase may be.
         fault_of: Says what is wrong with a proposal otherwise; "" for nothing.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
     """
 
     existing: Sequence[str]
     input_schema: JsonValue
     own_texts: Sequence[str] = ()
     fault_of: Callable[[Proposal], str] = lambda _: ""
+    embeddings: Path | None = None
 
     async def faults(self, proposals: Sequence[Proposal], earlier: Sequence[str]) -> list[str]:
         """Return what is wrong with each proposal; "" for what may be used.
@@ -159,7 +162,9 @@ class InputRules:
         """
         candidates = [Candidate(item.text, item.slot.topic) for item in proposals]
         existing = [*self.existing, *earlier]
-        assessment = await assess(candidates, existing, self.input_schema, self.own_texts)
+        assessment = await assess(
+            candidates, existing, self.input_schema, self.own_texts, self.embeddings
+        )
         return [
             next((_FAULTS[fault] for fault in verdict.faults), "") or self.fault_of(item)
             for item, verdict in zip(proposals, assessment.verdicts, strict=True)

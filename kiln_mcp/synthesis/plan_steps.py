@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -66,6 +67,7 @@ async def write_inputs(
     context: GenerationContext,
     plan: DataPlan,
     drafts: Mapping[int, DraftLine],
+    embeddings: Path | None,
 ) -> MadeInputs:
     """Return inputs for the slots of a plan that have no draft, or whose draft is to be replaced.
 
@@ -74,9 +76,11 @@ async def write_inputs(
         context: What the project has.
         plan: The plan.
         drafts: Drafts of its inputs, by slot.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
 
     Raises:
         ModelError: The model gave no usable answer.
+        Refusal: The embedding model cannot be read.
     """
     notes = {number: draft.note for number, draft in drafts.items() if draft.state == "again"}
     slots = [slot for slot in plan.slots if slot.number in notes or not drafts]
@@ -95,6 +99,7 @@ async def write_inputs(
         fault_of=detail_fault(own_texts)
         if plan.writer == EMBEDDED
         else lambda proposal: input_fault(plan, proposal),
+        embeddings=embeddings,
     )
     return await make_inputs(maker, slots, rules, engine.width([plan.writer]))
 

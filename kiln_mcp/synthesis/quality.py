@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
@@ -87,6 +88,7 @@ async def assess(
     existing: Sequence[str],
     schema: JsonValue = None,
     own_texts: Sequence[str] | None = None,
+    embeddings: Path | None = None,
 ) -> Assessment:
     """Judge a batch of generated items.
 
@@ -99,11 +101,16 @@ async def assess(
         schema: The JSON schema of the texts; None for plain text.
         own_texts: Texts that the user wrote or real users sent, which show how common a phrase is.
             None if they are `existing`.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
+
+    Raises:
+        Refusal: The embedding model cannot be read.
     """
     faults = [await _own_faults(candidate, schema) for candidate in candidates]
     sound = [place for place, own in enumerate(faults) if not own]
     texts = [candidates[place].text for place in sound]
-    earlier_ones = await anyio.to_thread.run_sync(partial(earlier_duplicates, texts, existing))
+    find_earlier = partial(earlier_duplicates, texts, existing, embeddings)
+    earlier_ones = await anyio.to_thread.run_sync(find_earlier)
     fresh: list[int] = []
     every = [*existing, *texts]
     for place, other in zip(sound, earlier_ones, strict=True):

@@ -92,7 +92,7 @@ async def report_data(
             task=owner.name,
             next=[NextStep(tool="add_data", reason="add your own items")],
         )
-    measurement = await anyio.to_thread.run_sync(_measure, dataset)
+    measurement = await anyio.to_thread.run_sync(_measure, dataset, workspace.settings.embeddings)
     every_plan = await plans_of(store, owner)
     report = with_plan_costs(measurement.report, dataset.items, every_plan.values())
     plans = [plan for plan in every_plan.values() if plan.stage == "done"]
@@ -136,8 +136,9 @@ def _next_steps(project: str, measurement: _Measurement) -> list[NextStep]:
     ]
 
 
-def _measure(dataset: Dataset) -> _Measurement:
-    near_duplicates = NearDuplicates([item.text for item in dataset.items])
+def _measure(dataset: Dataset, embeddings: Path | None) -> _Measurement:
+    texts = [item.text for item in dataset.items]
+    near_duplicates = NearDuplicates(texts, embeddings=embeddings)
     is_whole = dataset.items == dataset.runs
     report = report_on(dataset.runs, near_duplicates if is_whole else None)
     splits = _splits(dataset.items, near_duplicates)

@@ -181,9 +181,16 @@ async def split_data(
         return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
     if (train, val, test, golden) == (None,) * len(SHARES):
         part_shares = shares_for(part_shares, own_items)
-    deal = await deal_items(
-        own_items, DealRequest(name, tag_of(name), part_shares, seed, keep_together, is_new=redeal)
+    request = DealRequest(
+        name,
+        tag_of(name),
+        part_shares,
+        seed,
+        keep_together,
+        is_new=redeal,
+        embeddings=workspace.settings.embeddings,
     )
+    deal = await deal_items(own_items, request)
     await save_deal(store, owner, dataset, deal)
     if freeze is not None:
         as_dealt = await open_dataset(store, owner, items)

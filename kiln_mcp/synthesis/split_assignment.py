@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import anyio.to_thread
@@ -42,6 +43,7 @@ class DealRequest:
         seed: Repeats the deal.
         keep_together: What stays together besides near-duplicates, and items made from one.
         is_new: Whether items that the split has dealt already are dealt again.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
     """
 
     name: str
@@ -50,6 +52,7 @@ class DealRequest:
     seed: int
     keep_together: KeepTogether
     is_new: bool
+    embeddings: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ async def deal_items(items: Sequence[ItemSummary], request: DealRequest) -> Deal
 def _deal(
     items: Sequence[ItemSummary], previous: Sequence[str | None], request: DealRequest
 ) -> Deal:
-    near_duplicates = NearDuplicates([item.text for item in items])
+    texts = [item.text for item in items]
+    near_duplicates = NearDuplicates(texts, embeddings=request.embeddings)
     columns = origin_columns(items)
     groups = _groups(near_duplicates, columns, request.keep_together)
     classes = classes_of([item.lineage.label for item in items])
