@@ -1,13 +1,17 @@
+import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 from pydantic import JsonValue
 
+from embedding_model import SYNONYMS, write_embedding_model
+from kiln_mcp.datasets.parts import part_tags
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.answers import DataSplit
@@ -209,3 +213,28 @@ async def test_a_split_of_nothing_or_into_nothing_is_refused(tmp_path: Path) -> 
             await split_data(workspace, project, "s")
         with pytest.raises(Refusal, match="all are 0"):
             await split_data(workspace, project, "s", train=0, val=0, test=0, golden=0)
+
+
+async def test_a_split_keeps_what_means_the_same_together_by_an_embedding_model(
+    tmp_path: Path,
+) -> None:
+    model = write_embedding_model(tmp_path / "embeddings")
+    wishes = list(itertools.combinations(SYNONYMS, 2))
+    texts = [" ".join(pair[place] for pair in wish) for wish in wishes for place in (0, 1)]
+    async with extraction(tmp_path) as (workspace, project):
+        await add_data(workspace, project, items=[DataItem(input=text) for text in texts])
+        by_letters = await dealt(workspace, project)
+        settings = replace(workspace.settings, embeddings=model)
+        by_meaning = await dealt(replace(workspace, settings=settings), project, "t")
+        parts = {run.input: part_of(run, "t") for run in await runs_in(workspace, project)}
+    assert by_letters.groups > len(wishes) > by_meaning.groups
+    assert all(
+        parts[first] == parts[second] for first, second in zip(texts[::2], texts[1::2], strict=True)
+    )
+    assert len(set(parts.values())) > 1
+
+
+def part_of(run: TaskRun, split: str) -> str:
+    """Return the tag of a run's part."""
+    (tag,) = set(run.tags) & set(part_tags(split).values())
+    return tag
