@@ -222,7 +222,11 @@ async def test_a_split_keeps_what_means_the_same_together_by_an_embedding_model(
     wishes = list(itertools.combinations(SYNONYMS, 2))
     texts = [" ".join(pair[place] for pair in wish) for wish in wishes for place in (0, 1)]
     async with extraction(tmp_path) as (workspace, project):
-        await add_data(workspace, project, items=[DataItem(input=text) for text in texts])
+        await add_data(
+            workspace,
+            project,
+            items=[DataItem(input=text, output={"city": "Rome"}) for text in texts],
+        )
         by_letters = await dealt(workspace, project)
         settings = replace(workspace.settings, embeddings=model)
         by_meaning = await dealt(replace(workspace, settings=settings), project, "t")
