@@ -57,8 +57,7 @@ class _Labelling:
             else:
                 await self._save(item["item"], score, word)
                 self.answers.append(word)
-        labelled, asked = len(self.answers), len(self.questions)
-        self.session.front.say(f"{labelled} of {asked} labels are given.")
+        self.session.front.say(f"{len(self.answers)} of {len(self.questions)} labels are given.")
 
     async def _undo(self) -> None:
         """Go back to the last question; its next answer takes the place of the one before."""
