@@ -109,7 +109,8 @@ class Bench:
             known = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
             os.kill(known["pid"], signal.SIGKILL)
             self.kills += 1
-        self.saved |= {str(file) for file in self.project.rglob("*_run.kiln")}
+        files = self.project.rglob("*_run.kiln")
+        self.saved |= {str(file) for file in files if ".trash" not in file.parts}
 
     async def kill_while_asking(self, kills: int, longest_step: int) -> None:
         """Kill the daemon many times, each time after some more requests."""
