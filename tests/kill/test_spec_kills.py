@@ -211,8 +211,7 @@ async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_o
         labels, labelled = Doors(bench, "label_items", "saved"), {0}
         for item in batch["items"]:
             entries = [
-                {"item": item["item"], "label": "fail", "score": name}
-                for name in batch["scores"]
+                {"item": item["item"], "label": "fail", "score": name} for name in batch["scores"]
             ]
             call = {"eval": draw["eval"], "rater": "ann", "labels": entries}
             door, second = next(turns), next(turns)
