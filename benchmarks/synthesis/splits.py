@@ -113,7 +113,7 @@ async def measure_splits(repeats: int) -> None:
         false_alarms += not deal.leaks.is_clean
         place = draw.choice([n for n, part in enumerate(deal.parts) if part == "train"])
         for kind, leak in leaks_of(items[place], text_of(draw)).items():
-            report = leak_report([*items, leak], [*deal.parts, "test"])
+            report = leak_report([*items, leak], [*deal.parts, "test"], deal.near_duplicates)
             found[kind] += WORDS[kind] in " ".join(report.sentences)
     print(f"{repeats} splits of 240 items or more: {crossings} clusters cross parts")
     print(f"sizes are off by {max(off_sizes):.2f} of the largest cluster at most")

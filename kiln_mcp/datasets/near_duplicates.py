@@ -56,10 +56,18 @@ class NearDuplicates:
         most_products: int = _MOST_PRODUCTS,
         embeddings: Path | None = None,
     ) -> None:
+        self._texts = texts
+        self._embeddings = embeddings
         self.vectors = TextVectors(texts)
         self._threshold = threshold
         self._most_products = most_products
         self._meanings = Meanings(texts, embeddings) if embeddings is not None else None
+
+    def among(self, texts: Sequence[str]) -> "NearDuplicates":
+        """Return those among some texts, found in the same way; for its own texts itself."""
+        if list(texts) == list(self._texts):
+            return self
+        return NearDuplicates(texts, self._threshold, self._most_products, self._embeddings)
 
     @cached_property
     def forms(self) -> TextForms:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio.to_thread
 from pydantic import Field, JsonValue
 
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
 from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.projects.project_references import handle_of
-from kiln_mcp.synthesis.leak_report import leak_report
+from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
 from kiln_mcp.workbench.capability import Result
 from storage import DatasetSplit, ProjectStore, SplitDefinition, Task
 from storage.errors import NextStep, Refusal
@@ -42,11 +44,13 @@ class Freeze:
         name: What to call the frozen split.
         split: The split that was dealt.
         filter_id: Which of its items.
+        embeddings: The folder of the user's embedding model; None to compare letters alone.
     """
 
     name: str
     split: str
     filter_id: str
+    embeddings: Path | None = None
 
 
 def is_dealt(items: Sequence[ItemSummary], split: str) -> bool:
@@ -101,12 +105,11 @@ async def freeze_parts(
         split_contents=contents,
         filter=request.filter_id,
     )
-    saved = await store.save(record, parent=task)
     part_of = {name: part for part, ids in contents.items() for name in ids}
     frozen_items = [item for item in items if item.id in part_of]
-    leaks = await anyio.to_thread.run_sync(
-        leak_report, frozen_items, [part_of[item.id] for item in frozen_items]
-    )
+    frozen_parts = [part_of[item.id] for item in frozen_items]
+    leaks = await anyio.to_thread.run_sync(_leaks_of, frozen_items, frozen_parts, request)
+    saved = await store.save(record, parent=task)
     arguments: dict[str, JsonValue] = {"project": str(store.folder), "kind": "training_data"}
     return SplitFrozen(
         frozen_split=saved.name,
@@ -123,6 +126,11 @@ async def freeze_parts(
             )
         ],
     )
+
+
+def _leaks_of(items: Sequence[ItemSummary], parts: Sequence[str], request: Freeze) -> LeakReport:
+    texts = [item.text for item in items]
+    return leak_report(items, parts, NearDuplicates(texts, embeddings=request.embeddings))
 
 
 def _contents(items: Sequence[ItemSummary], split: str) -> dict[str, tuple[str, ...]]:

@@ -72,18 +72,16 @@ class LeakReport(BaseModel):
 
 
 def leak_report(
-    items: Sequence[ItemSummary],
-    parts: Sequence[str],
-    near_duplicates: NearDuplicates | None = None,
+    items: Sequence[ItemSummary], parts: Sequence[str], near_duplicates: NearDuplicates
 ) -> LeakReport:
     """Compare the parts of a split.
 
     Args:
         items: The items of the split.
         parts: The part of each.
-        near_duplicates: Their texts; None if these are to be read.
+        near_duplicates: How their texts are compared: those among these or other texts.
     """
-    near_duplicates = near_duplicates or NearDuplicates([item.text for item in items])
+    near_duplicates = near_duplicates.among([item.text for item in items])
     leaks = find_leaks(near_duplicates, parts, origin_columns(items))
     return LeakReport(
         is_clean=leaks.is_clean,

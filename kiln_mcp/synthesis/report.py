@@ -140,17 +140,15 @@ class DataReport(_Part):
     splits: list[SplitRecord] = Field(default_factory=list[SplitRecord])
 
 
-def report_on(
-    items: Sequence[ItemSummary], near_duplicates: NearDuplicates | None = None
-) -> DataReport:
+def report_on(items: Sequence[ItemSummary], near_duplicates: NearDuplicates) -> DataReport:
     """Measure a dataset.
 
     Args:
         items: The runs of the dataset.
-        near_duplicates: Their texts; None if these are to be read.
+        near_duplicates: How their texts are compared: those among these or other texts.
     """
     inputs = [item.text for item in items]
-    near_duplicates = near_duplicates or NearDuplicates(inputs)
+    near_duplicates = near_duplicates.among(inputs)
     variety = diversity(near_duplicates.vectors)
     return DataReport(
         items=len(items),
@@ -194,6 +192,8 @@ def _costs(items: Sequence[ItemSummary]) -> CostRecord | None:
 async def write_report(change: Change, task: Task, runs: Sequence[TaskRun]) -> DataReport:
     """Measure a task's dataset and note the report to be written beside the task.
 
+    Texts are compared by letters alone, so that no embedding model keeps items from being saved.
+
     Args:
         change: What the report is written with.
         task: The task.
@@ -202,9 +202,13 @@ async def write_report(change: Change, task: Task, runs: Sequence[TaskRun]) -> D
     Returns:
         The report, without the splits that were dealt before.
     """
-    report = await anyio.to_thread.run_sync(report_on, [*map(summary_of, runs)])
+    report = await anyio.to_thread.run_sync(_report_by_letters, [*map(summary_of, runs)])
     note_report(change, task, report)
     return report
+
+
+def _report_by_letters(items: Sequence[ItemSummary]) -> DataReport:
+    return report_on(items, NearDuplicates([item.text for item in items]))
 
 
 def note_report(

@@ -139,8 +139,7 @@ def _next_steps(project: str, measurement: _Measurement) -> list[NextStep]:
 def _measure(dataset: Dataset, embeddings: Path | None) -> _Measurement:
     texts = [item.text for item in dataset.items]
     near_duplicates = NearDuplicates(texts, embeddings=embeddings)
-    is_whole = dataset.items == dataset.runs
-    report = report_on(dataset.runs, near_duplicates if is_whole else None)
+    report = report_on(dataset.runs, near_duplicates)
     splits = _splits(dataset.items, near_duplicates)
     leaks = {name: own for name, (own, _) in splits.items()}
     return _Measurement(
@@ -172,11 +171,7 @@ def _splits(
         parts = [part_of(item, tags) for item in items]
         own_items = [item for item, part in zip(items, parts, strict=True) if part]
         reports[name] = (
-            leak_report(
-                own_items,
-                [part for part in parts if part],
-                near_duplicates if len(own_items) == len(items) else None,
-            ),
+            leak_report(own_items, [part for part in parts if part], near_duplicates),
             sizes,
         )
     return reports

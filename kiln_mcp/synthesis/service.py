@@ -175,10 +175,12 @@ async def split_data(
     part_shares = _shares(train, val, test, golden)
     dataset = await open_dataset(store, owner, items)
     own_items = dataset.items
-    if freeze is not None:
-        check_can_freeze(own_items, freeze)
-    if freeze is not None and is_dealt(own_items, name) and not redeal:
-        return await freeze_parts(store, owner, own_items, Freeze(freeze, name, items))
+    embeddings = workspace.settings.embeddings
+    frozen = None if freeze is None else Freeze(freeze, name, items, embeddings)
+    if frozen is not None:
+        check_can_freeze(own_items, frozen.name)
+    if frozen is not None and is_dealt(own_items, name) and not redeal:
+        return await freeze_parts(store, owner, own_items, frozen)
     if (train, val, test, golden) == (None,) * len(SHARES):
         part_shares = shares_for(part_shares, own_items)
     request = DealRequest(
@@ -188,13 +190,13 @@ async def split_data(
         seed,
         keep_together,
         is_new=redeal,
-        embeddings=workspace.settings.embeddings,
+        embeddings=embeddings,
     )
     deal = await deal_items(own_items, request)
     await save_deal(store, owner, dataset, deal)
-    if freeze is not None:
+    if frozen is not None:
         as_dealt = await open_dataset(store, owner, items)
-        return await freeze_parts(store, owner, as_dealt.items, Freeze(freeze, name, items))
+        return await freeze_parts(store, owner, as_dealt.items, frozen)
     record = deal.record
     filters = {part: part_filter(part, record.name) for part in PARTS if part in record.sizes}
     return DataSplit(

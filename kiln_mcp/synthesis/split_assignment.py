@@ -204,8 +204,7 @@ def _report_as_dealt(dataset: Dataset, deal: Deal, tags: Mapping[str, str]) -> D
         else run
         for run in dataset.runs
     ]
-    is_whole = dataset.items == dataset.runs
-    report = report_on(runs, deal.near_duplicates if is_whole else None)
+    report = report_on(runs, deal.near_duplicates)
     return report.model_copy(update={"leaks": {deal.record.name: deal.leaks}})
 
 

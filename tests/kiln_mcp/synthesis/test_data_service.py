@@ -17,6 +17,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.answers import DataSplit
 from kiln_mcp.synthesis.new_items import DataItem
 from kiln_mcp.synthesis.report import FILE, DataReport
+from kiln_mcp.synthesis.report_service import report_data
 from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -242,3 +243,20 @@ def part_of(run: TaskRun, split: str) -> str:
     """Return the tag of a run's part."""
     (tag,) = set(run.tags) & set(part_tags(split).values())
     return tag
+
+
+async def test_a_report_on_part_of_the_items_compares_meanings_too(tmp_path: Path) -> None:
+    model = write_embedding_model(tmp_path / "embeddings")
+    wishes = list(itertools.combinations(SYNONYMS, 2))
+    texts = [" ".join(pair[place] for pair in wish) for wish in wishes for place in (0, 1)]
+    async with extraction(tmp_path) as (workspace, project):
+        settings = replace(workspace.settings, embeddings=model)
+        trained = [DataItem(input=text, output={"city": "Rome"}) for text in texts]
+        await add_data(workspace, project, items=trained)
+        await dealt(workspace, project)
+        await add_data(workspace, project, items=[trip(1, "Oslo")])
+        await report_data(workspace, project)
+        by_letters = await report_in(workspace, project)
+        await report_data(replace(workspace, settings=settings), project)
+        by_meaning = await report_in(workspace, project)
+    assert by_letters.leaks["s"].duplicate_pairs < by_meaning.leaks["s"].duplicate_pairs

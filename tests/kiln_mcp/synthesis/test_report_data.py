@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.datasets.summaries import summary_of
 from kiln_mcp.synthesis.coverage_plan import Aim, Quota
 from kiln_mcp.synthesis.data_plan import DataPlan, PlanClause
@@ -151,12 +152,12 @@ def test_inputs_of_one_kind_are_not_told_apart_by_their_copies() -> None:
 
 
 def _report(**values: object) -> DataReport:
-    return report_on([]).model_copy(update=values)
+    return report_on([], NearDuplicates([])).model_copy(update=values)
 
 
 def test_a_report_of_nothing_has_no_gaps_and_a_page() -> None:
-    assert gaps(report_on([])) == []
-    assert "<h1>Data report: P</h1>" in report_page("P", report_on([]), [])
+    assert gaps(report_on([], NearDuplicates([]))) == []
+    assert "<h1>Data report: P</h1>" in report_page("P", report_on([], NearDuplicates([])), [])
     costs = CostRecord(items=4, priced_items=2, usd=1.0)
     assert figures(_report(costs=costs))[-1].value == "$0.5000"
 
