@@ -40,7 +40,7 @@ from storage import ProjectStore, TaskRunConfig
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.text.excerpts import excerpts
 
-SIDES: Final = 2
+MEASURED_CANDIDATES: Final = 2
 """Start and winner are measured."""
 COIN: Final = 0.25
 """The variance of a score that passes or fails by the toss of a coin: the noisiest there is."""
@@ -245,7 +245,7 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
         )
     repeats = search_context.repeats(search_context.request.goals.most_runs)
-    items = SIDES * len(search_context.parts.test)
+    items = MEASURED_CANDIDATES * len(search_context.parts.test)
     runs = -(-search_context.request.max_calls // sum(calls_each.values()))
     calls = {model: times * runs for model, times in calls_each.items()}
     calls[resolved_config.model] += resolved_config.calls_per_output * repeats.outputs * items
