@@ -43,6 +43,26 @@ class ReportingLog(MemoryLog):
             self._problem.report("".join(texts))
 
 
+def question_of(request: ProposalRequest) -> str:
+    """Return what the world's reflecting model is asked."""
+    cases = "\n\n".join(
+        f"Ticket: {case.item.text}\nAnswer: {case.evaluation.output}\n"
+        f"Reviewer: {case.evaluation.remarks}"
+        for case in request.failures
+    )
+    return QUESTION.format(prompt=request.text, cases=cases)
+
+
+def evaluation_of(judge: Any, item: Item, answer: str) -> Evaluation:
+    """Return what a world or a problem says of an answer."""
+    score, feedback, _ = judge.evaluate(item.value, answer)
+    return Evaluation({"score": score}, "" if score >= 1 else feedback, answer)
+
+
+def items_of(examples: Sequence[Any]) -> list[Item]:
+    return [Item(example.id, example, example.text) for example in examples]
+
+
 def text_between_fences(answer: str) -> str:
     first, last = answer.find("```"), answer.rfind("```")
     return answer[first + 3 : last].strip() if 0 <= first < last else answer.strip()
@@ -52,26 +72,17 @@ async def optimize(problem: Any) -> str:
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         messages = problem.messages(candidate.text, item.value)
         answer = await problem.llm.complete(messages, "task")
-        score, feedback, _ = problem.evaluate(item.value, answer)
-        return Evaluation({"score": score}, "" if score >= 1 else feedback, answer)
+        return evaluation_of(problem, item, answer)
 
     async def propose(request: ProposalRequest) -> str:
-        cases = "\n\n".join(
-            f"Ticket: {case.item.text}\nAnswer: {case.evaluation.output}\n"
-            f"Reviewer: {case.evaluation.remarks}"
-            for case in request.failures
-        )
-        question = QUESTION.format(prompt=request.text, cases=cases)
-        answer = await problem.llm.complete([{"role": "user", "content": question}], "reflect")
+        message = {"role": "user", "content": question_of(request)}
+        answer = await problem.llm.complete([message], "reflect")
         return text_between_fences(answer)
-
-    def items(examples: Sequence[Any]) -> list[Item]:
-        return [Item(example.id, example, example.text) for example in examples]
 
     result = await evolve(
         problem.seed_prompt,
-        items(problem.train),
-        items(problem.val),
+        items_of(problem.train),
+        items_of(problem.val),
         evaluate,
         propose,
         budget=Budget(problem.budget, proposals=problem.budget // 8),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import MARKS, mean_and_half_width
-from plug_in import QUESTION, text_between_fences
+from plug_in import evaluation_of, items_of, question_of, text_between_fences
 
 from kiln_mcp.evolution.engine import Budget, Candidate, Evaluation, Item, ProposalRequest, evolve
 
@@ -27,19 +27,13 @@ async def scores_of(world: Any, start: str, budget: int) -> list[float]:
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         number = count(candidate.text, item.text)
         answer = world.task_reply(candidate.text, item.text, number)
-        score, feedback, _ = world.evaluate(item.value, answer)
-        return Evaluation({"score": score}, "" if score >= 1 else feedback, answer)
+        return evaluation_of(world, item, answer)
 
     async def propose(request: ProposalRequest) -> str:
-        cases = "\n\n".join(
-            f"Ticket: {case.item.text}\nAnswer: {case.evaluation.output}\n"
-            f"Reviewer: {case.evaluation.remarks}"
-            for case in request.failures
-        )
-        question = QUESTION.format(prompt=request.text, cases=cases)
+        question = question_of(request)
         return text_between_fences(world.reflect_reply(question, count("reflect", question)))
 
-    parts = [[Item(e.id, e, e.text) for e in part] for part in (world.train, world.val)]
+    parts = [items_of(part) for part in (world.train, world.val)]
     limits = Budget(budget, proposals=budget // 8)
     result = await evolve(start, *parts, evaluate, propose, budget=limits, seed=world.seed)
     return [world.expected(result.candidate_at(int(mark)).text, world.test) for mark in MARKS]

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.settings import Settings
@@ -29,13 +28,6 @@ BASES = {
     "fireworks_ai": "accounts/fireworks/models/llama-v3p1-8b-instruct",
     "vertex": "gemini-2.5-flash",
 }
-
-
-class Agrees:
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 @dataclass

@@ -11,8 +11,7 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
@@ -56,15 +55,6 @@ def limits() -> Generator[None]:
     shared_pool().limits = WorkerLimits(seconds=1)
     yield
     shared_pool().limits = usual
-
-
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 @dataclass

@@ -11,9 +11,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
+from bench import Agrees
+from kiln_mcp.approvals.approval import Door
 from kiln_mcp.approvals.approval_store import ApprovalStore
-from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.policy import DailyAllowance, Policy, write_policy
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
@@ -40,15 +40,6 @@ class CountingServer(Protocol):
     latency_s: float
 
     async def until_asked(self, count: int) -> None: ...
-
-
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 @dataclass(slots=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
@@ -36,15 +35,6 @@ from storage.errors import Refusal, UnsafePath
 ITEMS = [
     DataItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
 ]
-
-
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 @asynccontextmanager

@@ -8,8 +8,7 @@ import anyio.lowlevel
 import pytest
 from pydantic import Field, JsonValue
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
@@ -54,15 +53,6 @@ async def ask_questions(
         return Sum(total=total)
 
     return Proposal(Plan("Ask some questions.", calls=count, highest_cost_usd=cost), ask)
-
-
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 def with_consent(workspace: Workspace) -> Workspace:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from kiln_mcp.approvals.approval import Door, ProposedCall
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
 from kiln_mcp.settings import Settings
@@ -317,13 +316,6 @@ def test_the_rows_of_a_head_are_interleaved_as_llama_cpp_wants_them() -> None:
     assert permuted_rows(rows, 2).flatten().tolist() == [
         0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,
     ]  # fmt: skip
-
-
-class Agrees:
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
 
 
 def items(rows: Sequence[list[dict[str, str]]]) -> list[DataItem]:
