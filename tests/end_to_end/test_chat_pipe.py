@@ -11,7 +11,13 @@ import anyio
 import pytest
 
 from chat_programs import Body, Calls, Step, chat_programs
-from search_bench import by_demonstrations, edits, open_search_bench
+from search_bench import (
+    PRICED_ENVIRONMENT,
+    PRICED_WORKERS,
+    by_demonstrations,
+    open_search_bench,
+    priced_search,
+)
 from spec_bench import assistant
 from tuning_services import environment_of, serve
 
@@ -74,19 +80,14 @@ async def test_two_specs_are_built_from_a_complaint_in_a_pipe(tmp_path: Path) ->
 async def test_a_prompt_is_optimised_within_two_dollars_in_a_pipe(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
-    where = {"project": str(project)}
-    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
     script: list[Step] = [
-        [("create_run_config", {**where, "name": "priced", "model": "paid/small"})],
-        [("improve_prompt", {**where, **search, "wait_s": 1})],
+        *priced_search(project, wait_s=0),
         "It runs.",
         "It is better.",
     ]
-    environment = {"KILN_MCP_MODEL": "paid/editor"}
-    workers = {"small": by_demonstrations, "editor": edits}
     words = ("-p", "Optimise the prompt.", "--output", "json", "--limit", "usd=2")
     with anyio.fail_after(500):
-        async with chat_programs(tmp_path, script, workers, environment) as programs:
+        async with chat_programs(tmp_path, script, PRICED_WORKERS, PRICED_ENVIRONMENT) as programs:
             code, out, err = await programs.run(*words, "--approve", "spends")
             [chat] = programs.chats
             record = (programs.home / "chats" / f"{chat}.jsonl").read_text("utf-8")
@@ -104,18 +105,13 @@ async def test_a_prompt_is_optimised_within_two_dollars_in_a_pipe(tmp_path: Path
 async def test_what_costs_more_than_the_limit_is_not_begun_in_a_pipe(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
-    where = {"project": str(project)}
-    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
     script: list[Step] = [
-        [("create_run_config", {**where, "name": "priced", "model": "paid/small"})],
-        [("improve_prompt", {**where, **search})],
+        *priced_search(project),
         "It was not approved.",
     ]
-    workers = {"small": by_demonstrations, "editor": edits}
-    environment = {"KILN_MCP_MODEL": "paid/editor"}
     words = ("-p", "Optimise.", "--output", "stream-json", "--limit", "usd=0.00001")
     with anyio.fail_after(500):
-        async with chat_programs(tmp_path, script, workers, environment) as programs:
+        async with chat_programs(tmp_path, script, PRICED_WORKERS, PRICED_ENVIRONMENT) as programs:
             code, out, _ = await programs.run(*words, "--approve", "spends")
     events = lines_of(out)
     finished = [event for event in events if event["type"] == "tool_finished"]

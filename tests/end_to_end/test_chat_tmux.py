@@ -17,7 +17,13 @@ import anyio.to_thread
 import pytest
 
 from chat_programs import ChatPrograms, Step, chat_programs
-from search_bench import by_demonstrations, edits, open_search_bench
+from search_bench import (
+    PRICED_ENVIRONMENT,
+    PRICED_WORKERS,
+    by_demonstrations,
+    open_search_bench,
+    priced_search,
+)
 
 if shutil.which("tmux") is None:
     pytest.skip("the program tmux is missing", allow_module_level=True)
@@ -165,19 +171,14 @@ async def agree_until(window: Tmux, text: str) -> None:
 async def test_a_prompt_is_optimised_within_two_dollars_at_the_terminal(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
-    where = {"project": str(project)}
-    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
     script: list[Step] = [
-        [("create_run_config", {**where, "name": "priced", "model": "paid/small"})],
-        [("improve_prompt", {**where, **search})],
+        *priced_search(project, wait_s=0),
         "It runs.",
         "The new prompt is better.",
     ]
-    workers = {"small": by_demonstrations, "editor": edits}
-    environment = {"KILN_MCP_MODEL": "paid/editor"}
     with anyio.fail_after(580):
         async with (
-            chat_programs(tmp_path, script, workers, environment) as programs,
+            chat_programs(tmp_path, script, PRICED_WORKERS, PRICED_ENVIRONMENT) as programs,
             window_of(programs, 80, 24) as window,
         ):
             window.type("Optimise the prompt. Two dollars at most.")

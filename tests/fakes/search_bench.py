@@ -66,6 +66,29 @@ def edits(_: ModelRequest) -> str:
     return json.dumps({"failure": "numbers stay as they are", "edits": [EDIT]})
 
 
+PRICED_WORKERS = {"small": by_demonstrations, "editor": edits}
+PRICED_ENVIRONMENT = {"KILN_MCP_MODEL": "paid/editor"}
+"""What serves the models of `priced_search` in a chat whose models are named `paid/...`."""
+
+
+def priced_search(
+    project: Path, **arguments: object
+) -> tuple[list[tuple[str, dict[str, object]]], list[tuple[str, dict[str, object]]]]:
+    """Return the calls of a chat's two steps: a priced run config, then a search for two dollars.
+
+    Args:
+        project: The folder of a search bench.
+        arguments: Further ones of the search; `wait_s=0` makes it a job on any machine.
+    """
+    where = {"project": str(project)}
+    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
+    config = {**where, "name": "priced", "model": "paid/small"}
+    return (
+        [("create_run_config", {**config})],
+        [("improve_prompt", {**where, **search, **arguments})],
+    )
+
+
 def edits_of_no_block(_: ModelRequest) -> str:
     return json.dumps({"failure": "unclear", "edits": [{**EDIT, "block": "b9"}]})
 

@@ -10,7 +10,13 @@ import anyio.to_thread
 import pytest
 
 from chat_programs import ChatPrograms, Step, Unfinished, chat_programs
-from search_bench import by_demonstrations, edits, open_search_bench
+from search_bench import (
+    PRICED_ENVIRONMENT,
+    PRICED_WORKERS,
+    by_demonstrations,
+    open_search_bench,
+    priced_search,
+)
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(400)]
 
@@ -64,19 +70,17 @@ async def test_a_job_that_ran_at_the_kill_is_found_and_nothing_is_paid_twice(
 ) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
-    where = {"project": str(project)}
-    search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1, "max_calls": 100}
     script: list[Step] = [
-        [("create_run_config", {**where, "name": "priced", "model": "paid/small"})],
-        [("improve_prompt", {**where, **search, "wait_s": 100})],
+        *priced_search(project, wait_s=100),
         *[[("check_job", {"count": 1, "seconds": 30})]] * 2,
         "It is better.",
     ]
-    environment = {"KILN_MCP_MODEL": "paid/editor", "KILN_MCP_DAEMON": "on"}
-    workers = {"small": by_demonstrations, "editor": edits}
+    environment = {**PRICED_ENVIRONMENT, "KILN_MCP_DAEMON": "on"}
     approve = ("--approve", "spends", "--output", "stream-json")
     with anyio.fail_after(380):
-        async with chat_programs(tmp_path, script, workers, environment, pause_s=0.2) as programs:
+        async with chat_programs(
+            tmp_path, script, PRICED_WORKERS, environment, pause_s=0.2
+        ) as programs:
             try:
                 async with programs.start("-p", "Optimise.", *approve) as process:
                     assert process.stdin is not None
