@@ -10,7 +10,7 @@ from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.tuning.answers import DistilledModel
 from kiln_mcp.tuning.distillation import carry_out_distillation, plan_distillation
 from kiln_mcp.tuning.formats import Thinking
-from kiln_mcp.tuning.providers.registry import ProviderName
+from kiln_mcp.tuning.training_arguments import LearntPrompt, LearntReasoning, TrainingProvider
 from kiln_mcp.tuning.training_drafts import TrainingWish
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -43,17 +43,14 @@ async def distil_model(
     workspace: Workspace,
     project: ProjectReference,
     teacher: Annotated[str, Field(description="The run config whose outputs are learnt.")],
-    provider: Annotated[ProviderName, Field(description="Who trains.")],
+    provider: TrainingProvider,
     base_model: Annotated[str, Field(min_length=1, description="As in train_model.")],
     spec: Annotated[str | None, Field(description="Whose eval verifies the outputs.")] = None,
     eval: Annotated[str | None, Field(description="Or the eval itself.")] = None,
     evaluators: Annotated[list[str] | None, Field(description="Left out: the current one.")] = None,
     name: Annotated[str | None, Field(description="Of what comes out.")] = None,
-    run_config: Annotated[
-        str | None,
-        Field(description="Whose prompt it learns and runs with; left out: the task's."),
-    ] = None,
-    thinking: Annotated[Thinking, Field(description="The reasoning.")] = Thinking.FINAL_ONLY,
+    run_config: LearntPrompt = None,
+    thinking: LearntReasoning = Thinking.FINAL_ONLY,
     parameters: Annotated[
         dict[str, str | float] | None, Field(description="As in train_model.")
     ] = None,

@@ -18,7 +18,13 @@ from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.answers import TrainedModel, TrainingCheck, TrainingFiles
 from kiln_mcp.tuning.export import Recipe, check_recipe
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
-from kiln_mcp.tuning.providers.registry import ProviderName
+from kiln_mcp.tuning.training_arguments import (
+    DespiteFaults,
+    LearntPrompt,
+    LearntReasoning,
+    LearntSplit,
+    TrainingProvider,
+)
 from kiln_mcp.tuning.training_checks import plan_training, report_check
 from kiln_mcp.tuning.training_drafts import TrainingWish, draft_training, read_instructions
 from kiln_mcp.tuning.training_files import FrozenData, propose_training_files
@@ -133,8 +139,8 @@ async def export(
 async def train_model(
     workspace: Workspace,
     project: ProjectReference,
-    split: Annotated[str, Field(description="The frozen split to learn from.")],
-    provider: Annotated[ProviderName, Field(description="Who trains.")],
+    split: LearntSplit,
+    provider: TrainingProvider,
     base_model: Annotated[
         str,
         Field(
@@ -144,19 +150,14 @@ async def train_model(
     ],
     task: TaskReference = None,
     name: Annotated[str | None, Field(description="Of what comes out.")] = None,
-    run_config: Annotated[
-        str | None,
-        Field(description="Whose prompt it learns and runs with; left out: the task's."),
-    ] = None,
-    thinking: Annotated[Thinking, Field(description="The reasoning.")] = Thinking.FINAL_ONLY,
+    run_config: LearntPrompt = None,
+    thinking: LearntReasoning = Thinking.FINAL_ONLY,
     parameters: Annotated[
         dict[str, str | float] | None,
         Field(description="epochs, learning_rate … An error names all that the provider takes."),
     ] = None,
     seed: Annotated[int, Field(ge=0)] = 0,
-    despite_faults: Annotated[
-        bool, Field(description="Train though items leak, or are empty.")
-    ] = False,
+    despite_faults: DespiteFaults = False,
     only_check: Annotated[
         bool, Field(description="Say tokens, memory, time and faults; train nothing.")
     ] = False,

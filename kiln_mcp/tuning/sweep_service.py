@@ -9,9 +9,14 @@ from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.lookups import find_eval
 from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.tuning.formats import Thinking
-from kiln_mcp.tuning.providers.registry import ProviderName
 from kiln_mcp.tuning.sweep_answers import SweepResult
 from kiln_mcp.tuning.sweeps import SweepRequest, carry_out_sweep, draft_sweep, plan_sweep
+from kiln_mcp.tuning.training_arguments import (
+    DespiteFaults,
+    LearntReasoning,
+    LearntSplit,
+    TrainingProvider,
+)
 from kiln_mcp.tuning.training_drafts import TrainingWish
 from kiln_mcp.tuning.training_files import FrozenData
 from kiln_mcp.workbench.capability import (
@@ -43,9 +48,9 @@ from storage import DatasetSplit
 async def sweep_trainings(
     workspace: Workspace,
     project: ProjectReference,
-    split: Annotated[str, Field(description="The frozen split to learn from.")],
+    split: LearntSplit,
     eval: Annotated[str, Field(description="What compares the models.")],
-    provider: Annotated[ProviderName, Field(description="Who trains.")],
+    provider: TrainingProvider,
     base_models: Annotated[list[str], Field(min_length=1, description="As in train_model.")],
     compare: Annotated[
         list[str],
@@ -62,14 +67,12 @@ async def sweep_trainings(
     evaluator: Annotated[str | None, Field(description="Left out: the current one.")] = None,
     part: MeasuredPart = "test",
     name: Annotated[str | None, Field(description="How the models' names begin.")] = None,
-    thinking: Annotated[Thinking, Field(description="The reasoning.")] = Thinking.FINAL_ONLY,
+    thinking: LearntReasoning = Thinking.FINAL_ONLY,
     most_hours: Annotated[
         float, Field(gt=0, description="No training starts later than this.")
     ] = 24.0,
     seed: Annotated[int, Field(ge=0)] = 0,
-    despite_faults: Annotated[
-        bool, Field(description="Train though items leak, or are empty.")
-    ] = False,
+    despite_faults: DespiteFaults = False,
 ) -> Proposal[SweepResult]:
     """Train every base with every prompt and parameter (a sweep), and compare all of them once.
 
