@@ -40,13 +40,15 @@ class JobTable:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def _run(self, statement: LiteralString, **values: object) -> sa.CursorResult[Any]:
-        with self._engine.begin() as connection:
-            return connection.execute(sa.text(statement), values)
-
-    def _change(self, statement: LiteralString, **values: object) -> bool:
-        with database_errors(self._engine):
-            return self._run(statement, now=time.time(), **values).rowcount > 0
+    def _change(self, statement: LiteralString, event: str = "", **values: object) -> bool:
+        """Change a job; write the event with it, so that nobody sees one without the other."""
+        now = time.time()
+        with database_errors(self._engine), self._engine.begin() as connection:
+            is_changed = connection.execute(sa.text(statement), {"now": now, **values}).rowcount > 0
+            if is_changed and event:
+                told = {"now": now, "id": values["id"], "text": event}
+                connection.execute(sa.text(job_sql.INSERT_EVENT), told)
+        return is_changed
 
     def _read(self, statement: LiteralString, **values: object) -> list[Mapping[str, Any]]:
         with database_errors(self._engine), self._engine.connect() as connection:
@@ -79,8 +81,8 @@ class JobTable:
             plan=job.plan,
             agreement=None if record is None else _APPROVED_PLAN.dump_json(record).decode(),
             model=job.model,
+            event="Created.",
         )
-        self.add_event(job.id, "Created.")
 
     def find(self, job_id: str) -> Job | None:
         """Return a job, or None if there is no job with this id."""
@@ -126,10 +128,8 @@ class JobTable:
                 return False
             counts = {"recoveries": recoveries, "answers": answers}
             self._change(job_sql.WRITE_RECOVERIES, id=job.id, attempt=job.attempt, **counts)
-        began = self._change(job_sql.BEGIN_ATTEMPT, id=job.id, attempt=job.attempt)
-        if began:
-            self.add_event(job.id, self._begin_event(previous or job))
-        return began
+        event = self._begin_event(previous or job)
+        return self._change(job_sql.BEGIN_ATTEMPT, id=job.id, attempt=job.attempt, event=event)
 
     def count_recovery(self, job: Job, answers: int) -> int | None:
         """Return the count of recoveries with one more; None if the job was set aside instead.
@@ -174,7 +174,8 @@ class JobTable:
     def end(self, job: Job, end: End) -> None:
         """Write how a job ended; write nothing if another attempt has taken over."""
         result = None if end.result is None else json.dumps(dict(end.result), ensure_ascii=False)
-        if self._change(
+        reason = f" {end.error}" if end.error else ""
+        self._change(
             job_sql.END_JOB,
             id=job.id,
             attempt=job.attempt,
@@ -182,19 +183,16 @@ class JobTable:
             result=result,
             error=end.error,
             stopped_by=None if end.stop is None else json.dumps(_stop_data(end.stop)),
-        ):
-            reason = f" {end.error}" if end.error else ""
-            self.add_event(job.id, f"{end.state.value.capitalize()}.{reason}")
+            event=f"{end.state.value.capitalize()}.{reason}",
+        )
 
     def request_cancel(self, job_id: str) -> None:
         """Ask the process of a job to cancel it."""
-        if self._change(job_sql.REQUEST_CANCEL, id=job_id):
-            self.add_event(job_id, "Asked to stop.")
+        self._change(job_sql.REQUEST_CANCEL, id=job_id, event="Asked to stop.")
 
     def request_pause(self, job_id: str) -> None:
         """Ask the process of a job to pause it once its calls in flight are answered."""
-        if self._change(job_sql.REQUEST_PAUSE, id=job_id):
-            self.add_event(job_id, "Asked to pause.")
+        self._change(job_sql.REQUEST_PAUSE, id=job_id, event="Asked to pause.")
 
     def next_attempt(
         self, job: Job, limit: BudgetLimit, recoveries: int = 0, answers: int = 0

@@ -15,6 +15,7 @@ from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.errors import JobStoreFailure
+from kiln_mcp.jobs.job_records import End
 from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.llm import BudgetLimit
@@ -408,6 +409,23 @@ async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_pat
         assert table.begin(job)
     *_, second_run = table.events(job.id)
     assert second_run.text == "Begun again: the process before was killed."
+    database.dispose()
+
+
+def test_a_state_and_its_event_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    table = JobTable(database)
+    table.create_tables()
+    job = Job("a1", "work", {})
+    table.add(job)
+    assert table.begin(job)
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE kiln_job_events RENAME TO hidden"))
+    with pytest.raises(JobStoreFailure):
+        table.end(job, End(JobState.DONE, {}))
+    record = table.find(job.id)
+    assert record is not None
+    assert record.state is JobState.RUNNING
     database.dispose()
 
 
