@@ -22,8 +22,8 @@ def bench_setup() -> BenchSetup:
     return BenchSetup(Task(name="Name", instruction="Name one."), judge, Agrees())
 
 
-async def add_golden(bench: Bench, good: int, bad: int) -> None:
-    """Add items that the judge passes and fails, with its verdicts of them."""
+async def add_golden(bench: Bench, good: int, bad: int) -> set[str]:
+    """Add items that the judge passes and fails; return those drawn for a certificate."""
     await bench.evaluator_of(
         "Right",
         {"type": "llm_judge", "steps": ["Is it an animal?"]},
@@ -36,7 +36,8 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
                 input=f"animal {number}", output=TaskOutput(output=output), tags=("golden_right",)
             )
             change.save(run, parent=bench.task)
-    await bench.batch(1, rater="ben")  # for a certificate: the judge gives its verdicts
+    batch = await bench.batch(1, rater="ben")  # for a certificate: the judge gives its verdicts
+    return {item.item for item in batch.items}
 
 
 async def development_row(bench: Bench, evaluator: str = "llm judge") -> AgreementRow:
@@ -68,10 +69,10 @@ async def test_labels_for_development_are_weighed_by_the_sizes_of_their_strata(
 
 
 async def test_one_label_of_a_picked_item_takes_the_weights_from_all(bench: Bench) -> None:
-    await add_golden(bench, good=30, bad=10)
+    drawn = await add_golden(bench, good=30, bad=10)
     batch = await bench.batch(10, purpose="development")
     await bench.label({item.item: "pass" for item in batch.items})
-    drawn = {item.item for item in batch.items}
+    drawn |= {item.item for item in batch.items}
     runs = await bench.store.children(bench.task, TaskRun)
     picked = next(run for run in runs if run.id not in drawn and run.output.output == "cat")
     await bench.label({picked.id: "pass"})
