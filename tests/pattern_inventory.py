@@ -190,29 +190,62 @@ class _TooSlow(BaseException):
     """The pattern has used up its time."""
 
 
-def texts_for(pattern: str) -> Iterator[str]:
+def texts_for(pattern: str, length: int) -> Iterator[str]:
     """Yield long texts that are nasty for a pattern: its own words, and what most patterns hold."""
     words = list(dict.fromkeys(re.findall(r"[A-Za-z]{3,}", pattern)))[:25]
     for unit in [*REPEATED, *words, *(f"{word} " for word in words)]:
-        yield unit * (LENGTH // len(unit)) + "\0!"
+        yield unit * (length // len(unit)) + "\0!"
+
+
+def distinct_uses() -> Iterator[Use]:
+    """Yield each pattern once for every way in which time is spent on it."""
+    seen = set[tuple[re.Pattern[str], str]]()
+    for use in uses():
+        way = use.method if use.method in {"match", "fullmatch", "search"} else "finditer"
+        if (use.pattern, way) not in seen:
+            seen.add((use.pattern, way))
+            yield use
 
 
 def slow_uses() -> Iterator[str]:
     """Yield the uses that take longer than their time, each with its text; POSIX alone."""
+    for use in distinct_uses():
+        for short, long in text_pairs(use.pattern.pattern):
+            if takes_too_long(use, short, long):
+                yield f"{use.place}: {use.pattern.pattern!r} on {long[:30]!r}…"
 
-    def stop(_signal: int, _frame: object) -> None:
-        raise _TooSlow
 
-    signal.signal(signal.SIGVTALRM, stop)
-    for use in uses():
-        for text in texts_for(use.pattern.pattern):
-            signal.setitimer(signal.ITIMER_VIRTUAL, MOST_CPU_S)
-            try:
-                use.run(text)
-            except _TooSlow:
-                yield f"{use.place}: {use.pattern.pattern!r} on {text[:30]!r}…"
-            finally:
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+def text_pairs(pattern: str) -> Iterator[tuple[str, str]]:
+    """Yield each nasty text of a pattern at a tenth of the length, and whole."""
+    return zip(texts_for(pattern, LENGTH // 10), texts_for(pattern, LENGTH), strict=True)
+
+
+def takes_too_long(use: Use, short: str, long: str) -> bool:
+    """Say whether a long text takes more than its time, after the same text at a tenth.
+
+    Work that grows with the square of a text takes 10⁸ steps at a tenth of its length: far
+    longer than the 10 ms after which the whole text is tried.
+    """
+    return _takes_longer(use, short, MOST_CPU_S / 200) and _takes_longer(use, long, MOST_CPU_S)
+
+
+def _takes_longer(use: Use, text: str, seconds: float) -> bool:
+    handler = signal.signal(signal.SIGVTALRM, _stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        try:
+            use.run(text)
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    except _TooSlow:  # which may come while the timer is stopped
+        return True
+    finally:
+        signal.signal(signal.SIGVTALRM, handler)
+    return False
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise _TooSlow
 
 
 if __name__ == "__main__":
