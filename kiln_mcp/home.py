@@ -14,6 +14,7 @@ from uuid import uuid4
 
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
+_KEY_BYTES: Final = 32
 
 
 def prepare_home(home: Path) -> None:
@@ -61,3 +62,28 @@ def write_private(path: Path, content: bytes) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def read_key(path: Path) -> bytes | None:
+    """Return the secret of 32 bytes in a file of the home; None if it holds none.
+
+    Raises:
+        OSError: It is there and cannot be read.
+    """
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+def read_or_new_key(path: Path) -> bytes:
+    """Return the secret of 32 bytes in a file of the home, which gets one if it holds none.
+
+    Raises:
+        OSError: It can be neither read nor written.
+    """
+    if (key := read_key(path)) is not None:
+        return key
+    write_private(path, os.urandom(_KEY_BYTES))
+    return read_key(path) or b""

@@ -130,8 +130,9 @@ def _first_item(data: JsonObject) -> dict[str, JsonValue] | None:
 
 def _scores(data: JsonObject) -> dict[str, list[str]]:
     """Return the labels that each score offers, by the score's name."""
-    scores = data["scores"]
-    assert isinstance(scores, dict)
+    scores = data.get("scores")
+    if not isinstance(scores, dict):  # a job's result that an earlier version stored
+        return {}
     return {
         name: [word for word in _strings(words) if word not in _NOT_OFFERED]
         for name, words in scores.items()

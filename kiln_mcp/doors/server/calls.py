@@ -91,12 +91,13 @@ async def call(
     rounds = QuestionRounds(workspace, catalogue, person)
     try:
         outcome = await rounds.call(params, wait_s)
+        question = await rounds.question_for_client()
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
         sentence = failure_sentence(params.name, unwrap(error))
         if is_read_by_model:
             sentence = with_way_in_words(sentence, catalogue, choice_of_client(context))
         return CallAnswer(refusal(sentence))
-    if (question := rounds.question_for_client()) is not None:
+    if question is not None:
         return CallAnswer(question)
     data = outcome.data
     if is_read_by_model:

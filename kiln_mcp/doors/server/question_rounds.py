@@ -2,8 +2,8 @@
 
 An answer goes on as the call that passes it on, whose answer may end with the next question. What
 the person leaves unanswered ends it. Since 2026-07-28 the client repeats its call with the answer
-and with what this door gave it to keep: the call to go on with. That grants nothing, since the
-client could make this call itself.
+and with what this door gave it to keep: the call to go on with. It is sealed, so that what comes
+back is what this door wrote.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final, get_args
 
 import mcp_types as types
+from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.doors.server.client_state import seal, unseal
 from kiln_mcp.doors.server.elicitation import LATER, PersonLater, PersonNow
 from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capability
 from kiln_mcp.operations.job_control.job_client import job_client_of
@@ -96,7 +98,7 @@ class QuestionRounds:
         Raises:
             WorkbenchError: A call failed.
         """
-        self.round = _kept_round(params)
+        self.round = await self._kept_round(params)
         if self.round is None:
             self.round = Round(tool=params.name, arguments=dict(params.arguments or {}))
             outcome = await self._make(self.round, wait_s)
@@ -109,13 +111,31 @@ class QuestionRounds:
             outcome = await self._reply(self.round, question)
         return self._in_frame(self.round, outcome)
 
-    def question_for_client(self) -> types.InputRequiredResult | None:
-        """Return what the client has to ask before it repeats the call; None if nothing is."""
+    async def question_for_client(self) -> types.InputRequiredResult | None:
+        """Return what the client has to ask before it repeats the call; None if nothing is.
+
+        Raises:
+            OSError: The home has no key to seal what the client keeps.
+        """
         if not isinstance(self.person, PersonLater) or self.person.question is None:
             return None
         is_first = self.round is None or not (self.round.question or self.round.answers)
-        state = None if is_first or self.round is None else self.round.model_dump_json()
+        if is_first or self.round is None:
+            return self.person.question
+        text = self.round.model_dump_json()
+        state = await to_thread.run_sync(seal, text, self.workspace.settings.home)
         return self.person.question.model_copy(update={"request_state": state})
+
+    async def _kept_round(self, params: types.CallToolRequestParams) -> Round | None:
+        """Return what the client kept; None if it kept nothing that can be read."""
+        if params.request_state is None:
+            return None
+        home = self.workspace.settings.home
+        text = await to_thread.run_sync(unseal, params.request_state, home)
+        try:
+            return None if text is None else Round.model_validate_json(text)
+        except ValidationError:  # of another version
+            return None
 
     async def _make(self, call: Round, wait_s: float | None = None) -> Outcome:
         # An answer that the person typed was passed on by no assistant.
@@ -125,8 +145,7 @@ class QuestionRounds:
 
     async def _reply(self, call: Round, question: PersonQuestion) -> Outcome:
         """Ask the person, and pass on what they answer."""
-        assert self.person is not None, "a question needs a person"
-        answer = await self.person.answer(question)
+        answer = None if self.person is None else await self.person.answer(question)
         if answer is LATER:
             return Outcome("asking", {})
         if question.is_aside and call.base is not None:
@@ -165,7 +184,9 @@ class QuestionRounds:
         if reply.status != "done":
             return reply
         shapes = _shapes(self.catalogue.find(question.tool).result)
-        shape = next(own for own in shapes if base.keys() <= own.model_fields.keys())
+        shape = next((own for own in shapes if base.keys() <= own.model_fields.keys()), None)
+        if shape is None:  # another version asked the question
+            return reply
         data, self.follow_up = shape.after_answer(base, question, answer, reply.data)
         return Outcome("done", dict(data), whole_data=dict(data))
 
@@ -237,16 +258,6 @@ def _shapes(result: type[BaseModel]) -> list[type[Result]]:
     root = result.model_fields.get("root")
     members: tuple[object, ...] = get_args(root.annotation) if root is not None else ()
     return [own for own in members if isinstance(own, type) and issubclass(own, Result)]
-
-
-def _kept_round(params: types.CallToolRequestParams) -> Round | None:
-    """Return what the client kept; None if it kept nothing that can be read."""
-    if params.request_state is None:
-        return None
-    try:
-        return Round.model_validate_json(params.request_state)
-    except ValidationError:
-        return None
 
 
 def _with_arguments(question: PersonQuestion, arguments: JsonObject) -> PersonQuestion:

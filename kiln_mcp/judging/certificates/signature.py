@@ -7,16 +7,14 @@ it wrote them. It proves nothing to others, who have no key; they can replay dra
 import hashlib
 import hmac
 import json
-import secrets
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from kiln_mcp.home import write_private
+from kiln_mcp.home import read_key, read_or_new_key
 
 _KEY_FILE: Final = "certificate.key"
-_KEY_BYTES: Final = 32
 PROVES: Final = (
     "This home's workbench wrote exactly these bytes. Without the home's key nobody can check it; "
     "everybody can replay the draws and labels in the project."
@@ -54,19 +52,19 @@ def sign(document: BaseModel, home: Path) -> Signature:
     Raises:
         OSError: The key can be neither read nor written.
     """
-    key = _read_key(home) or _new_key(home)
+    key = read_or_new_key(home / _KEY_FILE)
     return Signature(key=_key_name(key), code=_code(key, document))
 
 
 def is_signed_here(document: BaseModel, signature: Signature, home: Path) -> bool:
     """Return whether this home made the signature of exactly this document."""
-    key = _read_key(home)
+    key = read_key(home / _KEY_FILE)
     return key is not None and hmac.compare_digest(_code(key, document), signature.code)
 
 
 def key_name(home: Path) -> str | None:
     """Return the first digits of the hash of a home's key; None if it has none."""
-    key = _read_key(home)
+    key = read_key(home / _KEY_FILE)
     return None if key is None else _key_name(key)
 
 
@@ -76,16 +74,3 @@ def _code(key: bytes, document: BaseModel) -> str:
 
 def _key_name(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:16]
-
-
-def _read_key(home: Path) -> bytes | None:
-    try:
-        key = (home / _KEY_FILE).read_bytes()
-    except FileNotFoundError:
-        return None
-    return key if len(key) == _KEY_BYTES else None
-
-
-def _new_key(home: Path) -> bytes:
-    write_private(home / _KEY_FILE, secrets.token_bytes(_KEY_BYTES))
-    return _read_key(home) or b""

@@ -6,6 +6,7 @@ from typing import Any
 
 import mcp_types as types
 import pytest
+from mcp import Client
 
 from form_client import ERAS, Content, Era, Form, Person, call, connected
 from kiln_mcp.spec_texts.session_events import SpecSession
@@ -120,6 +121,49 @@ async def test_what_a_client_made_up_is_no_call_to_go_on_with(tmp_path: Path) ->
             )
             assert isinstance(result, types.CallToolResult)
             assert not result.is_error
+
+
+async def test_what_a_client_kept_counts_after_a_restart_and_not_once_it_is_changed(
+    tmp_path: Path,
+) -> None:
+    project = await project_in(tmp_path)
+    arguments = {"project": project, "wish": WISH}
+    async with connected(tmp_path, Person(first_option), "auto") as client:
+        first = await ask(client, arguments)
+        second = await ask(client, arguments, first)
+    assert second.request_state
+    assert project not in second.request_state
+    changed = second.model_copy(update={"request_state": f"{second.request_state[:-8]}AAAAAAAA"})
+    async with connected(tmp_path, Person(first_option), "auto") as client:
+        third = await ask(client, arguments, second)
+        assert third.request_state
+        assert len((await session_in(tmp_path)).answers) == 2
+        await ask(client, arguments, changed)  # begins the call anew
+    async with open_spec_bench(tmp_path) as bench:
+        sessions = await read_sessions(await bench.store(), await bench.task())
+    assert sorted(len(session.answers) for session in sessions) == [0, 2]
+
+
+async def ask(
+    client: Client, arguments: dict[str, Any], previous: types.InputRequiredResult | None = None
+) -> types.InputRequiredResult:
+    """Make one request of a call, with the person's first choices for what it asked before."""
+    requests = previous.input_requests or {} if previous is not None else {}
+    forms = {key: entry.params for key, entry in requests.items()}
+    responses: types.InputResponses = {
+        key: types.ElicitResult(action="accept", content=first_option(form))
+        for key, form in forms.items()
+        if isinstance(form, Form)
+    }
+    result = await client.session.call_tool(
+        "build_spec",
+        arguments,
+        input_responses=responses or None,
+        request_state=previous.request_state if previous is not None else None,
+        allow_input_required=True,
+    )
+    assert isinstance(result, types.InputRequiredResult)
+    return result
 
 
 def reply(order: Order) -> object:
