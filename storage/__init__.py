@@ -116,6 +116,7 @@ if TYPE_CHECKING:
         UserMessage,
         VectorStoreConfig,
         new_id,
+        new_job_id,
         score_key,
     )
     from storage.store import Change, ProjectStore
@@ -233,6 +234,7 @@ __all__ = [
     "eval_input_filter",
     "is_high_quality",
     "new_id",
+    "new_job_id",
     "score_key",
     "task_run_filter",
 ]

@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from storage.records.record import ids_from
 
 # A shell that starts tests in the background lets them ignore Ctrl-C, and so would their commands.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -147,6 +149,28 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         "Kiln's library is missing: set KILN_AI_PYTHON to the python of a venv with kiln-ai 1.2.0",
     ),
 }
+
+
+_IDS = os.environ.get("TEST_IDS", "")
+"""Tests pass with any ids: another word here draws others."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Draw a test's ids from its name: what it does with them is the same in every run."""
+    with ids_from(f"{_IDS}{item.nodeid}"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object],
+) -> Generator[None, object, object]:
+    """Draw the ids of what several tests share from its own name, whichever test is first."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with ids_from(f"{_IDS}{fixturedef.baseid}::{fixturedef.argname}"):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

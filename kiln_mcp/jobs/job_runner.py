@@ -6,7 +6,6 @@ call of the killed attempt is then answered from the response cache, so that non
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -38,6 +37,7 @@ from kiln_mcp.jobs.runner_lock import RunnerLock
 from kiln_mcp.jobs.threads import in_thread
 from kiln_mcp.jobs.workflows import Workflows
 from kiln_mcp.llm import BudgetLimit
+from storage import new_job_id
 from storage.errors import RecordNotFound, Refusal
 from storage.text.suggestions import MOST_NAMES
 
@@ -154,7 +154,7 @@ class JobRunner:
             approved_plan: The plan that was approved; None if nothing was proposed.
         """
         job = Job(
-            secrets.token_hex(4),
+            new_job_id(),
             capability,
             arguments,
             limit or BudgetLimit(),

@@ -65,6 +65,7 @@ from storage.records.record import (
     Part,
     Record,
     new_id,
+    new_job_id,
 )
 from storage.records.run import (
     ClaimReview,
@@ -232,5 +233,6 @@ __all__ = [
     "UserMessage",
     "VectorStoreConfig",
     "new_id",
+    "new_job_id",
     "score_key",
 ]

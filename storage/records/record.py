@@ -2,7 +2,8 @@
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -52,6 +53,22 @@ _DEFAULTS: Final[Mapping[str, object]] = {
 def new_id() -> str:
     """Return a new random id: 12 decimal digits."""
     return f"{_random.randrange(_IDS):012}"
+
+
+def new_job_id() -> str:
+    """Return a new random id of a job: 8 hexadecimal digits."""
+    return f"{_random.getrandbits(32):08x}"
+
+
+@contextmanager
+def ids_from(seed: str) -> Generator[None]:
+    """Draw this process's ids from a seed for as long as the block lasts, as tests do."""
+    state = _random.getstate()
+    _random.seed(seed)
+    try:
+        yield
+    finally:
+        _random.setstate(state)
 
 
 @lru_cache(maxsize=1)

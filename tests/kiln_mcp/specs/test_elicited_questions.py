@@ -138,7 +138,7 @@ async def test_what_a_client_kept_counts_after_a_restart_and_not_once_it_is_chan
         third = await ask(client, arguments, second)
         assert third.request_state
         assert len((await session_in(tmp_path)).answers) == 2
-        await ask(client, arguments, changed)  # begins the call anew
+        await ask(client, arguments, changed)  # begins the call again
     async with open_spec_bench(tmp_path) as bench:
         sessions = await read_sessions(await bench.store(), await bench.task())
     assert sorted(len(session.answers) for session in sessions) == [0, 2]
