@@ -123,7 +123,7 @@ class Bench:
     async def kill_when_asked(self, moments: Sequence[int]) -> None:
         for moment in moments:
             await self.server.until_asked(moment)
-            self.kill()
+            await self.kill_running()
 
     async def kill_running(self) -> None:
         """Kill the daemon as soon as one runs; the last one may have been killed just now."""

@@ -166,7 +166,7 @@ async def test_the_homes_of_several_people_keep_each_other_out(tmp_path: Path) -
     )
     assert holder.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await holder.stdout.readline() == b"held\n"
         mine = ProjectLock(project, tmp_path / "mine", longest_wait_s=0.05)
         with pytest.raises(ProjectBusy, match="Another process"), mine.hold():

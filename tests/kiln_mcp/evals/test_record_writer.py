@@ -79,7 +79,7 @@ async def test_a_full_group_waits_for_no_other_record(place: Place) -> None:
         group.start_soon(writer.run)
         for item in range(A_GROUP):
             writer.add(place.verdict(item), place.judge, place.count)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await saved.wait()
         assert place.saved == A_GROUP
         writer.close()
@@ -89,7 +89,7 @@ async def test_a_run_waits_once_very_many_records_wait(place: Place) -> None:
     async with record_writer(place.store, place.after_group) as writer:
         for item in range(MOST_WAITING + 1):
             writer.add(place.verdict(item), place.judge, place.count)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await writer.wait_for_room()
         assert place.saved == MOST_WAITING + 1
 

@@ -524,7 +524,7 @@ async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> 
         await bench.config("only", "double it")
         async with Engine(settings.engine, models={"scripted": model}) as engine:
             stopped = replace(bench, workspace=replace(bench.workspace, engine=engine))
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(stopped.run)
                     await model.stalled.wait()

@@ -120,7 +120,7 @@ async def test_a_pattern_that_hangs_fails_its_item_and_scores_the_others(tmp_pat
         await bench.task()
         await bench.items("aaa", ENDLESS, "aa", "b")
         await bench.evaluator(type="pattern_match", pattern=HOSTILE)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             report = await bench.run()
     assert (report.newly_scored, report.failed) == (3, 1)
     assert "took longer than 1 s on this item" in report.failures[0].reason
@@ -205,7 +205,7 @@ async def test_a_schema_whose_pattern_hangs_refuses_the_value_in_time(tmp_path: 
         text: JsonValue = {"type": "string", "pattern": HOSTILE}
         await bench.task(output_schema={"type": "object", "properties": {"a": text}})
         await bench.items("good", output={"a": "aaa"})
-        with anyio.fail_after(10), pytest.raises(WorkbenchError, match="took longer than"):
+        with anyio.fail_after(60), pytest.raises(WorkbenchError, match="took longer than"):
             await bench.items("bad", output={"a": ENDLESS})
 
 

@@ -44,7 +44,7 @@ async def test_what_another_process_hands_in_is_done_once_by_the_one_whose_turn_
         async with runner(tmp_path, Worker("third")) as watching:
             assert (await watching.wait(job.id, 0.2)).state is JobState.RUNNING
         first.may_end.set()
-        final = await handing_in.wait(job.id, 10)
+        final = await handing_in.wait(job.id, 60)
         assert (final.state, final.result) == (JobState.DONE, {"by": "first"})
         assert (await doing.find(job.id)).result == final.result
     assert (first.begins, second.begins) == ([job.id], [])
@@ -57,10 +57,10 @@ async def test_a_process_cancels_and_goes_on_with_what_another_does(tmp_path: Pa
         while not first.begins:
             await asking.wait(job.id, 0.2)
         await asking.cancel(job.id)
-        assert (await asking.wait(job.id, 10)).state is JobState.CANCELLED
+        assert (await asking.wait(job.id, 60)).state is JobState.CANCELLED
         first.may_end.set()
         await asking.resume(job.id)
-        final = await asking.wait(job.id, 10)
+        final = await asking.wait(job.id, 60)
         assert (final.state, final.attempt) == (JobState.DONE, 2)
     assert (first.begins, second.begins) == ([job.id, job.id], [])
 
@@ -76,6 +76,6 @@ async def test_whoever_is_left_takes_the_turn_of_a_process_that_has_ended(tmp_pa
     async with runner(tmp_path, late, at_once=0) as handing_in:
         assert (await handing_in.wait(job.id, 2.5)).state is JobState.RUNNING
         async with runner(tmp_path, second):
-            final = await handing_in.wait(job.id, 10)
+            final = await handing_in.wait(job.id, 60)
     assert (final.state, final.result) == (JobState.DONE, {"by": "second"})
     assert late.begins == []

@@ -83,7 +83,7 @@ class Loopback:
 
     async def wait_for(self, count: int) -> None:
         """Wait until so many requests have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.bodies) < count:
                 self._more.clear()
                 await self._more.wait()

@@ -65,7 +65,7 @@ async def test_an_answer_of_one_worker_serves_all_workers(postgres: str) -> None
 
 async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> None:
     odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
-    with anyio.fail_after(60):
+    with anyio.fail_after(30):
         async with worker(postgres, ScriptedModel([*odd, "fine"])) as engine:
             for _ in odd:
                 with pytest.raises(DatabaseFailure):
@@ -160,7 +160,7 @@ async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) 
         for _ in range(6):
             group.start_soon(keep_busy)
         await anyio.sleep(0.3)
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             async with late.make("m", allowed).request(request("?")):
                 pass
         group.cancel_scope.cancel()
@@ -177,7 +177,7 @@ async def test_the_slots_of_a_worker_that_is_gone_are_free_at_once(postgres: str
 
         held = anyio.Event()
         group.start_soon(hold)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await held.wait()
             await anyio.to_thread.run_sync(end_sessions, postgres)
             async with other.make("m", allowed).request(request("?")):
@@ -310,7 +310,7 @@ async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgr
 
         await all_hear(postgres, 1)
         group.start_soon(ask)
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             await said.wait()
         group.cancel_scope.cancel()
     assert heard == ["The server of 'p/m' asks to wait 45 s."]
@@ -333,7 +333,7 @@ async def test_a_model_that_pauses_and_is_narrowed_keeps_no_other_of_its_server_
 
         for _ in range(4):
             group.start_soon(ask)
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             for _ in range(6):
                 async with rate_limiter.request(other_model):
                     pass
@@ -360,7 +360,7 @@ async def test_a_narrowed_model_has_its_turn_while_another_keeps_the_server_busy
         for _ in range(8):
             group.start_soon(keep_busy)
         await anyio.sleep(0.3)
-        with anyio.fail_after(60):
+        with anyio.fail_after(30):
             async with narrow.request(request("?")):
                 pass
         group.cancel_scope.cancel()

@@ -35,7 +35,7 @@ async def serve(keys: list[str]) -> AsyncGenerator[str]:
     web_server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
     async with anyio.create_task_group() as group:
         group.start_soon(web_server.serve)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not web_server.started:  # noqa: ASYNC110 - it has no event
                 await anyio.sleep(0.01)
         port = web_server.servers[0].sockets[0].getsockname()[1]

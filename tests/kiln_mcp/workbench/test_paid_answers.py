@@ -71,7 +71,7 @@ async def test_an_answer_that_is_paid_for_outlasts_a_lock_that_others_give_up_on
         return json.dumps(DRAFTS) if request.schema else "Thank you."
 
     async with support(tmp_path, answer) as (workspace, store, task):
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as group:
                 group.start_soon(call, workspace, str(tmp_path / "p"))
                 await is_paid.wait()

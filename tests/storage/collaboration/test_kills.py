@@ -194,7 +194,7 @@ async def test_a_settlement_of_copies_that_is_killed_at_any_moment_halves_none(
             *(sys.executable, "-c", _SETTLER, str(folder), str(home)), stdout=subprocess.PIPE
         )
         assert worker.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await worker.stdout.readline()
             await asyncio.sleep(chance.uniform(0, 0.4))  # the kill falls anywhere
             with contextlib.suppress(ProcessLookupError):

@@ -110,7 +110,7 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
     queue = GroupCommit(CommitLog(folder, tmp_path / "home", longest_wait_s=0.02), listener)
     elsewhere = ProjectLock(folder, tmp_path / "other_home")
     paid = ChangeRequest([FileEdit("tasks/1 - t/task.kiln", b"paid", None)])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             with elsewhere.hold():
                 with pytest.raises(ProjectBusy):

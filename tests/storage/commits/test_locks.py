@@ -77,7 +77,7 @@ async def test_a_process_that_is_killed_loses_nothing_it_told_and_leaves_nothing
             sys.executable, "-c", _WORKER, folder, home, f"w{round_number}", stdout=subprocess.PIPE
         )
         assert worker.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             told.add((await worker.stdout.readline()).decode().strip())
             for _ in range(chance.randrange(1, 12)):
                 told.add((await worker.stdout.readline()).decode().strip())

@@ -40,7 +40,7 @@ async def run(*words: str, folder: Path, text: bytes = b"") -> CommandResult:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds that no event tells: the end of a foreign process."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not holds():  # noqa: ASYNC110
             await anyio.sleep(0.01)
 

@@ -214,7 +214,7 @@ async def test_the_question_to_the_person_comes_on_the_stream_of_its_call(tmp_pa
             return question
 
     async with serving(tmp_path, Lingering().catalogue()):
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             heard = await anyio.to_thread.run_sync(first_words, abandon_on_cancel=True)
     assert json.loads(heard)["method"] == "elicitation/create"
 

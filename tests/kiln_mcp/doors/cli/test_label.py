@@ -86,7 +86,7 @@ async def press(
     screen: LabelScreen, terminal: Terminal, steps: list[tuple[str, Callable[[], bool]]]
 ) -> None:
     """Press keys, each once the screen has done what the one before it asks for."""
-    with create_pipe_input() as keys, anyio.fail_after(20):
+    with create_pipe_input() as keys, anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(screen.run, keys, terminal)
             for key, is_done in steps:

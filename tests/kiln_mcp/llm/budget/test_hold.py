@@ -36,7 +36,7 @@ async def asking(
     engine: Engine, budget: Budget, server: Loopback, count: int, sent: int
 ) -> AsyncGenerator[None]:
     """Ask so many questions at once, until the block ends; it begins when some are sent."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def ask(number: int) -> None:
@@ -112,7 +112,7 @@ async def stopped(engine: Engine, budget: Budget, *requests: ModelRequest) -> li
         except BudgetSpent as refusal:
             refusals.append(refusal)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for request in requests:
                 group.start_soon(ask, request)

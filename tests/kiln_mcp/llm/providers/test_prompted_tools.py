@@ -84,7 +84,7 @@ async def test_the_connected_assistant_calls_a_tool_by_its_work_order() -> None:
             answers.append(await engine.complete(request, asker="test"))
 
         taken: tuple[OrderBatch, ...] = ()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as group:
                 group.start_soon(ask)
                 while not taken:

@@ -72,7 +72,7 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) ->
     odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
     path = tmp_path / "responses.sqlite"
     model = ScriptedModel([*odd, "fine"])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Engine(
             EngineSettings(response_cache=path, environment={}), {"m": model}
         ) as engine:
@@ -101,7 +101,7 @@ async def test_the_writer_survives_any_failure() -> None:
             raise failures.pop()
 
     writer = CacheWriter(write)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         with pytest.raises(DatabaseFailure, match="no disk"):
             await writer.add(CacheChange.WRITE, {})
         with pytest.raises(MemoryError, match="too large"):
