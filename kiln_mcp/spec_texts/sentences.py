@@ -7,6 +7,7 @@ from typing import Final
 _WORD: Final = re.compile(r"[^\W\d_][\w'\u2019-]*|\d+(?:[.,]\d+)*%?")
 _BREAK: Final = re.compile(r"(?<=[.!?;])\s+|(?<=[\u3002\uff01\uff1f])(?![\u300d\u300f\uff09)])|\n+")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+_STOPS: Final = ".!?\u3002\uff01\uff1f"
 _QUOTATION: Final = re.compile(r"[\"“]([^\"“”\n]{2,})[\"”]")
 
 _EMPTY_TEXT: Final = """
@@ -43,10 +44,11 @@ def quotations(text: str) -> tuple[str, ...]:
 
 def as_sentence(text: str) -> str:
     """Return a text with a capital letter and a full stop; "" for a text without characters."""
-    text = text.strip()
+    text = text.strip().rstrip(";,")
     if not text:
         return ""
-    sentence = text if text[-1] in ".!?" else f"{text}."
+    stop = "\u3002" if "\u3040" <= text[-1] <= "\u9fff" else "."
+    sentence = text if text[-1] in _STOPS else f"{text}{stop}"
     return sentence[:1].upper() + sentence[1:]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kiln_mcp.spec_texts.spec_content import Finding, SpecContent, SpecQuestion
+from kiln_mcp.spec_texts.spec_content import Finding, SpecContent, SpecExample, SpecQuestion
 
 Step = Literal["open", "draft", "examine", "ask", "answer", "edit", "review", "save", "close"]
 
@@ -72,6 +72,7 @@ class ClauseEdit(_Part):
         reason: Why.
         source: The id of the question that it answers, or who proposed it.
         state: Whether it holds, or the person took it back.
+        old_example: The example before; None if it is new, or the target is no example.
     """
 
     id: str
@@ -82,13 +83,14 @@ class ClauseEdit(_Part):
     reason: str = ""
     source: str = ""
     state: Literal["made", "restored"] = "made"
+    old_example: SpecExample | None = None
 
 
 class ModelStep(_Part):
-    """What a step entry a model.
+    """What a step asked a model.
 
     Attributes:
-        model: The model's name; "rules" if none was entry.
+        model: The model's name; "rules" if none was asked.
         prompt: The fingerprint of the prompt's file; "" for rules.
         calls: How many calls it took.
         cost_usd: What they cost; None if the price is unknown.
@@ -154,7 +156,7 @@ class SessionEvent(_Part):
         answers: What a person answered.
         edits: What it changes, side by side; a later state of an edit takes its place.
         unused_answers: Answers that changed nothing, with the reason.
-        model: What it entry a model.
+        model: What it asked a model.
         goal: The agreement of judge and person that the person asks for; None if they said none.
         panel_repeats: How often a panel must judge to tell what it could not; 0 if it could, or if
             no number helps; None if no panel judged.
@@ -236,6 +238,13 @@ class SpecSession(_Part):
             for id, entry in self.questions.items()
             if id not in self.answers and entry.draft in ids
         ]
+
+    def changed_at(self, draft: str, target: str) -> datetime | None:
+        """Return when a clause or example was last changed; None if never in this session."""
+        for event in reversed(self.events):
+            if any((edit.draft, edit.target) == (draft, target) for edit in event.edits):
+                return event.at
+        return None
 
     def saved_draft(self, id: str) -> Draft | None:
         """Return a draft as its record last held it; None if it was never saved."""

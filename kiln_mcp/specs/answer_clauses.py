@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from kiln_mcp.spec_texts.content_fields import next_id, one_line
+from kiln_mcp.spec_texts.content_fields import one_line
 from kiln_mcp.spec_texts.session_events import AnswerGiven, AskedQuestion
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Origin, SpecExample, SpecQuestion
 from kiln_mcp.specs.questions import clause_of
@@ -167,7 +167,7 @@ def _settle_output(
     examples = revision.draft(entry.draft).content.examples
     older = next((e for e in examples if e.output == question.output), None)
     example = SpecExample(
-        older.id if older else next_id("e", [e.id for e in examples]),
+        older.id if older else revision.new_example_id(entry.draft),
         question.output,
         verdict,
         Origin(PERSON, entry.run or question.id),

@@ -106,8 +106,8 @@ def short_name(wish: str) -> str:
     """Return a name of up to five of the wish's telling words."""
     telling = [
         word
-        for word in re.findall(r"[\w'\u2019-]+", wish.casefold())
-        if word not in _NAME_SKIPS and len(word) > 1
+        for word in re.findall(r"[\w'\u2019-]+", wish)
+        if word.casefold() not in _NAME_SKIPS and len(word) > 1
     ]
     name = ""
     for word in telling[:5]:

@@ -17,7 +17,6 @@ from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.labels.golden_set import DevelopmentLabel, GoldenSet, open_golden_set, read_outputs
 from kiln_mcp.labels.ledger import AT_RANDOM
 from kiln_mcp.labels.reviews import agreement_in_review, agreement_sentence
-from kiln_mcp.spec_texts.content_fields import next_id
 from kiln_mcp.spec_texts.session_events import Draft
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Origin, SpecExample
 from kiln_mcp.specs.revisions import PERSON, Reason, Revision
@@ -69,12 +68,26 @@ class ReviewedDraft:
         sources = {example.origin.source for example in self.draft.content.examples}
         items: list[str] = []
         for item, label in self.labels.items():
-            at_random = label.event is not None and label.event.stratum == AT_RANDOM
-            if item in sources or at_random or item not in self.runs:
+            if item in sources or _is_random(label) or item not in self.runs:
                 continue
             if label.reason or self._differs(item):
                 items.append(item)
         return sorted(items, key=lambda item: not self._differs(item))[:MOST_EXAMPLES]
+
+    def is_corrected(self, example: SpecExample, changed_at: datetime | None) -> bool:
+        """Whether a label contradicts the example that was made of it, and is newer.
+
+        Args:
+            example: An example of the draft.
+            changed_at: When it was last changed; None if nobody knows.
+        """
+        item = example.origin.source
+        label = self.labels.get(item)
+        if label is None or label.event is None or changed_at is None or item not in self.runs:
+            return False
+        if _is_random(label):
+            return False
+        return label.event.at > changed_at and self.verdict_of(item) is not example.verdict
 
     def _differs(self, item: str) -> bool:
         value = self.verdicts.get(item)
@@ -114,6 +127,10 @@ class ReviewedDraft:
         ]
 
 
+def _is_random(label: DevelopmentLabel) -> bool:
+    return label.event is not None and label.event.stratum == AT_RANDOM
+
+
 async def reviewed_drafts(
     store: ProjectStore, task: Task, drafts: Sequence[Draft]
 ) -> list[ReviewedDraft]:
@@ -148,18 +165,23 @@ async def _with_judge(store: ProjectStore, record: Eval, review: ReviewedDraft) 
 
 
 def learn(revision: Revision, review: ReviewedDraft) -> None:
-    """Make examples of the labels that teach."""
+    """Make examples of the labels that teach, once each, and correct those of changed labels."""
+    draft_id = review.draft.id
+    edits = revision.session.edits.values()
+    used_items = {edit.source for edit in edits if edit.draft == draft_id}
     for item in review.teaching_items:
-        run, label = review.runs[item], review.labels[item]
-        ids = [example.id for example in revision.draft(review.draft.id).content.examples]
-        example = SpecExample(
-            next_id("e", ids),
-            run.output.output,
-            review.verdict_of(item),
-            Origin(PERSON, item),
-            run.input,
-            "",
-            label.reason,
-        )
-        words = label.reason or "The judge gave the other verdict."
-        revision.set_example(review.draft.id, example, Reason(words, PERSON, item))
+        if item not in used_items:  # the person may have removed what it taught
+            _set_example(revision, review, item, revision.new_example_id(draft_id))
+    for example in review.draft.content.examples:
+        item = example.origin.source
+        if review.is_corrected(example, revision.session.changed_at(draft_id, example.id)):
+            _set_example(revision, review, item, example.id)
+
+
+def _set_example(revision: Revision, review: ReviewedDraft, item: str, id: str) -> None:
+    run, label = review.runs[item], review.labels[item]
+    verdict = review.verdict_of(item)
+    origin = Origin(PERSON, item)
+    example = SpecExample(id, run.output.output, verdict, origin, run.input, "", label.reason)
+    words = label.reason or f"The person labelled it {verdict}."
+    revision.set_example(review.draft.id, example, Reason(words, PERSON, item))

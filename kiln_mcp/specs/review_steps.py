@@ -10,13 +10,19 @@ from kiln_mcp.specs.touched_labels import touched_labels
 
 
 async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
-    """Learn from the person's labels of saved specs, and say how far the judges agree."""
+    """Learn from the person's labels of saved specs, and say how far the judges agree.
+
+    A draft with changes that wait to be saved learns too; its judge is of the saved spec, so no
+    agreement is told of it.
+    """
     if session.has_step(work.job, "review"):
         return session
-    saved = [draft for draft in session.open_drafts if draft.is_saved]
+    measured = [draft for draft in session.open_drafts if draft.eval_id]
     revision = Revision(session)
-    for review in await reviewed_drafts(work.store, work.task, saved):
+    for review in await reviewed_drafts(work.store, work.task, measured):
         learn(revision, review)
+        if not review.draft.is_saved:
+            continue
         agreement = review.agreement(session.goal or USUAL_GOAL)
         work.notes.append(review.agreement_sentence(agreement))
         if agreement.is_reached:

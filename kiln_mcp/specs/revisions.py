@@ -129,14 +129,19 @@ class Revision:
         return id
 
     def set_example(self, draft_id: str, example: SpecExample, reason: Reason) -> None:
-        """Add an example; it takes the place of those with its id or its input and output."""
+        """Add an example; it takes the place of those with its id or its input and output.
+
+        One that is there already stays, so that a repeated call changes nothing.
+        """
         draft = self.draft(draft_id)
         content = draft.content
+        if example in content.examples:
+            return
         key = (example.input, example.output)
-        rest = [e for e in content.examples if e.id != example.id and (e.input, e.output) != key]
+        old = [e for e in content.examples if e.id == example.id or (e.input, e.output) == key]
+        rest = [e for e in content.examples if e not in old]
         self.save_content(draft, replace(content, examples=(*rest, example)))
-        text = f"{example.verdict}: {example.output}"
-        self.note(draft_id, example.id, ("", text), reason)
+        self._note_example(draft_id, next(iter(old), None), example, reason)
 
     def remove_example(self, draft_id: str, id: str, reason: Reason) -> None:
         """Remove an example."""
@@ -145,11 +150,20 @@ class Revision:
         old = next(example for example in content.examples if example.id == id)
         rest = tuple(example for example in content.examples if example.id != id)
         self.save_content(draft, replace(content, examples=rest))
-        self.note(draft_id, id, (f"{old.verdict}: {old.output}", ""), reason)
+        self._note_example(draft_id, old, None, reason)
 
     def save_content(self, draft: Draft, content: SpecContent) -> None:
         """Keep a draft's new content."""
         self.drafts[draft.id] = draft.replace(content=content, fields={})
+
+    def _note_example(
+        self, draft_id: str, old: SpecExample | None, new: SpecExample | None, reason: Reason
+    ) -> None:
+        example = new or old
+        assert example is not None, "a change has an example before or after it"
+        texts = tuple(f"{e.verdict}: {e.output}" if e else "" for e in (old, new))
+        self.note(draft_id, example.id, (texts[0], texts[1]), reason)
+        self.edits[-1] = self.edits[-1].model_copy(update={"old_example": old})
 
     def note(self, draft: str, target: str, texts: tuple[str, str], reason: Reason) -> None:
         """Note a change side by side: the old and the new text."""
@@ -166,11 +180,19 @@ class Revision:
             )
         )
 
+    def new_example_id(self, draft_id: str) -> str:
+        """Return an id for an example that no other one of the draft has or had."""
+        examples = self.draft(draft_id).content.examples
+        return next_id("e", [*(e.id for e in examples), *self._edit_targets(draft_id)])
+
     def _clause_ids(self, draft_id: str) -> list[str]:
         """Return the ids of a draft's clauses, and of those that edits removed."""
+        clauses = self.draft(draft_id).content.clauses
+        return [*(clause.id for clause in clauses), *self._edit_targets(draft_id)]
+
+    def _edit_targets(self, draft_id: str) -> list[str]:
         edits = [*self.session.edits.values(), *self.edits]
-        removed = [edit.target for edit in edits if edit.draft == draft_id]
-        return [*(clause.id for clause in self.draft(draft_id).content.clauses), *removed]
+        return [edit.target for edit in edits if edit.draft == draft_id]
 
 
 def edit_draft(revision: Revision, target: str, text: str, reason: Reason) -> None:
@@ -298,29 +320,40 @@ def _edit_whole(revision: Revision, draft: Draft, text: str, reason: Reason) -> 
 
 def _change_edit(revision: Revision, edit: ClauseEdit, text: str, reason: Reason) -> None:
     """Take an edit back, or give it another text."""
-    if edit.draft not in revision.draft_ids:
+    is_drop = edit.target == edit.draft
+    if edit.draft not in revision.draft_ids and (text or not is_drop):
         revision.unused_answers.append(f"{edit.id}: its draft was dropped.")
         return
     draft = revision.draft(edit.draft)
-    is_example = edit.target.startswith("e") and edit.target[1:].isdecimal()
-    new = text or edit.old
     first_change = len(revision.edits)
-    if is_example and not text and edit.new and _has_example(draft, edit.target):
-        revision.remove_example(draft.id, edit.target, reason)
-    elif is_example:
-        revision.unused_answers.append(f"{edit.id}: give the example's own id, {edit.target}.")
-        return
+    if is_drop:
+        revision.drafts[draft.id] = draft.replace(is_dropped=bool(text))
+    elif edit.target.startswith("e") and edit.target[1:].isdecimal():
+        if not _change_example(revision, edit, text, reason):
+            revision.unused_answers.append(f"{edit.id}: the example {edit.target} is gone.")
+            return
     elif edit.target.startswith("c") and edit.target[1:].isdecimal():
-        revision.set_clause(draft.id, edit.target, new, reason)
+        revision.set_clause(draft.id, edit.target, text or edit.old, reason)
     else:
-        edit_draft(revision, f"{draft.id}.{edit.target}", new, reason)
+        edit_draft(revision, f"{draft.id}.{edit.target}", text or edit.old, reason)
     del revision.edits[first_change:]
     state = "made" if text else "restored"
     revision.edits.append(edit.model_copy(update={"new": text or edit.new, "state": state}))
 
 
-def _has_example(draft: Draft, id: str) -> bool:
-    return any(example.id == id for example in draft.content.examples)
+def _change_example(revision: Revision, edit: ClauseEdit, text: str, reason: Reason) -> bool:
+    """Give an example another text, or make it what it was; False if there is none to change."""
+    draft = revision.draft(edit.draft)
+    is_there = any(example.id == edit.target for example in draft.content.examples)
+    if text:
+        if is_there:
+            _edit_example(revision, draft, edit.target, (text, reason))
+        return is_there
+    if edit.old_example is not None:
+        revision.set_example(draft.id, edit.old_example, reason)
+    elif edit.new and is_there:
+        revision.remove_example(draft.id, edit.target, reason)
+    return bool(edit.old_example or edit.new)
 
 
 def _unknown(revision: Revision, key: str, *, several: bool) -> str:

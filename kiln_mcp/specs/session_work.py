@@ -62,7 +62,7 @@ class SessionWork:
 
     @property
     def model_step(self) -> ModelStep | None:
-        """What this call entry a model; None if it entry nothing."""
+        """What this call asked a model; None if it asked nothing."""
         return self.writer.step() if self.writer is not None and self.writer.steps else None
 
     async def read(self, session_id: str) -> SpecSession:

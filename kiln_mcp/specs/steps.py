@@ -20,6 +20,7 @@ from kiln_mcp.spec_texts.session_events import (
 )
 from kiln_mcp.spec_texts.session_files import read_sessions
 from kiln_mcp.spec_texts.spec_checks import check_content
+from kiln_mcp.spec_texts.spec_content import Origin
 from kiln_mcp.specs.answer_clauses import (
     assume_answers,
     needs_words,
@@ -236,9 +237,10 @@ async def write_revision(
     work: SessionWork, session: SpecSession, revision: Revision, step: Step = "edit"
 ) -> SpecSession:
     """Save the changes of a call, with what the rules find in them and the next questions."""
+    drafts = [_saved_again(session, draft) for draft in revision.drafts.values()]
     event = work.event(session, step).model_copy(
         update={
-            "drafts": tuple(revision.drafts.values()),
+            "drafts": tuple(drafts),
             "edits": tuple(revision.edits),
             "questions": tuple(revision.answered_questions),
             "answers": tuple(revision.answers),
@@ -264,6 +266,31 @@ async def write_revision(
     )
     await work.write(event)
     return session.after(event)
+
+
+def _saved_again(session: SpecSession, draft: Draft) -> Draft:
+    """Return a draft whose changes were all taken back as it was saved; else as it is."""
+    saved = session.saved_draft(draft.id)
+    if saved is None or draft.is_dropped or (draft.fields and draft.fields != saved.fields):
+        return draft
+    return saved if _substance(draft) == _substance(saved) else draft
+
+
+def _substance(draft: Draft) -> Draft:
+    """Return a draft without what an edit and its undo leave: order, and who said it last."""
+    content = draft.content
+    clauses = (
+        replace(clause, origin=Origin("", is_assumed=clause.origin.is_assumed))
+        for clause in sorted(content.clauses, key=lambda clause: clause.id)
+    )
+    examples = sorted(content.examples, key=lambda example: example.id)
+    parts = replace(
+        content,
+        clauses=tuple(clauses),
+        examples=tuple(examples),
+        assumptions=tuple(content.assumptions),
+    )
+    return draft.model_copy(update={"content": parts, "fields": {}, "is_saved": False})
 
 
 async def _next_questions(work: SessionWork, session: SpecSession) -> list[AskedQuestion]:

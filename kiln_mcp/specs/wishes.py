@@ -52,6 +52,27 @@ _JOINT: Final = re.compile(
 )
 _OWN_SUBJECT: Final = re.compile(rf"^(?:{_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
 _OWN_DEMAND: Final = re.compile(rf"^(?:{_DEMAND})\b", re.IGNORECASE)
+_VERB: Final = (
+    r"must|should|shall|ought to|has to|have to|needs? to|cannot|is|are|may not|do not|does not|"
+    r"(?:can|must|should|do|does)n?['\u2019]t"
+)
+_HAS_VERB: Final = re.compile(rf"\b(?:{_VERB})\b", re.IGNORECASE)
+_OWN_CLAUSE: Final = re.compile(
+    rf"^(?:(?!(?:that|which|who|whose|when|if|where)\b)[\w'\u2019-]+\s+){{1,5}}(?:{_VERB})\b",
+    re.IGNORECASE,
+)
+"""A noun and what it has to do: "the tone should be friendly"."""
+_ACTION: Final = re.compile(
+    r"^(?:not\s+)?(?:add|address|answer|apologi[sz]e|ask|avoid|be|begin|call|check|cite|close|"
+    r"confirm|contain|cover|describe|do|drop|end|explain|finish|follow|give|greet|have|help|"
+    r"include|invent|keep|leave|limit|link|list|make|mention|name|offer|omit|open|promise|put|"
+    r"quote|refer|refuse|remain|reply|respond|return|say|show|sign|skip|sound|start|state|stay|"
+    r"stick|suggest|tell|thank|try|use|wrap|write)\s+\w",
+    re.IGNORECASE,
+)
+"""What begins with a verb: "mention the order"."""
+_NEGATION: Final = re.compile(r"n['\u2019]t\b|\b(?:not|never|no|cannot)\b", re.IGNORECASE)
+_TO_BE: Final = re.compile(r"\s+be$", re.IGNORECASE)
 _LEAD: Final = re.compile(
     rf"^(.*?\b(?:{_DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I
 )
@@ -160,13 +181,32 @@ def _second(left: str, right: str) -> str | None:
     subject = _SUBJECT_OF.match(left)
     if _OWN_DEMAND.match(right):
         return f"{subject[1]} {right}".strip() if subject else right
+    if _OWN_CLAUSE.match(right) and _IS_DEMAND.search(right):
+        return right
     lead, reporter = _LEAD.match(left), _REPORTER.match(left)
     first_kind, second_kind = kind_in(left), kind_in(right)
     if first_kind is None or second_kind is None or first_kind is second_kind:
         return None
     if reporter and is_complaint(left) and _OWN_VERB.match(right):
         return f"{reporter[1]} {right}"
-    return f"{lead[1]} {right}" if lead else None
+    if _HAS_VERB.search(right):
+        return right if _OWN_CLAUSE.match(right) else None
+    return _with_lead(lead[1], right) if lead else None
+
+
+def _with_lead(lead: str, right: str) -> str | None:
+    """Return the second criterion after the first one's lead; None if it would say another thing.
+
+    Args:
+        lead: "Replies must be", "Don't be", "Replies must not".
+        right: "short", "mention the order", "not omit the date".
+    """
+    is_action = _ACTION.match(right) is not None
+    if _NEGATION.search(lead):
+        if is_action and _OWN_DEMAND.match(lead):
+            return right  # "Don't be rude and keep it short"
+        return f"{lead} {right}" if right.isalpha() and not is_action else None
+    return f"{_TO_BE.sub('', lead) if is_action else lead} {right}"
 
 
 _FORBIDDEN: Final = {Language.GERMAN: "Verboten", Language.JAPANESE: "禁止"}

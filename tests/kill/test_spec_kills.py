@@ -3,8 +3,8 @@
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -57,6 +57,7 @@ STEPS: Final[Sequence[Mapping[str, Any]]] = (
 )
 MODEL_STEPS: Final = (0, 1, 3)
 """The steps that ask the model."""
+DOORS: Final = ("client", "command", "python")
 PARTS: Final = ("name", "kind", "clauses", "examples", "assumptions", "is_saved")
 Door = str
 
@@ -176,7 +177,7 @@ async def test_a_session_killed_in_and_between_its_steps_goes_on_by_every_door(
     expected = await undisturbed(tmp_path / "calm")
     await make_project(tmp_path / "killed")
     async with open_kill_bench(tmp_path / "killed", MODEL) as bench:
-        doors, turns = Doors(bench), cycle(("client", "command", "python"))
+        doors, turns = Doors(bench), cycle(DOORS)
         sessions: set[str] = set()
         for number, step in enumerate(STEPS):
             door, second, third = next(turns), next(turns), next(turns)
@@ -195,36 +196,97 @@ async def test_a_session_killed_in_and_between_its_steps_goes_on_by_every_door(
         await bench.check(len(STEPS))
 
 
-async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_once(
-    tmp_path: Path,
-) -> None:
-    await make_project(tmp_path / "killed")
-    async with open_kill_bench(tmp_path / "killed", MODEL) as bench:
-        doors, turns = Doors(bench), cycle(("client", "command", "python"))
+@asynccontextmanager
+async def reviewed(folder: Path) -> AsyncGenerator["Review"]:
+    """Save specs of a wish, and draw outputs to label, with kills amid the draw."""
+    await make_project(folder)
+    async with open_kill_bench(folder, MODEL) as bench:
+        doors = Doors(bench)
         await doors.insist(["client"], {"wish": "Replies are rude", "answers": "assume"})
         saved = await doors.insist(["client"], {"save": True})
-        draw = {"eval": [spec["eval"] for spec in saved["specs"]], "purpose": "review"}
-        draw |= {"outputs": "all", "count": 4, "rater": "ann"}
+        evals = [spec["eval"] for spec in saved["specs"]]
+        draw = {"eval": evals, "purpose": "review", "outputs": "all", "count": 4, "rater": "ann"}
         draws = Doors(bench, "draw_items_to_label", "items")
         await draws.killed("command", draw, asks=False)
         batch = await draws.insist(["python", "client"], draw)
-        labels, labelled = Doors(bench, "label_items", "saved"), {0}
-        for item in batch["items"]:
-            entries = [
-                {"item": item["item"], "label": "fail", "score": name} for name in batch["scores"]
-            ]
-            call = {"eval": draw["eval"], "rater": "ann", "labels": entries}
-            door, second = next(turns), next(turns)
-            await labels.killed(door, call, asks=False)
-            report = await labels.insist([second, door], call)
-            assert report["saved"] == len(entries)
+        yield Review(bench, doors, Doors(bench, "label_items", "saved"), batch, evals)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Outputs that wait for a person's labels.
+
+    Attributes:
+        bench: The daemon.
+        doors: The doors to the session.
+        labels: The doors that take labels.
+        batch: The outputs.
+        evals: The evals of the specs.
+    """
+
+    bench: Bench
+    doors: Doors
+    labels: Doors
+    batch: Mapping[str, Any]
+    evals: Sequence[str]
+
+    def labelling(self, item: Mapping[str, Any], label: str) -> dict[str, Any]:
+        """Return the arguments that label an output for each spec."""
+        scores = self.batch["scores"]
+        entries = [{"item": item["item"], "label": label, "score": name} for name in scores]
+        return {"eval": self.evals, "rater": "ann", "labels": entries}
+
+    async def step(
+        self, tool: Doors, arguments: Mapping[str, Any], door: Door
+    ) -> Mapping[str, Any]:
+        """Kill a call at one door, and insist on it at the others."""
+        await tool.killed(door, arguments, asks=False)
+        return await tool.insist([other for other in DOORS if other != door], arguments)
+
+
+async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_once(
+    tmp_path: Path,
+) -> None:
+    async with reviewed(tmp_path / "killed") as review:
+        turns, labelled = cycle(DOORS), {0}
+        for item in review.batch["items"]:
+            call = review.labelling(item, "fail")
+            report = await review.step(review.labels, call, next(turns))
+            assert report["saved"] == len(call["labels"])
             labelled.add(report["labelled_items"])
-        assert max(labelled) == len(batch["items"])
-        asked = await bench.asked()
+        assert max(labelled) == len(review.batch["items"])
+        asked = await review.bench.asked()
         learned: list[Mapping[str, Any]] = []
-        await doors.killed("python", {}, asks=False)
+        await review.doors.killed("python", {}, asks=False)
         for door in ("command", "client", "python"):
-            learned.append(await doors.insist([door], {}))
-            bench.kill()
+            learned.append(await review.doors.insist([door], {}))
+            review.bench.kill()
         assert state(learned[0]) == state(learned[-1])
-        assert await bench.asked() == asked
+        assert await review.bench.asked() == asked
+
+
+async def test_what_is_taken_back_after_labels_stays_so_however_often_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    async with reviewed(tmp_path / "killed") as review:
+        for item in review.batch["items"]:
+            labels = review.labelling(item, "fail")
+            await review.labels.insist(["client"], labels)
+        learned = await review.doors.insist(["client"], {})
+        taught = learned["edits"][0]
+        asked = await review.bench.asked()
+        text = {"target": "d1.c1", "text": "The reply must hold no insult and no irony."}
+        edited = await review.step(review.doors, {"edits": [text]}, "client")
+        assert text["text"] in json.dumps(edited["specs"])
+        (edit,) = [entry for entry in edited["edits"] if entry["target"] == "c1"]
+        undo = {"edits": [{"target": edit["id"], "text": ""}]}
+        assert state(await review.step(review.doors, undo, "command")) == state(learned)
+        forget = {"edits": [{"target": taught["id"], "text": ""}]}
+        forgot = await review.step(review.doors, forget, "python")
+        assert taught["new"] not in json.dumps(forgot["specs"])
+        corrected = review.labelling(review.batch["items"][0], "pass")
+        report = await review.step(review.labels, corrected, "command")
+        assert report["labelled_items"] == len(review.batch["items"])
+        last = await review.step(review.doors, {}, "client")
+        assert state(last) == state(await review.doors.insist(["python"], {}))
+        assert await review.bench.asked() == asked

@@ -26,7 +26,7 @@ from storage.errors import Refusal
 SIZES = [
     pytest.param(Size(items=40, many=16, scored_items=2, changes=1), id="small"),
     pytest.param(
-        Size(items=10_000, changes=12),
+        Size(items=2_500, changes=12),
         id="large",
         marks=[pytest.mark.slow, pytest.mark.timeout(500)],
     ),

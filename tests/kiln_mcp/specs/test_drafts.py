@@ -61,6 +61,23 @@ def test_any_wish_fills_any_kind_and_gets_names_that_the_format_allows(
          ["The answer must be valid JSON with a city and a date."]),
         ("Antworten sollen höflich und kurz sein", ["Antworten sollen höflich und kurz sein."]),
         ("I want that every reply ends with a question", ["Every reply ends with a question."]),
+        ("Replies must not promise a delivery day, and the tone should be friendly",
+         ["Replies must not promise a delivery day.", "The tone should be friendly."]),
+        ("Replies must be short and the customer is never blamed",
+         ["Replies must be short.", "The customer is never blamed."]),
+        ("Don't be rude and keep it under 50 words",
+         ["Don't be rude.", "Keep it under 50 words."]),
+        ("The summary must be short but not omit the deadline",
+         ["The summary must be short.", "The summary must not omit the deadline."]),
+        ("Replies must be polite and include all dates",
+         ["Replies must be polite.", "Replies must include all dates."]),
+        ("Replies must not be rude, and in JSON", ["Replies must not be rude, and in JSON."]),
+        ("Replies must not be rude and long",
+         ["Replies must not be rude.", "Replies must not be long."]),
+        ("Be formal; don't promise refunds", ["Be formal.", "Don't promise refunds."]),
+        ("返信は丁寧に書くこと。値引きを約束してはいけない。",
+         ["返信は丁寧に書くこと。 値引きを約束してはいけない。"]),
+        ("返信は丁寧に書くこと", ["返信は丁寧に書くこと。"]),
     ],
 )  # fmt: skip
 def test_each_criterion_of_a_wish_stands_by_itself(wish: str, texts: list[str]) -> None:
@@ -100,7 +117,8 @@ def test_a_kind_that_was_chosen_is_stated_as_an_assumption() -> None:
 
 
 def test_a_name_holds_the_telling_words_and_no_two_are_the_same() -> None:
-    assert short_name("The answer must be valid JSON with a city") == "Valid json city"
+    assert short_name("The answer must be valid JSON with a city") == "Valid JSON city"
+    assert short_name("Die Antworten sind zu lang") == "Die Antworten sind zu lang"
     assert draft_by_rules("  ", SpecKind.TONE)[0].content.name == "Requirement"
     assert draft_by_rules("Be kind", name="Own")[0].content.name == "Own"
     long = "a" * 32

@@ -149,21 +149,64 @@ def test_a_verdict_is_never_assumed_and_a_replacement_is() -> None:
     assert AnswerGiven(question="q1", text="yes").clause == ""
 
 
+def later_revision(revision: Revision) -> Revision:
+    """Return the next call's revision, after one was saved."""
+    session = revision.session
+    edits = {**session.edits, **{edit.id: edit for edit in revision.edits}}
+    drafts = {**session.drafts, **revision.drafts}
+    return Revision(SpecSession(id="s", drafts=drafts, edits=edits))
+
+
+def outputs_in(revision: Revision) -> dict[str, str]:
+    return {e.id: e.output for e in revision.draft("d1").content.examples}
+
+
 def test_examples_are_changed_removed_and_brought_back() -> None:
     reason = Reason("r", PERSON, "you")
-    revision = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
-    edit_draft(revision, "e1", "Hello you.", reason)
-    edit_draft(revision, "e2", "", reason)
-    assert [e.output for e in revision.draft("d1").content.examples] == ["Hello you."]
-    edits = {edit.id: edit for edit in revision.edits}
-    later = Revision(SpecSession(id="s", drafts=dict(revision.drafts), edits=edits))
-    edit_draft(later, "x1", "", reason)
-    assert later.draft("d1").content.examples == ()
-    edit_draft(later, "x1", "Other.", reason)
-    assert later.unused_answers == ["x1: give the example's own id, e1."]
-    edit_draft(later, "d1", "", reason)
-    edit_draft(later, "x2", "", reason)
-    assert later.unused_answers[-1] == "x2: its draft was dropped."
+    first = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
+    edit_draft(first, "e1", "Hello you.", reason)
+    edit_draft(first, "e2", "", reason)
+    assert outputs_in(first) == {"e1": "Hello you."}
+    assert [(edit.old, edit.new) for edit in first.edits] == [
+        ("fail: Hello.", "fail: Hello you."),
+        ("pass: Bye.", ""),
+    ]
+    second = later_revision(first)
+    edit_draft(second, "x1", "Hello there.", reason)
+    assert outputs_in(second) == {"e1": "Hello there."}
+    third = later_revision(second)
+    for edit in ("x1", "x2", "x2"):
+        edit_draft(third, edit, "", reason)
+    assert {e.id: e for e in third.draft("d1").content.examples} == {e.id: e for e in BOTH}
+    assert third.unused_answers == []
+
+
+def test_an_added_example_is_taken_back_and_cannot_be_changed_then() -> None:
+    reason = Reason("r", PERSON, "you")
+    first = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
+    first.set_example("d1", replace(BOTH[0], id="e3", output="Hey."), reason)
+    second = later_revision(first)
+    edit_draft(second, "x1", "", reason)
+    assert set(outputs_in(second)) == {"e1", "e2"}
+    third = later_revision(second)
+    edit_draft(third, "x1", "", reason)
+    assert third.unused_answers == []
+    edit_draft(third, "x1", "Other.", reason)
+    assert third.unused_answers == ["x1: the example e3 is gone."]
+    assert third.new_example_id("d1") == "e4"
+
+
+def test_a_dropped_draft_is_brought_back_by_its_edit_alone() -> None:
+    reason = Reason("r", PERSON, "you")
+    first = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
+    edit_draft(first, "c2", "It must not shout.", reason)
+    edit_draft(first, "d1", "", reason)
+    second = later_revision(first)
+    edit_draft(second, "x1", "", reason)
+    assert second.unused_answers == ["x1: its draft was dropped."]
+    edit_draft(second, "x2", "", reason)
+    assert not second.draft("d1").is_dropped
+    assert [edit.state for edit in second.edits] == ["restored"]
 
 
 def test_edits_of_settings_and_fields_are_taken_back_too() -> None:

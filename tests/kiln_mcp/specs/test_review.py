@@ -69,6 +69,42 @@ async def test_labels_of_a_review_become_examples_and_the_random_half_measures(
         assert report.specs[0].judge == "Order judge 2"
 
 
+async def test_what_a_person_takes_back_after_labels_stays_so(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        await label(bench, 4, "fail")
+        (first, second) = (await bench.call()).edits
+        await bench.call(edits=[DraftEdit(target=first.id, text="")])
+        for save in (False, True, False):  # what a label taught is not taught again
+            report = await bench.call(save=save)
+            assert [example.id for example in report.specs[0].examples] == [second.target]
+        assert report.specs[0].is_saved
+        edit = DraftEdit(target="c1", text="The reply names the order number.")
+        (edited, *_) = (await bench.call(edits=[edit])).edits
+        report = await bench.call(edits=[DraftEdit(target=edited.id, text="")])
+        assert report.specs[0].is_saved
+        assert "would flip" not in str(report)
+
+
+async def test_a_label_that_the_person_changes_corrects_the_example_that_it_taught(
+    tmp_path: Path,
+) -> None:
+    async with open_spec_bench(tmp_path, judge, outputs=8, default_model="scripted") as bench:
+        await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
+        given = await label(bench, 4, "fail")
+        examples = (await bench.call()).specs[0].examples
+        assert {example.verdict for example in examples} == {"fail"}
+        labels: list[JsonValue] = [{"item": item, "label": "pass"} for item in given]
+        arguments = {"project": bench.project, "eval": "Order", "labels": labels, "rater": "ann"}
+        await label_items.invoke(bench.workspace, arguments)
+        corrected = (await bench.call()).specs[0].examples
+        assert [(e.id, e.output) for e in corrected] == [(e.id, e.output) for e in examples]
+        assert {example.verdict for example in corrected} == {"pass"}
+        first = DraftEdit(target=corrected[0].id, text="Nothing.")
+        report = await bench.call(edits=[first])  # newer than the labels
+        assert (await bench.call()).specs[0].examples == report.specs[0].examples
+
+
 async def test_labels_that_an_example_contradicts_are_named(tmp_path: Path) -> None:
     async with open_spec_bench(tmp_path, judge, outputs=4, default_model="scripted") as bench:
         await bench.call(kind=SpecKind.TONE, fields=FIELDS, name="Order", save=True)
