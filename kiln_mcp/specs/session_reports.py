@@ -97,12 +97,18 @@ def _finding(draft: str, finding: Finding) -> FindingInDraft:
 
 
 def _edits(session: SpecSession, view: ReportView) -> list[ClauseEdit]:
-    """Return the changes of this call, the newest state of each."""
+    """Return the changes of this call, the newest state of each.
+
+    A call that changes nothing takes the session up: it gets the session's last changes.
+    """
     changed: dict[str, ClauseEdit] = {}
-    for event in session.events[view.first_event :]:
+    events = session.events[view.first_event :]
+    for event in events:
         changed.update({edit.id: edit for edit in event.edits})
-    edits = list(changed.values())
-    return edits if view.is_whole else edits[:_MOST_EDITS]
+    edits = list(changed.values()) if events else list(session.edits.values())
+    if view.is_whole:
+        return edits
+    return edits[:_MOST_EDITS] if events else edits[-_MOST_EDITS:]
 
 
 def _edit(edit: ClauseEdit) -> Edit:

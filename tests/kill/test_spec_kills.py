@@ -233,7 +233,8 @@ class Review:
     def labelling(self, item: Mapping[str, Any], label: str) -> dict[str, Any]:
         """Return the arguments that label an output for each spec."""
         scores = self.batch["scores"]
-        entries = [{"item": item["item"], "label": label, "score": name} for name in scores]
+        own = {"item": item["item"], "label": label, "reason": f"It is a {label} to me."}
+        entries = [{**own, "score": name} for name in scores]
         return {"eval": self.evals, "rater": "ann", "labels": entries}
 
     async def step(
@@ -262,6 +263,8 @@ async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_o
             learned.append(await review.doors.insist([door], {}))
             review.bench.kill()
         assert state(learned[0]) == state(learned[-1])
+        examples = [example for spec in learned[0]["specs"] for example in spec["examples"]]
+        assert "It is a fail to me." in {example["why"] for example in examples}
         assert await review.bench.asked() == asked
 
 
@@ -273,12 +276,12 @@ async def test_what_is_taken_back_after_labels_stays_so_however_often_it_is_kill
             labels = review.labelling(item, "fail")
             await review.labels.insist(["client"], labels)
         learned = await review.doors.insist(["client"], {})
-        taught = learned["edits"][0]
+        taught = next(edit for edit in learned["edits"] if "a fail to me" in edit["reason"])
         asked = await review.bench.asked()
         text = {"target": "d1.c1", "text": "The reply must hold no insult and no irony."}
         edited = await review.step(review.doors, {"edits": [text]}, "client")
         assert text["text"] in json.dumps(edited["specs"])
-        (edit,) = [entry for entry in edited["edits"] if entry["target"] == "c1"]
+        edit = next(entry for entry in edited["edits"] if entry["new"] == text["text"])
         undo = {"edits": [{"target": edit["id"], "text": ""}]}
         assert state(await review.step(review.doors, undo, "command")) == state(learned)
         forget = {"edits": [{"target": taught["id"], "text": ""}]}

@@ -173,6 +173,12 @@ async def test_edits_are_shown_side_by_side_and_taken_back_one_by_one(tmp_path: 
         assert clauses(report, 1)[-1] == "Replies have 2 sentences at most."
         report = await bench.call(edits=[*edit("x2", ""), *edit("d2", "")])
         assert [spec.id for spec in report.specs] == ["d1"]
+        taken_up = await bench.call()  # as somebody does who comes later
+        states = {e.id: e.state for e in taken_up.edits}
+        assert list(states) == ["x1", "x2", "x3", "x4", "x5", "x6", "x7"]
+        assert (states["x2"], states["x7"]) == ("restored", "made")
+        report = await bench.call(edits=edit("x7", ""))
+        assert [spec.id for spec in report.specs] == ["d1", "d2"]
 
 
 async def test_edits_that_fit_nowhere_are_named_with_the_places_that_there_are(
