@@ -21,7 +21,7 @@ class WorkerLimits:
     """The limits of one item.
 
     Attributes:
-        seconds: By the wall clock.
+        seconds: By the wall clock, less the time in which Linux gave the process no processor.
         megabytes: Address space of the worker process. Linux enforces it; macOS does not.
         tasks: A worker is replaced after this many items.
         idle_seconds: A worker that waited this long ends.

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 LENGTH: Final = struct.Struct(">I")
 LARGEST_REPLY: Final = 16 * 1024 * 1024
 _GRACE_S: Final = 2.0
+_MOST_DELAYED: Final = 10  # as long as the watchdog waits
 _LONGEST_TOGETHER_S: Final = 0.5
 _LONGEST_REASON: Final = 300
 
@@ -46,7 +47,7 @@ def _answer_all(request: dict[str, Any], replies: BinaryIO) -> None:
             _write(replies, {"rest": True})
             return
         # The parent keeps the limit; the alarm ends a worker whose parent was killed.
-        _set_alarm(request["seconds"] * 2 + _GRACE_S)
+        _set_alarm(request["seconds"] * _MOST_DELAYED + _GRACE_S)
         reply = _answer(request["task"], arguments)
         _set_alarm(0)
         _write(replies, reply)
