@@ -17,9 +17,9 @@ async def review_labels(work: SessionWork, session: SpecSession) -> SpecSession:
     """
     if session.has_step(work.job, "review"):
         return session
-    measured = [draft for draft in session.open_drafts if draft.eval_id]
+    drafts = [draft for draft in session.open_drafts if draft.eval_id]
     revision = Revision(session)
-    for review in await reviewed_drafts(work.store, work.task, measured):
+    for review in await reviewed_drafts(work.store, work.task, drafts):
         learn(revision, review)
         if not review.draft.is_saved:
             continue

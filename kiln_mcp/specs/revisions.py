@@ -265,13 +265,17 @@ def _edit_example(revision: Revision, draft: Draft, part: str, new: tuple[str, R
 
 def _edit_field(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
     old = fields_of_draft(draft).get(part, "")
+    if old == new[0]:
+        return
     revision.drafts[draft.id] = with_field(draft, part, new[0])
     revision.note(draft.id, part, (old, new[0]), new[1])
 
 
 def _edit_name(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
     name = acceptable(new[0])
-    content = replace(draft.content, name=name or draft.content.name)
+    if name in {"", draft.content.name}:
+        return
+    content = replace(draft.content, name=name)
     revision.drafts[draft.id] = draft.replace(content=content)
     revision.note(draft.id, part, (draft.content.name, content.name), new[1])
 
@@ -281,6 +285,8 @@ def _edit_kind(revision: Revision, draft: Draft, part: str, new: tuple[str, Reas
         revision.unused_answers.append(f"kind: {new[0]!r} is none of {', '.join(SpecKind)}.")
         return
     kind = SpecKind(new[0].strip())
+    if kind is draft.content.kind:
+        return
     content = replace(draft.content, kind=kind)
     revision.drafts[draft.id] = draft.replace(content=content, fields={}, other_fields={})
     revision.note(draft.id, part, (str(draft.content.kind), str(kind)), new[1])
@@ -291,12 +297,16 @@ def _edit_priority(revision: Revision, draft: Draft, part: str, new: tuple[str, 
     if number not in _PRIORITIES:
         revision.unused_answers.append("priority: it goes from 0, the highest, to 3.")
         return
+    if int(number) == draft.priority:
+        return
     revision.drafts[draft.id] = draft.replace(priority=int(number), is_saved=False)
     revision.note(draft.id, part, (str(draft.priority), number), new[1])
 
 
 def _edit_tags(revision: Revision, draft: Draft, part: str, new: tuple[str, Reason]) -> None:
     tags = tuple(dict.fromkeys(new[0].replace(",", " ").split()))
+    if tags == draft.tags:
+        return
     revision.drafts[draft.id] = draft.replace(tags=tags, is_saved=False)
     revision.note(draft.id, part, (" ".join(draft.tags), " ".join(tags)), new[1])
 

@@ -164,6 +164,8 @@ async def change_session(
         work.by = YOU
         reason = Reason(edit.reason, PERSON, YOU)
         edit_draft(revision, edit.target, edit.text, reason)
+    if revision.changes_nothing and not revision.unused_answers:
+        return session  # the answer of an earlier call was lost
     return await write_revision(work, session, revision)
 
 
@@ -269,7 +271,7 @@ async def write_revision(
 
 
 def _saved_again(session: SpecSession, draft: Draft) -> Draft:
-    """Return a draft whose changes were all taken back as it was saved; else as it is."""
+    """Return a draft whose changes were all undone as it was saved; else as it is."""
     saved = session.saved_draft(draft.id)
     if saved is None or draft.is_dropped or (draft.fields and draft.fields != saved.fields):
         return draft

@@ -166,6 +166,8 @@ async def test_edits_are_shown_side_by_side_and_taken_back_one_by_one(tmp_path: 
         assert report.author == "you"
         second = report.specs[1]
         assert (second.priority, second.tags, second.name) == (0, ["bot", "reply"], "Length")
+        repeated = await bench.call(edits=edit("d1.tone_description", "- No sarcasm.\n- No blame."))
+        assert "x3" in [e.id for e in repeated.edits]  # its answer may have been lost
         report = await bench.call(edits=edit("x1", ""))
         assert [(e.id, e.state) for e in report.edits] == [("x1", "restored")]
         assert clauses(report)[0] == "Replies must be polite."
