@@ -157,4 +157,4 @@ async def test_a_program_of_the_commands_folder_is_found_there(tmp_path: Path) -
 def test_a_leash_hands_on_the_exit_code() -> None:
     started = time.monotonic()
     assert subprocess.run(leash_command(("sh", "-c", "exit 5")), check=False).returncode == 5
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60

@@ -112,7 +112,7 @@ def test_a_check_that_takes_too_long_fails_that_value_in_time(
     problem = problem_with(pool, value, schema)
     assert problem is not None
     assert problem.startswith("checking it against the schema ")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert problem_with(pool, "aaa", {"pattern": "^(?=a)(a+)+$"}) is None
 
 

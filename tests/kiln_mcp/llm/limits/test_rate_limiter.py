@@ -99,4 +99,4 @@ async def test_requests_a_minute_are_spread_after_the_first_burst() -> None:
     async with anyio.create_task_group() as group:
         for _ in range(104):
             group.start_soon(passing, rate_limiter)
-    assert 0.1 <= time.monotonic() - started < 2
+    assert 0.1 <= time.monotonic() - started < 4  # 5 s if the burst were spread too
