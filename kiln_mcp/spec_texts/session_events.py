@@ -10,7 +10,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kiln_mcp.spec_texts.spec_content import Finding, SpecContent, SpecExample, SpecQuestion
+from kiln_mcp.spec_texts.spec_content import (
+    Clause,
+    Finding,
+    SpecContent,
+    SpecExample,
+    SpecQuestion,
+)
 
 Step = Literal["open", "draft", "examine", "ask", "answer", "edit", "review", "save", "close"]
 
@@ -72,6 +78,7 @@ class ClauseEdit(_Part):
         reason: Why.
         source: The id of the question that it answers, or who proposed it.
         state: Whether it holds, or the person took it back.
+        old_clause: The clause before; None if it is new, or the target is no clause.
         old_example: The example before; None if it is new, or the target is no example.
     """
 
@@ -83,6 +90,7 @@ class ClauseEdit(_Part):
     reason: str = ""
     source: str = ""
     state: Literal["made", "restored"] = "made"
+    old_clause: Clause | None = None
     old_example: SpecExample | None = None
 
 

@@ -126,7 +126,19 @@ class Revision:
             )
         self.save_content(draft, replace(content, clauses=clauses))
         self.note(draft_id, id, (old.text if old else "", line), reason)
+        self.edits[-1] = self.edits[-1].model_copy(update={"old_clause": old})
         return id
+
+    def restore_clause(self, draft_id: str, clause: Clause) -> None:
+        """Make a clause what it was, with who said it then; one that was removed comes last."""
+        draft = self.draft(draft_id)
+        clauses = draft.content.clauses
+        if clause in clauses:
+            return
+        is_there = any(other.id == clause.id for other in clauses)
+        others = tuple(clause if other.id == clause.id else other for other in clauses)
+        restored = others if is_there else (*others, clause)
+        self.save_content(draft, replace(draft.content, clauses=restored))
 
     def set_example(self, draft_id: str, example: SpecExample, reason: Reason) -> None:
         """Add an example; it takes the place of those with its id or its input and output.
@@ -342,6 +354,8 @@ def _change_edit(revision: Revision, edit: ClauseEdit, text: str, reason: Reason
         if not _change_example(revision, edit, text, reason):
             revision.unused_answers.append(f"{edit.id}: the example {edit.target} is gone.")
             return
+    elif edit.old_clause is not None and not text:
+        revision.restore_clause(draft.id, edit.old_clause)
     elif edit.target.startswith("c") and edit.target[1:].isdecimal():
         revision.set_clause(draft.id, edit.target, text or edit.old, reason)
     else:

@@ -196,6 +196,18 @@ def test_an_added_example_is_taken_back_and_cannot_be_changed_then() -> None:
     assert third.new_example_id("d1") == "e4"
 
 
+def test_a_clause_comes_back_with_who_said_it() -> None:
+    reason = Reason("r", PERSON, "you")
+    first = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
+    edit_draft(first, "c1", "It names the order.", reason)
+    edit_draft(first, "c2", "", reason)
+    stored = later_revision(first).session.model_dump_json()
+    second = Revision(SpecSession.model_validate_json(stored))
+    for edit in ("x1", "x2", "x1"):
+        edit_draft(second, edit, "", reason)
+    assert [*second.draft("d1").content.clauses] == [FIRST, SECOND]
+
+
 def test_a_dropped_draft_is_brought_back_by_its_edit_alone() -> None:
     reason = Reason("r", PERSON, "you")
     first = Revision(SpecSession(id="s", drafts={"d1": DRAFT}))
