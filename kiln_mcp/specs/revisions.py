@@ -136,9 +136,9 @@ class Revision:
         if clause in clauses:
             return
         is_there = any(other.id == clause.id for other in clauses)
-        others = tuple(clause if other.id == clause.id else other for other in clauses)
-        restored = others if is_there else (*others, clause)
-        self.save_content(draft, replace(draft.content, clauses=restored))
+        content = tuple(clause if other.id == clause.id else other for other in clauses)
+        new = content if is_there else (*content, clause)
+        self.save_content(draft, replace(draft.content, clauses=new))
 
     def set_example(self, draft_id: str, example: SpecExample, reason: Reason) -> None:
         """Add an example; it takes the place of those with its id or its input and output.
