@@ -44,7 +44,7 @@ def quotations(text: str) -> tuple[str, ...]:
 
 def as_sentence(text: str) -> str:
     """Return a text with a capital letter and a full stop; "" for a text without characters."""
-    text = text.strip().rstrip(";,")
+    text = text.strip().rstrip(";, ")
     if not text:
         return ""
     stop = "\u3002" if "\u3040" <= text[-1] <= "\u9fff" else "."
