@@ -61,9 +61,9 @@ class Connection(Protocol):
         ...
 
     async def completions(
-        self, prompt: str, argument: tuple[str, str], others: Mapping[str, str]
+        self, prompt: str, argument: tuple[str, str], context: Mapping[str, str]
     ) -> Sequence[str]:
-        """Return how an argument (name, beginning) of a prompt can go on, by the other ones."""
+        """Return how an argument (name, beginning) of a prompt can go on, by other arguments."""
         ...
 
 
@@ -76,23 +76,23 @@ class WorkbenchConnection:
 
     async def list_tools(self) -> Sequence[ListedTool]:
         """Return the workbench's tools."""
-        return [tool_in(entry) for entry in await self._listed("tools/list", "tools")]
+        return [tool_in(entry) for entry in await self._entries("tools/list", "tools")]
 
     async def resource_uris(self) -> Sequence[str]:
         """Return the addresses of the workbench's resources."""
         return [
-            str(entry.get("uri")) for entry in await self._listed("resources/list", "resources")
+            str(entry.get("uri")) for entry in await self._entries("resources/list", "resources")
         ]
 
     async def completions(
-        self, prompt: str, argument: tuple[str, str], others: Mapping[str, str]
+        self, prompt: str, argument: tuple[str, str], context: Mapping[str, str]
     ) -> Sequence[str]:
         """Return how an argument of a prompt can go on."""
         name, value = argument
         params = {
             "ref": {"type": "ref/prompt", "name": prompt},
             "argument": {"name": name, "value": value},
-            "context": {"arguments": dict(others)},
+            "context": {"arguments": dict(context)},
         }
         result = await self._ask("completion/complete", cast("JsonObject", params))
         return [str(value) for value in list_in(object_in(result, "completion"), "values")]
@@ -129,7 +129,7 @@ class WorkbenchConnection:
             answers[key] = reply.wire()
         return answers
 
-    async def _listed(self, method: str, key: str) -> Sequence[JsonObject]:
+    async def _entries(self, method: str, key: str) -> Sequence[JsonObject]:
         entries: list[JsonObject] = []
         params: JsonObject = {}
         for _ in range(MOST_PAGES):

@@ -76,7 +76,7 @@ class SdkConnection:
         return [str(resource.uri) for resource in page.resources]
 
     async def completions(
-        self, prompt: str, argument: tuple[str, str], others: Mapping[str, str]
+        self, prompt: str, argument: tuple[str, str], context: Mapping[str, str]
     ) -> Sequence[str]:
         """Return how an argument of a prompt can go on.
 
@@ -87,7 +87,7 @@ class SdkConnection:
         name, value = argument
         with _own_errors():
             answer = await self.client.complete(
-                reference, {"name": name, "value": value}, dict(others)
+                reference, {"name": name, "value": value}, dict(context)
             )
         return list(answer.completion.values)
 

@@ -56,23 +56,23 @@ class ListedTool:
         return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 
 
-def tool_in(listed: JsonObject) -> ListedTool:
+def tool_in(entry: JsonObject) -> ListedTool:
     """Return a tool of the protocol's `tools/list`.
 
     Raises:
         ServerError: It has no name.
     """
-    name = listed.get("name")
+    name = entry.get("name")
     if not isinstance(name, str):
         raise ServerError("it lists a tool without a name")
-    annotations = object_in(listed, "annotations")
+    annotations = object_in(entry, "annotations")
     return ListedTool(
         name,
-        object_in(listed, "inputSchema"),
+        object_in(entry, "inputSchema"),
         effect_of(annotations),
-        str(listed.get("title") or annotations.get("title") or ""),
-        str(listed.get("description") or ""),
-        object_in(listed, "_meta"),
+        str(entry.get("title") or annotations.get("title") or ""),
+        str(entry.get("description") or ""),
+        object_in(entry, "_meta"),
     )
 
 

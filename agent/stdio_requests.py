@@ -17,7 +17,7 @@ from agent.server_tools import JsonObject, ServerError, ServerLostError, object_
 
 END_S: Final = 2.0
 """Seconds that a program has to end after its input is closed, and again after SIGTERM."""
-_BROKEN: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError)
+_CONNECTION_ERRORS: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError)
 
 
 class ToolProgress(Protocol):
@@ -93,7 +93,7 @@ class StdioRequests:
                     del waiting[: end + 1]
                     for line in lines:
                         self._take(line)
-        except _BROKEN:
+        except _CONNECTION_ERRORS:
             pass
         finally:
             self._is_over = True
@@ -113,7 +113,7 @@ class StdioRequests:
             number = object_in(message, "params").get("progressToken")
         sender = self._open.get(number) if isinstance(number, int) else None
         if sender is not None:
-            with suppress(*_BROKEN):  # the request has its answer
+            with suppress(*_CONNECTION_ERRORS):  # the request has its answer
                 sender.send_nowait(message)
 
     async def _send(self, message: Mapping[str, JsonValue]) -> None:
@@ -123,7 +123,7 @@ class StdioRequests:
                 raise ServerLostError("the connection was closed")
             async with self._writing:
                 await self._input.send(line)
-        except _BROKEN as error:
+        except _CONNECTION_ERRORS as error:
             raise ServerLostError("the connection was closed") from error
 
     async def _cancel(self, number: int) -> None:
@@ -181,13 +181,13 @@ async def open_requests(
                     await _end(process, process.stdin)
                 tasks.cancel_scope.cancel()
     finally:
-        with anyio.CancelScope(shield=True), suppress(*_BROKEN):
+        with anyio.CancelScope(shield=True), suppress(*_CONNECTION_ERRORS):
             await process.stdout.aclose()
 
 
 async def _end(process: Process, stdin: ByteSendStream) -> None:
     """Close the program's input, wait, and end it if it does not end by itself."""
-    with suppress(*_BROKEN):
+    with suppress(*_CONNECTION_ERRORS):
         await stdin.aclose()
     for end in (lambda: None, process.terminate, process.kill):
         with suppress(ProcessLookupError):

@@ -60,10 +60,10 @@ def different(numbers: "Places") -> "Places":
     """Return the different numbers in their order; fast for numbers that are nearly in order."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    ordered = np.sort(numbers, kind="stable")
-    is_new = np.ones(ordered.size, dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
-    return ordered[is_new]
+    values = np.sort(numbers, kind="stable")
+    is_new = np.ones(values.size, dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=is_new[1:])
+    return values[is_new]
 
 
 class _Numbers(dict[str, int]):

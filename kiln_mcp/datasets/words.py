@@ -20,10 +20,10 @@ def words(text: str) -> Iterator[str]:
 
     Those of a long text are read when they are needed: as a list they take 100 times its memory.
     """
-    folded = text[:_LONGEST].casefold()
-    if len(folded) <= _SHORT:
-        return iter(_WORD.findall(folded))
-    return (match.group() for match in _WORD.finditer(folded))
+    beginning = text[:_LONGEST].casefold()
+    if len(beginning) <= _SHORT:
+        return iter(_WORD.findall(beginning))
+    return (match.group() for match in _WORD.finditer(beginning))
 
 
 def is_letter(word: str) -> bool:

@@ -42,12 +42,14 @@ class JobTable:
 
     def _change(self, statement: LiteralString, event: str = "", **values: object) -> bool:
         """Change a job; write the event with it, so that nobody sees one without the other."""
-        now = time.time()
+        moment = time.time()
         with database_errors(self._engine), self._engine.begin() as connection:
-            is_changed = connection.execute(sa.text(statement), {"now": now, **values}).rowcount > 0
+            is_changed = (
+                connection.execute(sa.text(statement), {"now": moment, **values}).rowcount > 0
+            )
             if is_changed and event:
-                told = {"now": now, "id": values["id"], "text": event}
-                connection.execute(sa.text(job_sql.INSERT_EVENT), told)
+                row = {"now": moment, "id": values["id"], "text": event}
+                connection.execute(sa.text(job_sql.INSERT_EVENT), row)
         return is_changed
 
     def _read(self, statement: LiteralString, **values: object) -> list[Mapping[str, Any]]:
@@ -126,8 +128,13 @@ class JobTable:
             recoveries = self.count_recovery(previous, answers)
             if recoveries is None:
                 return False
-            counts = {"recoveries": recoveries, "answers": answers}
-            self._change(job_sql.WRITE_RECOVERIES, id=job.id, attempt=job.attempt, **counts)
+            self._change(
+                job_sql.WRITE_RECOVERIES,
+                id=job.id,
+                attempt=job.attempt,
+                recoveries=recoveries,
+                answers=answers,
+            )
         event = self._begin_event(previous or job)
         return self._change(job_sql.BEGIN_ATTEMPT, id=job.id, attempt=job.attempt, event=event)
 
