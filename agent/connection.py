@@ -6,18 +6,16 @@ import shlex
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, cast
 
 import anyio
-import mcp_types as types
-from mcp import Client, MCPError, StdioServerParameters
-from pydantic import ValidationError
 
-from agent.tool_approval import Questions, elicitation_callback
+from agent.connections import Connection, open_workbench
+from agent.server_tools import ServerError
+from agent.tool_approval import Questions
 from agent.tool_server import ToolServer
 from storage.errors import Refusal
 
@@ -52,12 +50,15 @@ async def connect(
     own = own_command()
     command = own if command is None else command
     is_own = command == own
-    program, *arguments = shlex.split(command) or [""]
-    parameters = StdioServerParameters(
-        command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
-    )
-    callback = elicitation_callback(questions, "" if is_own else "of --server")
-    client = Client(parameters, mode=mode, client_info=client_info(), elicitation_callback=callback)
+    words = shlex.split(command) or [""]
+    variables = {**os.environ, _TOOLSETS: ALL_TOOLSETS}
+    if is_own and mode == "auto":
+        connecting = open_workbench(words, variables, questions)
+    else:
+        from agent.sdk_connection import open_connection
+
+        server_name = "" if is_own else "of --server"
+        connecting = open_connection((words, variables), questions, server_name, mode)
 
     def failed_start(reason: str) -> Refusal:
         return Refusal(
@@ -67,18 +68,20 @@ async def connect(
             reason=reason.rstrip("."),
         )
 
-    async with open_server(client, failed_start, longest_start_s) as server:
+    async with open_server(connecting, failed_start, longest_start_s) as server:
         yield replace(server, asks_itself=is_own)
 
 
 @asynccontextmanager
 async def open_server(
-    client: Client, failed_start: Callable[[str], Refusal], longest_start_s: float
+    connecting: AbstractAsyncContextManager[Connection],
+    failed_start: Callable[[str], Refusal],
+    longest_start_s: float,
 ) -> AsyncGenerator[ToolServer]:
     """Open a connection and yield the tools of its server.
 
     Args:
-        client: The connection.
+        connecting: The connection.
         failed_start: Makes the error of a reason.
         longest_start_s: When to give up.
 
@@ -88,25 +91,20 @@ async def open_server(
     # The connection belongs to the scope, which stays open; only its deadline is removed.
     with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as start_scope:
         try:
-            await client.__aenter__()
-        except (OSError, MCPError, ValueError, BaseExceptionGroup) as error:
+            connection = await connecting.__aenter__()
+        except (OSError, ServerError, ValueError, BaseExceptionGroup) as error:
             raise failed_start(reason_of(error)) from error
         try:
             try:
-                server = await ToolServer.load(client)
-            except (MCPError, ValidationError) as error:
+                server = await ToolServer.load(connection)
+            except ServerError as error:
                 raise failed_start(reason_of(error)) from error
             start_scope.deadline = math.inf
             yield server
         finally:
-            await client.__aexit__(None, None, None)
+            await connecting.__aexit__(None, None, None)
     if start_scope.cancelled_caught:
         raise failed_start(f"it said nothing for {longest_start_s:g} seconds")
-
-
-def client_info() -> types.Implementation:
-    """Return how the copilot calls itself to servers."""
-    return types.Implementation(name="kiln-chat", version=version("kiln-mcp-server"))
 
 
 def own_command() -> str:

@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, cast
 
-import mcp_types as types
 from pydantic import JsonValue
 
 from agent.approval_rules import PLAN_NOTE, Approvals
 from agent.events import ApprovalAsked, Effect, Reply
 from agent.modes import Mode
+from agent.server_tools import ListedTool
+from agent.stdio_requests import ToolProgress
 from agent.tool_approval import CURRENT_CALL, PERSON, CurrentCall, is_yes
 from agent.tool_choice import SEARCH, ToolChoice
-from agent.tool_server import DECLINED, NOT_APPROVED, ToolProgress, ToolResult, ToolServer
+from agent.tool_server import DECLINED, NOT_APPROVED, ToolResult, ToolServer
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean
@@ -64,15 +65,14 @@ class Toolbox:
                 self._servers.setdefault(full_name, (server, name))
         self.choice = ToolChoice(self._by_name(), shows_all=shows_all)
 
-    def _by_name(self) -> dict[str, types.Tool]:
+    def _by_name(self) -> dict[str, ListedTool]:
         return {name: server.tools[own] for name, (server, own) in self._servers.items()}
 
     @property
-    def tools(self) -> list[types.Tool]:
+    def tools(self) -> list[ListedTool]:
         """The tools by their full names, in the servers' order."""
         return [
-            server.tools[own].model_copy(update={"name": name})
-            for name, (server, own) in self._servers.items()
+            replace(server.tools[own], name=name) for name, (server, own) in self._servers.items()
         ]
 
     def definitions(self) -> list[Tool]:
@@ -141,9 +141,9 @@ class Toolbox:
         return replace(result, text=_RULE_NOTE.format(by=by))
 
 
-def _with_wait(tool: types.Tool, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _with_wait(tool: ListedTool, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the arguments with a short wait, if the tool starts a job and none is named."""
-    takes_wait = "wait_s" in tool.input_schema.get("properties", {})
+    takes_wait = "wait_s" in tool.properties
     return {"wait_s": QUICK_WAIT_S, **arguments} if takes_wait else arguments
 
 

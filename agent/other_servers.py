@@ -13,18 +13,19 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from mcp import Client, StdioServerParameters
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.connection import client_info, open_server
+from agent.connection import open_server
+from agent.connections import Connection
 from agent.events import Event, Note
-from agent.tool_approval import Questions, elicitation_callback
+from agent.tool_approval import Questions
 from agent.tool_server import ToolServer
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt
@@ -122,8 +123,8 @@ class OtherServers:
 
         has_started = False
         try:
-            client = self._client(name, entry)
-            async with open_server(client, failed_start, self.longest_start_s) as server:
+            connecting = self._connecting(name, entry)
+            async with open_server(connecting, failed_start, self.longest_start_s) as server:
                 has_started = True
                 task_status.started(
                     replace(
@@ -139,23 +140,21 @@ class OtherServers:
             if not has_started:
                 task_status.started(None)
 
-    def _client(self, name: str, entry: ServerEntry) -> Client:
+    def _connecting(self, name: str, entry: ServerEntry) -> AbstractAsyncContextManager[Connection]:
         """Return the connection of an entry.
 
         Raises:
             Refusal: It names neither a command nor an address.
         """
+        from agent.sdk_connection import open_connection
+
         if entry.url:
-            target: str | StdioServerParameters = entry.url
-        elif entry.command:
-            target = StdioServerParameters(
-                command=entry.command, args=list(entry.args), env={**os.environ, **entry.env}
-            )
-        else:
-            raise Refusal(
-                "The server '{name}' of mcp_servers.json is left out: it has neither a command "
-                "nor a url.",
-                name=name,
-            )
-        callback = elicitation_callback(self.questions, name)
-        return Client(target, client_info=client_info(), elicitation_callback=callback)
+            return open_connection(entry.url, self.questions, name)
+        if entry.command:
+            program = ([entry.command, *entry.args], {**os.environ, **entry.env})
+            return open_connection(program, self.questions, name)
+        raise Refusal(
+            "The server '{name}' of mcp_servers.json is left out: it has neither a command "
+            "nor a url.",
+            name=name,
+        )

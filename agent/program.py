@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+    from kiln_mcp.llm import BudgetLimit
+
 ATTEMPTS: Final = 3
 """How often a request to the model is sent at most: a person waits."""
 FAILED: Final = 1
@@ -87,12 +89,11 @@ def chat(**line: Unpack[Line]) -> None:
 
 
 def _run(line: Line) -> int:
-    import anyio
-
     from kiln_mcp.garbage import no_collection
 
     with no_collection():
         work = _work(line)
+        import anyio
     return anyio.run(lambda: work)
 
 
@@ -102,6 +103,7 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         raise click.UsageError(
             f"--approve has no effect {unknown[0]!r}. Effects: {', '.join(_EFFECTS)}."
         )
+    limits = _limit(line["limit"])
     from agent.chat_options import chat_options
 
     options = chat_options(line, os.environ)
@@ -109,16 +111,20 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         from agent.startup import SessionOptions, run_session
 
         return run_session(SessionOptions(options, bool(line["api_base"]), line["plain"]))
-    from agent.single_turn.limits import read_limit
     from agent.single_turn.run import TurnOptions, run_turn
+
+    turn = TurnOptions(options, line["prompt"], line["output"], limits, frozenset(effects))
+    return run_turn(turn)
+
+
+def _limit(text: str) -> "BudgetLimit":
+    from agent.single_turn.limits import read_limit
     from storage.errors import Refusal
 
     try:
-        limits = read_limit(line["limit"])
+        return read_limit(text)
     except Refusal as error:
         raise click.UsageError(str(error)) from error
-    turn = TurnOptions(options, line["prompt"], line["output"], limits, frozenset(effects))
-    return run_turn(turn)
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 from urllib.parse import unquote
 
-from mcp import MCPError
 from pydantic import JsonValue
 
 from agent.events import Effect
 from agent.job_watch import UNDER_WAY
 from agent.mcp_tools import arguments_of
+from agent.server_tools import ServerError
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import ToolCall
 from storage.errors import WorkbenchError
@@ -102,10 +102,9 @@ class ProjectBriefing:
 
     async def _project_names(self) -> list[str]:
         try:
-            page = await self.server.client.list_resources()
-        except MCPError:
+            uris = await self.server.connection.resource_uris()
+        except ServerError:
             return []
-        uris = [str(resource.uri) for resource in page.resources]
         names = [uri.removeprefix(_PROJECTS) for uri in uris if uri.startswith(_PROJECTS)]
         return [unquote(name) for name in names if name and "/" not in name]
 

@@ -10,9 +10,7 @@ from time import monotonic
 from typing import Final
 
 import anyio
-import mcp_types as types
 from anyio.abc import TaskGroup
-from mcp import MCPError
 from pydantic import JsonValue
 
 from agent.chat_setup import Chat
@@ -20,6 +18,7 @@ from agent.commands.table import COMMANDS, action_of, find_command
 from agent.conversation import Conversation
 from agent.events import Event, JobChanged, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
+from agent.server_tools import ListedTool, ServerError
 from agent.terminal.front import Front
 from agent.terminal.results import numbers
 from agent.tool_server import ToolResult
@@ -95,7 +94,7 @@ class Session:
         """The current conversation."""
         return self.chat.conversation
 
-    def tool(self, name: str) -> types.Tool:
+    def tool(self, name: str) -> ListedTool:
         """Return a tool.
 
         Raises:
@@ -132,18 +131,16 @@ class Session:
             self.conversation.jobs.take(result, self._tasks)
         return result
 
-    async def add_places(self, tool: types.Tool, arguments: dict[str, JsonValue]) -> None:
+    async def add_places(self, tool: ListedTool, arguments: dict[str, JsonValue]) -> None:
         """Add the project and the eval to arguments that need them and do not name them.
 
         Raises:
             Refusal: Nothing says which one is meant.
         """
-        properties = tool.input_schema.get("properties", {})
-        required = set(tool.input_schema.get("required", ()))
-        if "project" in properties and "project" not in arguments:
+        if "project" in tool.properties and "project" not in arguments:
             arguments["project"] = await self.require_project()
-        is_needed = "eval" in required or tool.name != "show_results"
-        if "eval" in properties and "eval" not in arguments and is_needed:
+        is_needed = "eval" in tool.required or tool.name != "show_results"
+        if "eval" in tool.properties and "eval" not in arguments and is_needed:
             arguments["eval"] = await self.pick("eval", str(arguments.get("project", "")))
 
     async def require_project(self) -> str:
@@ -182,14 +179,13 @@ class Session:
 
     async def names(self, kind: str, project: str, prefix: str = "") -> list[str]:
         """Return the names of a kind that the workbench completes: project, eval, model, job."""
-        reference = types.PromptReference(type="ref/prompt", name=_WORKFLOW)
-        argument = {"name": kind, "value": prefix}
-        client = self.conversation.jobs.server.client
+        connection = self.conversation.jobs.server.connection
         try:
-            answer = await client.complete(reference, argument, {"project": project})
-        except (MCPError, RuntimeError):  # a server without completions
+            return list(
+                await connection.completions(_WORKFLOW, (kind, prefix), {"project": project})
+            )
+        except ServerError:  # a server without completions
             return []
-        return list(answer.completion.values)
 
     async def next_words(self, text: str) -> Sequence[str]:
         """Return the words that may follow a text."""

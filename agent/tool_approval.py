@@ -9,15 +9,13 @@ it is called.
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Literal, Protocol, cast
 
-import mcp_types as types
-from mcp.client.context import ClientRequestContext
-from mcp.client.session import ElicitationFnT
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from agent.events import ApprovalAsked, Effect, FormAsked, Reply
-from agent.forms import FormReply, fields_of
+from agent.forms import FormReply, FormValue, fields_of
+from agent.server_tools import object_in
 
 PLAN_KEY: Final = "x-kiln-mcp-plan"
 """Where the workbench puts the plan of a question as data, beside its words."""
@@ -91,60 +89,66 @@ class _PlanData(BaseModel):
     destination: str = ""
 
 
-def effect_of(tool: types.Tool) -> Effect:
-    """Return the gravest effect of a tool; without annotations, the worst that there is."""
-    hints = tool.annotations
-    if hints is not None and hints.read_only_hint:
-        return Effect.READS
-    if hints is None or hints.destructive_hint is not False:
-        return Effect.DESTROYS
-    return Effect.WRITES if hints.open_world_hint is False else Effect.SPENDS
-
-
 def is_yes(reply: Reply) -> bool:
     """Return whether a reply lets the call be carried out."""
     return reply in {"accept", "remember"}
 
 
-def elicitation_callback(questions: Questions, server: str = "") -> ElicitationFnT:
-    """Return the callback by which a server asks the person: to approve a plan, or for answers.
+@dataclass(frozen=True, slots=True)
+class QuestionReply:
+    """The reply to a question of a server.
+
+    Attributes:
+        action: What the person did with the question.
+        content: What they filled in; None unless they accepted.
+        rule: The rule that replied in their place, for the own workbench; empty if they did.
+    """
+
+    action: Literal["accept", "decline", "cancel"]
+    content: Mapping[str, FormValue] | None = None
+    rule: str = ""
+
+    def wire(self) -> dict[str, JsonValue]:
+        """Return the reply as the protocol's result of an elicitation."""
+        result: dict[str, JsonValue] = {"action": self.action}
+        if self.content is not None:
+            result["content"] = cast("JsonValue", dict(self.content))
+        if self.rule:
+            result["_meta"] = {RULE_KEY: self.rule}
+        return result
+
+
+async def answer_question(
+    questions: Questions, message: str, schema: Mapping[str, JsonValue], server: str = ""
+) -> QuestionReply:
+    """Have the person answer a server's question: approve a plan, or fill in a form.
 
     Args:
         questions: Has its questions answered.
+        message: Its words.
+        schema: The form.
         server: The name of the server; empty for the own workbench, whose plans are believed.
     """
-
-    async def respond(
-        context: ClientRequestContext, params: types.ElicitRequestParams
-    ) -> types.ElicitResult:
-        if not isinstance(params, types.ElicitRequestFormParams):
-            return types.ElicitResult(action="decline")
-        parts = params.requested_schema.get("properties", {})
-        if set(parts) != {"agree"}:
-            return await _fill(questions, params, server)
-        decision = await questions.ask(_question(params.message, parts["agree"], server))
-        # Another server learns only the answer.
-        is_rule = decision.by != PERSON and not server
-        meta = {RULE_KEY: decision.by} if is_rule else None
-        if is_yes(decision.reply):
-            return types.ElicitResult(action="accept", content={"agree": True}, _meta=meta)
-        action = "cancel" if decision.reply == "cancel" else "decline"
-        return types.ElicitResult(action=action, _meta=meta)
-
-    return respond
+    parts = object_in(schema, "properties")
+    if set(parts) != {"agree"}:
+        return await _fill(questions, message, schema, server)
+    decision = await questions.ask(_question(message, parts["agree"], server))
+    # Another server learns only the answer.
+    rule = "" if decision.by == PERSON or server else decision.by
+    if is_yes(decision.reply):
+        return QuestionReply("accept", {"agree": True}, rule)
+    return QuestionReply("cancel" if decision.reply == "cancel" else "decline", None, rule)
 
 
 async def _fill(
-    questions: Questions, params: types.ElicitRequestFormParams, server: str
-) -> types.ElicitResult:
-    fields = fields_of(params.requested_schema)
+    questions: Questions, message: str, schema: Mapping[str, JsonValue], server: str
+) -> QuestionReply:
+    fields = fields_of(schema)
     if fields is None:
-        return types.ElicitResult(action="decline")
+        return QuestionReply("decline")
     call = CURRENT_CALL.get(CurrentCall("", "", ""))
-    reply = await questions.fill(FormAsked(call.id, server, params.message, fields))
-    if reply.action != "accept":
-        return types.ElicitResult(action=reply.action)
-    return types.ElicitResult(action="accept", content={**reply.values})
+    reply = await questions.fill(FormAsked(call.id, server, message, fields))
+    return QuestionReply(reply.action, {**reply.values} if reply.action == "accept" else None)
 
 
 def _question(plan: str, field: object, server: str) -> ApprovalAsked:

@@ -4,9 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-import mcp_types as types
-
-from agent.tool_server import ALWAYS_LOAD, SEARCH_HINT
+from agent.server_tools import ALWAYS_LOAD, SEARCH_HINT, ListedTool
 from kiln_mcp.llm import Tool
 
 SEARCH: Final = "find_tools"
@@ -29,7 +27,7 @@ class ToolChoice:
     A tool that it does not see can be called all the same.
     """
 
-    def __init__(self, tools: Mapping[str, types.Tool], *, shows_all: bool = False) -> None:
+    def __init__(self, tools: Mapping[str, ListedTool], *, shows_all: bool = False) -> None:
         """Set up.
 
         Args:
@@ -74,22 +72,22 @@ class ToolChoice:
         )
 
 
-def _is_entry(name: str, tool: types.Tool) -> bool:
-    return bool((tool.meta or {}).get(ALWAYS_LOAD)) or name in ENTRY_TOOLS
+def _is_entry(name: str, tool: ListedTool) -> bool:
+    return bool(tool.meta.get(ALWAYS_LOAD)) or name in ENTRY_TOOLS
 
 
-def _words_of(name: str, tool: types.Tool) -> dict[str, int]:
+def _words_of(name: str, tool: ListedTool) -> dict[str, int]:
     """Return how much each word speaks for a tool."""
     weights: dict[str, int] = {}
-    hint = str((tool.meta or {}).get(SEARCH_HINT, ""))
-    for text, weight in ((name, _NAME_WEIGHT), (tool.description or "", _HELP_WEIGHT), (hint, 1)):
+    hint = str(tool.meta.get(SEARCH_HINT, ""))
+    for text, weight in ((name, _NAME_WEIGHT), (tool.description, _HELP_WEIGHT), (hint, 1)):
         for word in _WORD.findall(text.casefold().replace("_", " ")):
             weights[word] = max(weights.get(word, 0), weight)
     return weights
 
 
-def _definition(name: str, tool: types.Tool) -> Tool:
-    return Tool(name, tool.description or "", tool.input_schema)
+def _definition(name: str, tool: ListedTool) -> Tool:
+    return Tool(name, tool.description, tool.input_schema)
 
 
 def _search(hidden_names: Collection[str]) -> Tool:
@@ -99,5 +97,5 @@ def _search(hidden_names: Collection[str]) -> Tool:
     )
 
 
-def _first_line(tool: types.Tool) -> str:
-    return (tool.description or "").partition("\n")[0]
+def _first_line(tool: ListedTool) -> str:
+    return tool.description.partition("\n")[0]

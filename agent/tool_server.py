@@ -1,36 +1,22 @@
 """One MCP server as the conversation uses it: its tools, and the calls of them."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, Self, cast
+from typing import Final, Self
 
-import anyio
-import mcp_types as types
-from mcp import Client, MCPError
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
+from agent.connections import Connection
 from agent.events import Effect, ToolFinished
-from agent.tool_approval import effect_of
+from agent.server_tools import ListedTool, ServerError, ServerLostError
+from agent.stdio_requests import ToolProgress
 from kiln_mcp.llm import ToolCall
 
 LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
-SEARCH_HINT: Final = "anthropic/searchHint"
-ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
-"""Keys of a tool's `_meta`: words that find it, and whether it is always shown."""
-_MOST_PAGES: Final = 100
 DECLINED: Final = "declined"
 NOT_APPROVED: Final = "not approved"
 _REFUSALS: Final = {"declined": DECLINED, "needs_approval": NOT_APPROVED}
-
-
-class ToolProgress(Protocol):
-    """Receives the progress of a call."""
-
-    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Take the work done, the total (None: unknown) and a sentence."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +48,7 @@ class ToolServer:
 
     Attributes:
         name: The prefix of its tools for the model; empty for the workbench.
-        client: The connection.
+        connection: The connection.
         tools: Its tools by their own names.
         asks_itself: Whether it is trusted to put its plans to the person. What it claims about
             itself is no reason for trust.
@@ -71,31 +57,27 @@ class ToolServer:
     """
 
     name: str
-    client: Client
-    tools: Mapping[str, types.Tool]
+    connection: Connection
+    tools: Mapping[str, ListedTool]
     asks_itself: bool = False
     free_tools: frozenset[str] = frozenset()
     are_reads_asked: bool = False
 
     @classmethod
-    async def load(cls, client: Client, name: str = "", *, asks_itself: bool = False) -> Self:
+    async def load(
+        cls, connection: Connection, name: str = "", *, asks_itself: bool = False
+    ) -> Self:
         """List the tools of a server.
 
         Raises:
-            MCPError: It does not list them.
+            ServerError: It does not list them.
         """
-        page = await client.list_tools()
-        tools = list(page.tools)
-        for _ in range(_MOST_PAGES):
-            if page.next_cursor is None:
-                break
-            page = await client.list_tools(cursor=page.next_cursor)
-            tools += page.tools
-        return cls(name, client, {tool.name: tool for tool in tools}, asks_itself=asks_itself)
+        tools = {tool.name: tool for tool in await connection.list_tools()}
+        return cls(name, connection, tools, asks_itself=asks_itself)
 
     def effect(self, tool: str) -> Effect:
         """Return the gravest effect that a call of a tool may have."""
-        return effect_of(self.tools[tool])
+        return self.tools[tool].effect
 
     def needs_question(self, tool: str) -> bool:
         """Return whether the copilot asks before it calls a tool, because the server does not."""
@@ -111,15 +93,13 @@ class ToolServer:
     ) -> ToolResult:
         """Call a tool; any failure is a result that says so."""
         try:
-            result = await self.client.call_tool(tool, dict(arguments), progress_callback=progress)
-        except (MCPError, ValidationError, RuntimeError) as error:
-            return ToolResult(str(error), failed=True)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            answer = await self.connection.call(tool, arguments, progress)
+        except ServerLostError:
             return ToolResult(self._loss_note(), failed=True)
-        structured = cast("JsonValue", result.structured_content)
-        text, failed = _text(result.content, structured), bool(result.is_error)
-        refusal = _refusal_in(structured) if self.asks_itself else ""
-        return ToolResult(text, failed, structured, refusal)
+        except ServerError as error:
+            return ToolResult(str(error), failed=True)
+        refusal = _refusal_in(answer.structured) if self.asks_itself else ""
+        return ToolResult(_cut(answer.text), answer.failed, answer.structured, refusal)
 
     def _loss_note(self) -> str:
         if self.name:
@@ -136,25 +116,10 @@ def _refusal_in(structured: JsonValue) -> str:
     return _REFUSALS.get(str(status), "")
 
 
-def _text(content: Sequence[types.ContentBlock], structured: JsonValue) -> str:
-    text = "\n".join(_block_text(block) for block in content)
-    if not text and structured is not None:
-        text = json.dumps(structured, ensure_ascii=False)
+def _cut(text: str) -> str:
     if len(text) <= LONGEST_RESULT:
         return text
     return (
         f"{text[:LONGEST_RESULT]}\n[{len(text) - LONGEST_RESULT} characters were cut; ask for "
         "less, or for a part.]"
     )
-
-
-def _block_text(block: types.ContentBlock) -> str:
-    match block:
-        case types.TextContent():
-            return block.text
-        case types.ResourceLink():
-            return f"{block.title or block.name}: {block.uri}"
-        case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
-            return resource.text
-        case _:
-            return f"[{block.type}: not shown here]"

@@ -7,7 +7,6 @@ from pydantic import JsonValue
 
 from agent.commands.arguments import read_arguments
 from agent.terminal.results import whole_result
-from agent.tool_approval import effect_of
 
 if TYPE_CHECKING:
     from agent.session import Session
@@ -61,8 +60,8 @@ async def call(session: "Session", words: str) -> None:
 async def list_all(session: "Session", words: str) -> None:
     """List the tools, those whose text has some words."""
     for tool in session.conversation.toolbox.tools:
-        summary, _, _ = (tool.description or "").partition("\n")
-        line = f"{tool.name} ({effect_of(tool)}): {summary}"
+        summary, _, _ = tool.description.partition("\n")
+        line = f"{tool.name} ({tool.effect}): {summary}"
         if words.casefold() in line.casefold():
             session.front.say(line)
 

@@ -1,15 +1,17 @@
 """The limit of one turn, as `--limit` writes it."""
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kiln_mcp.llm import BudgetLimit
 from storage.errors import Refusal
+
+if TYPE_CHECKING:
+    from kiln_mcp.llm import BudgetLimit
 
 _NAMES: Final = ("usd", "calls", "seconds")
 
 
-def read_limit(text: str) -> BudgetLimit:
+def read_limit(text: str) -> "BudgetLimit":
     """Read a limit such as `usd=2,calls=50,seconds=600`; an empty text limits nothing.
 
     Raises:
@@ -24,6 +26,9 @@ def read_limit(text: str) -> BudgetLimit:
                 "'{part}' is no limit. Write parts of usd=2,calls=50,seconds=600.", part=part
             )
         numbers[name.strip()] = number
+    # A wrong limit is refused before the imports of a chat.
+    from kiln_mcp.llm import BudgetLimit
+
     calls = numbers.get("calls")
     return BudgetLimit(
         cost_usd=numbers.get("usd"),

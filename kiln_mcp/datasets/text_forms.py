@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from kiln_mcp.datasets.partition import Partition
 from kiln_mcp.datasets.text_vectors import hash_of, sparse_rows
-from kiln_mcp.datasets.word_lists import WordLists
+from kiln_mcp.datasets.word_lists import WordLists, different
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,6 +197,6 @@ def _rows_of(lists: WordLists, is_member: "Flags") -> "Matrix":
     import numpy as np  # imported here: heavy, and most processes measure no data
 
     count = max(1, len(lists.vocabulary))
-    keys = np.unique(lists.owners()[is_member] * count + lists.numbers[is_member])
+    keys = different(lists.owners()[is_member] * count + lists.numbers[is_member])
     sizes = np.bincount(keys // count, minlength=len(lists))
     return sparse_rows(keys % count, np.concatenate([[0], np.cumsum(sizes)]), count)

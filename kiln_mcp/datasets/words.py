@@ -7,17 +7,23 @@ from typing import Final
 _NO_SPACES: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, the kana and Chinese characters: each of them counts as a word."""
 _WORD: Final = re.compile(rf"[{_NO_SPACES}]|\d+(?:[.,']\d{{3}})+(?!\w)|[^\W{_NO_SPACES}]+")
+_MARK: Final = re.compile("[.,']")
 _LETTER: Final = re.compile(f"[{_NO_SPACES}]")
 _LONGEST: Final = 1_000_000
 """How many characters of a text are read."""
+_SHORT: Final = 10_000
+"""Characters up to which all words of a text are read at once."""
 
 
 def words(text: str) -> Iterator[str]:
     """Yield the words, case folded, of a text's beginning.
 
-    Each is read only when it is needed: a list of all words takes 100 times the text's memory.
+    Those of a long text are read when they are needed: as a list they take 100 times its memory.
     """
-    return (match.group() for match in _WORD.finditer(text[:_LONGEST].casefold()))
+    beginning = text[:_LONGEST].casefold()
+    if len(beginning) <= _SHORT:
+        return iter(_WORD.findall(beginning))
+    return (match.group() for match in _WORD.finditer(beginning))
 
 
 def is_letter(word: str) -> bool:
@@ -27,6 +33,6 @@ def is_letter(word: str) -> bool:
 
 def number_of(word: str) -> str:
     """Return the digits and letters of a word with a digit; "" for words without one."""
-    if not any(letter.isdigit() for letter in word):
+    if word.isalpha() or not any(map(str.isdigit, word)):
         return ""
-    return re.sub(r"[.,']", "", word)
+    return word if word.isalnum() else _MARK.sub("", word)

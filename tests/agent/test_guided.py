@@ -15,7 +15,7 @@ from mcp.server import MCPServer
 from agent.chat_setup import Chat, Wiring
 from agent.events import ToolFinished, ToolStarted
 from agent.guided import FLOWS, LIMITS_NOTE, Flow
-from agent.tool_approval import elicitation_callback
+from agent.sdk_connection import SdkConnection, elicitation_callback
 from agent.tool_server import ToolServer
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import Engine
@@ -49,7 +49,7 @@ async def guided(folder: Path, choice: str = "spec") -> AsyncGenerator[tuple[Cha
         async with (
             Client(workbench(), elicitation_callback=callback) as client,
             Engine(wiring.options.engine, {"embedded": small}) as engine,
-            wiring.open(engine, [await ToolServer.load(client)]) as chat,
+            wiring.open(engine, [await ToolServer.load(SdkConnection(client))]) as chat,
         ):
             yield chat, small
 

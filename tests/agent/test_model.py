@@ -314,7 +314,7 @@ async def turn() -> None:
         model = await ChatModel.open(engine, "api-base/words", "one", BudgetLimit())
         async for part in model.answer([Message("user", "hello")], []):
             last = part
-    heavy = {"litellm", "dbos", "sqlalchemy", "scipy", "xllamacpp", "openai"}
+    heavy = {"litellm", "dbos", "sqlalchemy", "scipy", "xllamacpp", "openai", "mcp", "mcp_types"}
     print(last.message.content, sorted(heavy & set(sys.modules)))
 
 asyncio.run(turn())

@@ -15,7 +15,8 @@ from agent.chat_setup import Chat, Wiring
 from agent.events import Effect, Event, Note, ToolFinished
 from agent.modes import AutoLimits, Mode
 from agent.other_servers import FILE, OtherServers
-from agent.tool_approval import Approver, elicitation_callback
+from agent.sdk_connection import SdkConnection, elicitation_callback
+from agent.tool_approval import Approver
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import Engine, Model
 from scripted_chat import calling, scripted
@@ -61,7 +62,7 @@ async def with_tickets(
             anyio.create_task_group() as tasks,
         ):
             others = await OtherServers(folder, approvals, emit).connect(tasks)
-            own = await ToolServer.load(client, asks_itself=True)
+            own = await ToolServer.load(SdkConnection(client), asks_itself=True)
             async with wiring.open(engine, [own, *others]) as chat:
                 yield chat
             tasks.cancel_scope.cancel()

@@ -19,7 +19,8 @@ from agent.events import ApprovalAsked, Effect, Event, FormAnswered, FormAsked, 
 from agent.forms import FormReply
 from agent.mcp_tools import Toolbox
 from agent.modes import AutoLimits, Mode
-from agent.tool_approval import effect_of, elicitation_callback
+from agent.sdk_connection import SdkConnection, elicitation_callback
+from agent.server_tools import effect_of
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import ToolCall
 from talks import Person
@@ -94,7 +95,7 @@ async def stranger(
     approvals = Trail(person).approvals()
     with anyio.fail_after(30):
         async with Client(server) as client:
-            yield Toolbox([await ToolServer.load(client)], approvals)
+            yield Toolbox([await ToolServer.load(SdkConnection(client))], approvals)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ async def stranger(
 def test_what_a_tool_does_not_say_is_taken_for_the_worst(
     annotations: types.ToolAnnotations | None, effect: Effect
 ) -> None:
-    tool = types.Tool(name="t", input_schema={"type": "object"}, annotations=annotations)
-    assert effect_of(tool) is effect
+    hints = annotations.model_dump(by_alias=True, exclude_none=True) if annotations else {}
+    assert effect_of(hints) is effect
 
 
 @pytest.mark.parametrize("name", ["wipe", "silent"])
@@ -176,7 +177,7 @@ async def curious(person: Person, form: type[BaseModel]) -> AsyncGenerator[tuple
     callback = elicitation_callback(approvals, "curious")
     with anyio.fail_after(30):
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
-            yield Toolbox([await ToolServer.load(client)], approvals), trail
+            yield Toolbox([await ToolServer.load(SdkConnection(client))], approvals), trail
 
 
 async def test_a_server_that_asks_for_a_password_gets_none() -> None:
@@ -218,7 +219,7 @@ async def test_a_question_that_the_person_closes_is_no_answer(reply: Reply) -> N
     with anyio.fail_after(30):
         callback = elicitation_callback(approvals)
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
-            toolbox = Toolbox([await ToolServer.load(client)], approvals)
+            toolbox = Toolbox([await ToolServer.load(SdkConnection(client))], approvals)
             result = await toolbox.call(ToolCall("1", "offer", ""), unheard)
     assert result.text == reply
 

@@ -12,11 +12,11 @@ from mcp.server.lowlevel import Server
 
 from agent.chat_history import Secrets
 from agent.chat_setup import Chat, ChatOptions, Wiring
-from agent.connection import client_info
 from agent.conversation import Conversation
 from agent.events import ApprovalAsked, Event, FormAsked, Reply
 from agent.forms import FormReply
-from agent.tool_approval import Approver, elicitation_callback
+from agent.sdk_connection import SdkConnection, client_info, elicitation_callback
+from agent.tool_approval import Approver
 from agent.tool_server import ToolServer
 from kiln_mcp.llm import Engine, EngineSettings, Model
 
@@ -78,7 +78,7 @@ async def talk(
         ) as client,
         Engine(options.engine, models) as engine,
     ):
-        workbench = await ToolServer.load(client, asks_itself=asks_itself)
+        workbench = await ToolServer.load(SdkConnection(client), asks_itself=asks_itself)
         async with wiring.open(engine, [workbench]) as chat:
             yield chat
 

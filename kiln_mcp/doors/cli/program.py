@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kiln_mcp import __version__
+from kiln_mcp.doors.border.extensions import CAPABILITIES as EXTENSION_GROUP
 from kiln_mcp.doors.border.extensions import may_be_installed
 from kiln_mcp.doors.border.tool_choice import OUTPUT_SCHEMAS_VARIABLE, TOOLSETS_VARIABLE
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
@@ -159,6 +160,10 @@ def _stems(text: str) -> list[str]:
 
 
 def _extension_names() -> list[str]:
+    from importlib.metadata import entry_points
+
+    if not entry_points(group=EXTENSION_GROUP):
+        return []  # a word that is no command is refused without the capabilities' imports
     from kiln_mcp.catalogue import installed_catalogue
 
     names = [item.name.replace("_", "-") for item in installed_catalogue().capabilities]

@@ -275,6 +275,35 @@ def test_a_command_that_is_handed_over_imports_neither_pydantic_nor_asyncio() ->
     )
 
 
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("kiln_mcp.doors.bridge", ["nonsense"]),
+        ("kiln_mcp.doors.bridge", ["run-eval", "--limit", "eur=3"]),
+        ("kiln_mcp.doors.bridge", ["run-eval", "--limit-usd", "much"]),
+        ("agent.program", ["-p", "hi", "--limit", "eur=3"]),
+        ("agent.program", ["-p", "hi", "--approve", "everything"]),
+    ],
+)
+def test_a_wrong_call_is_refused_before_the_imports(program: str, arguments: list[str]) -> None:
+    code = (
+        f"import atexit, sys; sys.argv = ['x', *{arguments!r}]\n"
+        "heavy = {'anyio', 'kiln_mcp.catalogue', 'kiln_mcp.llm'}\n"
+        "atexit.register(lambda: print(sorted(heavy & sys.modules.keys())))\n"
+        f"from {program} import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "[]\n")
+    assert "Error: " in ended.stderr
+
+
 @pytest.mark.slow
 async def test_a_command_is_answered_alike_with_a_daemon_and_without(tmp_path: Path) -> None:
     home = tmp_path / "home"
