@@ -105,13 +105,13 @@ class Draft:
 
     Attributes:
         base_model: What is trained, as the provider names it.
-        train: The content of the file to learn from.
+        train: The file to learn from, which goes away with the training's draft.
         parameters: Checked values by name.
         seed: Of whatever is random.
     """
 
     base_model: str
-    train: bytes
+    train: Path
     parameters: Mapping[str, Value]
     seed: int
 

@@ -181,7 +181,7 @@ async def test_a_cancelled_training_is_told_to_end_and_one_that_has_ended_stays(
 
 
 async def test_a_look_says_what_is_known_and_leaves_nothing(place: Place) -> None:
-    draft = Draft(str(place.base), b"{}\n", place.values(), 0)
+    draft = Draft(str(place.base), place.data, place.values(), 0)
     forecast = await place.tuning.look(draft)
     assert (forecast.tokens, forecast.learnt) == (70, ("a ⟦b⟧",))
     assert "On the processor" in forecast.sentence
@@ -194,19 +194,20 @@ async def test_a_check_does_not_wait_for_a_look(place: Place) -> None:
 
 
 async def test_a_job_does_not_look_again_at_what_its_call_has_just_seen(place: Place) -> None:
-    draft = Draft(str(place.base), b"{}\n", place.values(), 0)
+    draft = Draft(str(place.base), place.data, place.values(), 0)
     first = await place.tuning.look(draft)
     assert await place.tuning.look(draft) == first
     assert len(place.processes.looks) == 1
     await place.tuning.look(replace(draft, seed=1))
-    await place.tuning.look(replace(draft, train=b"{}\n{}\n"))
+    place.data.write_text('{"conversations": []}\n' * 2)
+    await place.tuning.look(draft)
     assert len(place.processes.looks) == 3
 
 
 async def test_what_cannot_be_trained_is_refused_with_the_reason(place: Place) -> None:
     place.processes.outlook = Outlook(refusal="it needs about 90.0 GB of memory")
     with pytest.raises(Refusal, match=r"cannot be trained here: it needs about 90\.0 GB"):
-        await place.tuning.look(Draft(str(place.base), b"{}\n", place.values(), 0))
+        await place.tuning.look(Draft(str(place.base), place.data, place.values(), 0))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ async def test_a_base_of_hugging_faces_cache_is_found_by_its_name(
     (model / "snapshots" / "abc" / "config.json").write_text("{}")
     settings = replace(place.tuning.settings, environment={"HF_HOME": str(tmp_path)})
     tuning = replace(place.tuning, settings=settings)
-    await tuning.look(Draft("me/mine", b"{}\n", place.values(), 0))
+    await tuning.look(Draft("me/mine", place.data, place.values(), 0))
     [look] = place.processes.looks
     assert look.base == str(model / "snapshots" / "abc")
 
