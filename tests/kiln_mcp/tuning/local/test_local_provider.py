@@ -214,6 +214,9 @@ async def test_what_cannot_be_trained_is_refused_with_the_reason(place: Place) -
     ("name", "sentence"),
     [
         ("no/such-model", "not in the cache"),
+        ("../base", "it is no whole path"),
+        ("/no/such/folder", "there is no such folder"),
+        ("~nobody-of-this-name/base", "a user that does not exist"),
         ("model.gguf", "a GGUF file is trained as `embedded`"),
         ("", "config.json"),
     ],
