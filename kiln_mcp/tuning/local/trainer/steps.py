@@ -129,10 +129,12 @@ class Training:
         )
         if reason := divergence([*self.points, point]):
             self.points.append(point)
-            raise Unusable(
-                f"it diverges: {reason}. Train again with a lower learning_rate than "
-                f"{self.number('learning_rate'):g}"
+            advice = (
+                "Fetch the base again, or take another one"
+                if point.step == 1
+                else f"Train again with a lower learning_rate than {self.number('learning_rate'):g}"
             )
+            raise Unusable(f"it diverges: {reason}. {advice}")
         if self.validation and (place + 1 == self.steps_an_epoch):
             point = point.model_copy(update={"validation": self.validate()})
         self.points.append(point)
