@@ -110,6 +110,8 @@ async def train(training: Training) -> TrainedModel:
         training_id = record.provider_id
         if training_id is None:
             record, training_id = await _start(training, record)
+        elif record.latest_status == TrainingState.FAILED:
+            await training.provider.go_on(training_id)
         record = await _watch(training, record, training_id)
     except anyio.get_cancelled_exc_class():
         await _cancel(training, record)

@@ -226,6 +226,18 @@ class LocalTuning:
         folder.add_start()
         self.processes.start(folder)
 
+    async def go_on(self, training_id: str) -> None:
+        """Let a failed training go on from its last checkpoint; `status` starts its process."""
+
+        def forget_failure() -> None:
+            folder = self._folder(training_id)
+            state = folder.state()
+            if state.state == "failed" and not folder.is_cancelled:
+                folder.forget_starts()
+                folder.write("state.json", state.model_copy(update={"state": "pending"}))
+
+        await anyio.to_thread.run_sync(forget_failure)
+
     async def cancel(self, training_id: str) -> None:
         """End the process; one that has ended stays as it is."""
         folder = self._folder(training_id)

@@ -234,6 +234,10 @@ class TuningProvider(Protocol):
         """Return how far a training is."""
         ...
 
+    async def go_on(self, training_id: str) -> None:
+        """Take up a training that failed, where that is possible: what failed it may be mended."""
+        ...
+
     async def cancel(self, training_id: str) -> None:
         """Cancel a training; one that has ended stays as it is."""
         ...

@@ -155,6 +155,28 @@ async def test_a_process_that_dies_again_and_again_at_one_place_is_given_up_with
     assert place.processes.starts == 3
 
 
+async def test_a_failed_training_that_is_resumed_goes_on_from_its_checkpoint(place: Place) -> None:
+    training_id = await place.begin()
+    failed = LocalState(state="failed", step=7, steps=9, checkpoint=5, message="the disk is full")
+    place.folder().write("state.json", failed)
+    assert (await place.tuning.status(training_id)).state is TrainingState.FAILED
+    await place.tuning.go_on(training_id)
+    status = await place.tuning.status(training_id)
+    assert (status.state, status.step) == (TrainingState.RUNNING, 5)
+    assert place.folder().starts() == [5]
+    finish(place.folder())
+    await place.tuning.go_on(training_id)
+    assert (await place.tuning.status(training_id)).state is TrainingState.COMPLETED
+
+
+async def test_a_cancelled_training_is_not_taken_up_again(place: Place) -> None:
+    training_id = await place.begin()
+    place.folder().write("state.json", LocalState(state="failed"))
+    place.folder().cancel()
+    await place.tuning.go_on(training_id)
+    assert place.folder().state().state == "failed"
+
+
 async def test_progress_between_two_deaths_is_no_reason_to_give_up(place: Place) -> None:
     def advance(folder: WorkFolder) -> None:
         checkpoint = folder.state().checkpoint + 1
