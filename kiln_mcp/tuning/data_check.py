@@ -24,7 +24,7 @@ USUAL_FEWEST: Final = 50
 """Fewer seldom teach more than a prompt with examples does."""
 TEXTS_AT_ONCE: Final = 30_000
 """Inputs that are compared at once: memory stays the same however many there are."""
-MOST_OF_A_KIND: Final = 100
+FAULTS_OF_A_KIND: Final = 100
 LONGEST_TOKENS: Final = 8192
 """Many services and local trainers cut or refuse an example beyond it."""
 MOST_CLASSES: Final = 20
@@ -168,7 +168,7 @@ class DataCheck:
         self._faults: dict[DataFaultKind, list[DataFault]] = {kind: [] for kind in DataFaultKind}
         self._counts: Counter[DataFaultKind] = Counter()
         self._firsts: dict[bytes, _FirstExample] = {}
-        self._unmatched: list[DataExample] = []
+        self._pending_examples: list[DataExample] = []
         self._learnt_part: str | None = None
         self._learnt_count = 0
         self._classes: Counter[str] | None = Counter()
@@ -184,8 +184,8 @@ class DataCheck:
         self._check_tools(example)
         self._check_repetition(example)
         if self._held_out:
-            self._unmatched.append(example)
-            if len(self._unmatched) >= self._texts_at_once // 2:
+            self._pending_examples.append(example)
+            if len(self._pending_examples) >= self._texts_at_once // 2:
                 self._check_leaks()
 
     def result(self) -> DataFaults:
@@ -205,7 +205,7 @@ class DataCheck:
 
     def _note_fault(self, fault: DataFault) -> None:
         self._counts[fault.kind] += 1
-        if len(self._faults[fault.kind]) < MOST_OF_A_KIND:
+        if len(self._faults[fault.kind]) < FAULTS_OF_A_KIND:
             self._faults[fault.kind].append(fault)
 
     def _count_answer(self, answer: str) -> None:
@@ -262,7 +262,7 @@ class DataCheck:
 
     def _check_leaks(self) -> None:
         """Note those of the last examples whose input nearly is that of a held-out item."""
-        examples, self._unmatched = self._unmatched, []
+        examples, self._pending_examples = self._pending_examples, []
         size = max(1, self._texts_at_once - len(examples))
         leaks: dict[int, HeldOutItem] = {}
         for begin in range(0, len(self._held_out) if examples else 0, size):

@@ -181,7 +181,7 @@ async def _runs_of_ids(data: FrozenData, ids: Sequence[str]) -> AsyncGenerator[l
     for begin in range(0, len(ids), _PAGE):
         own = ids[begin : begin + _PAGE]
         paths = await data.store.ask(partial(_by_ids, kind=kind, ids=own))
-        files = [path for one in own if (path := paths.get(one, "")).startswith(below)]
+        files = [path for run in own if (path := paths.get(run, "")).startswith(below)]
         yield list((await data.store.read_all(TaskRun, files)).values())
 
 

@@ -200,7 +200,7 @@ class WorkFolder:
         return [int(line) for line in text.split()]
 
     def forget_starts(self) -> None:
-        """Count the starts anew."""
+        """Forget the starts so far."""
         (self.path / "starts").unlink(missing_ok=True)
 
     def last_words(self) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kiln_mcp.tuning.data_check import (
     CHARACTERS_A_TOKEN,
     LONGEST_TOKENS,
-    MOST_OF_A_KIND,
+    FAULTS_OF_A_KIND,
     DataCheck,
     DataExample,
     DataFault,
@@ -117,12 +117,12 @@ def test_of_two_items_that_it_nearly_is_the_other_one_is_the_leak() -> None:
 
 def test_all_faults_are_counted_and_only_those_that_are_read_are_kept() -> None:
     check = DataCheck([], PLAIN)
-    for line in range(1, 3 * MOST_OF_A_KIND):
+    for line in range(1, 3 * FAULTS_OF_A_KIND):
         check.add(DataExample("train", line, f"r{line}", f"input {line}", "", 50))
     faults = check.result()
-    assert faults.counts[DataFaultKind.EMPTY] == 3 * MOST_OF_A_KIND - 1
+    assert faults.counts[DataFaultKind.EMPTY] == 3 * FAULTS_OF_A_KIND - 1
     lines = [fault.line for fault in faults.gravest if fault.kind is DataFaultKind.EMPTY]
-    assert lines == [*range(1, MOST_OF_A_KIND + 1)]
+    assert lines == [*range(1, FAULTS_OF_A_KIND + 1)]
 
 
 def test_runs_whose_tools_differ_are_named_and_unknown_tools_are_none() -> None:
