@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kiln_mcp.tuning.data_check import (
     CHARACTERS_A_TOKEN,
-    LONGEST_TOKENS,
     FAULTS_OF_A_KIND,
+    LONGEST_TOKENS,
     DataCheck,
     DataExample,
     DataFault,
