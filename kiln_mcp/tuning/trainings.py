@@ -217,8 +217,8 @@ async def _watch(training: Training, record: Finetune, training_id: str) -> Fine
         if status.state in {TrainingState.FAILED, TrainingState.CANCELLED}:
             raise Refusal(
                 "The training of {base} at {provider} was not completed: it is {state}. "
-                "The reason given: {reason}. Mend that, then train again; the data is kept beside "
-                "the frozen split.",
+                "The reason given: {reason}. Mend that, then train again, or resume the job if it "
+                "trains on this machine; the data is kept beside the frozen split.",
                 base=training.base_model,
                 provider=provider.title,
                 state=status.state,
