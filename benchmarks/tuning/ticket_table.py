@@ -3,8 +3,9 @@
     python benchmarks/tuning/ticket_table.py FOLDER [--train 48] [--test 60] [--epochs 5]
 
 The tickets of `tickets.py` are answered as JSON with two fields: team, and urgent (yes or no).
-The better prompt shows two examples: the pair, of some random ones, that does best on `val`. The
-tuned model learns the plain prompt, and runs with both. FOLDER keeps what was done.
+The better prompt shows two examples: the pair, of some random ones, that does best on `val`. One
+model learns the tickets with the plain prompt, and one with the better prompt. The first also runs
+with the better prompt. FOLDER keeps what was done.
 """
 
 import argparse
@@ -59,6 +60,8 @@ HURRY = ("I need this solved today.", "Please hurry.", "This cannot wait.", "It 
 CALM = ("There is no rush.", "Take your time.", "It can wait.", "Next week is fine.")
 VALIDATION = 16
 CANDIDATES = 4
+LEARNT_WITH_EXAMPLES = "Tuned with examples"
+EXAMPLES_ADDED = "Tuned, examples added later"
 
 
 class Agrees:
@@ -139,6 +142,30 @@ async def best_prompt(workspace: Workspace, project: str) -> str:
     return max(names, key=lambda name: means[name])
 
 
+async def run_config_names(workspace: Workspace, project: str) -> set[str]:
+    store = await workspace.open_project(project)
+    (task,) = await store.children(store.project, Task)
+    return {config.name for config in await store.children(task, TaskRunConfig)}
+
+
+async def train_once(
+    workspace: Workspace, project: str, name: str, prompt: str | None, epochs: int
+) -> None:
+    """Train on a prompt, unless that was done before."""
+    if name not in await run_config_names(workspace, project):
+        parameters = {"epochs": epochs, "niceness": 0}
+        await train_model(
+            workspace,
+            project,
+            "Frozen",
+            ProviderName.LOCAL,
+            "embedded",
+            name=name,
+            run_config=prompt,
+            parameters=parameters,
+        )
+
+
 async def measure(options: argparse.Namespace) -> dict[str, object]:
     folder: Path = options.folder.absolute()
     engine = EngineSettings(environment=os.environ, tuned_models=folder / "home/tuned_models.json")
@@ -149,39 +176,19 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             await prepare(workspace, project, options)
         best = await best_prompt(workspace, project)
         print(f"best prompt: {best}, {time.perf_counter() - started:.0f} s", flush=True)
-        store = await workspace.open_project(project)
-        (task,) = await store.children(store.project, Task)
-        tuned = [
-            config
-            for config in await store.children(task, TaskRunConfig)
-            if config.name.startswith("Tuned")
-        ]
-        if not tuned:
-            await train_model(
-                workspace,
-                project,
-                "Frozen",
-                ProviderName.LOCAL,
-                "embedded",
-                name="Tuned",
-                parameters={"epochs": options.epochs, "niceness": 0},
-            )
-            tuned = [
-                config
-                for config in await store.children(task, TaskRunConfig)
-                if config.name.startswith("Tuned")
-            ]
-        print(f"trained: {time.perf_counter() - started:.0f} s", flush=True)
-        if len(tuned) == 1:
-            [model] = read_tuned_models(folder / "home/tuned_models.json")
+        for name, prompt in (("Tuned", None), (LEARNT_WITH_EXAMPLES, best)):
+            await train_once(workspace, project, name, prompt, options.epochs)
+            print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+        if EXAMPLES_ADDED not in await run_config_names(workspace, project):
+            models = read_tuned_models(folder / "home/tuned_models.json")
             await create_run_config(
                 workspace,
                 project,
-                name="Tuned with examples",
-                model=model,
+                name=EXAMPLES_ADDED,
+                model=next(iter(models)),
                 prompt=prompts()[best],
             )
-        names = ["Base", best, tuned[0].name, "Tuned with examples"]
+        names = ["Base", best, "Tuned", LEARNT_WITH_EXAMPLES, EXAMPLES_ADDED]
         await run_eval(workspace, project, "Fields", run_configs=names)
         table = await show_results(workspace, project, "Fields", compare=names)
     return {"seconds": time.perf_counter() - started, "best": best, **table.model_dump(mode="json")}

@@ -49,6 +49,22 @@ class ModelError(Refusal):
     is_unanswered: bool = False
 
 
+_TUNED_ADVICE: Final = (
+    " It was trained at its provider, and its deployment is gone: deploy it there again, or train "
+    "it again on the same frozen split."
+)
+
+
+def _is_tuned_elsewhere(name: str) -> bool:
+    """Return whether a name is that of a model which was trained at a hosted provider.
+
+    OpenAI's names begin with `ft:`, Vertex AI's are numbers, and the others have the name of our
+    training in them.
+    """
+    own = name.rpartition("/")[2]
+    return own.startswith("ft:") or "kiln-" in own or own.isdecimal()
+
+
 class UnknownModel(ModelError):
     """No model has this name."""
 
@@ -73,6 +89,7 @@ class UnknownModel(ModelError):
             else "There is no model {name!r}"
         )
         sentence += " ({detail})." if detail else "."
+        sentence += _TUNED_ADVICE if detail and _is_tuned_elsewhere(name) else ""
         sentence += " Close names: {matches}." if matches else ""
         sentence += " Valid names: {valid_names}" if valid_names else " Name another one"
         super().__init__(

@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from hashlib import blake2b
+from typing import Final, NamedTuple
 
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.tuning.formats import ExportFormat
@@ -21,6 +22,9 @@ FEWEST_EXAMPLES: Final[Mapping[ExportFormat, int]] = {
 """Below these, services that read the format refuse the file."""
 USUAL_FEWEST: Final = 50
 """Fewer seldom teach more than a prompt with examples does."""
+TEXTS_AT_ONCE: Final = 30_000
+"""Inputs that are compared at once: memory stays the same however many there are."""
+FAULTS_OF_A_KIND: Final = 100
 LONGEST_TOKENS: Final = 8192
 """Many services and local trainers cut or refuse an example beyond it."""
 MOST_CLASSES: Final = 20
@@ -53,6 +57,8 @@ class DataFaultKind(StrEnum):
     """It has more tokens than most services and trainers take."""
     TOOLS_LEFT_OUT = "tools_left_out"
     """Its run called tools, and the format has the last answer alone."""
+    TOOL_MISMATCH = "tool_mismatch"
+    """Its run could call other tools than that of the first example."""
     DUPLICATE = "duplicate"
     """Input and answer are there before."""
     TOO_FEW = "too_few"
@@ -73,6 +79,7 @@ class DataExample:
         answer: The answer to learn.
         characters: Of all messages.
         has_tool_calls: Whether its run called tools.
+        tools: The tools that its run could call; None if that is not known.
     """
 
     part: str
@@ -82,6 +89,7 @@ class DataExample:
     answer: str
     characters: int
     has_tool_calls: bool = False
+    tools: frozenset[str] | None = None
 
     @property
     def tokens(self) -> int:
@@ -116,98 +124,202 @@ class HeldOutItem:
     input: str
 
 
-def check_data(
-    examples: Sequence[DataExample],
-    held_out: Sequence[HeldOutItem],
-    shape: ExportFormat,
-) -> tuple[DataFault, ...]:
-    """Return the faults of training data, the gravest first, in the order of its lines.
+@dataclass(frozen=True, slots=True)
+class DataFaults:
+    """What is wrong with training data.
+
+    Attributes:
+        counts: How many faults there are of each kind, the gravest kind first.
+        gravest: The faults, the gravest first, in the order of lines; of each kind no more than
+            are ever read.
+    """
+
+    counts: Mapping[DataFaultKind, int]
+    gravest: Sequence[DataFault]
+
+
+class _FirstExample(NamedTuple):
+    """Where an input came first, and what its answer was."""
+
+    part: str
+    line: int
+    answer_key: bytes
+    quote: str
+
+
+class DataCheck:
+    """Takes examples one by one, and keeps of each a little only.
 
     Args:
-        examples: All parts, in the order of their lines. The first part is the one trained on.
         held_out: What evals measure on.
         shape: The format of the files.
+        texts_at_once: Inputs that are compared at once.
     """
-    faults = [
-        *_leaks(examples, held_out),
-        *_equal_inputs(examples),
-        *_single_faults(examples),
-        *_part_faults(examples, shape),
-    ]
-    rank = {kind: place for place, kind in enumerate(DataFaultKind)}
-    return tuple(sorted(faults, key=lambda fault: (rank[fault.kind], fault.line or 0)))
 
+    def __init__(
+        self,
+        held_out: Sequence[HeldOutItem],
+        shape: ExportFormat,
+        texts_at_once: int = TEXTS_AT_ONCE,
+    ) -> None:
+        self._held_out = held_out
+        self._shape = shape
+        self._texts_at_once = texts_at_once
+        self._faults: dict[DataFaultKind, list[DataFault]] = {kind: [] for kind in DataFaultKind}
+        self._counts: Counter[DataFaultKind] = Counter()
+        self._firsts: dict[bytes, _FirstExample] = {}
+        self._pending_examples: list[DataExample] = []
+        self._learnt_part: str | None = None
+        self._learnt_count = 0
+        self._classes: Counter[str] | None = Counter()
+        self._tools: tuple[DataExample, frozenset[str]] | None = None
 
-def _leaks(examples: Sequence[DataExample], held_out: Sequence[HeldOutItem]) -> Iterator[DataFault]:
-    """Yield examples whose input nearly is that of an item that evals measure on."""
-    if not held_out or not examples:
-        return
-    texts = [*(item.input for item in held_out), *(item.input for item in examples)]
-    names: list[int] = NearDuplicates(texts).duplicate_groups.tolist()
-    item_by_group = dict(zip(names, held_out, strict=False))
-    for example, group in zip(examples, names[len(held_out) :], strict=True):
-        if (item := item_by_group.get(group)) is not None and item.run != example.run:
-            yield _fault(
-                DataFaultKind.LEAK,
-                example,
-                f"its input is nearly that of run {item.run}, which an eval measures on",
-            )
+    def add(self, example: DataExample) -> None:
+        """Take in an example; the first one's part is the one that is trained on."""
+        if self._learnt_part is None:
+            self._learnt_part = example.part
+        if example.part == self._learnt_part:
+            self._count_answer(example.answer)
+        self._check_alone(example)
+        self._check_tools(example)
+        self._check_repetition(example)
+        if self._held_out:
+            self._pending_examples.append(example)
+            if len(self._pending_examples) >= self._texts_at_once // 2:
+                self._check_leaks()
 
+    def result(self) -> DataFaults:
+        """Return what is wrong with all examples so far."""
+        self._check_leaks()
+        self._check_learnt_part()
+        faults = [
+            fault
+            for kind in DataFaultKind
+            for fault in sorted(self._faults[kind], key=lambda fault: fault.line or 0)
+        ]
+        counts = {kind: self._counts[kind] for kind in DataFaultKind if self._counts[kind]}
+        return DataFaults(counts, tuple(faults))
 
-def _equal_inputs(examples: Sequence[DataExample]) -> Iterator[DataFault]:
-    """Yield contradictions, duplicates, and inputs that lie in several parts."""
-    by_input: dict[str, list[DataExample]] = defaultdict(list)
-    for example in examples:
-        by_input[_normal(example.input)].append(example)
-    for first, *repeats in by_input.values():
-        for example in repeats:
-            place = f"line {first.line} of {first.part}"
-            if _normal(example.answer) != _normal(first.answer):
-                reason = (
-                    f"{place} has the same input and the answer {_quote(first.answer)}, this one "
-                    f"{_quote(example.answer)}"
-                )
-                yield _fault(DataFaultKind.CONTRADICTION, example, reason)
-            elif example.part == first.part:
-                yield _fault(DataFaultKind.DUPLICATE, example, f"{place} is the same")
-            if example.part != first.part:
-                yield _fault(DataFaultKind.ACROSS_PARTS, example, f"{place} has the same input")
+    def _note(self, kind: DataFaultKind, example: DataExample, reason: str) -> None:
+        self._note_fault(DataFault(kind, example.part, example.line, example.run, reason))
 
+    def _note_fault(self, fault: DataFault) -> None:
+        self._counts[fault.kind] += 1
+        if len(self._faults[fault.kind]) < FAULTS_OF_A_KIND:
+            self._faults[fault.kind].append(fault)
 
-def _single_faults(examples: Iterable[DataExample]) -> Iterator[DataFault]:
-    for example in examples:
+    def _count_answer(self, answer: str) -> None:
+        self._learnt_count += 1
+        if self._classes is not None:
+            self._classes[_normal(answer)] += 1
+            if len(self._classes) > MOST_CLASSES:
+                self._classes = None  # its answers are no classes
+
+    def _check_alone(self, example: DataExample) -> None:
         for name, text in (("input", example.input), ("answer", example.answer)):
             if not text.strip():
-                yield _fault(DataFaultKind.EMPTY, example, f"its {name} is empty")
+                self._note(DataFaultKind.EMPTY, example, f"its {name} is empty")
         if example.tokens > LONGEST_TOKENS:
             reason = f"it has about {example.tokens:,} tokens, more than {LONGEST_TOKENS:,}"
-            yield _fault(DataFaultKind.TOO_LONG, example, reason)
+            self._note(DataFaultKind.TOO_LONG, example, reason)
         if example.has_tool_calls:
             reason = "its run called tools; the format has the last answer alone"
-            yield _fault(DataFaultKind.TOOLS_LEFT_OUT, example, reason)
+            self._note(DataFaultKind.TOOLS_LEFT_OUT, example, reason)
+
+    def _check_tools(self, example: DataExample) -> None:
+        """Note a run whose tools are not those of the first run whose tools are known."""
+        if example.tools is None:
+            return
+        if self._tools is None:
+            self._tools = example, example.tools
+        first, tools = self._tools
+        if example.tools != tools:
+            reason = (
+                f"its run had {_tools_text(example.tools)}, and that of line {first.line} of "
+                f"{first.part} had {_tools_text(tools)}"
+            )
+            self._note(DataFaultKind.TOOL_MISMATCH, example, reason)
+
+    def _check_repetition(self, example: DataExample) -> None:
+        """Note contradictions, duplicates, and inputs that lie in several parts."""
+        input_key, answer_key = _key(example.input), _key(example.answer)
+        first = self._firsts.get(input_key)
+        if first is None:
+            quote = _quote(example.answer)
+            self._firsts[input_key] = _FirstExample(example.part, example.line, answer_key, quote)
+            return
+        place = f"line {first.line} of {first.part}"
+        if answer_key != first.answer_key:
+            reason = (
+                f"{place} has the same input and the answer {first.quote}, this one "
+                f"{_quote(example.answer)}"
+            )
+            self._note(DataFaultKind.CONTRADICTION, example, reason)
+        elif example.part == first.part:
+            self._note(DataFaultKind.DUPLICATE, example, f"{place} is the same")
+        if example.part != first.part:
+            self._note(DataFaultKind.ACROSS_PARTS, example, f"{place} has the same input")
+
+    def _check_leaks(self) -> None:
+        """Note those of the last examples whose input nearly is that of a held-out item."""
+        examples, self._pending_examples = self._pending_examples, []
+        size = max(1, self._texts_at_once - len(examples))
+        leaks: dict[int, HeldOutItem] = {}
+        for begin in range(0, len(self._held_out) if examples else 0, size):
+            for place, item in _leaks(examples, self._held_out[begin : begin + size]):
+                leaks.setdefault(place, item)
+        for place, item in sorted(leaks.items(), key=lambda leak: leak[0]):
+            reason = f"its input is nearly that of run {item.run}, which an eval measures on"
+            self._note(DataFaultKind.LEAK, examples[place], reason)
+
+    def _check_learnt_part(self) -> None:
+        """Note what is wrong with the part that is trained on as a whole."""
+        part, count, fewest = (
+            self._learnt_part,
+            self._learnt_count,
+            FEWEST_EXAMPLES.get(self._shape, 1),
+        )
+        if part is None:
+            return
+        if count < fewest:
+            reason = (
+                f"it has {count} examples; services that read {self._shape} take {fewest} or more"
+            )
+            self._note_fault(DataFault(DataFaultKind.TOO_FEW, part, None, "", reason))
+        elif count < USUAL_FEWEST:
+            reason = f"it has {count} examples; fewer than {USUAL_FEWEST} seldom help"
+            self._note_fault(DataFault(DataFaultKind.TOO_FEW, part, None, "", reason))
+        if self._classes is None or count < MOST_CLASSES:
+            return
+        [(answer, largest)] = self._classes.most_common(1)
+        if largest > LARGEST_SHARE * count:
+            reason = f"{largest} of {count} answers are {_quote(answer)}"
+            self._note_fault(DataFault(DataFaultKind.ONE_CLASS, part, None, "", reason))
 
 
-def _part_faults(examples: Sequence[DataExample], shape: ExportFormat) -> Iterator[DataFault]:
-    """Yield what is wrong with the part that is trained on as a whole."""
-    if not examples:
-        return
-    part = examples[0].part
-    answers = Counter(_normal(example.answer) for example in examples if example.part == part)
-    count, fewest = answers.total(), FEWEST_EXAMPLES.get(shape, 1)
-    if count < fewest:
-        reason = f"it has {count} examples; services that read {shape} take {fewest} or more"
-        yield DataFault(DataFaultKind.TOO_FEW, part, None, "", reason)
-    elif count < USUAL_FEWEST:
-        reason = f"it has {count} examples; fewer than {USUAL_FEWEST} seldom help"
-        yield DataFault(DataFaultKind.TOO_FEW, part, None, "", reason)
-    [(answer, largest)] = answers.most_common(1)
-    if len(answers) <= MOST_CLASSES and count >= MOST_CLASSES and largest > LARGEST_SHARE * count:
-        reason = f"{largest} of {count} answers are {_quote(answer)}"
-        yield DataFault(DataFaultKind.ONE_CLASS, part, None, "", reason)
+def _leaks(
+    examples: Sequence[DataExample], held_out: Sequence[HeldOutItem]
+) -> Iterator[tuple[int, HeldOutItem]]:
+    """Yield the places of examples with the item that their input nearly is, if it is another."""
+    texts = [*(item.input for item in held_out), *(example.input for example in examples)]
+    groups: list[int] = NearDuplicates(texts).duplicate_groups.tolist()
+    items_by_group: dict[int, list[HeldOutItem]] = defaultdict(list)
+    for item, group in zip(held_out, groups, strict=False):
+        items_by_group[group].append(item)
+    for place, group in enumerate(groups[len(held_out) :]):
+        run = examples[place].run
+        other = next((i for i in items_by_group.get(group, ()) if i.run != run), None)
+        if other is not None:
+            yield place, other
 
 
-def _fault(kind: DataFaultKind, example: DataExample, reason: str) -> DataFault:
-    return DataFault(kind, example.part, example.line, example.run, reason)
+def _tools_text(tools: frozenset[str]) -> str:
+    return f"the tools {', '.join(sorted(tools))}" if tools else "no tools"
+
+
+def _key(text: str) -> bytes:
+    """Return a digest of a text, whatever its case and blanks."""
+    return blake2b(_normal(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _normal(text: str) -> str:

@@ -1,13 +1,13 @@
 """Choose what may be learnt from, and write it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 from pydantic import JsonValue
 
-from kiln_mcp.tuning.data_check import is_shown
+from kiln_mcp.tuning.data_check import DataExample, is_shown
 from kiln_mcp.tuning.formats import (
     NEEDS_SCHEMA,
     ExportFormat,
@@ -17,10 +17,9 @@ from kiln_mcp.tuning.formats import (
     line_of,
 )
 from storage import Task, TaskRun
-from storage.atomic_write import write_atomically
-from storage.border import check_target
 from storage.errors import Refusal
 from storage.records.run import ANSWER_STATE
+from storage.records.run_config import KilnAgentProperties
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +39,29 @@ class Recipe:
     schema: Mapping[str, JsonValue] | None
 
 
-@dataclass(frozen=True, slots=True)
-class PartLines:
-    """The lines of one part, and how many of its items are not among them.
+@dataclass(slots=True)
+class PartCounts:
+    """How many items of a part are lines of its file, and how many are left out.
 
     Attributes:
-        lines: One JSON text for each example.
+        examples: Lines.
+        tokens: About, of all lines.
         held_out_items: Items that an eval measures on.
         without_thinking: Items that lack the reasoning that the recipe wants.
         unreviewed_examples: Lines whose output a model gave and nobody rated or repaired.
         unusable_items: Items whose answer is truncated, refused or empty.
         shown_items: Items that the prompt shows with their answers.
-        runs: The run of each line.
+        deleted_items: Items of the split that are there no more.
     """
 
-    lines: tuple[str, ...]
-    held_out_items: int
-    without_thinking: int
-    unreviewed_examples: int
+    examples: int = 0
+    tokens: int = 0
+    held_out_items: int = 0
+    without_thinking: int = 0
+    unreviewed_examples: int = 0
     unusable_items: int = 0
     shown_items: int = 0
-    runs: tuple[TaskRun, ...] = ()
+    deleted_items: int = 0
 
 
 def _misfit(shape: ExportFormat, reason: str, advice: str) -> Refusal:
@@ -88,45 +89,73 @@ def check_recipe(task: Task, recipe: Recipe) -> None:
         raise _misfit(recipe.shape, "its answers are JSON, without <think>", "Use two_message_cot.")
 
 
-def nothing_measured(run: TaskRun) -> bool:
-    """Hold nothing back: for parts that were asked for by name."""
-    return False
+class PartLines:
+    """Takes the runs of a part one by one, writes their lines, and counts.
 
+    Attributes:
+        counts: Of the runs so far.
 
-def lines_of(
-    runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
-) -> PartLines:
-    """Return the runs as lines, in their order.
-
-    Raises:
-        Refusal: An output is not what the format needs.
+    Args:
+        part: The part's name.
+        recipe: How runs become lines.
+        is_excluded: Whether a run is held back because an eval measures on it.
+        out: Where the lines go.
     """
-    lines: list[str] = []
-    exported_runs: list[TaskRun] = []
-    held_out_count = without_thinking = unreviewed_count = unusable_count = shown_count = 0
-    for run in runs:
-        reasoning = run.reasoning or ""
-        if is_measured(run):
-            held_out_count += 1
+
+    def __init__(
+        self, part: str, recipe: Recipe, is_excluded: Callable[[TaskRun], bool], out: IO[bytes]
+    ) -> None:
+        self.counts = PartCounts()
+        self._part = part
+        self._recipe = recipe
+        self._is_excluded = is_excluded
+        self._out = out
+
+    def add(self, run: TaskRun) -> DataExample | None:
+        """Write a run's line; return what the check reads of it, or None if it is left out.
+
+        Raises:
+            Refusal: Its output is not what the format needs.
+        """
+        counts, recipe, reasoning = self.counts, self._recipe, run.reasoning or ""
+        if self._is_excluded(run):
+            counts.held_out_items += 1
         elif not run.is_usable:
-            unusable_count += 1
+            counts.unusable_items += 1
         elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
-            without_thinking += 1
+            counts.without_thinking += 1
         elif is_shown(run.input, run.best_output, recipe.instructions.full_text):
-            shown_count += 1
+            counts.shown_items += 1
         else:
-            lines.append(_line(run, reasoning, recipe))
-            exported_runs.append(run)
-            unreviewed_count += _is_unreviewed(run)
-    return PartLines(
-        tuple(lines),
-        held_out_count,
-        without_thinking,
-        unreviewed_count,
-        unusable_count,
-        shown_count,
-        tuple(exported_runs),
-    )
+            return self._write(run, _line(run, reasoning, recipe))
+        return None
+
+    def _write(self, run: TaskRun, line: str) -> DataExample:
+        self._out.write(f"{line}\n".encode())
+        self.counts.examples += 1
+        self.counts.unreviewed_examples += _is_unreviewed(run)
+        example = DataExample(
+            part=self._part,
+            line=self.counts.examples,
+            run=run.id,
+            input=run.input,
+            answer=run.best_output,
+            characters=len(line),
+            has_tool_calls=any(
+                (message.model_extra or {}).get("tool_calls") for message in run.trace or ()
+            ),
+            tools=_tools_of(run),
+        )
+        self.counts.tokens += example.tokens
+        return example
+
+
+def _tools_of(run: TaskRun) -> frozenset[str] | None:
+    """Return the tools that a model could call when it made a run; None if that is not known."""
+    config = None if run.output.source is None else run.output.source.run_config
+    if not isinstance(config, KilnAgentProperties):
+        return None
+    return frozenset(config.tools_config.tools if config.tools_config else ())
 
 
 def _is_unreviewed(run: TaskRun) -> bool:
@@ -149,19 +178,3 @@ def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:
         raise _misfit(
             recipe.shape, f"run {run.id}: {error}", "Correct the run's output and try again."
         ) from error
-
-
-def lines_of_file(lines: Sequence[str]) -> bytes:
-    """Return what a JSONL file of these lines holds."""
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def write_file(file: Path, content: bytes) -> None:
-    """Write a file whole, or not at all.
-
-    Raises:
-        UnsafePath: It would lie in git's own folder.
-        WriteError: The disk refused.
-    """
-    check_target(file)
-    write_atomically(file, content)

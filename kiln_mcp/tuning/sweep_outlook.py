@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 from typing import Final
 
 from kiln_mcp.statistics.claim_levels import ALL_CLAIMS
@@ -27,6 +27,10 @@ class SweepOutlook:
             largest would not be.
         luck: By how much the best of equally good models looks better than it is, from 0 to 1.
         room: The most that the baseline can gain, from its earlier results; None without any.
+        expected_gain: That of a model, by those trained before, or else half of the room; None
+            if nothing is known.
+        power: The share of cases in which the comparison shows that gain; None without one.
+        earlier_models: Models trained before whose gains the expected one is the mean of.
     """
 
     items: int
@@ -34,6 +38,9 @@ class SweepOutlook:
     smallest_gain: float | None
     luck: float
     room: float | None = None
+    expected_gain: float | None = None
+    power: float | None = None
+    earlier_models: int = 0
 
     @property
     def says(self) -> str:
@@ -57,11 +64,39 @@ class SweepOutlook:
             else f" By its results so far, the baseline can gain {self.room * _POINTS:.0f} points "
             "at most."
         )
-        return f"{sight}{luck}{room}"
+        return f"{sight}{luck}{room}{self._expectation}"
+
+    @property
+    def _expectation(self) -> str:
+        """What gain is to be expected, and how often it is shown, in a sentence."""
+        gain, power = self.expected_gain, self.power
+        if gain is None or power is None:
+            return (
+                " No gain can be expected from data: run the baseline on these items first to know "
+                "how much it lacks."
+            )
+        points, cases = gain * _POINTS, power * _POINTS
+        if self.earlier_models:
+            return (
+                f" The models trained before, {self.earlier_models}, gained {points:.0f} points on "
+                f"average; such a gain is shown in {cases:.0f} of 100 cases."
+                if gain > 0
+                else f" The models trained before, {self.earlier_models}, gained nothing on "
+                "average, so that no gain is to be expected."
+            )
+        return (
+            f" No model was trained before. If the best one gains half of that, {points:.0f} "
+            f"points, it is shown in {cases:.0f} of 100 cases."
+        )
 
 
-def sweep_outlook(items: int, models: int, results: Sequence[float] = ()) -> SweepOutlook:
-    """Return what a comparison can show.
+def sweep_outlook(
+    items: int,
+    models: int,
+    results: Sequence[float] = (),
+    earlier_gains: Sequence[float] = (),
+) -> SweepOutlook:
+    """Return what a comparison can show, and what is to be expected of it.
 
     The error is shared by the models, as Bonferroni's correction does; the intervals of the
     comparison itself are a little narrower.
@@ -70,6 +105,7 @@ def sweep_outlook(items: int, models: int, results: Sequence[float] = ()) -> Swe
         items: Items of the part, 1 or more.
         models: Tuned models, 1 or more.
         results: Scores of the baseline from 0 to 1 on items of the part, as far as there are any.
+        earlier_gains: The mean gain over the baseline of each model that was trained before.
 
     Source:
         Blom (1958), Statistical Estimates and Transformed Beta-Variables, for the luck.
@@ -82,8 +118,19 @@ def sweep_outlook(items: int, models: int, results: Sequence[float] = ()) -> Swe
     deviation = sqrt(USUAL_DISAGREEMENT / items)
     rank = (models - _MIDDLE) / (models + 1 - 2 * _MIDDLE)
     luck = deviation * NormalDist().inv_cdf(rank) if models > 1 else 0.0
-    room = 1 - sum(results) / len(results) if results else None
-    return SweepOutlook(items, models, smallest, luck, room)
+    room = 1 - fmean(results) if results else None
+    gain = _expected_gain(room, earlier_gains)
+    power = None
+    if gain is not None:
+        power = _share(items, max(gain, 0.0), level) if items * gain >= fewest else 0.0
+    return SweepOutlook(items, models, smallest, luck, room, gain, power, len(earlier_gains))
+
+
+def _expected_gain(room: float | None, earlier_gains: Sequence[float]) -> float | None:
+    """Return the mean of earlier gains, or half of what can be gained; None if nothing is known."""
+    if earlier_gains:
+        return fmean(earlier_gains) if room is None else min(fmean(earlier_gains), room)
+    return None if room is None else room / 2
 
 
 def _share(items: int, gain: float, level: float) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from statistics import fmean
 from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
@@ -11,12 +12,14 @@ from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evals.eval_reports import items_of_part
 from kiln_mcp.evals.lookups import find_run_configs, load_measurement
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.results.comparison_report import ComparisonRequest, comparison_report
 from kiln_mcp.evals.run_requests import RunRequest, open_evaluators, plan_work
 from kiln_mcp.evals.runner import carry_out_together
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.evaluators.evaluator import calls_of_item
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
+from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.tuning.providers.provider import Value
 from kiln_mcp.tuning.providers.service_client import ServiceFailure
 from kiln_mcp.tuning.sweep_answers import SweepResult, SweptTraining
@@ -26,9 +29,10 @@ from kiln_mcp.tuning.training_drafts import TrainingWish, draft_training
 from kiln_mcp.tuning.training_files import FrozenData
 from kiln_mcp.tuning.trainings import Training, train
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Finetune
+from storage import Finetune, TaskRunConfig
 from storage.errors import InvalidValue, NextStep, Refusal
 from storage.records.ratings import RATING_RANGES
+from storage.records.run_config import KilnAgentProperties
 
 MOST_TRAININGS: Final = 24
 
@@ -148,13 +152,49 @@ async def draft_sweep(
     trainings = [
         await draft_training(workspace, data, own_wish) for own_wish in wishes_of(request, wish)
     ]
-    outputs = await read_scored_outputs(measurement, configs[:1])
-    score = task_eval.eval_record.output_scores[0]
-    low, high = RATING_RANGES[score.type]
-    means = outputs.means(configs[0].id, score.json_key, frozenset(items)).values()
-    results = [(value - low) / (high - low) for value in means]
-    outlook = sweep_outlook(len(items), len(trainings), results)
+    outlook = await _outlook(data, measurement, configs[0], items, len(trainings))
     return Sweep(workspace, data, task_eval, request, trainings, outlook)
+
+
+async def _outlook(
+    data: FrozenData,
+    measurement: Measurement,
+    baseline: TaskRunConfig,
+    items: Sequence[str],
+    models: int,
+) -> SweepOutlook:
+    """Return what the comparison can show, by the results that there are of these items."""
+    records = await data.store.children(data.task, Finetune)
+    earlier_models = {record.fine_tune_model_id for record in records}
+    earlier_configs = [
+        config
+        for config in await data.store.children(data.task, TaskRunConfig)
+        if _model_of(config) in earlier_models and config.id != baseline.id
+    ]
+    score = measurement.eval_record.output_scores[0]
+    low, high = RATING_RANGES[score.type]
+    outputs = await read_scored_outputs(measurement, [baseline, *earlier_configs])
+    results, *earlier_results = (
+        {
+            item: (mean - low) / (high - low)
+            for item, mean in outputs.means(config.id, score.json_key, frozenset(items)).items()
+        }
+        for config in (baseline, *earlier_configs)
+    )
+    gains = [
+        fmean(own[item] - results[item] for item in shared)
+        for own in earlier_results
+        if (shared := own.keys() & results.keys())
+    ]
+    return sweep_outlook(len(items), models, list(results.values()), gains)
+
+
+def _model_of(config: TaskRunConfig) -> str:
+    """Return the engine's name of a run config's model; "" for a program."""
+    own = config.run_config_properties
+    if not isinstance(own, KilnAgentProperties):
+        return ""
+    return engine_model(StoredModel(own.model_name, own.model_provider_name))
 
 
 async def plan_sweep(sweep: Sweep) -> Plan:

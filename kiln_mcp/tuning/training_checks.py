@@ -63,7 +63,7 @@ def check_training_data(
         Refusal: It is so; the sentence names the lines.
     """
     learnt = data.files[0]
-    count = len(learnt.lines.lines)
+    count = learnt.counts.examples
     if count < provider.fewest_examples:
         raise Refusal(
             "Nothing was trained: {provider} takes {fewest} examples or more, and {part} has "
@@ -74,7 +74,7 @@ def check_training_data(
             count=count,
             next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
         )
-    grave = [fault for fault in data.faults if fault.kind in GRAVE]
+    grave = [fault for fault in data.faults.gravest if fault.kind in GRAVE]
     if grave and not despite_faults:
         lines = [
             f"line {fault.line} of {fault.part}: {fault.reason}" for fault in grave[:_MOST_NAMED]
@@ -83,7 +83,7 @@ def check_training_data(
             "Nothing was trained: {count} examples spoil the training or what evals measure. "
             "{reason}. Take them out of the split, or train all the same with "
             "despite_faults=true.",
-            count=len(grave),
+            count=sum(data.faults.counts.get(kind, 0) for kind in GRAVE),
             reason="; ".join(lines),
         )
 
@@ -91,7 +91,7 @@ def check_training_data(
 def plan_training(training: Training) -> Plan:
     """Return the plan of a training: what is sent where, and what is wrong with it."""
     files = training.training_data.files
-    counts = ", ".join(f"{len(file.lines.lines)} of {file.part}" for file in files)
+    counts = ", ".join(f"{file.counts.examples} of {file.part}" for file in files)
     provider = training.provider
     epochs = training.parameters.get("epochs")
     epochs_text = f", read {epochs} times" if epochs else ""
@@ -116,7 +116,7 @@ def _tracker_of(training: Training) -> str:
 def report_check(training: Training) -> TrainingCheck:
     """Return what is known of a training before it starts."""
     data, forecast = training.training_data, training.forecast
-    counts = [len(file.lines.lines) for file in data.files]
+    counts = [file.counts.examples for file in data.files]
     return TrainingCheck(
         provider=training.provider.title,
         base_model=training.base_model,

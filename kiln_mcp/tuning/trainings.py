@@ -17,7 +17,7 @@ from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
 from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.tuning.answers import TrainedModel
-from kiln_mcp.tuning.export import Recipe, lines_of_file
+from kiln_mcp.tuning.export import Recipe
 from kiln_mcp.tuning.formats import Thinking
 from kiln_mcp.tuning.providers.provider import (
     Draft,
@@ -110,6 +110,8 @@ async def train(training: Training) -> TrainedModel:
         training_id = record.provider_id
         if training_id is None:
             record, training_id = await _start(training, record)
+        elif record.latest_status == TrainingState.FAILED:
+            await training.provider.go_on(training_id)
         record = await _watch(training, record, training_id)
     except anyio.get_cancelled_exc_class():
         await _cancel(training, record)
@@ -127,8 +129,8 @@ async def with_forecast(training: Training) -> Training:
     await training.workspace.report(
         0, None, f"Looking at the base and the data: {training.provider.title}."
     )
-    text = lines_of_file(training.training_data.files[0].lines.lines)
-    draft = Draft(training.base_model, text, training.parameters, training.seed)
+    train_file = training.training_data.files[0].content.path
+    draft = Draft(training.base_model, train_file, training.parameters, training.seed)
     return replace(training, forecast=await training.provider.look(draft))
 
 
@@ -169,8 +171,7 @@ async def _start(training: Training, record: Finetune) -> tuple[Finetune, str]:
     if training_id is None:
         action = "Preparing the data" if provider.is_local else "Uploading the data"
         await training.workspace.report(0, None, f"{action}: {provider.title}.")
-        texts = training.training_data.texts
-        await write_training_files(store, split, None, texts)
+        await write_training_files(store, split, None, training.training_data.files)
         request = _request(training, name, store.side_folder(split))
         files = await provider.upload(request)
         try:
@@ -193,9 +194,9 @@ def _request(training: Training, name: str, folder: Path) -> TrainingRequest:
         base_model=training.base_model,
         project=training.data.store.folder,
         train_file=folder / files[0].name,
-        train_examples=len(files[0].lines.lines),
+        train_examples=files[0].counts.examples,
         validation_file=folder / validation.name if validation else None,
-        validation_examples=len(validation.lines.lines) if validation else 0,
+        validation_examples=validation.counts.examples if validation else 0,
         parameters=training.parameters,
         seed=training.seed,
     )
@@ -216,8 +217,8 @@ async def _watch(training: Training, record: Finetune, training_id: str) -> Fine
         if status.state in {TrainingState.FAILED, TrainingState.CANCELLED}:
             raise Refusal(
                 "The training of {base} at {provider} was not completed: it is {state}. "
-                "{provider} says: {reason}. Mend that, then train again; the data is kept beside "
-                "the frozen split.",
+                "The reason given: {reason}. Mend that, then train again, or resume the job if it "
+                "trains on this machine; the data is kept beside the frozen split.",
                 base=training.base_model,
                 provider=provider.title,
                 state=status.state,
@@ -275,7 +276,7 @@ def _run_config(
 
 
 def _answer(training: Training, record: Finetune, config: TaskRunConfig) -> TrainedModel:
-    counts = [len(file.lines.lines) for file in training.training_data.files]
+    counts = [file.counts.examples for file in training.training_data.files]
     return TrainedModel(
         finetune=record.name,
         provider=training.provider.title,

@@ -39,7 +39,8 @@ def find_base(
     """Return the base model of a name; nothing is downloaded.
 
     Args:
-        name: `embedded`, a folder, or a name such as `Qwen/Qwen3-0.6B` in Hugging Face's cache.
+        name: `embedded`, the whole path of a folder, or a name such as `Qwen/Qwen3-0.6B` in
+            Hugging Face's cache.
         conversions: Where converted GGUF files are kept.
         gguf: The embedded model's file if it is the person's own.
         environment: Where the cache is named.
@@ -53,11 +54,16 @@ def find_base(
             raise _no_base(name, "its file is not there; fetch it with `kiln-mcp models pull`")
         folder = conversions / f"{file.stem}-{file.stat().st_size}"
         return Base(name, folder, file, "see the card of the GGUF file")
-    folder = Path(name).expanduser()
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError as error:
+        raise _no_base(name, "it names a user that does not exist") from error
     if folder.suffix == _GGUF:
         raise _no_base(name, "a GGUF file is trained as `embedded`: name it in KILN_MCP_GGUF")
-    if not folder.is_dir():
+    if not folder.is_absolute():  # the job runs in another folder than the call
         folder = _cached(name, environment)
+    elif not folder.is_dir():
+        raise _no_base(name, "there is no such folder")
     if not (folder / "config.json").is_file():
         raise _no_base(name, "the folder has no config.json")
     return Base(name, folder.absolute(), None, _licence(folder))
@@ -86,14 +92,15 @@ def _cached(name: str, environment: Mapping[str, str]) -> Path:
     try:
         revision = (folder / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise _no_base(name, f"it is no folder, and not in the cache {hub}") from error
+        raise _no_base(name, f"it is no whole path, and not in the cache {hub}") from error
     return folder / "snapshots" / revision
 
 
 def _no_base(name: str, reason: str) -> InvalidValue:
     return InvalidValue(
         "Nothing was trained: there is no base model '{name}' on this machine: {reason}. Valid: "
-        "embedded, the folder of a Hugging Face model, or the name of one that is in its cache.",
+        "embedded, the whole path of a Hugging Face model's folder, or the name of one that is in "
+        "its cache.",
         name=name,
         reason=reason,
     )

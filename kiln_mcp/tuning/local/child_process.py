@@ -111,6 +111,8 @@ class ChildProcesses:
 
     def start(self, folder: WorkFolder) -> None:
         """Start the process that trains; it goes on if this one ends, while somebody watches it."""
+        for path in [path for path, process in _running.items() if process.poll() is not None]:
+            del _running[path]  # or its end would stay in the system's table
         with folder.log.open("ab") as log:
             _running[folder.path] = subprocess.Popen(
                 _arguments("train", folder),

@@ -15,6 +15,7 @@ import anyio.to_thread
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.llm.providers.tuned_files import PREFIX, TunedModel, add_tuned_model
 from kiln_mcp.tuning.formats import ExportFormat
+from kiln_mcp.tuning.line_files import copy_file, digest_of
 from kiln_mcp.tuning.local.bases import Base, base_elsewhere, find_base
 from kiln_mcp.tuning.local.child_process import ChildProcesses, TrainerProcesses
 from kiln_mcp.tuning.local.cluster_jobs import ClusterJobs
@@ -120,9 +121,10 @@ class LocalTuning:
             )
         return _forecast(outlook)
 
-    async def _outlook(self, request: LocalRequest, train: bytes) -> Outlook:
+    async def _outlook(self, request: LocalRequest, train: Path) -> Outlook:
         """Return what is known of a training, or what a recent look has said."""
-        digest = sha256(request.model_dump_json().encode() + train).hexdigest()[:24]
+        content = await anyio.to_thread.run_sync(digest_of, train)
+        digest = sha256(f"{request.model_dump_json()}{content}".encode()).hexdigest()[:24]
         note = self.work / f"look-{digest}.json"
         if (earlier := await anyio.to_thread.run_sync(_read_look, note)) is not None:
             return earlier
@@ -130,7 +132,7 @@ class LocalTuning:
 
         def prepare() -> None:
             folder.path.mkdir(parents=True)
-            write_atomically(folder.path / request.train, train)
+            copy_file(train, folder.path / request.train)
             folder.write("request.json", request)
 
         try:
@@ -140,8 +142,8 @@ class LocalTuning:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(shutil.rmtree, folder.path, True)
         if not outlook.refusal:
-            content = outlook.model_dump_json().encode()
-            await anyio.to_thread.run_sync(write_atomically, note, content)
+            text = outlook.model_dump_json().encode()
+            await anyio.to_thread.run_sync(write_atomically, note, text)
         return outlook
 
     async def upload(self, request: TrainingRequest) -> Mapping[str, str]:
@@ -153,7 +155,7 @@ class LocalTuning:
             files = {"train": request.train_file, "validation": request.validation_file}
             for role, path in files.items():
                 if path is not None:
-                    write_atomically(folder.path / f"{role}.jsonl", path.read_bytes())
+                    copy_file(path, folder.path / f"{role}.jsonl")
             return {role: f"{role}.jsonl" for role, path in files.items() if path is not None}
 
         return await anyio.to_thread.run_sync(copy)
@@ -164,7 +166,7 @@ class LocalTuning:
 
         def begin() -> None:
             base = self._base(request.base_model)
-            digest = sha256((folder.path / files["train"]).read_bytes()).hexdigest()
+            digest = digest_of(folder.path / files["train"])
             local = _local_request(base, request.parameters, request.seed)
             fields = {
                 "train": files["train"],
@@ -223,6 +225,18 @@ class LocalTuning:
     def _start_process(self, folder: WorkFolder) -> None:
         folder.add_start()
         self.processes.start(folder)
+
+    async def go_on(self, training_id: str) -> None:
+        """Let a failed training go on from its last checkpoint; `status` starts its process."""
+
+        def forget_failure() -> None:
+            folder = self._folder(training_id)
+            state = folder.state()
+            if state.state == "failed" and not folder.is_cancelled:
+                folder.forget_starts()
+                folder.write("state.json", state.model_copy(update={"state": "pending"}))
+
+        await anyio.to_thread.run_sync(forget_failure)
 
     async def cancel(self, training_id: str) -> None:
         """End the process; one that has ended stays as it is."""

@@ -199,6 +199,10 @@ class WorkFolder:
             return []
         return [int(line) for line in text.split()]
 
+    def forget_starts(self) -> None:
+        """Forget the starts so far."""
+        (self.path / "starts").unlink(missing_ok=True)
+
     def last_words(self) -> str:
         """Return the last line that the process wrote to its log; "" for nothing."""
         try:

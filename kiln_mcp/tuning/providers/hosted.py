@@ -24,6 +24,10 @@ class HostedTuning(ABC):
         """Return nothing: the service says neither price nor time before it trains."""
         return Forecast()
 
+    async def go_on(self, training_id: str) -> None:
+        """Do nothing: no service takes up a training that failed."""
+        return
+
     async def cancel(self, training_id: str) -> None:
         """Cancel a training, unless it has ended, also if it ends in this moment.
 

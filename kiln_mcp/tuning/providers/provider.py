@@ -105,13 +105,13 @@ class Draft:
 
     Attributes:
         base_model: What is trained, as the provider names it.
-        train: The content of the file to learn from.
+        train: The file to learn from, which goes away with the training's draft.
         parameters: Checked values by name.
         seed: Of whatever is random.
     """
 
     base_model: str
-    train: bytes
+    train: Path
     parameters: Mapping[str, Value]
     seed: int
 
@@ -232,6 +232,10 @@ class TuningProvider(Protocol):
 
     async def status(self, training_id: str) -> TrainingStatus:
         """Return how far a training is."""
+        ...
+
+    async def go_on(self, training_id: str) -> None:
+        """Take up a training that failed, where that is possible: what failed it may be mended."""
         ...
 
     async def cancel(self, training_id: str) -> None:

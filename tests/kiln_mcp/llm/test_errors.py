@@ -83,3 +83,18 @@ def test_a_duration_is_written_in_the_largest_unit_that_it_holds_twice(
     seconds: float, words: str
 ) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/ft:gpt-4.1-mini:me:kiln-000000000011:Ab1",
+        "fireworks_ai/accounts/me/models/kiln-000000000011",
+        "together_ai/me/Llama-3-8B-kiln-000000000011-5c2f",
+        "vertex_ai/gemini/4568123",
+    ],
+)
+def test_a_tuned_model_whose_deployment_is_gone_says_what_to_do(name: str) -> None:
+    assert "its deployment is gone: deploy it there again" in str(UnknownModel(name, [], "gone"))
+    assert "deployment" not in str(UnknownModel("openai/gpt-9", [], "no such model"))
+    assert "deployment" not in str(UnknownModel(name, [])), "no server was asked"

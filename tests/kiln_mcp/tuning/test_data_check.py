@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import strategies as st
 
 from kiln_mcp.tuning.data_check import (
     CHARACTERS_A_TOKEN,
+    FAULTS_OF_A_KIND,
     LONGEST_TOKENS,
+    DataCheck,
     DataExample,
+    DataFault,
     DataFaultKind,
     HeldOutItem,
-    check_data,
     is_shown,
 )
 from kiln_mcp.tuning.formats import ExportFormat
@@ -37,6 +40,19 @@ def clean_examples() -> list[DataExample]:
         )
         for place, text in enumerate(words)
     ]
+
+
+def check_data(
+    examples: Sequence[DataExample],
+    held_out: Sequence[HeldOutItem],
+    shape: ExportFormat,
+) -> Sequence[DataFault]:
+    check = DataCheck(held_out, shape)
+    for example in examples:
+        check.add(example)
+    faults = check.result()
+    assert faults.counts == Counter(fault.kind for fault in faults.gravest)
+    return faults.gravest
 
 
 def kinds_at(examples: list[DataExample], *held_out: HeldOutItem) -> list[tuple[str, int | None]]:
@@ -78,6 +94,52 @@ def test_an_item_does_not_leak_into_itself() -> None:
     first = clean_examples()[0]
     leaks = kinds_at(clean_examples(), HeldOutItem(first.run, first.input))
     assert (DataFaultKind.LEAK, first.line) not in leaks
+
+
+@pytest.mark.parametrize("texts_at_once", [4, 10, 34, 1000])
+def test_a_leak_is_found_however_few_inputs_are_compared_at_once(texts_at_once: int) -> None:
+    examples = clean_examples()
+    held_out = [HeldOutItem(f"h{n}", f"nothing like {n} that {'xyz'[n % 3] * n}") for n in range(9)]
+    held_out += [HeldOutItem("h9", examples[47].input), HeldOutItem("h10", examples[2].input)]
+    check = DataCheck(held_out, PLAIN, texts_at_once)
+    for example in examples:
+        check.add(example)
+    leaks = [fault for fault in check.result().gravest if fault.kind is DataFaultKind.LEAK]
+    assert [(leak.part, leak.line) for leak in leaks] == [("train", 3), ("val", 8)]
+    assert "run h10" in leaks[0].reason
+
+
+def test_of_two_items_that_it_nearly_is_the_other_one_is_the_leak() -> None:
+    first = clean_examples()[0]
+    twins = [HeldOutItem("h1", first.input), HeldOutItem(first.run, first.input)]
+    assert (DataFaultKind.LEAK, first.line) in kinds_at(clean_examples(), *twins)
+
+
+def test_all_faults_are_counted_and_only_those_that_are_read_are_kept() -> None:
+    check = DataCheck([], PLAIN)
+    for line in range(1, 3 * FAULTS_OF_A_KIND):
+        check.add(DataExample("train", line, f"r{line}", f"input {line}", "", 50))
+    faults = check.result()
+    assert faults.counts[DataFaultKind.EMPTY] == 3 * FAULTS_OF_A_KIND - 1
+    lines = [fault.line for fault in faults.gravest if fault.kind is DataFaultKind.EMPTY]
+    assert lines == [*range(1, FAULTS_OF_A_KIND + 1)]
+
+
+def test_runs_whose_tools_differ_are_named_and_unknown_tools_are_none() -> None:
+    examples = clean_examples()
+    for place, tools in ((1, "ab"), (3, "ba"), (4, "a"), (5, "")):
+        examples[place] = replace(examples[place], tools=frozenset(tools))
+    faults = [
+        fault
+        for fault in check_data(examples, [], PLAIN)
+        if fault.kind is DataFaultKind.TOOL_MISMATCH
+    ]
+    assert [fault.line for fault in faults] == [5, 6]
+    assert (
+        faults[0].reason
+        == "its run had the tools a, and that of line 2 of train had the tools a, b"
+    )
+    assert faults[1].reason.startswith("its run had no tools, and")
 
 
 def test_equal_inputs_are_contradictions_duplicates_or_lie_across_parts() -> None:

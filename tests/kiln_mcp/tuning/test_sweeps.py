@@ -2,12 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kiln_mcp.evals.service import create_evaluator
+from kiln_mcp.approvals.approval import Door, ProposedCall
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.evals.results.answers import Comparison
+from kiln_mcp.evals.results.service import show_results
+from kiln_mcp.evals.service import create_evaluator, run_eval
 from kiln_mcp.run_configs.service import create_run_config
 from kiln_mcp.tuning.formats import Thinking
 from kiln_mcp.tuning.providers.registry import ProviderName
@@ -17,7 +22,7 @@ from kiln_mcp.tuning.sweep_service import sweep_trainings
 from kiln_mcp.tuning.sweeps import SweepRequest, wishes_of
 from kiln_mcp.tuning.training_drafts import TrainingWish
 from storage import TaskRunConfig
-from storage.errors import InvalidValue, Refusal
+from storage.errors import InvalidValue, Refusal, WorkbenchError
 from tuning_bench import BASES, Bench, open_bench
 
 BASE = BASES["openai"]
@@ -69,6 +74,56 @@ async def test_a_sweep_trains_each_combination_and_compares_all_of_them_once(
         }
 
 
+class Declines:
+    """A person who reads each plan and agrees to none."""
+
+    door = Door.TERMINAL
+
+    def __init__(self) -> None:
+        self.summaries: list[str] = []
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        self.summaries.append(call.plan.summary)
+        return Reply.DECLINE
+
+
+async def plan_of(bench: Bench, **changes: Any) -> str:
+    person = Declines()
+    reader = replace(bench, workspace=replace(bench.workspace, person=person))
+    with pytest.raises(WorkbenchError):
+        await sweep(reader, **changes)
+    return person.summaries[-1]
+
+
+async def test_the_plan_says_what_is_to_be_expected_and_the_comparison_corrects_the_choice(
+    tmp_path: Path,
+) -> None:
+    async with open_sweep(tmp_path) as bench:
+        summary = await plan_of(bench)
+        assert "No gain can be expected from data: run the baseline" in summary
+        assert "The best of 2 equal models would look" in summary
+        await run_eval(bench.workspace, bench.project, "Exact", run_configs=["Base"], part="train")
+        summary = await plan_of(bench)
+        assert "the baseline can gain 100 points at most" in summary
+        assert "half of that, 50 points, it is shown in" in summary
+        result = await sweep(bench)
+        two = result.comparison.rows[0]
+        alone = await show_results(
+            bench.workspace,
+            bench.project,
+            "Exact",
+            compare=["Base", two.run_config],
+            part="train",
+        )
+        assert isinstance(alone, Comparison)
+        [best_alone] = [row for row in alone.rows if row.run_config == two.run_config]
+        assert two.low is not None
+        assert best_alone.low is not None
+        assert two.low < best_alone.low, "the interval of the best of two is no wider"
+        summary = await plan_of(bench, grid={"epochs": [5]}, name="Third")
+        assert "The models trained before, 2, gained" in summary
+
+
 async def test_a_training_that_fails_stops_no_other_one(tmp_path: Path) -> None:
     async with open_sweep(tmp_path) as bench:
         bench.services.faults["start"] = [400]
@@ -118,6 +173,25 @@ def test_names_and_values_of_all_combinations_differ() -> None:
     assert len({each.name for each in wishes}) == len({each.label for each in wishes}) == 8
     assert wishes[-1].base_model == "a/y"
     assert wishes[-1].parameters == {"epochs": 2, "batch_size": 8}
+
+
+def test_what_is_to_be_expected_comes_from_earlier_models_or_from_what_is_lacking() -> None:
+    unknown, lacking = sweep_outlook(60, 4), sweep_outlook(60, 4, [0.5] * 60)
+    assert (unknown.expected_gain, unknown.power) == (None, None)
+    assert lacking.expected_gain == pytest.approx(0.25)
+    assert lacking.power is not None
+    earlier = sweep_outlook(60, 4, [0.5] * 60, [0.1, 0.3, 0.5])
+    assert earlier.expected_gain == pytest.approx(0.3)
+    assert earlier.power is not None
+    assert earlier.power > lacking.power
+    assert "3, gained 30 points on average" in earlier.says
+    assert sweep_outlook(60, 4, [0.9] * 60, [0.4]).expected_gain == pytest.approx(0.1)
+    worse = sweep_outlook(60, 4, [0.5] * 60, [-0.2])
+    assert worse.power == 0
+    assert "no gain is to be expected" in worse.says
+    more_models = sweep_outlook(60, 20, [0.5] * 60)
+    assert more_models.power is not None
+    assert more_models.power < lacking.power
 
 
 def test_more_models_and_fewer_items_show_less() -> None:

@@ -118,9 +118,7 @@ def _look(folder: WorkFolder, stop: threading.Event) -> None:
 def _finish(training: Training) -> None:
     """Save the adapter with its card, and as a GGUF file if the base is one."""
     folder, request = training.folder, training.request
-    training.model.save_pretrained(str(folder.adapter))
-    if request.gguf is not None:
-        write_gguf_adapter(folder.adapter, Path(request.gguf), folder.adapter / "adapter.gguf")
+    _write_adapter(training)
     points = training.points
     texts = {
         "README.md": write_card(folder.path.name, request, len(training.examples), points),
@@ -132,6 +130,24 @@ def _finish(training: Training) -> None:
     state = folder.state().model_dump() | {"state": "completed"}
     folder.write("state.json", LocalState.model_validate(state))
     delete_checkpoints(folder.path)
+
+
+def _write_adapter(training: Training) -> None:
+    """Write the new weights.
+
+    Raises:
+        Unusable: The disk refused; the last checkpoint stays.
+    """
+    adapter, gguf = training.folder.adapter, training.request.gguf
+    try:
+        training.model.save_pretrained(str(adapter))
+        if gguf is not None:
+            write_gguf_adapter(adapter, Path(gguf), adapter / "adapter.gguf")
+    except (OSError, library("safetensors").SafetensorError) as error:
+        raise Unusable(
+            f"its adapter could not be written ({error}). Free some space and resume its job: it "
+            "goes on from its last checkpoint"
+        ) from error
 
 
 if __name__ == "__main__":

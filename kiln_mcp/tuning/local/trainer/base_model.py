@@ -35,12 +35,16 @@ class Device:
         return torch.bfloat16 if self.is_half else torch.float32
 
 
-def find_device() -> Device:
-    """Return the GPU if there is one, else the processor."""
-    torch = library("torch")
+def find_device(torch: Any = None) -> Device:
+    """Return the GPU if there is one, else the processor.
+
+    Args:
+        torch: What looks for it; None for the library.
+    """
+    torch = torch or library("torch")
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        is_half = torch.cuda.is_bf16_supported()
+        is_half = bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return Device("cuda", torch.cuda.get_device_name(), is_half, int(free))
     if torch.backends.mps.is_available():
         return Device("mps", "the GPU of this Mac", False, _free_memory())
@@ -106,24 +110,40 @@ def empty_model(request: LocalRequest) -> Any:
         raise Unusable(f"it cannot be read: {error}") from error
 
 
-def load_model(request: LocalRequest, device: Device) -> Any:
-    """Return the base with new LoRA weights over all its linear layers."""
-    torch, transformers, peft = library("torch"), library("transformers"), library("peft")
-    values, options = request.parameters, {}
-    if values.get("qlora") == "yes":
-        options["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+def loading_options(request: LocalRequest, device: Device) -> dict[str, Any]:
+    """Return how a base's weights are loaded: in the device's type, or in 4 bits for QLoRA.
+
+    Source:
+        Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, 2023 (the type NF4).
+    """
+    options: dict[str, Any] = {"dtype": device.dtype}
+    if request.parameters.get("qlora") == "yes":
+        options["quantization_config"] = library("transformers").BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=device.dtype
         )
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            request.base, local_files_only=request.is_base_here, dtype=device.dtype, **options
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise Unusable(f"its weights cannot be read: {error}") from error
-    model = peft.prepare_model_for_kbit_training(model) if options else model.to(device.name)
+    return options
+
+
+def save_memory(model: Any, device: Device) -> None:
+    """Let a GPU compute inner values again on the way back, where they would fill its memory."""
     if device.name == "cuda":
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
+
+
+def load_model(request: LocalRequest, device: Device) -> Any:
+    """Return the base with new LoRA weights over all its linear layers."""
+    transformers, peft = library("transformers"), library("peft")
+    values, options = request.parameters, loading_options(request, device)
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            request.base, local_files_only=request.is_base_here, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise Unusable(f"its weights cannot be read: {error}") from error
+    is_quantised = "quantization_config" in options
+    model = peft.prepare_model_for_kbit_training(model) if is_quantised else model.to(device.name)
+    save_memory(model, device)
     model.config.use_cache = False
     settings = peft.LoraConfig(
         r=int(values["lora_rank"]),

@@ -42,6 +42,7 @@ class Training:
         trouble: Why the last checkpoint could not be written; "" if it could.
         told_at: When it was last told how far the training is.
         tracker: Shows the losses elsewhere.
+        epoch_batches: The epoch that is read, from 0, and its batches.
     """
 
     folder: WorkFolder
@@ -57,6 +58,7 @@ class Training:
     trouble: str = ""
     told_at: float = 0.0
     tracker: Tracker = field(default_factory=NoTracker)
+    epoch_batches: tuple[int, list[list[int]]] | None = None
 
     def number(self, name: str) -> float:
         """Return a parameter that is a number."""
@@ -83,7 +85,7 @@ class Training:
         Raises:
             Unusable: The training diverges.
         """
-        optimizer = self._optimizer()
+        optimizer = self.new_optimizer()
         self._resume(optimizer)
         self.tell()
         while len(self.points) < self.steps and not self._has_ended():
@@ -91,7 +93,7 @@ class Training:
                 self._save(optimizer)
                 self.tell()
                 return False
-            self._take_step(optimizer)
+            self.take_step(optimizer)
             if len(self.points) % int(self.number("checkpoint_steps")) == 0:
                 self._save(optimizer)
             if time.perf_counter() - self.told_at > _TELL_S:
@@ -101,18 +103,22 @@ class Training:
             self.model.load_state_dict(self.best, strict=False)
         return True
 
-    def _optimizer(self) -> Any:
+    def new_optimizer(self) -> Any:
+        """Return an optimizer of the new weights."""
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         return library("torch").optim.AdamW(
             weights, lr=self.number("learning_rate"), weight_decay=self.number("weight_decay")
         )
 
-    def _take_step(self, optimizer: Any) -> None:
+    def take_step(self, optimizer: Any) -> None:
+        """Learn one batch, and note its loss.
+
+        Raises:
+            Unusable: The training diverges.
+        """
         started, step = time.perf_counter(), len(self.points)
         epoch, place = divmod(step, self.steps_an_epoch)
-        lengths = [len(example.ids) for example in self.examples]
-        order = epoch_order(lengths, self.batch_size, self.request.seed, epoch)
-        batch_examples = [self.examples[number] for number in order[place]]
+        batch_examples = [self.examples[number] for number in self._batches(epoch)[place]]
         batch = make_batch(batch_examples, self.filler, self.device.name)
         for group in optimizer.param_groups:
             group["lr"] = self.number("learning_rate") * self._warmth(step)
@@ -129,15 +135,25 @@ class Training:
         )
         if reason := divergence([*self.points, point]):
             self.points.append(point)
-            raise Unusable(
-                f"it diverges: {reason}. Train again with a lower learning_rate than "
-                f"{self.number('learning_rate'):g}"
+            advice = (
+                "Fetch the base again, or take another one"
+                if point.step == 1
+                else f"Train again with a lower learning_rate than {self.number('learning_rate'):g}"
             )
+            raise Unusable(f"it diverges: {reason}. {advice}")
         if self.validation and (place + 1 == self.steps_an_epoch):
             point = point.model_copy(update={"validation": self.validate()})
         self.points.append(point)
         self.tracker.log(point)
         self._keep_best()
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """Return the batches of an epoch, made once."""
+        if self.epoch_batches is None or self.epoch_batches[0] != epoch:
+            lengths = [len(example.ids) for example in self.examples]
+            batches = epoch_order(lengths, self.batch_size, self.request.seed, epoch)
+            self.epoch_batches = epoch, batches
+        return self.epoch_batches[1]
 
     def _warmth(self, step: int) -> float:
         """Return the share of the learning rate at a step: it rises, then falls to 0."""

@@ -155,6 +155,28 @@ async def test_a_process_that_dies_again_and_again_at_one_place_is_given_up_with
     assert place.processes.starts == 3
 
 
+async def test_a_failed_training_that_is_resumed_goes_on_from_its_checkpoint(place: Place) -> None:
+    training_id = await place.begin()
+    failed = LocalState(state="failed", step=7, steps=9, checkpoint=5, message="the disk is full")
+    place.folder().write("state.json", failed)
+    assert (await place.tuning.status(training_id)).state is TrainingState.FAILED
+    await place.tuning.go_on(training_id)
+    status = await place.tuning.status(training_id)
+    assert (status.state, status.step) == (TrainingState.RUNNING, 5)
+    assert place.folder().starts() == [5]
+    finish(place.folder())
+    await place.tuning.go_on(training_id)
+    assert (await place.tuning.status(training_id)).state is TrainingState.COMPLETED
+
+
+async def test_a_cancelled_training_is_not_taken_up_again(place: Place) -> None:
+    training_id = await place.begin()
+    place.folder().write("state.json", LocalState(state="failed"))
+    place.folder().cancel()
+    await place.tuning.go_on(training_id)
+    assert place.folder().state().state == "failed"
+
+
 async def test_progress_between_two_deaths_is_no_reason_to_give_up(place: Place) -> None:
     def advance(folder: WorkFolder) -> None:
         checkpoint = folder.state().checkpoint + 1
@@ -181,7 +203,7 @@ async def test_a_cancelled_training_is_told_to_end_and_one_that_has_ended_stays(
 
 
 async def test_a_look_says_what_is_known_and_leaves_nothing(place: Place) -> None:
-    draft = Draft(str(place.base), b"{}\n", place.values(), 0)
+    draft = Draft(str(place.base), place.data, place.values(), 0)
     forecast = await place.tuning.look(draft)
     assert (forecast.tokens, forecast.learnt) == (70, ("a ⟦b⟧",))
     assert "On the processor" in forecast.sentence
@@ -194,25 +216,29 @@ async def test_a_check_does_not_wait_for_a_look(place: Place) -> None:
 
 
 async def test_a_job_does_not_look_again_at_what_its_call_has_just_seen(place: Place) -> None:
-    draft = Draft(str(place.base), b"{}\n", place.values(), 0)
+    draft = Draft(str(place.base), place.data, place.values(), 0)
     first = await place.tuning.look(draft)
     assert await place.tuning.look(draft) == first
     assert len(place.processes.looks) == 1
     await place.tuning.look(replace(draft, seed=1))
-    await place.tuning.look(replace(draft, train=b"{}\n{}\n"))
+    place.data.write_text('{"conversations": []}\n' * 2)
+    await place.tuning.look(draft)
     assert len(place.processes.looks) == 3
 
 
 async def test_what_cannot_be_trained_is_refused_with_the_reason(place: Place) -> None:
     place.processes.outlook = Outlook(refusal="it needs about 90.0 GB of memory")
     with pytest.raises(Refusal, match=r"cannot be trained here: it needs about 90\.0 GB"):
-        await place.tuning.look(Draft(str(place.base), b"{}\n", place.values(), 0))
+        await place.tuning.look(Draft(str(place.base), place.data, place.values(), 0))
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("no/such-model", "not in the cache"),
+        ("../base", "it is no whole path"),
+        ("/no/such/folder", "there is no such folder"),
+        ("~nobody-of-this-name/base", "a user that does not exist"),
         ("model.gguf", "a GGUF file is trained as `embedded`"),
         ("", "config.json"),
     ],
@@ -236,7 +262,7 @@ async def test_a_base_of_hugging_faces_cache_is_found_by_its_name(
     (model / "snapshots" / "abc" / "config.json").write_text("{}")
     settings = replace(place.tuning.settings, environment={"HF_HOME": str(tmp_path)})
     tuning = replace(place.tuning, settings=settings)
-    await tuning.look(Draft("me/mine", b"{}\n", place.values(), 0))
+    await tuning.look(Draft("me/mine", place.data, place.values(), 0))
     [look] = place.processes.looks
     assert look.base == str(model / "snapshots" / "abc")
 

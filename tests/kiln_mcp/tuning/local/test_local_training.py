@@ -1,7 +1,9 @@
 """A whole training on this machine with a fake process: record, run config, and what Kiln reads."""
 
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,20 @@ async def test_a_training_that_fails_is_said_in_the_trainers_words(tmp_path: Pat
             await train(training)
         [record] = await training.data.store.children(training.data.task, Finetune)
         assert record.latest_status == "failed"
+
+
+async def test_a_job_whose_training_failed_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    async with open_training(tmp_path, "the disk is full") as training:
+        with pytest.raises(Refusal, match="The reason given: the disk is full"):
+            await train(training)
+        tuning = training.provider
+        assert isinstance(tuning, LocalTuning)
+        shutil.rmtree(tuning.work / f"kiln-{training.record_id}" / "adapter")
+        mended = replace(training, provider=replace(tuning, processes=Finishes()))
+        trained = await train(mended)
+        [record] = await training.data.store.children(training.data.task, Finetune)
+        assert record.latest_status == "completed"
+        assert record.fine_tune_model_id == trained.model
 
 
 @pytest.mark.kiln

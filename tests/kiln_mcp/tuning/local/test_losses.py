@@ -31,6 +31,23 @@ def test_a_loss_far_above_the_start_stops_and_noise_does_not() -> None:
     assert divergence(points([9.0] * 3)) == ""
 
 
+def test_a_training_that_blows_up_at_once_stops_though_its_first_steps_were_bad_too() -> None:
+    plateau = [1.06, 1.07, 1.05, 1.07, 1.08, 1.06, 1.06, 1.07]
+    losses = [0.01, 7.1, 3.4, 1.3, 2.9, 1.2, 1.1, 1.6, *plateau]
+    assert "rose from 0.01 to 1.06" in divergence(points(losses))
+    assert "rose from 2.00 to 5.00" in divergence(points([2.0] + [6.0] * 7 + [5.3, 4.7] * 4))
+
+
+def test_an_easy_first_batch_is_no_divergence() -> None:
+    losses = [0.2] + [3.1, 0.4, 4.0, 2.5, 1.2, 3.3, 0.9, 2.2] * 3
+    assert [divergence(points(losses[:n])) for n in range(1, len(losses) + 1)] == [""] * len(losses)
+
+
+def test_a_base_whose_own_loss_is_no_number_is_told_from_a_training_that_diverges() -> None:
+    assert "the base's weights are damaged" in divergence(points([math.nan]))
+    assert "damaged" not in divergence(points([2.0, math.nan]))
+
+
 def test_validation_that_gets_no_better_ends_a_training_after_its_patience() -> None:
     losses = [1.0] * 8
     assert not is_stale(points(losses, {2: 3.0, 4: 2.0, 6: 2.1}), 2)
