@@ -1,7 +1,7 @@
 """What a search for a better prompt works with, gathered from the project."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
@@ -154,7 +154,7 @@ class SearchContext:
     @property
     def start_event(self) -> Event:
         """The first line of that file."""
-        blocks = [asdict(block) for block in self.origin.blocks]
+        blocks = [block.fields for block in self.origin.blocks]
         return {
             "event": "start",
             "candidate": self.origin.id,

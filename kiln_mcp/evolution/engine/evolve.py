@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, cast
 
@@ -164,7 +164,7 @@ def start_event(
     return {
         "event": "start",
         "candidate": first.id,
-        "blocks": [asdict(block) for block in first.blocks],
+        "blocks": [block.fields for block in first.blocks],
         "seed": seed,
         "pipelines": pipelines,
         "train": [item.id for item in train],

@@ -3,7 +3,7 @@
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.evolution.engine.alignment import align
@@ -365,8 +365,8 @@ class Search:
             self.trunk.edits[-1] = decision
         self.trunk.decisions.append(decision)
         self.lessons.append(decision)
-        blocks = [asdict(block) for block in candidate.blocks] if candidate else []
-        event = {"event": "decision", **asdict(decision), **({"blocks": blocks} if blocks else {})}
+        blocks = [block.fields for block in candidate.blocks] if candidate else []
+        event = {"event": "decision", **decision.fields, **({"blocks": blocks} if blocks else {})}
         if self.name:
             event["model"] = self.name
         key = f"decision {self.name}{decision.proposal} {decision.onto}"
