@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.evolution.engine import Answer, BlockEdit, Case, ProposalRequest
+from kiln_mcp.evolution.engine.operators import Operator
 from kiln_mcp.evolution.engine.values import Lesson
 from kiln_mcp.llm import Engine
 from kiln_mcp.reflection import Reflector, cases_text, parts_text
@@ -39,7 +40,8 @@ class ModelReflector:
             "successes": _case_list(request.successes) or "None of those looked at.",
             "earlier_edits": _lesson_list(request.lessons) or "None.",
         }
-        template = load_prompt("evolution", "reflect")
+        is_paraphrase = request.operator == Operator.PARAPHRASE.value
+        template = load_prompt("evolution", "paraphrase" if is_paraphrase else "reflect")
         reflection = await self._reflector.reflect(template, values, request.number)
         if reflection is None:
             return None

@@ -26,6 +26,7 @@ from kiln_mcp.evolution.search_context import (
     sight_before,
 )
 from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.search_parts import parts_of
 from kiln_mcp.evolution.search_progress import SearchProgress
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
@@ -43,8 +44,10 @@ async def prepare_all(
         InvalidValue: Two names mean one run config.
         Refusal: Their prompts differ, or a search for one of them is impossible.
     """
+    parts = await parts_of(eval_context, request.goals.required)
     contexts = [
-        await prepare(workspace, eval_context, replace(request, start=name)) for name in names
+        await prepare(workspace, eval_context, replace(request, start=name), parts)
+        for name in names
     ]
     contexts = [replace(context, label=context.first.id) for context in contexts]
     ids = [context.label for context in contexts]
