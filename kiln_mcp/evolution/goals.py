@@ -153,4 +153,4 @@ def _number(text: str, line: str) -> float:
 
 
 def _no_goal(line: str) -> InvalidValue:
-    return InvalidValue("'{line}' says no goal: write {forms}.", line=line, forms=_FORMS)
+    return InvalidValue(f"'{{line}}' says no goal: write {_FORMS}.", line=line)
