@@ -8,6 +8,7 @@ from typing import Final
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.engine import Result
 from kiln_mcp.evolution.held_out import HeldOut
+from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
@@ -41,6 +42,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         prompt_id=outcome.winner.prompt.id if gain_shown else None,
         start_prompt=search_context.texts.prompt(search_context.start),
         winner_prompt=search_context.texts.prompt(result.best),
+        thinking=thinking_of(result.best) or "",
         demonstrations=len(result.best.demonstrations),
         comparison=held_out.rows if held_out else [],
         held_out_items=len(parts.test),

@@ -20,7 +20,12 @@ from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
-from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
+from kiln_mcp.evolution.prompt_texts import (
+    THINKING,
+    PromptTexts,
+    demonstration_texts,
+    texts_of,
+)
 from kiln_mcp.evolution.reflection import ModelReflector
 from kiln_mcp.evolution.search_events import candidate_of
 from kiln_mcp.evolution.search_log import FILE, ResumableLog
@@ -217,10 +222,12 @@ async def prepare(
     parts = parts or await parts_of(eval_context, request.goals.required)
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
-    texts, begin = texts_of(parts.train, text.prompt)
+    texts, begin = texts_of(parts.train, text)
     request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
     origin = await _origin_of(eval_context, request.goals.origin, texts) or begin
+    if THINKING not in origin.components:
+        origin = Candidate((*origin.blocks, *begin.blocks_of(THINKING)))
     return SearchContext(
         workspace=workspace,
         eval_context=eval_context,

@@ -18,6 +18,7 @@ from kiln_mcp.evolution.engine import (
 )
 from kiln_mcp.evolution.engine.values import Evaluate
 from kiln_mcp.evolution.live_decisions import LiveDecisions
+from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
@@ -53,7 +54,7 @@ async def prepare_all(
     ids = [context.label for context in contexts]
     if len(set(ids)) < len(ids):
         raise InvalidValue("Each run config is named once: name one for each model.")
-    prompts = {context.texts.prompt(context.start) for context in contexts}
+    prompts = {(c.texts.prompt(c.start), thinking_of(c.start)) for c in contexts}
     if len(prompts) > 1:
         raise Refusal(
             "The run configs {names} have different prompts. One search starts from one prompt.",

@@ -282,7 +282,9 @@ async def test_no_candidate_wins_that_falls_on_a_required_case() -> None:
         result = await evolve(START, TRAIN, VAL, evaluate, propose, budget=200, options=options)
         assert (result.best == result.start) is is_kept
         refusals = {decision.reason for decision in result.decisions if decision.is_refused}
-        assert refusals == ({"It falls on a required case: 'question 3 about 0'."} if is_kept else set())
+        assert refusals == (
+            {"It falls on a required case: 'question 3 about 0'."} if is_kept else set()
+        )
 
 
 async def test_a_required_case_that_falls_by_chance_alone_refuses_nothing() -> None:
