@@ -71,11 +71,11 @@ def text_between_fences(answer: str) -> str:
 
 async def optimize(problem: Any) -> str:
     """Search on the loop of the simulated provider, as a client has one loop with its requests."""
-    search = asyncio.run_coroutine_threadsafe(_optimize(problem), problem.llm.loop)
-    return await asyncio.wrap_future(search)
+    future = asyncio.run_coroutine_threadsafe(search(problem), problem.llm.loop)
+    return await asyncio.wrap_future(future)
 
 
-async def _optimize(problem: Any) -> str:
+async def search(problem: Any) -> str:
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         messages = problem.messages(candidate.text, item.value)
         answer = await problem.llm.complete(messages, "task")

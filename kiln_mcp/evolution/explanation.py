@@ -212,9 +212,9 @@ def _verdict(rows: Sequence[PartRow]) -> str:
     counts = {word: sum(row.says == word for row in rows) for word in ("earns", "harms")}
     rest = len(rows) - sum(counts.values())
     scores = len({row.score for row in rows})
-    what = f"effects of parts on {scores} scores" if scores > 1 else "parts"
+    effects = f"effects of parts on {scores} scores" if scores > 1 else "parts"
     return (
-        f"Of {len(rows)} {what}, {counts['earns']} are shown to earn something and "
+        f"Of {len(rows)} {effects}, {counts['earns']} are shown to earn something and "
         f"{counts['harms']} to harm; of {rest} it cannot be told. All intervals together hold at "
         f"{LEVEL * 100:.0f} %."
     )

@@ -82,18 +82,18 @@ async def _required_ids(
     required = set[str]()
     for tag in tags:
         name = f"tag::{tag}"
-        tagged = {
+        tagged_ids = {
             reference.id
             for part in (TaskRunSplit(filter_id=name), EvalInputSplit(filter_id=name))
             for reference in await items_of(eval_context.store, eval_context.task, part)
         }
-        if not tagged & set(ids):
+        if not tagged_ids & set(ids):
             raise InvalidValue(
                 "No training or validation item has the tag '{tag}', so none is required.",
                 tag=tag,
                 next=[NextStep(tool="mark_runs", reason="tag the items that may not get worse")],
             )
-        required |= tagged & set(ids)
+        required |= tagged_ids & set(ids)
     return frozenset(required)
 
 

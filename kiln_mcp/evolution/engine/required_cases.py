@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 Scores = Mapping[str, float]
 
 
-def find_fall(search: "Search", child: Candidate, seen: Mapping[str, Evaluation]) -> Work[str]:
+def find_fall(
+    search: "Search", child: Candidate, race_results: Mapping[str, Evaluation]
+) -> Work[str]:
     """Return where a child falls below the start, as a sentence; "" if nowhere.
 
     Args:
         search: Has the required cases, and what the start scored.
         child: The candidate.
-        seen: What it made of items in its race, by the item's id.
+        race_results: What it made of items in its race, by the item's id.
     """
     start_scores, start = search.knowledge.start_scores, search.trunk.heads[0]
     items = [item for item in (*search.train, *search.val) if item.id in search.anchors.items]
@@ -33,15 +35,15 @@ def find_fall(search: "Search", child: Candidate, seen: Mapping[str, Evaluation]
     for item, evaluation in zip(unknown, first_runs, strict=False):
         if evaluation.scores:
             start_scores[item.id] = evaluation.scores
-    new = [item for item in items if item.id not in seen]
+    new = [item for item in items if item.id not in race_results]
     results = yield from run_trials([(child, item) for item in new])
     if len(first_runs) < len(unknown) or len(results) < len(new):
         return BUDGET_ENDED
-    own = {**seen, **{item.id: e for item, e in zip(new, results, strict=True)}}
+    own = {**race_results, **{item.id: e for item, e in zip(new, results, strict=True)}}
     falls = [item for item in items if _is_lower(own[item.id].scores, start_scores.get(item.id))]
-    again = yield from run_trials([(c, item) for item in falls for c in (start, child)])
+    repeats = yield from run_trials([(c, item) for item in falls for c in (start, child)])
     for place, item in enumerate(falls):
-        pair = again[2 * place : 2 * place + 2]
+        pair = repeats[2 * place : 2 * place + 2]
         if len(pair) < 2 or _is_still_lower(own[item.id].scores, start_scores[item.id], pair):
             return _sentence(item)
     return ""

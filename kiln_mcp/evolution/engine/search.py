@@ -27,7 +27,7 @@ from kiln_mcp.evolution.engine.operators import (
     Demonstrations,
     Operator,
 )
-from kiln_mcp.evolution.engine.race import GUARDS_OF_A_DELETION, Race, Verdict
+from kiln_mcp.evolution.engine.race import BUDGET_ENDED, GUARDS_OF_A_DELETION, Race, Verdict
 from kiln_mcp.evolution.engine.required_cases import find_fall
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.selection import Selection
@@ -355,7 +355,9 @@ class Search:
         if not (verdict.is_won and self.anchors.items):
             return verdict
         fall = yield from find_fall(self, child, {item.id: e for item, e in verdict.results})
-        return replace(verdict, is_won=False, is_refused=True, reason=fall) if fall else verdict
+        if not fall:
+            return verdict
+        return replace(verdict, is_won=False, is_refused=fall != BUDGET_ENDED, reason=fall)
 
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
         decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
