@@ -1,6 +1,8 @@
 """Compare the engine with gepa on the simulated world, in the same run.
 
 python benchmarks/evolution/measure.py --world PATH/prompt_world --gepa-python VENV/bin/python
+
+Each run is a line of `--out`; runs that have one are not repeated.
 """
 
 import argparse
@@ -22,9 +24,12 @@ def run_worlds(arguments: argparse.Namespace) -> None:
     here = Path(__file__).resolve()
     paths = f"{here.parent}:{here.parents[2]}"
     first, last = map(int, arguments.worlds.split("-"))
+    done = {(r["scenario"], r["seed"], r["optimizer"]) for r in read(arguments.out)}
     for scenario in arguments.scenarios.split(","):
         for world in range(first, last + 1):
             for name, python in ((OURS, sys.executable), (GEPA, arguments.gepa_python)):
+                if (scenario, world, name) in done:
+                    continue
                 command = [
                     *(python, "run_bench.py", "--one", "--optimizer", name),
                     *("--scenario", scenario, "--world-seed", str(world)),
@@ -45,6 +50,12 @@ def run_worlds(arguments: argparse.Namespace) -> None:
                     file.write(lines[0].removeprefix("RESULT ") + "\n")
 
 
+def read(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def test_at(row: dict, calls: float) -> float:
     """Return the held-out score of the best prompt after so many calls."""
     return [point[3] for point in row["curve"] if point[0] <= calls][-1]
@@ -56,7 +67,7 @@ def mean_and_half_width(values: list[float]) -> str:
 
 
 def print_table(path: Path) -> None:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read(path)
     scenarios = list(dict.fromkeys(row["scenario"] for row in rows))
     print("| scenario | optimizer | 300 | 600 | 1,200 | at gepa's cost | wall | in flight | over |")
     print("|---|---|---|---|---|---|---|---|---|")

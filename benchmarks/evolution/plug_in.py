@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,12 @@ def text_between_fences(answer: str) -> str:
 
 
 async def optimize(problem: Any) -> str:
+    """Search on the loop of the simulated provider, as a client has one loop with its requests."""
+    future = asyncio.run_coroutine_threadsafe(search(problem), problem.llm.loop)
+    return await asyncio.wrap_future(future)
+
+
+async def search(problem: Any) -> str:
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         messages = problem.messages(candidate.text, item.value)
         answer = await problem.llm.complete(messages, "task")

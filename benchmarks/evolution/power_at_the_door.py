@@ -2,6 +2,8 @@
 
 python benchmarks/evolution/power_at_the_door.py [--runs 200] [--sizes 60,120,240] [--null]
 
+Each search is a line of `--out`; searches that have one are not run again.
+
 The capability runs in this process on a new project each time, with scripted models: the feature
 of `power.py` as an answer that is right or wrong, and a model that proposes rule, harm or filler.
 """
@@ -13,6 +15,7 @@ import random
 import statistics
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from power import BASE, FILLERS, HARM, KIND_SHARE, LIFT, RULE, START, share
@@ -103,32 +106,84 @@ def memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What is run.
+
+    Attributes:
+        null: Whether the rule brings nothing.
+        size: Held-out items.
+        calls: Calls of each search.
+    """
+
+    null: bool
+    size: int
+    calls: int
+
+
+def run_searches(setting: Setting, runs: int, out: Path, end: float) -> None:
+    """Append a line for each search that is not there yet, while there is time."""
+    done = {row["seed"] for row in read(out) if is_of(row, setting)}
+    for seed in range(runs):
+        if seed in done:
+            continue
+        if time.monotonic() >= end:
+            return
+        lift = 0.0 if setting.null else LIFT
+        report = asyncio.run(search(seed, lift, setting.size, setting.calls))
+        row = {
+            **asdict(setting),
+            "seed": seed,
+            "claimed": report.gain_shown,
+            "found": RULE in report.winner_prompt,
+            "held_out_runs": report.held_out_runs,
+        }
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def is_of(row: dict, setting: Setting) -> bool:
+    return all(row[name] == value for name, value in asdict(setting).items())
+
+
+def read(out: Path) -> list[dict]:
+    if not out.exists():
+        return []
+    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+
+
+def print_table(out: Path) -> None:
+    print("| truth | items | calls | runs | gain claimed | rule found | mean runs an item |")
+    print("|---|---|---|---|---|---|---|")
+    rows = read(out)
+    settings = {Setting(row["null"], row["size"], row["calls"]) for row in rows}
+    for setting in sorted(settings, key=lambda s: (s.null, s.size, s.calls)):
+        own = [row for row in rows if is_of(row, setting)]
+        claimed = share(sum(row["claimed"] for row in own), len(own))
+        found = "-" if setting.null else share(sum(row["found"] for row in own), len(own))
+        runs = [row["held_out_runs"] for row in own if row["held_out_runs"]]
+        mean = f"{statistics.mean(runs):.1f}" if runs else "-"
+        truth = "0" if setting.null else "+20 points"
+        print(
+            f"| {truth} | {setting.size} | {setting.calls} | {len(own)} | {claimed} | {found} | "
+            f"{mean} |"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--sizes", default="60,120,240")
-    parser.add_argument("--calls", type=int, default=300, help="Calls of each search.")
+    parser.add_argument("--calls", type=int, default=400, help="Calls of each search.")
     parser.add_argument("--null", action="store_true", help="The rule brings nothing.")
     parser.add_argument("--seconds", type=float, default=1e9, help="No run begins after it.")
+    parser.add_argument("--out", type=Path, default=Path("power_at_the_door.jsonl"))
     arguments = parser.parse_args()
-    lift = 0.0 if arguments.null else LIFT
-    begun = time.monotonic()
-    print("| truth | items | runs | gain claimed | rule found | mean runs an item |")
-    print("|---|---|---|---|---|---|")
+    end = time.monotonic() + arguments.seconds
     for size in map(int, arguments.sizes.split(",")):
-        reports: list[EvolutionReport] = []
-        for seed in range(arguments.runs):
-            if time.monotonic() - begun >= arguments.seconds:
-                break
-            reports.append(asyncio.run(search(seed, lift, size, arguments.calls)))
-        if not reports:
-            continue
-        claimed = share(sum(report.gain_shown for report in reports), len(reports))
-        found = share(sum(RULE in report.winner_prompt for report in reports), len(reports))
-        runs = [report.held_out_runs for report in reports if report.held_out_runs]
-        mean = f"{statistics.mean(runs):.1f}" if runs else "-"
-        truth = "0" if arguments.null else "+20 points"
-        print(f"| {truth} | {size} | {len(reports)} | {claimed} | {found} | {mean} |", flush=True)
+        setting = Setting(arguments.null, size, arguments.calls)
+        run_searches(setting, arguments.runs, arguments.out, end)
+    print_table(arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Run the engine on many simulated worlds without latency: quality alone, in seconds.
 
 python benchmarks/evolution/worlds.py --world PATH/prompt_world --worlds 100-104,300-309
+python benchmarks/evolution/worlds.py --world PATH/prompt_world --scenarios multi --seeds 5
+
+With several seeds a world's score is the mean of its searches: the interval is over worlds.
 """
 
 import argparse
 import asyncio
+import statistics
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,8 +19,11 @@ from plug_in import evaluation_of, items_of, question_of, text_between_fences
 
 from kiln_mcp.evolution.engine import Budget, Candidate, Evaluation, Item, ProposalRequest, evolve
 
+SEED_STEP = 1000
+"""Between the seeds of one world's searches; the first search has the number of its world."""
 
-async def scores_of(world: Any, start: str, budget: int) -> list[float]:
+
+async def scores_of(world: Any, start: str, budget: int, seed: int) -> list[float]:
     """Return the noise-free held-out scores of the best prompt after each mark."""
     runs: Counter[tuple[str, str]] = Counter()
 
@@ -35,7 +42,7 @@ async def scores_of(world: Any, start: str, budget: int) -> list[float]:
 
     parts = [items_of(part) for part in (world.train, world.val)]
     limits = Budget(budget, proposals=budget // 8)
-    result = await evolve(start, *parts, evaluate, propose, budget=limits, seed=world.seed)
+    result = await evolve(start, *parts, evaluate, propose, budget=limits, seed=seed)
     return [world.expected(result.candidate_at(int(mark)).text, world.test) for mark in MARKS]
 
 
@@ -54,6 +61,7 @@ def main() -> None:
     parser.add_argument("--worlds", default="0-9")
     parser.add_argument("--scenarios", default="det,noisy,binary_noisy,multi")
     parser.add_argument("--budget", type=int, default=1200)
+    parser.add_argument("--seeds", type=int, default=1, help="Searches of each world.")
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.world))
     from world import SEED_PROMPT, World, scenario
@@ -61,10 +69,20 @@ def main() -> None:
     print(f"| scenario | worlds | {' | '.join(MARKS)} |")
     print("|---|---|---|---|---|")
     for name in arguments.scenarios.split(","):
-        rows = [
-            asyncio.run(scores_of(World(seed, scenario(name)), SEED_PROMPT, arguments.budget))
-            for seed in seeds_of(arguments.worlds)
-        ]
+        rows: list[list[float]] = []
+        for number in seeds_of(arguments.worlds):
+            searches = [
+                asyncio.run(
+                    scores_of(
+                        World(number, scenario(name)),
+                        SEED_PROMPT,
+                        arguments.budget,
+                        number + SEED_STEP * search,
+                    )
+                )
+                for search in range(arguments.seeds)
+            ]
+            rows.append([statistics.mean(own) for own in zip(*searches, strict=True)])
         cells = [mean_and_half_width(list(own)) for own in zip(*rows, strict=True)]
         print(f"| {name} | {len(rows)} | {' | '.join(cells)} |", flush=True)
 

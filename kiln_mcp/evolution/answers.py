@@ -30,6 +30,9 @@ class EvolutionReport(Result):
     prompt_id: str | None = Field(description="The saved prompt, for run configs of your own.")
     start_prompt: str
     winner_prompt: str = Field(description="The best prompt of the search, saved or not.")
+    thinking: str = Field(
+        default="", description="What the best prompt tells the model to think about first."
+    )
     demonstrations: int
     comparison: list[ComparisonRow] = Field(description="On held-out items, start first.")
     held_out_items: int

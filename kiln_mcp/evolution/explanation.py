@@ -198,7 +198,7 @@ def _row(key: str, part: PromptPart, difference: SystemDifference) -> PartRow:
         part=part.text,
         kind=part.kind,
         score=key,
-        earns=round(earns, 4),
+        earns=round(earns, 4) + 0.0,  # no -0.0
         low=round(-interval.high, 4) if has_ends else None,
         high=round(-interval.low, 4) if has_ends else None,
         items=difference.count,
@@ -211,7 +211,10 @@ def _verdict(rows: Sequence[PartRow]) -> str:
         return "No item was scored, so nothing can be told."
     counts = {word: sum(row.says == word for row in rows) for word in ("earns", "harms")}
     rest = len(rows) - sum(counts.values())
+    scores = len({row.score for row in rows})
+    effects = f"effects of parts on {scores} scores" if scores > 1 else "parts"
     return (
-        f"{counts['earns']} parts are shown to earn something, {counts['harms']} to harm; of "
-        f"{rest} it cannot be told. All intervals together hold at {LEVEL * 100:.0f} %."
+        f"Of {len(rows)} {effects}, {counts['earns']} are shown to earn something and "
+        f"{counts['harms']} to harm; of {rest} it cannot be told. All intervals together hold at "
+        f"{LEVEL * 100:.0f} %."
     )

@@ -22,6 +22,8 @@ class Goals:
         targets: By score: the value from 0 to 1 above which more is worth nothing.
         passages: Texts that every prompt must keep, word for word.
         most_words: The longest instruction; None for any length.
+        required: Tags of items on which no prompt may do worse than the start.
+        shortens: Whether blocks are left out that bring nothing.
         most_runs: The most runs of each held-out item.
         origin: A candidate of an earlier search to go on from; "" for the start.
     """
@@ -31,6 +33,8 @@ class Goals:
     targets: Mapping[str, float] = field(default_factory=dict[str, float])
     passages: Sequence[str] = ()
     most_words: int | None = None
+    required: Sequence[str] = ()
+    shortens: bool = False
     most_runs: int = MOST_REPEATS
     origin: str = ""
 
@@ -94,7 +98,8 @@ KINDS: Final = ("weight", "floor", "target")
 _FORMS: Final = (
     "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
     "'<score> target 0.9', 'words 300' (the longest instruction), 'runs 1' (the most runs of each "
-    "held-out item), 'from <candidate>' (of an earlier search) or 'keep <passage>'"
+    "held-out item), 'from <candidate>' (of an earlier search), 'shorter' (leave out what brings "
+    "nothing), 'require <tag>' (items that may not get worse) or 'keep <passage>'"
 )
 
 
@@ -105,16 +110,20 @@ def read_goals(lines: Sequence[str]) -> Goals:
         InvalidValue: A line says none.
     """
     values: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
-    passages: list[str] = []
+    passages, required = list[str](), list[str]()
     most_words: int | None = None
-    most_runs, origin = MOST_REPEATS, ""
+    most_runs, origin, shortens = MOST_REPEATS, "", False
     for line in lines:
         first, _, rest = line.strip().partition(" ")
         *score, kind, number = line.split() if len(line.split()) > 2 else ("", "", "")
         if first == "keep" and rest.strip():
             passages.append(rest.strip())
+        elif first == "require" and rest.strip():
+            required.append(rest.strip().removeprefix("tag::"))
         elif first == "from" and rest.strip():
             origin = rest.strip()
+        elif line.strip() == "shorter":
+            shortens = True
         elif first == "words" and rest.strip().isdecimal() and int(rest) > 0:
             most_words = int(rest)
         elif first == "runs" and rest.strip().isdecimal() and int(rest) > 0:
@@ -129,6 +138,8 @@ def read_goals(lines: Sequence[str]) -> Goals:
         targets=values["target"],
         passages=passages,
         most_words=most_words,
+        required=required,
+        shortens=shortens,
         most_runs=most_runs,
         origin=origin,
     )
@@ -142,4 +153,4 @@ def _number(text: str, line: str) -> float:
 
 
 def _no_goal(line: str) -> InvalidValue:
-    return InvalidValue("'{line}' says no goal: write {forms}.", line=line, forms=_FORMS)
+    return InvalidValue(f"'{{line}}' says no goal: write {_FORMS}.", line=line)

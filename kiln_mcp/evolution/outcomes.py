@@ -1,5 +1,6 @@
 """What a search for a better prompt answers."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.engine import Result
 from kiln_mcp.evolution.held_out import HeldOut
+from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
@@ -32,7 +34,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
     gain_shown = held_out is not None and held_out.gain_shown
     store, eval_record = search_context.eval_context.store, search_context.eval_context.eval_record
     return EvolutionReport(
-        verdict=_verdict(held_out, search_context.first.name),
+        verdict=_verdict(result, held_out, search_context.first.name),
         gain_shown=gain_shown,
         stop_reason=result.stop_reason,
         start=search_context.first.name,
@@ -40,6 +42,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         prompt_id=outcome.winner.prompt.id if gain_shown else None,
         start_prompt=search_context.texts.prompt(search_context.start),
         winner_prompt=search_context.texts.prompt(result.best),
+        thinking=thinking_of(result.best) or "",
         demonstrations=len(result.best.demonstrations),
         comparison=held_out.rows if held_out else [],
         held_out_items=len(parts.test),
@@ -74,14 +77,23 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
     )
 
 
-def _verdict(held_out: HeldOut | None, start: str) -> str:
+def _verdict(result: Result, held_out: HeldOut | None, start: str) -> str:
     if held_out is None:
-        return f"{KEEP} Nothing beat {start} in the search."
+        return f"{KEEP} Nothing beat {start} in the search{_usual_end(result)}."
     if not held_out.comparisons:
         return f"{KEEP} No held-out item was scored for both {start} and the best prompt."
     if held_out.gain_shown:
         return held_out.says()
     return f"{KEEP} {held_out.says()} {held_out.reach}"
+
+
+def _usual_end(result: Result) -> str:
+    """Return what most of the proposals came to, for the end of a sentence."""
+    reasons = Counter(decision.reason for decision in result.decisions)
+    if not reasons:
+        return ": there was no proposal"
+    reason, count = reasons.most_common(1)[0]
+    return f": of {reasons.total()} proposals {count} ended with {reason.rstrip('.')!r}"
 
 
 def _next_steps(*, gain_shown: bool) -> list[NextStep]:

@@ -9,10 +9,17 @@ from kiln_mcp.evals.eval_items import Item
 from kiln_mcp.evaluators.references import REFERENCE_KEY
 from kiln_mcp.evolution.engine import Block, Candidate, Evaluation
 from kiln_mcp.evolution.engine import Item as EngineItem
-from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION
-from kiln_mcp.run_configs.system_prompts import Example, split_examples, with_examples
+from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, split_blocks
+from kiln_mcp.run_configs.system_prompts import (
+    Example,
+    PromptText,
+    split_examples,
+    with_examples,
+)
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig
 
+THINKING: Final = "thinking"
+"""The component that says what the model is to think about first."""
 GIVEN: Final = "given"
 """Ids of demonstrations that the start prompt brought along begin with this."""
 
@@ -35,8 +42,12 @@ class PromptTexts:
         self, resolved_config: ResolvedRunConfig, candidate: Candidate
     ) -> ResolvedRunConfig:
         """Return a run config, resolved, with the candidate's prompt in the place of its own."""
-        examples = tuple(self._examples_of(candidate))
-        return replace(resolved_config, prompt=candidate.text_of(INSTRUCTION), examples=examples)
+        return replace(
+            resolved_config,
+            prompt=candidate.text_of(INSTRUCTION),
+            examples=tuple(self._examples_of(candidate)),
+            thinking=thinking_of(candidate),
+        )
 
     def take(self, candidate: Candidate) -> None:
         """Take over the examples of a candidate of another search.
@@ -60,17 +71,23 @@ class PromptTexts:
         return [self.examples[name] for name in candidate.demonstrations]
 
 
-def texts_of(training: Sequence[Item], prompt: str) -> tuple[PromptTexts, Candidate]:
+def thinking_of(candidate: Candidate) -> str | None:
+    """Return what a candidate tells the model to think about first; None for nothing."""
+    return candidate.text_of(THINKING) or None
+
+
+def texts_of(training: Sequence[Item], prompt: PromptText) -> tuple[PromptTexts, Candidate]:
     """Return what can be shown, and a prompt as the candidate to start from.
 
     Training items whose reference cannot be written as a demonstration are left out.
     """
-    text, examples = split_examples(prompt)
+    text, examples = split_examples(prompt.prompt)
     by_id = {f"{GIVEN} {n}": example for n, example in enumerate(examples, 1)}
     demonstrations = tuple(
         Block(name, _text_of(example), DEMONSTRATIONS) for name, example in by_id.items()
     )
-    start = Candidate((*Candidate.of(text).blocks, *demonstrations))
+    thinking = split_blocks(prompt.thinking, THINKING) if prompt.thinking else ()
+    start = Candidate((*split_blocks(text), *thinking, *demonstrations))
     for item in training:
         reference = (item.reference or {}).get(REFERENCE_KEY)
         if reference is None:

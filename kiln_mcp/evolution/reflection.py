@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.evolution.engine import Answer, BlockEdit, Case, ProposalRequest
+from kiln_mcp.evolution.engine.candidates import INSTRUCTION
+from kiln_mcp.evolution.engine.operators import Operator
 from kiln_mcp.evolution.engine.values import Lesson
+from kiln_mcp.evolution.prompt_texts import THINKING
 from kiln_mcp.llm import Engine
 from kiln_mcp.reflection import Reflector, cases_text, parts_text
 from kiln_mcp.workbench.prompt_templates import load_prompt
@@ -33,13 +36,14 @@ class ModelReflector:
         """Return edits; None if the model gave nothing usable."""
         blocks = request.candidate.blocks_of(request.component)
         values = {
-            "task_description": self._goal,
+            "task_description": self._description(request),
             "instruction_blocks": parts_text([(block.id, block.text) for block in blocks]),
             "failures": _case_list(request.failures),
             "successes": _case_list(request.successes) or "None of those looked at.",
             "earlier_edits": _lesson_list(request.lessons) or "None.",
         }
-        template = load_prompt("evolution", "reflect")
+        is_paraphrase = request.operator == Operator.PARAPHRASE.value
+        template = load_prompt("evolution", "paraphrase" if is_paraphrase else "reflect")
         reflection = await self._reflector.reflect(template, values, request.number)
         if reflection is None:
             return None
@@ -49,6 +53,16 @@ class ModelReflector:
         ]
         reason = "; ".join(edit.reason for edit in edits)
         return Answer(edits, reason=reason, paid_calls=reflection.paid_calls)
+
+    def _description(self, request: ProposalRequest) -> str:
+        """Return what the task is; for what the model is to think about, the instruction too."""
+        if request.component != THINKING:
+            return self._goal
+        instruction = request.candidate.text_of(INSTRUCTION)
+        return (
+            f"{self._goal}\n\nBelow stands what the model is told to think about before it "
+            f"answers. The instruction itself stays as it is:\n{instruction}"
+        )
 
 
 def _case_list(cases: Sequence[Case]) -> str:

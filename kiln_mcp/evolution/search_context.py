@@ -1,12 +1,10 @@
 """What a search for a better prompt works with, gathered from the project."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
-from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, Repeats, read_prompt_sources
 from kiln_mcp.evals.results.part_uses import next_use
@@ -22,10 +20,16 @@ from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
-from kiln_mcp.evolution.prompt_texts import PromptTexts, demonstration_texts, texts_of
+from kiln_mcp.evolution.prompt_texts import (
+    THINKING,
+    PromptTexts,
+    demonstration_texts,
+    texts_of,
+)
 from kiln_mcp.evolution.reflection import ModelReflector
 from kiln_mcp.evolution.search_events import candidate_of
 from kiln_mcp.evolution.search_log import FILE, ResumableLog
+from kiln_mcp.evolution.search_parts import Parts, parts_of
 from kiln_mcp.evolution.search_reports import searches_of
 from kiln_mcp.evolution.trials import Trials
 from kiln_mcp.llm import EMBEDDED
@@ -44,15 +48,6 @@ MEASURED_CANDIDATES: Final = 2
 """Start and winner are measured."""
 COIN: Final = 0.25
 """The variance of a score that passes or fails by the toss of a coin: the noisiest there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The items of each part of an eval's data."""
-
-    train: Sequence[Item]
-    val: Sequence[Item]
-    test: Sequence[ItemReference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +149,7 @@ class SearchContext:
     @property
     def start_event(self) -> Event:
         """The first line of that file."""
-        blocks = [asdict(block) for block in self.origin.blocks]
+        blocks = [block.fields for block in self.origin.blocks]
         return {
             "event": "start",
             "candidate": self.origin.id,
@@ -188,13 +183,15 @@ class SearchContext:
         goals = self.request.goals
         return Options(
             goals=goals.by_score(self.eval_context.score_keys),
-            anchors=Anchors(passages=goals.passages, most_words=goals.most_words),
+            anchors=Anchors(goals.passages, self.parts.required, most_words=goals.most_words),
             demonstrations=Demonstrations(
                 demonstration_texts(self.texts, train),
                 {item.id: item.topic or item.id for item in train},
                 self.texts.render,
             ),
             advice=[line for line in advice if line],
+            compresses=goals.shortens,
+            paraphrases=True,
             width=max(1, width),
             # The width of a server must not change the path of a search.
             pipelines=max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)),
@@ -203,9 +200,18 @@ class SearchContext:
 
 
 async def prepare(
-    workspace: Workspace, eval_context: Measurement, request: SearchRequest
+    workspace: Workspace,
+    eval_context: Measurement,
+    request: SearchRequest,
+    parts: Parts | None = None,
 ) -> SearchContext:
     """Gather what a search works with.
+
+    Args:
+        workspace: Asks models.
+        eval_context: The eval with its evaluator.
+        request: What a person asked for.
+        parts: The items, if they are read already.
 
     Raises:
         Refusal: There are no train, val or test items, or two of them share inputs.
@@ -213,13 +219,15 @@ async def prepare(
     first = (await find_run_configs(eval_context.store, eval_context.task, [request.start]))[0]
     await _check_prompt_place(eval_context.store, first)
     await ready_run_configs(workspace, eval_context.store, [first])
-    parts = await _parts_of(eval_context)
+    parts = parts or await parts_of(eval_context, request.goals.required)
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
-    texts, begin = texts_of(parts.train, text.prompt)
+    texts, begin = texts_of(parts.train, text)
     request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
     origin = await _origin_of(eval_context, request.goals.origin, texts) or begin
+    if THINKING not in origin.components:
+        origin = Candidate((*origin.blocks, *begin.blocks_of(THINKING)))
     return SearchContext(
         workspace=workspace,
         eval_context=eval_context,
@@ -325,48 +333,3 @@ async def _check_prompt_place(store: ProjectStore, run_config: TaskRunConfig) ->
                 )
             ],
         )
-
-
-async def _parts_of(eval_context: Measurement) -> Parts:
-    items_by_part: dict[str, list[Item]] = {}
-    references: dict[str, ItemReference] = {}
-    for name in ("train", "val", "test"):
-        part = eval_context.eval_record.part(name)
-        own = await items_of(eval_context.store, eval_context.task, part)
-        references.update({reference.id: reference for reference in own})
-        items = await read_items(eval_context.store, own)
-        # Ids are random: only this order makes a seed repeat a search in another project.
-        items_by_part[name] = sorted(items, key=lambda item: item.task_input)
-        if not items_by_part[name]:
-            raise _missing_part(name, part.filter_id if part else None)
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = {i.task_input for i in items_by_part[first]} & {
-            i.task_input for i in items_by_part[second]
-        }
-        if shared:
-            raise Refusal(
-                "{count} inputs are in both {first} and {second}, so the result would flatter. "
-                "Make an eval of the parts of one split.",
-                count=len(shared),
-                first=first,
-                second=second,
-                next=[NextStep(tool="split_data", reason="deal the items, and use its filters")],
-            )
-    test = [references[item.id] for item in items_by_part["test"]]
-    return Parts(items_by_part["train"], items_by_part["val"], test)
-
-
-def _missing_part(part: str, filter_id: str | None) -> Refusal:
-    reason = f"no item fits '{filter_id}'" if filter_id else "the eval names no such part"
-    return Refusal(
-        "There are no {part} items: {reason}.",
-        part=part,
-        reason=reason,
-        next=[
-            NextStep(tool="split_data", reason="deal the items"),
-            NextStep(
-                tool="create_evaluator",
-                reason="name test_filter, train_filter and val_filter of that split",
-            ),
-        ],
-    )

@@ -71,18 +71,19 @@ async def improve_prompt(
     seed: Annotated[int, Field(ge=0)] = 0,
     reflect_with: Annotated[
         str | None,
-        Field(description="Who edits; left out: the default model."),
+        Field(description="Who edits."),
     ] = None,
     goals: Annotated[
         list[str] | None,
         Field(
-            description="'<score> floor 0', 'weight 2', 'target 0.9'; 'words 300'; 'keep <text>'."
+            description="'<score> floor 0', 'weight 2', 'target .9'; 'words 300', 'keep <text>', "
+            "'require <tag>', 'shorter', 'runs 1', 'from <id>'."
         ),
     ] = None,
 ) -> Proposal[EvolutionReport]:
-    """Improve a prompt: search for a better one, and prove the gain on held-out items.
+    """Improve a prompt, and prove the gain on held-out items.
 
-    Needs train, val and test items. Saves only what is proven, as a run config.
+    Needs train, val and test items. Saves only what is proven.
     """
     store = await workspace.open_project(project)
     eval_context = await ready(
@@ -123,7 +124,7 @@ async def improve_prompt_for_models(
     ] = None,
     goals: Annotated[
         list[str] | None,
-        Field(description="As in improve_prompt; 'runs 1': the most runs of a held-out item."),
+        Field(description="As in improve_prompt."),
     ] = None,
 ) -> Proposal[ModelsReport]:
     """Improve a prompt for several models in one search: what one's failures teach, all try.

@@ -18,6 +18,7 @@ from kiln_mcp.evolution.engine import (
 )
 from kiln_mcp.evolution.engine.values import Evaluate
 from kiln_mcp.evolution.live_decisions import LiveDecisions
+from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
@@ -26,6 +27,7 @@ from kiln_mcp.evolution.search_context import (
     sight_before,
 )
 from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.search_parts import parts_of
 from kiln_mcp.evolution.search_progress import SearchProgress
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
@@ -43,14 +45,16 @@ async def prepare_all(
         InvalidValue: Two names mean one run config.
         Refusal: Their prompts differ, or a search for one of them is impossible.
     """
+    parts = await parts_of(eval_context, request.goals.required)
     contexts = [
-        await prepare(workspace, eval_context, replace(request, start=name)) for name in names
+        await prepare(workspace, eval_context, replace(request, start=name), parts)
+        for name in names
     ]
     contexts = [replace(context, label=context.first.id) for context in contexts]
     ids = [context.label for context in contexts]
     if len(set(ids)) < len(ids):
         raise InvalidValue("Each run config is named once: name one for each model.")
-    prompts = {context.texts.prompt(context.start) for context in contexts}
+    prompts = {(c.texts.prompt(c.start), thinking_of(c.start)) for c in contexts}
     if len(prompts) > 1:
         raise Refusal(
             "The run configs {names} have different prompts. One search starts from one prompt.",

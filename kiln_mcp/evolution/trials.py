@@ -73,16 +73,19 @@ class Trials:
         if entry.repeat:
             resolved_config = replace(resolved_config, sample=entry.repeat)
         eval_context, counter = self.eval_context, CallCounter()
+        number = entry.repeat if verdict_number is None else verdict_number
+        # A name of its own: an answer that another trial paid for is free for this one.
+        trial = f"{candidate.id} {item.id} {entry.repeat}.{number}"
         engine = self.engine.with_counter(counter)
         context = EvaluationContext(
             engine,
             eval_context.eval_record,
             eval_context.task,
-            "evolution/judge",
-            entry.repeat if verdict_number is None else verdict_number,
+            f"evolution/judge {trial}",
+            number,
         )
         try:
-            output = await produce_output(engine, resolved_config, item, "evolution/run")
+            output = await produce_output(engine, resolved_config, item, f"evolution/run {trial}")
             run = to_task_run(output, item.task_input, self.run_config, resolved_config)
             verdict = await eval_context.evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError, ProgramFailure) as error:

@@ -6,6 +6,7 @@ from typing import Final
 from kiln_mcp.evals.measurement import Repeats, plan_run
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evolution.engine import Candidate
+from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.run_configs.definitions import RunConfigDefinition
 from kiln_mcp.run_configs.run_config_records import make_run_config
@@ -35,9 +36,7 @@ def make_winner(search_context: SearchContext, candidate: Candidate) -> Winner:
     """Return the records that a candidate would have."""
     eval_context, workspace = search_context.eval_context, search_context.workspace
     config_id, prompt_id = search_context.id_for("run config"), search_context.id_for("prompt")
-    text = PromptText(
-        search_context.texts.prompt(candidate), search_context.resolved_config.thinking
-    )
+    text = PromptText(search_context.texts.prompt(candidate), thinking_of(candidate))
     name = f"{search_context.first.name} evolved {search_context.number[-4:]}"
     properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)

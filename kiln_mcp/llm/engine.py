@@ -213,7 +213,7 @@ class Engine:
     def with_counter(self, counter: CallCounter) -> "Engine":
         """Return this engine with a counter of the calls that `complete` sends through it.
 
-        Answers that the same job has paid for before count as well.
+        Answers that the same asker has paid for in an earlier attempt of the job count as well.
         """
         view = copy(self)
         view._counter = counter
@@ -259,8 +259,8 @@ class Engine:
         corrections = Corrections(request, accept)
         while (next_request := corrections.next_request) is not None:
             entry = await self._single_flight.ask(route, next_request, call)
-            # What an earlier attempt of this job has paid for is not free.
-            is_own = call.own is not None and entry.asker.startswith(call.own)
+            # What the same asker paid for in an earlier attempt of this job is not free.
+            is_own = call.own is not None and entry.asker == call.asker
             self._counter.calls += is_own or not entry.answer.is_cached
             corrections.take(entry)
         return corrections

@@ -168,7 +168,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "improve-prompt": Entry(
         "Prompts",
-        "Improve a prompt: search for a better one, and prove the gain on held-out items.",
+        "Improve a prompt, and prove the gain on held-out items.",
         "optimise, optimize, optimisation, optimization, optimizer, tune, tuning, rewrite, refine, automatically, system prompt, instructions, instruction, wording, prompt engineering, evolve, GEPA, DSPy, best, fewer errors, stop hallucinating, scores higher, raise accuracy, increase the pass rate, fix failures, over night, work on it, until it passes, not good enough, good enough, make better, improvement, suggest, learn from failures, from the feedback, from labels, using the failures, iterate, experiment, variants, find the best prompt, stronger, more accurate, mistakes, stop making, generate prompts, candidate prompts, do it for me, on the training examples, prompt needs to get better, prompt, better prompt, improve the prompt",
         ("project", "eval", "start"),
     ),

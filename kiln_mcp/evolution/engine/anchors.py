@@ -27,7 +27,7 @@ class Anchors:
 
     Attributes:
         passages: Texts that must stand in every candidate, word for word.
-        items: Ids of items on which no candidate may score lower than the start.
+        items: Ids of required cases: items on which no score may be lower than with the start.
         placeholders: What is filled in in the start, by component.
         most_words: The most words of all texts but demonstrations; None for any number.
     """

@@ -35,12 +35,13 @@ GLOBAL: Final[Words] = frozenset()
 
 def add(search: "Search", operator: Operator) -> Work[float | None]:
     """Add demonstrations, or a line of advice."""
-    if len(search.knowledge.of(search.val)) < VALIDATION_LOOK:
-        yield from search.look_at_guards()
+    yield from _look_first(search)
     if operator is Operator.DEMONSTRATE:
         yield from search.look(search.selection.unseen(EXPLORED))
     if not search.knowledge.failing([*search.train, *search.val]):
-        return None
+        fresh = search.selection.unseen(VALIDATION_LOOK)
+        yield from search.look(fresh)
+        return 0.0 if fresh else _nothing_left(search, operator)
     base = search.trunk.head
     if operator is Operator.ADVISE:
         edits = advise(base, search.advice, search.turns.failures_in_row[operator])
@@ -52,6 +53,12 @@ def add(search: "Search", operator: Operator) -> Work[float | None]:
     name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
     decision = Decision(name, operator, accepted=False, reason="")
     return (yield from search.try_edits(base, edits, decision, GLOBAL))
+
+
+def _look_first(search: "Search") -> Work[None]:
+    """Run the head on some validation items, unless that was done."""
+    if len(search.knowledge.of(search.val)) < VALIDATION_LOOK:
+        yield from search.look_at_guards()
 
 
 def restart(search: "Search") -> Work[float | None]:
@@ -156,6 +163,7 @@ def _related_items(search: "Search", words: Words, block: Block) -> list[Item]:
 
 def compress(search: "Search") -> Work[float | None]:
     """Leave a block out: it is won if nothing falls."""
+    yield from _look_first(search)
     head = search.trunk.head
     choice = deletion(search.draw, head, search.anchors, search.candidates)
     if choice is None:

@@ -33,6 +33,11 @@ class Block:
     component: str = INSTRUCTION
     gap: str = "\n\n"
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields by name, as a log keeps them."""
+        return {"id": self.id, "text": self.text, "component": self.component, "gap": self.gap}
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, cast
 
@@ -20,7 +20,7 @@ from kiln_mcp.evolution.engine.trunk import Decision, Trunk
 from kiln_mcp.evolution.engine.turns import Turns
 from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, Item
 
-MOST_PIPELINES: Final = 12
+MOST_PIPELINES: Final = 14
 """More proposals at once know too little of each other."""
 EVALUATIONS_A_PIPELINE: Final = 40
 
@@ -133,13 +133,14 @@ async def evolve(  # noqa: PLR0913 - the whole problem, as a call in one line
         options: The rest.
 
     Raises:
-        ValueError: There are no items, or two of them have one id.
+        ValueError: There are no items, two of them have one id, or a required case is none of them.
         Exception: What `evaluate` or `propose` raised first. The log has all answers that came.
     """
     options = options or Options()
     first = Candidate.of(start)
     items, guards = items_of(train, "train"), items_of(val, "val")
     check_items(items, guards)
+    check_required(options.anchors, items, guards)
     limits, draw = limits_of(budget), random.Random(seed)
     scheduler = Scheduler(evaluate, propose, Account(limits), options.log, options.width)
     pipelines = pipelines_of(options, limits)
@@ -164,7 +165,7 @@ def start_event(
     return {
         "event": "start",
         "candidate": first.id,
-        "blocks": [asdict(block) for block in first.blocks],
+        "blocks": [block.fields for block in first.blocks],
         "seed": seed,
         "pipelines": pipelines,
         "train": [item.id for item in train],
@@ -255,6 +256,12 @@ def check_items(train: Sequence[Item], val: Sequence[Item]) -> None:
         raise ValueError(f"Two items have the id {twice}.")
 
 
+def check_required(anchors: Anchors, train: Sequence[Item], val: Sequence[Item]) -> None:
+    missing = anchors.items - {item.id for item in (*train, *val)}
+    if missing:
+        raise ValueError(f"The required case {min(missing)} is no training or validation item.")
+
+
 def pipelines_of(options: Options, budget: Budget) -> int:
     """Return how many proposals are made at once: those of an earlier run, if there was one."""
     for event in options.log.read():
@@ -263,7 +270,7 @@ def pipelines_of(options: Options, budget: Budget) -> int:
     if options.pipelines is not None:
         return options.pipelines
     evaluations = (budget.calls - budget.reserve) // budget.evaluation
-    widest = min(options.width * 3 // 8, evaluations // EVALUATIONS_A_PIPELINE, MOST_PIPELINES)
+    widest = min(options.width * 7 // 16, evaluations // EVALUATIONS_A_PIPELINE, MOST_PIPELINES)
     return max(1, widest)
 
 

@@ -125,8 +125,8 @@ class Knowledge:
 
     def of(self, items: Iterable[Item]) -> list[Observation]:
         """Return the observations of those items that have one."""
-        entries = (self.observations.get(item.id) for item in items)
-        return [entry for entry in entries if entry is not None]
+        find = self.observations.get
+        return [entry for item in items if (entry := find(item.id)) is not None]
 
     def failing(self, items: Iterable[Item]) -> list[Observation]:
         """Return the observations below the best value."""

@@ -19,6 +19,8 @@ from kiln_mcp.evolution.engine.words import Words
 
 TARGETS: Final = 4
 GUARDS: Final = 6
+GUARDS_OF_A_DELETION: Final = 24
+"""A block may matter for few items, and nothing says for which."""
 CHUNK: Final = 8
 MOST_FURTHER: Final = 40
 BET: Final = 0.5
@@ -46,6 +48,7 @@ class Verdict:
         better_on: Items on which the child was confirmed to score higher.
         worse_on: Items on which it was confirmed to score lower.
         results: The child's evaluations.
+        is_refused: Whether it lost what every candidate must keep.
     """
 
     is_won: bool
@@ -55,6 +58,7 @@ class Verdict:
     better_on: int = 0
     worse_on: int = 0
     results: Sequence[tuple[Item, Evaluation]] = ()
+    is_refused: bool = False
 
 
 @dataclass
@@ -72,6 +76,7 @@ class Race:
         items: Items to choose from.
         guards: Further items, which are looked at if they have no observation.
         draw: The source of chance.
+        guard_count: Items that the head does well on and that the child is run on.
     """
 
     knowledge: Knowledge
@@ -83,6 +88,7 @@ class Race:
     items: Sequence[Item]
     guards: Sequence[Item]
     draw: random.Random
+    guard_count: int = GUARDS
 
     def run(self) -> Work[Verdict]:
         """Run the race."""
@@ -281,7 +287,7 @@ class Race:
             starts = knowledge.start_scores
             ratings = [(rating + (o.item.id in starts), o) for rating, o in ratings]
         ratings.sort(key=lambda pair: -pair[0])
-        return [entry for _, entry in ratings[:GUARDS]], len(passing)
+        return [entry for _, entry in ratings[: self.guard_count]], len(passing)
 
     def _confirm_losses(self, drops: Sequence[Pair]) -> Work[list[float]]:
         """Return the losses that are still there when both are run again."""

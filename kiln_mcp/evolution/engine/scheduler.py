@@ -80,7 +80,7 @@ class Scheduler:
         self._propose = propose
         self.account = account
         self._log = log
-        self._slots = anyio.Semaphore(width)
+        self._slots = anyio.Semaphore(width, fast_acquire=True)
         self._runs: Counter[tuple[str, str]] = Counter()
         self._answers: dict[str, Event] = {str(event["key"]): event for event in log.read()}
         self._failures: list[Exception] = []

@@ -3,7 +3,7 @@
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.evolution.engine.alignment import align
@@ -27,7 +27,8 @@ from kiln_mcp.evolution.engine.operators import (
     Demonstrations,
     Operator,
 )
-from kiln_mcp.evolution.engine.race import Race, Verdict
+from kiln_mcp.evolution.engine.race import BUDGET_ENDED, GUARDS_OF_A_DELETION, Race, Verdict
+from kiln_mcp.evolution.engine.required_cases import find_fall
 from kiln_mcp.evolution.engine.scheduler import Scheduler
 from kiln_mcp.evolution.engine.selection import Selection
 from kiln_mcp.evolution.engine.steps import Answer, Pause, Work, ask, run_trials, with_cost
@@ -292,6 +293,7 @@ class Search:
                 loss=round(verdict.loss, 4),
                 better_on=verdict.better_on,
                 worse_on=verdict.worse_on,
+                is_refused=verdict.is_refused,
             )
             if decision.operator is Operator.REFLECT:
                 self.archive.keep(base, edits, decision)
@@ -302,8 +304,8 @@ class Search:
             newest = rebase(edits, base, self.trunk.head)
             if newest.candidate.id == self.trunk.head.id:
                 break
-            # Where a score has a floor, nothing joins the head that was not raced with it.
-            is_free = not self.knowledge.has_floors
+            # With floors or required cases nothing joins the head that was not raced with it.
+            is_free = not self.knowledge.has_floors and not self.anchors.items
             is_free = is_free and not set(newest.conflicts) - set(merged.conflicts)
             is_free = is_free and not _is_overtaken(decision, head, self.trunk.head)
             if self.trunk.head is head or is_free:
@@ -344,10 +346,18 @@ class Search:
             draw=self.draw,
         )
         if decision.operator is Operator.COMPRESS:
-            return (yield from race.run_shorter())
-        if decision.operator is Operator.RESTATE:
-            return (yield from race.run_restated())
-        return (yield from race.run())
+            race.guard_count = GUARDS_OF_A_DELETION
+            verdict = yield from race.run_shorter()
+        elif decision.operator is Operator.RESTATE:
+            verdict = yield from race.run_restated()
+        else:
+            verdict = yield from race.run()
+        if not (verdict.is_won and self.anchors.items):
+            return verdict
+        fall = yield from find_fall(self, child, {item.id: e for item, e in verdict.results})
+        if not fall:
+            return verdict
+        return replace(verdict, is_won=False, is_refused=fall != BUDGET_ENDED, reason=fall)
 
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
         decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
@@ -365,8 +375,8 @@ class Search:
             self.trunk.edits[-1] = decision
         self.trunk.decisions.append(decision)
         self.lessons.append(decision)
-        blocks = [asdict(block) for block in candidate.blocks] if candidate else []
-        event = {"event": "decision", **asdict(decision), **({"blocks": blocks} if blocks else {})}
+        blocks = [block.fields for block in candidate.blocks] if candidate else []
+        event = {"event": "decision", **decision.fields, **({"blocks": blocks} if blocks else {})}
         if self.name:
             event["model"] = self.name
         key = f"decision {self.name}{decision.proposal} {decision.onto}"

@@ -47,6 +47,11 @@ class Decision:
     is_refused: bool = False
 
     @property
+    def fields(self) -> dict[str, object]:
+        """The fields by name, as a log keeps them."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
     def words(self) -> Words:
         """The words of what it touches."""
         return words_of("\n".join(self.texts))

@@ -267,6 +267,50 @@ async def test_placeholders_and_marked_passages_survive_or_the_edit_is_refused()
     assert "{{name}}" in result.best.text
 
 
+async def test_no_candidate_wins_that_falls_on_a_required_case() -> None:
+    """The rule mends all items but one, which is right with the start alone."""
+
+    async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
+        is_right = ("guess" in candidate.text) is not (item.id == "t3")
+        return Evaluation({"right": float(is_right)}, "" if is_right else "The answer must guess.")
+
+    async def propose(request: ProposalRequest) -> str:
+        return f"{request.text}\n- Always guess."
+
+    for required, is_kept in ((frozenset[str](), False), (frozenset({"t3"}), True)):
+        options = Options(anchors=Anchors(items=required))
+        result = await evolve(START, TRAIN, VAL, evaluate, propose, budget=200, options=options)
+        assert (result.best == result.start) is is_kept
+        refusals = {decision.reason for decision in result.decisions if decision.is_refused}
+        assert refusals == (
+            {"It falls on a required case: 'question 3 about 0'."} if is_kept else set()
+        )
+
+
+async def test_a_required_case_that_falls_by_chance_alone_refuses_nothing() -> None:
+    async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
+        is_unlucky = item.id == "t3" and item.repeat == 0 and "guess" in candidate.text
+        is_right = ("guess" in candidate.text or item.id == "t3") and not is_unlucky
+        scores = {"right": float(is_right)}
+        if item.id == "t3" and "guess" not in candidate.text:
+            scores = {"right": float(item.repeat == 0)}
+        return Evaluation(scores, "" if is_right else "The answer must guess.")
+
+    async def propose(request: ProposalRequest) -> str:
+        return f"{request.text}\n- Always guess."
+
+    options = Options(anchors=Anchors(items=frozenset({"t3"})))
+    result = await evolve(START, TRAIN, VAL, evaluate, propose, budget=200, options=options)
+    assert "guess" in result.best.text
+
+
+async def test_a_required_case_that_is_no_item_is_refused() -> None:
+    options = Options(anchors=Anchors(items=frozenset({"t99"})))
+    world = RuleWorld()
+    with pytest.raises(ValueError, match="t99 is no training or validation item"):
+        await evolve(START, TRAIN, VAL, world.evaluate, budget=200, options=options)
+
+
 async def test_a_score_with_a_margin_may_not_fall() -> None:
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         is_right = float("guess" in candidate.text)

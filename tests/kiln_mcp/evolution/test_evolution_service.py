@@ -23,6 +23,7 @@ from kiln_mcp.evolution.winner import GENERATOR
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.programs.errors import ProgramFailure
+from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.errors import EvalError
 from scripted_model import ScriptedModel
 from search_bench import (
@@ -435,3 +436,45 @@ async def test_no_gain_is_told_apart_from_too_little_that_was_looked_at(tmp_path
     async with open_search_bench(tmp_path / "2", by_demonstrations_before_test) as bench:
         answer = await bench.evolve(max_calls=100, seed=1)
         assert "No gain in right of" in answer.verdict
+
+
+def by_thinking(request: ModelRequest) -> str:
+    """Double the number when the model was told to think about doubling."""
+    number = int(request.messages[1].content)
+    is_told = any("double" in message.content for message in request.messages[2:])
+    return json.dumps({"n": number * 2 if is_told else number})
+
+
+async def test_what_the_model_is_told_to_think_about_is_improved_too(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def editor(request: ModelRequest) -> str:
+        text = request.messages[-1].content
+        asked.append(text)
+        block = "thinking-1" if "[thinking-1]" in text else "b9"
+        edit = {"operation": "add", "block": block, "text": "Then double it.", "reason": "half"}
+        return json.dumps({"failure": "numbers are not doubled", "edits": [edit]})
+
+    async with open_search_bench(tmp_path, by_thinking, editor=editor) as bench:
+        await run_configs_service.create_run_config.invoke(
+            bench.workspace,
+            {
+                "project": str(bench.store.folder),
+                "name": "thinker",
+                "model": "small",
+                "prompt_id": "simple_chain_of_thought_prompt_builder",
+            },
+        )
+        answer = await bench.evolve(start="thinker", max_calls=200, reflect_with="editor")
+        assert answer.gain_shown
+        assert answer.winner_prompt == answer.start_prompt
+        assert answer.thinking.endswith("Then double it.")
+        [prompt] = await bench.store.children(bench.task, Prompt)
+        assert prompt.chain_of_thought_instructions == answer.thinking
+        configs = await bench.store.children(bench.task, RunConfig)
+        [winner] = [config for config in configs if config.name == answer.winner]
+        assert winner.prompt is not None
+        assert winner.prompt.chain_of_thought_instructions == answer.thinking
+    is_about_thinking = ["told to think about before it answers" in text for text in asked]
+    assert True in is_about_thinking
+    assert False in is_about_thinking

@@ -1,12 +1,15 @@
 """What a person wants of a search: goals of scores, passages that stay, a longest prompt."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kiln_mcp.evolution.engine import Anchors, Candidate
 from kiln_mcp.evolution.goals import Goals, read_goals
-from search_bench import by_instruction, open_search_bench
+from kiln_mcp.llm import ModelRequest
+from search_bench import Bench, by_instruction, constant, edits_of_no_block, open_search_bench
+from storage import TaskRun
 from storage.errors import InvalidValue
 
 
@@ -29,13 +32,25 @@ def test_goals_that_cannot_be_are_refused(goals: Goals, sentence: str) -> None:
 
 def test_lines_say_goals() -> None:
     lines = ["right weight 2", "two words floor 5", "right target .9", "words 30", "keep  Be kind."]
+    lines += ["require tag::must", "require legal", "shorter", "runs 2"]
     assert read_goals(lines) == Goals(
-        {"right": 2}, {"two words": 5}, {"right": 0.9}, ["Be kind."], 30
+        {"right": 2},
+        {"two words": 5},
+        {"right": 0.9},
+        ["Be kind."],
+        30,
+        required=["must", "legal"],
+        shortens=True,
+        most_runs=2,
     )
 
 
 @pytest.mark.parametrize(
-    "line", ["", "right", "right 2", "right weight much", "keep ", "words -1", "words", "a b 3"]
+    "line",
+    [
+        *("", "right", "right 2", "right weight much", "keep ", "words -1", "words", "a b 3"),
+        *("require", "shorter please", "runs 0", "from "),
+    ],
 )
 def test_a_line_that_says_no_goal_is_refused_with_the_forms(line: str) -> None:
     with pytest.raises(InvalidValue, match="says no goal: write '<score> weight 2'"):
@@ -69,3 +84,59 @@ async def test_an_unknown_score_is_refused_before_anything_is_asked(tmp_path: Pa
         with pytest.raises(InvalidValue, match=r"no score 'safety' for floors"):
             await bench.evolve(goals=["safety floor 0"])
         assert bench.model.requests == []
+
+
+def falls_with_edit(request: ModelRequest) -> str:
+    """Double numbers when told so, but the number 3 only when not told so."""
+    number = int(request.messages[-1].content)
+    is_told = "double" in request.messages[0].content
+    return json.dumps({"n": number * 2 if is_told is not (number == 3) else number})
+
+
+async def tag(bench: Bench, number: int, name: str) -> None:
+    runs = await bench.store.children(bench.task, TaskRun)
+    [run] = [run for run in runs if run.input == str(number)]
+    await bench.store.save(run.model_copy(update={"tags": (*run.tags, name)}))
+
+
+async def test_an_edit_that_falls_on_a_required_item_does_not_win(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, falls_with_edit) as bench:
+        await tag(bench, 3, "legal")
+        answer = await bench.evolve(
+            max_calls=100, reflect_with="editor", goals=["require tag::legal"]
+        )
+        assert answer.winner_prompt == "Do it."
+        assert any("falls on a required case: '3'" in warning for warning in answer.warnings)
+        free = await bench.evolve(max_calls=100, reflect_with="editor")
+        assert "double it" in free.winner_prompt
+
+
+async def test_a_required_tag_that_no_item_has_is_refused(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        with pytest.raises(InvalidValue, match="No training or validation item has the tag 'test'"):
+            await bench.evolve(goals=["require test"])
+        assert bench.model.requests == []
+
+
+async def test_a_block_that_brings_nothing_is_left_out_only_when_asked(tmp_path: Path) -> None:
+    prompt = "Please double the number.\n\nThe weather is fine today."
+    async with open_search_bench(tmp_path, by_instruction, prompt=prompt) as bench:
+        start = {"max_calls": 120, "reflect_with": "embedded"}
+        kept = await bench.evolve(**start)
+        shorter = await bench.evolve(**start, goals=["shorter"])
+    assert "weather" in kept.winner_prompt
+    assert shorter.winner_prompt == "Please double the number."
+
+
+async def test_other_words_are_asked_for_once_reflection_brings_nothing(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def editor(request: ModelRequest) -> str:
+        asked.append(request.messages[0].content)
+        return edits_of_no_block(request)
+
+    async with open_search_bench(tmp_path, constant, editor=editor) as bench:
+        await bench.evolve(max_calls=300, reflect_with="editor")
+    is_paraphrase = ["in other words, so that a model follows it better" in text for text in asked]
+    assert is_paraphrase.index(True) >= 10
+    assert not all(is_paraphrase[10:])
