@@ -241,7 +241,9 @@ def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str])
         words = "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
         lines.append(f"{slot.number}. {words}")
         if slot.source:
-            lines.append(f"   material: {plan.sources[slot.source - 1].text}")
+            is_trace = bool(plan.turns) and plan.source_kind == "trace"
+            name = "old conversation" if is_trace else "material"
+            lines.append(f"   {name}: {plan.sources[slot.source - 1].text}")
     return "\n".join(lines)
 
 
@@ -254,9 +256,10 @@ def prompt_name(plan: DataPlan) -> str:
 
 def _fields_beside(plan: DataPlan) -> Sequence[str]:
     """Return what is written beside each input."""
-    if plan.turns:
-        return FIELDS
-    return ("answer", "quotation") if plan.source_kind == "passage" else ()
+    fields = FIELDS if plan.turns else ()
+    if plan.source_kind == "passage":
+        return (*fields, "quotation") if plan.turns else ("answer", "quotation")
+    return fields
 
 
 def _inputs_schema(input_schema: JsonValue, fields_beside: Sequence[str]) -> dict[str, JsonValue]:

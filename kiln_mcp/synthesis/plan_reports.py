@@ -46,14 +46,19 @@ async def plan_report(
         labels=plan.labels,
         sources=[
             excerpt(
-                f"{source.name} {source.number or ''}: {source.text}",
+                f"{number}. {source.name} {source.number or ''}: {source.text}",
                 _LONGEST_SOURCES.get(plan.source_kind, 0),
             )
-            for source in plan.sources
+            for number, source in enumerate(plan.sources, 1)
         ],
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
-        warnings=[*_turn_notes(plan), *_topic_notes(plan), *warnings_of(plan, context)],
+        warnings=[
+            *_turn_notes(plan),
+            *_topic_notes(plan),
+            *source_notes(plan),
+            *warnings_of(plan, context),
+        ],
         next=_next_steps(plan, str(context.store.folder)),
     )
 
@@ -64,6 +69,20 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
     if plan.inputs:
         return shared_families(context.resolved_config.model, "", checkers) if checkers else []
     return shared_families(context.resolved_config.model, plan.writer, checkers)
+
+
+def source_notes(plan: DataPlan) -> list[str]:
+    """Return how many of the passages or traces that are there a plan uses, if not all."""
+    used = len({slot.source for slot in plan.slots if slot.source})
+    if plan.inputs or not plan.sources or used >= plan.source_total:
+        return []
+    held = len(plan.sources)
+    text = f"Inputs come from {used:,} of {plan.source_total:,} {plan.source_kind}s."
+    if held < plan.source_total:
+        text += f" The plan holds {held:,}, drawn from all of them by its seed."
+    if used < held:
+        text += f" A count of {held:,} uses each that it holds."
+    return [text]
 
 
 def _turn_notes(plan: DataPlan) -> list[str]:
