@@ -118,12 +118,14 @@ def reference_work(
 def pair_work(plan: DataPlan, slots: Sequence[Slot]) -> Work:
     """Return the calls that edit outputs, and judge them before and after.
 
-    So many are made if every output passes. One that does not is not edited.
+    So many are made if every output passes. One that does not is not edited. References were judged
+    by the same questions before.
     """
     edits = sum(slot.aim in EDITED_AIMS and bool(slot.clause) for slot in slots)
+    outputs = 0 if plan.outputs == "reference" else len(slots)
     calls = Counter({plan.writer: edits})
     for model in verdict_models(plan.checking_models):
-        calls[model] += len(slots) + edits
+        calls[model] += outputs + edits
     return Work(calls)
 
 
