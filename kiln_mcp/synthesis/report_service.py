@@ -37,7 +37,7 @@ class SplitLeaks(Result):
 
     split: str
     parts: dict[str, int] = Field(description="Items of each part.")
-    is_clean: bool
+    is_clean: bool = Field(description="Whether several parts share nothing.")
     leaks: list[str]
     classes: dict[str, dict[str, int]] = Field(description="Items of each class, by part.")
 
