@@ -12,7 +12,7 @@ from kiln_mcp.synthesis.clause_checks import verdict_models
 from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.inputs import ROUNDS
-from kiln_mcp.synthesis.minimal_pairs import EDITED_AIMS
+from kiln_mcp.synthesis.minimal_pairs import EDIT_ROUNDS, EDITED_AIMS
 from kiln_mcp.synthesis.plan_settings import PlanSettings
 from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.verified_references import needs_second_answer, second_model
@@ -119,14 +119,16 @@ def pair_work(plan: DataPlan, slots: Sequence[Slot]) -> Work:
     """Return the calls that edit outputs, and judge them before and after.
 
     So many are made if every output passes. One that does not is not edited. References were judged
-    by the same questions before.
+    by the same questions before. An edit that is not kept is replaced, twice at most.
     """
     edits = sum(slot.aim in EDITED_AIMS and bool(slot.clause) for slot in slots)
     outputs = 0 if plan.outputs == "reference" else len(slots)
     calls = Counter({plan.writer: edits})
+    spare_calls = Counter({plan.writer: (EDIT_ROUNDS - 1) * edits})
     for model in verdict_models(plan.checking_models):
         calls[model] += outputs + edits
-    return Work(calls)
+        spare_calls[model] += (EDIT_ROUNDS - 1) * edits
+    return Work(calls, spare_calls)
 
 
 def slots_a_call(model: str) -> int:

@@ -25,7 +25,11 @@ from storage import DataSource, Task, TaskOutput, TaskRun
 
 GUIDE = "\n\n".join(f"Part {n}. " + "The ferry leaves at dawn. " * 50 for n in range(5))
 OTHER_MODELS = ("other/user", "other/reference", "other/one", "other/two")
-PAIRS: dict[str, JsonValue] = {"spec": "Polite", "pairs": True}
+QUOTAS: list[JsonValue] = [
+    {"clause": "c1", "aim": "pass", "count": 5},
+    {"clause": "c2", "aim": "fail", "count": 6},
+]
+PAIRS: dict[str, JsonValue] = {"spec": "Polite", "pairs": True, "quotas": QUOTAS}
 JUDGES: dict[str, JsonValue] = {"checkers": ["other/one", "other/two"]}
 REFERENCES: dict[str, JsonValue] = {"outputs": "reference", "reference_model": "other/reference"}
 TALKS: dict[str, JsonValue] = {"turns": 3, "user_model": "other/user"}
@@ -122,7 +126,7 @@ async def test_each_model_is_asked_as_often_as_the_plan_says(
         await add_traces(workspace, project)
         wishes: JsonValue = {"count": 11, "topics": ["a", "b"], **settings}
         if "levels" in settings:
-            wishes = {"count": 11, **settings}
+            del wishes["topics"]
         step = await planned_calls(workspace, project, wishes)
         plan = await planned(workspace, project, wishes)
         assert asked(writer) == step
