@@ -1,6 +1,5 @@
 """Conversations of a plan whose daemon or command is killed between turns go on, each turn once."""
 
-import json
 import signal
 import sys
 from collections import Counter
@@ -103,9 +102,7 @@ async def test_a_command_killed_between_turns_is_gone_on_with_by_another_door(
             process.send_signal(signal.SIGKILL)
             bench.kill()
         await bench.set_gate("low", held + STEP)
-        listing = [sys.executable, "-c", BRIDGE, "list-jobs", "--json"]
-        output = (await anyio.run_process(listing, env=bench.environment)).stdout
-        (job,) = json.loads(output)["jobs"]
+        (job,) = (await bench.insist("check_job", seconds=0))["jobs"]
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_at_gates, "low", 1, STEP)
             report = await bench.at_rest(str(job["job"]))
