@@ -30,7 +30,7 @@ _CLEAR: Final = 0.8
 """The share of the way from unrelated sentences to the same meaning that a pair has to be at."""
 _SAME: Final = 0.999
 """A text that is so near to an unrelated sentence is like no other."""
-_UNRELATED: Final = "unrelated_sentences.txt"
+_SENTENCES_FILE: Final = "unrelated_sentences.txt"
 _PRODUCTS_AT_ONCE: Final = 20_000_000
 
 
@@ -50,10 +50,10 @@ class Meanings:
 
         model = _model(folder)
         self._rows = _rows_of(model, texts)
-        unrelated = (files(__package__ or "") / _UNRELATED).read_text(encoding="utf-8")
-        nearest = (self._rows @ _rows_of(model, unrelated.splitlines()).T).max(axis=1)
-        least = (nearest + _CLEAR * (1 - nearest)).clip(NEAR_MEANING, None)
-        self._least = np.where(nearest > _SAME, np.inf, least)
+        sentences = (files(__package__ or "") / _SENTENCES_FILE).read_text(encoding="utf-8")
+        nearest = (self._rows @ _rows_of(model, sentences.splitlines()).T).max(axis=1)
+        bounds = (nearest + _CLEAR * (1 - nearest)).clip(NEAR_MEANING, None)
+        self._bounds = np.where(nearest > _SAME, np.inf, bounds)
 
     def cosine(self, first: int, second: int) -> float:
         """Return how near two texts are, by their places: 1 for the same."""
@@ -70,8 +70,8 @@ class Meanings:
             cosines = some @ self._rows[: start + len(some)].T
             places, firsts = np.nonzero(cosines >= NEAR_MEANING - 1e-6)
             seconds = places + start
-            least = np.maximum(self._least[firsts], self._least[seconds])
-            is_pair = (firsts < seconds) & (cosines[places, firsts] >= least - 1e-6)
+            pair_bounds = np.maximum(self._bounds[firsts], self._bounds[seconds])
+            is_pair = (firsts < seconds) & (cosines[places, firsts] >= pair_bounds - 1e-6)
             yield firsts[is_pair], seconds[is_pair]
 
 

@@ -172,7 +172,7 @@ class InputRules:
         ]
 
 
-_LOST: Final = "in an answer that could not be used"
+_UNUSABLE_ANSWER: Final = "in an answer that could not be used"
 _FAULTS: Final[Mapping[Fault, str]] = {
     Fault.TRUNCATED: "cut off",
     Fault.REFUSED: "a refusal",
@@ -207,8 +207,8 @@ async def make_inputs(
     for turn in range(ROUNDS):
         missing = [slot for slot in slots if slot.number not in inputs]
         texts_so_far = [proposal.text for proposal in inputs.values()]
-        proposals, lost = await _proposals(maker, missing, turn, texts_so_far, width)
-        rejects[_LOST] += lost
+        proposals, lost_count = await _proposals(maker, missing, turn, texts_so_far, width)
+        rejects[_UNUSABLE_ANSWER] += lost_count
         faults = await rules.faults(proposals, texts_so_far)
         for proposal, fault in zip(proposals, faults, strict=True):
             if fault:

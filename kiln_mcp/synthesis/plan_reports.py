@@ -73,15 +73,15 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
 
 def source_notes(plan: DataPlan) -> list[str]:
     """Return how many of the passages or traces that are there a plan uses, if not all."""
-    used = len({slot.source for slot in plan.slots if slot.source})
-    if plan.inputs or not plan.sources or used >= plan.source_total:
+    used_count = len({slot.source for slot in plan.slots if slot.source})
+    if plan.inputs or not plan.sources or used_count >= plan.source_total:
         return []
-    held = len(plan.sources)
-    text = f"Inputs come from {used:,} of {plan.source_total:,} {plan.source_kind}s."
-    if held < plan.source_total:
-        text += f" The plan holds {held:,}, drawn from all of them by its seed."
-    if used < held:
-        text += f" A count of {held:,} uses each that it holds."
+    source_count = len(plan.sources)
+    text = f"Inputs come from {used_count:,} of {plan.source_total:,} {plan.source_kind}s."
+    if source_count < plan.source_total:
+        text += f" The plan holds {source_count:,}, drawn from all of them by its seed."
+    if used_count < source_count:
+        text += f" A count of {source_count:,} uses each that it holds."
     return [text]
 
 

@@ -55,8 +55,8 @@ async def with_sources(
         )
     elif settings.traces:
         runs = _imported_runs(context)
-        chosen = spread(runs, settings.traces, plan.seed)
-        traces = await anyio.to_thread.run_sync(_without_details, chosen)
+        some_runs = spread(runs, settings.traces, plan.seed)
+        traces = await anyio.to_thread.run_sync(_without_details, some_runs)
         plan = plan.with_changes(
             {
                 **BEGINNING,

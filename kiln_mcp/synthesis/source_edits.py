@@ -35,16 +35,18 @@ def with_source_edits(plan: DataPlan, settings: PlanSettings) -> DataPlan:
         for number, source in enumerate(plan.sources, 1)
     ]
     sources = _with_hidden(plan, sources, settings.hide)
-    dropped = {*settings.drop_sources}
-    kept = [source for number, source in enumerate(sources, 1) if number not in dropped]
-    if not kept:
+    dropped_numbers = {*settings.drop_sources}
+    kept_sources = [
+        source for number, source in enumerate(sources, 1) if number not in dropped_numbers
+    ]
+    if not kept_sources:
         raise Refusal(
             "No source of the plan '{id}' is left. Keep at least one of {count}, or delete the "
             "plan with delete=true.",
             id=plan.id,
             count=len(sources),
         )
-    return plan.with_changes({**BEGINNING, "sources": kept})
+    return plan.with_changes({**BEGINNING, "sources": kept_sources})
 
 
 def _with_hidden(
@@ -56,7 +58,7 @@ def _with_hidden(
         Refusal: A word stands in none of them.
     """
     texts = [source.text for source in sources]
-    if unknown := [word for word in words if not any(map(_whole(word).search, texts))]:
+    if unknown := [word for word in words if not any(map(_word_pattern(word).search, texts))]:
         raise Refusal(
             "The sources of the plan '{id}' do not say {words}. Write them as the plan shows them.",
             id=plan.id,
@@ -65,14 +67,14 @@ def _with_hidden(
     last = max((int(number) for text in texts for number in _STAND_IN.findall(text)), default=0)
     # The longest first: `Ann Lee` gets one stand-in before `Ann` gets its own.
     for number, word in enumerate(sorted(set(words), key=lambda own: (-len(own), own)), last + 1):
-        texts = [_whole(word).sub(f"[name {number}]", text) for text in texts]
+        texts = [_word_pattern(word).sub(f"[name {number}]", text) for text in texts]
     return [
         source.model_copy(update={"text": text})
         for source, text in zip(sources, texts, strict=True)
     ]
 
 
-def _whole(word: str) -> re.Pattern[str]:
+def _word_pattern(word: str) -> re.Pattern[str]:
     """Return the pattern of a word in any case, not within another one."""
     begin = r"(?<!\w)" if _is_spaced(word[0]) else ""
     end = r"(?!\w)" if _is_spaced(word[-1]) else ""
