@@ -3,8 +3,9 @@
 import signal
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -71,15 +72,27 @@ async def check_calls(bench: Bench) -> None:
     assert again.total() <= len(CASES) * bench.kills
 
 
+async def ended(bench: Bench, job: str, kills: int) -> Mapping[str, Any]:
+    """Follow a job to its end while the daemon is killed so often, and return its report."""
+    reports: list[Mapping[str, Any]] = []
+
+    async def follow() -> None:
+        reports.append(await bench.at_rest(job))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.kill_at_gates, "low", kills, STEP)
+        group.start_soon(follow)
+    (report,) = reports
+    return report
+
+
 async def test_a_daemon_killed_between_turns_holds_each_turn_once(tmp_path: Path) -> None:
     await make_project(tmp_path / "project")
     async with open_kill_bench(tmp_path) as bench:
         plan = await new_plan(bench)
         await bench.set_gate("low", STEP)
         job = await bench.start("generate_data", {}, plan=plan)
-        async with anyio.create_task_group() as group:
-            group.start_soon(bench.kill_at_gates, "low", KILLS, STEP)
-            report = await bench.at_rest(job)
+        report = await ended(bench, job, KILLS)
         assert report["state"] == "done", report
         assert bench.kills == KILLS
         await check_conversations(bench)
@@ -103,9 +116,7 @@ async def test_a_command_killed_between_turns_is_gone_on_with_by_another_door(
             bench.kill()
         await bench.set_gate("low", held + STEP)
         (job,) = (await bench.insist("check_job", seconds=0))["jobs"]
-        async with anyio.create_task_group() as group:
-            group.start_soon(bench.kill_at_gates, "low", 1, STEP)
-            report = await bench.at_rest(str(job["job"]))
+        report = await ended(bench, str(job["job"]), 1)
         assert report["state"] == "done", report
         assert report["result"]["stops"] == {"turns": len(CASES)}
         await check_conversations(bench)
