@@ -148,6 +148,8 @@ def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
     if plan.stage == "deleted":
         return []
     edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
+    if plan.sources:
+        edit = '{"id": …, "hide": ["a name"], "source_texts": {"2": …}, "drop_sources": [3]}'
     if plan.stage == "done":
         edit = '{"id": …, "texts": {"4": …}, "rewrite": {"5": "a note"}, "redo": {"6": "a note"}}'
         return [

@@ -41,6 +41,7 @@ async def test_a_name_that_was_missed_is_hidden_everywhere_before_it_is_sent(
         settings: JsonValue = {"count": 3, "topics": ["a"], "traces": 3, "examples": ["Where?"]}
         plan = await planned(workspace, project, settings)
         assert any("Quentin" in text for text in plan.sources)
+        assert '"hide": ["a name"]' in plan.next[1].reason
         edit: JsonValue = {"id": plan.id, "hide": ["Quentin", "Émile", "田中"]}
         plan = await planned(workspace, project, edit)
         shown = " ".join(plan.sources)
