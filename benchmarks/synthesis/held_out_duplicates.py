@@ -6,11 +6,15 @@ Edits of a number and other requests of the same matter are not the same. Free r
 share few words, are counted by themselves: nothing promises to find them. No text stands in
 `texts.tsv`, whose edits chose the threshold. All texts are compared with each other at once.
 
-    python benchmarks/synthesis/held_out_duplicates.py
+With the folder of a model2vec model, meanings are compared as well, and the cosines of each kind of
+edit are printed.
+
+    python benchmarks/synthesis/held_out_duplicates.py [--embeddings FOLDER]
 """
 
+import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +22,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parents[1]))
 
+from kiln_mcp.datasets.meanings import Meanings  # noqa: E402
 from kiln_mcp.datasets.near_duplicates import NEAR, NearDuplicates  # noqa: E402
 from kiln_mcp.statistics import wilson_interval  # noqa: E402
 
@@ -28,6 +33,9 @@ FREE = "free"
 
 def main() -> None:
     """Print precision and recall at the threshold of the product, by kind and language."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--embeddings", type=Path)
+    folder: Path | None = parser.parse_args().embeddings
     lines = (FOLDER / "held_out_texts.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines]
     chosen_on = {
@@ -56,7 +64,7 @@ def main() -> None:
         for own in meanings.values()
         for first, second in combinations(own, 2)
     }
-    near = NearDuplicates(texts, NEAR)
+    near = NearDuplicates(texts, NEAR, embeddings=folder)
     predicted: set[tuple[int, ...]] = {
         (min(own), max(own))
         for firsts, seconds in near.duplicate_pairs()
@@ -81,6 +89,17 @@ def main() -> None:
     for row in rows:
         if row[1] not in {*OTHER_MEANING, FREE} and pair(row) not in predicted:
             print(f"missed ({row[1]}):", row[2], "|", row[3])
+    if folder is not None:
+        _print_cosines(rows, folder)
+
+
+def _print_cosines(rows: list[list[str]], folder: Path) -> None:
+    """Print the cosines of an edit and its original, by language and kind."""
+    cosines: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for language, kind, base, text in rows:
+        cosines[language, kind].append(Meanings([base, text], folder).cosine(0, 1))
+    for (language, kind), values in sorted(cosines.items()):
+        print(f"cosines, {language} {kind:11}", *(f"{value:.2f}" for value in sorted(values)))
 
 
 def _direct(

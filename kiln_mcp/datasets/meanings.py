@@ -2,10 +2,15 @@
 
 The model is a folder in the format of model2vec: a table of word vectors, read from disk and run in
 this process. Nothing is downloaded. It needs the extra `embeddings`.
+
+A model holds nearly all texts of a language that it does not know for alike. So each text is
+compared with sentences in twelve languages that have nothing to do with it: a pair has to stand
+clear of how near these come.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +26,11 @@ if TYPE_CHECKING:
 
 NEAR_MEANING: Final = 0.9
 """The cosine from which two texts mean the same. Models differ: high on purpose."""
+_CLEAR: Final = 0.8
+"""The share of the way from unrelated sentences to the same meaning that a pair has to be at."""
+_SAME: Final = 0.999
+"""A text that is so near to an unrelated sentence is like no other."""
+_SENTENCES_FILE: Final = "unrelated_sentences.txt"
 _PRODUCTS_AT_ONCE: Final = 20_000_000
 
 
@@ -38,12 +48,16 @@ class Meanings:
     def __init__(self, texts: Sequence[str], folder: Path) -> None:
         import numpy as np  # imported here: heavy, and most processes measure no data
 
-        vectors = _model(folder).encode(
-            list(texts), max_length=None, use_multiprocessing=False, show_progress_bar=False
-        )
-        rows: NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        self._rows = rows / np.maximum(lengths, 1e-9)
+        model = _model(folder)
+        self._rows = _rows_of(model, texts)
+        sentences = (files(__package__ or "") / _SENTENCES_FILE).read_text(encoding="utf-8")
+        nearest = (self._rows @ _rows_of(model, sentences.splitlines()).T).max(axis=1)
+        bounds = (nearest + _CLEAR * (1 - nearest)).clip(NEAR_MEANING, None)
+        self._bounds = np.where(nearest > _SAME, np.inf, bounds)
+
+    def cosine(self, first: int, second: int) -> float:
+        """Return how near two texts are, by their places: 1 for the same."""
+        return float(self._rows[first] @ self._rows[second])
 
     def pairs(self, begin: int = 0) -> Iterator["Pairs"]:
         """Yield all pairs that mean the same and whose later text has at least this place."""
@@ -56,8 +70,20 @@ class Meanings:
             cosines = some @ self._rows[: start + len(some)].T
             places, firsts = np.nonzero(cosines >= NEAR_MEANING - 1e-6)
             seconds = places + start
-            is_before = firsts < seconds
-            yield firsts[is_before], seconds[is_before]
+            pair_bounds = np.maximum(self._bounds[firsts], self._bounds[seconds])
+            is_pair = (firsts < seconds) & (cosines[places, firsts] >= pair_bounds - 1e-6)
+            yield firsts[is_pair], seconds[is_pair]
+
+
+def _rows_of(model: "StaticModel", texts: Sequence[str]) -> "NDArray[np.float32]":
+    """Return a vector of length 1 for each text; one of zeros for a text of unknown words."""
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    vectors = model.encode(
+        list(texts), max_length=None, use_multiprocessing=False, show_progress_bar=False
+    )
+    rows: NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
 @lru_cache(maxsize=1)

@@ -75,7 +75,7 @@ class DataSplit(Result):
     parts: list[PartSize]
     groups: int = Field(description="Near-duplicates and items of one topic, kept together.")
     newly_dealt: int
-    is_clean: bool = Field(description="Whether the parts share no duplicate, form or origin.")
+    is_clean: bool = Field(description="Whether several parts share no duplicate, form or origin.")
     leaks: list[str] = Field(description="What they share, the worst first.")
     warnings: list[str]
     report: str

@@ -3,15 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import anyio.to_thread
-from pydantic import JsonValue
 
 from kiln_mcp.llm import ModelError
 from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.data_plan import DataPlan, JobSpending
+from kiln_mcp.synthesis.draft_edits import DraftEdits
 from kiln_mcp.synthesis.generated_items import GeneratedItem, PlannedInput
 from kiln_mcp.synthesis.generation import (
     GenerationContext,
@@ -19,7 +18,7 @@ from kiln_mcp.synthesis.generation import (
     open_generation,
     settings_of,
 )
-from kiln_mcp.synthesis.new_items import as_stored_text
+from kiln_mcp.synthesis.input_files import with_file
 from kiln_mcp.synthesis.plan_calls import Work, input_work, naming_work, output_work
 from kiln_mcp.synthesis.plan_reports import plan_report
 from kiln_mcp.synthesis.plan_results import Saving, save_items
@@ -35,6 +34,7 @@ from kiln_mcp.synthesis.plan_steps import (
     write_inputs,
 )
 from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan, drafts_of
+from kiln_mcp.synthesis.source_edits import with_source_edits
 from kiln_mcp.synthesis.user_cases import check_conversations
 from kiln_mcp.workbench.capability import Proposal
 from kiln_mcp.workbench.workspace import Workspace
@@ -61,6 +61,7 @@ class DataGeneration:
 
     async def draft(self, settings: PlanSettings) -> Proposal[Outcome]:
         """Propose to make a plan, which a person looks at before anything else is paid."""
+        settings = await with_file(self.workspace, self.task, settings)
         context = await self._open(settings, settings.count or 1)
         plan = await self._with_sources(
             context, new_plan(context, settings, self._new_id()), settings
@@ -79,7 +80,8 @@ class DataGeneration:
         context = await self._open(settings_of(plan), plan.count)
         plan = await self._with_sources(context, plan, settings)
         if settings.has_draft_edits:
-            drafts = await self._edited_drafts(plan, settings)
+            edit = DraftEdits(plan, self.task, self.workspace.author)
+            drafts = await edit.of(await self._drafts(plan), settings)
             looked_at = plan.with_changes({"stage": "inputs", "stage_job": ""})
             return await self._free(context, looked_at, drafts)
         if settings.model_fields_set == {"id"}:
@@ -88,6 +90,7 @@ class DataGeneration:
 
     async def run_at_once(self, settings: PlanSettings) -> Proposal[Outcome]:
         """Propose to make a plan and to carry it out."""
+        settings = await with_file(self.workspace, self.task, settings)
         context = await self._open(settings, len(settings.inputs or []) or settings.count or 1)
         plan = await self._with_sources(
             context, new_plan(context, settings, self._new_id()), settings
@@ -244,7 +247,7 @@ class DataGeneration:
             if plan.stop_after_inputs:
                 return work
         slots = plan.count if plan.inputs else open_slots(plan, drafts)
-        return work + output_work(plan, context.resolved_config, slots)
+        return work + output_work(plan, context.resolved_config, slots, drafts)
 
     async def _report(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
@@ -290,43 +293,6 @@ class DataGeneration:
             for number, draft in drafts.items()
         }
 
-    async def _edited_drafts(self, plan: DataPlan, settings: PlanSettings) -> Drafts:
-        """Return the drafts that an edit changes, as it leaves them.
-
-        Raises:
-            Refusal: There is no draft of such a number.
-        """
-        drafts = await self._drafts(plan)
-        numbers = {*settings.drop, *settings.texts, *settings.rewrite, *settings.redo}
-        if unknown := sorted(numbers - drafts.keys()):
-            raise Refusal(
-                "The plan '{id}' has no drafts {numbers}. Its drafts: {drafts}.",
-                id=plan.id,
-                numbers=unknown,
-                drafts=list(drafts) or "none; carry it out with stop_after_inputs first",
-            )
-        if items := sorted(n for n in settings.drop if drafts[n].item):
-            raise _dropped_items(plan, [drafts[n].item for n in items])
-        if without_item := sorted(n for n in settings.redo if not drafts[n].item):
-            raise _nothing_to_redo(plan, without_item)
-        edits: dict[int, dict[str, str | int]] = {n: {"state": "dropped"} for n in settings.drop}
-        for number, edit in settings.texts.items():
-            values = {"text": edit} if isinstance(edit, str) else edit.values
-            if "text" in values:
-                schema = self.task.input_json_schema
-                values["text"] = await as_stored_text(values["text"], schema, number, "input")
-            own = {"state": "kept", "editor": self.workspace.author, "note": "", "sample": 0}
-            edits[number] = {**own, **values}
-        edits |= {n: {"state": "again", "note": note} for n, note in settings.rewrite.items()}
-        for number, note in settings.redo.items():
-            sample = drafts[number].sample + 1
-            edits[number] = {"state": "kept", "note": note, "sample": sample}
-        by = {"at": datetime.now(UTC), "by": self.workspace.author}
-        return {
-            **drafts,
-            **{n: drafts[n].model_copy(update=by | edit) for n, edit in edits.items()},
-        }
-
     async def _open(self, settings: PlanSettings, count: int) -> GenerationContext:
         ids = [self.workspace.id_for(f"item {number}") for number in range(count)]
         model = self.workspace.model_name(None)
@@ -337,6 +303,7 @@ class DataGeneration:
     ) -> DataPlan:
         check_plan(plan)
         plan = await with_sources(self.workspace, context, plan, settings)
+        plan = with_source_edits(plan, settings)
         check_conversations(plan, self.task)
         return plan
 
@@ -377,30 +344,6 @@ def _needs_inputs(plan: DataPlan, drafts: Drafts) -> bool:
     if plan.inputs:
         return False
     return not drafts or any(draft.state == "again" for draft in drafts.values())
-
-
-def _dropped_items(plan: DataPlan, items: list[str]) -> Refusal:
-    return Refusal(
-        "The plan '{id}' has made items of these drafts: {items}. Delete the items instead.",
-        id=plan.id,
-        items=items,
-        next=[
-            NextStep(
-                tool="delete_records",
-                reason="put them into the trash",
-                arguments={"kind": "run", "records": list[JsonValue](items)},
-            )
-        ],
-    )
-
-
-def _nothing_to_redo(plan: DataPlan, numbers: list[int]) -> Refusal:
-    return Refusal(
-        "The drafts {numbers} of the plan '{id}' have no output yet that could be made again. Use "
-        "`rewrite` for an input, or carry the plan out.",
-        id=plan.id,
-        numbers=numbers,
-    )
 
 
 def _second_execution(plan: DataPlan) -> Refusal:

@@ -92,6 +92,7 @@ class DataPlan(_Part):
         labels: The classes that right outputs are meant to have.
         sources: Passages or traces that inputs are made from.
         source_kind: What they are.
+        source_total: How many there were to take from.
         inputs: Inputs that are there already.
         examples: Real inputs to be like.
         guidance: Further wishes.
@@ -121,6 +122,7 @@ class DataPlan(_Part):
     labels: list[str] = []
     sources: list[PlanSource] = []
     source_kind: Literal["", "passage", "trace"] = ""
+    source_total: int = 0
     inputs: list[JsonValue] = []
     examples: list[str] = []
     guidance: str = ""
@@ -170,6 +172,15 @@ class DataPlan(_Part):
     def topic_guidance(self) -> dict[str, str]:
         """What is wished for single topics."""
         return {topic.path: topic.guidance for topic in self.topics if topic.guidance}
+
+    def source_of(self, slot: Slot | None) -> PlanSource | None:
+        """Return the passage or trace that a slot is made from; None for none."""
+        return self.sources[slot.source - 1] if slot is not None and slot.source else None
+
+    @property
+    def has_quoted_answers(self) -> bool:
+        """Whether each input comes with its answer and the words of a passage that it rests on."""
+        return self.source_kind == "passage" and not self.turns
 
     @property
     def reference_writer(self) -> str:

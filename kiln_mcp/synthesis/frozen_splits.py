@@ -31,7 +31,7 @@ class SplitFrozen(Result):
     id: str
     handle: str = Field(description="What names it in calls, such as `dataset-split/july`.")
     parts: list[FrozenPart]
-    is_clean: bool = Field(description="Whether the parts share no duplicate, form or origin.")
+    is_clean: bool = Field(description="Whether several parts share no duplicate, form or origin.")
     leaks: list[str] = Field(description="What they share, the worst first.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 

@@ -37,6 +37,8 @@ class PlannedInput:
         output: The right output that came with it; "" for none.
         quotation: The words of a passage that this rests on; "" for none.
         user: The simulated user; None for a single question.
+        material: The passage that right answers rest on; "" for none.
+        is_edited: Whether a person changed it after it was written.
         note: What a person wishes of the output.
         replaces: The run that the item takes the place of; "" for none.
         conversation: The conversation whose last answer is wanted; None for a single question.
@@ -48,6 +50,8 @@ class PlannedInput:
     output: str = ""
     quotation: str = ""
     user: UserCase | None = None
+    material: str = ""
+    is_edited: bool = False
     note: str = ""
     replaces: str = ""
     conversation: TaskRun | None = None
@@ -57,6 +61,11 @@ class PlannedInput:
         """What the wanted output answers: the input, or the last turn of the user."""
         run = self.conversation
         return self.task_input.text if run is None else run.user_turns[-1]
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether its answer came with it and rests on words of a passage, as it was written."""
+        return bool(self.output and self.quotation) and not self.is_edited
 
     @property
     def question(self) -> str:
@@ -112,8 +121,8 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
     if proposal.user is not None:
         texts |= _user_properties(proposal.user)
     properties |= {name: text for name, text in texts.items() if text}
-    if slot.source:
-        source = plan.sources[slot.source - 1]
+    source = plan.source_of(slot)
+    if source is not None:
         is_trace = plan.source_kind == "trace"
         properties[lineage.SEED_EXAMPLE if is_trace else lineage.DOCUMENT] = source.name
         if not is_trace:
@@ -125,8 +134,9 @@ def input_of(proposal: Proposal, plan: DataPlan, context: GenerationContext) -> 
         proposal.text, DataSource(type="synthetic", properties=properties), tags_of(context)
     )
     run_id = context.ids[slot.number - 1]
+    material = source.text if source is not None and plan.source_kind == "passage" else ""
     return PlannedInput(
-        run_id, slot, task_input, proposal.output, proposal.quotation, proposal.user
+        run_id, slot, task_input, proposal.output, proposal.quotation, proposal.user, material
     )
 
 
@@ -160,6 +170,7 @@ def with_draft(item: PlannedInput, draft: DraftLine) -> PlannedInput:
         item,
         task_input=replace(task_input, source=source, sample=draft.sample),
         output="" if draft.sample else item.output,
+        is_edited=bool(draft.editor),
         note=draft.note,
         replaces=draft.item,
     )

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.answer_schemas import embedded
+from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
@@ -171,6 +172,7 @@ class InputRules:
         ]
 
 
+_UNUSABLE_ANSWER: Final = "in an answer that could not be used"
 _FAULTS: Final[Mapping[Fault, str]] = {
     Fault.TRUNCATED: "cut off",
     Fault.REFUSED: "a refusal",
@@ -188,41 +190,57 @@ async def make_inputs(
     """Fill slots with inputs that are new: not alike to existing ones nor to each other.
 
     What is dropped is proposed again, up to three rounds; a plan may stay short. Proposals are
-    asked for together and looked at in the order of the plan, whatever the width.
+    asked for together and looked at in the order of the plan, whatever the width. An answer that
+    cannot be read costs its slots alone.
 
     Args:
         maker: Proposes them.
         slots: The slots to fill.
         rules: What makes an input usable.
         width: How many calls at once.
+
+    Raises:
+        ModelError: No answer of a round could be used.
     """
     inputs: dict[int, Proposal] = {}
     rejects: Counter[str] = Counter()
     for turn in range(ROUNDS):
         missing = [slot for slot in slots if slot.number not in inputs]
         texts_so_far = [proposal.text for proposal in inputs.values()]
-        proposals = await _proposals(maker, missing, turn, texts_so_far, width)
+        proposals, lost_count = await _proposals(maker, missing, turn, texts_so_far, width)
+        rejects[_UNUSABLE_ANSWER] += lost_count
         faults = await rules.faults(proposals, texts_so_far)
         for proposal, fault in zip(proposals, faults, strict=True):
             if fault:
                 rejects[fault] += 1
             else:
                 inputs[proposal.slot.number] = proposal
-    return MadeInputs(tuple(inputs[number] for number in sorted(inputs)), rejects)
+    return MadeInputs(tuple(inputs[number] for number in sorted(inputs)), +rejects)
 
 
 async def _proposals(
     maker: InputMaker, slots: Sequence[Slot], turn: int, inputs: Sequence[str], width: Width
-) -> list[Proposal]:
-    """Return the proposals of one round, in the plan's order."""
+) -> tuple[list[Proposal], int]:
+    """Return the proposals of one round in the plan's order, and for how many slots none came.
+
+    Raises:
+        BadAnswer: No answer could be used.
+    """
     orders = input_orders(slots, maker.slots_a_call)
     by_order: dict[int, Sequence[Proposal]] = {}
+    errors: dict[int, BadAnswer] = {}
 
     async def propose(place: int) -> None:
-        by_order[place] = await maker.propose(orders[place], turn, inputs)
+        try:
+            by_order[place] = await maker.propose(orders[place], turn, inputs)
+        except BadAnswer as error:
+            errors[place] = error
 
     await for_each(range(len(orders)), propose, width)
-    return [proposal for place in range(len(orders)) for proposal in by_order.get(place, ())]
+    if errors and not by_order and not inputs:
+        raise errors[min(errors)]
+    proposals = [own for place in range(len(orders)) for own in by_order.get(place, ())]
+    return proposals, sum(len(orders[place]) for place in errors)
 
 
 def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str]) -> str:
@@ -241,7 +259,9 @@ def _slot_lines(order: Sequence[Slot], plan: DataPlan, notes: Mapping[int, str])
         words = "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
         lines.append(f"{slot.number}. {words}")
         if slot.source:
-            lines.append(f"   material: {plan.sources[slot.source - 1].text}")
+            is_trace = bool(plan.turns) and plan.source_kind == "trace"
+            name = "old conversation" if is_trace else "material"
+            lines.append(f"   {name}: {plan.sources[slot.source - 1].text}")
     return "\n".join(lines)
 
 
@@ -254,9 +274,10 @@ def prompt_name(plan: DataPlan) -> str:
 
 def _fields_beside(plan: DataPlan) -> Sequence[str]:
     """Return what is written beside each input."""
-    if plan.turns:
-        return FIELDS
-    return ("answer", "quotation") if plan.source_kind == "passage" else ()
+    fields = FIELDS if plan.turns else ()
+    if plan.source_kind == "passage":
+        return (*fields, "quotation") if plan.turns else ("answer", "quotation")
+    return fields
 
 
 def _inputs_schema(input_schema: JsonValue, fields_beside: Sequence[str]) -> dict[str, JsonValue]:

@@ -45,7 +45,7 @@ class LeakReport(BaseModel):
     """What the parts of a split have in common, and the classes in them.
 
     Attributes:
-        is_clean: Whether they share no duplicate, no form and no origin.
+        is_clean: Whether there are several that share no duplicate, no form and no origin.
         sentences: What they share, the worst first; empty for a clean split.
         duplicate_pairs: Pairs of items in different parts that say the same.
         alike_pairs: The same of alike texts, such as with other numbers.
@@ -84,7 +84,7 @@ def leak_report(
     near_duplicates = near_duplicates.among([item.text for item in items])
     leaks = find_leaks(near_duplicates, parts, origin_columns(items))
     return LeakReport(
-        is_clean=leaks.is_clean,
+        is_clean=leaks.is_clean and len(set(parts)) > 1,
         sentences=[*_sentences(leaks, items, parts)],
         duplicate_pairs=leaks.duplicates.across,
         alike_pairs=leaks.alike.across,
@@ -114,6 +114,11 @@ def leak_report(
 
 def _sentences(leaks: Leaks, items: Sequence[ItemSummary], parts: Sequence[str]) -> Iterator[str]:
     duplicates, alike = leaks.duplicates, leaks.alike
+    if len(set(parts)) == 1:
+        yield (
+            f"Every item is in the part {parts[0]}: nothing is kept apart from it, so nothing can "
+            "leak and nothing can be measured on other items."
+        )
     if duplicates.across:
         yield f"{_pairs(duplicates, 'that say the same', items, parts)}."
     if alike.across > duplicates.across:

@@ -1,7 +1,8 @@
 """Minimal pairs: passing outputs, edited until exactly one clause breaks.
 
 Every output gets several verdicts on every clause. One that meets all clauses is edited and judged
-again. An edit is kept if it broke the intended clause and no other with a probability of 0.95.
+again. An edit is kept if it broke the intended clause and no other with a probability of 0.95. An
+output of which no edit is kept is edited again, up to three times in all.
 """
 
 import json
@@ -35,6 +36,8 @@ from storage import TaskRun
 from storage.records.run import PAIR_ADAPTER
 
 EDITED_AIMS: Final = (Aim.FAIL, Aim.BORDERLINE)
+EDIT_ROUNDS: Final = 3
+"""How often an output is edited at most."""
 NOT_EXACT: Final = "no edit broke this clause alone"
 NOT_SPLIT: Final = "the judges do not disagree on any edit"
 UNCERTAIN: Final = "the judges do not say clearly which clauses it meets"
@@ -77,19 +80,39 @@ class PairMaker:
             for item, tally in zip(answered_items, tallies, strict=True)
             if _wants_edit(item) and first_rule.passes(tally) >= LIKELY
         ]
-        edits = await self._edits(to_edit)
-        rule = OutcomeRule.of(self._clauses, tallies, [edit.votes for edit in edits])
-        by_item = {id(edit.item): edit for edit in edits}
+        rule, kept_edits = await self._kept_edits(to_edit, tallies)
         results: dict[int, GeneratedItem] = {}
         for item, tally in zip(answered_items, tallies, strict=True):
-            edit = by_item.get(id(item))
-            is_kept = edit is not None and _is_kept(edit, rule)
+            edit = kept_edits.get(id(item))
             results[id(item)] = (
-                self._item_of(edit, rule)
-                if edit is not None and is_kept
-                else _as_it_was(item, tally, rule)
+                _as_it_was(item, tally, rule) if edit is None else self._item_of(edit, rule)
             )
         return [results.get(id(item), item) for item in items]
+
+    async def _kept_edits(
+        self, items: Sequence[GeneratedItem], tallies: Sequence[Tally]
+    ) -> tuple[OutcomeRule, dict[int, _Edit]]:
+        """Edit items until an edit of each is kept, or three of it were not.
+
+        Args:
+            items: The items to edit.
+            tallies: The votes on all outputs as they were.
+
+        Returns:
+            The rule that all votes give, and the kept edit of an item by its `id()`.
+        """
+        edits: list[_Edit] = []
+        kept_edits: dict[int, _Edit] = {}
+        rule = OutcomeRule.of(self._clauses, tallies, [])
+        for turn in range(EDIT_ROUNDS):
+            missing = [item for item in items if id(item) not in kept_edits]
+            if not missing:
+                break
+            edits += await self._edits(missing, turn)
+            rule = OutcomeRule.of(self._clauses, tallies, [edit.votes for edit in edits])
+            # More votes tell more of the judges: each edit is looked at again, the first one first.
+            kept_edits = {id(e.item): e for e in reversed(edits) if _is_kept(e, rule)}
+        return rule, kept_edits
 
     @property
     def _clauses(self) -> list[str]:
@@ -102,12 +125,12 @@ class PairMaker:
         )
         return await checker.check(outputs)
 
-    async def _edits(self, items: Sequence[GeneratedItem]) -> list[_Edit]:
+    async def _edits(self, items: Sequence[GeneratedItem], turn: int) -> list[_Edit]:
         texts: dict[int, str] = {}
 
         async def edit(place: int) -> None:
             try:
-                texts[place] = await self._edit(items[place])
+                texts[place] = await self._edit(items[place], turn)
             except ModelError:
                 texts[place] = ""
 
@@ -125,7 +148,7 @@ class PairMaker:
             for (item, text), tally in zip(changed, tallies, strict=True)
         ]
 
-    async def _edit(self, item: GeneratedItem) -> str:
+    async def _edit(self, item: GeneratedItem, turn: int) -> str:
         output = _output_of(item)
         parts = load_prompt("synthesis", "edited_output").messages(
             task_instruction=self.context.task.instruction,
@@ -142,7 +165,7 @@ class PairMaker:
             temperature=0.7,
             max_tokens=_LONGEST,
             seed=self.plan.seed,
-            sample=item.planned_input.task_input.sample,
+            sample=item.planned_input.task_input.sample * EDIT_ROUNDS + turn,
         )
         answer = await self.engine.complete(request, asker="synthesis/edited_output")
         return text_value(answer, "output")

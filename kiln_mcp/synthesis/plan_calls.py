@@ -12,8 +12,9 @@ from kiln_mcp.synthesis.clause_checks import verdict_models
 from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import INPUTS_A_CALL, DataPlan, input_orders
 from kiln_mcp.synthesis.inputs import ROUNDS
-from kiln_mcp.synthesis.minimal_pairs import EDITED_AIMS
+from kiln_mcp.synthesis.minimal_pairs import EDIT_ROUNDS, EDITED_AIMS
 from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.synthesis.plan_store import DraftLine
 from kiln_mcp.synthesis.verified_references import needs_second_answer, second_model
 
 
@@ -60,8 +61,20 @@ def input_work(plan: DataPlan, count: int) -> Work:
     return Work({plan.writer: orders}, {plan.writer: (ROUNDS - 1) * orders})
 
 
-def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot] | int) -> Work:
-    """Return the calls that make the outputs of slots, or of so many inputs of the caller."""
+def output_work(
+    plan: DataPlan,
+    config: ResolvedRunConfig,
+    slots: Sequence[Slot] | int,
+    drafts: Mapping[int, DraftLine],
+) -> Work:
+    """Return the calls that make the outputs of slots, or of so many inputs of the caller.
+
+    Args:
+        plan: The plan.
+        config: What answers.
+        slots: The slots, or how many inputs the caller gave.
+        drafts: The drafts of inputs, by slot.
+    """
     own_slots = () if isinstance(slots, int) else slots
     count = slots if isinstance(slots, int) else len(slots)
     work = Work()
@@ -71,7 +84,7 @@ def output_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot]
         work = Work({config.model: count * config.calls_per_output})
     if plan.outputs == "reference":
         every_slot = [None] * count if isinstance(slots, int) else slots
-        work += reference_work(plan, config, every_slot)
+        work += reference_work(plan, config, every_slot, drafts)
     return work + pair_work(plan, own_slots) if plan.pairs else work
 
 
@@ -82,12 +95,19 @@ def conversation_work(plan: DataPlan, config: ResolvedRunConfig, count: int) -> 
     return Work(calls)
 
 
-def reference_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Slot | None]) -> Work:
+def reference_work(
+    plan: DataPlan,
+    config: ResolvedRunConfig,
+    slots: Sequence[Slot | None],
+    drafts: Mapping[int, DraftLine],
+) -> Work:
     """Return the calls that write right answers and verify them."""
-    has_answers = plan.source_kind == "passage"
-    calls = Counter({plan.reference_writer: 0 if has_answers else len(slots)})
+    calls = Counter[str]()
     for number, slot in enumerate(slots):
-        if needs_second_answer(slot):
+        draft = drafts.get(slot.number) if slot is not None else None
+        has_answer = plan.has_quoted_answers and not (draft and draft.sample)
+        calls[plan.reference_writer] += not has_answer
+        if needs_second_answer(slot, is_quoted=has_answer and not (draft and draft.editor)):
             calls[second_model(plan, number)] += 1 if config.schema is not None else 2
     if plan.clauses:
         for model in verdict_models(plan.checking_models):
@@ -98,13 +118,17 @@ def reference_work(plan: DataPlan, config: ResolvedRunConfig, slots: Sequence[Sl
 def pair_work(plan: DataPlan, slots: Sequence[Slot]) -> Work:
     """Return the calls that edit outputs, and judge them before and after.
 
-    So many are made if every output passes. One that does not is not edited.
+    So many are made if every output passes. One that does not is not edited. References were judged
+    by the same questions before. An edit that is not kept is replaced, twice at most.
     """
     edits = sum(slot.aim in EDITED_AIMS and bool(slot.clause) for slot in slots)
+    outputs = 0 if plan.outputs == "reference" else len(slots)
     calls = Counter({plan.writer: edits})
+    spare_calls = Counter({plan.writer: (EDIT_ROUNDS - 1) * edits})
     for model in verdict_models(plan.checking_models):
-        calls[model] += len(slots) + edits
-    return Work(calls)
+        calls[model] += outputs + edits
+        spare_calls[model] += (EDIT_ROUNDS - 1) * edits
+    return Work(calls, spare_calls)
 
 
 def slots_a_call(model: str) -> int:

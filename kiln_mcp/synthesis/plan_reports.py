@@ -46,14 +46,19 @@ async def plan_report(
         labels=plan.labels,
         sources=[
             excerpt(
-                f"{source.name} {source.number or ''}: {source.text}",
+                f"{number}. {source.name} {source.number or ''}: {source.text}",
                 _LONGEST_SOURCES.get(plan.source_kind, 0),
             )
-            for source in plan.sources
+            for number, source in enumerate(plan.sources, 1)
         ],
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
-        warnings=[*_turn_notes(plan), *_topic_notes(plan), *warnings_of(plan, context)],
+        warnings=[
+            *_turn_notes(plan),
+            *_topic_notes(plan),
+            *source_notes(plan),
+            *warnings_of(plan, context),
+        ],
         next=_next_steps(plan, str(context.store.folder)),
     )
 
@@ -64,6 +69,20 @@ def warnings_of(plan: DataPlan, context: GenerationContext) -> list[str]:
     if plan.inputs:
         return shared_families(context.resolved_config.model, "", checkers) if checkers else []
     return shared_families(context.resolved_config.model, plan.writer, checkers)
+
+
+def source_notes(plan: DataPlan) -> list[str]:
+    """Return how many of the passages or traces that are there a plan uses, if not all."""
+    used_count = len({slot.source for slot in plan.slots if slot.source})
+    if plan.inputs or not plan.sources or used_count >= plan.source_total:
+        return []
+    source_count = len(plan.sources)
+    text = f"Inputs come from {used_count:,} of {plan.source_total:,} {plan.source_kind}s."
+    if source_count < plan.source_total:
+        text += f" The plan holds {source_count:,}, drawn from all of them by its seed."
+    if used_count < source_count:
+        text += f" A count of {source_count:,} uses each that it holds."
+    return [text]
 
 
 def _turn_notes(plan: DataPlan) -> list[str]:
@@ -129,6 +148,8 @@ def _next_steps(plan: DataPlan, project: str) -> list[NextStep]:
     if plan.stage == "deleted":
         return []
     edit = '{"id": …, "topics": …, "quotas": …, "stop_after_inputs": true}'
+    if plan.sources:
+        edit = '{"id": …, "hide": ["a name"], "source_texts": {"2": …}, "drop_sources": [3]}'
     if plan.stage == "done":
         edit = '{"id": …, "texts": {"4": …}, "rewrite": {"5": "a note"}, "redo": {"6": "a note"}}'
         return [

@@ -20,7 +20,7 @@ from kiln_mcp.synthesis.generated_items import (
     coverage_by_topic,
 )
 from kiln_mcp.synthesis.generation import GenerationContext
-from kiln_mcp.synthesis.plan_reports import warnings_of
+from kiln_mcp.synthesis.plan_reports import source_notes, warnings_of
 from kiln_mcp.synthesis.plan_store import DraftLine, add_drafts, add_plan
 from kiln_mcp.synthesis.report import FILE, DataReport, write_report
 from kiln_mcp.synthesis.split_assignment import deal_step
@@ -112,7 +112,11 @@ async def save_items(
         reject_reasons={reason: count for reason, count in rejects.items() if count},
         failed=len(failures),
         failures=failures[:3],
-        warnings=[*_unchanged_warning(unchanged_count), *warnings_of(plan, context)],
+        warnings=[
+            *_unchanged_warning(unchanged_count),
+            *source_notes(plan),
+            *warnings_of(plan, context),
+        ],
         distinct_pairs=report.distinct_pairs,
         nearest_similarity=report.nearest_similarity,
         report=FILE,

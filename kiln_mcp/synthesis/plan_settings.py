@@ -1,7 +1,7 @@
 """What a call says of a plan: the settings of a new one, or the edit of one that is there."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -19,6 +19,8 @@ _KEPT_NAMES: Final = (
     *("writer", "turns", "user_model"),
 )
 """The settings that a plan keeps under the same name."""
+BEGINNING: Final[Mapping[str, object]] = {"stage": "plan", "stage_job": "", "session": ""}
+"""The values of a plan of which nothing was carried out."""
 
 
 class DraftEdit(BaseModel):
@@ -62,8 +64,12 @@ class PlanSettings(BaseModel):
         labels: The classes that right outputs are meant to have.
         documents: Files whose passages inputs are made from.
         traces: How many of the task's imported traces inputs are rewritten from.
+        drop_sources: Passages or traces to leave out, by their numbers in the plan.
+        source_texts: New texts of passages or traces by their numbers.
+        hide: Words that get a stand-in in all passages or traces, such as a name that was missed.
         inputs: Inputs that are there already, which get outputs alone; with `turns` objects with
             input (the first message), goal, and persona and gives_up where they are known.
+        inputs_file: A table of such inputs, with the same names as columns.
         turns: The most turns of a simulated user in conversations; 0 for single questions.
         user_model: The model that plays the users; left out: the writer.
         checkers: The models that check references and pairs.
@@ -88,11 +94,15 @@ class PlanSettings(BaseModel):
     labels: list[str] | None = None
     documents: list[str] = []
     traces: int = Field(default=0, ge=0, le=1000)
+    drop_sources: list[int] = []
+    source_texts: dict[int, Annotated[str, Field(min_length=1)]] = {}
+    hide: list[Annotated[str, Field(min_length=1)]] = []
     examples: list[str] | None = None
     guidance: str | None = None
     spec: str | None = None
     seed: int | None = None
     inputs: list[JsonValue] | None = None
+    inputs_file: str | None = None
     run_config: str | None = None
     writer: str | None = None
     outputs: Outputs | None = None
@@ -112,6 +122,11 @@ class PlanSettings(BaseModel):
     def has_draft_edits(self) -> bool:
         """Whether drafts of inputs are edited."""
         return bool(self.drop or self.texts or self.rewrite or self.redo)
+
+    @property
+    def has_source_edits(self) -> bool:
+        """Whether passages or traces are edited."""
+        return bool(self.drop_sources or self.source_texts or self.hide)
 
     @property
     def renames_topics(self) -> bool:
@@ -162,7 +177,7 @@ def edited_plan(plan: DataPlan, settings: PlanSettings) -> DataPlan:
     if settings.quotas is None and (settings.count or settings.clauses is not None):
         clauses = plan.clauses if settings.clauses is None else settings.clauses
         changes["quotas"] = quotas_for(clauses, settings.count or plan.count)
-    return plan.with_changes({**changes, "stage": "plan", "stage_job": "", "session": ""})
+    return plan.with_changes({**changes, **BEGINNING})
 
 
 def check_plan(plan: DataPlan) -> None:

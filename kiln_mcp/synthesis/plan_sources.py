@@ -1,26 +1,31 @@
 """What inputs are made from: passages of documents, and traces of real users."""
 
+import random
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio.to_thread
 
 from kiln_mcp.synthesis.data_plan import DataPlan, PlanSource
 from kiln_mcp.synthesis.generation import GenerationContext
 from kiln_mcp.synthesis.personal_details import PersonalDetails
-from kiln_mcp.synthesis.plan_settings import PlanSettings
+from kiln_mcp.synthesis.plan_settings import BEGINNING, PlanSettings
 from kiln_mcp.workbench.workspace import Workspace
+from storage import TaskRun
 from storage.errors import NextStep, Refusal, system_reason
 from storage.files import read_plain
+
+T = TypeVar("T")
 
 LONGEST_PASSAGE: Final = 1500
 """Characters of a passage: so many hold an answer and leave room for eight of them in one call."""
 _SHORTEST_PASSAGE: Final = 80
 _LARGEST_FILE: Final = 4 << 20
-_MOST_PASSAGES: Final = 400
+MOST_PASSAGES: Final = 400
+"""The passages that a plan holds: of more, so many are drawn."""
 _BREAK: Final = re.compile(r"\n\s*\n")
 _SENTENCE_END: Final = re.compile(r"[.!?]\s+|[\u3002\uff01\uff1f]\s*")
 _SPACE: Final = re.compile(r"\s+")
@@ -35,20 +40,44 @@ async def with_sources(
         Refusal: A file cannot be read as text, or there are no imported traces.
     """
     if settings.documents:
-        sources: list[PlanSource] = []
+        passages: list[PlanSource] = []
         for name in settings.documents:
             place = workspace.place(name)
-            sources += await anyio.to_thread.run_sync(_passages_of, place)
-        changes: dict[str, object] = {
-            "source_kind": "passage",
-            "outputs": "reference",
-            "labels": [],
-        }
-        return plan.with_changes({**changes, "sources": sources[:_MOST_PASSAGES]})
-    if settings.traces:
-        traces = await anyio.to_thread.run_sync(_traces, context, settings.traces)
-        return plan.with_changes({"source_kind": "trace", "sources": traces})
+            passages += await anyio.to_thread.run_sync(_passages_of, place)
+        plan = plan.with_changes(
+            {
+                **BEGINNING,
+                "source_kind": "passage",
+                "sources": spread(passages, MOST_PASSAGES, plan.seed),
+                "source_total": len(passages),
+                "labels": [],
+            }
+        )
+    elif settings.traces:
+        runs = _imported_runs(context)
+        some_runs = spread(runs, settings.traces, plan.seed)
+        traces = await anyio.to_thread.run_sync(_without_details, some_runs)
+        plan = plan.with_changes(
+            {
+                **BEGINNING,
+                "source_kind": "trace",
+                "sources": traces,
+                "source_total": len(runs),
+            }
+        )
+    is_about_answers = bool(settings.documents) or settings.turns == 0
+    if is_about_answers and plan.has_quoted_answers and settings.outputs is None:
+        return plan.with_changes({"outputs": "reference"})
     return plan
+
+
+def spread(values: Sequence[T], count: int, seed: int) -> list[T]:
+    """Return so many values, one drawn from each of as many equal stretches; all if few."""
+    if len(values) <= count:
+        return list(values)
+    chooser = random.Random(f"sources {seed}")
+    edges = [number * len(values) // count for number in range(count + 1)]
+    return [values[chooser.randrange(begin, end)] for begin, end in pairwise(edges)]
 
 
 def quotes(passage: str, quotation: str) -> bool:
@@ -117,8 +146,8 @@ def _sentences(paragraph: str) -> Iterator[str]:
             yield sentence[start : start + LONGEST_PASSAGE]
 
 
-def _traces(context: GenerationContext, count: int) -> Sequence[PlanSource]:
-    """Return imported traces without personal details, spread over the dataset's order.
+def _imported_runs(context: GenerationContext) -> list[TaskRun]:
+    """Return the imported traces.
 
     Raises:
         Refusal: There is none.
@@ -130,8 +159,10 @@ def _traces(context: GenerationContext, count: int) -> Sequence[PlanSource]:
             task=context.task.name,
             next=[NextStep(tool="add_data", reason="import what users sent")],
         )
-    step = max(1, len(runs) // count)
+    return runs
+
+
+def _without_details(runs: Sequence[TaskRun]) -> list[PlanSource]:
+    """Return traces without personal details; one person has one stand-in in all of them."""
     details = PersonalDetails()
-    return [
-        PlanSource(name=run.id, text=details.replace(run.input)) for run in runs[::step][:count]
-    ]
+    return [PlanSource(name=run.id, text=details.replace(run.input)) for run in runs]

@@ -110,10 +110,10 @@ def input_fault(plan: DataPlan, proposal: Proposal) -> str:
         return "its user has no goal"
     if plan.source_kind != "passage":
         return ""
-    passage = plan.sources[proposal.slot.source - 1].text
-    if not quotes(passage, proposal.quotation):
+    passage = plan.source_of(proposal.slot)
+    if passage is not None and not quotes(passage.text, proposal.quotation):
         return "its words are not in the passage"
-    return "" if proposal.output.strip() else "it has no answer"
+    return "" if plan.turns or proposal.output.strip() else "it has no answer"
 
 
 def draft_of(

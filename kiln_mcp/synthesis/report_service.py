@@ -37,7 +37,7 @@ class SplitLeaks(Result):
 
     split: str
     parts: dict[str, int] = Field(description="Items of each part.")
-    is_clean: bool
+    is_clean: bool = Field(description="Whether several parts share nothing.")
     leaks: list[str]
     classes: dict[str, dict[str, int]] = Field(description="Items of each class, by part.")
 
@@ -100,7 +100,11 @@ async def report_data(
     async with store.transaction() as change:
         note_report(change, owner, report)
     page = workspace.settings.home / _FOLDER / f"{store.project.id} {owner.id}.html"
-    content = report_page(f"{store.project.name}: {owner.name}", report, missing)
+    clause_texts = {
+        name: text for plan in every_plan.values() for name, text in plan.clause_texts.items()
+    }
+    title = f"{store.project.name}: {owner.name}"
+    content = report_page(title, report, missing, clause_texts)
     await anyio.to_thread.run_sync(_write_page, page, content)
     return DataReportAnswer(
         task=owner.name,

@@ -55,8 +55,8 @@ def check_conversations(plan: DataPlan, task: Task) -> None:
     """Refuse a plan of conversations that cannot be held.
 
     Raises:
-        Refusal: The task has schemas, the plan wants what only single questions have, or the
-            embedded model would play users.
+        Refusal: The task has schemas, an input of the caller names no user, or the embedded model
+            would play users.
     """
     if not plan.turns:
         return
@@ -68,7 +68,6 @@ def check_conversations(plan: DataPlan, task: Task) -> None:
         "gives_up where that is known": not all(
             own_case(value) and opening_of(value) for value in plan.inputs
         ),
-        "documents and traces give single inputs": bool(plan.sources),
         "the embedded model follows no instructions, so it plays nobody": EMBEDDED
         in {plan.writer, plan.user_player},
     }

@@ -124,7 +124,7 @@ class ReferenceMaker:
 
         async def answer(place: int) -> None:
             item = inputs[place]
-            own_config = _with_wish(config, item)
+            own_config = _with_wish(_with_material(config, item), item)
             try:
                 production = await produce(
                     self.engine, own_config, item.last_message, "synthesis/references", item.history
@@ -172,12 +172,12 @@ class ReferenceMaker:
         verdicts = {f"check {name}": passes for name, passes in checks.items()}
         if item.slot is not None and item.slot.label:
             verdicts["class"] = says_label(answer, item.slot.label)
-        if item.quotation:
+        if item.is_quoted:
             verdicts["quotation"] = True  # inputs whose quotation is not there are not used
-        if not needs_second_answer(item.slot):
+        if not needs_second_answer(item.slot, is_quoted=item.is_quoted):
             return Evidence(verdicts)
         model = second_model(self.plan, number)
-        config = self._config(model)
+        config = _with_material(self._config(model), item)
         if model == self.plan.reference_writer:
             config = replace(config, sample=item.task_input.sample + 1, temperature=_WARM)
         try:
@@ -248,6 +248,14 @@ def _run_of(
     )
 
 
+def _with_material(config: ResolvedRunConfig, item: PlannedInput) -> ResolvedRunConfig:
+    """Return how an answer is asked for that rests on a passage."""
+    if not item.material:
+        return config
+    prompt = load_prompt("synthesis", "reference_material").render(material=item.material)
+    return replace(config, prompt=f"{config.prompt}\n\n{prompt}")
+
+
 def _with_wish(config: ResolvedRunConfig, item: PlannedInput) -> ResolvedRunConfig:
     """Return how an answer is asked for that a person wants made again, with their note."""
     sample = item.task_input.sample
@@ -257,13 +265,13 @@ def _with_wish(config: ResolvedRunConfig, item: PlannedInput) -> ResolvedRunConf
     return replace(config, prompt=config.prompt + wish, sample=sample, temperature=_WARM)
 
 
-def needs_second_answer(slot: Slot | None) -> bool:
+def needs_second_answer(slot: Slot | None, *, is_quoted: bool) -> bool:
     """Return whether an answer is compared with a second one.
 
     The class that an input was written for is an answer already, and so are the words of a passage
-    that it quotes.
+    that its answer quotes.
     """
-    return slot is None or not (slot.label or slot.source)
+    return not (is_quoted or (slot is not None and slot.label))
 
 
 def second_model(plan: DataPlan, number: int) -> str:

@@ -7,8 +7,12 @@ from contextlib import asynccontextmanager
 from hashlib import blake2b
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
+from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Spec, Task, TaskRun
@@ -28,6 +32,27 @@ def slots_in(request: ModelRequest) -> dict[int, str]:
     text = request.messages[-1].content
     plan = text[text.index("<slots>") : text.index("</slots>") + 8]
     return {int(number): line for number, line in SLOT.findall(plan)}
+
+
+def users_for(request: ModelRequest, number: int) -> list[dict[str, object]]:
+    """Return a simulated user for each slot of a request, who gives up after two refusals."""
+    return [
+        {
+            "slot": slot,
+            "input": new_text(number, slot),
+            "persona": f"Person {slot}.",
+            "goal": f"Goal {slot}.",
+            "gives_up": "After two refusals.",
+        }
+        for slot in slots_in(request)
+    ]
+
+
+def played_user(request: ModelRequest) -> int | None:
+    """Return the slot of the user that a request plays; None if it plays nobody."""
+    person = re.search(r"You play a person.*<persona>Person (\d+)\.", request.messages[0].content,
+                       re.DOTALL)  # fmt: skip
+    return int(person[1]) if person else None
 
 
 class DataWriter:
@@ -109,8 +134,24 @@ async def data_project(
     fakes = {name: ScriptedModel(writer) for name in (MODEL, *models)}
     async with Engine(engine_settings, fakes) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        yield Workspace(settings=settings, engine=engine, projects=known), str(tmp_path / "p")
-        await known.close()
+        try:
+            yield Workspace(settings=settings, engine=engine, projects=known), str(tmp_path / "p")
+        finally:
+            await known.close()
+
+
+async def planned(workspace: Workspace, project: str, plan: JsonValue) -> DataPlanReport:
+    """Make, edit or look at a plan, or carry it out up to its drafts."""
+    report = await generate_data(workspace, project, plan=plan)
+    assert isinstance(report, DataPlanReport)
+    return report
+
+
+async def carried_out(workspace: Workspace, project: str, plan: JsonValue) -> GeneratedData:
+    """Carry out the last step of a plan."""
+    made = await generate_data(workspace, project, plan=plan)
+    assert isinstance(made, GeneratedData)
+    return made
 
 
 async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:

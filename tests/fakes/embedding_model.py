@@ -1,5 +1,6 @@
 """A small embedding model in the format of model2vec: synonyms have nearly the same vector."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,16 @@ SYNONYMS = (
 )
 
 
-def write_embedding_model(folder: Path) -> Path:
-    """Write the model into a new folder and return it; other words mean nothing."""
-    words = ["[UNK]", *(word for pair in SYNONYMS for word in pair)]
-    vectors = np.zeros((len(words), len(SYNONYMS)), dtype=np.float32)
+def write_embedding_model(folder: Path, particles: Sequence[str] = ()) -> Path:
+    """Write the model into a new folder and return it; words that it does not know mean nothing.
+
+    Args:
+        folder: The folder.
+        particles: Words that all mean the same, such as the few that it knows of a language.
+    """
+    words = ["[UNK]", *(word for pair in SYNONYMS for word in pair), *particles]
+    vectors = np.zeros((len(words), len(SYNONYMS) + 1), dtype=np.float32)
+    vectors[[words.index(word) for word in particles], -1] = 1
     for number, pair in enumerate(SYNONYMS):
         for word in pair:
             vectors[words.index(word), number] = 1

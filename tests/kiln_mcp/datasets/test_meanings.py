@@ -51,6 +51,13 @@ def test_texts_without_known_words_are_like_no_other(model: Path) -> None:
     assert near.alike_groups.tolist() == [0, 1, 2]
 
 
+def test_a_language_that_the_model_does_not_know_makes_no_duplicates(tmp_path: Path) -> None:
+    model = write_embedding_model(tmp_path, particles=("de", "voor"))
+    texts = [*TEXTS, "de fiets staat buiten", "rekening voor de buren", "waarom de hond blaft"]
+    near = NearDuplicates(texts, embeddings=model)
+    assert near.alike_groups.tolist() == [0, 1, 2, 3, 3, 5, 6, 7]
+
+
 def test_a_folder_that_is_no_model_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="KILN_MCP_EMBEDDINGS names no folder"):
         NearDuplicates(TEXTS, embeddings=tmp_path / "none")

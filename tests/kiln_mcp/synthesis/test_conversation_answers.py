@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue
 
 from clause_judges import ClauseWorld, World, broken_in
-from data_writer import data_project, new_text, runs_in, slots_in
+from data_writer import carried_out, data_project, planned, played_user, runs_in, users_for
 from kiln_mcp.datasets.items import data_set, is_known_right
 from kiln_mcp.datasets.lineage import REFERENCE_TAG
 from kiln_mcp.evals.eval_items import conversation_text, item_of
@@ -29,19 +29,10 @@ class Talk(ClauseWorld):
     """A world whose users talk for two turns, and whose second answers always agree."""
 
     def inputs(self, request: ModelRequest, number: int) -> list[dict[str, object]]:
-        return [
-            {
-                "slot": slot,
-                "input": new_text(number, slot),
-                "persona": f"Person {slot}.",
-                "goal": f"Goal {slot}.",
-                "gives_up": "Never.",
-            }
-            for slot in slots_in(request)
-        ]
+        return users_for(request, number)
 
     def __call__(self, request: ModelRequest) -> str:
-        if "You play a person" in request.messages[0].content:
+        if played_user(request) is not None:
             self.requests.append(request)
             return f"more about {request.messages[2].content}"
         if '"same"' in json.dumps(dict(request.schema or {})):
@@ -55,11 +46,8 @@ async def generated(
 ) -> tuple[DataPlanReport, GeneratedData]:
     """Plan conversations of two turns and hold them."""
     plan: dict[str, JsonValue] = {"topics": ["a"], "turns": 2, **settings}
-    report = await generate_data(workspace, project, plan=plan)
-    assert isinstance(report, DataPlanReport)
-    made = await generate_data(workspace, project, plan=report.id)
-    assert isinstance(made, GeneratedData)
-    return report, made
+    report = await planned(workspace, project, plan)
+    return report, await carried_out(workspace, project, report.id)
 
 
 async def items_in(workspace: Workspace, project: str) -> list[TaskRun]:
@@ -163,8 +151,7 @@ async def test_a_kill_in_mid_conversation_loses_nothing_paid_and_pays_nothing_tw
     async with data_project(tmp_path, world, turn_mode="multiturn") as (workspace, project):
         plan: dict[str, JsonValue] = {"topics": ["a"], "turns": 2, "count": 4}
         plan["outputs"] = "reference"
-        report = await generate_data(workspace, project, plan=plan)
-        assert isinstance(report, DataPlanReport)
+        report = await planned(workspace, project, plan)
         job = replace(workspace, job="4711")
         world.calls_left = last_call
         with world.scope:
@@ -172,8 +159,7 @@ async def test_a_kill_in_mid_conversation_loses_nothing_paid_and_pays_nothing_tw
         assert world.scope.cancelled_caught
         assert await items_in(workspace, project) == []
         paid = len(world.requests)
-        made = await generate_data(job, project, plan=report.id)
-        assert isinstance(made, GeneratedData)
+        made = await carried_out(job, project, report.id)
         assert (made.items, made.verified_items) == (4, 4)
         counts = Counter(map(str, world.requests))
         assert paid >= last_call

@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from data_writer import DataWriter, data_project, new_text, runs_in, slots_in
+from data_writer import (
+    DataWriter,
+    carried_out,
+    data_project,
+    planned,
+    played_user,
+    runs_in,
+    users_for,
+)
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.summaries import summary_of
 from kiln_mcp.evals.eval_items import conversation_text, item_of
 from kiln_mcp.llm import ModelRequest
-from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.synthesis.service import split_data
-from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRun
 from storage.errors import Refusal
 
@@ -27,39 +33,17 @@ class Cast(DataWriter):
     """Invents users, plays them and answers them: every third ends, every third gives up."""
 
     def inputs(self, request: ModelRequest, number: int) -> list[dict[str, object]]:
-        return [
-            {
-                "slot": slot,
-                "input": new_text(number, slot),
-                "persona": f"Person {slot}.",
-                "goal": f"Goal {slot}.",
-                "gives_up": "After two refusals.",
-            }
-            for slot in slots_in(request)
-        ]
+        return users_for(request, number)
 
     def __call__(self, request: ModelRequest) -> str:
-        system = request.messages[0].content
-        if "You play a person" not in system:
+        slot = played_user(request)
+        if slot is None:
             return super().__call__(request)
         self.requests.append(request)
-        slot = int(system.partition("<persona>Person ")[2].partition(".")[0])
         turns = sum(message.role == "assistant" for message in request.messages)
         if turns < 2 or slot % 3 == 0:
             return f"turn {turns + 1} of person {slot}"
         return "[END]" if slot % 3 == 1 else "No. [GIVE UP]"
-
-
-async def planned(workspace: Workspace, project: str, plan: JsonValue) -> DataPlanReport:
-    report = await generate_data(workspace, project, plan=plan)
-    assert isinstance(report, DataPlanReport)
-    return report
-
-
-async def held(workspace: Workspace, project: str, plan: JsonValue) -> GeneratedData:
-    result = await generate_data(workspace, project, plan=plan)
-    assert isinstance(result, GeneratedData)
-    return result
 
 
 def stop_of(run: TaskRun) -> object:
@@ -73,7 +57,7 @@ async def test_each_conversation_is_one_item_that_says_how_it_ended(
 ) -> None:
     async with data_project(tmp_path, Cast(), turn_mode=turn_mode) as (workspace, project):
         plan = await planned(workspace, project, SETTINGS)
-        made = await held(workspace, project, plan.id)
+        made = await carried_out(workspace, project, plan.id)
         assert (made.items, made.failed) == (6, 0)
         assert made.stops == {"goal": 2, "gave_up": 2, "turns": 2}
         items = data_set(await runs_in(workspace, project))
@@ -95,7 +79,7 @@ async def test_each_conversation_is_one_item_that_says_how_it_ended(
 async def test_a_multi_turn_task_keeps_a_run_for_each_turn(tmp_path: Path) -> None:
     async with data_project(tmp_path, Cast(), turn_mode="multiturn") as (workspace, project):
         plan = await planned(workspace, project, SETTINGS)
-        await held(workspace, project, plan.id)
+        await carried_out(workspace, project, plan.id)
         runs = {run.id: run for run in await runs_in(workspace, project)}
         assert len(runs) == 2 * 4 + 4 * 2
         for item in data_set(list(runs.values())):
@@ -114,7 +98,7 @@ async def test_an_eval_answers_the_last_turn_after_the_turns_before_it(
 ) -> None:
     async with data_project(tmp_path, Cast(), turn_mode=turn_mode) as (workspace, project):
         plan = await planned(workspace, project, SETTINGS)
-        await held(workspace, project, plan.id)
+        await carried_out(workspace, project, plan.id)
         for run in data_set(await runs_in(workspace, project)):
             item = item_of(run)
             assert len(item.conversation) == 2 * len(run.user_turns) - 1
@@ -147,7 +131,7 @@ async def test_a_person_edits_what_a_user_wants_before_they_talk(tmp_path: Path)
         }
         plan = await planned(workspace, project, edit)
         assert (plan.drafts[0].input, plan.drafts[0].goal) == ("Hello?", "A refund in writing.")
-        await held(workspace, project, plan.id)
+        await carried_out(workspace, project, plan.id)
         items = data_set(await runs_in(workspace, project))
         openings = {run.user_turns[0]: run.input_source for run in items}
         assert len(items) == 5
@@ -160,7 +144,7 @@ async def test_a_person_edits_what_a_user_wants_before_they_talk(tmp_path: Path)
 async def test_all_turns_of_a_conversation_lie_in_one_part(tmp_path: Path) -> None:
     async with data_project(tmp_path, Cast(), turn_mode="multiturn") as (workspace, project):
         plan = await planned(workspace, project, {**SETTINGS, "count": 24})
-        await held(workspace, project, plan.id)
+        await carried_out(workspace, project, plan.id)
         await split_data(workspace, project, "s", keep_together="near_duplicates")
         runs = await runs_in(workspace, project)
         items = {run.id for run in data_set(runs)}
@@ -192,7 +176,7 @@ async def test_a_conversation_whose_model_fails_is_left_out(tmp_path: Path) -> N
 
     async with data_project(tmp_path, Silent()) as (workspace, project):
         plan = await planned(workspace, project, SETTINGS)
-        made = await held(workspace, project, plan.id)
+        made = await carried_out(workspace, project, plan.id)
         assert (made.items, made.failed) == (5, 1)
         assert "empty" in made.failures[0]
 
@@ -204,10 +188,10 @@ async def test_a_job_that_is_killed_at_its_end_neither_pays_nor_saves_again(
     async with data_project(tmp_path, writer, turn_mode="multiturn") as (workspace, project):
         plan = await planned(workspace, project, SETTINGS)
         attempt = replace(workspace, job="4711")
-        first = await held(attempt, project, plan.id)
+        first = await carried_out(attempt, project, plan.id)
         saved = {run.id for run in await runs_in(workspace, project)}
         writer.requests.clear()
-        again = await held(attempt, project, plan.id)
+        again = await carried_out(attempt, project, plan.id)
         assert (again.items, again.session, again.stops) == (6, first.session, first.stops)
         assert {run.id for run in await runs_in(workspace, project)} == saved
         assert writer.requests == []

@@ -5,37 +5,24 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from data_writer import DataWriter, data_project, runs_in
+from data_writer import DataWriter, carried_out, data_project, planned, runs_in
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.projects.runs.service import mark_runs
-from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRun
 from storage.errors import Refusal
 
 
-async def looked_at(workspace: Workspace, project: str, plan: JsonValue) -> DataPlanReport:
-    report = await generate_data(workspace, project, plan=plan)
-    assert isinstance(report, DataPlanReport)
-    return report
-
-
-async def carried_out(workspace: Workspace, project: str, plan: JsonValue) -> GeneratedData:
-    result = await generate_data(workspace, project, plan=plan)
-    assert isinstance(result, GeneratedData)
-    return result
-
-
 async def made_plan(
     workspace: Workspace, project: str, **settings: JsonValue
 ) -> tuple[str, dict[str, TaskRun]]:
     """Return the id of a plan that was carried out, and its items by the numbers of its drafts."""
-    plan = await looked_at(workspace, project, {"count": 4, "topics": ["a"], **settings})
+    plan = await planned(workspace, project, {"count": 4, "topics": ["a"], **settings})
     await carried_out(workspace, project, plan.id)
     runs = {run.id: run for run in await runs_in(workspace, project)}
-    report = await looked_at(workspace, project, {"id": plan.id})
+    report = await planned(workspace, project, {"id": plan.id})
     return plan.id, {str(draft.number): runs[draft.item] for draft in report.drafts}
 
 
@@ -46,7 +33,7 @@ async def items_in(workspace: Workspace, project: str) -> dict[str, TaskRun]:
 async def test_a_plan_that_was_carried_out_shows_the_item_of_each_draft(tmp_path: Path) -> None:
     async with data_project(tmp_path, DataWriter()) as (workspace, project):
         plan, items = await made_plan(workspace, project)
-        report = await looked_at(workspace, project, {"id": plan})
+        report = await planned(workspace, project, {"id": plan})
         assert report.stage == "done"
         assert {draft.state for draft in report.drafts} == {"made"}
         assert [draft.input for draft in report.drafts] == [run.input for run in items.values()]
@@ -60,7 +47,7 @@ async def test_an_edited_input_becomes_a_new_item_that_keeps_its_origin_and_its_
         plan, items = await made_plan(workspace, project)
         earlier = items["2"]
         await mark_runs(workspace, project, [earlier.id], add_tags=["train_s"])
-        report = await looked_at(workspace, project, {"id": plan, "texts": {"2": "My own words?"}})
+        report = await planned(workspace, project, {"id": plan, "texts": {"2": "My own words?"}})
         assert (report.stage, report.calls) == ("inputs", 1)
         writer.requests.clear()
         made = await carried_out(workspace, project, plan)
@@ -85,7 +72,7 @@ async def test_an_input_is_written_again_with_a_note_after_its_item_was_made(
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):
         plan, items = await made_plan(workspace, project)
-        report = await looked_at(workspace, project, {"id": plan, "rewrite": {"1": "angrier"}})
+        report = await planned(workspace, project, {"id": plan, "rewrite": {"1": "angrier"}})
         assert report.calls == 2
         writer.requests.clear()
         await carried_out(workspace, project, plan)
@@ -99,7 +86,7 @@ async def test_a_task_output_is_made_again_as_another_sample(tmp_path: Path) -> 
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):
         plan, items = await made_plan(workspace, project)
-        await looked_at(workspace, project, {"id": plan, "redo": {"3": ""}})
+        await planned(workspace, project, {"id": plan, "redo": {"3": ""}})
         await carried_out(workspace, project, plan)
         after = await items_in(workspace, project)
         again = after[items["3"].input]
@@ -115,12 +102,12 @@ async def test_outputs_that_come_out_as_before_are_counted_and_said(tmp_path: Pa
 
     async with data_project(tmp_path, DataWriter(echo)) as (workspace, project):
         plan, _ = await made_plan(workspace, project)
-        await looked_at(workspace, project, {"id": plan, "redo": {"2": "", "3": ""}})
+        await planned(workspace, project, {"id": plan, "redo": {"2": "", "3": ""}})
         made = await carried_out(workspace, project, plan)
         assert (made.replaced_items, made.unchanged_items) == (2, 2)
         assert "the same as before: 2" in made.warnings[0]
         edit: JsonValue = {"id": plan, "texts": {"3": "Another question?"}}
-        await looked_at(workspace, project, edit)
+        await planned(workspace, project, edit)
         made = await carried_out(workspace, project, plan)
         assert (made.replaced_items, made.unchanged_items) == (1, 0)
 
@@ -129,7 +116,7 @@ async def test_the_writer_of_a_reference_is_told_what_the_person_wishes(tmp_path
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):
         plan, items = await made_plan(workspace, project, outputs="reference")
-        await looked_at(workspace, project, {"id": plan, "redo": {"1": "name the law"}})
+        await planned(workspace, project, {"id": plan, "redo": {"1": "name the law"}})
         writer.requests.clear()
         await carried_out(workspace, project, plan)
         told = [r for r in writer.requests if "wishes: name the law" in r.messages[0].content]
@@ -144,12 +131,12 @@ async def test_items_are_deleted_as_records_and_unmade_outputs_are_not_made_agai
     async with data_project(tmp_path, DataWriter()) as (workspace, project):
         plan, items = await made_plan(workspace, project)
         with pytest.raises(Refusal, match=items["1"].id):
-            await looked_at(workspace, project, {"id": plan, "drop": [1]})
+            await planned(workspace, project, {"id": plan, "drop": [1]})
         settings: JsonValue = {"count": 2, "topics": ["b"], "stop_after_inputs": True}
-        other = await looked_at(workspace, project, settings)
-        await looked_at(workspace, project, other.id)
+        other = await planned(workspace, project, settings)
+        await planned(workspace, project, other.id)
         with pytest.raises(Refusal, match="have no output yet"):
-            await looked_at(workspace, project, {"id": other.id, "redo": {"1": ""}})
+            await planned(workspace, project, {"id": other.id, "redo": {"1": ""}})
 
 
 async def test_an_edited_input_must_fit_the_schema_of_the_task(tmp_path: Path) -> None:
@@ -163,8 +150,8 @@ async def test_an_edited_input_must_fit_the_schema_of_the_task(tmp_path: Path) -
     async with data_project(tmp_path, ObjectWriter(), input_schema=schema) as (workspace, project):
         plan, _ = await made_plan(workspace, project)
         with pytest.raises(Refusal, match="Item 2 cannot be used: its input"):
-            await looked_at(workspace, project, {"id": plan, "texts": {"2": '{"p": 1}'}})
-        await looked_at(workspace, project, {"id": plan, "texts": {"2": '{"q": "Mine?"}'}})
+            await planned(workspace, project, {"id": plan, "texts": {"2": '{"p": 1}'}})
+        await planned(workspace, project, {"id": plan, "texts": {"2": '{"q": "Mine?"}'}})
         await carried_out(workspace, project, plan)
         assert '{"q": "Mine?"}' in await items_in(workspace, project)
 
@@ -173,8 +160,8 @@ async def test_a_deleted_plan_is_gone_and_its_items_stay(tmp_path: Path) -> None
     async with data_project(tmp_path, DataWriter()) as (workspace, project):
         plan, _ = await made_plan(workspace, project)
         with pytest.raises(Refusal, match="was not deleted"):
-            await looked_at(workspace, project, {"id": plan, "delete": True, "seed": 3})
-        await looked_at(workspace, project, {"id": plan, "delete": True})
+            await planned(workspace, project, {"id": plan, "delete": True, "seed": 3})
+        await planned(workspace, project, {"id": plan, "delete": True})
         with pytest.raises(Refusal, match="no plan"):
             await generate_data(workspace, project, plan=plan)
         assert len(await items_in(workspace, project)) == 4

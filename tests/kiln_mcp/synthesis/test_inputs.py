@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio.lowlevel
+import pytest
 from pydantic import JsonValue
 
-from data_writer import new_text
+from data_writer import DataWriter, carried_out, data_project, new_text, planned, runs_in
+from kiln_mcp.llm import ModelRequest
+from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.synthesis.coverage_plan import Aim, Slot
 from kiln_mcp.synthesis.inputs import InputRules, Proposal, make_inputs
 
@@ -80,3 +84,37 @@ async def test_the_same_inputs_are_made_whatever_the_width() -> None:
     ]
     assert narrow == wide
     assert narrow.reject_count
+
+
+class Stammerer(DataWriter):
+    """Answers with no JSON where the order has a certain slot; always, or in the first round."""
+
+    def __init__(self, slot: str, *, for_good: bool) -> None:
+        super().__init__()
+        self.slot, self.for_good = f"{slot}. topic", for_good
+
+    def __call__(self, request: ModelRequest) -> str:
+        text = json.dumps([message.content for message in request.messages])
+        if self.slot in text and (self.for_good or not request.sample):
+            return "I had rather not."
+        return super().__call__(request)
+
+
+async def test_an_answer_that_cannot_be_used_costs_its_own_slots_alone(tmp_path: Path) -> None:
+    for name, for_good, items in (("once", False, 20), ("always", True, 16)):
+        writer = Stammerer("20", for_good=for_good)
+        async with data_project(tmp_path / name, writer) as (workspace, project):
+            plan = await planned(workspace, project, {"count": 20, "topics": ["a"]})
+            made = await carried_out(workspace, project, plan.id)
+            assert made.items == items
+            lost = made.reject_reasons["in an answer that could not be used"]
+            assert lost == (3 * 4 if for_good else 4)
+
+
+async def test_a_writer_that_gives_no_usable_answer_at_all_is_named(tmp_path: Path) -> None:
+    writer = Stammerer("1", for_good=True)
+    async with data_project(tmp_path, writer) as (workspace, project):
+        plan = await planned(workspace, project, {"count": 8, "topics": ["a"]})
+        with pytest.raises(BadAnswer, match="no answer that fits the schema"):
+            await carried_out(workspace, project, plan.id)
+        assert await runs_in(workspace, project) == []

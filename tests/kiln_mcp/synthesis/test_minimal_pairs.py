@@ -7,7 +7,7 @@ import pytest
 from pydantic import JsonValue
 
 from clause_judges import ClauseWorld, World, broken_in
-from data_writer import MODEL, data_project, runs_in
+from data_writer import MODEL, carried_out, data_project, planned, runs_in
 from kiln_mcp.datasets.items import is_known_right
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
@@ -24,10 +24,8 @@ async def made_pairs(
     workspace: Workspace, project: str, **settings: JsonValue
 ) -> tuple[GeneratedData, list[TaskRun]]:
     plan: dict[str, JsonValue] = {"topics": ["a", "b"], "spec": "Polite", "pairs": True}
-    report = await generate_data(workspace, project, plan={**plan, **settings})
-    assert isinstance(report, DataPlanReport)
-    made = await generate_data(workspace, project, plan=report.id)
-    assert isinstance(made, GeneratedData)
+    report = await planned(workspace, project, {**plan, **settings})
+    made = await carried_out(workspace, project, report.id)
     return made, await runs_in(workspace, project)
 
 
@@ -89,7 +87,7 @@ async def test_an_edit_that_breaks_more_is_left_out_and_the_report_says_why(
 
 async def test_borderline_outputs_are_those_on_which_the_judges_disagree(tmp_path: Path) -> None:
     quotas: JsonValue = [{"clause": "c1", "aim": "borderline", "count": 24}]
-    world = ClauseWorld(World(error=0.02, side_effect=0.0))
+    world = ClauseWorld(World(error=0.02, side_effect=0.0, disputed=0.1))
     async with data_project(tmp_path, world) as (workspace, project):
         made, runs = await made_pairs(workspace, project, quotas=quotas)
         pairs = [run for run in runs if source_of(run).get("outcome") == "borderline"]
@@ -115,7 +113,11 @@ async def test_an_output_that_fails_by_itself_is_kept_as_a_failing_one(tmp_path:
 
 async def test_pairs_are_counted_as_they_are_called(tmp_path: Path) -> None:
     world = ClauseWorld(World(error=0.0, success=1.0, side_effect=0.0))
-    plan: dict[str, JsonValue] = {"count": 20, "topics": ["a"], "spec": "Polite", "pairs": True}
+    plan: dict[str, JsonValue] = {"topics": ["a"], "spec": "Polite", "pairs": True}
+    plan["quotas"] = [
+        {"clause": "c1", "aim": "pass", "count": 8},
+        {"clause": "c2", "aim": "fail", "count": 12},
+    ]
     async with data_project(tmp_path, world, models=("other/one", "other/two")) as opened:
         workspace, project = opened
         shapes: list[list[JsonValue]] = [[], ["other/one", "other/two"], ["other/one"]]
@@ -129,6 +131,25 @@ async def test_pairs_are_counted_as_they_are_called(tmp_path: Path) -> None:
             assert is_judged_by_others == (not checkers)
             await generate_data(workspace, project, plan=report.id)
             assert len(world.requests) == report.calls == 3 + 20 + 20 * 3 + 12 * (1 + 3)
+
+
+async def test_edits_that_are_not_kept_are_replaced_at_the_cost_that_the_plan_names(
+    tmp_path: Path,
+) -> None:
+    world = ClauseWorld(World(error=0.0, success=0.5, side_effect=0.0), seed=2)
+    async with data_project(tmp_path, world) as (workspace, project):
+        made, _ = await made_pairs(workspace, project, quotas=FAIL_ONLY)
+        # Of 30 edits, a half fails each time; an eighth of all outputs is left after three.
+        assert sum(row.items for row in made.by_outcome if row.outcome == "fail") >= 24
+    world = ClauseWorld(World(error=0.0, success=0.0, side_effect=0.0))
+    async with data_project(tmp_path / "b", world) as (workspace, project):
+        plan: JsonValue = {"topics": ["a"], "spec": "Polite", "pairs": True, "quotas": FAIL_ONLY}
+        report = await planned(workspace, project, plan)
+        world.requests.clear()
+        await carried_out(workspace, project, report.id)
+        spare_inputs = 2 * 4
+        assert report.spare_calls == spare_inputs + 2 * 30 * (1 + 3)
+        assert len(world.requests) == report.calls + report.spare_calls - spare_inputs
 
 
 async def test_pairs_without_clauses_are_refused(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from data_writer import DataWriter, data_project, new_text, runs_in, slots_in
+from data_writer import DataWriter, data_project, new_text, planned, runs_in, slots_in
 from kiln_mcp.datasets.items import is_known_right
 from kiln_mcp.llm import ModelRequest
-from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
+from kiln_mcp.synthesis.answers import GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.synthesis.personal_details import PersonalDetails
 from kiln_mcp.synthesis.plan_sources import LONGEST_PASSAGE, passages, quotes
-from kiln_mcp.workbench.workspace import Workspace
 from storage import DataSource, Task, TaskOutput, TaskRun
 from storage.errors import Refusal
 
@@ -45,12 +44,6 @@ class Reader(DataWriter):
         return rows
 
 
-async def drafted(workspace: Workspace, project: str, plan: JsonValue) -> DataPlanReport:
-    report = await generate_data(workspace, project, plan=plan)
-    assert isinstance(report, DataPlanReport)
-    return report
-
-
 async def test_questions_keep_the_passage_and_the_words_that_their_answer_rests_on(
     tmp_path: Path,
 ) -> None:
@@ -58,10 +51,10 @@ async def test_questions_keep_the_passage_and_the_words_that_their_answer_rests_
     writer = Reader()
     async with data_project(tmp_path, writer) as (workspace, project):
         settings: JsonValue = {"count": 8, "topics": ["a"], "documents": ["guide.md"]}
-        report = await drafted(workspace, project, settings)
+        report = await planned(workspace, project, settings)
         assert report.settings["outputs"] == "reference"
         assert report.calls == 1
-        assert [text.split(":")[0] for text in report.sources] == ["guide.md 1", "guide.md 2"]
+        assert [text.split(":")[0] for text in report.sources] == ["1. guide.md 1", "2. guide.md 2"]
         made = await generate_data(workspace, project, plan=report.id)
         assert isinstance(made, GeneratedData)
         assert made.reject_reasons == {"its words are not in the passage": 2}
@@ -80,7 +73,7 @@ async def test_a_document_that_is_no_text_is_refused(tmp_path: Path) -> None:
     async with data_project(tmp_path, Reader()) as (workspace, project):
         for name in ("scan.pdf", "none.md"):
             with pytest.raises(Refusal, match=r"cannot be used: .* plain text"):
-                await drafted(workspace, project, {"topics": ["a"], "documents": [name]})
+                await planned(workspace, project, {"topics": ["a"], "documents": [name]})
 
 
 def test_passages_hold_all_of_a_text_and_none_is_too_long() -> None:
@@ -118,7 +111,7 @@ async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path
         store = await workspace.open_project(project)
         (task,) = await store.children(store.project, Task)
         with pytest.raises(Refusal, match="no imported traces"):
-            await drafted(workspace, project, {"topics": ["a"], "traces": 2})
+            await planned(workspace, project, {"topics": ["a"], "traces": 2})
         source = DataSource(
             type="synthetic",
             properties={"model_name": "m", "model_provider": "p", "adapter_name": "import"},
@@ -127,7 +120,7 @@ async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path
             run = TaskRun(input=text, output=TaskOutput(output="We look.", source=source))
             await store.save(run, parent=task)
         settings: JsonValue = {"count": 4, "topics": ["a"], "traces": 2, "examples": ["Where?"]}
-        report = await drafted(workspace, project, settings)
+        report = await planned(workspace, project, settings)
         assert len(report.sources) == 2
         await generate_data(workspace, project, plan=report.id)
         (request,) = writer.asked("inputs")

@@ -157,7 +157,7 @@ def _report(**values: object) -> DataReport:
 
 def test_a_report_of_nothing_has_no_gaps_and_a_page() -> None:
     assert gaps(report_on([], NearDuplicates([]))) == []
-    assert "<h1>Data report: P</h1>" in report_page("P", report_on([], NearDuplicates([])), [])
+    assert "<h1>Data report: P</h1>" in report_page("P", report_on([], NearDuplicates([])), [], {})
     costs = CostRecord(items=4, priced_items=2, usd=1.0)
     assert figures(_report(costs=costs))[-1].value == "$0.5000"
 

@@ -31,7 +31,8 @@ def same_forms(count: int) -> list[str]:
 async def split_of(
     workspace: Workspace, items: list[DataItem], keep_together: KeepTogether = "topics"
 ) -> DataSplit:
-    await add_data(workspace, "P", items=items)
+    if items:
+        await add_data(workspace, "P", items=items)
     split = await split_data(
         workspace, "P", "s", train=50, test=50, keep_together=keep_together, redeal=True
     )
@@ -71,7 +72,7 @@ async def test_an_item_that_joins_two_parts_later_makes_a_leak_that_freezing_nam
     lone = [DataItem(input=" ".join(first + second)), DataItem(input=" ".join(second + third))]
     items = [DataItem(input=item.input, output="o") for item in lone]
     split = await split_of(workspace, [items[0]])
-    assert split.is_clean
+    assert split.leaks[0].startswith("Every item is in the part")
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
     (run,) = await store.children(task, TaskRun)
@@ -107,3 +108,21 @@ async def test_classes_are_dealt_in_proportion_and_a_missing_one_is_named(
         "topics",
     )
     assert report.is_clean
+
+
+async def test_a_split_whose_items_are_all_in_one_part_is_not_called_clean(
+    workspace: Workspace,
+) -> None:
+    draw = random.Random(6)
+    items = [
+        DataItem(input=" ".join(random_words(draw, 8)), output="o", topic="one") for _ in range(20)
+    ]
+    split = await split_of(workspace, items)
+    (part,) = split.parts
+    assert not split.is_clean
+    assert split.leaks[0].startswith(f"Every item is in the part {part.part}: nothing is kept")
+    frozen = await split_data(workspace, "P", "s", freeze="july")
+    assert isinstance(frozen, SplitFrozen)
+    assert (frozen.is_clean, frozen.leaks) == (False, split.leaks)
+    split = await split_of(workspace, [], "near_duplicates")
+    assert split.leaks == ["1 of 1 topics are in several parts: one."]
