@@ -52,7 +52,7 @@ async def connect(
     own = own_command()
     command = own if command is None else command
     is_own = command == own
-    program, *arguments = shlex.split(command) or [""]
+    program, *arguments = _words_of(command)
     parameters = StdioServerParameters(
         command=program, args=arguments, env={**os.environ, _TOOLSETS: ALL_TOOLSETS}
     )
@@ -102,6 +102,25 @@ async def open_server(
             await client.__aexit__(None, None, None)
     if start_scope.cancelled_caught:
         raise failed_start(f"it said nothing for {longest_start_s:g} seconds")
+
+
+def _words_of(command: str) -> list[str]:
+    """Return a command line as words.
+
+    Raises:
+        Refusal: It is empty, or a quotation in it is not closed.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        raise Refusal(
+            "'{command}' is no command for --server. Give a program with its arguments, and close "
+            "each quotation; leave the option out for the workbench of kiln-chat.",
+            command=command,
+        )
+    return words
 
 
 def client_info() -> types.Implementation:

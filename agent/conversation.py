@@ -136,13 +136,17 @@ class EventQueue:
             self._turn.close()
             self._turn = None
 
+    def take_between(self) -> list[Event]:
+        """Return the events that have come between turns, once."""
+        events, self._between = self._between, []
+        return events
+
     async def background(self) -> AsyncGenerator[Event]:
         """Yield the events between turns, without end."""
         while True:
             await self._arrival.wait()
             self._arrival = anyio.Event()
-            events, self._between = self._between, []
-            for event in events:
+            for event in self.take_between():
                 yield event
 
 

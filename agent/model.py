@@ -74,6 +74,25 @@ def api_base_server(address: str, environment: Mapping[str, str]) -> ServerSetti
     return ServerSettings(API_BASE, address, KEY_VARIABLE if needs_key else None)
 
 
+def check_talker(engine: Engine, name: str) -> None:
+    """Refuse a name that no model has, and the models that cannot hold a conversation.
+
+    Raises:
+        Refusal: No model is named, or it cannot hold a conversation.
+        UnknownModel: No model can have this name.
+    """
+    if not name:
+        raise _missing_model()
+    if name == HOST:
+        raise Refusal(
+            "The model '{name}' cannot hold a conversation: it answers work orders. Name "
+            "another one with /model provider/name, for example /model "
+            "anthropic/claude-sonnet-4-5.",
+            name=name,
+        )
+    engine.check_name(name)
+
+
 @dataclass(frozen=True, slots=True)
 class ChatModel:
     """A model of the engine, asked on behalf of one chat.
@@ -121,16 +140,7 @@ class ChatModel:
             Refusal: No model is named, or it cannot hold a conversation.
             UnknownModel: No model can have this name.
         """
-        if not self.name:
-            raise _missing_model()
-        if self.name == HOST:
-            raise Refusal(
-                "The model '{name}' cannot hold a conversation: it answers work orders. Name "
-                "another one with /model provider/name, for example /model "
-                "anthropic/claude-sonnet-4-5.",
-                name=self.name,
-            )
-        self.engine.check_name(self.name)
+        check_talker(self.engine, self.name)
 
     async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
         """Stream the model's answer: pieces of text, then the whole answer.

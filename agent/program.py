@@ -102,6 +102,13 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         raise click.UsageError(
             f"--approve has no effect {unknown[0]!r}. Effects: {', '.join(_EFFECTS)}."
         )
+    from agent.single_turn.limits import read_limit
+    from storage.errors import Refusal
+
+    try:
+        limits = read_limit(line["limit"])
+    except Refusal as error:
+        raise click.UsageError(str(error)) from error
     from agent.chat_options import chat_options
 
     options = chat_options(line, os.environ)
@@ -109,20 +116,26 @@ def _work(line: Line) -> "Coroutine[Any, Any, int]":
         from agent.startup import SessionOptions, run_session
 
         return run_session(SessionOptions(options, bool(line["api_base"]), line["plain"]))
-    from agent.single_turn.limits import read_limit
     from agent.single_turn.run import TurnOptions, run_turn
-    from storage.errors import Refusal
 
-    try:
-        limits = read_limit(line["limit"])
-    except Refusal as error:
-        raise click.UsageError(str(error)) from error
     turn = TurnOptions(options, line["prompt"], line["output"], limits, frozenset(effects))
     return run_turn(turn)
 
 
+def _open_standard_streams() -> None:
+    """Open the null device for each standard stream that the caller closed.
+
+    A file that is opened later would take its number, and be written to in its place.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null_device = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null_device, mode, encoding="utf-8"))
+
+
 def main() -> None:
     """Run kiln-chat; a failure is one sentence on stderr and an exit code."""
+    _open_standard_streams()
     try:
         chat.main(standalone_mode=False)
     except click.exceptions.Exit as error:

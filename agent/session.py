@@ -232,6 +232,9 @@ class Session:
             self.front.view.surface.settle()
 
     async def _take(self, line: str) -> None:
+        self._interrupted_at = (
+            -TWICE_S
+        )  # a Ctrl-C before these words does not count with a later one
         if self._in_turn:
             await self._take_in_turn(line)
             return

@@ -129,7 +129,7 @@ class _DrawnTerminal:
 async def _run(session: Session, options: SessionOptions) -> int:
     status = session.front.view.status
     status.model, status.mode = session.conversation.model.name, session.chat.approvals.mode
-    if options.chat.resume:
+    if options.chat.resume is not None:
         session.show_resumed()
     await session.run()
     session.front.view.surface.settle()

@@ -109,13 +109,13 @@ async def run_turn(options: TurnOptions) -> int:
     """Run one turn, and report the jobs that it started; return the exit code.
 
     Raises:
-        Refusal: The workbench does not start, or there is nothing to say.
+        Refusal: The workbench does not start, there is nothing to say, or no model to say it to.
     """
     text = await _whole_text(options.text)
     limits = replace(options.limit, cost_usd=_lower(options.limit, options.chat.limit))
     approver = ListedEffects(options.effects, limits.cost_usd)
     code = FAILED
-    async with open_chat(replace(options.chat, limit=limits), approver) as chat:
+    async with open_chat(replace(options.chat, limit=limits, needs_model=True), approver) as chat:
         code = await take_turn(chat, text, output_of(options.output), approver)
     return code  # noqa: RET504 - a context may end the block early
 
@@ -130,6 +130,8 @@ async def take_turn(chat: Chat, text: str, output: Output, approver: ListedEffec
     approver.spent_usd = lambda: model.budget.expense.cost_usd
     model.check()
     output.begin(chat.name, model.name)
+    for event in chat.conversation.queue.take_between():  # of the start: a server that is left out
+        output.take(event)
     with anyio.move_on_after(model.budget.limit.seconds) as deadline:
         await _converse(chat, text, output, record)
     if deadline.cancelled_caught:
