@@ -231,14 +231,20 @@ class Conversation:
         self._new_texts.append(text)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything was said."""
+        return any(message.role != "system" for message in self.messages)
+
+    @property
     def has_words(self) -> bool:
         """Whether words of the person came too late for the last round of a turn."""
         return bool(self._new_texts)
 
-    def interrupt(self) -> None:
-        """End the turn under way; what it has done stays."""
+    def interrupt(self) -> bool:
+        """End the turn under way, whose work stays; return whether there is one."""
         if self._scope is not None:
             self._scope.cancel()
+        return self._scope is not None
 
     async def _turn(self, text: str) -> AsyncGenerator[Event]:
         if self._tasks is None or self._scope is not None:

@@ -141,7 +141,7 @@ def main() -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.Abort:
-        _end("stopped. The chat is saved.", INTERRUPTED)
+        _end("stopped. What was said is saved.", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -162,7 +162,7 @@ def _explain(error: BaseException) -> None:
         case SystemExit() as cause:
             raise cause
         case KeyboardInterrupt():
-            _end("stopped. The chat is saved.", INTERRUPTED)
+            _end("stopped. What was said is saved.", INTERRUPTED)
         case WorkbenchError() as cause:
             _end(str(cause), FAILED)
         case BrokenPipeError():

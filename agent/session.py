@@ -232,9 +232,7 @@ class Session:
             self.front.view.surface.settle()
 
     async def _take(self, line: str) -> None:
-        self._interrupted_at = (
-            -TWICE_S
-        )  # a Ctrl-C before these words does not count with a later one
+        self._interrupted_at = -TWICE_S  # an earlier Ctrl-C was about something else
         if self._in_turn:
             await self._take_in_turn(line)
             return

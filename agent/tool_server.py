@@ -22,6 +22,7 @@ ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 _MOST_PAGES: Final = 100
 DECLINED: Final = "declined"
 NOT_APPROVED: Final = "not approved"
+STOPPED: Final = "stopped"
 _REFUSALS: Final = {"declined": DECLINED, "needs_approval": NOT_APPROVED}
 
 
@@ -41,7 +42,8 @@ class ToolResult:
         text: The text for a model.
         failed: Whether the call failed.
         structured: The answer as data; None if there is none.
-        refusal: Why nothing was done: "declined" or "not approved"; empty if the call was made.
+        refusal: Why it was not carried out: "declined", "not approved" or "stopped", which means
+            not to its end; empty if it was.
     """
 
     text: str

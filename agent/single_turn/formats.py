@@ -52,9 +52,13 @@ class TextOutput:
                 pass
 
     def end(self, result: Mapping[str, JsonValue]) -> None:
-        """Name the plans that wait for a yes."""
+        """Name the plans that wait for a yes, and say how to go on with what was stopped."""
         if self._in_line:
             self._write("\n")
+        if result["reason"] == "interrupted":
+            self.errors.write(
+                f"kiln-chat: stopped. What was said is saved; --resume {result['chat']} goes on.\n"
+            )
         plans = result["approvals_needed"]
         if isinstance(plans, list) and plans:
             self.errors.write(

@@ -214,6 +214,7 @@ async def test_a_turn_that_is_interrupted_leaves_a_conversation_that_can_go_on(
                 if isinstance(event, ToolStarted) and event.name == "wait_long":
                     chat.conversation.interrupt()
         assert ending(events).reason == "interrupted"
+        assert [event.refusal for event in finished(events)] == ["", "stopped"]
         await events_of(chat.conversation, "what did you do?")
         kept = await chat.chats.read(chat.name)
     first, second = [m.content for m in model.requests[1].messages if m.role == "tool"]
