@@ -42,6 +42,8 @@ PARTIAL_CHARACTERS: Final = 400
 """So much text of an unfinished answer is kept at a time."""
 PARTIAL_S: Final = 0.5
 """After so many seconds less of it is kept too: a kill then takes little that was read."""
+_SAVING_SHARE: Final = 0.05
+"""The most of the time that goes into saving: each time the whole text is written."""
 ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
@@ -79,6 +81,7 @@ class _PartialAnswer:
     pieces: list[str] = field(default_factory=list[str])
     _unsaved_length: int = 0
     _saved_at: float = field(default_factory=monotonic)
+    _pause_s: float = 0.0
 
     @property
     def text(self) -> str:
@@ -89,10 +92,16 @@ class _PartialAnswer:
         """Take the next piece; keep the text if enough of it, or enough time, has come."""
         self.pieces.append(piece)
         self._unsaved_length += len(piece)
-        is_long = self._unsaved_length >= PARTIAL_CHARACTERS
-        if is_long or monotonic() - self._saved_at >= PARTIAL_S:
-            await self.recorder.add_part(self.text)
-            self._unsaved_length, self._saved_at = 0, monotonic()
+        waited_s = monotonic() - self._saved_at
+        is_due = self._unsaved_length >= PARTIAL_CHARACTERS or waited_s >= PARTIAL_S
+        if is_due and waited_s >= self._pause_s:
+            await self._save()
+
+    async def _save(self) -> None:
+        begun_at = monotonic()
+        await self.recorder.add_part(self.text)
+        self._unsaved_length, self._saved_at = 0, monotonic()
+        self._pause_s = (self._saved_at - begun_at) / _SAVING_SHARE
 
 
 class EventQueue:

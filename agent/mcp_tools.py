@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from agent.approval_rules import PLAN_NOTE, Approvals
 from agent.events import ApprovalAsked, Effect, Reply
+from agent.fences import CUT_MARK
 from agent.modes import Mode
 from agent.tool_approval import CURRENT_CALL, PERSON, CurrentCall, is_yes
 from agent.tool_choice import SEARCH, ToolChoice
@@ -165,8 +166,13 @@ def arguments_of(call: ToolCall) -> dict[str, JsonValue]:
     """Return the arguments of a call.
 
     Raises:
-        Refusal: They are not a JSON object.
+        Refusal: They are not a JSON object, or were too long.
     """
+    if call.arguments.endswith(CUT_MARK):
+        raise Refusal(
+            "The arguments of {tool} are too long. Write them again with less, in several calls.",
+            tool=call.name,
+        )
     try:
         arguments = cast("JsonValue", json.loads(call.arguments or "{}"))
     except (ValueError, RecursionError) as error:
