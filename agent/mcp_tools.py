@@ -14,13 +14,18 @@ from agent.fences import CUT_MARK
 from agent.modes import Mode
 from agent.tool_approval import CURRENT_CALL, PERSON, CurrentCall, is_yes
 from agent.tool_choice import SEARCH, ToolChoice
-from agent.tool_server import DECLINED, NOT_APPROVED, ToolProgress, ToolResult, ToolServer
+from agent.tool_server import (
+    DECLINED,
+    NOT_APPROVED,
+    SEPARATOR,
+    ToolProgress,
+    ToolResult,
+    ToolServer,
+)
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean
 
-SEPARATOR: Final = "__"
-"""Stands between the name of another server and that of its tool."""
 QUICK_WAIT_S: Final = 3.0
 """How long a call waits for its job before the talk goes on without it."""
 _DECLINE_NOTE: Final = (
@@ -123,6 +128,7 @@ class Toolbox:
                 decision = await self.approvals.ask(_question(call, server, own, project))
                 if not is_yes(decision.reply):
                     return self._refused(call, decision.reply)
+                server.agree(own)
             result = await server.call(own, _with_wait(server.tools[own], arguments), progress)
             return self._with_decider(call, result)
         finally:

@@ -12,10 +12,15 @@ from pydantic import JsonValue, ValidationError
 
 from agent.events import Effect, ToolFinished
 from agent.tool_approval import effect_of
+from agent.tool_pins import ToolPins
 from kiln_mcp.llm import ToolCall
 
+LONGEST_SILENCE_S: Final = 600.0
+"""Seconds without progress after which a call of another server is given up."""
 LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
+SEPARATOR: Final = "__"
+"""Stands between the name of another server and that of its tool."""
 SEARCH_HINT: Final = "anthropic/searchHint"
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 """Keys of a tool's `_meta`: words that find it, and whether it is always shown."""
@@ -70,6 +75,8 @@ class ToolServer:
             itself is no reason for trust.
         free_tools: Tools of another server that the person allowed for good, by their own names.
         are_reads_asked: Whether even tools that say they only read are asked about.
+        pins: The tools of another server that the person agreed to.
+        longest_silence_s: When to give up on a call of another server.
     """
 
     name: str
@@ -78,6 +85,8 @@ class ToolServer:
     asks_itself: bool = False
     free_tools: frozenset[str] = frozenset()
     are_reads_asked: bool = False
+    pins: ToolPins | None = None
+    longest_silence_s: float = LONGEST_SILENCE_S
 
     @classmethod
     async def load(cls, client: Client, name: str = "", *, asks_itself: bool = False) -> Self:
@@ -101,6 +110,8 @@ class ToolServer:
 
     def needs_question(self, tool: str) -> bool:
         """Return whether the copilot asks before it calls a tool, because the server does not."""
+        if self.pins is not None and tool in self.pins.changed:
+            return True
         if self.asks_itself or tool in self.free_tools:
             return False
         effect = self.effect(tool)
@@ -108,10 +119,36 @@ class ToolServer:
             return self.are_reads_asked
         return effect is not Effect.WRITES or bool(self.name)
 
+    def agree(self, tool: str) -> None:
+        """Note that the person agreed to a call of a tool."""
+        if self.pins is not None:
+            self.pins.agree(tool)
+
     async def call(
         self, tool: str, arguments: Mapping[str, JsonValue], progress: ToolProgress
     ) -> ToolResult:
-        """Call a tool; any failure is a result that says so."""
+        """Call a tool; any failure is a result that says so.
+
+        Another server is given up on if it says nothing for a long time.
+        """
+        if not self.name:
+            return await self._answer(tool, arguments, progress)
+        with anyio.move_on_after(self.longest_silence_s) as scope:
+
+            async def note(done: float, total: float | None, message: str | None) -> None:
+                scope.deadline = anyio.current_time() + self.longest_silence_s
+                await progress(done, total, message)
+
+            return await self._answer(tool, arguments, note)
+        return ToolResult(
+            f"The server {self.name} said nothing for {self.longest_silence_s:g} seconds, so the "
+            "call was given up. What it did by then is not known.",
+            failed=True,
+        )
+
+    async def _answer(
+        self, tool: str, arguments: Mapping[str, JsonValue], progress: ToolProgress
+    ) -> ToolResult:
         try:
             result = await self.client.call_tool(tool, dict(arguments), progress_callback=progress)
         except (MCPError, ValidationError, RuntimeError) as error:

@@ -1,6 +1,7 @@
 """Conversations in a pipe: `kiln-chat -p` as a script uses it, and what is on disk at the end."""
 
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chat_programs import Step, chat_programs
+from chat_programs import Step, Unfinished, chat_programs
 from search_bench import (
     PRICED_ENVIRONMENT,
     PRICED_WORKERS,
@@ -94,3 +95,29 @@ async def test_what_costs_more_than_the_limit_is_not_begun_in_a_pipe(tmp_path: P
     assert finished[-1]["refusal"] == "declined"
     assert "the option --approve" in finished[-1]["text"]
     assert sum(programs.server.asked.values()) == 0
+
+
+async def test_ctrl_c_stops_a_turn_whose_result_is_still_written(tmp_path: Path) -> None:
+    paragraph = " ".join(f"word{number:03}" for number in range(100))
+    script: list[Step] = [Unfinished(paragraph), "It goes on."]
+    with anyio.fail_after(300):
+        async with chat_programs(tmp_path, script) as programs:
+            async with programs.start("-p", "Tell me.", "--output", "stream-json") as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                await process.stdin.aclose()
+                out = ""
+                async for piece in process.stdout:
+                    out += piece.decode()
+                    if "word099" in out:
+                        process.send_signal(signal.SIGINT)
+                code = await process.wait()
+            chat = lines_of(out)[0]["chat"]
+            words = ("--resume", chat, "-p", "Go on.")
+            again, said, _ = await programs.run(*words)
+    ended, result = lines_of(out)[-2:]
+    assert (code, ended["type"], ended["reason"]) == (130, "turn_end", "interrupted")
+    assert (result["type"], result["reason"], result["exit_code"]) == ("result", "interrupted", 130)
+    assert (again, said) == (0, "It goes on.\n")
+    texts = [message["content"] for message in programs.server.requests[1]["messages"]]
+    assert any(text.startswith(paragraph) for text in texts)

@@ -45,8 +45,8 @@ class Tmux:
 async def window_of(programs: ChatPrograms, columns: int, rows: int) -> AsyncGenerator[Tmux]:
     """Run kiln-chat in a window against the models of its programs."""
     tmux = Tmux(programs.home.parent / "tmux")
-    own = {name: value for name, value in programs.variables().items() if "API" in name}
-    own |= {name: programs.variables()[name] for name in programs.variables() if "KILN" in name}
+    names = ("KILN_MCP_HOME", "KILN_MCP_DAEMON", "PYTHONPATH", *programs.environment)
+    own = {name: programs.variables()[name] for name in names}
     words = shlex.join(["env", *(f"{name}={value}" for name, value in own.items())])
     command = f"{words} {shlex.join(programs.command())}; echo ended with $?; sleep 600"
     shell = f"cd {shlex.quote(str(programs.home.parent))}; {command}"
@@ -65,6 +65,6 @@ async def agree_until(window: Tmux, text: str) -> None:
         *_, prompt, _ = ["", "", *shown.rstrip().splitlines()]
         if prompt.startswith("Go ahead?"):
             window.run("send-keys", "y", "Enter")
-        elif prompt.startswith("Answer (") or prompt.startswith("Or in your own words ("):
+        elif prompt.startswith(("Answer (", "Or in your own words (")):
             window.run("send-keys", "Enter")
         await anyio.sleep(0.5)
