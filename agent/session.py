@@ -239,7 +239,7 @@ class Session:
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
             self.front.say(f"\n> {line}", "person")
-        if line.startswith("/"):
+        if _is_command(line):
             await self._run_command(line)
             return
         try:
@@ -256,7 +256,7 @@ class Session:
 
     async def _take_in_turn(self, line: str) -> None:
         """Take what is typed while the model answers: words for it, or a command that may run."""
-        if not line.startswith("/"):
+        if not _is_command(line):
             self.conversation.add(line)
             self.front.say(f"> {line}", "person")
             self.front.say("The model reads this in its next round.", "muted")
@@ -338,3 +338,8 @@ class Session:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 self.interrupt()
+
+
+def _is_command(line: str) -> bool:
+    """Return whether a line is a command; `/tmp/shop` is a path, and so the person's words."""
+    return line.startswith("/") and "/" not in line.partition(" ")[0][1:]

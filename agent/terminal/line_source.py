@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from io import BufferedReader
-from typing import Final, cast
+from typing import Final
 
 import anyio
 import anyio.from_thread
@@ -26,7 +26,8 @@ _MOST_LINES: Final = 1000
 
 def read_stdin() -> bytes:
     """Return the next bytes of standard input."""
-    raw = cast("BufferedReader", sys.stdin.buffer).raw
+    buffer = sys.stdin.buffer
+    raw = buffer.raw if isinstance(buffer, BufferedReader) else buffer
     return raw.read(_MOST_BYTES) or b""
 
 

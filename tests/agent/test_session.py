@@ -274,3 +274,10 @@ async def test_ctrl_c_twice_ends_only_if_nothing_was_said_between(tmp_path: Path
         assert not it.session.was_interrupted
         it.session.interrupt()
         assert it.session.was_interrupted
+
+
+async def test_a_path_is_said_to_the_model_and_is_no_command(tmp_path: Path) -> None:
+    async with sitting(tmp_path, "I look there.", "So I do.") as it:
+        assert "I look there." in await it.type("/tmp/shop is my project")
+        assert "There is no /tmpshop." in await it.type("/tmpshop")
+        assert it.session.conversation.messages[-2].content.endswith("/tmp/shop is my project")
