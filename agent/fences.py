@@ -32,10 +32,10 @@ def printable(text: str) -> str:
 
     Newlines and tabs stay; any other control, format or unassigned character becomes `�`.
     """
-    return _UNUSUAL.sub(_shown, text.replace("\r\n", "\n"))
+    return _UNUSUAL.sub(_shown_character, text.replace("\r\n", "\n"))
 
 
-def _shown(match: re.Match[str]) -> str:
+def _shown_character(match: re.Match[str]) -> str:
     character = match[0]
     is_harmful = unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
     return "\N{REPLACEMENT CHARACTER}" if is_harmful else character

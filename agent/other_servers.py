@@ -156,8 +156,8 @@ class OtherServers:
             for tool, definition in server.tools.items()
             if _TOOL_NAME.fullmatch(tool) and len(tool) <= longest
         }
-        if left_out := sorted(server.tools.keys() - tools.keys()):
-            words = ", ".join(excerpt(repr(tool)) for tool in left_out[:_MOST_NAMED])
+        if unusable_tools := sorted(server.tools.keys() - tools.keys()):
+            words = ", ".join(excerpt(repr(tool)) for tool in unusable_tools[:_MOST_NAMED])
             self.emit(Note(f"Tools of {name} whose names no model can call are left out: {words}"))
         pins = ToolPins.open(self.home, name, server.tools)
         is_asked = entry.reads == "ask" and not entry.allow

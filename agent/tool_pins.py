@@ -42,11 +42,11 @@ class ToolPins:
         """Compare tools with the pins; those of a server that is seen first are pinned."""
         digests = {name: _digest(tool) for name, tool in tools.items()}
         pins = cls(home / FILE, server, digests)
-        known = pins.read().get(server)
-        if known is None:
+        earlier_digests = pins.read().get(server)
+        if earlier_digests is None:
             pins.write(digests)
         else:
-            pins.changed.update(name for name in digests if known.get(name) != digests[name])
+            pins.changed.update(n for n in digests if earlier_digests.get(n) != digests[n])
         return pins
 
     def agree(self, tool: str) -> None:

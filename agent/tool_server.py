@@ -133,11 +133,12 @@ class ToolServer:
         """
         if not self.name:
             return await self._answer(tool, arguments, progress)
+        show = progress
         with anyio.move_on_after(self.longest_silence_s) as scope:
 
-            async def note(done: float, total: float | None, message: str | None) -> None:
+            async def note(progress: float, total: float | None, message: str | None) -> None:
                 scope.deadline = anyio.current_time() + self.longest_silence_s
-                await progress(done, total, message)
+                await show(progress, total, message)
 
             return await self._answer(tool, arguments, note)
         return ToolResult(

@@ -6,11 +6,11 @@ would hold up the end of the program.
 """
 
 import codecs
+import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from io import BufferedReader
 from typing import Final
 
 import anyio
@@ -26,9 +26,7 @@ _MOST_LINES: Final = 1000
 
 def read_stdin() -> bytes:
     """Return the next bytes of standard input."""
-    buffer = sys.stdin.buffer
-    raw = buffer.raw if isinstance(buffer, BufferedReader) else buffer
-    return raw.read(_MOST_BYTES) or b""
+    return os.read(sys.stdin.fileno(), _MOST_BYTES)
 
 
 class LineSource:

@@ -108,17 +108,15 @@ class PlainSurface:
 
 def _whole_lines(text: str, width: int) -> tuple[str, str]:
     """Return a text that grows up to its last whole line, broken between words, and the rest."""
-    whole: list[str] = []
+    rows: list[str] = []
     *lines, rest = text.split("\n")
     for line in lines:
-        *broken, last = _broken(line, width)
-        whole += [*broken, last]
-    *broken, rest = _broken(rest, width)
-    whole += broken
-    return "".join(f"{line}\n" for line in whole), rest
+        rows += _rows_of(line, width)
+    *more_rows, rest = _rows_of(rest, width)
+    return "".join(f"{row}\n" for row in (*rows, *more_rows)), rest
 
 
-def _broken(line: str, width: int) -> list[str]:
+def _rows_of(line: str, width: int) -> list[str]:
     """Return a line as lines of at most some columns, unless a word is longer."""
     parts: list[str] = []
     start = 0
