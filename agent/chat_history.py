@@ -98,7 +98,7 @@ class Chats:
 
     def names(self) -> list[str]:
         """Return the names of the saved chats, the oldest first."""
-        return sorted(file.stem for file in self.folder.glob("*.jsonl"))
+        return sorted(file.stem for file in self.folder.glob("*.jsonl") if file.is_file())
 
     def list(self) -> "list[ChatSummary]":
         """Return the saved chats, the newest first."""
@@ -120,7 +120,7 @@ class Chats:
         Raises:
             Refusal: No chat has this name, or the disk refused it.
         """
-        self._check(name)
+        self.check(name)
         await self.append(name, TitleLine(title=self.secrets.mask(" ".join(title.split()))))
 
     async def fork(self, name: str, message: int) -> str:
@@ -154,7 +154,7 @@ class Chats:
         Raises:
             Refusal: No chat has this name.
         """
-        self._check(name)
+        self.check(name)
         summary = self._summary(name)
         parts = [f"# {summary.title}\n\n{name}, ${summary.cost_usd:.4f}"]
         number = 0
@@ -202,17 +202,36 @@ class Chats:
         before a kill is its last message.
 
         Raises:
-            Refusal: No chat has this name.
+            Refusal: No chat has this name, or its file cannot be read.
         """
-        self._check(name)
+        self.check(name)
         lines = await anyio.to_thread.run_sync(partial(self._lines, name))
         return complete_calls(_messages(lines))
 
-    def _lines(self, name: str) -> "list[Line]":
-        file = self.folder / f"{name}.jsonl"
-        return read_lines(file.read_bytes())
+    def unreadable_count(self, name: str) -> int:
+        """Return how many lines of a chat cannot be read, and so are left out."""
+        return self._read_file(name)[1]
 
-    def _check(self, name: str) -> None:
+    def _lines(self, name: str) -> "list[Line]":
+        return self._read_file(name)[0]
+
+    def _read_file(self, name: str) -> "tuple[list[Line], int]":
+        file = self.folder / f"{name}.jsonl"
+        try:
+            return read_lines(file.read_bytes())
+        except OSError as error:
+            raise Refusal(
+                "The chat {file} cannot be read: {reason}. Make it readable, or begin another one.",
+                file=file,
+                reason=error.strerror or str(error),
+            ) from error
+
+    def check(self, name: str) -> None:
+        """Refuse a name that no saved chat has.
+
+        Raises:
+            Refusal: No chat has this name.
+        """
         names = self.names()
         if _CHAT_NAME.fullmatch(name) is None or name not in names:
             raise _missing_chat(name, names)

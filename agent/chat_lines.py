@@ -100,15 +100,16 @@ Line = MessageLine | PartLine | TitleLine | CostLine | ApprovalLine
 _LINE: Final = TypeAdapter[Line](Line)
 
 
-def read_lines(content: bytes) -> list[Line]:
-    """Return the lines of a file; those that cannot be read are left out."""
+def read_lines(content: bytes) -> tuple[list[Line], int]:
+    """Return the lines of a file, and how many are left out because they cannot be read."""
     lines: list[Line] = []
+    unreadable_count = 0
     for line in content.split(b"\n"):
         try:
             lines.append(_LINE.validate_json(line))
         except ValidationError:
-            continue
-    return lines
+            unreadable_count += bool(line.strip())
+    return lines, unreadable_count
 
 
 def title_of(lines: Iterable[Line]) -> str:

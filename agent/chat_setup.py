@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import anyio
 
@@ -16,7 +16,7 @@ from agent.conversation import Conversation, EventQueue
 from agent.events import Note
 from agent.job_watch import JobWatch
 from agent.mcp_tools import Toolbox
-from agent.model import ChatModel
+from agent.model import ChatModel, check_talker
 from agent.modes import AutoLimits, Mode
 from agent.other_servers import OtherServers
 from agent.project_state import ProjectBriefing
@@ -24,6 +24,11 @@ from agent.tool_approval import Approver
 from agent.tool_server import ToolServer
 from kiln_mcp.home import prepare_home
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message
+
+_LOST_LINES: Final = (
+    "{count} lines of this chat's file cannot be read and are left out: they were cut off, or "
+    "changed, or written by a later version."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class ChatOptions:
         command: The command that serves another workbench; None for the own one.
         mode: How much is done without a question.
         auto_limits: The limits of the mode `auto`.
+        needs_model: Whether a conversation without a usable model is refused.
         folder: Where the person stands; it may be a project.
     """
 
@@ -52,6 +58,7 @@ class ChatOptions:
     command: str | None = None
     mode: Mode = Mode.ASK
     auto_limits: AutoLimits = field(default_factory=AutoLimits)
+    needs_model: bool = False
     folder: Path = field(default_factory=Path.cwd)
 
 
@@ -79,6 +86,8 @@ class Chat:
         """
         messages = await self.chats.read(name)
         await self._change(name, messages)
+        if lost_count := self.chats.unreadable_count(name):
+            self.conversation.queue.emit(Note(_LOST_LINES.format(count=lost_count)))
         return len(messages)
 
     async def begin(self) -> None:
@@ -120,7 +129,7 @@ class Wiring:
     def of(cls, options: ChatOptions, approver: Approver) -> Self:
         """Return the wiring of a conversation."""
         queue, chats = EventQueue(), Chats(options.home / "chats", options.secrets)
-        name = options.resume or chats.new_name()
+        name = chats.new_name() if options.resume is None else options.resume
         approvals = Approvals(approver, queue.emit, chats.recorder(name).add_approval)
         approvals.set_mode(options.mode, options.auto_limits)
         return cls(options, queue, chats, approvals, name)
@@ -147,7 +156,7 @@ class Wiring:
             [system_message()],
         )
         chat = Chat(conversation, self.approvals, self.chats, self.name)
-        if options.resume:
+        if options.resume is not None:
             await chat.resume(options.resume)
         async with conversation:
             yield chat
@@ -158,10 +167,15 @@ async def open_chat(options: ChatOptions, approver: Approver) -> AsyncGenerator[
     """Open a conversation: start the workbench, and meanwhile import what the model needs.
 
     Raises:
-        Refusal: The workbench does not start, or the saved chat cannot be read.
+        Refusal: The workbench does not start, the saved chat cannot be read, or the model that is
+            needed cannot hold a conversation.
     """
     wiring = Wiring.of(options, approver)
+    if options.resume is not None:
+        wiring.chats.check(options.resume)
     async with _open_engine(options) as engine, anyio.create_task_group() as tasks:
+        if options.needs_model:
+            check_talker(engine, options.model)
         if options.model:
             tasks.start_soon(engine.prepare, options.model)
         other_servers = OtherServers(options.home, wiring.approvals, wiring.queue.emit)

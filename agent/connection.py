@@ -50,7 +50,7 @@ async def connect(
     own = own_command()
     command = own if command is None else command
     is_own = command == own
-    words = shlex.split(command) or [""]
+    words = _words_of(command)
     variables = {**os.environ, _TOOLSETS: ALL_TOOLSETS}
     if is_own and mode == "auto":
         connecting = open_workbench(words, variables, questions)
@@ -105,6 +105,25 @@ async def open_server(
             await connecting.__aexit__(None, None, None)
     if start_scope.cancelled_caught:
         raise failed_start(f"it said nothing for {longest_start_s:g} seconds")
+
+
+def _words_of(command: str) -> list[str]:
+    """Return a command line as words.
+
+    Raises:
+        Refusal: It is empty, or a quotation in it is not closed.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        raise Refusal(
+            "'{command}' is no command for --server. Give a program with its arguments, and close "
+            "each quotation; leave the option out for the workbench of kiln-chat.",
+            command=command,
+        )
+    return words
 
 
 def own_command() -> str:

@@ -42,6 +42,8 @@ PARTIAL_CHARACTERS: Final = 400
 """So much text of an unfinished answer is kept at a time."""
 PARTIAL_S: Final = 0.5
 """After so many seconds less of it is kept too: a kill then takes little that was read."""
+_SAVING_SHARE: Final = 0.05
+"""The most of the time that goes into saving: each time the whole text is written."""
 ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
@@ -79,6 +81,7 @@ class _PartialAnswer:
     pieces: list[str] = field(default_factory=list[str])
     _unsaved_length: int = 0
     _saved_at: float = field(default_factory=monotonic)
+    _pause_s: float = 0.0
 
     @property
     def text(self) -> str:
@@ -89,10 +92,16 @@ class _PartialAnswer:
         """Take the next piece; keep the text if enough of it, or enough time, has come."""
         self.pieces.append(piece)
         self._unsaved_length += len(piece)
-        is_long = self._unsaved_length >= PARTIAL_CHARACTERS
-        if is_long or monotonic() - self._saved_at >= PARTIAL_S:
-            await self.recorder.add_part(self.text)
-            self._unsaved_length, self._saved_at = 0, monotonic()
+        waited_s = monotonic() - self._saved_at
+        is_due = self._unsaved_length >= PARTIAL_CHARACTERS or waited_s >= PARTIAL_S
+        if is_due and waited_s >= self._pause_s:
+            await self._save()
+
+    async def _save(self) -> None:
+        begun_at = monotonic()
+        await self.recorder.add_part(self.text)
+        self._unsaved_length, self._saved_at = 0, monotonic()
+        self._pause_s = (self._saved_at - begun_at) / _SAVING_SHARE
 
 
 class EventQueue:
@@ -136,13 +145,17 @@ class EventQueue:
             self._turn.close()
             self._turn = None
 
+    def take_between(self) -> list[Event]:
+        """Return the events that have come between turns, once."""
+        events, self._between = self._between, []
+        return events
+
     async def background(self) -> AsyncGenerator[Event]:
         """Yield the events between turns, without end."""
         while True:
             await self._arrival.wait()
             self._arrival = anyio.Event()
-            events, self._between = self._between, []
-            for event in events:
+            for event in self.take_between():
                 yield event
 
 
@@ -227,14 +240,20 @@ class Conversation:
         self._new_texts.append(text)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything was said."""
+        return any(message.role != "system" for message in self.messages)
+
+    @property
     def has_words(self) -> bool:
         """Whether words of the person came too late for the last round of a turn."""
         return bool(self._new_texts)
 
-    def interrupt(self) -> None:
-        """End the turn under way; what it has done stays."""
+    def interrupt(self) -> bool:
+        """End the turn under way, whose work stays; return whether there is one."""
         if self._scope is not None:
             self._scope.cancel()
+        return self._scope is not None
 
     async def _turn(self, text: str) -> AsyncGenerator[Event]:
         if self._tasks is None or self._scope is not None:

@@ -90,8 +90,8 @@ class ToolFinished:
         is_error: Whether it failed.
         seconds: How long it took, the wait for an approval included.
         structured: The answer as data; None if the server gave none.
-        refusal: Why nothing was done, in a word or two: "declined", "not approved"; empty if the
-            call was carried out.
+        refusal: Why the call was not carried out, in a word or two: "declined", "not approved",
+            or "stopped" in the middle; empty if it was.
     """
 
     call_id: str

@@ -3,11 +3,14 @@
 import re
 import unicodedata
 
+CUT_MARK = "… [cut: too long for a call]"
+"""Ends the arguments of a call that are too long to be kept; it makes them no JSON."""
 _TAG = "tool-result"
 # Models read `< /tag`, `<\tag` and `< / TAG` as tags too, so anything but a word may stand
 # between the bracket and the name. Of several brackets the last one counts, which keeps it linear.
 _TAG_PATTERN = re.compile(rf"<(?=[^<a-zA-Z0-9]*{_TAG})", re.IGNORECASE)
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_UNUSUAL = re.compile(r"[^\n\t -~]")
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need."""
 
@@ -29,13 +32,10 @@ def printable(text: str) -> str:
 
     Newlines and tabs stay; any other control, format or unassigned character becomes `�`.
     """
-    return "".join(
-        character
-        if character in "\n\t" or character in _JOINERS or not _is_invisible(character)
-        else "\N{REPLACEMENT CHARACTER}"
-        for character in text.replace("\r\n", "\n")
-    )
+    return _UNUSUAL.sub(_shown_character, text.replace("\r\n", "\n"))
 
 
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in _INVISIBLE
+def _shown_character(match: re.Match[str]) -> str:
+    character = match[0]
+    is_harmful = unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
+    return "\N{REPLACEMENT CHARACTER}" if is_harmful else character

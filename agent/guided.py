@@ -22,6 +22,8 @@ LIMITS_NOTE: Final = (
     "prompts or hold a talk. /model NAME changes to a model that can."
 )
 _ASKS: Final = re.compile(r"\A(?P<flow>[a-z]+), question (?P<number>[1-9]) of [1-9]: ")
+_FEWEST_WORDS: Final = 3
+"""Fewer words are no sentence that a model can take for a flow: "hello" opens the menu."""
 _LEAVE: Final = frozenset({"stop", "menu", "back", "cancel"})
 _SKIP: Final = frozenset({"", "-", "skip"})
 
@@ -45,12 +47,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow: what it is for, its questions, and the tool that its answers go to."""
+    """A flow.
+
+    Attributes:
+        name: Chooses it.
+        title: What it is for.
+        tool: Gets the answers.
+        questions: What it asks.
+        next_step: How the person goes on after it.
+    """
 
     name: str
     title: str
     tool: str
     questions: tuple[Question, ...]
+    next_step: str
 
 
 _PROJECT: Final = Question("project", "Which project? Its name or folder.")
@@ -61,12 +72,14 @@ FLOWS: Final = (
         "say what a good answer is",
         "build_spec",
         (_PROJECT, Question("wish", "What should answers do, or not do? One sentence.")),
+        "/spec goes on with this draft: it asks, shows the edits and saves.",
     ),
     Flow(
         "label",
         "draw items and label them",
         "draw_items_to_label",
-        (_PROJECT, _EVAL, Question("count", "How many items?", True, True)),
+        (_PROJECT, _EVAL, Question("count", "How many items? Or -.", True, True)),
+        "/label shows the items one by one and takes your labels.",
     ),
     Flow(
         "generate",
@@ -74,15 +87,29 @@ FLOWS: Final = (
         "generate_data",
         (
             _PROJECT,
-            Question("count", "How many items?", True, True),
+            Question("count", "How many items? Or -.", True, True),
             Question("guidance", "What should they be like? Or -.", is_optional=True),
         ),
+        "/jobs shows how far it is. Then /label takes your labels.",
     ),
     Flow(
         "optimise",
         "search for a better prompt",
         "improve_prompt",
         (_PROJECT, _EVAL, Question("limit_usd", "At most how many US dollars?", True)),
+        "/jobs shows how far it is. Then /compare shows whether the new prompt is better.",
+    ),
+    Flow(
+        "project",
+        "begin a project, which all of these need",
+        "create_project",
+        (
+            Question("name", "What is it called?"),
+            Question("task", "What does your AI feature do? Two or three words."),
+            Question("instruction", "What is it told? Its prompt."),
+            Question("folder", "In which folder? Or -.", is_optional=True),
+        ),
+        "The other menus ask for the project: give its name.",
     ),
 )
 
@@ -96,15 +123,30 @@ async def guided_answer(engine: Engine, messages: Sequence[Message]) -> Message:
     """
     last = messages[-1]
     if last.role == "tool":
-        return _say(f"Done. The result stands above.\n\n{menu()}")
+        return _say(_after_call(messages))
     words = person_words(last.content)
     if words.casefold() in _LEAVE:
         return _say(menu())
     place = _place(messages[:-1])
     if place is not None:
         return _next_of(*place, words, messages)
-    flow = _flow_of(words) or await _choose_flow(engine, words)
-    return _say(_question(flow, 0) if flow else menu())
+    if flow := _flow_of(words):
+        return _say(_question(flow, 0))
+    is_sentence = len(words.split()) >= _FEWEST_WORDS
+    flow = await _choose_flow(engine, words) if is_sentence else None
+    if flow is None:
+        return _say(menu())
+    return _say(f"I take that for {flow.name}: {flow.title}. stop leaves it.\n{_question(flow, 0)}")
+
+
+def _after_call(messages: Sequence[Message]) -> str:
+    """Return what stands after the answer of a tool: where to see it whole, and what comes next."""
+    names = [call.name for m in messages if m.role == "assistant" for call in m.tool_calls]
+    flow = next(flow for flow in FLOWS if flow.tool == names[-1])
+    return (
+        f"That is what {flow.tool} answered; /show shows it whole. If it was done: "
+        f"{flow.next_step}\n\n{menu()}"
+    )
 
 
 def menu() -> str:

@@ -9,18 +9,17 @@ from pydantic import JsonValue
 
 from agent.approval_rules import PLAN_NOTE, Approvals
 from agent.events import ApprovalAsked, Effect, Reply
+from agent.fences import CUT_MARK
 from agent.modes import Mode
 from agent.server_tools import ListedTool
 from agent.stdio_requests import ToolProgress
 from agent.tool_approval import CURRENT_CALL, PERSON, CurrentCall, is_yes
 from agent.tool_choice import SEARCH, ToolChoice
-from agent.tool_server import DECLINED, NOT_APPROVED, ToolResult, ToolServer
+from agent.tool_server import DECLINED, NOT_APPROVED, SEPARATOR, ToolResult, ToolServer
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean
 
-SEPARATOR: Final = "__"
-"""Stands between the name of another server and that of its tool."""
 QUICK_WAIT_S: Final = 3.0
 """How long a call waits for its job before the talk goes on without it."""
 _DECLINE_NOTE: Final = (
@@ -122,6 +121,7 @@ class Toolbox:
                 decision = await self.approvals.ask(_question(call, server, own, project))
                 if not is_yes(decision.reply):
                     return self._refused(call, decision.reply)
+                server.agree(own)
             result = await server.call(own, _with_wait(server.tools[own], arguments), progress)
             return self._with_decider(call, result)
         finally:
@@ -165,8 +165,13 @@ def arguments_of(call: ToolCall) -> dict[str, JsonValue]:
     """Return the arguments of a call.
 
     Raises:
-        Refusal: They are not a JSON object.
+        Refusal: They are not a JSON object, or were too long.
     """
+    if call.arguments.endswith(CUT_MARK):
+        raise Refusal(
+            "The arguments of {tool} are too long. Write them again with less, in several calls.",
+            tool=call.name,
+        )
     try:
         arguments = cast("JsonValue", json.loads(call.arguments or "{}"))
     except (ValueError, RecursionError) as error:

@@ -4,11 +4,14 @@ Nothing is summarised by a model. Old results become lines with their ids, handl
 old texts of the model lose their middle, in two steps. Long words of the person come last.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
+
+from pydantic import JsonValue
 
 from kiln_mcp.llm import Message
 from storage.text.excerpts import excerpt_line
@@ -18,6 +21,8 @@ MOST_CHARACTERS: Final = 240_000
 OMISSION_NOTE: Final = "[An older result, left out here. Call the tool again if it is needed.]"
 DIGEST: Final = 600
 """Characters that the digest of an older message may have."""
+_LONGEST_VALUE: Final = 120
+"""Characters of an argument that stays in an older call."""
 _FIRST_LINE: Final = 160
 _END: Final = 400
 _CRUMB: Final = 60
@@ -34,15 +39,15 @@ def shorten_history(
     """Return the messages, condensed from the oldest on if all are too long together.
 
     The last round stays whole. Much is condensed at a time, so that providers can cache the
-    beginning of a conversation. First results are condensed, then texts of the model, and
-    last the long ones of the person.
+    beginning of a conversation. First results are condensed, then long arguments of calls and texts
+    of the model, and last the long ones of the person.
 
     Args:
         messages: The whole conversation.
         most_characters: The length above which it is condensed.
     """
     history = list(messages)
-    for condense in (_digest_result, _cut_answer, _crumble_answer, _cut_words):
+    for condense in (_digest_result, _digest_calls, _cut_answer, _crumble_answer, _cut_words):
         if _length(history) <= most_characters:
             break
         history = _condense_beginning(history, most_characters, condense)
@@ -61,7 +66,7 @@ def _condense_beginning(
     for place, message in enumerate(messages):
         if message.role in {"assistant", "user"}:
             round_start = place
-        length += len(message.content)
+        length += _size(message)
         saved += _saving(message, condense)
         if length > most_characters and round_start > cutoff:
             cutoff = round_start
@@ -71,11 +76,15 @@ def _condense_beginning(
 
 
 def _saving(message: Message, condense: Callable[[Message], Message]) -> int:
-    return len(message.content) - len(condense(message).content)
+    return _size(message) - _size(condense(message))
 
 
 def _length(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) for message in messages)
+    return sum(map(_size, messages))
+
+
+def _size(message: Message) -> int:
+    return len(message.content) + sum(len(call.arguments) for call in message.tool_calls)
 
 
 @lru_cache(maxsize=8192)
@@ -87,6 +96,33 @@ def _digest_result(message: Message) -> Message:
     facts = ", ".join(dict.fromkeys(_FACTS.findall(message.content)))
     text = f"{OMISSION_NOTE}\n{excerpt_line(body.partition(chr(10))[0], _FIRST_LINE)}\n{facts}"
     return replace(message, content=text[:DIGEST])
+
+
+@lru_cache(maxsize=8192)
+def _digest_calls(message: Message) -> Message:
+    """Return a message whose calls have no long arguments; names and numbers stay."""
+    calls = tuple(
+        replace(call, arguments=_digest_arguments(call.arguments))
+        if len(call.arguments) > DIGEST
+        else call
+        for call in message.tool_calls
+    )
+    return replace(message, tool_calls=calls)
+
+
+def _digest_arguments(arguments: str) -> str:
+    try:
+        values = cast("JsonValue", json.loads(arguments))
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        return json.dumps({"left_out": f"{len(arguments)} characters"})
+    return json.dumps({name: _digest_value(value) for name, value in values.items()})
+
+
+def _digest_value(value: JsonValue) -> JsonValue:
+    length = len(json.dumps(value, ensure_ascii=False))
+    return value if length <= _LONGEST_VALUE else f"[{length} characters, left out here]"
 
 
 def _cut_answer(message: Message) -> Message:

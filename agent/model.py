@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from agent.fences import CUT_MARK
 from agent.guided import guided_answer
 from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
@@ -36,6 +37,9 @@ API_BASE: Final = "api-base"
 """The engine's name for the server of --api-base."""
 KEY_VARIABLE: Final = "KILN_CHAT_API_KEY"
 TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
+LONGEST_ANSWER: Final = 100_000
+"""Characters of an answer; a server that sends more does not keep to `MAX_TOKENS`."""
+_SHOWN_ARGUMENTS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,25 @@ def api_base_server(address: str, environment: Mapping[str, str]) -> ServerSetti
         )
     needs_key = bool(environment.get(KEY_VARIABLE)) and not has_login(address)
     return ServerSettings(API_BASE, address, KEY_VARIABLE if needs_key else None)
+
+
+def check_talker(engine: Engine, name: str) -> None:
+    """Refuse a name that no model has, and the models that cannot hold a conversation.
+
+    Raises:
+        Refusal: No model is named, or it cannot hold a conversation.
+        UnknownModel: No model can have this name.
+    """
+    if not name:
+        raise _missing_model()
+    if name == HOST:
+        raise Refusal(
+            "The model '{name}' cannot hold a conversation: it answers work orders. Name "
+            "another one with /model provider/name, for example /model "
+            "anthropic/claude-sonnet-4-5.",
+            name=name,
+        )
+    engine.check_name(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +144,7 @@ class ChatModel:
             Refusal: No model is named, or it cannot hold a conversation.
             UnknownModel: No model can have this name.
         """
-        if not self.name:
-            raise _missing_model()
-        if self.name == HOST:
-            raise Refusal(
-                "The model '{name}' cannot hold a conversation: it answers work orders. Name "
-                "another one with /model provider/name, for example /model "
-                "anthropic/claude-sonnet-4-5.",
-                name=self.name,
-            )
-        self.engine.check_name(self.name)
+        check_talker(self.engine, self.name)
 
     async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
         """Stream the model's answer: pieces of text, then the whole answer.
@@ -156,10 +170,19 @@ class ChatModel:
             comes_again=True,
         )
         parts_of = self._steps if self._needs_steps(request) else self._stream
+        text = ""
         async with aclosing(parts_of(request)) as parts:
             async for part in parts:
                 match part:
-                    case TextDelta() | ReasoningDelta():
+                    case TextDelta(piece) if len(text) + len(piece) > LONGEST_ANSWER:
+                        end = piece[: LONGEST_ANSWER - len(text)] + TRUNCATION_NOTE
+                        yield TextDelta(end)
+                        yield WholeAnswer(Message("assistant", text + end), 0)
+                        return
+                    case TextDelta(piece):
+                        text += piece
+                        yield part
+                    case ReasoningDelta():
                         yield part
                     case AnswerRestart(problem):
                         yield TextDelta(f"\n[{problem}.]\n")
@@ -228,7 +251,7 @@ class ChatModel:
         Raises:
             Refusal: It holds neither text nor tool calls.
         """
-        calls = _with_distinct_ids(answer.tool_calls)
+        calls = _with_distinct_ids([_without_end(call) for call in answer.tool_calls])
         if not (answer.text or calls):
             raise Refusal(
                 "The model '{name}' gave an empty answer ({finish}). Say it again, or change the "
@@ -238,6 +261,13 @@ class ChatModel:
             )
         note = TRUNCATION_NOTE if answer.finish == "length" else ""
         return Message("assistant", answer.text + note, calls)
+
+
+def _without_end(call: ToolCall) -> ToolCall:
+    """Return a call whose arguments fit into a conversation: cut, they are refused as no JSON."""
+    if len(call.arguments) <= LONGEST_ANSWER:
+        return call
+    return replace(call, arguments=f"{call.arguments[:_SHOWN_ARGUMENTS]}{CUT_MARK}")
 
 
 def _with_distinct_ids(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
@@ -259,5 +289,5 @@ def _missing_model() -> Refusal:
         "server of your own (Ollama, LM Studio, vLLM): "
         "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY if "
         "it needs a key. /tools and /call work without a model. --model embedded needs nothing: "
-        "it guides through four menus."
+        "it guides through menus."
     )

@@ -5,8 +5,9 @@
                     "policies": {"url": "https://example.org/mcp"}}}
 
 Each call of them is asked about, because their servers see its arguments: with `"reads": "free"`
-not those of tools that say they only read, and never those of tools in `allow`. One that fails is
-named and left out.
+not those of tools that say they only read, and never those of tools in `allow`. A tool that changed
+since the person agreed to it is asked about once more. A server that fails is named and left out,
+and so is a tool whose name no model can call. Long texts of tools are cut.
 """
 
 import json
@@ -25,14 +26,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent.connection import open_server
 from agent.connections import Connection
 from agent.events import Event, Note
+from agent.server_tools import ListedTool
 from agent.tool_approval import Questions
-from agent.tool_server import ToolServer
+from agent.tool_pins import ToolPins
+from agent.tool_server import SEPARATOR, ToolServer
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt
 
 FILE: Final = "mcp_servers.json"
 LONGEST_START_S: Final = 20.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
+
+
+_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_TOOL_NAME: Final = 64
+"""Characters of a tool's whole name that all providers take."""
+_LONGEST_TEXT: Final = 2_000
+_LONGEST_SCHEMA: Final = 20_000
+"""Characters of a tool's description, and of its schema, that a model is sent each round."""
+_MOST_NAMED: Final = 10
+_CHANGED_TOOLS: Final = (
+    "The server {server} added tools, or changed what they say of themselves, since you agreed to "
+    "them: {tools}. Each is asked about until you agree once."
+)
 
 
 class ServerEntry(BaseModel):
@@ -126,19 +142,37 @@ class OtherServers:
             connecting = self._connecting(name, entry)
             async with open_server(connecting, failed_start, self.longest_start_s) as server:
                 has_started = True
-                task_status.started(
-                    replace(
-                        server,
-                        name=name,
-                        free_tools=entry.allow,
-                        are_reads_asked=entry.reads == "ask",
-                    )
-                )
+                task_status.started(self._own(server, name, entry))
                 await anyio.sleep_forever()
         except Refusal as error:
             self.emit(Note(str(error)))
             if not has_started:
                 task_status.started(None)
+
+    def _own(self, server: ToolServer, name: str, entry: ServerEntry) -> ToolServer:
+        """Return a server under its rule, with the tools that a model can call."""
+        longest = _LONGEST_TOOL_NAME - len(name) - len(SEPARATOR)
+        tools = {
+            tool: _with_short_texts(definition)
+            for tool, definition in server.tools.items()
+            if _TOOL_NAME.fullmatch(tool) and len(tool) <= longest
+        }
+        if unusable_tools := sorted(server.tools.keys() - tools.keys()):
+            words = ", ".join(excerpt(repr(tool)) for tool in unusable_tools[:_MOST_NAMED])
+            self.emit(Note(f"Tools of {name} whose names no model can call are left out: {words}"))
+        pins = ToolPins.open(self.home, name, server.tools)
+        is_asked = entry.reads == "ask" and not entry.allow
+        if not is_asked and (changed := sorted(pins.changed & tools.keys())):
+            words = ", ".join(changed[:_MOST_NAMED])
+            self.emit(Note(_CHANGED_TOOLS.format(server=name, tools=words)))
+        return replace(
+            server,
+            name=name,
+            tools=tools,
+            free_tools=entry.allow,
+            are_reads_asked=entry.reads == "ask",
+            pins=pins,
+        )
 
     def _connecting(self, name: str, entry: ServerEntry) -> AbstractAsyncContextManager[Connection]:
         """Return the connection of an entry.
@@ -158,3 +192,11 @@ class OtherServers:
             "nor a url.",
             name=name,
         )
+
+
+def _with_short_texts(tool: ListedTool) -> ListedTool:
+    """Return a tool whose texts do not fill the context of a model."""
+    text = excerpt(tool.description, _LONGEST_TEXT)
+    is_long = len(json.dumps(tool.input_schema)) > _LONGEST_SCHEMA
+    schema = {"type": "object"} if is_long else tool.input_schema
+    return replace(tool, description=text, input_schema=schema)

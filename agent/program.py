@@ -127,14 +127,26 @@ def _limit(text: str) -> "BudgetLimit":
         raise click.UsageError(str(error)) from error
 
 
+def _open_standard_streams() -> None:
+    """Open the null device for each standard stream that the caller closed.
+
+    A file that is opened later would take its number, and be written to in its place.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null_device = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null_device, mode, encoding="utf-8"))
+
+
 def main() -> None:
     """Run kiln-chat; a failure is one sentence on stderr and an exit code."""
+    _open_standard_streams()
     try:
         chat.main(standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.Abort:
-        _end("stopped. The chat is saved.", INTERRUPTED)
+        _end("stopped. What was said is saved.", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -155,7 +167,7 @@ def _explain(error: BaseException) -> None:
         case SystemExit() as cause:
             raise cause
         case KeyboardInterrupt():
-            _end("stopped. The chat is saved.", INTERRUPTED)
+            _end("stopped. What was said is saved.", INTERRUPTED)
         case WorkbenchError() as cause:
             _end(str(cause), FAILED)
         case BrokenPipeError():

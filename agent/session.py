@@ -228,13 +228,14 @@ class Session:
             self.front.view.surface.settle()
 
     async def _take(self, line: str) -> None:
+        self._interrupted_at = -TWICE_S  # an earlier Ctrl-C was about something else
         if self._in_turn:
             await self._take_in_turn(line)
             return
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
             self.front.say(f"\n> {line}", "person")
-        if line.startswith("/"):
+        if _is_command(line):
             await self._run_command(line)
             return
         try:
@@ -251,7 +252,7 @@ class Session:
 
     async def _take_in_turn(self, line: str) -> None:
         """Take what is typed while the model answers: words for it, or a command that may run."""
-        if not line.startswith("/"):
+        if not _is_command(line):
             self.conversation.add(line)
             self.front.say(f"> {line}", "person")
             self.front.say("The model reads this in its next round.", "muted")
@@ -333,3 +334,8 @@ class Session:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
                 self.interrupt()
+
+
+def _is_command(line: str) -> bool:
+    """Return whether a line is a command; `/tmp/shop` is a path, and so the person's words."""
+    return line.startswith("/") and "/" not in line.partition(" ")[0][1:]

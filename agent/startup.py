@@ -9,6 +9,7 @@ import anyio
 from agent.chat_setup import ChatOptions, open_chat
 from agent.session import Session
 from agent.terminal.front import Front
+from agent.terminal.line_source import LineSource
 from agent.terminal.painter import Painter
 from agent.terminal.palette import can_draw, color_system
 from agent.terminal.quiet_stderr import stderr_in
@@ -52,7 +53,7 @@ async def _run_plain(options: SessionOptions, *, is_terminal: bool) -> int:
     surface = PlainSurface(
         sys.stdout, Painter(None, escapes=False), max(20, columns), whole_lines=is_terminal
     )
-    reader = PlainReader(surface, is_person=sys.stdin.isatty())
+    reader = PlainReader(surface, LineSource(), is_person=sys.stdin.isatty())
     front = Front(EventView(surface, has_boxes=False), reader)
     code = FAILED
     async with open_chat(options.chat, front) as chat:
@@ -129,11 +130,24 @@ class _DrawnTerminal:
 async def _run(session: Session, options: SessionOptions) -> int:
     status = session.front.view.status
     status.model, status.mode = session.conversation.model.name, session.chat.approvals.mode
-    if options.chat.resume:
+    if options.chat.resume is not None:
         session.show_resumed()
     await session.run()
     session.front.view.surface.settle()
+    if session.front.reader.is_person and session.conversation.has_begun:
+        _say_goodbye(session)
     return INTERRUPTED if session.was_interrupted else FAILED if session.failed else DONE
+
+
+def _say_goodbye(session: Session) -> None:
+    """Say how to go on with the chat, and what is left of its jobs."""
+    session.front.say(f"kiln-chat --resume {session.chat.name} goes on here.", "muted")
+    if jobs := session.conversation.running_jobs:
+        session.front.say(
+            f"Jobs under way: {', '.join(jobs)}. They go on without this window, or pause until "
+            "the workbench runs again.",
+            "muted",
+        )
 
 
 def _greet(session: Session, options: SessionOptions) -> None:

@@ -10,7 +10,7 @@ import anyio
 
 from agent.events import Effect, Event, ToolProgress, ToolStarted
 from agent.mcp_tools import Toolbox, arguments_of
-from agent.tool_server import ToolResult
+from agent.tool_server import STOPPED, ToolResult
 from kiln_mcp.llm import ToolCall
 from storage.errors import WorkbenchError
 
@@ -44,7 +44,7 @@ class ToolCalls:
         Within a project, calls run in their order, and neighbours that only read at once. Every
         call gets a result, also after a cancellation: models refuse open calls.
         """
-        limiter = anyio.CapacityLimiter(MOST_AT_ONCE)
+        started, limiter = time.monotonic(), anyio.CapacityLimiter(MOST_AT_ONCE)
         open_calls = dict.fromkeys(range(len(calls)))
 
         async def run(place: int) -> None:
@@ -60,8 +60,10 @@ class ToolCalls:
                     tasks.start_soon(self._run_lane, lane, calls, run)
         finally:
             with anyio.CancelScope(shield=True):
+                result = ToolResult(CANCEL_NOTE, failed=True, refusal=STOPPED)
                 for place in list(open_calls):
-                    await self.keep(calls[place], ToolResult(CANCEL_NOTE, failed=True))
+                    self.emit(result.event(calls[place], time.monotonic() - started))
+                    await self.keep(calls[place], result)
 
     async def _run_lane(
         self,

@@ -10,6 +10,7 @@ from agent.terminal.results import whole_result
 
 if TYPE_CHECKING:
     from agent.session import Session
+    from agent.tool_server import ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,7 @@ async def call(session: "Session", words: str) -> None:
         arguments = read_arguments(rest, session.tool(name).input_schema, "")
         await _call_and_show(session, name, arguments)
         return
-    await session.call_text(name, rest.strip() or "{}")
-    session.front.print(whole_result(session.front.view.results.find("")))
+    _show_whole(session, await session.call_text(name, rest.strip() or "{}"))
 
 
 async def list_all(session: "Session", words: str) -> None:
@@ -72,5 +72,10 @@ async def show(session: "Session", words: str) -> None:
 
 
 async def _call_and_show(session: "Session", name: str, arguments: dict[str, JsonValue]) -> None:
-    await session.call(name, arguments)
-    session.front.print(whole_result(session.front.view.results.find("")))
+    _show_whole(session, await session.call(name, arguments))
+
+
+def _show_whole(session: "Session", result: "ToolResult") -> None:
+    """Show the last result whole; the line of a failure has said all."""
+    if not result.failed:
+        session.front.print(whole_result(session.front.view.results.find("")))

@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 
 from pydantic import JsonValue
 
-from agent.events import Event, MessageEnd, TextDelta, TurnEnd, to_json
+from agent.events import Event, MessageEnd, Note, TextDelta, TurnEnd, to_json
 from agent.fences import printable
 
 
@@ -30,7 +30,7 @@ class Output(Protocol):
 
 @dataclass(slots=True)
 class TextOutput:
-    """The model's words as they come; a failure goes to standard error."""
+    """The model's words as they come; notes and failures go to standard error."""
 
     stream: TextIO = field(default_factory=lambda: sys.stdout)
     errors: TextIO = field(default_factory=lambda: sys.stderr)
@@ -46,15 +46,19 @@ class TextOutput:
                 self._write(printable(text))
             case MessageEnd() if self._in_line:
                 self._write("\n")
-            case TurnEnd(note=note) if note:
+            case TurnEnd(note=note) | Note(note) if note:
                 self.errors.write(f"kiln-chat: {printable(note)}\n")
             case _:
                 pass
 
     def end(self, result: Mapping[str, JsonValue]) -> None:
-        """Name the plans that wait for a yes."""
+        """Name the plans that wait for a yes, and say how to go on with what was stopped."""
         if self._in_line:
             self._write("\n")
+        if result["reason"] == "interrupted":
+            self.errors.write(
+                f"kiln-chat: stopped. What was said is saved; --resume {result['chat']} goes on.\n"
+            )
         plans = result["approvals_needed"]
         if isinstance(plans, list) and plans:
             self.errors.write(

@@ -1,10 +1,11 @@
 """The turn of `kiln-chat -p`, its result and its exit code."""
 
 import os
+import signal
 import stat
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -109,13 +110,13 @@ async def run_turn(options: TurnOptions) -> int:
     """Run one turn, and report the jobs that it started; return the exit code.
 
     Raises:
-        Refusal: The workbench does not start, or there is nothing to say.
+        Refusal: The workbench does not start, there is nothing to say, or no model to say it to.
     """
     text = await _whole_text(options.text)
     limits = replace(options.limit, cost_usd=_lower(options.limit, options.chat.limit))
     approver = ListedEffects(options.effects, limits.cost_usd)
     code = FAILED
-    async with open_chat(replace(options.chat, limit=limits), approver) as chat:
+    async with open_chat(replace(options.chat, limit=limits, needs_model=True), approver) as chat:
         code = await take_turn(chat, text, output_of(options.output), approver)
     return code  # noqa: RET504 - a context may end the block early
 
@@ -130,25 +131,50 @@ async def take_turn(chat: Chat, text: str, output: Output, approver: ListedEffec
     approver.spent_usd = lambda: model.budget.expense.cost_usd
     model.check()
     output.begin(chat.name, model.name)
-    with anyio.move_on_after(model.budget.limit.seconds) as deadline:
-        await _converse(chat, text, output, record)
+    for event in chat.conversation.queue.take_between():  # of the start: a server that is left out
+        output.take(event)
+    seconds = model.budget.limit.seconds
+    async with interruptible(chat.conversation) as wait_for_jobs:
+        with anyio.move_on_after(seconds) as deadline:
+            await _take(chat.conversation.turn(text), output, record)
+            with wait_for_jobs:
+                await _report_jobs(chat.conversation, output, record)
     if deadline.cancelled_caught:
-        seconds = model.budget.limit.seconds
         record.end = TurnEnd("limit", f"The turn took {seconds:g} seconds. Its jobs go on.")
+        output.take(record.end)
+    elif wait_for_jobs.cancelled_caught:
+        record.end = TurnEnd("interrupted", "Stopped while jobs ran. They go on.")
         output.take(record.end)
     output.end(record.to_json(chat.name, approver.unapproved_plans))
     return record.code(approver.unapproved_plans)
 
 
-async def _converse(chat: Chat, text: str, output: Output, record: TurnRecord) -> None:
-    await _take(chat.conversation.turn(text), output, record)
-    while record.end.reason == "answered" and await _waits_for_job(chat.conversation):
-        await _take(chat.conversation.report(), output, record)
+@asynccontextmanager
+async def interruptible(conversation: Conversation) -> AsyncGenerator[anyio.CancelScope]:
+    """Take Ctrl-C as the end of the turn, so that its result is still written.
+
+    Yields:
+        The scope in which jobs are waited for: Ctrl-C between turns cancels it.
+    """
+    scope = anyio.CancelScope()
+
+    async def take_signals() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                if not conversation.interrupt():
+                    scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        if sys.platform != "win32":  # no event loop receives signals there
+            tasks.start_soon(take_signals)
+        yield scope
+        tasks.cancel_scope.cancel()
 
 
-async def _waits_for_job(conversation: Conversation) -> bool:
-    """Wait for the end of a job that the turn started; return whether there was one."""
-    return await conversation.jobs.wait()
+async def _report_jobs(conversation: Conversation, output: Output, record: TurnRecord) -> None:
+    """Wait for the jobs that the turn started, and let the model report each end."""
+    while record.end.reason == "answered" and await conversation.jobs.wait():
+        await _take(conversation.report(), output, record)
 
 
 async def _take(events: AsyncGenerator[Event], output: Output, record: TurnRecord) -> None:

@@ -1,12 +1,10 @@
 """Input from the person: what all readers have, and plain lines."""
 
-import sys
 from collections.abc import Mapping
 from typing import Protocol
 
-import anyio.to_thread
-
-from agent.terminal.surface import Surface
+from agent.terminal.line_source import LineSource
+from agent.terminal.surface import PlainSurface
 
 
 class LineReader(Protocol):
@@ -40,27 +38,32 @@ class PlainReader:
 
     Args:
         surface: Where questions are shown.
+        source: The lines.
         is_person: Whether a person types the lines.
     """
 
     reads_ahead = False
 
-    def __init__(self, surface: Surface, *, is_person: bool) -> None:
+    def __init__(self, surface: PlainSurface, source: LineSource, *, is_person: bool) -> None:
         self._surface = surface
+        self._source = source
         self.is_person = is_person
 
     async def line(self) -> str | None:
         """Return the next line; None at the end."""
         if self.is_person:
-            self._surface.stream("> ")
-        return await self._next_line()
+            self._surface.prompt("> ")
+        return await self._source.next()
 
     async def answer(self, question: str) -> str | None:
-        """Return the next line; None at the end, or if no person types the lines."""
+        """Return the next line; None at the end, or if no person types the lines.
+
+        What was typed before the question was shown answers nothing.
+        """
         if not self.is_person:
             return None
-        self._surface.stream(question)
-        return await self._next_line()
+        self._surface.prompt(question)
+        return await self._source.next_new()
 
     async def press(self, question: str, keys: Mapping[str, str]) -> str | None:
         """Return the word of the key that a line names; None at the end, or without a person."""
@@ -68,7 +71,3 @@ class PlainReader:
             if line.strip() in keys:
                 return keys[line.strip()]
         return None
-
-    async def _next_line(self) -> str | None:
-        text = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        return text.rstrip("\n") if text else None

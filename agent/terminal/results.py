@@ -69,12 +69,12 @@ def result_line(result: ShownResult, columns: int) -> Text:
     """Return a result as one line; an error in its own words."""
     finished = result.finished
     name = printable(finished.name)
-    if finished.is_error:
-        sentence = excerpt_line(printable(finished.text), _LONGEST_ERROR)
-        return Text(f"✗ {result.number} {name}: {sentence}", "bad")
     if finished.refusal:
         arguments = short_arguments(result.arguments)
         return Text(f"✗ {result.number} {name}{arguments}: {finished.refusal}", "warn")
+    if finished.is_error:
+        sentence = excerpt_line(printable(finished.text), _LONGEST_ERROR)
+        return Text(f"✗ {result.number} {name}: {sentence}", "bad")
     words = _as_lines(finished)
     lines = [line for line in printable(words).splitlines() if line.strip()]
     count = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 
 from agent.fences import printable
@@ -18,6 +19,8 @@ _TAKE_EVERY_S: Final = 0.05
 """How often the finished lines of a growing block are looked for: drawing it takes time."""
 PLAIN_COLUMNS: Final = 4_000
 """The width of lines that go to a file or a program: nothing is wrapped."""
+_LONGEST_WORD: Final = 1_000
+"""Characters of a word that is not broken."""
 
 
 class Surface(Protocol):
@@ -53,7 +56,8 @@ class PlainSurface:
         stream_to: Where the lines go.
         painter: Paints them without escape codes.
         width: The columns of a line.
-        whole_lines: Whether a text that grows is written by the line, not by the piece.
+        whole_lines: Whether a text that grows is written by the line, not by the piece. Long lines
+            are broken between words.
     """
 
     stream_to: TextIO
@@ -77,18 +81,22 @@ class PlainSurface:
         """Show the next piece of a text."""
         text = printable(text)
         if self.whole_lines:
-            lines, newline, self._open = (self._open + text).rpartition("\n")
-            text = lines + newline
+            text, self._open = _whole_lines(self._open + text, self.width)
         if text:
             self._in_line = not text.endswith("\n")
             self._write(text)
 
     def settle(self) -> None:
         """End the text that grows: keep all of it, and begin a new line."""
-        rest, self._open = self._open, ""
+        rest, self._open = self._open.rstrip(" "), ""
         if rest or self._in_line:
             self._write(rest + "\n")
         self._in_line = False
+
+    def prompt(self, text: str) -> None:
+        """Show at once what a person is to answer, and leave the cursor behind it."""
+        self.settle()
+        self._write(printable(text))
 
     def wait(self, note: str) -> None:
         """Show nothing: a wait leaves no line behind."""
@@ -96,6 +104,35 @@ class PlainSurface:
     def _write(self, text: str) -> None:
         self.stream_to.write(text)
         self.stream_to.flush()
+
+
+def _whole_lines(text: str, width: int) -> tuple[str, str]:
+    """Return a text that grows up to its last whole line, broken between words, and the rest."""
+    rows: list[str] = []
+    *lines, rest = text.split("\n")
+    for line in lines:
+        rows += _rows_of(line, width)
+    *more_rows, rest = _rows_of(rest, width)
+    return "".join(f"{row}\n" for row in (*rows, *more_rows)), rest
+
+
+def _rows_of(line: str, width: int) -> list[str]:
+    """Return a line as lines of at most some columns, unless a word is longer."""
+    parts: list[str] = []
+    start = 0
+    while cell_len(line[start : start + width + 1]) > width:
+        fitting = start + width
+        while cell_len(line[start:fitting]) > width:
+            fitting -= 1
+        space = line.rfind(" ", start + 1, fitting + 1)
+        if space < 0:
+            space = line.find(" ", fitting, start + _LONGEST_WORD)
+        if space < 0 and len(line) - start < _LONGEST_WORD:
+            break
+        end = space if space > 0 else start + _LONGEST_WORD
+        parts.append(line[start:end])
+        start = end + (space > 0)
+    return [*parts, line[start:]]
 
 
 @dataclass(slots=True)

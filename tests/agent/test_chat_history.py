@@ -53,6 +53,23 @@ def test_a_chat_that_is_whole_is_gone_on_with_as_it_is(messages: list[Message]) 
     assert [m for m in whole if m.role != "tool"] == [m for m in messages if m.role != "tool"]
 
 
+async def test_lines_that_cannot_be_read_are_counted_aloud(tmp_path: Path) -> None:
+    chats = Chats(tmp_path, NOTHING)
+    await chats.add("a", Message("user", "one"))
+    assert chats.unreadable_count("a") == 0
+    with (tmp_path / "a.jsonl").open("ab") as file:
+        file.write(b'{"broken": \n\xff\xfe\n')
+    await chats.add("a", Message("assistant", "two"))
+    assert [message.content for message in await chats.read("a")] == ["one", "two"]
+    assert chats.unreadable_count("a") == 2
+
+
+async def test_a_folder_with_the_name_of_a_chat_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(Refusal, match="No chat is saved yet"):
+        await Chats(tmp_path, NOTHING).read("a")
+
+
 async def test_what_was_said_after_a_line_that_was_cut_off_is_not_lost(tmp_path: Path) -> None:
     chats = Chats(tmp_path, NOTHING)
     await chats.add("a", Message("user", "one"))

@@ -48,7 +48,7 @@ async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode
     ("command", "sentence"),
     [
         ("no-such-program-anywhere", "could not be started with 'no-such-program-anywhere'"),
-        ("", "could not be started"),
+        ("", "is no command for --server"),
         (f"{sys.executable} -c 'pass'", "Run that command by itself"),
         (f"{sys.executable} -c 'print(1)'", "Run that command by itself"),
     ],

@@ -28,6 +28,7 @@ from agent.events import (
     to_json,
 )
 from agent.events import Effect as Act
+from agent.model import LONGEST_ANSWER
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
@@ -214,6 +215,7 @@ async def test_a_turn_that_is_interrupted_leaves_a_conversation_that_can_go_on(
                 if isinstance(event, ToolStarted) and event.name == "wait_long":
                     chat.conversation.interrupt()
         assert ending(events).reason == "interrupted"
+        assert [event.refusal for event in finished(events)] == ["", "stopped"]
         await events_of(chat.conversation, "what did you do?")
         kept = await chat.chats.read(chat.name)
     first, second = [m.content for m in model.requests[1].messages if m.role == "tool"]
@@ -357,3 +359,34 @@ async def test_what_was_approved_by_whom_and_when_is_in_the_chat(tmp_path: Path)
         await events_of(chat.conversation, "go")
         text = chat.chats.export(chat.name)
     assert re.search(r"\*\*accept\*\* by person, 20\d\d-\d\d-\d\d .*: Spend \$1", text)
+
+
+class Endless(ScriptedModel):
+    """Writes without end."""
+
+    async def stream(self, request: ModelRequest) -> AnswerStream:
+        while True:
+            yield Piece("word " * 1000)
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_an_answer_without_end_is_cut_and_does_not_fill_the_chat(tmp_path: Path) -> None:
+    async with talking(tmp_path, Endless([])) as chat:
+        events = await events_of(chat.conversation, "tell me")
+        assert ending(events).reason == "answered"
+        shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+        assert chat.conversation.messages[-1].content == shown
+        assert shown.endswith("[The answer was cut off here.]")
+        assert len(shown) < LONGEST_ANSWER + 100
+        file = tmp_path / "chats" / f"{chat.name}.jsonl"
+        assert file.stat().st_size < 30 * LONGEST_ANSWER
+
+
+async def test_a_call_with_arguments_without_end_is_refused_and_forgotten(tmp_path: Path) -> None:
+    model = scripted(calling(("read_note", {"place": "x" * 10_000_000})), "sorry")
+    async with talking(tmp_path, model) as chat:
+        events = await events_of(chat.conversation, "go")
+    [refused] = finished(events)
+    assert refused.is_error
+    assert "too long" in refused.text
+    assert len(model.requests[1].messages[-2].tool_calls[0].arguments) < 1000

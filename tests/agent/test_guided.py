@@ -77,8 +77,24 @@ async def test_a_flow_asks_its_questions_and_then_makes_one_call(tmp_path: Path)
 
 async def test_a_sentence_is_taken_for_a_flow_by_the_model(tmp_path: Path) -> None:
     async with guided(tmp_path, "optimise") as (chat, small):
-        assert "optimise, question 1 of 3" in await say(chat, "make my prompt better")
+        said = await say(chat, "make my prompt better")
+        assert said.startswith("I take that for optimise: search for a better prompt.")
+        assert "optimise, question 1 of 3" in said
     assert small.requests[0].choices == tuple(flow.name for flow in FLOWS)
+
+
+@pytest.mark.parametrize("words", ["hello", "?", "77", "help me", "/", "0x1"])
+async def test_what_is_no_sentence_opens_the_menu(words: str, tmp_path: Path) -> None:
+    async with guided(tmp_path) as (chat, small):
+        assert LIMITS_NOTE in await say(chat, words)
+    assert small.requests == []
+
+
+async def test_after_a_call_the_next_step_is_named(tmp_path: Path) -> None:
+    async with guided(tmp_path) as (chat, _):
+        said = await say(chat, "spec", "shop", "no refunds")
+    assert "what build_spec answered; /show shows it whole" in said
+    assert "/spec goes on with this draft" in said
 
 
 async def test_it_says_what_it_cannot_do_and_stop_leaves_a_flow(tmp_path: Path) -> None:

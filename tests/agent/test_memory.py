@@ -142,3 +142,28 @@ async def test_fifty_decisions_of_a_chat_of_a_thousand_messages_can_be_asked_for
     assert answer == {str(number): f"{1 + number % 2}" for number in range(50)}
     sent = sum(len(message.content) for message in model.requests[0].messages)
     assert sent < sum(len(message.content) for message in messages) / 2
+
+
+def test_long_arguments_of_old_calls_make_room_and_stay_json() -> None:
+    arguments = json.dumps({"project": "shop", "count": 7, "items": ["x" * 100] * 100})
+    calls = [
+        message
+        for number in range(3)
+        for message in (
+            Message("assistant", "", (ToolCall(f"c{number}", "add_data", arguments),)),
+            Message("tool", "ok", tool_call_id=f"c{number}"),
+        )
+    ]
+    shown = shorten_history([Message("user", "go"), *calls], 15_000)
+    [first, _, last] = [json.loads(m.tool_calls[0].arguments) for m in shown if m.tool_calls]
+    assert (first["project"], first["count"]) == ("shop", 7)
+    assert "characters, left out here" in first["items"]
+    assert last == json.loads(arguments)
+
+
+def test_arguments_that_are_no_json_do_not_stay_long() -> None:
+    broken = Message("assistant", "", (ToolCall("c1", "look", "[" * 50_000),))
+    shown = shorten_history(
+        [broken, Message("tool", "no", tool_call_id="c1"), Message("user", "x")], MOST
+    )
+    assert json.loads(shown[0].tool_calls[0].arguments) == {"left_out": "50000 characters"}

@@ -264,3 +264,20 @@ async def test_the_answer_to_a_question_is_shown_before_the_result(tmp_path: Pat
     async with sitting(tmp_path, has_model=False) as it:
         shown = await it.type("/call wipe", "n")
     assert shown.index("Not agreed.") < shown.index("✗ 1 wipe: declined")
+
+
+async def test_ctrl_c_twice_ends_only_if_nothing_was_said_between(tmp_path: Path) -> None:
+    async with sitting(tmp_path, "Hello.") as it:
+        it.session.interrupt()
+        await it.type("hello")
+        it.session.interrupt()
+        assert not it.session.was_interrupted
+        it.session.interrupt()
+        assert it.session.was_interrupted
+
+
+async def test_a_path_is_said_to_the_model_and_is_no_command(tmp_path: Path) -> None:
+    async with sitting(tmp_path, "I look there.", "So I do.") as it:
+        assert "I look there." in await it.type("/tmp/shop is my project")
+        assert "There is no /tmpshop." in await it.type("/tmpshop")
+        assert it.session.conversation.messages[-2].content.endswith("/tmp/shop is my project")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -178,3 +179,40 @@ async def test_a_server_of_its_own_is_asked_without_the_library_for_hosted_model
         )
     assert "Hello." in ended.out
     assert not set(ended.err.split()) & {"dbos", "litellm", "numpy", "openai", "pandas", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "No model is configured"),
+        (("--model", "nonsense"), "There is no model 'nonsense'"),
+        (("--model", "openai/gpt-4.1", "--resume", "x"), "There is no saved chat 'x'"),
+        (("--model", "openai/gpt-4.1", "--resume", ""), "There is no saved chat ''"),
+        (("--model", "openai/gpt-4.1", "--server", "'x"), "is no command for --server"),
+    ],
+)
+async def test_a_turn_that_cannot_be_is_refused_before_the_workbench_starts(
+    words: Sequence[str], sentence: str, tmp_path: Path
+) -> None:
+    ended = await chat("no-such-program", tmp_path / "home", "", "-p", "hi", *words)
+    assert (ended.code, ended.out) == (1, "")
+    assert sentence in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell of this kind")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+async def test_a_stream_that_the_caller_closed_is_an_empty_one(
+    closed: str, workbench: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "KILN_MCP_HOME": str(tmp_path / "home")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    async with model_server([{"content": "Hello."}]) as url:
+        words = [*python_command(CHAT), "--server", workbench, "-p", "hi", "--api-base", url]
+        command = f"{shlex.join([*words, '--model', 'm'])} {closed}"
+        with anyio.fail_after(90):
+            done = await anyio.run_process(
+                ["sh", "-c", command], input=b"", env=environment, check=False
+            )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (b"" if closed == ">&-" else b"Hello.\n")

@@ -1,7 +1,7 @@
 """Conversations in a pipe: `kiln-chat -p` as a script uses it, and what is on disk at the end."""
 
 import json
-import re
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chat_programs import Body, Calls, Step, chat_programs
+from chat_programs import Step, Unfinished, chat_programs
 from search_bench import (
     PRICED_ENVIRONMENT,
     PRICED_WORKERS,
@@ -18,15 +18,9 @@ from search_bench import (
     open_search_bench,
     priced_search,
 )
-from spec_bench import assistant
-from tuning_services import environment_of, serve
+from six_talks import LAST_WORDS, SIX_TALKS, records
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def records(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    """Return the records of a project that lie at a pattern."""
-    return [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob(pattern))]
 
 
 def lines_of(out: str) -> list[dict[str, Any]]:
@@ -39,42 +33,24 @@ def approvers(home: Path) -> list[str]:
         return [client for (client,) in sql.execute("SELECT client FROM approvals")]
 
 
-async def test_two_specs_are_built_from_a_complaint_in_a_pipe(tmp_path: Path) -> None:
-    project = tmp_path / "shop"
-    where = {"project": str(project)}
-    complaint = "Replies promise refunds, and some are rude."
-
-    def save(body: Body) -> Calls:
-        session = re.search(r"session: (\S+)", body["messages"][-1]["content"])
-        assert session is not None
-        return [("build_spec", {**where, "session": session[1], "save": True})]
-
-    create = {"name": "Shop", "folder": str(project), "task": "Reply", "instruction": "Answer."}
-    script: list[Step] = [
-        [("create_project", create)],
-        [("build_spec", {**where, "wish": complaint, "wait_s": 60})],
-        save,
-        "Both specs are saved.",
-    ]
-    environment = {"KILN_MCP_MODEL": "paid/worker"}
-    workers = {"worker": assistant}
+@pytest.mark.parametrize("name", SIX_TALKS)
+async def test_a_conversation_in_a_pipe_leaves_its_work_on_disk(name: str, tmp_path: Path) -> None:
+    words = ("--output", "stream-json", "--approve", "spends,sends,destroys")
     with anyio.fail_after(500):
-        async with chat_programs(tmp_path, script, workers, environment) as programs:
-            words = ("-p", complaint, "--output", "stream-json", "--approve", "spends")
-            code, out, err = await programs.run(*words)
+        async with SIX_TALKS[name](tmp_path) as talk, talk.programs(tmp_path) as programs:
+            code, out, err = await programs.run("-p", talk.sentence, *words)
+            talk.check()
     events = lines_of(out)
-    assert (code, "kiln-chat" in err) == (0, False)
+    failures = [e["text"] for e in events if e["type"] == "tool_finished" and e["is_error"]]
+    assert (code, "kiln-chat" in err, failures) == (0, False, [])
     assert events[0]["type"] == "chat"
-    assert events[-1]["text"] == "Both specs are saved."
+    assert events[-1]["text"] == LAST_WORDS
     # The questions of build_spec are a person's: none is there, and so each is declined aloud.
     forms = [event for event in events if event["type"] == "form_answered"]
     assert {form["action"] for form in forms} <= {"decline"}
     assert {form["by"] for form in forms} <= {
         "the option --approve of this command, not by a person"
     }
-    names = {spec["name"] for spec in records(project, "tasks/*/specs/*/spec.kiln")}
-    assert len(names) == 2
-    assert "Promises" in names
 
 
 async def test_a_prompt_is_optimised_within_two_dollars_in_a_pipe(tmp_path: Path) -> None:
@@ -121,36 +97,27 @@ async def test_what_costs_more_than_the_limit_is_not_begun_in_a_pipe(tmp_path: P
     assert sum(programs.server.asked.values()) == 0
 
 
-async def test_a_small_model_is_tuned_and_compared_in_a_pipe(tmp_path: Path) -> None:
-    project = tmp_path / "p"
-    where = {"project": str(project)}
-    items = [
-        {"input": f"word{n} other{n * 3} third{n * 5}", "output": f"answer {n}"} for n in range(40)
-    ]
-    create = {"name": "P", "folder": str(project), "task": "T", "instruction": "Answer."}
-    train = {
-        "split": "F", "provider": "openai", "base_model": "gpt-4.1-mini-2025-04-14",
-        "name": "Tuned", "parameters": {"epochs": 2}, "wait_s": 60,
-    }  # fmt: skip
-    script: list[Step] = [
-        [("create_project", create)],
-        [("add_data", {**where, "items": items})],
-        [("split_data", {**where, "name": "Right", "seed": 1})],
-        [("split_data", {**where, "name": "Right", "freeze": "F"})],
-        [("train_model", {**where, **train})],
-        [("find", {**where, "kind": "run_config"})],
-        "It is trained.",
-    ]
-    with anyio.fail_after(500):
-        async with serve("openai") as services:
-            environment = environment_of("openai", services.address)
-            async with chat_programs(tmp_path, script, environment=environment) as programs:
-                words = ("-p", "Tune a small model.", "--output", "stream-json")
-                code, out, err = await programs.run(*words, "--approve", "spends,sends,destroys")
-    events = lines_of(out)
-    finished = {e["name"]: e for e in events if e["type"] == "tool_finished"}
-    assert (code, "kiln-chat" in err) == (0, False), finished
-    assert "Tuned" in finished["find"]["text"]
-    assert len(services.trainings) == 1
-    tunes = records(project, "tasks/*/finetunes/*/finetune.kiln")
-    assert [tune["latest_status"] for tune in tunes] == ["completed"]
+async def test_ctrl_c_stops_a_turn_whose_result_is_still_written(tmp_path: Path) -> None:
+    paragraph = " ".join(f"word{number:03}" for number in range(100))
+    script: list[Step] = [Unfinished(paragraph), "It goes on."]
+    with anyio.fail_after(300):
+        async with chat_programs(tmp_path, script) as programs:
+            async with programs.start("-p", "Tell me.", "--output", "stream-json") as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                await process.stdin.aclose()
+                out = ""
+                async for piece in process.stdout:
+                    out += piece.decode()
+                    if "word099" in out:
+                        process.send_signal(signal.SIGINT)
+                code = await process.wait()
+            chat = lines_of(out)[0]["chat"]
+            words = ("--resume", chat, "-p", "Go on.")
+            again, said, _ = await programs.run(*words)
+    ended, result = lines_of(out)[-2:]
+    assert (code, ended["type"], ended["reason"]) == (130, "turn_end", "interrupted")
+    assert (result["type"], result["reason"], result["exit_code"]) == ("result", "interrupted", 130)
+    assert (again, said) == (0, "It goes on.\n")
+    texts = [message["content"] for message in programs.server.requests[1]["messages"]]
+    assert any(text.startswith(paragraph) for text in texts)

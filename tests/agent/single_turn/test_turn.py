@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent.events import ApprovalAsked, Effect
+from agent.events import ApprovalAsked, Effect, Note
 from agent.single_turn.approver import ListedEffects
 from agent.single_turn.formats import JsonOutput, LinesOutput, Output, TextOutput
 from agent.single_turn.limits import read_limit
@@ -117,7 +117,23 @@ def test_a_limit_names_money_calls_and_seconds() -> None:
     assert read_limit("") == BudgetLimit()
 
 
-@pytest.mark.parametrize("text", ["x", "usd", "usd=-1", "usd=nan", "usd=inf", "euro=2", "calls=a"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", "usd", "usd=-1", "usd=nan", "usd=inf", "euro=2", "calls=a", "calls=.5", "usd=1,usd=2"],
+)
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(Refusal, match="usd=2,calls=50,seconds=600"):
         read_limit(text)
+
+
+async def test_what_was_said_at_the_start_comes_before_the_turn(tmp_path: Path) -> None:
+    shown, errors = StringIO(), StringIO()
+    approver, options = ListedEffects(frozenset()), chat_options(tmp_path)
+    with anyio.fail_after(60):
+        async with talk(
+            options, scripted("Hello."), SmallWorkbench().server, approver, asks_itself=False
+        ) as chat:
+            chat.conversation.queue.emit(Note("The server tickets is left out."))
+            await take_turn(chat, "go", TextOutput(shown, errors), approver)
+    assert errors.getvalue() == "kiln-chat: The server tickets is left out.\n"
+    assert shown.getvalue() == "Hello.\n"

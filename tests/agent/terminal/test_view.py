@@ -44,7 +44,7 @@ def test_a_result_is_one_line_and_an_error_all_its_words() -> None:
     assert shown == "✗ 1 look: No house. Build one.\n"
 
 
-@pytest.mark.parametrize("refusal", ["declined", "not approved", "only planned"])
+@pytest.mark.parametrize("refusal", ["declined", "not approved", "only planned", "stopped"])
 def test_a_call_that_was_not_carried_out_has_no_tick(refusal: str) -> None:
     began = ToolStarted("1", "wipe", "{}", Effect.DESTROYS)
     shown = seen(began, ToolFinished("1", "wipe", "Nothing.", False, 0.1, None, refusal))
@@ -86,6 +86,30 @@ def test_a_reader_that_speaks_gets_whole_lines() -> None:
     parts = [TextDelta("one li"), TextDelta("ne\ntwo"), TurnEnd("answered")]
     assert seen(*parts, whole_lines=True) == "one line\ntwo\n"
     assert seen(*parts[:1], whole_lines=True) == ""
+
+
+def test_a_long_line_comes_in_whole_words_while_it_grows() -> None:
+    words = " ".join(f"word{number:02}" for number in range(40))
+    parts = [TextDelta(words[place : place + 5]) for place in range(0, len(words), 5)]
+    lines = seen(*parts, whole_lines=True).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) == 2
+    assert words.startswith(" ".join(lines))
+    assert seen(*parts, TextDelta("\n"), whole_lines=True).split() == words.split()
+
+
+def test_a_long_line_without_spaces_is_broken_where_it_must() -> None:
+    shown = seen(TextDelta("x" * 2500 + "\n"), TextDelta("\u6f22" * 60 + " a\n"), whole_lines=True)
+    assert shown.replace("\n", "") == "x" * 2500 + "\u6f22" * 60 + "a"
+    assert max(map(len, shown.splitlines())) <= 1000
+
+
+def test_a_prompt_is_seen_before_it_is_answered() -> None:
+    shown = StringIO()
+    surface = PlainSurface(shown, Painter(None, escapes=False), 100, whole_lines=True)
+    surface.stream("half a line")
+    surface.prompt("Go ahead? ")
+    assert shown.getvalue() == "half a line\nGo ahead? "
 
 
 def test_the_status_line_leaves_out_what_does_not_fit() -> None:
