@@ -204,7 +204,7 @@ async def test_a_server_that_says_nothing_is_given_up_on(tmp_path: Path) -> None
 
     with anyio.fail_after(60):
         async with Client(server) as client:
-            loaded = await ToolServer.load(client, "tickets")
+            loaded = await ToolServer.load(SdkConnection(client), "tickets")
             result = await replace(loaded, longest_silence_s=0.01).call("wait", {}, no_progress)
     assert result.failed
     assert "said nothing for 0.01 seconds" in result.text
