@@ -67,8 +67,8 @@ class Leaks:
     """What the parts of a split have in common.
 
     Attributes:
-        duplicates: Pairs that say the same, also by way of nearest_places.
-        alike: Pairs that are alike, such as with other numbers, also by way of nearest_places.
+        duplicates: Pairs that say the same, also by way of their neighbours.
+        alike: Pairs that are alike, such as with other numbers, also by way of their neighbours.
         same_form: Pairs with the same words around gaps that are filled differently.
         shared: Values in several parts, by what they are, such as "topic".
         nearest: The nearest neighbours across parts, the nearest first.

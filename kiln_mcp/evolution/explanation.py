@@ -51,7 +51,7 @@ class Ablation:
 
     @property
     def runs(self) -> int:
-        """How many outputs are made and verdict_calls."""
+        """How many outputs are made and judged."""
         return len(self.candidates) * len(self.items)
 
 

@@ -23,7 +23,7 @@ def take_answer(revision: Revision, reference: str, text: str) -> None:
 
     Args:
         revision: The changes so far.
-        reference: The question; one in words that nobody entry is one of the person's own.
+        reference: The question; one in words that nobody asked is one of the person's own.
         text: The answer: an option's text, its number from 1, or own words.
     """
     answer = one_line(text)

@@ -43,7 +43,7 @@ async def examine(
     pool = QuestionPool(outputs, [*session.questions.values(), *questions])
     for draft in drafts:
         questions += questions_about(draft, findings[draft.id], pool)
-        pool = replace(pool, entry=[*pool.entry, *questions])
+        pool = replace(pool, earlier_questions=[*pool.earlier_questions, *questions])
     room = max(0, MOST_QUESTIONS - len(session.questions))
     return {
         "examined_drafts": tuple(draft.id for draft in drafts),

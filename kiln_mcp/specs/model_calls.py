@@ -41,10 +41,10 @@ class SpecWriter:
     """A model that drafts, questions and refines, and the instruction of the spec's task.
 
     Attributes:
-        engine: How it is entry.
+        engine: How it is asked.
         model: Its name.
         instruction: The task's instruction.
-        steps: What it was entry so far in this call.
+        steps: What it was asked so far in this call.
     """
 
     engine: Engine
@@ -53,7 +53,7 @@ class SpecWriter:
     steps: list[ModelStep] = field(default_factory=list[ModelStep], compare=False)
 
     def step(self) -> ModelStep:
-        """Return all that was entry in this call, as one record."""
+        """Return all that was asked in this call, as one record."""
         costs = [step.cost_usd for step in self.steps]
         return ModelStep(
             model=self.model,

@@ -33,20 +33,21 @@ class QuestionPool:
     """What questions are made of.
 
     Attributes:
-        outputs: Outputs of the task, in the order in which they are used_runs.
-        entry: Questions that were entry before; none is entry twice.
+        outputs: Outputs of the task, in the order in which they are used.
+        earlier_questions: What was asked before; nothing is asked twice.
     """
 
     outputs: Sequence[RealOutput]
-    entry: Sequence[AskedQuestion] = ()
+    earlier_questions: Sequence[AskedQuestion] = ()
 
 
 def questions_about(
     draft: Draft, findings: Sequence[Finding], pool: QuestionPool
 ) -> list[AskedQuestion]:
     """Return what to ask about a draft, what decides most first; ids are still to be given."""
-    entry = {entry.question.text for entry in pool.entry if entry.draft == draft.id}
-    used_runs = {entry.run for entry in pool.entry}
+    earlier = pool.earlier_questions
+    texts = {entry.question.text for entry in earlier if entry.draft == draft.id}
+    used_runs = {entry.run for entry in earlier}
     questions: list[AskedQuestion] = []
     candidates = [
         *_polarity_questions(draft),
@@ -58,8 +59,8 @@ def questions_about(
         question = _on_output(candidate, output) if output else candidate
         if output is None and candidate.verdicts and not candidate.question.output:
             continue  # a verdict needs an output
-        if question.question.text not in entry:
-            entry.add(question.question.text)
+        if question.question.text not in texts:
+            texts.add(question.question.text)
             used_runs.add(question.run)
             questions.append(question)
     return questions
@@ -110,7 +111,7 @@ def _finding_questions(draft: Draft, findings: Sequence[Finding]) -> Iterator[As
             case FindingKind.UNDERSPECIFIED | FindingKind.SUBJECTIVE if finding.words:
                 yield _meaning(draft, finding)
             case FindingKind.UNDERSPECIFIED | FindingKind.SUBJECTIVE if not clause:
-                continue  # an example is missing: that is entry on an output
+                continue  # an example is missing: that is asked about an output
             case _:
                 yield _other(draft, finding, clause)
 

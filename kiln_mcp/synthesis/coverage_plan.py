@@ -38,7 +38,7 @@ class Quota(BaseModel):
     """So many items about one clause with one outcome.
 
     Attributes:
-        clause: The id of the clause; "" for the spec as a share_sum.
+        clause: The id of the clause; "" for the spec as a whole.
         aim: The outcome.
         count: The items.
     """
@@ -57,7 +57,7 @@ class Slot:
     Attributes:
         number: Its place in the plan, from 1.
         topic: What it is about; "" for anything.
-        clause: The id of the clause that it is about; "" for the spec as a share_sum.
+        clause: The id of the clause that it is about; "" for the spec as a whole.
         aim: The outcome that it is meant to have.
         persona: Who writes the input; "" for anybody.
         label: The class that its right output is meant to have; "" for any.
@@ -110,7 +110,7 @@ def usual_quotas(clauses: Sequence[str], count: int) -> tuple[Quota, ...]:
     """Return quotas of `count` items: outcomes 2 : 2 : 1, and each outcome over all clauses.
 
     Args:
-        clauses: Ids of clauses; empty for the spec as a share_sum.
+        clauses: Ids of clauses; empty for the spec as a whole.
         count: The items.
     """
     names = list(clauses) or [""]

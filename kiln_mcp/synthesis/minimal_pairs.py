@@ -242,7 +242,7 @@ def _clause(item: GeneratedItem) -> str:
 
 
 def _run_of(item: GeneratedItem) -> TaskRun:
-    assert item.run is not None, "only answered_items items are checked"
+    assert item.run is not None, "only items with an answer are checked"
     return item.run
 
 
