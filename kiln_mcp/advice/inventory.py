@@ -11,6 +11,8 @@ from storage.errors import NextStep
 from storage.text.excerpts import excerpt
 
 _LONGEST_WISH: Final = 60
+USUAL_TARGET: Final = 0.85
+"""The agreement with people that a certificate is usually asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class EvalInventory:
         result_run_configs: Run configs with results.
         unknown_filter: A filter of its test or golden items that this program cannot read.
         stale_judges: Judges that were compiled from a spec which says something else now.
+        changed_spec: The name of the spec of the first stale judge; None if none is stale.
+        label_faults: Why the labels of its golden set can measure no judge.
+        shared_inputs: Inputs of its test part that are also in the train or val part.
+        uncertified_judges: Model judges in use without a certificate.
     """
 
     name: str
@@ -44,6 +50,10 @@ class EvalInventory:
     has_agreement: bool
     unknown_filter: str | None = None
     stale_judges: tuple[str, ...] = ()
+    changed_spec: str | None = None
+    label_faults: tuple[str, ...] = ()
+    shared_inputs: int = 0
+    uncertified_judges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +98,27 @@ def weaknesses(task: TaskInventory) -> list[str]:
     return [
         f"{counts.name}: {fault}"
         for counts in task.evals
-        for fault in (*_eval_faults(counts), *_stale_judges(counts))
+        for fault in (*_eval_faults(counts), *_trust_faults(counts))
     ]
 
 
-def _stale_judges(counts: EvalInventory) -> Iterable[str]:
+def _trust_faults(counts: EvalInventory) -> Iterable[str]:
+    """Yield why numbers of an eval that has all it needs may mislead."""
+    if counts.shared_inputs:
+        yield (
+            f"{counts.shared_inputs} inputs of its test part are also in the parts that prompts "
+            "learn from, so its scores are too good."
+        )
+    for fault in counts.label_faults:
+        yield f"its labels can measure no judge: {fault}"
     for name in counts.stale_judges:
         yield f"its judge {name!r} is stale: the spec that it was compiled from has changed."
+    if counts.has_agreement and not counts.label_faults:
+        for name in counts.uncertified_judges:
+            yield (
+                f"its judge {name!r} has no certificate, so how far it agrees with people is an "
+                "estimate from labels that may have been chosen."
+            )
 
 
 def _eval_faults(counts: EvalInventory) -> Iterable[str]:
@@ -167,13 +191,51 @@ def _measuring_steps(task: TaskInventory) -> list[NextStep]:
             NextStep(tool="generate_data", reason="or generate them"),
             NextStep(tool="split_data", reason="then deal them into parts"),
         ]
-    return [_measure(task, with_evaluators), *task.check_steps]
+    return [_measure(task, with_evaluators), *_certify(with_evaluators), *task.check_steps]
 
 
 def _begin_eval(task: TaskInventory) -> NextStep:
     if task.specs:
         return NextStep(tool="create_evaluator", reason="measure outputs by the spec")
     return NextStep(tool="build_spec", reason="describe a good answer in one sentence")
+
+
+def _mend(inventory: EvalInventory) -> NextStep | None:
+    """Return the call that mends what makes an eval's numbers mislead; None if nothing does."""
+    if inventory.label_faults:
+        return NextStep(
+            tool="draw_items_to_label",
+            reason="show a person the labels in doubt again, blind: it tells whether the labels "
+            "or the judges are at fault",
+            arguments={"eval": inventory.name, "purpose": "second_look"},
+        )
+    if inventory.changed_spec is not None:
+        return NextStep(
+            tool="build_spec",
+            reason="save the changed spec with a judge of its own: it tells which labels flip",
+            arguments={"spec": inventory.changed_spec},
+        )
+    if inventory.shared_inputs:
+        return NextStep(
+            tool="report_data",
+            reason="see what the parts have in common, then deal them again: it tells how far "
+            "scores on the test part can be believed",
+        )
+    return None
+
+
+def _certify(with_evaluators: Sequence[EvalInventory]) -> list[NextStep]:
+    """Return the call that certifies the first judge that was only compared with labels."""
+    return [
+        NextStep(
+            tool="check_judge",
+            reason="certify its judge by items drawn at random: it tells how far the numbers of "
+            "this eval can be trusted",
+            arguments={"eval": inventory.name, "target": USUAL_TARGET},
+        )
+        for inventory in with_evaluators
+        if inventory.uncertified_judges and inventory.has_agreement and _mend(inventory) is None
+    ][:1]
 
 
 def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> NextStep:
@@ -186,6 +248,8 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
                 reason="draw golden items for a person to rate, then measure the judges",
                 arguments={"eval": inventory.name},
             )
+        if (mending := _mend(inventory)) is not None:
+            return mending
     if task.run_configs == 0:
         return NextStep(tool="create_run_config", reason="name the prompt and model to measure")
     if not any(inventory.results for inventory in with_evaluators):

@@ -1,10 +1,18 @@
 """Take the inventory of a task from the store's index, without reading its runs."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from kiln_mcp.advice.inventory import EvalInventory, OpenSession, TaskInventory
 from kiln_mcp.advice.item_counts import ItemCounts
+from kiln_mcp.advice.shared_inputs import SharedInputs
 from kiln_mcp.datasets.counts import is_known_filter
+from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.evaluators.spec_judges import stale_judges
+from kiln_mcp.evaluators.spec_judges import source_of, stale_judges
+from kiln_mcp.judging.golden_sets import audit_golden_set
+from kiln_mcp.labels.certificate_lines import has_certificate
+from kiln_mcp.labels.golden_set import open_golden_set
 from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
 from kiln_mcp.spec_texts.session_files import read_sessions
@@ -23,9 +31,11 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count the records of a task and of each of its evals."""
     counts = await store.counts(task)
     items = ItemCounts(store, task)
-    evals = [await _eval(store, task, items, record) for record in await store.children(task, Eval)]
-    sessions = [session for session in await read_sessions(store, task) if session.is_open]
+    shared = SharedInputs(store, task, counts.get("task_run", 0))
     specs = await store.children(task, Spec)
+    parts = _Parts(store, task, items, shared, {spec.id: spec.name for spec in specs})
+    evals = [await _eval(parts, record) for record in await store.children(task, Eval)]
+    sessions = [session for session in await read_sessions(store, task) if session.is_open]
     texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
         name=task.name,
@@ -43,13 +53,27 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     )
 
 
-async def _eval(store: ProjectStore, task: Task, items: ItemCounts, record: Eval) -> EvalInventory:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the evals of a task are counted with; `spec_names` are by id."""
+
+    store: ProjectStore
+    task: Task
+    items: ItemCounts
+    shared: SharedInputs
+    spec_names: Mapping[str, str]
+
+
+async def _eval(parts: _Parts, record: Eval) -> EvalInventory:
+    store, task, items = parts.store, parts.task, parts.items
     evaluators = await store.children(record, EvalConfig)
     stale = await stale_judges(store, task, record)
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await items.golden(record, await _certificate_items(store, record))
+    judges = [judge for judge in evaluators if evaluator_of(judge).model]
+    own_stale = [judge for judge in stale if _is_in_use(record, judge)]
     return EvalInventory(
         name=record.name,
         evaluators=len(evaluators),
@@ -61,9 +85,37 @@ async def _eval(store: ProjectStore, task: Task, items: ItemCounts, record: Eval
         result_run_configs=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),
         unknown_filter=_unknown_filter(record),
-        stale_judges=tuple(judge.name for judge in stale if _is_in_use(record, judge)),
+        stale_judges=tuple(judge.name for judge in own_stale),
+        changed_spec=await _changed_spec(parts, own_stale),
+        label_faults=await _label_faults(parts, record, golden.rated_items),
+        shared_inputs=await parts.shared.count(record),
+        uncertified_judges=tuple(
+            [
+                judge.name
+                for judge in judges
+                if _is_in_use(record, judge) and not await has_certificate(store, judge)
+            ]
+        ),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
     )
+
+
+async def _changed_spec(parts: _Parts, stale: Sequence[EvalConfig]) -> str | None:
+    """Return the name of the spec that the first stale judge was compiled from."""
+    for judge in stale:
+        source = await source_of(parts.store, judge)
+        if source is not None and source.spec in parts.spec_names:
+            return parts.spec_names[source.spec]
+    return None
+
+
+async def _label_faults(parts: _Parts, record: Eval, rated_items: int) -> tuple[str, ...]:
+    """Return why the labels of an eval can measure no judge; nothing if there are none."""
+    if not rated_items:
+        return ()
+    golden_set = await open_golden_set(parts.store, TaskEval(parts.task, record), may_be_empty=True)
+    audits = await audit_golden_set(parts.store, golden_set)
+    return tuple(fault for audit in audits.values() for fault in audit.faults)
 
 
 def _is_in_use(record: Eval, judge: EvalConfig) -> bool:

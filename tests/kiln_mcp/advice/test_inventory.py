@@ -83,6 +83,37 @@ def test_a_judge_that_was_compared_with_labels_is_not_sent_there_again() -> None
     assert tools(task) == ["improve_prompt"]
 
 
+def test_what_misleads_is_a_weakness_and_is_mended_before_anything_is_measured() -> None:
+    def advice(**changes: object) -> tuple[str, list[str]]:
+        task = replace(TASK, evals=(replace(SOUND, has_agreement=True, **changes),))
+        return " ".join(weaknesses(task)), tools(task)
+
+    fault, steps = advice(shared_inputs=7)
+    assert "7 inputs of its test part are also in the parts that prompts learn from" in fault
+    assert steps == ["report_data"]
+    fault, steps = advice(label_faults=("They were entered too fast.",), shared_inputs=7)
+    assert "its labels can measure no judge: They were entered too fast." in fault
+    assert steps == ["draw_items_to_label"]
+    fault, steps = advice(stale_judges=("Polite",), changed_spec="Tone")
+    assert "its judge 'Polite' is stale" in fault
+    assert steps == ["build_spec"]
+
+
+def test_a_judge_that_was_only_compared_is_to_be_certified_beside_the_search() -> None:
+    uncertified = replace(SOUND, has_agreement=True, uncertified_judges=("Polite",))
+    task = replace(TASK, evals=(uncertified,))
+    assert weaknesses(task) == [
+        "Correctness: its judge 'Polite' has no certificate, so how far it agrees with people is "
+        "an estimate from labels that may have been chosen."
+    ]
+    assert [(step.tool, (step.arguments or {}).get("target")) for step in next_steps(task)] == [
+        ("improve_prompt", None),
+        ("check_judge", 0.85),
+    ]
+    not_compared = replace(uncertified, has_agreement=False)
+    assert weaknesses(replace(TASK, evals=(not_compared,))) == []
+
+
 def test_of_many_names_the_first_ten_are_said_and_how_many_more() -> None:
     prompts = [Prompt(name=f"prompt {number}", prompt="x") for number in range(12)]
     said = first_names(prompts)

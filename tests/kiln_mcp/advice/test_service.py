@@ -126,6 +126,47 @@ async def test_what_evals_made_is_no_item_and_golden_only_by_its_own_tag(
     assert "draw_items_to_label" in str(described["next"])
 
 
+async def test_a_leak_and_labels_that_three_judges_contradict_are_told(
+    workspace: Workspace,
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    parts: dict[str, TaskRunSplit | EvalInputSplit] = {
+        part: TaskRunSplit(filter_id=f"tag::{part}_s") for part in ("train", "val", "test")
+    }
+    record = Eval(
+        name="Right",
+        output_scores=(_RIGHT,),
+        splits=parts,
+        eval_configs_filter_id="tag::golden_s",
+    )
+    record = await store.save(record, parent=task)
+    judges = [
+        await store.save(
+            EvalConfig(name=f"J{number}", config_type="v2", properties=_JUDGE), parent=record
+        )
+        for number in range(3)
+    ]
+    golden = [_run(["golden_s"], rating=number % 2) for number in range(20)]
+    async with store.transaction() as change:
+        for part in parts:
+            for number in range(6):
+                text = f"Item {number}" if part == "train" else f"{part}  ITEM {number}"
+                if part == "test" and number < 3:
+                    text = f" item  {number}"  # the same as in train, but for case and blanks
+                run = _run([f"{part}_s"]).model_copy(update={"input": text})
+                change.save(run, parent=task)
+        for number, run in enumerate(golden):
+            change.save(run, parent=task)
+            for judge in judges:
+                scores = {"right": float(1 - number % 2)}
+                change.save(EvalRun(dataset_id=run.id, eval_config_eval=True, scores=scores), judge)
+    described = await _described(workspace)
+    weaknesses = str(described["weaknesses"])
+    assert "3 inputs of its test part are also in the parts that prompts learn from" in weaknesses
+    assert "its labels can measure no judge: " in weaknesses
+
+
 async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_handles(
     workspace: Workspace,
 ) -> None:
