@@ -78,6 +78,6 @@ class ToolPins:
 
 
 def _digest(tool: ListedTool) -> str:
-    said = [tool.name, tool.title, tool.description, tool.effect, tool.input_schema]
-    text = json.dumps(said, sort_keys=True)
+    definition = [tool.name, tool.title, tool.description, tool.effect, tool.input_schema]
+    text = json.dumps(definition, sort_keys=True)
     return blake2b(text.encode(), digest_size=16).hexdigest()
