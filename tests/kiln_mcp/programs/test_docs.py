@@ -15,7 +15,8 @@ from program_bench import PYTHON, ProgramBench, open_program_bench
 PAGE = Path(__file__).parents[3] / "docs" / "programs.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 FILES: Mapping[str, str] = {
-    match[1]: match[2] for match in re.finditer(r"```(?:python|markdown) (\S+)\n(.*?)```", TEXT, re.DOTALL)
+    match[1]: match[2]
+    for match in re.finditer(r"```(?:python|markdown) (\S+)\n(.*?)```", TEXT, re.DOTALL)
 }
 EXAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
     example["name"]: example
