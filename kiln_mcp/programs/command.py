@@ -152,8 +152,8 @@ class CommandModel:
             case "input":
                 text = handover.task_input
             case "json":
-                given = replace(handover, prompt="") if self.program.text_file else handover
-                text = json.dumps(given.as_object, ensure_ascii=False)
+                own_handover = replace(handover, prompt="") if self.program.text_file else handover
+                text = json.dumps(own_handover.as_object, ensure_ascii=False)
             case "none":
                 text = ""
         return text.encode("utf-8", "replace")

@@ -20,9 +20,9 @@ _LATER: Final = ("text_file",)
 def program_line(program: AnyProgram) -> str:
     """Return a program as the side file's only line."""
     values = program.model_dump(mode="json")
-    known = {key: value for key, value in values.items() if value or key not in _LATER}
+    shown_values = {key: value for key, value in values.items() if value or key not in _LATER}
     return json.dumps(
-        {"v": VERSION, **known},
+        {"v": VERSION, **shown_values},
         ensure_ascii=False,
         sort_keys=True,
     )

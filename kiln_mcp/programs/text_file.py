@@ -21,8 +21,8 @@ LARGEST_TEXT: Final = 256 * 1024
 MOST_FILES: Final = 2000
 LARGEST_COPY: Final = 64 * 1024 * 1024
 """Bytes of all files that are copied for a run."""
-_LINKED: Final = frozenset({"node_modules", "site-packages", "venv"})
-_LEFT_OUT: Final = "__pycache__"
+_LINKED_FOLDERS: Final = frozenset({"node_modules", "site-packages", "venv"})
+_CACHE_FOLDER: Final = "__pycache__"
 """It would be read instead of a text that is Python."""
 _RECORDS: Final = frozenset(place.folder for place in children_of(Project))
 """Folders of a project's records."""
@@ -83,8 +83,8 @@ class TextFile:
             ModelError: The file is not there any more.
             OSError: A file cannot be copied.
         """
-        whole = self._whole_text()
-        end = whole[len(whole.rstrip()) :]
+        whole_text = self._whole_text()
+        end = whole_text[len(whole_text.rstrip()) :]
         target.mkdir()
         for entry in self._entries(self.folder):
             self._copy(entry, target)
@@ -111,7 +111,7 @@ class TextFile:
         with os.scandir(folder) as entries:
             own = sorted(entries, key=lambda entry: entry.name)
         for entry in own:
-            if entry.name == _LEFT_OUT:
+            if entry.name == _CACHE_FOLDER:
                 continue
             yield entry
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -123,7 +123,7 @@ class TextFile:
             return False
         name = folder.name
         is_record = name in _RECORDS and (folder.parent / PROJECT_FILE).exists()
-        return is_record or name in _LINKED or name.startswith(".")
+        return is_record or name in _LINKED_FOLDERS or name.startswith(".")
 
     def _whole_text(self) -> str:
         path = PurePosixPath(self.path)
