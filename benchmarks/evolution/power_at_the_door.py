@@ -1,11 +1,13 @@
 """How often the real tool shows a true gain of 20 points, and how often a false one.
 
 python benchmarks/evolution/power_at_the_door.py [--runs 200] [--sizes 60,120,240] [--null]
+python benchmarks/evolution/power_at_the_door.py --claims 2000 [--sizes 60] [--seconds 600]
 
 Each search is a line of `--out`; searches that have one are not run again.
 
 The capability runs in this process on a new project each time, with scripted models: the feature
 of `power.py` as an answer that is right or wrong, and a model that proposes rule, harm or filler.
+`--claims` makes the claim alone, on two sides of the same coins.
 """
 
 import argparse
@@ -22,10 +24,12 @@ from power import BASE, FILLERS, HARM, KIND_SHARE, LIFT, RULE, START, share
 
 from kiln_mcp.evals.service import create_evaluator
 from kiln_mcp.evolution.answers import EvolutionReport
+from kiln_mcp.evolution.engine.claim import MOST_REPEATS
 from kiln_mcp.evolution.service import improve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.run_configs.service import create_run_config
 from kiln_mcp.settings import Settings
+from kiln_mcp.statistics import differences_from, level_of_use, score_columns
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
 
@@ -142,6 +146,27 @@ def run_searches(setting: Setting, runs: int, out: Path, end: float) -> None:
             file.write(json.dumps(row) + "\n")
 
 
+def is_claimed(seed: int, size: int) -> bool:
+    """Return whether a gain is claimed of two sides whose runs are the same coins."""
+    draw = random.Random(f"{seed} {size}")
+    columns = [
+        {str(item): sum(draw.random() < BASE for _ in runs) / len(runs) for item in range(size)}
+        for runs in [range(MOST_REPEATS)] * 2
+    ]
+    error = 2 * level_of_use(1)
+    comparison = differences_from(score_columns(columns, (0.0, 1.0)), 0, 1 - error)[0]
+    return comparison.is_shown and comparison.difference > 0
+
+
+def print_claims(size: int, runs: int, end: float) -> None:
+    """Print how often a first claim is made in vain, as far as there is time."""
+    claimed = done = 0
+    while done < runs and time.monotonic() < end:
+        claimed += is_claimed(done, size)
+        done += 1
+    print(f"{size} items: {claimed} of {done} claims, {share(claimed, done)}")
+
+
 def is_of(row: dict, setting: Setting) -> bool:
     return all(row[name] == value for name, value in asdict(setting).items())
 
@@ -176,14 +201,19 @@ def main() -> None:
     parser.add_argument("--sizes", default="60,120,240")
     parser.add_argument("--calls", type=int, default=400, help="Calls of each search.")
     parser.add_argument("--null", action="store_true", help="The rule brings nothing.")
+    parser.add_argument("--claims", type=int, default=0, help="So many claims alone.")
     parser.add_argument("--seconds", type=float, default=1e9, help="No run begins after it.")
     parser.add_argument("--out", type=Path, default=Path("power_at_the_door.jsonl"))
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.seconds
     for size in map(int, arguments.sizes.split(",")):
+        if arguments.claims:
+            print_claims(size, arguments.claims, end)
+            continue
         setting = Setting(arguments.null, size, arguments.calls)
         run_searches(setting, arguments.runs, arguments.out, end)
-    print_table(arguments.out)
+    if not arguments.claims:
+        print_table(arguments.out)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.search_log import ResumableLog
 from kiln_mcp.evolution.warnings import judge_warnings
 from kiln_mcp.evolution.winner import make_winner, save_winner
+from kiln_mcp.programs.program import own_text_file
+from kiln_mcp.programs.program_files import read_program
 
 
 async def conclude(
@@ -30,7 +32,9 @@ async def conclude(
             await save_winner(search_context, winner, runs.repeats)
     failures = log.failures(search_context.label)
     about_judge = await judge_warnings(search_context.eval_context)
-    outcome = Outcome(result, winner, held_out, failures, about_judge)
+    program = await read_program(search_context.eval_context.store, search_context.first)
+    text_file = own_text_file(program) if program else ""
+    outcome = Outcome(result, winner, held_out, failures, about_judge, text_file)
     answer = answer_of(search_context, outcome)
     lines = [standing_event(standing) for standing in result.standings]
     if held_out is not None and held_out.runs is not None:

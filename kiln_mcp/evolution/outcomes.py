@@ -26,6 +26,8 @@ class Outcome:
     held_out: HeldOut | None
     failures: Mapping[str, int]
     judge_warnings: Sequence[str] = ()
+    text_file: str = ""
+    """The program's own file that the prompt takes the place of; "" if it has none."""
 
 
 def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionReport:
@@ -67,6 +69,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
             *search_warnings(result, outcome.failures),
             *(held_out.warnings if held_out else []),
             *outcome.judge_warnings,
+            *(_of_text_file(outcome.text_file) if gain_shown else []),
         ],
         held_out_calls=held_out.calls if held_out else 0,
         held_out_runs=held_out.runs.count if held_out and held_out.runs else 0,
@@ -85,6 +88,13 @@ def _verdict(result: Result, held_out: HeldOut | None, start: str) -> str:
     if held_out.gain_shown:
         return held_out.says()
     return f"{KEEP} {held_out.says()} {held_out.reach}"
+
+
+def _of_text_file(path: str) -> list[str]:
+    """Return that a program's own file is as it was, and how to take the winner over."""
+    if not path:
+        return []
+    return [f"Your file {path} is unchanged. To use the winner, put winner_prompt into it."]
 
 
 def _usual_end(result: Result) -> str:

@@ -324,12 +324,14 @@ async def _check_prompt_place(store: ProjectStore, run_config: TaskRunConfig) ->
     if program is not None and not program.hands_over_prompt:
         raise Refusal(
             "The program of '{name}' is not handed the prompt, so no other one can be tried with "
-            "it. Let it read the prompt from a file, a variable or an argument.",
+            "it. Let it read the prompt from a file, a variable or an argument, or name its own "
+            "text file.",
             name=run_config.name,
             next=[
                 NextStep(
                     tool="create_run_config",
-                    reason="put {prompt_file} into the program's command, or name prompt_variable",
+                    reason="put {prompt_file} into the program's command, or name prompt_variable "
+                    "or text_file",
                 )
             ],
         )

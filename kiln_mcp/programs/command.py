@@ -21,6 +21,7 @@ from kiln_mcp.programs.handover import Handover
 from kiln_mcp.programs.program import CommandProgram, FunctionProgram
 from kiln_mcp.programs.program_answers import read_answer
 from kiln_mcp.programs.program_place import ProgramPlace
+from kiln_mcp.programs.text_file import TextFile
 from storage.isolation.commands import Command, CommandLimits, CommandResult, run_command
 from storage.isolation.outcomes import Failed
 
@@ -51,6 +52,8 @@ class CommandModel:
         command = self.program.command[0]
         if shutil.which(_command_path(command, folder), path=variables.get("PATH")) is None:
             raise cannot_run(name, _why_not(command, folder))
+        if self.program.text_file:
+            text_file_of(self.program, self.place).check()
 
     def source_digest(self) -> str:
         """Return a digest of the files that the command names. It blocks."""
@@ -58,6 +61,8 @@ class CommandModel:
         digest = hashlib.blake2b(digest_size=8)
         for part in self.program.command:
             with_folder = folder / part
+            if self.program.text_file and with_folder == folder / self.program.text_file:
+                continue
             try:
                 if with_folder.is_file() and with_folder.stat().st_size <= LARGEST_SOURCE:
                     digest.update(with_folder.read_bytes())
@@ -98,6 +103,11 @@ class CommandModel:
             files[key] = str(file)
         command = tuple(handover.fill(part, files) for part in program.command)
         folder = self.place.within(program.folder)
+        if program.text_file:
+            copy = scratch / "folder"
+            self._copy_folder(copy, handover.prompt)
+            command = tuple(_in_copy(part, folder, copy) for part in command)
+            folder = copy
         environment = self.place.variables(program.environment)
         environment |= {"KILN_MCP_SAMPLE": str(handover.sample)}
         if program.prompt_variable and handover.prompt:
@@ -117,6 +127,14 @@ class CommandModel:
             ),
         )
 
+    def _copy_folder(self, copy: Path, prompt: str) -> None:
+        try:
+            text_file_of(self.program, self.place).copy_to(copy, prompt)
+        except OSError as error:
+            raise ProgramFailure(
+                self.place.name, f"could not be given a copy of its folder ({error})"
+            ) from error
+
     def _check_argument(self, text: str) -> None:
         if "\0" in text:
             raise ProgramFailure(
@@ -134,7 +152,8 @@ class CommandModel:
             case "input":
                 text = handover.task_input
             case "json":
-                text = json.dumps(handover.as_object, ensure_ascii=False)
+                own_handover = replace(handover, prompt="") if self.program.text_file else handover
+                text = json.dumps(own_handover.as_object, ensure_ascii=False)
             case "none":
                 text = ""
         return text.encode("utf-8", "replace")
@@ -174,6 +193,7 @@ class FunctionModel:
             CommandProgram(
                 command=(self._python(), "-X", "utf8", RUNNER, program.function),
                 folder=program.folder,
+                text_file=program.text_file,
                 stdin="json",
                 environment=program.environment,
                 **program.model_dump(include=set(_SHARED)),
@@ -203,7 +223,11 @@ class FunctionModel:
         """Return a digest of the function's module, if it lies in the folder. It blocks."""
         module = self.program.function.partition(":")[0].replace(".", os.sep)
         command = self._command
-        file = CommandProgram(command=(f"{module}.py",), folder=self.program.folder)
+        file = CommandProgram(
+            command=(f"{module}.py",),
+            folder=self.program.folder,
+            text_file=self.program.text_file,
+        )
         return replace(command, program=file).source_digest()
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
@@ -225,6 +249,17 @@ _SHARED: Final = (
     "trace_field",
     "hands_over_prompt",
 )
+
+
+def text_file_of(program: CommandProgram | FunctionProgram, place: ProgramPlace) -> TextFile:
+    """Return the text file of a program that has one."""
+    return TextFile(place.name, place.within(program.folder), program.text_file)
+
+
+def _in_copy(part: str, folder: Path, copy: Path) -> str:
+    """Return an argument; a path in the program's folder becomes the same one in the copy."""
+    path = Path(part)
+    return str(copy / path.relative_to(folder)) if path.is_relative_to(folder) else part
 
 
 def _command_path(command: str, folder: Path) -> str:

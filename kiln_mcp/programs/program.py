@@ -60,6 +60,8 @@ class CommandProgram(ProgramSettings):
         folder: Where it runs, from the project's folder on.
         stdin: What its standard input holds: the input, a JSON object of all, or nothing.
         prompt_variable: The variable that holds the prompt; "" for none.
+        text_file: A file that it finds by itself, from its folder on. Each run gets a copy of the
+            folder in which this file holds the prompt; "" for none.
         environment: Names of variables of our environment that it gets.
     """
 
@@ -68,12 +70,13 @@ class CommandProgram(ProgramSettings):
     folder: str = "."
     stdin: Literal["", "input", "json", "none"] = ""
     prompt_variable: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
+    text_file: str = ""
     environment: tuple[VariableName, ...] = ()
 
     @property
     def prompt_places(self) -> bool:
-        """Whether an argument or a variable holds the prompt."""
-        return bool(self.prompt_variable) or bool(
+        """Whether an argument, a variable or a file of its own holds the prompt."""
+        return bool(self.prompt_variable or self.text_file) or bool(
             {"prompt", "prompt_file"} & placeholders(self.command)
         )
 
@@ -97,7 +100,8 @@ class CommandProgram(ProgramSettings):
     @property
     def text(self) -> str:
         """The command as a shell would be given it."""
-        return description_of(self, shlex.join(self.command), folder=self.folder)
+        head = shlex.join(self.command)
+        return description_of(self, head, folder=self.folder, text_file=self.text_file)
 
 
 class FunctionProgram(ProgramSettings):
@@ -109,6 +113,7 @@ class FunctionProgram(ProgramSettings):
         python: The interpreter, from the project's folder on; "" for that of `.venv` or `venv`
             in `folder`, or the first `python3` on the PATH.
         folder: Where it runs and modules are looked up, from the project's folder on.
+        text_file: As for a command.
         environment: Names of variables of our environment that it gets.
     """
 
@@ -116,7 +121,13 @@ class FunctionProgram(ProgramSettings):
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     python: str = ""
     folder: str = "."
+    text_file: str = ""
     environment: tuple[VariableName, ...] = ()
+
+    @property
+    def prompt_places(self) -> bool:
+        """Whether a file of its own holds the prompt."""
+        return bool(self.text_file)
 
     @property
     def takes_any_prompt(self) -> bool:
@@ -132,7 +143,8 @@ class FunctionProgram(ProgramSettings):
     def text(self) -> str:
         """The function and its interpreter."""
         python = self.python or "the project's Python"
-        return description_of(self, f"{python}: {self.function}", folder=self.folder)
+        head = f"{python}: {self.function}"
+        return description_of(self, head, folder=self.folder, text_file=self.text_file)
 
 
 class EndpointProgram(ProgramSettings):
@@ -210,6 +222,15 @@ AnyProgram = CommandProgram | FunctionProgram | EndpointProgram | ToolProgram
 PROGRAM: Final[TypeAdapter[AnyProgram]] = TypeAdapter(Program)
 
 
+def own_text_file(program: AnyProgram) -> str:
+    """Return the file of a program that the prompt takes the place of; "" if there is none."""
+    match program:
+        case CommandProgram() | FunctionProgram():
+            return program.text_file
+        case _:
+            return ""
+
+
 def placeholders(texts: tuple[str, ...]) -> frozenset[str]:
     """Return the names of the placeholders in some texts."""
     return frozenset(name for text in texts for name in PLACEHOLDER.findall(text))
@@ -228,11 +249,15 @@ def texts_in(value: JsonValue) -> tuple[str, ...]:
             return ()
 
 
-def description_of(program: ProgramSettings, head: str, *, folder: str = "") -> str:
+def description_of(
+    program: ProgramSettings, head: str, *, folder: str = "", text_file: str = ""
+) -> str:
     """Return what is run, and what it gets of this machine."""
     lines = [head]
     if folder not in {"", "."}:
         lines.append(f"in the folder {folder}")
+    if text_file:
+        lines.append(f"with the prompt in a copy of its file {text_file}")
     if program.variables:
         lines.append(f"with these variables of this machine: {', '.join(program.variables)}")
     return "\n".join(lines)

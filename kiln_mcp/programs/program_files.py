@@ -13,12 +13,16 @@ from storage.records.run_config import PROGRAM_FILE, PROGRAM_MODEL, McpPropertie
 
 VERSION: Final = 1
 _PROVIDER: Final = "openai_compatible"
+_LATER: Final = ("text_file",)
+"""Settings that earlier versions did not know: left out where empty, so that names stay."""
 
 
 def program_line(program: AnyProgram) -> str:
     """Return a program as the side file's only line."""
+    values = program.model_dump(mode="json")
+    shown_values = {key: value for key, value in values.items() if value or key not in _LATER}
     return json.dumps(
-        {"v": VERSION, **program.model_dump(mode="json")},
+        {"v": VERSION, **shown_values},
         ensure_ascii=False,
         sort_keys=True,
     )

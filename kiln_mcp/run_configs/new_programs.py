@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.programs.command import text_file_of
 from kiln_mcp.programs.errors import cannot_run
 from kiln_mcp.programs.notation import (
     OtherSettings,
@@ -17,7 +19,13 @@ from kiln_mcp.programs.notation import (
     separate_settings,
     server_text,
 )
-from kiln_mcp.programs.program import AnyProgram, EndpointProgram, ToolProgram
+from kiln_mcp.programs.program import (
+    AnyProgram,
+    CommandProgram,
+    EndpointProgram,
+    FunctionProgram,
+    ToolProgram,
+)
 from kiln_mcp.programs.program_place import ProgramPlace
 from kiln_mcp.programs.readiness import check_program
 from kiln_mcp.programs.tool_servers import ToolServer, find_server
@@ -41,6 +49,7 @@ class NewProgram:
         servers: MCP servers that are added to the project with it.
         used_servers: Those of the project that it uses.
         limits: Our own properties of a run config with tools.
+        own_prompt: What the program's own text file holds, if no prompt is given; "" otherwise.
     """
 
     program: AnyProgram | None
@@ -48,6 +57,7 @@ class NewProgram:
     servers: tuple[ExternalToolServer, ...]
     used_servers: tuple[ExternalToolServer, ...]
     limits: Mapping[str, int]
+    own_prompt: str = ""
 
     @property
     def tools_config(self) -> ToolsConfig | None:
@@ -128,12 +138,20 @@ async def read_new_program(
     if program is not None:
         program = _with_prompt(program, wants_prompt=arguments.has_prompt)
     tools = tuple(_tool_id(tool, servers) for tool in arguments.tools)
-    result = NewProgram(
-        program, tools, new_servers, _servers_in(program, tools, existing), _limits(general)
-    )
     place = ProgramPlace(name, store.folder, workspace.settings.engine.environment)
+    own_prompt = ""
     if program is not None:
         await check_program(program, place, servers)
+        if not arguments.has_prompt:
+            own_prompt = await _own_prompt(workspace, store, program, place)
+    result = NewProgram(
+        program,
+        tools,
+        new_servers,
+        _servers_in(program, tools, existing),
+        _limits(general),
+        own_prompt,
+    )
     for server in _servers_in(program, tools, servers):
         ToolServer(server, place).check()
     return result
@@ -186,11 +204,34 @@ def _with_prompt(program: AnyProgram, *, wants_prompt: bool) -> AnyProgram:
     if wants_prompt and not program.takes_any_prompt:
         raise Refusal(
             "The program has no place for the prompt. Put {{prompt_file}} or {{prompt}} into its "
-            "command, body or arguments, or name `prompt_variable` in settings. Nothing has been "
-            "saved."
+            "command, body or arguments, or name `prompt_variable` or `text_file` in settings. "
+            "Nothing has been saved."
         )
     hands_over = program.prompt_places or wants_prompt
     return program.model_copy(update={"hands_over_prompt": hands_over})
+
+
+async def _own_prompt(
+    workspace: Workspace, store: ProjectStore, program: AnyProgram, place: ProgramPlace
+) -> str:
+    """Return what the text file of a program holds; "" if it has none.
+
+    Raises:
+        Refusal: The person has not trusted the project's folder, or the text holds a secret.
+    """
+    if not isinstance(program, CommandProgram | FunctionProgram) or not program.text_file:
+        return ""
+    purpose = f"the program with the text file {program.text_file!r}"
+    await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
+    text = await anyio.to_thread.run_sync(text_file_of(program, place).text)
+    if place.mask(text) != text:
+        raise Refusal(
+            "The file {path!r} holds a secret of this machine's environment, and a prompt is "
+            "shared with the project. Let the program read it from a variable. Nothing has been "
+            "saved.",
+            path=program.text_file,
+        )
+    return text
 
 
 def _check_names(

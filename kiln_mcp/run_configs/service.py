@@ -1,5 +1,6 @@
 """Capability: create a run config."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, JsonValue
@@ -137,6 +138,8 @@ async def create_run_config(
         program, tools or (), settings or {}, bool(prompt) or prompt_id != SIMPLE_PROMPT
     )
     new = await read_new_program(workspace, store, name, arguments)
+    if new.own_prompt:
+        definition = replace(definition, prompt=new.own_prompt)
     text = None
     if new.program is None or new.program.hands_over_prompt:
         definition, text = await _prompt_of(store, owner, definition)

@@ -15,7 +15,8 @@ from program_bench import PYTHON, ProgramBench, open_program_bench
 PAGE = Path(__file__).parents[3] / "docs" / "programs.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 FILES: Mapping[str, str] = {
-    match[1]: match[2] for match in re.finditer(r"```python (\S+)\n(.*?)```", TEXT, re.DOTALL)
+    match[1]: match[2]
+    for match in re.finditer(r"```(?:python|markdown) (\S+)\n(.*?)```", TEXT, re.DOTALL)
 }
 EXAMPLES: Mapping[str, Mapping[str, JsonValue]] = {
     example["name"]: example
@@ -29,6 +30,7 @@ WITH_SERVER = ("Tool",)
 async def run_example(bench: ProgramBench, name: str, address: str) -> None:
     """Run an example on the item "a", which has to become "A"."""
     for file, code in FILES.items():
+        (bench.folder / file).parent.mkdir(exist_ok=True)
         (bench.folder / file).write_text(code, encoding="utf-8")
     text = json.dumps(EXAMPLES[name])
     text = text.replace("python3", PYTHON).replace("http://127.0.0.1:8000", address)

@@ -24,7 +24,7 @@ EDIT = {"operation": "add", "block": "b1", "text": "Say it twice.", "reason": "i
 PARTS = {"train": range(6), "val": range(10, 26), "test": range(30, 46)}
 
 
-async def prepare(bench: ProgramBench, **settings: object) -> None:
+async def prepare(bench: ProgramBench, script: str = SCRIPT, **settings: object) -> None:
     """Add items in three parts, whose right output is the input said twice, and a script."""
     person = DataSource(type="human", properties={"created_by": "ann"})
     async with bench.bench.store.transaction() as change:
@@ -44,7 +44,7 @@ async def prepare(bench: ProgramBench, **settings: object) -> None:
             **filters,
         },
     )
-    (bench.folder / "bot.sh").write_text(SCRIPT, encoding="utf-8")
+    (bench.folder / "bot.sh").write_text(script, encoding="utf-8")
     await bench.create("command: sh bot.sh", **settings)
 
 
@@ -81,6 +81,24 @@ async def test_a_program_gets_a_better_prompt_by_the_variable_that_it_reads(
         assert await read_program(store, winner) == await read_program(store, start)
         assert winner.prompt is not None
         assert winner.prompt.prompt == report.winner_prompt
+
+
+@pytest.mark.slow
+async def test_a_text_file_of_a_program_gets_better_and_stays_as_it_is_on_the_disk(
+    tmp_path: Path,
+) -> None:
+    answer = json.dumps({"failure": "once", "edits": [EDIT]})
+    async with open_program_bench(tmp_path, {"a": "A"}, answer=answer) as bench:
+        skill = bench.folder / "skill.md"
+        skill.write_text("Say the word.\n", encoding="utf-8")
+        script = SCRIPT.replace("$SYSTEM_PROMPT", "$(cat skill.md)")
+        await prepare(bench, script, settings={"text_file": "skill.md"})
+        report = await improve(bench)
+        assert report.gain_shown
+        assert report.start_prompt == "Say the word."
+        assert report.winner_prompt == "Say the word.\n\nSay it twice."
+        assert any("put winner_prompt into it" in warning for warning in report.warnings)
+        assert skill.read_text(encoding="utf-8") == "Say the word.\n"
 
 
 async def test_a_program_with_a_prompt_of_its_own_cannot_be_improved(tmp_path: Path) -> None:
