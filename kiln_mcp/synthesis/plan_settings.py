@@ -179,7 +179,7 @@ def read_settings(
 def _invalid(problems: Sequence[ArgumentProblem], own_names: Set[str]) -> InvalidArguments:
     """Return the error of some problems, those without an argument of their own within `plan`."""
     placed_problems = [
-        problem if own_names.issuperset(problem.place[:1]) else problem.under(ARGUMENT)
+        problem if own_names & {*problem.place[:1]} else problem.under(ARGUMENT)
         for problem in problems
     ]
     return InvalidArguments("generate_data", placed_problems)

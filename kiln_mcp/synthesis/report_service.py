@@ -14,6 +14,7 @@ from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.home import write_private
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.statistics import TwoSampleTest
+from kiln_mcp.synthesis.answers import DifficultyRow
 from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
 from kiln_mcp.synthesis.plan_costs import with_plan_costs
 from kiln_mcp.synthesis.plan_store import plans_of
@@ -51,6 +52,7 @@ class DataReportAnswer(Result):
     figures: list[Figure]
     stock_phrases: list[str] = Field(description="What made inputs say more often than real ones.")
     clauses: dict[str, dict[str, int]] = Field(description="Items by clause and outcome.")
+    difficulties: list[DifficultyRow] = Field(description="Of edited outputs.")
     classes: dict[str, int]
     topics: dict[str, int]
     sources: dict[str, int]
@@ -113,6 +115,7 @@ async def report_data(
         figures=figures(report),
         stock_phrases=report.realism.phrases if report.realism else [],
         clauses={clause or "none": own for clause, own in outcome_counts(report.coverage).items()},
+        difficulties=report.difficulties,
         classes=report.classes,
         topics={topic or "none": count for topic, count in report.topics.items()},
         sources=report.sources,
