@@ -186,7 +186,7 @@ async def test_inputs_that_were_never_written_are_named_and_can_be_written_after
         assert [draft.state for draft in report.drafts] == ["kept", "kept", "missing", "missing"]
         assert report.warnings[0].startswith("No usable input was written for 2 of 4: 3, 4.")
         assert report.calls == 2
-        with pytest.raises(Refusal, match="drafts 3 .* would have no input"):
+        with pytest.raises(Refusal, match=r"drafts 3 .* would have no input"):
             await planned(workspace, project, {"id": plan.id, "texts": {"3": {"output": "x"}}})
         edit: JsonValue = {"id": plan.id, "texts": {"3": "Mine?"}, "rewrite": {"4": "please"}}
         await planned(workspace, project, edit)
