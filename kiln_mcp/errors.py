@@ -18,7 +18,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -84,6 +84,10 @@ class ArgumentProblem:
     def sentence(self, place: str) -> str:
         """Return the sentence with the place as a door writes it."""
         return f"{self.begin} '{excerpt(place)}'{self.end}"
+
+    def under(self, argument: str) -> "ArgumentProblem":
+        """Return the same problem within the object that is the value of an argument."""
+        return replace(self, place=(argument, *self.place))
 
 
 def place_text(place: Sequence[int | str]) -> str:

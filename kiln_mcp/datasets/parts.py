@@ -66,9 +66,21 @@ def is_held_out(tags: Iterable[str]) -> bool:
 
 
 def dealt_splits(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
-    """Return the items of each part of each dealt split, by the split's name.
+    """Return the items of each part of each split that evals can measure on, by its name.
 
-    A name is a split's if a test part and another part have it.
+    A name is such a split's if a test part and another part have it.
+
+    Args:
+        tags: How many items have each tag.
+    """
+    splits = split_sizes(tags)
+    return {name: parts for name, parts in splits.items() if "test" in parts and len(parts) > 1}
+
+
+def split_sizes(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
+    """Return the items of each part by the name that follows it, such as `s` of `train_s`.
+
+    Where one part alone has a name, that may be a tag of a person, such as `train_station`.
 
     Args:
         tags: How many items have each tag.
@@ -78,4 +90,4 @@ def dealt_splits(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
         match = _PART_TAG.fullmatch(tag)
         if match:
             splits[match[2]][match[1]] = runs
-    return {name: parts for name, parts in splits.items() if "test" in parts and len(parts) > 1}
+    return splits

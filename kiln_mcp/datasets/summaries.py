@@ -10,12 +10,15 @@ from pydantic import JsonValue
 from kiln_mcp.datasets.lineage import (
     AIM,
     CLAUSE,
+    DIFFICULTY,
     DOCUMENT,
+    JUDGES,
     LABEL,
     OUTCOME,
     PAIR_OF,
     PLAN,
     SEED_EXAMPLE,
+    VERDICTS,
 )
 from kiln_mcp.datasets.topics import topic_of
 from storage import DataSource, EvalInput, EvalItemSource, TaskRun
@@ -26,6 +29,21 @@ _OUTCOMES: Final = {outcome: outcome for outcome in ("pass", "fail", "borderline
 """What an aim can be but "any"."""
 _LONGEST_CLASS: Final = 60
 """Characters of an output that may be a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How much a panel disagreed on an edited output.
+
+    Attributes:
+        share: The share of its verdicts against the outcome that the edit was made for.
+        verdicts: All of them.
+        judges: The different models that gave them.
+    """
+
+    share: float
+    verdicts: int
+    judges: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,7 @@ class Lineage:
         plan: The plan that it was generated for.
         aim: The outcome that its input is meant to provoke.
         cost: What its output cost, in US dollars; None if that is not known.
+        difficulty: How much a panel disagreed on its output; None if it was not edited.
     """
 
     document: str = ""
@@ -53,6 +72,7 @@ class Lineage:
     plan: str = ""
     aim: str = ""
     cost: float | None = None
+    difficulty: Difficulty | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +140,18 @@ def _lineage_of(run: TaskRun) -> Lineage:
         plan=properties.get(PLAN, ""),
         aim=properties.get(AIM, ""),
         cost=run.usage.cost if run.usage else None,
+        difficulty=_difficulty_of(run.output.source),
     )
+
+
+def _difficulty_of(source: DataSource | None) -> Difficulty | None:
+    """Return the difficulty that an output keeps; None for none, or none that can be read."""
+    own = source.properties if source else {}
+    match own.get(DIFFICULTY), own.get(VERDICTS), own.get(JUDGES):
+        case (float() | int()) as share, int(verdicts), int(judges) if 0 <= share <= 1:
+            return Difficulty(float(share), verdicts, judges)
+        case _:
+            return None
 
 
 def _class_in(output: str) -> str:

@@ -98,4 +98,4 @@ def _at_arguments(
         elif problem.place[0] in {"type", *own}:
             yield problem
         else:
-            yield replace(problem, place=(SETTINGS, *problem.place))
+            yield problem.under(SETTINGS)

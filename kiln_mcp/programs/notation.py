@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from kiln_mcp.errors import ArgumentProblem, InvalidArguments
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.programs.endpoint import SECRET_HEADER
 from kiln_mcp.programs.errors import unreadable_program
 from kiln_mcp.programs.program import (
@@ -183,8 +183,5 @@ def server_text(server: ExternalToolServer) -> str:
 
 
 def _invalid(error: ValidationError, kind: type[BaseModel]) -> InvalidArguments:
-    problems = [
-        ArgumentProblem(problem.begin, (SETTINGS, *problem.place), problem.end)
-        for problem in argument_problems(error, schema_of(kind))
-    ]
-    return InvalidArguments(TOOL, problems)
+    problems = argument_problems(error, schema_of(kind))
+    return InvalidArguments(TOOL, [problem.under(SETTINGS) for problem in problems])

@@ -92,6 +92,20 @@ class OutcomeCoverage(Result):
     why: str = Field(default="", description="Why there are fewer, or what a person should see.")
 
 
+class DifficultyRow(Result):
+    """How hard the edited outputs of one clause and outcome are to judge."""
+
+    clause: str
+    outcome: str
+    items: int
+    difficulty: float = Field(
+        description="Mean share of verdicts against the intended one; if borderline, of the fewer."
+    )
+    verdicts: int = Field(description="Verdicts on an item, at least.")
+    judges: int = Field(description="Different models that gave them, at least.")
+    hardest: dict[str, float] = Field(description="The items that judges disagree on most.")
+
+
 class TopicCoverage(Result):
     """Items of one topic."""
 
@@ -115,6 +129,7 @@ class GeneratedData(Result):
     stops: dict[str, int] = Field(default={}, description="Conversations by why they ended.")
     by_outcome: list[OutcomeCoverage] = Field(description="The largest shortfall first.")
     by_topic: list[TopicCoverage]
+    difficulties: list[DifficultyRow] = Field(default=[], description="Of edited outputs.")
     rejected_inputs: int = Field(description="Inputs that were unusable or too like another one.")
     reject_reasons: dict[str, int] = Field(default={})
     failed: int

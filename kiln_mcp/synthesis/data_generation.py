@@ -30,6 +30,8 @@ from kiln_mcp.synthesis.plan_steps import (
     open_slots,
     own_inputs,
     planned_inputs,
+    wanted_slots,
+    with_missing,
     with_names,
     write_inputs,
 )
@@ -124,7 +126,8 @@ class DataGeneration:
                 fresh = await self._open(settings, plan.count)
                 return await self._all_steps(fresh, plan, drafts)
 
-        return await self._proposal(context, plan, work, generate)
+        count = len(open_slots(plan, drafts)) if drafts else plan.count
+        return await self._proposal(context, plan, work, generate, count)
 
     async def _all_steps(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
@@ -132,7 +135,7 @@ class DataGeneration:
         """Carry out what is left of a plan, up to the next look of a person."""
         engine = self.workspace.engine
         rejects: Mapping[str, int] = {}
-        slots = open_slots(plan, drafts)
+        slots = wanted_slots(plan, drafts)
         job = self.workspace.job
         if plan.stage == "inputs" and job and plan.stage_job == job:
             # An attempt of this job came so far and was killed: a person has not looked yet.
@@ -152,7 +155,8 @@ class DataGeneration:
             if plan.stop_after_inputs:
                 plan = plan.with_changes({"stage": "inputs", "stage_job": job})
                 await self._save(plan, list(new_drafts.values()))
-                return await self._report(context, plan, {**drafts, **new_drafts})
+                drafts = with_missing(plan, {**drafts, **new_drafts})
+                return await self._report(context, plan, drafts)
             drafts = {**drafts, **new_drafts}
         if plan.inputs:
             inputs, repeats = await own_inputs(context, plan.inputs, is_of_users=bool(plan.turns))
@@ -227,6 +231,7 @@ class DataGeneration:
         plan: DataPlan,
         work: Work,
         carry_out: Callable[[], Awaitable[Outcome]],
+        count: int | None = None,
     ) -> Proposal[Outcome]:
         workspace = self.workspace
         if any(work.calls.values()):
@@ -235,7 +240,7 @@ class DataGeneration:
                 await self._check_answerer(context)
             await workspace.check_ready(context.store, work.calls)
         kind = f"conversations of up to {plan.turns} turns" if plan.turns else "items"
-        summary = f"Generate {plan.count} {kind} for the task '{context.task.name}'."
+        summary = f"Generate {count or plan.count} {kind} for the task '{context.task.name}'."
         return Proposal(await work.plan(workspace.engine, summary), carry_out)
 
     def _work(self, context: GenerationContext, plan: DataPlan, drafts: Drafts) -> Work:
@@ -252,7 +257,7 @@ class DataGeneration:
     async def _report(
         self, context: GenerationContext, plan: DataPlan, drafts: Drafts
     ) -> DataPlanReport:
-        work = self._work(context, plan, drafts)
+        work = Work() if plan.stage == "deleted" else self._work(context, plan, drafts)
         return await plan_report(self.workspace.engine, context, plan, work, drafts)
 
     async def _with_spending(self, plan: DataPlan) -> DataPlan:
@@ -281,7 +286,7 @@ class DataGeneration:
         """Return the drafts of a plan's inputs; none if it was changed since they were written."""
         if plan.stage == "plan":
             return {}
-        drafts = await drafts_of(self.store, self.task, plan.id)
+        drafts = with_missing(plan, await drafts_of(self.store, self.task, plan.id))
         if plan.stage != "done" or not self.workspace.job:
             return drafts
         # An attempt of this job came to its end and was killed: its items are answered again.

@@ -49,6 +49,10 @@ class DraftEdits:
             raise _dropped_items(plan, [drafts[n].item for n in items])
         if without_item := sorted(n for n in settings.redo if not drafts[n].item):
             raise _nothing_to_redo(plan, without_item)
+        if unwritten := sorted(
+            n for n in settings.texts if not self._is_whole(drafts[n], settings)
+        ):
+            raise _unwritten(plan, unwritten)
         edits: dict[int, dict[str, str | int]] = {n: {"state": "dropped"} for n in settings.drop}
         for number, edit in settings.texts.items():
             values = {"text": edit} if isinstance(edit, str) else edit.values
@@ -66,6 +70,24 @@ class DraftEdits:
             **drafts,
             **{n: drafts[n].model_copy(update=by | edit) for n, edit in edits.items()},
         }
+
+    def _is_whole(self, draft: DraftLine, settings: PlanSettings) -> bool:
+        """Return whether an edited draft has an input, and in a conversation a goal."""
+        edit = settings.texts[draft.number]
+        values = {"text": edit} if isinstance(edit, str) else edit.values
+        needs = ("text", "goal") if self.plan.turns else ("text",)
+        own = {"text": draft.text, "goal": draft.goal} | values
+        return all(own[name].strip() for name in needs)
+
+
+def _unwritten(plan: DataPlan, numbers: list[int]) -> Refusal:
+    return Refusal(
+        "The drafts {numbers} of the plan '{id}' would have no input{goal}. Give it in `texts` as "
+        "an object.",
+        numbers=numbers,
+        id=plan.id,
+        goal=" or no goal of the user" if plan.turns else "",
+    )
 
 
 def _dropped_items(plan: DataPlan, items: list[str]) -> Refusal:

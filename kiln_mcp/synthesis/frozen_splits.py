@@ -1,5 +1,6 @@
 """Freeze which items are in which part, as a record that fine-tunes can name for good."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
-from kiln_mcp.datasets.parts import part_tags, splits_with, tag_of
+from kiln_mcp.datasets.parts import part_tags, split_sizes, tag_of
 from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.projects.project_references import handle_of
 from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
@@ -89,11 +90,11 @@ async def freeze_parts(
     contents = {part: ids for part, ids in _contents(items, request.split).items() if ids}
     total = sum(map(len, contents.values()))
     if not total:
-        tags = [tag for item in items for tag in item.tags]
+        tags = Counter(tag for item in items for tag in item.tags)
         raise Refusal(
             "No item is dealt into the split '{split}'. Splits that are dealt: {names}.",
             split=request.split,
-            names=splits_with("train", tags) or ["none yet"],
+            names=sorted(split_sizes(tags)) or ["none yet"],
             next=[NextStep(tool="split_data", reason="deal the items first")],
         )
     record = DatasetSplit(

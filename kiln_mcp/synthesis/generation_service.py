@@ -99,7 +99,7 @@ async def generate_data(
     }
     lists = {"topics": topics, "examples": examples, "inputs": inputs}
     call |= {name: [*value] for name, value in lists.items() if value is not None}
-    settings = read_settings({**call, **values})
+    settings = read_settings(values, call)
     if plan is not None:
         return await generation.draft(settings)
     return await generation.run_at_once(settings)

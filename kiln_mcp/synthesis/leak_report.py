@@ -55,6 +55,7 @@ class LeakReport(BaseModel):
         mean_similarity: The mean similarity of an item to the nearest one of another part.
         compared_items: The items that the last two rest on.
         classes: How many items of each class each part has.
+        parts: How many parts have items.
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -69,6 +70,7 @@ class LeakReport(BaseModel):
     mean_similarity: float
     compared_items: int
     classes: dict[str, dict[str, int]]
+    parts: int = 2
 
 
 def leak_report(
@@ -109,6 +111,7 @@ def leak_report(
         mean_similarity=round(leaks.mean_similarity, 4),
         compared_items=leaks.compared_items,
         classes=class_balance(items, parts),
+        parts=len(set(parts)),
     )
 
 

@@ -55,6 +55,12 @@ class _Edit:
     aim: Aim
     votes: EditedTally
 
+    @property
+    def difficulty(self) -> float:
+        """The share of verdicts against the aim; of a borderline output those of the minority."""
+        share = self.votes.tally.share(self.votes.clause)
+        return min(share, 1 - share) if self.aim is Aim.BORDERLINE else 1 - share
+
 
 @dataclass(frozen=True, slots=True)
 class PairMaker:
@@ -183,6 +189,9 @@ class PairMaker:
             **({lineage.SPEC: self.plan.spec} if self.plan.spec else {}),
             lineage.PASSING_OUTPUT: run.output.output,
             lineage.VERIFICATION: json.dumps(self._verification(edit, rule)),
+            lineage.DIFFICULTY: round(edit.difficulty, 4),
+            lineage.VERDICTS: edit.votes.tally.votes.get(edit.votes.clause, 0),
+            lineage.JUDGES: len(set(self.plan.checking_models)),
         }
         tags = (*(tag for tag in run.tags if tag != lineage.REFERENCE_TAG), lineage.PAIR_TAG)
         edited_run = with_other_answer(run, edit.text, properties).replace(tags=tags)

@@ -18,6 +18,7 @@ _SETTINGS: Final = (
     *("guidance", "examples", "seed", "spec", "run_config", "writer", "outputs"),
     *("reference_model", "checkers", "pairs", "turns", "user_model", "stop_after_inputs"),
 )
+_NO_CALLS: Final = "No step is left that asks a model."
 _LONGEST_SOURCES: Final = {"passage": 160, "trace": 4000}
 """Characters that are shown: of a trace all, so that a person sees what of it is personal."""
 
@@ -39,7 +40,7 @@ async def plan_report(
         calls=sum(work.calls.values()),
         spare_calls=sum(work.spare_calls.values()),
         calls_by_model={model: count for model, count in work.calls.items() if count},
-        cost=estimate.text,
+        cost=estimate.text if any(work.calls.values()) else _NO_CALLS,
         clauses=_clause_rows(plan),
         topics=_topic_rows(plan, context),
         personas=plan.personas,
@@ -54,6 +55,7 @@ async def plan_report(
         settings={name: values[name] for name in _SETTINGS if values[name]},
         drafts=_draft_rows(plan, drafts),
         warnings=[
+            *_missing_notes(drafts),
             *_turn_notes(plan),
             *_topic_notes(plan),
             *source_notes(plan),
@@ -92,6 +94,18 @@ def _turn_notes(plan: DataPlan) -> list[str]:
     return [
         f"The calls are those of conversations that all go on for {plan.turns} turns. Users who "
         "have what they want, or give up, end theirs earlier."
+    ]
+
+
+def _missing_notes(drafts: Mapping[int, DraftLine]) -> list[str]:
+    """Return which inputs were never written, and what a person may do."""
+    numbers = [str(number) for number, draft in drafts.items() if draft.state == "missing"]
+    if not numbers:
+        return []
+    names = ", ".join(with_remainder(numbers[:10], len(numbers)))
+    return [
+        f"No usable input was written for {len(numbers)} of {len(drafts)}: {names}. Write them as "
+        "`texts`, or have them written with a note as `rewrite`."
     ]
 
 

@@ -10,10 +10,12 @@ import anyio.to_thread
 from kiln_mcp.datasets import lineage
 from kiln_mcp.datasets.counts import SESSION_TAG
 from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.summaries import summary_of
 from kiln_mcp.synthesis.answers import GeneratedData
 from kiln_mcp.synthesis.conversations import CASE_TAG, ENDED_TAG
 from kiln_mcp.synthesis.coverage_plan import Slot
 from kiln_mcp.synthesis.data_plan import DataPlan
+from kiln_mcp.synthesis.difficulties import difficulty_rows
 from kiln_mcp.synthesis.generated_items import (
     GeneratedItem,
     coverage_by_outcome,
@@ -108,6 +110,7 @@ async def save_items(
         stops=dict(Counter(item.stop for item in items if item.stop)),
         by_outcome=coverage_by_outcome(plan, saving.slots, items),
         by_topic=coverage_by_topic(saving.slots, items),
+        difficulties=difficulty_rows([*map(summary_of, runs)]),
         rejected_inputs=sum(rejects.values()),
         reject_reasons={reason: count for reason, count in rejects.items() if count},
         failed=len(failures),

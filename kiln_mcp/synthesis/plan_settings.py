@@ -1,18 +1,20 @@
 """What a call says of a plan: the settings of a new one, or the edit of one that is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.errors import ArgumentProblem, InvalidArguments
 from kiln_mcp.synthesis.coverage_plan import Quota, usual_quotas
 from kiln_mcp.synthesis.data_plan import DataPlan, Outputs, PlanClause, Topics
 from kiln_mcp.workbench.argument_schemas import schema_of
-from kiln_mcp.workbench.arguments import argument_problems
+from kiln_mcp.workbench.arguments import argument_problems, unintended_values
 from storage.errors import InvalidValue
 
 USUAL_TOPICS: Final = 8
+ARGUMENT: Final = "plan"
+"""The argument of the call that has these settings."""
 _KEPT_NAMES: Final = (
     *("topics", "clauses", "quotas", "personas", "labels", "guidance", "examples", "seed"),
     *("outputs", "reference_model", "checkers", "pairs", "stop_after_inputs", "run_config"),
@@ -151,17 +153,36 @@ class PlanSettings(BaseModel):
         return sum(self.topic_width**level for level in range(self.levels))
 
 
-def read_settings(values: Mapping[str, JsonValue]) -> PlanSettings:
+def read_settings(
+    values: Mapping[str, JsonValue], arguments: Mapping[str, JsonValue] | None = None
+) -> PlanSettings:
     """Return the settings of a call.
+
+    Args:
+        values: Those in the argument `plan`.
+        arguments: Those with an argument of their own, which `values` replace.
 
     Raises:
         InvalidArguments: One is unknown or has no valid value.
     """
+    every_value = {**(arguments or {}), **values}
+    own_names = every_value.keys() - values.keys()
     try:
-        return PlanSettings.model_validate(values)
+        settings = PlanSettings.model_validate(every_value)
     except ValidationError as error:
-        problems = argument_problems(error, schema_of(PlanSettings))
-        raise InvalidArguments("generate_data", problems) from error
+        raise _invalid(argument_problems(error, schema_of(PlanSettings)), own_names) from error
+    if problems := list(unintended_values(every_value, settings.model_dump())):
+        raise _invalid(problems, own_names)
+    return settings
+
+
+def _invalid(problems: Sequence[ArgumentProblem], own_names: Set[str]) -> InvalidArguments:
+    """Return the error of some problems, those without an argument of their own within `plan`."""
+    placed_problems = [
+        problem if own_names & {*problem.place[:1]} else problem.under(ARGUMENT)
+        for problem in problems
+    ]
+    return InvalidArguments("generate_data", placed_problems)
 
 
 def edited_plan(plan: DataPlan, settings: PlanSettings) -> DataPlan:

@@ -1,6 +1,6 @@
 """The steps of carrying out a plan: names of topics, inputs, outputs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -89,7 +89,11 @@ async def write_inputs(
         if plan.writer == EMBEDDED
         else CapableMaker(engine, context.brief, plan, notes)
     )
-    avoid = [*context.existing_inputs, *plan.examples, *(draft.text for draft in drafts.values())]
+    avoid = [
+        *context.existing_inputs,
+        *plan.examples,
+        *(draft.text for draft in drafts.values() if draft.text),
+    ]
     sources = [] if plan.source_kind != "trace" else [source.text for source in plan.sources]
     own_texts = context.brief.examples
     rules = InputRules(
@@ -147,12 +151,34 @@ def planned_inputs(
     return inputs
 
 
+def with_missing(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> dict[int, DraftLine]:
+    """Return drafts with one for each slot whose input was never written; none for no drafts."""
+    if not drafts:
+        return {}
+    return {
+        slot.number: drafts.get(slot.number)
+        or DraftLine(plan_id=plan.id, number=slot.number, text="", state="missing")
+        for slot in plan.slots
+    }
+
+
 def open_slots(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> tuple[Slot, ...]:
     """Return the slots of a plan that its next step may fill: those without an item."""
+    return _slots_in(plan, drafts, {"kept", "again"})
+
+
+def wanted_slots(plan: DataPlan, drafts: Mapping[int, DraftLine]) -> tuple[Slot, ...]:
+    """Return the same with those whose input was never written: they are missed in a result."""
+    return _slots_in(plan, drafts, {"kept", "again", "missing"})
+
+
+def _slots_in(
+    plan: DataPlan, drafts: Mapping[int, DraftLine], states: Container[str]
+) -> tuple[Slot, ...]:
     if not drafts:
         return plan.slots
-    states = {number: draft.state for number, draft in drafts.items()}
-    return tuple(slot for slot in plan.slots if states.get(slot.number) in {"kept", "again"})
+    numbers = {number for number, draft in drafts.items() if draft.state in states}
+    return tuple(slot for slot in plan.slots if slot.number in numbers)
 
 
 async def own_inputs(

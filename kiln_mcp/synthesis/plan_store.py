@@ -42,7 +42,8 @@ class DraftLine(_Line):
         goal: What they want.
         gives_up: When they stop asking.
         editor: Who gave it other words; "" if it is as it was written.
-        state: Whether it is kept, left out, to be written again, or made an item.
+        state: Whether it is kept, left out, to be written again, made an item, or was never
+            written because no answer could be used.
         note: What is wished of what is written again: the input, or the output of a kept one.
         item: The run that was made of it; "" if none was.
         sample: Which of several outputs of it is wanted; 0 for the first.
@@ -57,7 +58,7 @@ class DraftLine(_Line):
     goal: str = ""
     gives_up: str = ""
     editor: str = ""
-    state: Literal["kept", "dropped", "again", "made"] = "kept"
+    state: Literal["kept", "dropped", "again", "made", "missing"] = "kept"
     note: str = ""
     item: str = ""
     sample: int = 0

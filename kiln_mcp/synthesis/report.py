@@ -11,6 +11,8 @@ from kiln_mcp.datasets.classes import classes_of
 from kiln_mcp.datasets.diversity import diversity
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
 from kiln_mcp.datasets.summaries import ItemSummary, summary_of
+from kiln_mcp.synthesis.answers import DifficultyRow
+from kiln_mcp.synthesis.difficulties import difficulty_rows
 from kiln_mcp.synthesis.leak_report import LeakReport
 from storage import Change, Task, TaskRun
 
@@ -113,6 +115,7 @@ class DataReport(_Part):
         tags: Items by tag.
         classes: Items by class, if their outputs are classes.
         coverage: Items by clause, outcome and topic.
+        difficulties: How hard edited outputs are to judge, by clause and outcome.
         costs: What made items cost.
         realism: How much made inputs are like real ones; None if nobody asked for it.
         leaks: What the parts of each split share; of splits that were looked at.
@@ -134,6 +137,7 @@ class DataReport(_Part):
     tags: dict[str, int]
     classes: dict[str, int] = Field(default_factory=dict[str, int])
     coverage: Coverage = Field(default_factory=dict[str, dict[str, dict[str, int]]])
+    difficulties: list[DifficultyRow] = Field(default_factory=list[DifficultyRow])
     costs: CostRecord | None = None
     realism: RealismRecord | None = None
     leaks: dict[str, LeakReport] = Field(default_factory=dict[str, LeakReport])
@@ -166,6 +170,7 @@ def report_on(items: Sequence[ItemSummary], near_duplicates: NearDuplicates) -> 
             [name for name in classes_of([item.lineage.label for item in items]) if name]
         ),
         coverage=_coverage(items),
+        difficulties=difficulty_rows(items),
         costs=_costs(items),
     )
 

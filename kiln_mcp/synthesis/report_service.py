@@ -1,6 +1,7 @@
 """The capability that reports on a dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,17 +10,26 @@ import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.datasets.near_duplicates import NearDuplicates
-from kiln_mcp.datasets.parts import dealt_splits, part_tags
+from kiln_mcp.datasets.parts import part_tags, split_sizes
 from kiln_mcp.datasets.summaries import ItemSummary
 from kiln_mcp.home import write_private
 from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.statistics import TwoSampleTest
+from kiln_mcp.synthesis.answers import DifficultyRow
 from kiln_mcp.synthesis.leak_report import LeakReport, leak_report
 from kiln_mcp.synthesis.plan_costs import with_plan_costs
 from kiln_mcp.synthesis.plan_store import plans_of
 from kiln_mcp.synthesis.quota_gaps import quota_gaps
 from kiln_mcp.synthesis.realism import realism
-from kiln_mcp.synthesis.report import MADE, DataReport, RealismRecord, note_report, report_on
+from kiln_mcp.synthesis.report import (
+    FILE,
+    MADE,
+    DataReport,
+    RealismRecord,
+    note_report,
+    report_on,
+    split_records,
+)
 from kiln_mcp.synthesis.report_page import report_page
 from kiln_mcp.synthesis.report_sentences import Figure, figures, gaps, outcome_counts
 from kiln_mcp.synthesis.split_assignment import Dataset, deal_step, open_dataset, part_of
@@ -51,6 +61,7 @@ class DataReportAnswer(Result):
     figures: list[Figure]
     stock_phrases: list[str] = Field(description="What made inputs say more often than real ones.")
     clauses: dict[str, dict[str, int]] = Field(description="Items by clause and outcome.")
+    difficulties: list[DifficultyRow] = Field(description="Of edited outputs.")
     classes: dict[str, int]
     topics: dict[str, int]
     sources: dict[str, int]
@@ -92,11 +103,18 @@ async def report_data(
             task=owner.name,
             next=[NextStep(tool="add_data", reason="add your own items")],
         )
-    measurement = await anyio.to_thread.run_sync(_measure, dataset, workspace.settings.embeddings)
+    dealt_names = {record.name for record in split_records(await store.side_file(owner, FILE))}
+    measurement = await anyio.to_thread.run_sync(
+        _measure, dataset, dealt_names, workspace.settings.embeddings
+    )
     every_plan = await plans_of(store, owner)
     report = with_plan_costs(measurement.report, dataset.items, every_plan.values())
     plans = [plan for plan in every_plan.values() if plan.stage == "done"]
-    missing = [*quota_gaps(plans, dataset.runs), *gaps(report)]
+    missing = [
+        *_split_gaps(measurement.splits),
+        *quota_gaps(plans, dataset.runs),
+        *gaps(report),
+    ]
     async with store.transaction() as change:
         note_report(change, owner, report)
     page = workspace.settings.home / _FOLDER / f"{store.project.id} {owner.id}.html"
@@ -113,6 +131,7 @@ async def report_data(
         figures=figures(report),
         stock_phrases=report.realism.phrases if report.realism else [],
         clauses={clause or "none": own for clause, own in outcome_counts(report.coverage).items()},
+        difficulties=report.difficulties,
         classes=report.classes,
         topics={topic or "none": count for topic, count in report.topics.items()},
         sources=report.sources,
@@ -124,27 +143,41 @@ async def report_data(
 def _next_steps(project: str, measurement: _Measurement) -> list[NextStep]:
     if not measurement.splits:
         return [deal_step(project)]
-    return [
-        NextStep(
-            tool="split_data",
-            reason=f"deal the split {own.split} again without leaks",
-            arguments={
-                "project": project,
-                "name": own.split,
-                "redeal": True,
-                "keep_together": "forms",
-            },
-        )
-        for own in measurement.splits
-        if not own.is_clean
-    ]
+    return [_redeal_step(project, own) for own in measurement.splits if not own.is_clean]
 
 
-def _measure(dataset: Dataset, embeddings: Path | None) -> _Measurement:
+def _redeal_step(project: str, own: SplitLeaks) -> NextStep:
+    """Return how to deal a split again that is not clean: it leaks, or has one part alone."""
+    is_apart = len(own.parts) > 1
+    return NextStep(
+        tool="split_data",
+        reason=f"deal the split {own.split} again "
+        + ("without leaks" if is_apart else "to several parts"),
+        arguments={
+            "project": project,
+            "name": own.split,
+            "redeal": True,
+            "keep_together": "forms" if is_apart else "near_duplicates",
+        },
+    )
+
+
+def _split_gaps(splits: Sequence[SplitLeaks]) -> Iterator[str]:
+    for own in splits:
+        if len(own.parts) > 1 and "test" not in own.parts:
+            yield (
+                f"The split {own.split} has no test item: it cannot tell how well anything works "
+                "on items that it was neither made with nor chosen by."
+            )
+
+
+def _measure(
+    dataset: Dataset, dealt_names: Collection[str], embeddings: Path | None
+) -> _Measurement:
     texts = [item.text for item in dataset.items]
     near_duplicates = NearDuplicates(texts, embeddings=embeddings)
     report = report_on(dataset.runs, near_duplicates)
-    splits = _splits(dataset.items, near_duplicates)
+    splits = _splits(dataset.items, dealt_names, near_duplicates)
     leaks = {name: own for name, (own, _) in splits.items()}
     return _Measurement(
         report.model_copy(update={"leaks": leaks, "realism": _realism(dataset.items)}),
@@ -162,15 +195,23 @@ def _measure(dataset: Dataset, embeddings: Path | None) -> _Measurement:
 
 
 def _splits(
-    items: Sequence[ItemSummary], near_duplicates: NearDuplicates
+    items: Sequence[ItemSummary], dealt_names: Collection[str], near_duplicates: NearDuplicates
 ) -> dict[str, tuple[LeakReport, Mapping[str, int]]]:
-    """Return the leaks and the sizes of the dealt splits, of few ones."""
-    counts: dict[str, int] = {}
-    for item in items:
-        for tag in item.tags:
-            counts[tag] = counts.get(tag, 0) + 1
+    """Return the leaks and the sizes of the splits, of few ones.
+
+    Args:
+        items: The dataset.
+        dealt_names: The splits that were dealt here: these are splits even with one part alone.
+        near_duplicates: How their texts are compared.
+    """
+    counts = Counter(tag for item in items for tag in item.tags)
+    own_sizes = [
+        (name, sizes)
+        for name, sizes in split_sizes(counts).items()
+        if len(sizes) > 1 or name in dealt_names
+    ]
     reports: dict[str, tuple[LeakReport, Mapping[str, int]]] = {}
-    for name, sizes in list(dealt_splits(counts).items())[:_MOST_SPLITS]:
+    for name, sizes in own_sizes[:_MOST_SPLITS]:
         tags = part_tags(name)
         parts = [part_of(item, tags) for item in items]
         own_items = [item for item, part in zip(items, parts, strict=True) if part]

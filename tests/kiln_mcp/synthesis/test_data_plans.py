@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from data_writer import DataWriter, data_project, runs_in, slots_in
-from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.errors import InvalidArguments, place_text
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
@@ -205,6 +205,27 @@ async def test_a_plan_that_is_not_there_and_a_wrong_setting_name_what_is_valid(
             await generate_data(workspace, project, plan="p9")
         with pytest.raises(InvalidArguments, match="topicz"):
             await generate_data(workspace, project, plan={"topicz": []})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"plan": {"topicz": []}}, "plan.topicz"),
+        ({"plan": {"id": "p", "hide": [""]}}, "plan.hide[0]"),
+        ({"plan": {"count": True}}, "plan.count"),
+        ({"plan": {"topics": [{"path": "a", "share": -1}]}}, "plan.topics[0].share"),
+        ({"plan": {"topics": 3}, "topics": ["a"]}, "plan.topics"),
+        ({"topics": [""]}, "topics[0].path"),
+        ({"topics": [""], "plan": {"pairs": False}}, "topics[0].path"),
+    ],
+)
+async def test_a_wrong_setting_is_named_with_the_argument_that_it_is_in(
+    tmp_path: Path, arguments: dict[str, JsonValue], place: str
+) -> None:
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        with pytest.raises(InvalidArguments) as refusal:
+            await generate_data.propose(workspace, {"project": project, **arguments})
+    assert [place_text(problem.place) for problem in refusal.value.problems] == [place]
 
 
 @pytest.mark.parametrize(

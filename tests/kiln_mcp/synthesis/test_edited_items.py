@@ -165,3 +165,56 @@ async def test_a_deleted_plan_is_gone_and_its_items_stay(tmp_path: Path) -> None
         with pytest.raises(Refusal, match="no plan"):
             await generate_data(workspace, project, plan=plan)
         assert len(await items_in(workspace, project)) == 4
+
+
+class UnwillingWriter(DataWriter):
+    """Writes no input for the slots 3 and 4 unless a note says so."""
+
+    def inputs(self, request: ModelRequest, number: int) -> list[dict[str, object]]:
+        texts = super().inputs(request, number)
+        is_asked = "please" in request.messages[-1].content
+        return [text for text in texts if is_asked or text["slot"] not in {3, 4}]
+
+
+async def test_inputs_that_were_never_written_are_named_and_can_be_written_after_all(
+    tmp_path: Path,
+) -> None:
+    async with data_project(tmp_path, UnwillingWriter()) as (workspace, project):
+        settings: JsonValue = {"count": 4, "topics": ["a"], "stop_after_inputs": True}
+        plan = await planned(workspace, project, settings)
+        report = await planned(workspace, project, plan.id)
+        assert [draft.state for draft in report.drafts] == ["kept", "kept", "missing", "missing"]
+        assert report.warnings[0].startswith("No usable input was written for 2 of 4: 3, 4.")
+        assert report.calls == 2
+        with pytest.raises(Refusal, match=r"drafts 3 .* would have no input"):
+            await planned(workspace, project, {"id": plan.id, "texts": {"3": {"output": "x"}}})
+        edit: JsonValue = {"id": plan.id, "texts": {"3": "Mine?"}, "rewrite": {"4": "please"}}
+        await planned(workspace, project, edit)
+        report = await planned(workspace, project, plan.id)
+        assert {draft.state for draft in report.drafts} == {"kept"}
+        assert report.drafts[2].input == "Mine?"
+        made = await carried_out(workspace, project, plan.id)
+        assert [(row.quota, row.items) for row in made.by_topic] == [(4, 4)]
+
+
+async def test_a_result_counts_inputs_that_were_never_written_as_missing(tmp_path: Path) -> None:
+    async with data_project(tmp_path, UnwillingWriter()) as (workspace, project):
+        settings: JsonValue = {"count": 4, "topics": ["a"], "stop_after_inputs": True}
+        plan = await planned(workspace, project, settings)
+        await planned(workspace, project, plan.id)
+        await planned(workspace, project, {"id": plan.id, "drop": [1, 4]})
+        step = await generate_data.propose(workspace, {"project": project, "plan": plan.id})
+        assert step.plan.text.startswith("Generate 1 items")
+        made = await carried_out(workspace, project, plan.id)
+        assert [(row.quota, row.items) for row in made.by_topic] == [(2, 1)]
+        assert "1: no usable input was written" in {row.why for row in made.by_outcome}
+        plan_after = await planned(workspace, project, {"id": plan.id})
+        states = [draft.state for draft in plan_after.drafts]
+        assert states == ["dropped", "made", "missing", "dropped"]
+        assert (plan_after.calls, plan_after.cost) == (0, "No step is left that asks a model.")
+        await planned(workspace, project, {"id": plan.id, "rewrite": {"3": "please"}})
+        await planned(workspace, project, plan.id)
+        made = await carried_out(workspace, project, plan.id)
+        assert (made.items, len(await items_in(workspace, project))) == (1, 2)
+        deleted = await planned(workspace, project, {"id": plan.id, "delete": True})
+        assert (deleted.calls, deleted.cost) == (0, "No step is left that asks a model.")

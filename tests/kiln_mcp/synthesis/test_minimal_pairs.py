@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import JsonValue
 
@@ -11,6 +12,7 @@ from data_writer import MODEL, carried_out, data_project, planned, runs_in
 from kiln_mcp.datasets.items import is_known_right
 from kiln_mcp.synthesis.answers import DataPlanReport, GeneratedData
 from kiln_mcp.synthesis.generation_service import generate_data
+from kiln_mcp.synthesis.report_service import report_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRun
 from storage.errors import Refusal
@@ -72,6 +74,33 @@ async def test_a_pair_keeps_what_it_was_edited_from_and_how_it_was_verified(
         assert run.trace is None
 
 
+async def test_the_difficulty_of_a_pair_is_the_share_of_verdicts_against_it(
+    tmp_path: Path,
+) -> None:
+    world = ClauseWorld(World(error=0.15, success=1.0, side_effect=0.0))
+    models = tuple(f"other/{number}" for number in range(7))
+    async with data_project(tmp_path, world, models=models) as (workspace, project):
+        made, runs = await made_pairs(workspace, project, quotas=FAIL_ONLY, checkers=[*models])
+        pairs = [source_of(run) for run in runs if "minimal_pair" in run.tags]
+        votes = [
+            json.loads(str(own["verification"]))["broken_votes"][str(own["broken_clause"])]
+            for own in pairs
+        ]
+        assert [own["difficulty"] for own in pairs] == [round(1 - vote / 7, 4) for vote in votes]
+        assert {(own["verdicts"], own["judges"]) for own in pairs} == {(7, 7)}
+        assert len({own["difficulty"] for own in pairs}) >= 2
+        report = await report_data(workspace, project)
+        assert report.difficulties == made.difficulties
+        assert sum(row.items for row in report.difficulties) == len(pairs)
+        row = report.difficulties[0]
+        own_pairs = [own for own in pairs if own["broken_clause"] == row.clause]
+        shares = [float(own["difficulty"]) for own in own_pairs]
+        assert row.difficulty == pytest.approx(sum(shares) / len(shares), abs=1e-3)
+        assert next(iter(row.hardest.values())) == max(shares)
+        page = await anyio.Path(report.page).read_text(encoding="utf-8")
+        assert next(iter(row.hardest)) in page
+
+
 async def test_an_edit_that_breaks_more_is_left_out_and_the_report_says_why(
     tmp_path: Path,
 ) -> None:
@@ -94,6 +123,7 @@ async def test_borderline_outputs_are_those_on_which_the_judges_disagree(tmp_pat
         votes = [json.loads(str(source_of(run)["verification"]))["broken_votes"] for run in pairs]
         assert len(pairs) >= 8
         assert all(vote["c1"] in {1, 2} for vote in votes)
+        assert {source_of(run)["difficulty"] for run in pairs} == {0.3333}
         assert "the judges do not disagree on any edit" in made.by_outcome[0].why
 
 

@@ -185,6 +185,39 @@ async def test_a_leaking_split_is_named_with_what_mends_it(workspace: Workspace)
     assert "Clean" in await anyio.Path(clean.page).read_text(encoding="utf-8")
 
 
+async def test_a_split_without_test_items_is_listed_with_what_it_cannot_tell(
+    workspace: Workspace,
+) -> None:
+    items = [DataItem(input=text, output=text[:3]) for text in lines(20, 8)]
+    await add_data(workspace, "P", items=items)
+    await split_data(workspace, "P", "s", train=50, val=50)
+    answer = await report_data(workspace, "P")
+    (split,) = answer.splits
+    assert (split.split, split.parts, split.is_clean) == ("s", {"train": 10, "val": 10}, True)
+    assert answer.gaps[0].startswith("The split s has no test item: it cannot tell how well")
+    assert answer.next == []
+
+
+async def test_a_split_with_one_filled_part_is_listed_and_a_tag_like_it_is_not(
+    workspace: Workspace,
+) -> None:
+    items = [DataItem(input=text, output=text[:3], tags=["train_station"]) for text in lines(20, 9)]
+    await add_data(workspace, "P", items=items)
+    assert (await report_data(workspace, "P")).splits == []
+    await split_data(workspace, "P", "s", train=100)
+    answer = await report_data(workspace, "P")
+    (split,) = answer.splits
+    assert (split.split, split.parts, split.is_clean) == ("s", {"train": 20}, False)
+    assert "nothing can be measured on other items" in split.leaks[0]
+    assert "It leaks" not in await anyio.Path(answer.page).read_text(encoding="utf-8")
+    (step,) = answer.next
+    assert "to several parts" in step.reason
+    assert step.arguments is not None
+    await split_data(workspace, "P", "s", redeal=True, keep_together="near_duplicates")
+    (split,) = (await report_data(workspace, "P")).splits
+    assert split.parts.keys() == {"train", "val", "test", "golden"}
+
+
 async def test_nothing_can_be_reported_of_a_task_without_items(workspace: Workspace) -> None:
     with pytest.raises(Refusal, match="has no items"):
         await report_data(workspace, "P")
