@@ -70,7 +70,7 @@ def request_key(request: ModelRequest, identity: str) -> Key:
         identity: The model behind the name: its address or file, so that a changed
             configuration does not get another model's answers.
     """
-    before = (
+    beginning = (
         identity,
         [
             (message.role, message.content, message.tool_call_id, *map(_call, message.tool_calls))
@@ -78,7 +78,7 @@ def request_key(request: ModelRequest, identity: str) -> Key:
         ],
     )
     schema = "null" if request.schema is None else compact_text(request.schema)
-    after = (
+    rest = (
         request.choices,
         request.temperature,
         request.max_tokens,
@@ -88,7 +88,7 @@ def request_key(request: ModelRequest, identity: str) -> Key:
         [(tool.name, tool.description, tool.parameters) for tool in request.tools],
     )
     # One list, whose third value is the schema; a fixed one is spelled once, not for each request.
-    text = f"{_spell(before)[:-1]},{schema},{_spell(after)[1:]}"
+    text = f"{_spell(beginning)[:-1]},{schema},{_spell(rest)[1:]}"
     return blake2b(text.encode(), digest_size=16).digest(), request.sample
 
 
