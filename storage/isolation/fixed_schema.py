@@ -16,9 +16,27 @@ class FixedSchema(dict[str, JsonValue]):
         return json.dumps(self, sort_keys=True)
 
     @cached_property
+    def compact_text(self) -> str:
+        """Its JSON with sorted keys and no spaces."""
+        return _compact(self)
+
+    @cached_property
     def text(self) -> str:
         """Its JSON in the order of its keys, nothing escaped."""
         return json.dumps(self, ensure_ascii=False)
+
+
+def _compact(schema: Mapping[str, JsonValue]) -> str:
+    return json.dumps(schema, sort_keys=True, separators=(",", ":"))
+
+
+def compact_text(schema: Mapping[str, JsonValue]) -> str:
+    """Return a schema's JSON with sorted keys and no spaces.
+
+    Raises:
+        RecursionError: It is nested too deeply.
+    """
+    return schema.compact_text if isinstance(schema, FixedSchema) else _compact(schema)
 
 
 def sorted_text(schema: Mapping[str, JsonValue]) -> str:

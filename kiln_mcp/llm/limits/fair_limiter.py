@@ -1,10 +1,10 @@
 """A limit of requests at once that jobs share: the job with the fewest in flight goes first."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import count
+from types import TracebackType
 
 import anyio
 
@@ -50,8 +50,7 @@ class FairLimiter:
         self._capacity = capacity
         self._grant()
 
-    @asynccontextmanager
-    async def turn(self, job: str) -> AsyncGenerator[None]:
+    def turn(self, job: str) -> "_HeldTurn":
         """Wait for a request's turn, and hold it.
 
         The task that leaves may be another one than the task that entered: streams are closed so.
@@ -59,14 +58,14 @@ class FairLimiter:
         Args:
             job: The name of the job that asks.
         """
+        return _HeldTurn(self, job)
+
+    async def enter(self, job: str) -> None:
+        """Wait for a request's turn, and take it; `leave` gives it back."""
         if self._waiting or self._total >= self._capacity:
             await self._wait(job)
         else:
             self._take(job)
-        try:
-            yield
-        finally:
-            self._release(job)
 
     async def _wait(self, job: str) -> None:
         turn = _Turn()
@@ -75,7 +74,7 @@ class FairLimiter:
             await turn.event.wait()
         except BaseException:
             if turn.event.is_set():
-                self._release(job)
+                self.leave(job)
             else:
                 self._remove(job, turn)
             raise
@@ -92,7 +91,8 @@ class FairLimiter:
         self._in_flight[job] += 1
         self._last_turns[job] = next(self._turns)
 
-    def _release(self, job: str) -> None:
+    def leave(self, job: str) -> None:
+        """Give back a request's turn."""
         self._total -= 1
         self._in_flight[job] -= 1
         self._grant()
@@ -117,3 +117,24 @@ class FairLimiter:
     def _rank(self, job: str) -> tuple[int, int]:
         """Return what is lowest for the job whose turn it is."""
         return self._in_flight[job], self._last_turns.get(job, 0)
+
+
+class _HeldTurn(AbstractAsyncContextManager[None]):
+    """A request's turn for the time of the body. Each call has two, so it is no generator."""
+
+    __slots__ = ("_job", "_limiter")
+
+    def __init__(self, limiter: FairLimiter, job: str) -> None:
+        self._limiter = limiter
+        self._job = job
+
+    async def __aenter__(self) -> None:
+        await self._limiter.enter(self._job)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._limiter.leave(self._job)

@@ -5,7 +5,7 @@ continue.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from kiln_mcp.llm.errors import (
@@ -109,18 +109,11 @@ class RateLimiter:
                     self._record_success(pace, request, passing.usage)
                     return
 
-    @asynccontextmanager
-    async def _turn(self, model: str, job: str) -> AsyncGenerator[None]:
+    def _turn(self, model: str, job: str) -> AbstractAsyncContextManager[None]:
         """Hold one of the requests at once that the server allows to all workers together."""
         if self._shared is None:
-            async with self._limiter.turn(job):
-                yield
-            return
-        slot = await self._shared.enter(model)
-        try:
-            yield
-        finally:
-            self._shared.leave(slot)
+            return self._limiter.turn(job)
+        return _hold_slot(self._shared, model)
 
     def _check_circuits(self, request: ModelRequest, pace: LearnedLimits) -> None:
         for circuit, name in (
@@ -180,6 +173,15 @@ class RateLimiter:
         if bucket:
             tokens = usage.input_tokens + usage.output_tokens
             bucket.give_back(estimated_tokens(request) - tokens)
+
+
+@asynccontextmanager
+async def _hold_slot(shared: SharedLimit, model: str) -> AsyncGenerator[None]:
+    slot = await shared.enter(model)
+    try:
+        yield
+    finally:
+        shared.leave(slot)
 
 
 class Pass:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kiln_mcp.llm.answer_states import AnswerState
 from kiln_mcp.llm.messages import (
@@ -24,9 +24,12 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightNote, InFlightNotes
+from storage.isolation.fixed_schema import compact_text
 from storage.text.characters import repair_texts
 
 Key = tuple[bytes, int]
+_spell: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_spell_answer: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,15 @@ def request_key(request: ModelRequest, identity: str) -> Key:
         identity: The model behind the name: its address or file, so that a changed
             configuration does not get another model's answers.
     """
-    content = (
+    beginning = (
         identity,
         [
             (message.role, message.content, message.tool_call_id, *map(_call, message.tool_calls))
             for message in request.messages
         ],
-        request.schema,
+    )
+    schema = "null" if request.schema is None else compact_text(request.schema)
+    rest = (
         request.choices,
         request.temperature,
         request.max_tokens,
@@ -82,7 +87,8 @@ def request_key(request: ModelRequest, identity: str) -> Key:
         request.top_logprobs,
         [(tool.name, tool.description, tool.parameters) for tool in request.tools],
     )
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    # One list, whose third value is the schema; a fixed one is spelled once, not for each request.
+    text = f"{_spell(beginning)[:-1]},{schema},{_spell(rest)[1:]}"
     return blake2b(text.encode(), digest_size=16).digest(), request.sample
 
 
@@ -109,7 +115,7 @@ def _answer_text(answer: ModelAnswer) -> str:
             (entry.token, entry.logprob, [(o.token, o.logprob) for o in entry.alternatives])
             for entry in answer.logprobs
         ]
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    text = _spell_answer(parts)
     # A lone surrogate, which a model's server may send, cannot be written as it is.
     return text if text.isascii() or _encodable(text) else json.dumps(parts)
 

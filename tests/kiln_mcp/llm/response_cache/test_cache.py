@@ -3,6 +3,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
 from kiln_mcp.llm import (
     Engine,
@@ -17,6 +18,7 @@ from kiln_mcp.llm.messages import Tool
 from kiln_mcp.llm.response_cache.cache import request_key
 from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 from scripted_model import ScriptedModel
+from storage.isolation.fixed_schema import FixedSchema
 
 KEY = "sk-secret"
 
@@ -141,3 +143,26 @@ def test_whatever_changes_the_answer_makes_another_request(other: ModelRequest) 
     assert request_key(other, "m") != request_key(request(), "m")
     assert request_key(request(), "m") == request_key(request(), "m")
     assert request_key(request(), "another server") != request_key(request(), "m")
+
+
+SCHEMA: dict[str, JsonValue] = {
+    "type": "object",
+    "properties": {"b": {"enum": ["ü", "a"]}, "a": {"type": "number"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "key"),
+    [
+        (None, "e8da18f8577f1efa41f613d7f1763557"),
+        ({}, "c82f6220b21a7e1d19f6e163b199d449"),
+        (SCHEMA, "62c20729b24d3c727bddd4b08639a77b"),
+        (FixedSchema(SCHEMA), "62c20729b24d3c727bddd4b08639a77b"),
+    ],
+)
+def test_answers_of_earlier_versions_are_found_with_the_same_key(
+    schema: dict[str, JsonValue] | None, key: str
+) -> None:
+    messages = (Message("system", 'é, "x"'), Message("user", "y"))
+    asked = ModelRequest("m", messages, schema=schema, max_tokens=9)
+    assert request_key(asked, "id")[0].hex() == key
