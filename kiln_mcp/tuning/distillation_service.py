@@ -59,7 +59,8 @@ async def distil_model(
     """Distil a stronger run config into a model: its outputs are verified, then learnt.
 
     The teacher answers the items of the eval's parts train and val. Only outputs that every
-    evaluator passes are learnt. One job, from the spec to the trained model, with its plan first.
+    evaluator passes, and no right answer of an item contradicts, are learnt. One job, from the
+    spec to the trained model, with its plan first.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval or await _eval_of(store, spec))

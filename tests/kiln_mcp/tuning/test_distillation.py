@@ -68,6 +68,26 @@ async def test_only_outputs_that_the_eval_passes_are_learnt(tmp_path: Path) -> N
         assert len(splits[result.frozen_split].split_contents["train"]) == train.verified_outputs
 
 
+async def test_outputs_that_contradict_a_right_answer_are_not_learnt(tmp_path: Path) -> None:
+    async with open_distillation(tmp_path, "sure-teacher") as bench:
+        await create_evaluator(
+            bench.workspace, bench.project, "Form", "contains", substring="answer"
+        )
+        result = await distil(bench, eval="Form")
+        train = result.parts[0]
+        assert train.compared_outputs == train.items == 16
+        assert 0 < train.contradicted_outputs == 16 - train.verified_outputs < 6
+        learnt = max(bench.services.files.values(), key=len).decode()
+        assert learnt.count("\n") == train.verified_outputs
+        assert "answer 999" not in learnt
+
+
+async def test_what_an_evaluator_compares_is_not_compared_again(tmp_path: Path) -> None:
+    async with open_distillation(tmp_path) as bench:
+        result = await distil(bench)
+        assert [part.compared_outputs for part in result.parts] == [0, 0]
+
+
 async def test_a_teacher_that_is_wrong_trains_nothing(tmp_path: Path) -> None:
     async with open_distillation(tmp_path, BASE) as bench:
         with pytest.raises(Refusal, match="0 of 16 outputs of Teacher are verified"):
