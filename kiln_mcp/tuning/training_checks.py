@@ -16,7 +16,7 @@ from kiln_mcp.tuning.trainings import TRAIN, VALIDATION, Training
 from storage import DatasetSplit
 from storage.errors import NextStep, Refusal
 
-GRAVE = frozenset({DataFaultKind.LEAK, DataFaultKind.EMPTY})
+GRAVE = frozenset({DataFaultKind.LEAK, DataFaultKind.CONTRADICTION, DataFaultKind.EMPTY})
 """Faults that make a training useless, or its measurement: a person must want it despite them."""
 _MOST_NAMED = 3
 

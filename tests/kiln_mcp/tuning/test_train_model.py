@@ -263,6 +263,22 @@ async def test_data_that_leaks_is_refused_by_line_unless_it_is_wanted(tmp_path: 
         assert (await bench.train(despite_faults=True)).fault_counts
 
 
+async def test_data_that_contradicts_itself_is_refused_by_line_unless_it_is_wanted(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        store, task = await bench.store()
+        first, second = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags][
+            :2
+        ]
+        await store.save(second.replace(input=first.input))
+        pattern = r"line \d+ of train: line \d+ of train has the same input and the answer"
+        with pytest.raises(Refusal, match=pattern):
+            await bench.train()
+        assert bench.services.files == {}
+        assert (await bench.train(despite_faults=True)).fault_counts
+
+
 async def test_too_few_examples_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
     async with open_bench(tmp_path, "openai") as bench:
         store, task = await bench.store()
