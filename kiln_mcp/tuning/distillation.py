@@ -19,6 +19,7 @@ from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.answers import DistilledModel, DistilledPart
+from kiln_mcp.tuning.file_limits import check_thinking
 from kiln_mcp.tuning.providers.provider import TuningProvider, check_parameters
 from kiln_mcp.tuning.providers.registry import open_provider
 from kiln_mcp.tuning.right_answers import agreements, reads_right_answers
@@ -81,6 +82,7 @@ async def plan_distillation(
     """
     task = task_eval.task
     provider = open_provider(wish.provider, workspace.settings.engine)
+    check_thinking(provider, wish.thinking)
     check_parameters(provider.hyperparameters, wish.parameters or {})
     await provider.check(wish.base_model)
     [config] = await find_run_configs(store, task, [teacher])
@@ -151,7 +153,9 @@ async def carry_out_distillation(distillation: Distillation) -> DistilledModel:
             fewest=fewest,
             next=[NextStep(tool="show_results", reason="see which outputs fail, and why")],
         )
-    frozen = await _frozen_split(distillation, {part: ids for part, ids in contents.items() if ids})
+    if len(contents.get("val", ())) < distillation.provider.limits.fewest_validation_examples:
+        contents.pop("val", None)
+    frozen = await _frozen_split(distillation, contents)
     data = FrozenData(distillation.store, distillation.task, frozen)
     model = await train(await draft_training(distillation.workspace, data, distillation.wish))
     return DistilledModel(

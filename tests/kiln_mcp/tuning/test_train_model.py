@@ -236,7 +236,7 @@ async def test_parameters_that_a_provider_does_not_take_are_refused_with_its_ran
 
 async def test_vertex_needs_a_bucket_and_takes_sizes_by_name(tmp_path: Path) -> None:
     async with open_bench(tmp_path, "vertex") as bench:
-        with pytest.raises(InvalidValue, match="the parameter bucket is missing; give a text"):
+        with pytest.raises(InvalidValue, match="the parameter bucket is missing; give your bucket"):
             await bench.train(parameters={})
         with pytest.raises(InvalidValue, match="1 or 2 or 4 or 8 or 16"):
             await bench.train(parameters={"bucket": "b", "adapter_size": "3"})
@@ -285,7 +285,7 @@ async def test_too_few_examples_are_refused_before_anything_is_sent(tmp_path: Pa
         train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
         for run in train[:7]:
             await store.save(run.replace(tags=(*run.tags, "test_other")))
-        with pytest.raises(Refusal, match="takes 10 examples or more, and train has 9"):
+        with pytest.raises(Refusal, match="takes 10 examples or more, and the file of train has 9"):
             await bench.train()
 
 
