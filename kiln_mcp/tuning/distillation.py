@@ -185,15 +185,15 @@ async def _verified_part(
     if not any(reads_right_answers(m.evaluator_record) for m in work.measurements):
         schema = output_schema(distillation.task)
         agreement_by_item = await agreements(distillation.store, work.items, passed, schema)
-    verified = tuple(row.id for item, row in passed.items() if agreement_by_item.get(item, True))
+    run_ids = tuple(row.id for item, row in passed.items() if agreement_by_item.get(item, True))
     report = DistilledPart(
         part=part,
         items=len(items),
-        verified_outputs=len(verified),
+        verified_outputs=len(run_ids),
         compared_outputs=len(agreement_by_item),
-        contradicted_outputs=len(passed) - len(verified),
+        contradicted_outputs=len(passed) - len(run_ids),
     )
-    return report, verified
+    return report, run_ids
 
 
 async def _passing_items(

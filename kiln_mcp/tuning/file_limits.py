@@ -40,24 +40,24 @@ def check_files(provider: TuningProvider, files: Sequence[PartFile]) -> None:
         (provider.fewest_examples, limits.most_examples),
         (limits.fewest_validation_examples, limits.most_validation_examples),
     )
-    for file, (fewest, most) in zip(files, ranges, strict=False):
+    for file, (fewest, largest_count) in zip(files, ranges, strict=False):
         count, size = file.counts.examples, file.content.path.stat().st_size
         if count < fewest:
             raise _misfit(provider, file, f"{fewest:,} examples or more", f"{count:,}")
-        if most is not None and count > most:
-            raise _misfit(provider, file, f"{most:,} examples at most", f"{count:,}")
+        if largest_count is not None and count > largest_count:
+            raise _misfit(provider, file, f"{largest_count:,} examples at most", f"{count:,}")
         if limits.largest_bytes is not None and size > limits.largest_bytes:
             largest, own = f"{limits.largest_bytes / 1e6:,.0f} MB", f"{size / 1e6:,.1f} MB"
             raise _misfit(provider, file, f"files up to {largest}", own)
 
 
-def _misfit(provider: TuningProvider, file: PartFile, taken: str, given: str) -> Refusal:
+def _misfit(provider: TuningProvider, file: PartFile, limit_text: str, own_text: str) -> Refusal:
     return Refusal(
         "Nothing was trained: {provider} takes {taken}, and the file of {part} has {given}. "
         "Freeze a split whose part {part} fits.",
         provider=provider.title,
-        taken=taken,
+        taken=limit_text,
         part=file.part,
-        given=given,
+        given=own_text,
         next=[NextStep(tool="split_data", reason="deal the items in other shares, and freeze")],
     )

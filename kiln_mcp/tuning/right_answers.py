@@ -78,16 +78,19 @@ def _agrees_with(output: str, right: JsonValue, schema: Schema | None) -> bool |
     comparison = compare_values(output, right, _RULES, schema)
     if comparison.total.is_equal:
         return True
-    right, given = (structure(value, is_json=schema is not None) for value in (right, output))
+    right, output_value = (
+        structure(value, is_json=schema is not None) for value in (right, output)
+    )
     if not isinstance(right, dict):
         return None if _has_prose(right) else False
-    if not isinstance(given, dict):
+    if not isinstance(output_value, dict):
         return False
     inner = {path[:-1] for path in comparison.fields}
     leaves = {
         path: result.is_equal
         for path, result in comparison.fields.items()
-        if path not in inner and not _has_prose([_value_at(right, path), _value_at(given, path)])
+        if path not in inner
+        and not _has_prose([_value_at(right, path), _value_at(output_value, path)])
     }
     if not all(leaves.values()):
         return False

@@ -75,7 +75,7 @@ def _number(value: Value) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """What a service takes of files, beside their format; None where it sets no limit.
+    """What a service takes of files, beside their format; None stands for no limit.
 
     Attributes:
         most_examples: Of what is learnt.
