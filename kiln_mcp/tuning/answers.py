@@ -102,8 +102,14 @@ class DistilledPart(Result):
     part: str
     items: int
     verified_outputs: int = Field(
-        description="Outputs that every evaluator passes; only these are learnt."
+        description="Outputs that every evaluator passes and no right answer contradicts; only "
+        "these are learnt."
     )
+    compared_outputs: int = Field(
+        description="Passed outputs compared with the right answer of their item: none if an "
+        "evaluator compares them, or where it is prose."
+    )
+    contradicted_outputs: int = Field(description="Passed outputs that contradict it: left out.")
 
 
 class DistilledModel(Result):

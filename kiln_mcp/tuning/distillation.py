@@ -1,4 +1,7 @@
-"""Distillation: a stronger model's outputs, verified by an eval, become what a model learns."""
+"""Distillation: a stronger model's outputs become what another model learns, once verified.
+
+An eval's evaluators verify them, and the right answers that items have.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +17,12 @@ from kiln_mcp.evals.run_requests import RunRequest, RunWork, open_evaluators, pl
 from kiln_mcp.evals.runner import carry_out_together
 from kiln_mcp.evals.scored_outputs import read_scored_outputs
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
+from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.answers import DistilledModel, DistilledPart
+from kiln_mcp.tuning.file_limits import check_thinking
 from kiln_mcp.tuning.providers.provider import TuningProvider, check_parameters
 from kiln_mcp.tuning.providers.registry import open_provider
+from kiln_mcp.tuning.right_answers import agreements, reads_right_answers
 from kiln_mcp.tuning.training_drafts import TrainingWish, draft_training
 from kiln_mcp.tuning.training_files import FrozenData
 from kiln_mcp.tuning.trainings import train
@@ -76,6 +82,7 @@ async def plan_distillation(
     """
     task = task_eval.task
     provider = open_provider(wish.provider, workspace.settings.engine)
+    check_thinking(provider, wish.thinking)
     check_parameters(provider.hyperparameters, wish.parameters or {})
     await provider.check(wish.base_model)
     [config] = await find_run_configs(store, task, [teacher])
@@ -102,11 +109,12 @@ async def plan_distillation(
     calls = calls_of(plans)
     await workspace.check_ready(store, calls)
     place = "on this machine" if provider.is_local else f"at {provider.title}"
+    price = "" if provider.is_local else ", at a price that is not known here"
     judges = ", ".join(m.evaluator_record.name for m in work["train"].measurements)
     summary = (
         f"Let {config.name} answer {items} inputs of train, keep what {judges} "
-        f"pass{'es' if len(team.measurements) == 1 else ''}, and train {wish.base_model} {place} "
-        f"on it{'' if provider.is_local else ', at a price that is not known here'}."
+        f"pass{'es' if len(team.measurements) == 1 else ''} and no right answer of an item "
+        f"contradicts, and train {wish.base_model} {place} on it{price}."
     )
     plan = await estimate_cost(workspace.engine, summary, calls, "evals")
     plan = replace(
@@ -129,23 +137,25 @@ async def carry_out_distillation(distillation: Distillation) -> DistilledModel:
     for part, work in distillation.work.items():
         if work.plans:
             await carry_out_together(distillation.workspace, work.plans)
-        runs = await _verified_runs(distillation, work)
-        contents[part] = tuple(runs)
-        parts.append(DistilledPart(part=part, items=len(work.items), verified_outputs=len(runs)))
+        part_report, contents[part] = await _verified_part(distillation, part, work)
+        parts.append(part_report)
     learnt, fewest = parts[0], distillation.provider.fewest_examples
     if learnt.verified_outputs < fewest:
         raise Refusal(
-            "Nothing was trained: {verified} of {items} outputs of {teacher} are verified, and "
-            "{provider} takes {fewest} or more. Let a better run config answer, or look at what "
-            "its outputs fail.",
+            "Nothing was trained: {verified} of {items} outputs of {teacher} are verified "
+            "({contradicted} pass and contradict the item's right answer), and {provider} takes "
+            "{fewest} or more. Let a better run config answer, or look at what its outputs fail.",
             verified=learnt.verified_outputs,
             items=learnt.items,
+            contradicted=learnt.contradicted_outputs,
             teacher=distillation.teacher.name,
             provider=distillation.provider.title,
             fewest=fewest,
             next=[NextStep(tool="show_results", reason="see which outputs fail, and why")],
         )
-    frozen = await _frozen_split(distillation, {part: ids for part, ids in contents.items() if ids})
+    if len(contents.get("val", ())) < distillation.provider.limits.fewest_validation_examples:
+        contents.pop("val", None)
+    frozen = await _frozen_split(distillation, contents)
     data = FrozenData(distillation.store, distillation.task, frozen)
     model = await train(await draft_training(distillation.workspace, data, distillation.wish))
     return DistilledModel(
@@ -157,15 +167,33 @@ async def carry_out_distillation(distillation: Distillation) -> DistilledModel:
     )
 
 
-async def _verified_runs(distillation: Distillation, work: RunWork) -> list[str]:
-    """Return the ids of the teacher's outputs that every evaluator passes, one for each item."""
+async def _verified_part(
+    distillation: Distillation, part: MeasuredPart, work: RunWork
+) -> tuple[DistilledPart, tuple[str, ...]]:
+    """Return a part's counts, and the ids of its verified outputs, one for each item.
+
+    Evaluators that read the right answers compare by their own rules, so nothing is compared again.
+    """
     teacher, items = distillation.teacher, [item.id for item in work.items]
     passing = set(items)
     for measurement in work.measurements:
         passing &= await _passing_items(measurement, teacher, passing)
     outputs = await work.measurements[0].outputs(teacher.id)
-    first = {key.item_id: row.id for key, row in outputs.items() if key.sample == 0}
-    return [first[item] for item in items if item in passing and item in first]
+    first = {key.item_id: row for key, row in outputs.items() if key.sample == 0}
+    passed = {item: first[item] for item in items if item in passing and item in first}
+    agreement_by_item: dict[str, bool] = {}
+    if not any(reads_right_answers(m.evaluator_record) for m in work.measurements):
+        schema = output_schema(distillation.task)
+        agreement_by_item = await agreements(distillation.store, work.items, passed, schema)
+    run_ids = tuple(row.id for item, row in passed.items() if agreement_by_item.get(item, True))
+    report = DistilledPart(
+        part=part,
+        items=len(items),
+        verified_outputs=len(run_ids),
+        compared_outputs=len(agreement_by_item),
+        contradicted_outputs=len(passed) - len(run_ids),
+    )
+    return report, run_ids
 
 
 async def _passing_items(

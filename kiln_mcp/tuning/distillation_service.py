@@ -10,7 +10,12 @@ from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.tuning.answers import DistilledModel
 from kiln_mcp.tuning.distillation import carry_out_distillation, plan_distillation
 from kiln_mcp.tuning.formats import Thinking
-from kiln_mcp.tuning.training_arguments import LearntPrompt, LearntReasoning, TrainingProvider
+from kiln_mcp.tuning.training_arguments import (
+    DespiteFaults,
+    LearntPrompt,
+    LearntReasoning,
+    TrainingProvider,
+)
 from kiln_mcp.tuning.training_drafts import TrainingWish
 from kiln_mcp.workbench.capability import (
     Discovery,
@@ -55,16 +60,26 @@ async def distil_model(
         dict[str, str | float] | None, Field(description="As in train_model.")
     ] = None,
     seed: Annotated[int, Field(ge=0)] = 0,
+    despite_faults: DespiteFaults = False,
 ) -> Proposal[DistilledModel]:
     """Distil a stronger run config into a model: its outputs are verified, then learnt.
 
     The teacher answers the items of the eval's parts train and val. Only outputs that every
-    evaluator passes are learnt. One job, from the spec to the trained model, with its plan first.
+    evaluator passes, and no right answer of an item contradicts, are learnt. One job, from the
+    spec to the trained model, with its plan first.
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval or await _eval_of(store, spec))
     wish = TrainingWish(
-        provider, base_model, name, run_config, thinking, parameters, seed, label="distilled"
+        provider,
+        base_model,
+        name,
+        run_config,
+        thinking,
+        parameters,
+        seed,
+        despite_faults,
+        label="distilled",
     )
     distillation, plan = await plan_distillation(
         workspace, store, task_eval, evaluators or (), teacher, wish

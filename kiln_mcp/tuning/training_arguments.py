@@ -13,4 +13,6 @@ LearntPrompt = Annotated[
     str | None, Field(description="Whose prompt it learns and runs with; left out: the task's.")
 ]
 LearntReasoning = Annotated[Thinking, Field(description="The reasoning.")]
-DespiteFaults = Annotated[bool, Field(description="Train though items leak, or are empty.")]
+DespiteFaults = Annotated[
+    bool, Field(description="Train though items leak, contradict each other, or are empty.")
+]

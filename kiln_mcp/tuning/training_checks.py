@@ -8,6 +8,7 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import HELD_OUT
 from kiln_mcp.tuning.answers import TrainingCheck
 from kiln_mcp.tuning.data_check import DataFaultKind
+from kiln_mcp.tuning.file_limits import check_files
 from kiln_mcp.tuning.formats import NEEDS_SCHEMA, ExportFormat, Thinking
 from kiln_mcp.tuning.providers.provider import TuningProvider
 from kiln_mcp.tuning.providers.registry import ProviderName
@@ -16,7 +17,7 @@ from kiln_mcp.tuning.trainings import TRAIN, VALIDATION, Training
 from storage import DatasetSplit
 from storage.errors import NextStep, Refusal
 
-GRAVE = frozenset({DataFaultKind.LEAK, DataFaultKind.EMPTY})
+GRAVE = frozenset({DataFaultKind.LEAK, DataFaultKind.CONTRADICTION, DataFaultKind.EMPTY})
 """Faults that make a training useless, or its measurement: a person must want it despite them."""
 _MOST_NAMED = 3
 
@@ -62,18 +63,7 @@ def check_training_data(
     Raises:
         Refusal: It is so; the sentence names the lines.
     """
-    learnt = data.files[0]
-    count = learnt.counts.examples
-    if count < provider.fewest_examples:
-        raise Refusal(
-            "Nothing was trained: {provider} takes {fewest} examples or more, and {part} has "
-            "{count} that can be learnt. Add items to that part.",
-            provider=provider.title,
-            fewest=provider.fewest_examples,
-            part=learnt.part,
-            count=count,
-            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
-        )
+    check_files(provider, data.files)
     grave = [fault for fault in data.faults.gravest if fault.kind in GRAVE]
     if grave and not despite_faults:
         lines = [

@@ -13,6 +13,7 @@ from kiln_mcp.run_configs.system_prompts import (
 )
 from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.export import Recipe, check_recipe
+from kiln_mcp.tuning.file_limits import check_thinking
 from kiln_mcp.tuning.formats import Instructions, Thinking
 from kiln_mcp.tuning.providers.provider import Value, check_parameters
 from kiln_mcp.tuning.providers.registry import ProviderName, open_provider
@@ -59,6 +60,7 @@ async def draft_training(workspace: Workspace, data: FrozenData, wish: TrainingW
         KeyProblem: The provider's key is missing.
     """
     provider = open_provider(wish.provider, workspace.settings.engine)
+    check_thinking(provider, wish.thinking)
     parameters = check_parameters(provider.hyperparameters, wish.parameters or {})
     schema = output_schema(data.task)
     recipe = Recipe(

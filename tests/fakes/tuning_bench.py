@@ -74,7 +74,12 @@ async def open_bench(tmp_path: Path, provider: str) -> AsyncGenerator[Bench]:
         environment = environment_of(provider, services.address)
         settings = Settings(
             home=tmp_path / "home",
-            engine=EngineSettings(environment=environment, first_wait_s=0.001, attempts=3),
+            engine=EngineSettings(
+                environment=environment,
+                first_wait_s=0.001,
+                attempts=3,
+                tuned_models=tmp_path / "home" / "tuned_models.json",
+            ),
             poll_s=0.001,
         )
         store = await ProjectStore.create(tmp_path / "p", Project(name="P"))

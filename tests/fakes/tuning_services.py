@@ -122,7 +122,8 @@ def _openai(services: TuningServices) -> list[tuple[str, str, str, Handler]]:
         word = str(body["messages"][-1]["content"]).split()[0].removeprefix("word")
         epochs = _epochs_of(services, str(body["model"]))
         is_right = word.isdecimal() and int(word) % 10 < 3 * epochs
-        message = {"role": "assistant", "content": f"answer {word}" if is_right else "no"}
+        wrong = "answer 999" if body["model"] == "sure-teacher" else "no"
+        message = {"role": "assistant", "content": f"answer {word}" if is_right else wrong}
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         return {
             "id": "1",
@@ -145,7 +146,7 @@ def _openai(services: TuningServices) -> list[tuple[str, str, str, Handler]]:
 
 def _epochs_of(services: TuningServices, model: str) -> int:
     """Return how often a model has read its data; it is the better for it. 0 for a base."""
-    if model == "teacher":
+    if model in {"teacher", "sure-teacher"}:
         return 3
     if not model.startswith("ft:"):
         return 0

@@ -24,6 +24,7 @@ from kiln_mcp.tuning.local.outlook import Outlook
 from kiln_mcp.tuning.local.work_folder import LocalRequest, LocalState, WorkFolder
 from kiln_mcp.tuning.providers.provider import (
     Draft,
+    FileLimits,
     Forecast,
     Hyperparameter,
     TrainingRequest,
@@ -48,6 +49,7 @@ _FILES: Final = (
     "losses.svg",
     "losses.jsonl",
 )
+_LIMITS: Final = FileLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class LocalTuning:
     title: str = "this machine"
     is_local: bool = True
     fewest_examples: int = 1
+    limits: FileLimits = _LIMITS
     shapes: Sequence[ExportFormat] = (ExportFormat.HUGGINGFACE,)
     hyperparameters: Sequence[Hyperparameter] = (
         Hyperparameter("epochs", "integer", 1, 100, default=3),

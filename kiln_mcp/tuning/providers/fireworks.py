@@ -11,6 +11,7 @@ from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
+    FileLimits,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -47,6 +48,13 @@ _NAMES: Final[Mapping[str, str]] = {
     "batch_size": "batchSize",
     "lora_rank": "loraRank",
 }
+_LIMITS: Final = FileLimits(
+    most_examples=3_000_000,
+    fewest_validation_examples=3,
+    most_validation_examples=3_000_000,
+    largest_bytes=150_000_000,
+    takes_later_system=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class FireworksTuning(HostedTuning):
     title: str = "Fireworks"
     is_local: bool = False
     fewest_examples: int = 3
+    limits: FileLimits = _LIMITS
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
         ExportFormat.OPENAI_JSON,

@@ -8,6 +8,7 @@ from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
+    FileLimits,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -36,6 +37,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "batch_size": "batch_size",
     "learning_rate_multiplier": "learning_rate_multiplier",
 }
+_LIMITS: Final = FileLimits(largest_bytes=512_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class OpenAITuning(HostedTuning):
     title: str = "OpenAI"
     is_local: bool = False
     fewest_examples: int = 10
+    limits: FileLimits = _LIMITS
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
         ExportFormat.OPENAI_JSON,

@@ -24,6 +24,7 @@ class Hyperparameter:
         choices: The valid texts; empty for any.
         default: Its value if none is given; None if the provider chooses.
         is_required: Whether it has to be given.
+        meaning: What a text without choices is; "" where its name says it.
     """
 
     name: str
@@ -33,12 +34,13 @@ class Hyperparameter:
     choices: Sequence[str] = ()
     default: Value | None = None
     is_required: bool = False
+    meaning: str = ""
 
     @property
     def range_text(self) -> str:
         """The valid values in words."""
         if self.kind == "text":
-            return " or ".join(self.choices) or "a text"
+            return " or ".join(self.choices) or self.meaning or "a text"
         noun = "an integer" if self.kind == "integer" else "a number"
         return f"{noun} from {self.low:g} to {self.high:g}"
 
@@ -69,6 +71,25 @@ def _number(value: Value) -> float | None:
         return None if isinstance(value, bool) else float(value)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """What a service takes of files, beside their format; None stands for no limit.
+
+    Attributes:
+        most_examples: Of what is learnt.
+        fewest_validation_examples: Of a validation file, if there is one.
+        most_validation_examples: Of the same.
+        largest_bytes: Of one file.
+        takes_later_system: Whether a system message may stand after the first message.
+    """
+
+    most_examples: int | None = None
+    fewest_validation_examples: int = 1
+    most_validation_examples: int | None = None
+    largest_bytes: int | None = None
+    takes_later_system: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +209,11 @@ class TuningProvider(Protocol):
     @property
     def fewest_examples(self) -> int:
         """It refuses fewer."""
+        ...
+
+    @property
+    def limits(self) -> FileLimits:
+        """What else it refuses of files."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from kiln_mcp.llm import EngineSettings
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
+    FileLimits,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -49,6 +50,7 @@ _LORA: Final[Mapping[str, str]] = {
     "lora_alpha": "lora_alpha",
     "lora_dropout": "lora_dropout",
 }
+_LIMITS: Final = FileLimits(largest_bytes=100_000_000_000, takes_later_system=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class TogetherTuning(HostedTuning):
     title: str = "Together"
     is_local: bool = False
     fewest_examples: int = 1
+    limits: FileLimits = _LIMITS
     shapes: Sequence[ExportFormat] = (
         ExportFormat.OPENAI_CHAT,
         ExportFormat.OPENAI_JSON,

@@ -10,6 +10,7 @@ from kiln_mcp.llm.errors import KeyProblem
 from kiln_mcp.tuning.formats import ExportFormat
 from kiln_mcp.tuning.providers.hosted import HostedTuning
 from kiln_mcp.tuning.providers.provider import (
+    FileLimits,
     Hyperparameter,
     TrainingRequest,
     TrainingState,
@@ -40,6 +41,9 @@ _STATES: Final[Mapping[str, TrainingState]] = {
     "JOB_STATE_CANCELLED": TrainingState.CANCELLED,
 }
 _SIZES: Final = {"1": "ONE", "2": "TWO", "4": "FOUR", "8": "EIGHT", "16": "SIXTEEN"}
+_LIMITS: Final = FileLimits(
+    most_examples=1_000_000, most_validation_examples=5000, largest_bytes=1_000_000_000
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,12 @@ class VertexTuning(HostedTuning):
     title: str = "Vertex AI"
     is_local: bool = False
     fewest_examples: int = 10
+    limits: FileLimits = _LIMITS
     shapes: Sequence[ExportFormat] = (ExportFormat.VERTEX,)
     hyperparameters: Sequence[Hyperparameter] = (
-        Hyperparameter("bucket", "text", is_required=True),
+        Hyperparameter(
+            "bucket", "text", is_required=True, meaning="your bucket, such as gs://my-bucket"
+        ),
         Hyperparameter("epochs", "integer", 1, 100),
         Hyperparameter("learning_rate_multiplier", "number", 0.001, 10),
         Hyperparameter("adapter_size", "text", choices=tuple(_SIZES)),

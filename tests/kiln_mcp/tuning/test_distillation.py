@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kiln_mcp.tuning.distillation_service import distil_model
 from kiln_mcp.tuning.providers.registry import ProviderName
 from storage import DatasetSplit
 from storage.errors import InvalidValue, RecordNotFound, Refusal
+from tiny_model import make_tiny_model
 from tuning_bench import BASES, Bench, open_bench
 
 BASE = BASES["openai"]
@@ -66,6 +68,56 @@ async def test_only_outputs_that_the_eval_passes_are_learnt(tmp_path: Path) -> N
         store, task = await bench.store()
         splits = {split.name: split for split in await store.children(task, DatasetSplit)}
         assert len(splits[result.frozen_split].split_contents["train"]) == train.verified_outputs
+
+
+async def test_outputs_that_contradict_a_right_answer_are_not_learnt(tmp_path: Path) -> None:
+    async with open_distillation(tmp_path, "sure-teacher") as bench:
+        await create_evaluator(
+            bench.workspace, bench.project, "Form", "contains", substring="answer"
+        )
+        result = await distil(bench, eval="Form")
+        train = result.parts[0]
+        assert train.compared_outputs == train.items == 16
+        assert 0 < train.contradicted_outputs == 16 - train.verified_outputs < 6
+        learnt = max(bench.services.files.values(), key=len).decode()
+        assert learnt.count("\n") == train.verified_outputs
+        assert "answer 999" not in learnt
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(find_spec("peft") is None, reason="needs the extra `tune`")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(600)
+async def test_a_model_on_this_machine_learns_the_verified_outputs_of_a_service(
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "tiny"
+    base.mkdir()
+    make_tiny_model(base)
+    async with open_distillation(tmp_path, "sure-teacher") as bench:
+        await create_evaluator(
+            bench.workspace, bench.project, "Form", "contains", substring="answer"
+        )
+        changes: dict[str, Any] = {
+            "eval": "Form",
+            "provider": ProviderName.LOCAL,
+            "base_model": str(base),
+            "parameters": {"epochs": 1, "niceness": 0},
+        }
+        alone = replace(bench, workspace=replace(bench.workspace, person=None))
+        with pytest.raises(MissingApproval, match="on this machine on it"):
+            await distil(alone, **changes)
+        result = await distil(bench, **changes)
+        assert result.parts[0].contradicted_outputs > 0
+        assert result.model.examples == result.parts[0].verified_outputs
+        models = await bench.workspace.engine.models([])
+        assert result.model.model in {model.name for model in models}
+
+
+async def test_what_an_evaluator_compares_is_not_compared_again(tmp_path: Path) -> None:
+    async with open_distillation(tmp_path) as bench:
+        result = await distil(bench)
+        assert [part.compared_outputs for part in result.parts] == [0, 0]
 
 
 async def test_a_teacher_that_is_wrong_trains_nothing(tmp_path: Path) -> None:

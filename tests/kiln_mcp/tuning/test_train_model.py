@@ -236,7 +236,7 @@ async def test_parameters_that_a_provider_does_not_take_are_refused_with_its_ran
 
 async def test_vertex_needs_a_bucket_and_takes_sizes_by_name(tmp_path: Path) -> None:
     async with open_bench(tmp_path, "vertex") as bench:
-        with pytest.raises(InvalidValue, match="the parameter bucket is missing; give a text"):
+        with pytest.raises(InvalidValue, match="the parameter bucket is missing; give your bucket"):
             await bench.train(parameters={})
         with pytest.raises(InvalidValue, match="1 or 2 or 4 or 8 or 16"):
             await bench.train(parameters={"bucket": "b", "adapter_size": "3"})
@@ -263,13 +263,29 @@ async def test_data_that_leaks_is_refused_by_line_unless_it_is_wanted(tmp_path: 
         assert (await bench.train(despite_faults=True)).fault_counts
 
 
+async def test_data_that_contradicts_itself_is_refused_by_line_unless_it_is_wanted(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        store, task = await bench.store()
+        first, second = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags][
+            :2
+        ]
+        await store.save(second.replace(input=first.input))
+        pattern = r"line \d+ of train: line \d+ of train has the same input and the answer"
+        with pytest.raises(Refusal, match=pattern):
+            await bench.train()
+        assert bench.services.files == {}
+        assert (await bench.train(despite_faults=True)).fault_counts
+
+
 async def test_too_few_examples_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
     async with open_bench(tmp_path, "openai") as bench:
         store, task = await bench.store()
         train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
         for run in train[:7]:
             await store.save(run.replace(tags=(*run.tags, "test_other")))
-        with pytest.raises(Refusal, match="takes 10 examples or more, and train has 9"):
+        with pytest.raises(Refusal, match="takes 10 examples or more, and the file of train has 9"):
             await bench.train()
 
 
