@@ -19,7 +19,7 @@ from kiln_mcp.evaluators.clause_verdicts import (
 from kiln_mcp.spec_texts.session_events import Draft
 from kiln_mcp.spec_texts.spec_content import Clause, ExampleVerdict, SpecContent
 from kiln_mcp.specs.review import ReviewedDraft
-from storage import ProjectStore, Task
+from storage import ProjectStore, Task, TaskRun
 
 _BY_EXAMPLE: Final = "an example settles the output"
 _NOTHING: Final = "no clause and no example has changed"
@@ -104,12 +104,12 @@ async def touched_labels(
     """Return the labels that the change of a draft since it was saved can flip."""
     content = review.draft.content
     change = clause_change(saved.content if saved is not None else None, content)
-    broken_clauses = _broken_clauses(await read_clause_lines(store, task), review)
+    broken_items = broken_clauses(await read_clause_lines(store, task), review.runs)
     settled_outputs = {example.output for example in content.examples}
     items: list[str] = []
     skips: defaultdict[str, int] = defaultdict(int)
     for item, run in review.runs.items():
-        reason = change.reason_to_skip(review.verdict_of(item), broken_clauses.get(item, ()))
+        reason = change.reason_to_skip(review.verdict_of(item), broken_items.get(item, ()))
         if run.output.output in settled_outputs:
             reason = _BY_EXAMPLE
         if reason:
@@ -119,23 +119,27 @@ async def touched_labels(
     return TouchedLabels(items, skips)
 
 
-def _broken_clauses(
-    lines: Sequence[ClauseLine], review: ReviewedDraft
+def broken_clauses(
+    lines: Sequence[ClauseLine], runs: Mapping[str, TaskRun]
 ) -> dict[str, Collection[str]]:
-    """Return the clauses, by digest, that every verdict of a panel on an output calls broken."""
+    """Return the clauses, by digest, that every verdict of a panel on an output calls broken.
+
+    Args:
+        lines: What panels said, also of runs that have another output now.
+        runs: The runs as they are, by id.
+    """
     verdicts: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
     for line in lines:
-        run = review.runs.get(line.item) if isinstance(line, ClauseVerdictLine) else None
-        if run is None or not isinstance(line, ClauseVerdictLine):
+        if not isinstance(line, ClauseVerdictLine) or line.item not in runs:
             continue
-        if run.fingerprint == line.output:
+        if runs[line.item].fingerprint == line.output:
             for digest, values in line.verdicts.items():
                 verdicts[line.item, digest] += values
-    broken_clauses: defaultdict[str, set[str]] = defaultdict(set)
+    broken: defaultdict[str, set[str]] = defaultdict(set)
     for (item, digest), values in verdicts.items():
         if values and not any(values):
-            broken_clauses[item].add(digest)
-    return dict(broken_clauses)
+            broken[item].add(digest)
+    return dict(broken)
 
 
 def _digest(clause: Clause) -> str:

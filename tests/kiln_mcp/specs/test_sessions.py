@@ -183,6 +183,22 @@ async def test_edits_are_shown_side_by_side_and_taken_back_one_by_one(tmp_path: 
         assert [spec.id for spec in report.specs] == ["d1", "d2"]
 
 
+async def test_an_edit_that_says_what_is_there_changes_nothing(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        (spec,) = (await bench.call("Replies must be polite")).specs
+        same = [
+            *edit("d1.name", spec.name),
+            *edit("d1.kind", str(spec.kind)),
+            *edit("d1.priority", str(spec.priority)),
+            *edit("d1.tags", " ".join(spec.tags)),
+        ]
+        assert (await bench.call(edits=same)).specs == [spec]
+        report = await bench.call(edits=edit("d1.priority", "p2"))
+        assert [(e.id, e.target, e.old, e.new) for e in report.edits] == [
+            ("x1", "priority", str(spec.priority), "2")
+        ]
+
+
 async def test_edits_that_fit_nowhere_are_named_with_the_places_that_there_are(
     tmp_path: Path,
 ) -> None:

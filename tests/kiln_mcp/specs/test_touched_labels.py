@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kiln_mcp.evaluators.clause_verdicts import clause_digest
+from kiln_mcp.evaluators.clause_verdicts import ClauseVerdictLine, ReadingLine, clause_digest
 from kiln_mcp.spec_texts.spec_content import (
     Clause,
     ExampleVerdict,
@@ -14,7 +14,8 @@ from kiln_mcp.spec_texts.spec_content import (
     SpecExample,
 )
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.specs.touched_labels import clause_change
+from kiln_mcp.specs.touched_labels import broken_clauses, clause_change
+from storage import TaskOutput, TaskRun
 
 PASS, FAIL = ExampleVerdict.PASS, ExampleVerdict.FAIL
 ORIGIN = Origin("person", "")
@@ -62,3 +63,19 @@ def test_a_failure_stays_one_while_an_unchanged_clause_is_broken() -> None:
 
 def test_without_a_saved_state_every_label_can_flip() -> None:
     assert not clause_change(None, OLD).reason_to_skip(FAIL, {SHORT})
+
+
+def test_a_clause_is_broken_if_every_verdict_on_the_output_as_it_is_says_so() -> None:
+    run = TaskRun(input="in", output=TaskOutput(output="out"))
+
+    def line(verdicts: dict[str, list[bool]], output: str, item: str = run.id) -> ClauseVerdictLine:
+        return ClauseVerdictLine(reading="r", item=item, output=output, verdicts=verdicts)
+
+    lines = [
+        ReadingLine(id="r", model="m", manner="plain", wording=0, texts={}),
+        line({"short": [False, False], "kind": [False]}, run.fingerprint),
+        line({"short": [False], "kind": [True]}, run.fingerprint),
+        line({"thanks": [False]}, "of an earlier output"),
+        line({"short": [True]}, run.fingerprint, "a run that is gone"),
+    ]
+    assert broken_clauses(lines, {run.id: run}) == {run.id: {"short"}}
