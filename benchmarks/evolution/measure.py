@@ -34,7 +34,7 @@ def run_worlds(arguments: argparse.Namespace) -> None:
                     *(python, "run_bench.py", "--one", "--optimizer", name),
                     *("--scenario", scenario, "--world-seed", str(world)),
                 ]
-                done = subprocess.run(
+                end = subprocess.run(
                     command,
                     cwd=arguments.world,
                     env={"PYTHONPATH": paths},
@@ -43,9 +43,9 @@ def run_worlds(arguments: argparse.Namespace) -> None:
                     timeout=600,
                     check=False,
                 )
-                lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+                lines = [line for line in end.stdout.splitlines() if line.startswith("RESULT ")]
                 if not lines:
-                    sys.exit(done.stderr[-2000:])
+                    sys.exit(end.stderr[-2000:])
                 with arguments.out.open("a", encoding="utf-8") as file:
                     file.write(lines[0].removeprefix("RESULT ") + "\n")
 
