@@ -135,11 +135,11 @@ def broken_clauses(
         if runs[line.item].fingerprint == line.output:
             for digest, values in line.verdicts.items():
                 verdicts[line.item, digest] += values
-    broken: defaultdict[str, set[str]] = defaultdict(set)
+    clauses_by_item: defaultdict[str, set[str]] = defaultdict(set)
     for (item, digest), values in verdicts.items():
         if values and not any(values):
-            broken[item].add(digest)
-    return dict(broken)
+            clauses_by_item[item].add(digest)
+    return dict(clauses_by_item)
 
 
 def _digest(clause: Clause) -> str:
