@@ -7,8 +7,8 @@ a tool says of itself, or adds one, is asked about it once more. The file of the
 """
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from agent.server_tools import ListedTool
+from kiln_mcp.home import write_private
 
 FILE: Final = "mcp_tools.json"
 _PINS: Final = TypeAdapter(dict[str, dict[str, str]])
@@ -68,13 +69,10 @@ class ToolPins:
     def write(self, tools: Mapping[str, str]) -> None:
         """Write the pins of this server; on a disk that refuses them it is asked again."""
         pins = {**self.read(), self.server: dict(tools)}
-        copy = self.file.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        content = json.dumps(pins, indent=2, sort_keys=True) + "\n"
+        with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            copy.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            copy.replace(self.file)
-        except OSError:
-            copy.unlink(missing_ok=True)
+            write_private(self.file, content.encode())
 
 
 def _digest(tool: ListedTool) -> str:
