@@ -72,7 +72,7 @@ _ACTION: Final = re.compile(
 )
 """What begins with a verb: "mention the order"."""
 _NEGATION: Final = re.compile(r"n['\u2019]t\b|\b(?:not|never|no|cannot)\b", re.IGNORECASE)
-_TO_BE: Final = re.compile(r"\s+be$", re.IGNORECASE)
+_TO_BE: Final = re.compile(r"(?<!\s)\s+be$", re.IGNORECASE)
 _LEAD: Final = re.compile(
     rf"^(.*?\b(?:{_DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I
 )
