@@ -17,8 +17,9 @@ from kiln_mcp.spec_texts.spec_content import (
     SpecExample,
 )
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
+from kiln_mcp.specs.complaints import is_unclear, main_clause, prohibition_of
 from kiln_mcp.specs.kind_choice import choose_kind
-from kiln_mcp.specs.wishes import Criterion, criteria_of, is_unclear, prohibition_of
+from kiln_mcp.specs.wishes import Criterion, criteria_of
 from storage.records.names import acceptable_name
 
 LONGEST_NAME: Final = 32
@@ -104,11 +105,9 @@ def _example_texts(wish: str) -> tuple[str, ...]:
 
 def short_name(wish: str) -> str:
     """Return a name of up to five of the wish's telling words."""
-    telling = [
-        word
-        for word in re.findall(r"[\w'\u2019-]+", wish)
-        if word.casefold() not in _NAME_SKIPS and len(word) > 1
-    ]
+    telling = _telling_words(main_clause(wish))
+    if len(telling) < 2:
+        telling = _telling_words(wish)
     name = ""
     for word in telling[:5]:
         longer = acceptable(f"{name} {word}".strip())
@@ -116,6 +115,14 @@ def short_name(wish: str) -> str:
             break
         name = longer
     return name[:1].upper() + name[1:] if name else "Requirement"
+
+
+def _telling_words(text: str) -> list[str]:
+    return [
+        word
+        for word in re.findall(r"[\w'\u2019-]+", text)
+        if word.casefold() not in _NAME_SKIPS and len(word) > 1
+    ]
 
 
 def acceptable(name: str) -> str:

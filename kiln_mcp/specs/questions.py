@@ -17,9 +17,9 @@ from kiln_mcp.spec_texts.spec_content import (
     QuestionOption,
     SpecQuestion,
 )
+from kiln_mcp.specs.complaints import prohibition_of
 from kiln_mcp.specs.drafts import PRAISE
 from kiln_mcp.specs.real_outputs import RealOutput
-from kiln_mcp.specs.wishes import prohibition_of
 
 MOST_QUESTIONS: Final = 5
 """The most questions of a session that wait for an answer."""

@@ -12,8 +12,8 @@ from kiln_mcp.spec_texts.sentences import sentences
 from kiln_mcp.spec_texts.session_events import Draft
 from kiln_mcp.spec_texts.spec_content import ExampleVerdict, Origin, SpecContent, SpecExample
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind
+from kiln_mcp.specs.complaints import is_demand
 from kiln_mcp.specs.drafts import LONGEST_NAME, acceptable
-from kiln_mcp.specs.wishes import is_demand
 from storage import Eval, EvalConfig, LlmJudge, ProjectStore, StepsJudge, Task, TaskRun
 from storage.errors import InvalidValue, NextStep, RecordNotFound
 from storage.records.run import Feedback

@@ -1,7 +1,6 @@
-"""What a wish asks for: its criteria one by one, and whether it is a complaint.
+"""What a wish asks for: its criteria one by one.
 
-Only English is read. A wish in another language is one criterion; whether it is desired or a fault
-is asked, unless it says what has to be.
+Only English is split. A wish in another language is one criterion.
 """
 
 import re
@@ -10,7 +9,14 @@ from typing import Final
 
 from kiln_mcp.spec_texts.sentences import as_sentence, sentences
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
-from kiln_mcp.spec_texts.text_languages import Language, is_foreign, language_of
+from kiln_mcp.specs.complaints import (
+    DEMAND,
+    OUTPUTS,
+    SUBJECT,
+    is_complaint,
+    is_demand,
+    is_unclear,
+)
 from kiln_mcp.specs.kind_choice import kind_in
 
 _OPENING: Final = re.compile(
@@ -18,40 +24,11 @@ _OPENING: Final = re.compile(
     r"we\s+(?:want|need)\s+(?:that\s+)?|make sure\s+(?:that\s+)?|ensure\s+(?:that\s+)?)",
     re.IGNORECASE,
 )
-_DEMAND: Final = (
-    r"must|should|shall|ought to|has to|have to|needs? to|never|always|do not|does not|"
-    r"don['\u2019]t|doesn['\u2019]t|cannot|can['\u2019]t|may not|mustn['\u2019]t|shouldn['\u2019]t"
-)
-_SUBJECT: Final = (
-    r"it|he|she|they|(?:the|our|my|this) (?:\w+[ -])?"
-    r"(?:ai|app|agent|assistant|bot|chat ?bot|feature|model|system|tool)"
-)
-_REPORT: Final = re.compile(rf"^(?:{_SUBJECT})\s+\w+", re.IGNORECASE)
-_FAULT_WORDS: Final = (
-    r"sometimes|often|keeps?|too|wrong(?:ly)?|rude(?:ly)?|bad(?:ly)?|incorrect(?:ly)?|false|broken|"
-    r"missing|made[- ]up|useless|unhelpful|impolite|offensive|errors?|mistakes?|bugs?|nonsense|"
-    r"outdated|mislead\w*|hallucinat\w*|invent\w*|fabricat\w*|mak\w+ (?:\w+ )?up|curs(?:e|es|ing)|"
-    r"swear\w*|lies|lying|lie|insult\w*|delet\w*|crash\w*|fail\w*|forget\w*|ignor\w*|omit\w*|"
-    r"miss|misses|leav\w+ out|mix\w* up|leak\w*|reveal\w*|rambl\w*|repeats?|guess\w*|break\w*|"
-    r"refus\w*|contradict\w*|exaggerat\w*|threaten\w*|blam\w*|mock\w*|offend\w*|los(?:e|es|ing)|"
-    r"promis\w*|mis(?:read|quot|spell|understand|represent|count)\w*|overpromis\w*|lacks?|"
-    r"discriminat\w*|hurts?|harms?|spam\w*|confus\w*|stops?|hangs?|vague"
-)
-_OUTPUTS: Final = (
-    r"(?:the |its |our )?(?:answers?|outputs?|repl(?:y|ies)|responses?|summar(?:y|ies))"
-)
-_OUTPUT_REPORT: Final = re.compile(rf"^{_OUTPUTS}\s+\w+", re.IGNORECASE)
-_FAULT: Final = re.compile(rf"\b(?:{_FAULT_WORDS})\b", re.IGNORECASE)
-_IS_DEMAND: Final = re.compile(rf"\b(?:{_DEMAND}|every|each|all)\b", re.IGNORECASE)
-_SUBORDINATION: Final = re.compile(
-    r"\b(?:that|which|who|whom|whose|when|whenever|because|although|though|if|unless|while|where)\b",
-    re.IGNORECASE,
-)
 _JOINT: Final = re.compile(
     r"(?<!\s)\s*(?:,\s*(?:and|but)?|\s(?:and|but))\s+(?:also\s+)?", re.IGNORECASE
 )
-_OWN_SUBJECT: Final = re.compile(rf"^(?:{_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
-_OWN_DEMAND: Final = re.compile(rf"^(?:{_DEMAND})\b", re.IGNORECASE)
+_OWN_SUBJECT: Final = re.compile(rf"^(?:{SUBJECT}|{OUTPUTS})\s+\w+", re.IGNORECASE)
+_OWN_DEMAND: Final = re.compile(rf"^(?:{DEMAND})\b", re.IGNORECASE)
 _VERB: Final = (
     r"must|should|shall|ought to|has to|have to|needs? to|cannot|is|are|may not|do not|does not|"
     r"(?:can|must|should|do|does)n?['\u2019]t"
@@ -72,14 +49,14 @@ _ACTION: Final = re.compile(
 )
 """What begins with a verb: "mention the order"."""
 _NEGATION: Final = re.compile(r"n['\u2019]t\b|\b(?:not|never|no|cannot)\b", re.IGNORECASE)
+_ADVERB: Final = re.compile(r"(?:never|always)\s+", re.IGNORECASE)
+_IS_OR_ARE: Final = re.compile(r"\s*(is|are)\b", re.IGNORECASE)
 _TO_BE: Final = re.compile(r"(?<!\s)\s+be$", re.IGNORECASE)
-_LEAD: Final = re.compile(
-    rf"^(.*?\b(?:{_DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I
-)
-_SUBJECT_OF: Final = re.compile(rf"^(.*?)(?<!\s)\s*\b(?:{_DEMAND}|is|are)\b", re.IGNORECASE)
+_LEAD: Final = re.compile(rf"^(.*?\b(?:{DEMAND})(?:\s+not)?(?:\s+be)?|.*?\b(?:is|are|be))\s+", re.I)
+_SUBJECT_OF: Final = re.compile(rf"^(.*?)(?<!\s)\s*\b(?:{DEMAND}|is|are)\b", re.IGNORECASE)
 
 
-_REPORTER: Final = re.compile(rf"^({_SUBJECT}|{_OUTPUTS})\s+\w+", re.IGNORECASE)
+_REPORTER: Final = re.compile(rf"^({SUBJECT}|{OUTPUTS})\s+\w+", re.IGNORECASE)
 _OWN_VERB: Final = re.compile(r"^(?:is|are|has|have|does|do|(?!\w+(?:ous|ss)\b)\w+s)\s+\w", re.I)
 _LONGEST_SENTENCE: Final = 600
 """A longer sentence is not split: each part would be compared with all before it."""
@@ -131,32 +108,6 @@ def _complaints(parts: list[str]) -> set[str]:
     return complaints
 
 
-def is_complaint(text: str) -> bool:
-    """Return whether a text reports a fault: "It curses", "Replies are too long"."""
-    return _is_report(text) and _FAULT.search(text) is not None
-
-
-def is_unclear(text: str) -> bool:
-    """Return whether a text says what the feature does, and not whether that is right."""
-    if is_foreign(text):
-        return _FOREIGN_DEMAND.search(text) is None
-    return _REPORT.match(text) is not None and _is_report(text) and not _FAULT.search(text)
-
-
-def _is_report(text: str) -> bool:
-    """Return whether a text says what outputs do, and not what they have to do."""
-    main = _main_clause(text)
-    if _IS_DEMAND.search(main):
-        return False
-    return _REPORT.match(main) is not None or _OUTPUT_REPORT.match(main) is not None
-
-
-def _main_clause(text: str) -> str:
-    """Return what stands before a subordinate clause: "refunds that it cannot give" demands not."""
-    match = _SUBORDINATION.search(text)
-    return text[: match.start()] if match else text
-
-
 def _parts(sentence: str) -> list[str]:
     """Return the criteria of one sentence; a very long one is no list of wishes."""
     if len(sentence) > _LONGEST_SENTENCE:
@@ -176,12 +127,12 @@ def _parts(sentence: str) -> list[str]:
 
 def _second(left: str, right: str) -> str | None:
     """Return the second of two criteria with its subject; None if it belongs to the first one."""
-    if _OWN_SUBJECT.match(right) and (_IS_DEMAND.search(right) or is_complaint(left)):
+    if _OWN_SUBJECT.match(right) and (is_demand(right) or is_complaint(left)):
         return right
     subject = _SUBJECT_OF.match(left)
     if _OWN_DEMAND.match(right):
-        return f"{subject[1]} {right}".strip() if subject else right
-    if _OWN_CLAUSE.match(right) and _IS_DEMAND.search(right):
+        return _with_subject(subject[1], left, right) if subject else right
+    if _OWN_CLAUSE.match(right) and is_demand(right):
         return right
     lead, reporter = _LEAD.match(left), _REPORTER.match(left)
     first_kind, second_kind = kind_in(left), kind_in(right)
@@ -192,6 +143,15 @@ def _second(left: str, right: str) -> str | None:
     if _HAS_VERB.search(right):
         return right if _OWN_CLAUSE.match(right) else None
     return _with_lead(lead[1], right) if lead else None
+
+
+def _with_subject(subject: str, left: str, right: str) -> str:
+    """Return the second criterion after the first one's subject: "replies", "never rude"."""
+    adverb = _ADVERB.match(right)
+    be = _IS_OR_ARE.match(left, len(subject))
+    if adverb and be and not _ACTION.match(right[adverb.end() :]):
+        return f"{subject} {be[1]} {right}"
+    return f"{subject} {right}".strip()
 
 
 def _with_lead(lead: str, right: str) -> str | None:
@@ -207,44 +167,3 @@ def _with_lead(lead: str, right: str) -> str | None:
             return right  # "Don't be rude and keep it short"
         return f"{lead} {right}" if right.isalpha() and not is_action else None
     return f"{_TO_BE.sub('', lead) if is_action else lead} {right}"
-
-
-_FORBIDDEN: Final = {Language.GERMAN: "Verboten", Language.JAPANESE: "禁止"}
-_FOREIGN_DEMAND: Final = re.compile(
-    r"\b(?:muss|müssen|soll\w*|darf|dürfen|immer|nie|niemals|kein\w*|jede[rs]?|alle|bitte|"
-    r"doit|doivent|devrai\w*|jamais|toujours|debe\w*|nunca|siempre|deve\w*)\b|"
-    r"べき|なければ|こと|ように|てください|ない",
-    re.IGNORECASE,
-)
-"""What says in another language that something has to be, or must not."""
-_THIRD_PERSON: Final = re.compile(rf"^((?:{_SUBJECT}|{_OUTPUTS})\s+)(\w+)", re.IGNORECASE)
-_BASE_FORMS: Final = {"is": "be", "are": "be", "has": "have", "does": "do", "goes": "go"}
-_ADVERBS: Final = re.compile(r"\b(?:sometimes|often|keeps?|still|just|also|even)\s+", re.IGNORECASE)
-
-
-def prohibition_of(complaint: str) -> str:
-    """Return what a complaint forbids: "It curses." becomes "It must not curse."."""
-    if is_foreign(complaint):
-        language = language_of(complaint)
-        return f"{_FORBIDDEN.get(language, 'Forbidden') if language else 'Forbidden'}: {complaint}"
-    text = _ADVERBS.sub("", complaint, count=1)
-    match = _THIRD_PERSON.match(text)
-    if match is None:
-        return complaint
-    return f"{match[1]}must not {_base_form(match[2])}{text[match.end() :]}"
-
-
-def _base_form(verb: str) -> str:
-    word = verb.casefold()
-    if word in _BASE_FORMS:
-        return _BASE_FORMS[word]
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    if re.search(r"(?:sh|ch|ss|x|zz)es$", word):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
-
-
-def is_demand(text: str) -> bool:
-    """Return whether a text says in English what has to be, or must not be."""
-    return _IS_DEMAND.search(text) is not None

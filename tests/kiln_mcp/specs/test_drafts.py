@@ -3,11 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.spec_texts.spec_kinds import SpecKind, properties_of
+from kiln_mcp.specs.complaints import is_complaint, prohibition_of
 from kiln_mcp.specs.draft_fields import fields_of_draft
 from kiln_mcp.specs.drafts import distinct_names, draft_by_rules, short_name
 from kiln_mcp.specs.kind_choice import choose_kind
 from kiln_mcp.specs.questions import QuestionPool, questions_about
-from kiln_mcp.specs.wishes import criteria_of, is_complaint, prohibition_of
+from kiln_mcp.specs.wishes import criteria_of
 from storage.records.names import check_name
 
 
@@ -72,6 +73,9 @@ def test_any_wish_fills_any_kind_and_gets_names_that_the_format_allows(
         ("Replies must be polite and include all dates",
          ["Replies must be polite.", "Replies must include all dates."]),
         ("Replies must not be rude, and in JSON", ["Replies must not be rude, and in JSON."]),
+        ("Replies are short and never rude", ["Replies are short.", "Replies are never rude."]),
+        ("Replies are friendly and never mention prices",
+         ["Replies are friendly.", "Replies never mention prices."]),
         ("Replies must not be rude and long",
          ["Replies must not be rude.", "Replies must not be long."]),
         ("Be formal; don't promise refunds", ["Be formal.", "Don't promise refunds."]),
@@ -91,7 +95,11 @@ def test_each_criterion_of_a_wish_stands_by_itself(wish: str, texts: list[str]) 
         ("The bot sometimes crashes at night.", "The bot must not crash at night."),
         ("Replies are too long.", "Replies must not be too long."),
         ("It denies an error.", "It must not deny an error."),
-        ("Nothing works, wrong.", "Nothing works, wrong."),
+        ("It's too long.", "It must not be too long."),
+        ("Half of the answers are wrong.", "The answers must not be wrong."),
+        ("The bot keeps asking.", "The bot must not keep asking."),
+        ("Nothing works, wrong.", "Forbidden: Nothing works, wrong."),
+        ("Emails to customers are rude.", "Forbidden: Emails to customers are rude."),
     ],
 )
 def test_a_complaint_becomes_what_must_not_be(text: str, prohibition: str) -> None:
@@ -102,6 +110,52 @@ def test_a_wish_that_demands_is_no_complaint() -> None:
     assert is_complaint("It lies.")
     assert not is_complaint("It must never lie.")
     assert not is_complaint("It is polite.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Support answers are sometimes rude.",
+        "Our support bot's replies are too long.",
+        "Sometimes it makes up prices.",
+        "It's too verbose.",
+        "Too verbose.",
+        "Wrong dates.",
+        "The tone is rude.",
+        "Half of the answers are wrong.",
+        "Answers in German are often wrong.",
+        "The summaries of meetings leave out decisions.",
+        "Product descriptions invent features.",
+        "Replies promise refunds we don't give.",
+        "Customers complain that the tone is rude.",
+        "Users sometimes get wrong prices.",
+        "Die Antworten sind manchmal unhöflich.",
+        "Der Bot erfindet immer wieder Preise.",
+        "ボットはときどき失礼です。",
+    ],
+)
+def test_a_report_of_a_fault_is_a_complaint(text: str) -> None:
+    assert is_complaint(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tickets about wrong deliveries go to Logistics.",
+        "Emails with bad news start kindly.",
+        "Broken items get a refund.",
+        "The reply says what is wrong.",
+        "Avoid rude replies to customers.",
+        "No rude answers.",
+        "Say sorry if the order is wrong.",
+        "If an order is wrong, the bot apologises.",
+        "Replies to rude customers stay calm.",
+        "The summary has no mistakes.",
+        "Leider-Floskeln darf der Bot nie schreiben.",
+    ],
+)
+def test_a_wish_that_names_a_fault_of_something_else_is_no_complaint(text: str) -> None:
+    assert not is_complaint(text)
 
 
 def test_quoted_text_of_a_negative_wish_becomes_an_example_that_fails() -> None:
@@ -118,6 +172,7 @@ def test_a_kind_that_was_chosen_is_stated_as_an_assumption() -> None:
 
 def test_a_name_holds_the_telling_words_and_no_two_are_the_same() -> None:
     assert short_name("The answer must be valid JSON with a city") == "Valid JSON city"
+    assert short_name("They promise refunds that we do not give") == "Promise refunds"
     assert short_name("Die Antworten sind zu lang") == "Die Antworten sind zu lang"
     assert draft_by_rules("  ", SpecKind.TONE)[0].content.name == "Requirement"
     assert draft_by_rules("Be kind", name="Own")[0].content.name == "Own"
