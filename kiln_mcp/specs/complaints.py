@@ -112,7 +112,7 @@ def is_complaint(text: str) -> bool:
     """Return whether a text reports a fault: "It curses", "Replies are too long"."""
     if is_foreign(text):
         return _FOREIGN_FREQUENCY.search(text) is not None and not _demands_foreign(text)
-    text = _spelled_out(text)
+    text = _plain_form(text)
     main = main_clause(text)
     if _IS_DEMAND.search(main) or _IMPERATIVE.match(main) or _NO_FAULT.search(main):
         return False
@@ -129,7 +129,7 @@ def is_unclear(text: str) -> bool:
     """Return whether a text says what the feature does, and not whether that is right."""
     if is_foreign(text):
         return not is_complaint(text) and _FOREIGN_DEMAND.search(text) is None
-    text = _spelled_out(text)
+    text = _plain_form(text)
     return _REPORT.match(text) is not None and _is_report(text) and not _FAULT.search(text)
 
 
@@ -157,7 +157,7 @@ def _statement(text: str) -> str:
     return _EMBEDDED_QUESTION.sub("", _QUALIFIER.sub(r"\1", text))
 
 
-def _spelled_out(text: str) -> str:
+def _plain_form(text: str) -> str:
     """Return a text that says all outputs, and has no contraction: "it's" becomes "it is"."""
     return _CONTRACTION.sub(
         lambda match: f"{match[1]} {'are' if match[1].casefold() == 'they' else 'is'}",
@@ -177,7 +177,7 @@ def prohibition_of(complaint: str) -> str:
     if is_foreign(complaint):
         language = language_of(complaint)
         return f"{_FORBIDDEN.get(language, 'Forbidden') if language else 'Forbidden'}: {complaint}"
-    text = _ADVERBS.sub("", _spelled_out(complaint), count=1)
+    text = _ADVERBS.sub("", _plain_form(complaint), count=1)
     match = _THIRD_PERSON.match(text)
     if match is None or _PREPOSITION.fullmatch(match[2]):
         return f"Forbidden: {complaint}"

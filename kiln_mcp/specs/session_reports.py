@@ -211,7 +211,8 @@ async def _next(work: SessionWork, session: SpecSession, drafts: Sequence[Draft]
     steps: list[NextStep] = []
     questions = session.open_questions
     if questions:
-        reason = f"ask the person question {questions[0].question.id} and pass their answer on"
+        form = f'[{{"question": "{questions[0].question.id}", "answer": "their words"}}]'
+        reason = f"ask the person the question, and pass their answer on as answers: {form}"
         steps.append(NextStep(tool="build_spec", reason=reason, arguments={"session": session.id}))
     if work.label_count and work.judge_model:
         reason = f"see which of {work.label_count} labels the change would flip, for its cost"
@@ -249,10 +250,12 @@ async def _after_saving(work: SessionWork, drafts: Sequence[Draft]) -> list[Next
         draft.eval_id for draft in drafts if draft.eval_id and draft.id not in work.agreed_drafts
     ]
     if not evals:
-        return [
-            *suggestions,
-            NextStep(tool="create_evaluator", reason="measure outputs by it"),
-        ]
+        names: list[JsonValue] = [draft.content.name for draft in drafts if draft.eval_id is None]
+        arguments: dict[str, JsonValue] = {"eval": names[0], "spec": names[0]} if names else {}
+        step = NextStep(
+            tool="create_evaluator", reason="measure outputs by it", arguments=arguments
+        )
+        return [*suggestions, step]
     if await real_outputs(work.store, work.task):
         label = NextStep(
             tool="draw_items_to_label",

@@ -124,7 +124,12 @@ async def freeze_parts(
                 tool="export",
                 reason="write it for a fine-tuning service or library",
                 arguments={**arguments, "split": saved.name},
-            )
+            ),
+            NextStep(
+                tool="train_model",
+                reason="or train a model on it: look first with only_check",
+                arguments={"project": str(store.folder), "split": saved.name},
+            ),
         ],
     )
 

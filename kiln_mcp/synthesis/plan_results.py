@@ -117,6 +117,7 @@ async def save_items(
         failures=failures[:3],
         warnings=[
             *_unchanged_warning(unchanged_count),
+            *_standing_warning(items, context),
             *source_notes(plan),
             *warnings_of(plan, context),
         ],
@@ -193,6 +194,18 @@ def _unchanged_warning(count: int) -> list[str]:
     ]
 
 
+def _standing_warning(items: Sequence[GeneratedItem], context: GenerationContext) -> list[str]:
+    slots = [
+        item.planned_input.slot.number
+        for item in items
+        if item.planned_input.slot and not item.run and _standing_item(item, context)
+    ]
+    if not slots:
+        return []
+    numbers = ", ".join(map(str, slots))
+    return [f"Not made again, so that the earlier outputs stand: the drafts {numbers}."]
+
+
 def _says_how_it_was_made(tag: str) -> bool:
     return tag.startswith((SESSION_TAG, CASE_TAG, ENDED_TAG)) or tag in {
         lineage.PAIR_TAG,
@@ -202,15 +215,27 @@ def _says_how_it_was_made(tag: str) -> bool:
 
 
 def _made_drafts(saving: Saving, items: Sequence[GeneratedItem]) -> list[DraftLine]:
-    """Return the drafts of items that were made, so that a person may have them made again."""
+    """Return the drafts of items that stand, so that a person may have them made again.
+
+    If an output was not made again, the earlier item stands.
+    """
     at = datetime.now(UTC)
     lines: list[DraftLine] = []
     for item in items:
         slot = item.planned_input.slot
-        if item.run is not None and slot is not None:
-            change = {"at": at, "by": saving.author, "state": "made", "item": item.run.id}
+        run = item.run or _standing_item(item, saving.context)
+        if run is not None and slot is not None:
+            change = {"at": at, "by": saving.author, "state": "made", "item": run.id}
             lines.append(saving.drafts[slot.number].model_copy(update=change))
     return lines
+
+
+def _standing_item(item: GeneratedItem, context: GenerationContext) -> TaskRun | None:
+    """Return the earlier item of an output that was not made again; None if its input changed."""
+    earlier = _predecessor(item, context)
+    if earlier is None or earlier.input != item.planned_input.task_input.text:
+        return None
+    return earlier
 
 
 async def save_runs(store: ProjectStore, task: Task, new: NewRuns) -> DataReport:

@@ -170,28 +170,25 @@ async def train_model(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     frozen = await store.find(DatasetSplit, split, parent=owner)
-    training = await draft_training(
-        workspace,
-        FrozenData(store, owner, frozen),
-        TrainingWish(
-            provider,
-            base_model,
-            name,
-            run_config,
-            thinking,
-            parameters,
-            seed,
-            despite_faults,
-        ),
+    wish = TrainingWish(
+        provider,
+        base_model,
+        name,
+        run_config,
+        thinking,
+        parameters,
+        seed,
+        despite_faults,
     )
+    training = await draft_training(workspace, FrozenData(store, owner, frozen), wish)
     if only_check:
         look = Plan(f"Look at a training of {base_model}.", is_long=training.provider.is_local)
-        return Proposal(look, partial(_check, training))
+        return Proposal(look, partial(_check, training, wish))
     return Proposal(plan_training(training), partial(train, training))
 
 
-async def _check(training: Training) -> TrainingCheck:
-    return report_check(await with_forecast(training))
+async def _check(training: Training, wish: TrainingWish) -> TrainingCheck:
+    return report_check(await with_forecast(training), wish.arguments)
 
 
 def _required(file: str | None, kind: ExportKind) -> str:

@@ -103,8 +103,13 @@ def _tracker_of(training: Training) -> str:
     return "Weights & Biases" if training.parameters.get("report_to") == "wandb" else ""
 
 
-def report_check(training: Training) -> TrainingCheck:
-    """Return what is known of a training before it starts."""
+def report_check(training: Training, arguments: Mapping[str, JsonValue]) -> TrainingCheck:
+    """Return what is known of a training before it starts, and the call that starts it.
+
+    Args:
+        training: Not started.
+        arguments: Of the call that asks for it, but for the project and the split.
+    """
     data, forecast = training.training_data, training.forecast
     counts = [file.counts.examples for file in data.files]
     return TrainingCheck(
@@ -126,9 +131,7 @@ def report_check(training: Training) -> TrainingCheck:
                 arguments={
                     "project": str(training.data.store.folder),
                     "split": training.data.split.name,
-                    "provider": training.provider_name,
-                    "base_model": training.base_model,
-                    "parameters": dict(training.parameters),
+                    **arguments,
                 },
             )
         ],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.run_configs.system_prompts import (
@@ -49,6 +51,20 @@ class TrainingWish:
     seed: int = 0
     despite_faults: bool = False
     label: str = ""
+
+    @property
+    def arguments(self) -> dict[str, JsonValue]:
+        """The arguments of the call that asks for it, without those left at their defaults."""
+        values: dict[str, JsonValue] = {
+            "name": self.name,
+            "run_config": self.run_config,
+            "thinking": None if self.thinking is Thinking.FINAL_ONLY else str(self.thinking),
+            "parameters": dict(self.parameters or {}) or None,
+            "seed": self.seed or None,
+            "despite_faults": self.despite_faults or None,
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        return {"provider": str(self.provider), "base_model": self.base_model, **given}
 
 
 async def draft_training(workspace: Workspace, data: FrozenData, wish: TrainingWish) -> Training:

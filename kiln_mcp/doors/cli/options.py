@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
+
+from kiln_mcp.doors.cli.command_table import Range
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -21,8 +23,21 @@ class Need(Enum):
     PROJECT = " [default: the project of the current folder]"
 
 
-def option_of(name: str, schema: "Mapping[str, JsonValue]", need: Need) -> click.Option:
-    """Return the option of one argument; a structured value is given as JSON or @file."""
+UNBOUNDED: Final = (None, None)
+"""The range of a number that may be any."""
+
+
+def option_of(
+    name: str, schema: "Mapping[str, JsonValue]", need: Need, bounds: Range = UNBOUNDED
+) -> click.Option:
+    """Return the option of one argument; a structured value is given as JSON or @file.
+
+    Args:
+        name: The argument.
+        schema: Its JSON schema.
+        need: Whether the command needs it.
+        bounds: The least and the most of a number.
+    """
     required = need is Need.ALWAYS
     choices = schema.get("anyOf")
     if isinstance(choices, list):
@@ -45,10 +60,9 @@ def option_of(name: str, schema: "Mapping[str, JsonValue]", need: Need) -> click
     match schema.get("type"):
         case "string":
             return click.Option([flag, name], type=str, required=required, help=note)
-        case "integer":
-            return click.Option([flag, name], type=int, required=required, help=note)
-        case "number":
-            return click.Option([flag, name], type=float, required=required, help=note)
+        case "integer" | "number":
+            kind = _number_type(schema["type"], bounds)
+            return click.Option([flag, name], type=kind, required=required, help=note)
         case "boolean":
             switch = f"{flag}/--no-{name.replace('_', '-')}"
             return click.Option([switch, name], default=None, help=note)
@@ -67,6 +81,18 @@ def option_of(name: str, schema: "Mapping[str, JsonValue]", need: Need) -> click
                 required=required,
                 help=f"{note} (JSON or @file: {_shape(schema)})",
             )
+
+
+def _number_type(
+    kind: "JsonValue", bounds: Range
+) -> click.IntRange | click.FloatRange | type[int] | type[float]:
+    """Return the type of a number; one outside its range is refused before any import."""
+    low, high = bounds
+    if kind == "number":
+        return float if bounds == UNBOUNDED else click.FloatRange(low, high)
+    if bounds == UNBOUNDED:
+        return int
+    return click.IntRange(None if low is None else int(low), None if high is None else int(high))
 
 
 def _shape(schema: "Mapping[str, JsonValue]") -> str:

@@ -171,14 +171,20 @@ def _extension_names() -> list[str]:
 
 
 def _load_capability(name: str, daemon: "DaemonDoor | None" = None) -> click.Command:
-    from kiln_mcp.doors.cli.capabilities import command_of, installed_listing, needed_arguments
+    from kiln_mcp.doors.cli.capabilities import (
+        command_of,
+        installed_listing,
+        needed_arguments,
+        ranges_in,
+    )
 
     tool = name.replace("-", "_")
     entry = CAPABILITIES.get(name)
     listing = None if daemon is None or entry is None else daemon.listing(tool)
     if entry is None or listing is None:
-        return command_of(installed_listing(tool), needed_arguments(tool))
-    return command_of(listing, entry.needs)
+        own = installed_listing(tool)
+        return command_of(own, needed_arguments(tool), ranges_in(own["inputSchema"]))
+    return command_of(listing, entry.needs, entry.ranges)
 
 
 def load_other(name: str, _daemon: "DaemonDoor | None" = None) -> click.Command:

@@ -112,6 +112,28 @@ async def test_outputs_that_come_out_as_before_are_counted_and_said(tmp_path: Pa
         assert (made.replaced_items, made.unchanged_items) == (1, 0)
 
 
+async def test_an_earlier_item_stands_if_its_output_could_not_be_made_again(
+    tmp_path: Path,
+) -> None:
+    def answer(request: ModelRequest) -> str:
+        """Answer each input once, and those that hold the word again as well."""
+        text = request.messages[-1].content
+        asked_texts.append(text)
+        return "" if text != "Mine?" and asked_texts.count(text) > 1 else f"About: {text}"
+
+    asked_texts: list[str] = []
+    async with data_project(tmp_path, DataWriter(answer)) as (workspace, project):
+        plan, items = await made_plan(workspace, project)
+        edit: JsonValue = {"id": plan, "redo": {"3": ""}, "texts": {"2": "Mine?"}}
+        await planned(workspace, project, edit)
+        made = await carried_out(workspace, project, plan)
+        assert (made.items, made.failed) == (1, 1)
+        assert "earlier outputs stand: the drafts 3." in made.warnings[0]
+        drafts = (await planned(workspace, project, {"id": plan})).drafts
+        assert [draft.state for draft in drafts] == ["made"] * 4
+        assert drafts[2].item == items["3"].id
+
+
 async def test_the_writer_of_a_reference_is_told_what_the_person_wishes(tmp_path: Path) -> None:
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):

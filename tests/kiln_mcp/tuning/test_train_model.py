@@ -141,6 +141,21 @@ async def test_a_look_at_a_training_sends_nothing(tmp_path: Path) -> None:
         assert (records, configs) == ([], [])
 
 
+async def test_a_look_ends_with_the_call_that_trains_the_same(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, "openai") as bench:
+        wishes: dict[str, Any] = {
+            "provider": ProviderName.OPENAI,
+            "seed": 3,
+            "parameters": {"epochs": 2},
+        }
+        arguments = {**bench.arguments, **wishes}
+        check = await train_model(bench.workspace, **arguments, only_check=True)
+        (step,) = check.next
+        shown = {name: step.arguments[name] for name in wishes}
+        assert shown == wishes
+        assert "despite_faults" not in step.arguments
+
+
 @pytest.mark.parametrize("provider", EVERY)
 async def test_a_state_that_nobody_knows_is_asked_again(tmp_path: Path, provider: str) -> None:
     async with open_bench(tmp_path, provider) as bench:

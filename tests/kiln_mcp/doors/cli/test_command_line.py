@@ -68,7 +68,7 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
         ),
         (
             ("run-eval", "--project", "P", "--eval", "e", "--wait-s", "-1"),
-            "run-eval was not called: The argument '--wait-s' is wrong: it has to be from 0 to 300",
+            "Invalid value for '--wait-s': -1.0 is not in the range 0<=x<=300.",
         ),
         (
             ("create-project", "--project", "P", "--output-schema", "{"),

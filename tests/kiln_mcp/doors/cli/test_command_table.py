@@ -11,7 +11,7 @@ from typing import Final
 
 from kiln_mcp.catalogue import AnyCapability, with_extensions
 from kiln_mcp.doors.cli import command_table
-from kiln_mcp.doors.cli.capabilities import needed_arguments
+from kiln_mcp.doors.cli.capabilities import needed_arguments, ranges_in
 from kiln_mcp.doors.cli.program import MODULES, load_other
 
 TABLE: Final = Path(command_table.__file__)
@@ -28,6 +28,9 @@ from typing import Final, NamedTuple
 
 # ruff: noqa: E501
 
+Range = tuple[float | None, float | None]
+"""The least and the most that a number may be; None where it has no such bound."""
+
 
 class Entry(NamedTuple):
     """What the table says of a capability's command.
@@ -37,12 +40,14 @@ class Entry(NamedTuple):
         help: The short help.
         words: Users' words for it.
         needs: The arguments that it does not do without, but for a call with an approval's id.
+        ranges: The least and the most of numbers; the list of tools that models see has none.
     """
 
     heading: str
     help: str
     words: str
     needs: tuple[str, ...]
+    ranges: Mapping[str, Range]
 
 '''
 
@@ -75,8 +80,14 @@ def row(item: AnyCapability) -> str:
     return (
         f'    "{item.name.replace("_", "-")}": Entry(\n        "{item.discovery.heading.value}",\n'
         f"        {json.dumps(first_sentence(item.help), ensure_ascii=False)},\n"
-        f"        {words},\n        {needs},\n    ),\n"
+        f"        {words},\n        {needs},\n        {ranges(item)},\n    ),\n"
     )
+
+
+def ranges(item: AnyCapability) -> str:
+    """Return the ranges of a capability's numbers, as Python."""
+    numbers = ranges_in(item.input_schema)
+    return "{" + ", ".join(f'"{name}": {bounds}' for name, bounds in numbers.items()) + "}"
 
 
 def first_sentence(text: str) -> str:
