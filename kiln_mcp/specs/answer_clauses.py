@@ -120,7 +120,21 @@ def _change(revision: Revision, entry: AskedQuestion, answer: str) -> str:
         return ""
     if entry.effect == "replace" and number is not None:
         return _replace(revision, entry, text, reason)
-    return revision.set_clause(entry.draft, "", text, reason)
+    return revision.set_clause(entry.draft, _earlier_clause(revision, entry), text, reason)
+
+
+def _earlier_clause(revision: Revision, entry: AskedQuestion) -> str:
+    """Return the clause that an earlier answer to a question became, "" if there is none.
+
+    Another answer takes its place: a person who changes their mind does not contradict themselves.
+    """
+    if entry.effect == "replace":
+        return ""
+    earlier = revision.session.answers.get(entry.question.id)
+    answers = [*([earlier] if earlier else []), *revision.answers]
+    ids = [answer.clause for answer in answers if answer.question == entry.question.id]
+    standing = {clause.id for clause in revision.draft(entry.draft).content.clauses}
+    return next((id for id in reversed(ids) if id in standing), "")
 
 
 def _option(question: SpecQuestion, answer: str) -> int | None:

@@ -258,6 +258,11 @@ async def _start(
         asks_model = beginning.model is not None
         texts = Sources(texts=sources.texts)
         return SessionStart(request, sources=texts, drafts=[draft], asks_model=asks_model)
+    if wish and not any(character.isalnum() for character in wish):
+        raise InvalidValue(
+            "Nothing was done: the wish has no words. Say in one sentence what a good output is, "
+            "or what is wrong."
+        )
     if not wish and beginning.sources and not sources.say_something:
         raise InvalidValue(
             "Nothing was done: these runs do not say what is wrong with them. Say it in a sentence "

@@ -1,7 +1,7 @@
 """Freeze which items are in which part, as a record that fine-tunes can name for good."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +82,10 @@ def check_can_freeze(items: Sequence[ItemSummary], name: str) -> None:
 async def freeze_parts(
     store: ProjectStore, task: Task, items: Sequence[ItemSummary], request: Freeze
 ) -> SplitFrozen:
-    """Save the parts of a split as a record.
+    """Save the parts of a split as a record; the same parts under the same name are one record.
 
     Raises:
-        Refusal: No item is dealt into it.
+        Refusal: No item is dealt into it, or its name stands for other parts.
     """
     contents = {part: ids for part, ids in _contents(items, request.split).items() if ids}
     total = sum(map(len, contents.values()))
@@ -97,7 +97,8 @@ async def freeze_parts(
             names=sorted(split_sizes(tags)) or ["none yet"],
             next=[NextStep(tool="split_data", reason="deal the items first")],
         )
-    record = DatasetSplit(
+    earlier = await _frozen_before(store, task, request.name, contents)
+    record = earlier or DatasetSplit(
         name=request.name,
         splits=tuple(
             SplitDefinition(name=part, percentage=len(ids) / total)
@@ -110,7 +111,7 @@ async def freeze_parts(
     frozen_items = [item for item in items if item.id in part_of]
     frozen_parts = [part_of[item.id] for item in frozen_items]
     leaks = await anyio.to_thread.run_sync(_leaks_of, frozen_items, frozen_parts, request)
-    saved = await store.save(record, parent=task)
+    saved = earlier or await store.save(record, parent=task)
     arguments: dict[str, JsonValue] = {"project": str(store.folder), "kind": "training_data"}
     return SplitFrozen(
         frozen_split=saved.name,
@@ -131,6 +132,31 @@ async def freeze_parts(
                 arguments={"project": str(store.folder), "split": saved.name},
             ),
         ],
+    )
+
+
+async def _frozen_before(
+    store: ProjectStore, task: Task, name: str, contents: Mapping[str, tuple[str, ...]]
+) -> DatasetSplit | None:
+    """Return the frozen split of a name, if it has the same parts; None if there is none.
+
+    Raises:
+        Refusal: It has other parts.
+    """
+    records = await store.children(task, DatasetSplit)
+    same_name = [record for record in records if record.name.casefold() == name.casefold()]
+    for record in same_name:
+        if {k: set(v) for k, v in record.split_contents.items()} == {
+            part: set(ids) for part, ids in contents.items()
+        }:
+            return record
+    if not same_name:
+        return None
+    raise Refusal(
+        "Nothing was frozen: '{name}' is a frozen split with other items, and it never changes. "
+        "Choose another name.",
+        name=same_name[0].name,
+        next=[NextStep(tool="split_data", reason="freeze it under another name")],
     )
 
 

@@ -145,7 +145,7 @@ async def add_data(
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,
-    name: Annotated[str, Field(description="Of the split, such as the spec's.")],
+    name: Annotated[str, Field(min_length=1, description="Of the split, such as the spec's.")],
     task: TaskReference = None,
     train: Annotated[
         int | None,

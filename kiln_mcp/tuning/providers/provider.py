@@ -62,7 +62,7 @@ class Hyperparameter:
             "Nothing was trained: the parameter {name} has to be {range}, and it is {value}.",
             name=self.name,
             range=self.range_text,
-            value=repr(value),
+            value=f"{value:g}" if isinstance(value, float) else repr(value),
         )
 
 

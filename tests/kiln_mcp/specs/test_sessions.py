@@ -13,7 +13,6 @@ from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.session_files import SESSIONS, read_sessions
 from kiln_mcp.spec_texts.spec_content import FindingKind, Polarity
-from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.service import build_spec
@@ -27,7 +26,7 @@ from storage import (
     TaskRun,
     Tone,
 )
-from storage.errors import RecordNotFound, Refusal
+from storage.errors import InvalidValue, RecordNotFound, Refusal
 from storage.records.run import Feedback
 
 POLITE = {"core_requirement": "The reply is polite.", "tone_description": "No blame."}
@@ -140,6 +139,24 @@ async def test_an_answer_in_own_words_carries_the_meaning_of_its_question(tmp_pa
         assert "q77: no question has it" in report.unused_answers[0]
         report = await bench.call(answers=answer("q1", "Not sure."))
         assert report.unused_answers == ["q1: the answer leaves it open."]
+
+
+async def test_another_answer_to_a_question_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        await bench.call("Replies must be polite")
+        report = await bench.call(answers=[*answer("q1", "no jokes"), *answer("q1", "jokes")])
+        assert clauses(report) == ["Replies must be polite.", '"polite" means: jokes.']
+        report = await bench.call(answers=answer("q1", "one joke at most"))
+        assert clauses(report)[1:] == ['"polite" means: one joke at most.']
+        report = await bench.call(answers=answer("q1", "1"))
+        assert len(clauses(report)) == 2
+
+
+@pytest.mark.parametrize("wish", ["...", "🙂", " - "])
+async def test_a_wish_without_words_is_refused(tmp_path: Path, wish: str) -> None:
+    async with open_spec_bench(tmp_path) as bench:
+        with pytest.raises(InvalidValue, match="the wish has no words"):
+            await bench.call(wish)
 
 
 async def test_edits_are_shown_side_by_side_and_taken_back_one_by_one(tmp_path: Path) -> None:

@@ -36,6 +36,19 @@ async def test_a_frozen_split_keeps_its_parts_when_the_split_grows(workspace: Wo
     assert sizes == {"july": 20, "august": 30}
 
 
+async def test_a_name_stands_for_one_frozen_split(workspace: Workspace) -> None:
+    await add_data(workspace, "P", items=questions(0, 20, "a"))
+    first = await split_data(workspace, "P", "s", train=50, test=50, freeze="july")
+    again = await split_data(workspace, "P", "s", freeze="july")
+    assert isinstance(first, SplitFrozen)
+    assert isinstance(again, SplitFrozen)
+    assert again.id == first.id
+    await add_data(workspace, "P", items=questions(20, 10, "a"))
+    await split_data(workspace, "P", "s")
+    with pytest.raises(Refusal, match="'july' is a frozen split with other items"):
+        await split_data(workspace, "P", "s", freeze="July")
+
+
 async def test_a_split_of_inputs_alone_that_is_to_be_frozen_is_refused_before_it_is_dealt(
     workspace: Workspace,
 ) -> None:
