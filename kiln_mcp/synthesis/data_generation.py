@@ -94,6 +94,8 @@ class DataGeneration:
         """Propose to make a plan and to carry it out."""
         settings = await with_file(self.workspace, self.task, settings)
         context = await self._open(settings, len(settings.inputs or []) or settings.count or 1)
+        if settings.inputs:  # what does not fit is said before a job begins
+            await own_inputs(context, settings.inputs, is_of_users=bool(settings.turns))
         plan = await self._with_sources(
             context, new_plan(context, settings, self._new_id()), settings
         )

@@ -19,6 +19,7 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import InvalidValue
 
 NEW = "new"
 """The plan that is made of a call's other arguments."""
@@ -84,6 +85,11 @@ async def generate_data(
     generation = DataGeneration(workspace, store, owner)
     if isinstance(plan, str) and plan != NEW:
         return await generation.carry_out(await find_plan(store, owner, plan))
+    if isinstance(plan, list | int | float | bool):
+        raise InvalidValue(
+            "Nothing was planned: `plan` has to be 'new', the id of a plan, or an object of "
+            "settings."
+        )
     values: dict[str, JsonValue] = dict(plan) if isinstance(plan, dict) else {}
     if values.get("id") is not None:
         settings = read_settings(values)

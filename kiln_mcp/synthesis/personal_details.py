@@ -33,11 +33,23 @@ _FORMS: Final = (
         ),
     ),
     (
+        "birthday",
+        re.compile(
+            r"(?:\b(?i:born(?: on)?|date of birth|birthday(?: is)?|dob|geboren(?: am)?|geb\.|"
+            r"geburts(?:datum|tag)(?: ist(?: der)?)?)[ :]\s*|"
+            r"(?:\u751f\u5e74\u6708\u65e5|\u8a95\u751f\u65e5)[\u306f:\uff1a]?\s*)"
+            rf"(\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}|\d{{1,2}}\.? {_NAME} \d{{4}}|"
+            rf"{_NAME} \d{{1,2}},? \d{{4}}|"
+            rf"[{_HAN}]{{0,2}}\d{{1,4}}\u5e74\d{{1,2}}\u6708\d{{1,2}}\u65e5)"
+        ),
+    ),
+    (
         "street",
         re.compile(
             rf"\b\d{{1,5}}[a-z]? {_NAME}(?: {_NAME})? "
             r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Way|Court)\b\.?"
             rf"|\b{_NAME}(?:straße|strasse|str\.|weg|gasse|platz|allee) \d{{1,4}}[a-z]?\b"
+            rf"|\b{_NAME} (?:Straße|Strasse|Str\.|Weg|Gasse|Platz|Allee) \d{{1,4}}[a-z]?\b"
         ),
     ),
     (
@@ -55,7 +67,10 @@ _FORMS: Final = (
     ),
     ("number", re.compile(rf"{_EDGE}[A-Z]{{0,4}}[-#]?\d{{5,}}[^\W{_CJK}]*")),
 )
-"""In the order in which they are looked for: a link may hold a number."""
+"""In the order in which they are looked for: a link may hold a number.
+
+Where a pattern has a group, that is the detail, and what announces it stays.
+"""
 _GREETING: Final = (
     r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|hallo|liebe[rs]?|"
     r"guten (?:tag|morgen)|sehr geehrte[rs]?|"
@@ -64,21 +79,22 @@ _GREETING: Final = (
 _INTRODUCTION: Final = (
     r"(?:my name is|my name's|name:|this is|i am called|i'm|i am|ich bin|ich heiße|mein name ist|"
     r"hier (?:schreibt|ist|spricht)|je m'appelle|je suis|me llamo|mi nombre es|"
-    r"mi chiamo|signed:?|customer:?|contact:?)"
+    r"mi chiamo|signed:?|customer:?|contact:?|kund(?:e|in):|ansprechpartner(?:in)?:|absender:)"
 )
 _TITLE: Final = (
     r"(?:mr|mrs|ms|miss|dr|prof|sir|herrn?|frau|monsieur|madame|mme|señora?|sra?|signora?)\.?"
 )
 _INITIALS: Final = r"(?:[^\W\d_a-z]\.[ \u00a0]?){0,3}"
 _SIGNATURE: Final = (
-    r"(?:regards|wishes|thanks|thank you|cheers|sincerely|yours|grüße|grüßen|gruß|cordialement|"
-    r"saludos|saluti)[,.!]?[ \t]*\n+[ \t]*"
+    r"(?:regards|wishes|thanks|thank you|cheers|sincerely|yours|grüße|grüßen|gruß|mfg|cordialement|"
+    r"saludos|saluti)[,.!]?"
 )
 _NAME_FORMS: Final = (
     re.compile(rf"\b(?i:{_TITLE})(?:[ \u00a0](?i:{_TITLE}))?[ \u00a0]({_INITIALS}{_NAMES})"),
     re.compile(rf"\b(?i:{_GREETING})[ \u00a0]({_NAMES})(?=[ \t]*[,!.\n:]|$)"),
     re.compile(rf"\b(?i:{_INTRODUCTION})[ \u00a0]({_NAMES})"),
-    re.compile(rf"\b(?i:{_SIGNATURE})({_INITIALS}{_NAMES})"),
+    re.compile(rf"\b(?i:{_SIGNATURE})[ \t]*\n+[ \t]*({_INITIALS}{_NAMES})"),
+    re.compile(rf"\b(?i:{_SIGNATURE})[ \t]+({_INITIALS}{_NAMES})(?=[ \t]*(?:[.!\n]|$))"),
     re.compile(
         r"(?:\u540d\u524d\u306f|\u6c0f\u540d[\u306f:\uff1a]|\u6211\u53eb|\u6211\u662f|\u540d\u5b57\u662f)"
         rf"([{_HAN}]{{2,5}})"
@@ -113,13 +129,19 @@ class PersonalDetails:
     def replace(self, text: str) -> str:
         """Return a text with stand-ins such as [name 1] for personal details."""
         for kind, pattern in _FORMS:
-            text = pattern.sub(lambda match, kind=kind: self._stand_in(kind, match[0]), text)
+            text = pattern.sub(lambda match, kind=kind: self._hidden(kind, match), text)
         for name, whole_name in sorted(_names_in(text).items(), key=lambda pair: -len(pair[0])):
             stand_in = self.stand_ins.get(name) or self._stand_in("name", whole_name)
             self.stand_ins.setdefault(name, stand_in)
             beside = "" if re.match(f"[{_HAN}]", name) else r"\w"
             text = re.sub(rf"(?<![{beside}\[]){re.escape(name)}(?![{beside}\]])", stand_in, text)
         return text
+
+    def _hidden(self, kind: str, match: re.Match[str]) -> str:
+        """Return what a pattern found, with a stand-in for the detail in it."""
+        start, end = match.span(match.lastindex or 0)
+        before, after = match.string[match.start() : start], match.string[end : match.end()]
+        return f"{before}{self._stand_in(kind, match.string[start:end])}{after}"
 
     def _stand_in(self, kind: str, detail: str) -> str:
         if detail not in self.stand_ins:

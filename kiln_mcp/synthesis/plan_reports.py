@@ -116,7 +116,8 @@ def _topic_notes(plan: DataPlan) -> list[str]:
     if not without or plan.inputs:
         return []
     names = ", ".join(with_remainder(without[:5], len(without)))
-    return [f"{len(without)} topics get no item: {names}. Raise the count to {len(plan.topics)}."]
+    noun = "1 topic gets" if len(without) == 1 else f"{len(without)} topics get"
+    return [f"{noun} no item: {names}. Raise the count to {len(plan.topics)}."]
 
 
 def _clause_rows(plan: DataPlan) -> list[PlanClauseRow]:

@@ -213,6 +213,11 @@ def check_plan(plan: DataPlan) -> None:
             "or more, or leave topics out.",
             topics=[topic.path for topic in plan.topics][:10],
         )
+    if plan.quotas and not plan.count:
+        raise InvalidValue(
+            "The quotas of the plan add up to 0 items. Give at least one a `count` of 1 or more, "
+            "or leave them out."
+        )
     ids = [clause.id for clause in plan.clauses]
     unknown = sorted({quota.clause for quota in plan.quotas} - {"", *ids})
     if unknown:

@@ -1,5 +1,6 @@
 """What inputs are made from: passages of documents, and traces of real users."""
 
+import codecs
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -94,18 +95,37 @@ def _passages_of(place: Path) -> list[PlanSource]:
     """
     try:
         content = read_plain(place, _LARGEST_FILE)
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = system_reason(error) if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise Refusal(
-            "The document {place} cannot be used: {reason}. Give files of plain text or Markdown.",
-            place=str(place),
-            reason=reason,
-        ) from error
+        text = _decoded(content)
+    except OSError as error:
+        raise _unusable(place, system_reason(error)) from error
+    except UnicodeDecodeError as error:
+        raise _unusable(place, "it is no UTF-8 text; save it as UTF-8") from error
+    if "\0" in text:
+        raise _unusable(place, "it is no text: it has bytes that are 0")
+    if not text.strip():
+        raise _unusable(place, "it is empty")
     return [
         PlanSource(name=place.name, number=number, text=passage)
         for number, passage in enumerate(passages(text), 1)
     ]
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 with its mark.
+
+    Raises:
+        UnicodeDecodeError: It is in neither.
+    """
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig")
+
+
+def _unusable(place: Path, reason: str) -> Refusal:
+    return Refusal(
+        "The document {place} cannot be used: {reason}. Give files of plain text or Markdown.",
+        place=str(place),
+        reason=reason,
+    )
 
 
 def passages(text: str) -> Iterator[str]:

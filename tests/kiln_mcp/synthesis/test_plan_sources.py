@@ -14,7 +14,7 @@ from kiln_mcp.synthesis.generation_service import generate_data
 from kiln_mcp.synthesis.personal_details import PersonalDetails
 from kiln_mcp.synthesis.plan_sources import LONGEST_PASSAGE, passages, quotes
 from storage import DataSource, Task, TaskOutput, TaskRun
-from storage.errors import Refusal
+from storage.errors import InvalidValue, Refusal
 
 GUIDE = "\n\n".join(
     f"Chapter {number}. The red lever number {number} opens gate {number} of the old canal. "
@@ -74,6 +74,51 @@ async def test_a_document_that_is_no_text_is_refused(tmp_path: Path) -> None:
         for name in ("scan.pdf", "none.md"):
             with pytest.raises(Refusal, match=r"cannot be used: .* plain text"):
                 await planned(workspace, project, {"topics": ["a"], "documents": [name]})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b" \n\n", "it is empty"),
+        (b"%PDF-1.4\0\1", "it is no text"),
+        ("außer".encode("cp1252"), "save it as UTF-8"),
+    ],
+)
+async def test_a_document_without_text_is_refused_with_the_reason(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    document = tmp_path / "d.txt"
+    document.write_bytes(content)
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        with pytest.raises(Refusal, match=reason):
+            await planned(workspace, project, {"count": 1, "documents": [str(document)]})
+
+
+async def test_a_document_in_utf_16_with_its_mark_is_read(tmp_path: Path) -> None:
+    document = tmp_path / "d.txt"
+    document.write_text("Returns are free for thirty days.", encoding="utf-16")
+    settings: JsonValue = {"count": 1, "topics": ["a"], "documents": [str(document)]}
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        report = await planned(workspace, project, settings)
+        assert "Returns are free for thirty days." in report.sources[0]
+
+
+async def test_a_plan_of_the_wrong_form_or_without_items_is_refused(tmp_path: Path) -> None:
+    async with data_project(tmp_path, DataWriter()) as (workspace, project):
+        with pytest.raises(InvalidValue, match="`plan` has to be 'new'"):
+            await generate_data(workspace, project, plan=[1])
+        clauses: JsonValue = [{"id": "c1", "text": "Be kind."}]
+        quotas: JsonValue = [{"clause": "c1", "aim": "pass", "count": 0}]
+        with pytest.raises(InvalidValue, match="add up to 0 items"):
+            await planned(workspace, project, {"clauses": clauses, "quotas": quotas})
+
+
+async def test_own_inputs_that_do_not_fit_are_refused_before_a_job_begins(tmp_path: Path) -> None:
+    schema = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
+    async with data_project(tmp_path, DataWriter(), input_schema=schema) as (workspace, project):
+        with pytest.raises(Refusal, match="Item 1 cannot be used"):
+            await generate_data(workspace, project, inputs=[{"a": "text"}])
 
 
 def test_passages_hold_all_of_a_text_and_none_is_too_long() -> None:
@@ -145,6 +190,13 @@ async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path
         ("Hi team, I'm Still waiting. I am Very cross.", "Hi team, I'm Still waiting. I am Very "
          "cross."),
         ("Viele Grüße\nJ. Müller", "Viele Grüße\n[name 1]"),
+        ("Mit freundlichen Grüßen, Sabine Köhler", "Mit freundlichen Grüßen, [name 1]"),
+        ("Kind regards Ann Lee\nSent from my phone", "Kind regards [name 1]\nSent from my phone"),
+        ("Thanks, Great service in Paris.", "Thanks, Great service in Paris."),
+        ("Geboren am 3. April 1975, Lange Straße 7", "Geboren am [birthday 1], [street 1]"),
+        ("Date of birth: 1975-04-03", "Date of birth: [birthday 1]"),
+        ("生年月日は昭和50年4月3日です。", "生年月日は[birthday 1]です。"),
+        ("Ordered on 3 April 2025.", "Ordered on 3 April 2025."),
         ("Frau Dr. Weber, hier schreibt Anna Schmidt", "Frau Dr. [name 2], hier schreibt [name 1]"),
         ("山田太郎と申します。電話は090-1234-5678", "[name 1]と申します。電話は[phone 1]"),
         ("メールはtaro@example.co.jpまで。", "メールは[email 1]まで。"),
