@@ -111,8 +111,8 @@ async def find_all(
     return [
         RecordToDelete(record_id, record.saved.path, record)
         if (record := by_id.get(record_id)) is not None
-        else await find_to_delete(store, kind, record_id)
-        for record_id in ids
+        else await find_to_delete(store, kind, reference)
+        for record_id, reference in zip(ids, references, strict=True)
     ]
 
 

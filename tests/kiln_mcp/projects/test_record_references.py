@@ -78,6 +78,17 @@ async def test_a_whole_session_names_its_records_by_handles(workspace: Workspace
     assert deleted["deleted"] == 1
 
 
+async def test_one_of_two_records_of_a_name_is_deleted_by_its_handle(workspace: Workspace) -> None:
+    store, records = await _make_records(workspace)
+    first = records["prompt"]
+    prompt = Prompt(name="Short replies", prompt="Be brief.")
+    second = await store.save(prompt, parent=records["task"])
+    handle = f"prompt/short-replies-{second.id[-4:]}"
+    deleted = await _call(workspace, "delete_records", kind="prompt", records=[handle])
+    assert deleted["deleted"] == 1
+    assert (await store.find(Prompt, "Short replies")).id == first.id
+
+
 async def test_a_handle_of_no_eval_does_not_become_the_name_of_a_new_one(
     workspace: Workspace,
 ) -> None:
