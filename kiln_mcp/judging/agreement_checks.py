@@ -189,10 +189,11 @@ def labelled_runs(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedIt
         for score in golden_set.scores
     }
     if not any(runs_by_score.values()):
+        which = " yet" if purpose == "all" else f" whose purpose is '{purpose}'"
         raise Refusal(
-            "No item of '{name}' has a label whose purpose is '{purpose}'.",
+            "No item of '{name}' has a label{which}.",
             name=golden_set.task_eval.name,
-            purpose=purpose,
+            which=which,
             next=[
                 NextStep(tool="draw_items_to_label", reason="draw items for a person to label"),
                 NextStep(tool="label_items", reason="then save the labels"),

@@ -172,7 +172,7 @@ CAPABILITIES: Final[Mapping[str, Entry]] = {
     ),
     "verify-certificate": Entry(
         "Judges",
-        "Verify a judge's certificate: is it as it was signed, does the project still give the same? A certificate of another home can only be computed again from its project.",
+        "Verify a judge's certificate: is it as it was signed, does the project still give the same?",
         "authentic, forged, tampered, genuine, signature, signed, valid, proof, print, PDF, paper, auditor, compliance, still holds, expired, replay, check the certificate, is it real",
         ("file",),
         {},

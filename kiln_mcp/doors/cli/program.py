@@ -90,6 +90,10 @@ class _TableCommand(click.Command):
         return command.make_context(info_name, args, parent, **extra)
 
 
+_LONGEST_HELP: Final = 200
+"""Characters of a command's help in the list; it takes two lines where it must."""
+
+
 class _Commands(click.Group):
     """The group of commands: those of the table, then those of extensions."""
 
@@ -99,7 +103,7 @@ class _Commands(click.Group):
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             if command is not None:
-                help_text = command.get_short_help_str(limit=formatter.width)
+                help_text = command.get_short_help_str(limit=_LONGEST_HELP)
                 rows[_heading_of(name)].append((name, help_text))
         for heading, entries in rows.items():
             if entries:

@@ -12,9 +12,19 @@ from kiln_mcp.llm.providers.embedded_parts import check_library, find_embedded_m
 
 
 def _installer() -> list[str]:
-    """Return the command that installs packages beside this program: pip, or uv if it made us."""
-    uv = shutil.which("uv")
-    if importlib.util.find_spec("pip") is None and uv is not None:
+    """Return the command that installs packages beside this program: pip, or uv if it made us.
+
+    Raises:
+        ModelError: There is neither.
+    """
+    if importlib.util.find_spec("pip") is None:
+        uv = shutil.which("uv")
+        if uv is None:
+            raise ModelError(
+                "The embedded model could not be fetched: this environment has no pip, and uv is "
+                "not in the path. Add pip with {command}, or put uv into the path.",
+                command=f"{sys.executable} -m ensurepip",
+            )
         return [uv, "pip", "install", "--python", sys.executable]
     return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 

@@ -13,6 +13,7 @@ from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.spec_texts.content_files import clauses_of
 from kiln_mcp.spec_texts.session_files import SESSIONS, read_sessions
 from kiln_mcp.spec_texts.spec_content import FindingKind, Polarity
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.answers import SpecSessionReport
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
 from kiln_mcp.specs.service import build_spec

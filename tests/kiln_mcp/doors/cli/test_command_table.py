@@ -91,7 +91,7 @@ def ranges(item: AnyCapability) -> str:
 
 
 def first_sentence(text: str) -> str:
-    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
+    return re.split(r"(?<=[.?])\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def first_paragraph(text: str) -> str:
