@@ -95,7 +95,7 @@ def _passages_of(place: Path) -> list[PlanSource]:
     """
     try:
         content = read_plain(place, _LARGEST_FILE)
-        text = _decoded(content)
+        text = _document_text(content)
     except OSError as error:
         raise _unusable(place, system_reason(error)) from error
     except UnicodeDecodeError as error:
@@ -110,7 +110,7 @@ def _passages_of(place: Path) -> list[PlanSource]:
     ]
 
 
-def _decoded(content: bytes) -> str:
+def _document_text(content: bytes) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with its mark.
 
     Raises:

@@ -63,8 +63,8 @@ class TrainingWish:
             "seed": self.seed or None,
             "despite_faults": self.despite_faults or None,
         }
-        given = {name: value for name, value in values.items() if value is not None}
-        return {"provider": str(self.provider), "base_model": self.base_model, **given}
+        wishes = {name: value for name, value in values.items() if value is not None}
+        return {"provider": str(self.provider), "base_model": self.base_model, **wishes}
 
 
 async def draft_training(workspace: Workspace, data: FrozenData, wish: TrainingWish) -> Training:

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 # ruff: noqa: E501
 
 Range = tuple[float | None, float | None]
-"""The least and the most that a number may be; None where it has no such bound."""
+"""The least and the most that a number may be; None for no such bound."""
 
 
 class Entry(NamedTuple):
