@@ -129,7 +129,7 @@ class PersonalDetails:
     def replace(self, text: str) -> str:
         """Return a text with stand-ins such as [name 1] for personal details."""
         for kind, pattern in _FORMS:
-            text = pattern.sub(lambda match, kind=kind: self._hidden(kind, match), text)
+            text = pattern.sub(lambda match, kind=kind: self._replacement(kind, match), text)
         for name, whole_name in sorted(_names_in(text).items(), key=lambda pair: -len(pair[0])):
             stand_in = self.stand_ins.get(name) or self._stand_in("name", whole_name)
             self.stand_ins.setdefault(name, stand_in)
@@ -137,11 +137,11 @@ class PersonalDetails:
             text = re.sub(rf"(?<![{beside}\[]){re.escape(name)}(?![{beside}\]])", stand_in, text)
         return text
 
-    def _hidden(self, kind: str, match: re.Match[str]) -> str:
+    def _replacement(self, kind: str, match: re.Match[str]) -> str:
         """Return what a pattern found, with a stand-in for the detail in it."""
         start, end = match.span(match.lastindex or 0)
-        before, after = match.string[match.start() : start], match.string[end : match.end()]
-        return f"{before}{self._stand_in(kind, match.string[start:end])}{after}"
+        announcement, rest = match.string[match.start() : start], match.string[end : match.end()]
+        return f"{announcement}{self._stand_in(kind, match.string[start:end])}{rest}"
 
     def _stand_in(self, kind: str, detail: str) -> str:
         if detail not in self.stand_ins:
