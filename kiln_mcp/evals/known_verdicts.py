@@ -42,10 +42,10 @@ class VerdictFinder:
             outputs: Outputs that were made before, by the number of their work.
         """
         numbers = [number for number, output in outputs.items() if self._is_plain(number, output)]
-        known = await self._known(outputs, numbers[:PROBED])
-        if known:
-            known |= await self._known(outputs, numbers[PROBED:])
-        return known
+        verdicts = await self._find_all(outputs, numbers[:PROBED])
+        if verdicts:
+            verdicts |= await self._find_all(outputs, numbers[PROBED:])
+        return verdicts
 
     def _is_plain(self, number: int, output: EarlierOutput) -> bool:
         """Return whether an output can be scored, once by each of evaluators that ask models."""
@@ -55,7 +55,7 @@ class VerdictFinder:
             for key, request in requests.items()
         )
 
-    async def _known(
+    async def _find_all(
         self, outputs: Mapping[int, EarlierOutput], numbers: Sequence[int]
     ) -> dict[int, Verdicts]:
         verdicts: dict[int, dict[int, Evaluation | Skipped]] = {number: {} for number in numbers}
@@ -65,10 +65,10 @@ class VerdictFinder:
                 continue
             cases = [outputs[number].case for number in own]
             try:
-                known = await evaluator.known_verdicts(cases, context)
+                answers = await evaluator.known_verdicts(cases, context)
             except ModelError:  # `evaluate` says so of each output
                 return {}
-            for number, verdict in zip(own, known, strict=True):
+            for number, verdict in zip(own, answers, strict=True):
                 if verdict is not None:
                     verdicts[number][key] = verdict
         return {

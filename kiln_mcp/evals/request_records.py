@@ -60,7 +60,7 @@ class RequestRecords:
         self._items: dict[int, Item] = {}
         self._outputs: dict[int, EarlierOutput] = {}
         self._settle = settle
-        self._settled: set[int] = set()
+        self._finished_work: set[int] = set()
         self._end = 0
 
     async def take(self, number: int) -> tuple[Item, EarlierOutput | None] | None:
@@ -76,7 +76,7 @@ class RequestRecords:
             async with self._turn:
                 while number >= self._end:
                     await self._read_more()
-        if number in self._settled:
+        if number in self._finished_work:
             return None
         request = self._requests[number]
         item, output = self._items.pop(number, None), self._outputs.pop(number, None)
@@ -115,10 +115,10 @@ class RequestRecords:
     async def _settle_known(self, numbers: range) -> None:
         """Offer outputs that nobody can have taken yet to `settle`."""
         outputs = {n: (self._items[n], self._outputs[n]) for n in numbers if n in self._outputs}
-        settled = await self._settle(outputs) if outputs else ()
-        for number in settled:
+        finished_work = await self._settle(outputs) if outputs else ()
+        for number in finished_work:
             del self._items[number], self._outputs[number]
-        self._settled.update(settled)
+        self._finished_work.update(finished_work)
 
 
 def _deleted_record(noun: str, record_id: str) -> EvalError:

@@ -209,8 +209,8 @@ async def _carry_out_all(run: _Run, work: Sequence[OutputWork]) -> None:
 
         async def settle(outputs: Mapping[int, tuple[Item, EarlierOutput]]) -> Collection[int]:
             verdicts = await finder.find({n: output for n, (_, output) in outputs.items()})
-            for number, known in verdicts.items():
-                _take_known(run, work[number], outputs[number], known, writer)
+            for number, values in verdicts.items():
+                _take_all(run, work[number], outputs[number], values, writer)
             await writer.wait_for_room()
             return verdicts.keys()
 
@@ -219,8 +219,8 @@ async def _carry_out_all(run: _Run, work: Sequence[OutputWork]) -> None:
         async def do(number: int) -> None:
             output = work[number]
             try:
-                if (taken := await records.take(number)) is not None:
-                    await _do(run, output, taken, writer)
+                if (pair := await records.take(number)) is not None:
+                    await _do(run, output, pair, writer)
             except (ModelError, EvalError) as error:
                 for key, request in output.requests.items():
                     run.parts[key].take_failure(request, error)
@@ -268,17 +268,17 @@ def _save_verdict(part: _Part, verdict: NewVerdict, writer: RecordWriter) -> Non
     writer.add(record, part.measurement.evaluator_record, when_saved)
 
 
-def _take_known(
+def _take_all(
     run: _Run,
     work: OutputWork,
     records: tuple[Item, EarlierOutput],
-    known: Verdicts,
+    values: Verdicts,
     writer: RecordWriter,
 ) -> None:
     """Take the verdicts of an output that need no call of a model."""
     item, output = records
     run.parts[work.lead].tally.note_output(output.case)
-    for key, value in known.items():
+    for key, value in values.items():
         verdict = NewVerdict(work.requests[key], item, output.run, value)
         _take_verdict(run.parts[key], verdict, writer)
 

@@ -73,18 +73,18 @@ async def ask_verdict(
     """
     engine, asker = context.engine, context.asker
     request = _request(judge, prompt, context)
-    first = None
+    reflection = None
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
-        first = await engine.complete(
+        reflection = await engine.complete(
             replace(request, max_tokens=judge.longest(LONGEST_THOUGHT)),
             asker=asker,
             accept=USABLE_THOUGHT,
         )
         request = request.with_messages(
-            Message("assistant", first.text), Message("user", GIVE_VERDICT)
+            Message("assistant", reflection.text), Message("user", GIVE_VERDICT)
         )
-    return _verdict_in(await _answer(judge, request, context), judge, context, first)
+    return _verdict_in(await _answer(judge, request, context), judge, context, reflection)
 
 
 async def known_verdicts(
@@ -130,7 +130,7 @@ def _verdict_in(
     answer: ModelAnswer,
     judge: JudgeModel,
     context: EvaluationContext,
-    thought: ModelAnswer | None = None,
+    reflection: ModelAnswer | None = None,
 ) -> Evaluation | Skipped:
     """Return the verdict in an answer, with the call for thoughts before it.
 
@@ -139,8 +139,7 @@ def _verdict_in(
     """
     scores = context.eval_record.output_scores
     reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
-    reflection = thought.text if thought else ""
-    verdict = reflection or str(reasoning or answer.reasoning)
+    verdict = (reflection.text if reflection else "") or str(reasoning or answer.reasoning)
     if abstains(answer.value, scores):
         return Skipped(CANNOT_BE_JUDGED, excerpt(verdict) or NO_REASON)
     is_plain = not answer.logprobs
@@ -152,8 +151,8 @@ def _verdict_in(
     return Evaluation(
         scores=as_scores(values),
         verdict=verdict,
-        usage=(thought.usage if thought else ModelUsage(calls=0)) + answer.usage,
-        latency_s=(thought.latency_s if thought else 0.0) + answer.latency_s,
+        usage=(reflection.usage if reflection else ModelUsage(calls=0)) + answer.usage,
+        latency_s=(reflection.latency_s if reflection else 0.0) + answer.latency_s,
         judge_client=answer.client,
         is_plain=judge.is_weighted and is_plain,
     )
