@@ -129,7 +129,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
 def measure_row(name: str, runs: int, folder: Path | None) -> Row:
     """Measure a row, its peers in turns with it."""
     question = QUESTIONS[name]
-    row = Row(name, question.text)
+    row = Row(name, question.text, load=os.getloadavg()[0])
     others = question.peers(folder is not None)
     began = time.perf_counter()
     try:

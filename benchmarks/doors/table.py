@@ -43,11 +43,30 @@ GOALS: Final[Mapping[tuple[str, str], float]] = {
     ("demo", "wall_s"): 110,
 }
 """The most that a figure may be."""
+BESIDE: Final[Mapping[str, tuple[str, str]]] = {
+    "import_wall_s": ("pandas", "pandas_wall_s"),
+    "sync_wall_s": ("git add and commit", "git_alone_wall_s"),
+}
+"""What a row measures itself beside a figure: its name, and the figure that holds it."""
+HEAD: Final = (
+    "| row | figure | value | goal | met | beside | ours / beside |",
+    "|---|---|---|---|---|---|---|",
+)
 
 
 @dataclass(slots=True)
 class Row:
-    """The figures of one row, one of each run, and those of its peers."""
+    """The figures of one row, one of each run, and those of its peers.
+
+    Attributes:
+        name: The row's name.
+        question: What it asks, in words.
+        runs: The figures of each run.
+        peers: The same of each peer.
+        problem: Why it failed, or was left out; None if it was measured.
+        took_s: Seconds that it took, setting up included.
+        load: The machine's load when it began.
+    """
 
     name: str
     question: str
@@ -55,6 +74,7 @@ class Row:
     peers: dict[str, list[Figures]] = field(default_factory=dict[str, list[Figures]])
     problem: str | None = None
     took_s: float = 0.0
+    load: float = 0.0
 
 
 def summary(runs: Sequence[Figures]) -> dict[str, dict[str, float]]:
@@ -68,41 +88,56 @@ def summary(runs: Sequence[Figures]) -> dict[str, dict[str, float]]:
 
 
 def lines(row: Row) -> list[str]:
-    """Return a row as lines of the Markdown table, one for each figure."""
-    if row.problem is not None and not row.runs:
-        return [f"| `{row.name}` | - | {row.problem} | | |"]
+    """Return a row as lines of the Markdown table: one for each figure, one for what failed."""
+    own = summary(row.runs)
     others = {name: summary(runs) for name, runs in row.peers.items()}
+    hidden = {source for figure, (_, source) in BESIDE.items() if figure in own}
     shown: list[str] = []
-    for name, figure in summary(row.runs).items():
-        value = _number(figure["median"])
-        if len(row.runs) > 1:
-            value += f" ({_number(figure['min'])} to {_number(figure['max'])})"
-        beside = [
-            f"{peer} {_number(figures[name]['median'])} "
-            f"({figures[name]['median'] / figure['median']:.1f} times)"
-            for peer, figures in others.items()
-            if name in figures and figure["median"]
-        ]
-        goal = GOALS.get((row.name, name))
-        verdict = "" if goal is None else ("yes" if figure["median"] <= goal else "no")
-        wanted = "" if goal is None else f"≤ {goal:g}"
-        shown.append(
-            f"| `{row.name}` | {name} | {value} | {wanted} {verdict} | {', '.join(beside)} |"
-        )
+    for name, figure in own.items():
+        if name in hidden:
+            continue
+        beside = {
+            peer: figures[name]["median"] for peer, figures in others.items() if name in figures
+        }
+        peer, source = BESIDE.get(name, ("", ""))
+        if source in own:
+            beside[peer] = own[source]["median"]
+        shown.append(_line(row, name, figure, beside))
+    if row.problem is not None:
+        what = f"after {len(row.runs)} runs: " if row.runs else ""
+        shown.append(f"| `{row.name}` | **failed** | {what}{row.problem} | | | | |")
     return shown
 
 
+def _line(row: Row, name: str, figure: Mapping[str, float], beside: Mapping[str, float]) -> str:
+    value = _number(figure["median"])
+    if len(row.runs) > 1:
+        value += f" ({_number(figure['min'])} to {_number(figure['max'])})"
+    goal = GOALS.get((row.name, name))
+    is_met = goal is None or figure["median"] <= goal
+    cells = (
+        f"`{row.name}`",
+        name,
+        value if is_met else f"**{value}**",
+        "" if goal is None else f"{goal:g}",
+        "" if goal is None else ("yes" if is_met else "no"),
+        ", ".join(f"{peer} {_number(other)}" for peer, other in beside.items()),
+        ", ".join(f"{figure['median'] / other:.2f}" for other in beside.values() if other),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """Return the table; a peer's figure is followed by how many times ours it is."""
+    """Return the table as it goes into the README; figures that miss their goals are bold."""
+    loads = [row.load for row in rows]
     head = [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}.",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, load at the begin of a "
+        f"row {min(loads, default=0):.1f} to {max(loads, default=0):.1f}, Python "
+        f"{platform.python_version()}.",
         "",
-        "| row | figure | value | goal, met | beside, to ours |",
-        "|---|---|---|---|---|",
+        *HEAD,
     ]
-    questions = [f"- `{row.name}`: {row.question}" for row in rows]
-    return "\n".join([*head, *(line for row in rows for line in lines(row)), "", *questions, ""])
+    return "\n".join([*head, *(line for row in rows for line in lines(row)), ""])
 
 
 def write(rows: Sequence[Row], folder: Path, versions: Mapping[str, str]) -> None:

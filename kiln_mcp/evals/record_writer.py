@@ -104,16 +104,10 @@ class RecordWriter:
                 change.set()
 
     async def _save_all(self, entries: list[_Entry]) -> None:
-        """Save a group, outputs before the verdicts that name them."""
-        outputs = [entry for entry in entries if isinstance(entry.record, TaskRun)]
-        verdicts = [entry for entry in entries if isinstance(entry.record, EvalRun)]
-        for part in (outputs, verdicts):
-            if part:
-                await self._save_part(part)
-        if entries:
-            await self._after_group()
-
-    async def _save_part(self, entries: list[_Entry]) -> None:
+        """Save a group with one change of the store, outputs before the verdicts that name them."""
+        if not entries:
+            return
+        entries = sorted(entries, key=lambda entry: isinstance(entry.record, EvalRun))
         try:
             records = [(entry.record, entry.parent) for entry in entries]
             errors = await self._store.save_each(records, is_patient=True)
@@ -124,6 +118,7 @@ class RecordWriter:
                 entry.when_saved()
             else:
                 self.error = self.error or error
+        await self._after_group()
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Read the records of items and outputs shortly before they are used."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,10 @@ class EarlierOutput:
     case: Case
 
 
+Settle = Callable[[Mapping[int, tuple[Item, EarlierOutput]]], Awaitable[Collection[int]]]
+"""Gets outputs that were read, by the number of their work; returns which of them are done."""
+
+
 class RequestRecords:
     """Reads the records of outputs to judge, some at once; each is kept until it is taken.
 
@@ -38,10 +42,15 @@ class RequestRecords:
         store: The project.
         work: The outputs with their requests.
         evaluators: Score the outputs; requests name them by their number.
+        settle: Gets the outputs that were read before the others do.
     """
 
     def __init__(
-        self, store: ProjectStore, work: Sequence[OutputWork], evaluators: Sequence[Evaluator]
+        self,
+        store: ProjectStore,
+        work: Sequence[OutputWork],
+        evaluators: Sequence[Evaluator],
+        settle: Settle,
     ) -> None:
         self._store = store
         self._work = work
@@ -50,10 +59,15 @@ class RequestRecords:
         self._turn = anyio.Lock()
         self._items: dict[int, Item] = {}
         self._outputs: dict[int, EarlierOutput] = {}
+        self._settle = settle
+        self._finished_work: set[int] = set()
         self._end = 0
 
-    async def take(self, number: int) -> tuple[Item, EarlierOutput | None]:
+    async def take(self, number: int) -> tuple[Item, EarlierOutput | None] | None:
         """Return the item of the work of a number, and its output if it was made before.
+
+        Returns:
+            None if the work is done already.
 
         Raises:
             EvalError: A record was deleted since the work was planned, or cannot be read.
@@ -62,6 +76,8 @@ class RequestRecords:
             async with self._turn:
                 while number >= self._end:
                     await self._read_more()
+        if number in self._finished_work:
+            return None
         request = self._requests[number]
         item, output = self._items.pop(number, None), self._outputs.pop(number, None)
         if item is None:
@@ -93,7 +109,16 @@ class RequestRecords:
             ]
             if cases and isinstance(evaluator, LooksAhead):
                 await evaluator.look_ahead(cases)
+        await self._settle_known(numbers)
         self._end = numbers.stop
+
+    async def _settle_known(self, numbers: range) -> None:
+        """Offer outputs that nobody can have taken yet to `settle`."""
+        outputs = {n: (self._items[n], self._outputs[n]) for n in numbers if n in self._outputs}
+        finished_work = await self._settle(outputs) if outputs else ()
+        for number in finished_work:
+            del self._items[number], self._outputs[number]
+        self._finished_work.update(finished_work)
 
 
 def _deleted_record(noun: str, record_id: str) -> EvalError:

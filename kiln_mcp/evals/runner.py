@@ -6,7 +6,7 @@ once, and what fails for one of them costs the others nothing. What fails is rep
 tried again by the next run. Records are read a few at a time, shortly before they are used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.eval_items import Item, case_of, produce_output
+from kiln_mcp.evals.known_verdicts import VerdictFinder, Verdicts
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
@@ -202,13 +203,24 @@ async def _remaining(run: _Run, work: Sequence[OutputWork]) -> list[OutputWork]:
 
 
 async def _carry_out_all(run: _Run, work: Sequence[OutputWork]) -> None:
-    records = RequestRecords(run.store, work, [part.evaluator for part in run.parts])
+    evaluators = [part.evaluator for part in run.parts]
+    finder = VerdictFinder(work, [(part.evaluator, part.context) for part in run.parts])
     async with record_writer(run.store, run.report) as writer:
+
+        async def settle(outputs: Mapping[int, tuple[Item, EarlierOutput]]) -> Collection[int]:
+            verdicts = await finder.find({n: output for n, (_, output) in outputs.items()})
+            for number, values in verdicts.items():
+                _take_all(run, work[number], outputs[number], values, writer)
+            await writer.wait_for_room()
+            return verdicts.keys()
+
+        records = RequestRecords(run.store, work, evaluators, settle)
 
         async def do(number: int) -> None:
             output = work[number]
             try:
-                await _do(run, output, await records.take(number), writer)
+                if (pair := await records.take(number)) is not None:
+                    await _do(run, output, pair, writer)
             except (ModelError, EvalError) as error:
                 for key, request in output.requests.items():
                     run.parts[key].take_failure(request, error)
@@ -240,10 +252,35 @@ def _settle_held_verdicts(part: _Part, writer: RecordWriter) -> None:
             tally.failures.append(Failure(verdict.item.id, verdict.request.config_name, reason))
 
 
+def _take_verdict(part: _Part, verdict: NewVerdict, writer: RecordWriter) -> None:
+    """Save a verdict, or hold it while it says more of the evaluator than of the output."""
+    tally = part.tally
+    if not tally.has_read_value and part.is_doubtful(verdict):
+        part.held_verdicts.append(verdict)
+        return
+    tally.has_read_value |= isinstance(verdict.value, Evaluation)
+    _save_verdict(part, verdict, writer)
+
+
 def _save_verdict(part: _Part, verdict: NewVerdict, writer: RecordWriter) -> None:
     record = result_of(part.measurement, verdict)
     when_saved = partial(part.tally.take_verdict, verdict.value)
     writer.add(record, part.measurement.evaluator_record, when_saved)
+
+
+def _take_all(
+    run: _Run,
+    work: OutputWork,
+    records: tuple[Item, EarlierOutput],
+    values: Verdicts,
+    writer: RecordWriter,
+) -> None:
+    """Take the verdicts of an output that need no call of a model."""
+    item, output = records
+    run.parts[work.lead].tally.note_output(output.case)
+    for key, value in values.items():
+        verdict = NewVerdict(work.requests[key], item, output.run, value)
+        _take_verdict(run.parts[key], verdict, writer)
 
 
 async def _do(
@@ -304,7 +341,6 @@ async def _judge(part: _Part, source: _JudgedOutput, writer: RecordWriter) -> No
         ModelError: The judge's model gave no usable answer.
         EvalError: The evaluator cannot be used on it.
     """
-    tally = part.tally
     for number in source.request.verdicts:
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         asks_none = part.evaluator.model is None
@@ -312,11 +348,7 @@ async def _judge(part: _Part, source: _JudgedOutput, writer: RecordWriter) -> No
             context = replace(part.context, verdict_number=number) if number else part.context
             value = await part.evaluator.evaluate(source.case, context)
             verdict = NewVerdict(source.request, source.item, source.output, value, number)
-            if not tally.has_read_value and part.is_doubtful(verdict):
-                part.held_verdicts.append(verdict)
-                continue
-            tally.has_read_value |= isinstance(verdict.value, Evaluation)
-            _save_verdict(part, verdict, writer)
+            _take_verdict(part, verdict, writer)
 
 
 async def _generate(run: _Run, work: OutputWork, item: Item, writer: RecordWriter) -> TaskRun:

@@ -185,6 +185,24 @@ class LooksAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsVerdicts(Protocol):
+    """An evaluator that finds many earlier answers of its model with one question."""
+
+    async def known_verdicts(
+        self, cases: Sequence[Case], context: EvaluationContext
+    ) -> list[Evaluation | Skipped | None]:
+        """Return what `evaluate` would return of each case without asking a model.
+
+        Returns:
+            For each case its verdict; None where `evaluate` has to be called.
+
+        Raises:
+            ModelError: The model cannot be asked, or its earlier answers cannot be read.
+        """
+        ...
+
+
 def _check_keys(place: str, value: object) -> None:
     """Refuse keys that a setting's parts do not have.
 

@@ -17,6 +17,7 @@ from kiln_mcp.llm import AnswerState, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.llm.errors import NoLogprobs
 from kiln_mcp.llm.reasoning_models import reasons
+from kiln_mcp.run_configs.errors import EvalError
 from storage import EvalOutputScore
 from storage.isolation.fixed_schema import FixedSchema
 from storage.text.excerpts import excerpt
@@ -71,28 +72,74 @@ async def ask_verdict(
         ModelError: The model gave no usable answer.
     """
     engine, asker = context.engine, context.asker
-    scores = context.eval_record.output_scores
-    request = ModelRequest(
-        model=judge.name,
-        messages=prompt,
-        max_tokens=judge.longest(LONGEST_VERDICT),
-        sample=context.verdict_number,
-    )
-    reflection, usage, latency = "", ModelUsage(calls=0), 0.0
+    request = _request(judge, prompt, context)
+    reflection = None
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
-        first = await engine.complete(
+        reflection = await engine.complete(
             replace(request, max_tokens=judge.longest(LONGEST_THOUGHT)),
             asker=asker,
             accept=USABLE_THOUGHT,
         )
-        reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(
-            Message("assistant", first.text), Message("user", GIVE_VERDICT)
+            Message("assistant", reflection.text), Message("user", GIVE_VERDICT)
         )
-    answer = await _answer(judge, request, context)
+    return _verdict_in(await _answer(judge, request, context), judge, context, reflection)
+
+
+async def known_verdicts(
+    judge: JudgeModel, prompts: Sequence[tuple[Message, ...]], context: EvaluationContext
+) -> list[Evaluation | Skipped | None]:
+    """Return the verdicts whose answers are in the response cache; None for the others.
+
+    `ask_verdict` gives the same ones. Here one question to the response cache serves them all.
+
+    Raises:
+        ModelError: The model cannot be asked, or the response cache cannot be read.
+    """
+    if judge.thinking or judge.is_weighted:
+        return [None] * len(prompts)
+    schema = _schema_of(context.eval_record.output_scores, reasoning=True)
+    requests = [_request(judge, prompt, context, schema) for prompt in prompts]
+    answers = await context.engine.known_answers(requests, asker=context.asker)
+    verdicts: list[Evaluation | Skipped | None] = []
+    for answer in answers:
+        try:
+            verdicts.append(None if answer is None else _verdict_in(answer, judge, context))
+        except EvalError:  # `ask_verdict` says why
+            verdicts.append(None)
+    return verdicts
+
+
+def _request(
+    judge: JudgeModel,
+    prompt: tuple[Message, ...],
+    context: EvaluationContext,
+    schema: FixedSchema | None = None,
+) -> ModelRequest:
+    return ModelRequest(
+        model=judge.name,
+        messages=prompt,
+        max_tokens=judge.longest(LONGEST_VERDICT),
+        sample=context.verdict_number,
+        schema=schema,
+    )
+
+
+def _verdict_in(
+    answer: ModelAnswer,
+    judge: JudgeModel,
+    context: EvaluationContext,
+    reflection: ModelAnswer | None = None,
+) -> Evaluation | Skipped:
+    """Return the verdict in an answer, with the call for thoughts before it.
+
+    Raises:
+        EvalError: It holds no score.
+    """
+    scores = context.eval_record.output_scores
     reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
-    verdict = reflection or str(reasoning or answer.reasoning)
+    verdict = (reflection.text if reflection else "") or str(reasoning or answer.reasoning)
     if abstains(answer.value, scores):
         return Skipped(CANNOT_BE_JUDGED, excerpt(verdict) or NO_REASON)
     is_plain = not answer.logprobs
@@ -104,8 +151,8 @@ async def ask_verdict(
     return Evaluation(
         scores=as_scores(values),
         verdict=verdict,
-        usage=usage + answer.usage,
-        latency_s=latency + answer.latency_s,
+        usage=(reflection.usage if reflection else ModelUsage(calls=0)) + answer.usage,
+        latency_s=(reflection.latency_s if reflection else 0.0) + answer.latency_s,
         judge_client=answer.client,
         is_plain=judge.is_weighted and is_plain,
     )

@@ -253,15 +253,41 @@ class Engine:
             corrections = await self._ask(route, request, replace(call, fresh=True), accept)
         return corrections.answer()
 
+    async def known_answers(
+        self, requests: Sequence[ModelRequest], *, asker: str
+    ) -> list[ModelAnswer | None]:
+        """Return the answers that `complete` would take from the response cache as they are.
+
+        One question to the response cache serves all of them, so they should be few enough to hold
+        in memory. Nobody is asked, and nothing is spent.
+
+        Args:
+            requests: Requests to one model.
+            asker: Who asks, as a path.
+
+        Returns:
+            For each request its answer; None if it has no usable one, so that `complete` has to
+            be called.
+
+        Raises:
+            ModelError: The model cannot be asked, or the response cache cannot be read.
+        """
+        if not requests:
+            return []
+        call = self._call(requests[0].model, asker, None, fresh=False)
+        route = await self._roster.route(requests[0].model, call.asker)
+        entries = await self._single_flight.known_answers(route, requests)
+        usable = [entry if entry and entry.state == "complete" else None for entry in entries]
+        self._counter.calls += sum(entry is not None and call.has_paid(entry) for entry in usable)
+        return [None if entry is None else entry.answer for entry in usable]
+
     async def _ask(
         self, route: Route, request: ModelRequest, call: Call, accept: Collection[AnswerState]
     ) -> Corrections:
         corrections = Corrections(request, accept)
         while (next_request := corrections.next_request) is not None:
             entry = await self._single_flight.ask(route, next_request, call)
-            # What the same asker paid for in an earlier attempt of this job is not free.
-            is_own = call.own is not None and entry.asker == call.asker
-            self._counter.calls += is_own or not entry.answer.is_cached
+            self._counter.calls += call.has_paid(entry) or not entry.answer.is_cached
             corrections.take(entry)
         return corrections
 

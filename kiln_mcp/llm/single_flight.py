@@ -1,6 +1,6 @@
 """Single flight: equal requests share one call, from the response cache or sent within a budget."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +39,10 @@ class Call:
     def own(self) -> str | None:
         """The prefix of all askers of its job; None outside of jobs."""
         return None if self.budget is None else f"{self.budget.name}/"
+
+    def has_paid(self, entry: CacheEntry) -> bool:
+        """Whether the same asker has paid for an answer in an earlier attempt of its job."""
+        return self.own is not None and entry.asker == self.asker
 
     def reserve(
         self, request: ModelRequest, route: Route
@@ -88,6 +92,14 @@ class SingleFlight:
             async with call.in_time(route), call.reserve(request, route) as reservation:
                 keep = partial(self._remember, turn.key, request, call, reservation)
                 return await self._retries.send(route, request, reservation, call.wait_policy, keep)
+
+    async def known_answers(
+        self, route: Route, requests: Sequence[ModelRequest]
+    ) -> list[CacheEntry | None]:
+        """Return the answers that the response cache has; None for a request that is in flight."""
+        keys = [request_key(request, route.identity) for request in requests]
+        entries = await self._cache.read_all([key for key in keys if key not in self._in_flight])
+        return [entries.get(key) for key in keys]
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call

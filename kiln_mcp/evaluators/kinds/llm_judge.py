@@ -16,7 +16,12 @@ from kiln_mcp.evaluators.evaluator import (
     missing_reference,
     properties_of,
 )
-from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
+from kiln_mcp.evaluators.model_verdicts import (
+    JudgeModel,
+    ask_verdict,
+    known_verdicts,
+    numbered_list,
+)
 from kiln_mcp.evaluators.references import REFERENCE_KEY, with_others_in_words
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
@@ -140,14 +145,30 @@ class LlmJudgeEvaluator:
         skipped = missing_reference(self.properties.reference_keys, case)
         if skipped:
             return skipped
-        system = self.properties.system_prompt or _system_prompt(context.task.instruction)
         try:
             text = await self._prompt(case)
         except ExtractionFailed as failure:
             return Skipped("extraction_failed", str(failure))
-        return await ask_verdict(
-            self.judge, (Message("system", system), Message("user", text)), context
-        )
+        return await ask_verdict(self.judge, self._messages(text, context), context)
+
+    async def known_verdicts(
+        self, cases: Sequence[Case], context: EvaluationContext
+    ) -> list[Evaluation | Skipped | None]:
+        """Return the verdicts that the response cache holds, of cases that were looked at ahead."""
+        keys = self.properties.reference_keys
+        texts = {
+            place: entry[1]
+            for place, case in enumerate(cases)
+            if (entry := self.prompts.get(id(case))) and missing_reference(keys, case) is None
+        }
+        prompts = [self._messages(text, context) for text in texts.values()]
+        verdicts = await known_verdicts(self.judge, prompts, context)
+        by_place = dict(zip(texts, verdicts, strict=True))
+        return [by_place.get(place) for place in range(len(cases))]
+
+    def _messages(self, text: str, context: EvaluationContext) -> tuple[Message, ...]:
+        system = self.properties.system_prompt or _system_prompt(context.task.instruction)
+        return Message("system", system), Message("user", text)
 
 
 @lru_cache(maxsize=16)

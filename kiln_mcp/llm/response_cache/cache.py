@@ -8,7 +8,7 @@ the response cache of one machine, `postgres.py` that of several.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final, Protocol
@@ -184,6 +184,10 @@ class ResponseCache(InFlightNotes, Protocol):
 
     async def read(self, key: Key) -> CacheEntry | None:
         """Return the newest answer to a request; None if it was never answered."""
+        ...
+
+    async def read_all(self, keys: Sequence[Key]) -> Mapping[Key, CacheEntry]:
+        """Return the newest answer to each request that was ever answered, with one question."""
         ...
 
     async def write(self, new_entry: NewEntry) -> None:

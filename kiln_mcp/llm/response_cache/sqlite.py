@@ -1,7 +1,8 @@
 """The response cache of one machine: a SQLite file that several processes may share."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, LiteralString
@@ -72,6 +73,19 @@ _NEWEST: Final[LiteralString] = """
 SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker
 FROM calls
 WHERE request_hash = :request_hash AND sample = :sample ORDER BY id DESC LIMIT 1
+"""
+_NEWEST_OF_EACH: Final[LiteralString] = """
+WITH RECURSIVE asked (place) AS (
+    SELECT 0 UNION ALL SELECT place + 1 FROM asked WHERE place + 1 < :count
+)
+SELECT place, answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s,
+    asker
+FROM asked CROSS JOIN calls ON calls.id = (
+    SELECT id FROM calls
+    WHERE request_hash = substr(:hashes, 16 * place + 1, 16)
+        AND sample = json_extract(:samples, '$[' || place || ']')
+    ORDER BY id DESC LIMIT 1
+)
 """
 _SPENDING: Final[LiteralString] = """
 SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
@@ -161,6 +175,16 @@ class SqliteResponseCache:
             await self._open_writer()
         rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
         return entry_in(rows[0]) if rows else None
+
+    async def read_all(self, keys: Sequence[Key]) -> Mapping[Key, CacheEntry]:
+        """Return the newest answer to each request that was ever answered, with one question."""
+        if not keys:
+            return {}
+        if self._connection is None:
+            await self._open_writer()
+        hashes, samples = b"".join(key[0] for key in keys), json.dumps([key[1] for key in keys])
+        rows = self._rows(_NEWEST_OF_EACH, count=len(keys), hashes=hashes, samples=samples)
+        return {keys[place]: entry_in(row) for place, *row in rows}
 
     async def write(self, new_entry: NewEntry) -> None:
         """Write an answer; return when it is in the file."""

@@ -63,6 +63,18 @@ async def test_an_answer_of_one_worker_serves_all_workers(postgres: str) -> None
         assert await second.spending("job_/*") == ()
 
 
+async def test_known_answers_of_all_workers_are_the_newest_and_each_sample_has_its_own(
+    postgres: str,
+) -> None:
+    async with worker(postgres, ScriptedModel(["old", "new", "sample"])) as first:
+        for sample, fresh in ((0, False), (0, True), (1, False)):
+            await first.complete(request("one", sample), asker="jobs/1/a", fresh=fresh)
+    asked = [request("one", 1), request("two"), request("one")]
+    async with worker(postgres, ScriptedModel([])) as second:
+        known = await second.known_answers(asked, asker="jobs/2/a")
+    assert [answer and answer.text for answer in known] == ["sample", None, "new"]
+
+
 async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> None:
     odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
     with anyio.fail_after(30):
