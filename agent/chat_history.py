@@ -79,6 +79,19 @@ class ChatSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedMessages:
+    """What a saved chat holds.
+
+    Attributes:
+        messages: Its messages, ready to be continued.
+        lost_lines: How many lines of its file cannot be read, and so are left out.
+    """
+
+    messages: list[Message]
+    lost_lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chats:
     """The saved chats of this person.
 
@@ -195,7 +208,7 @@ class Chats:
                 reason=error.strerror or str(error),
             ) from error
 
-    async def read(self, name: str) -> "list[Message]":
+    async def load(self, name: str) -> SavedMessages:
         """Return the messages of a saved chat, ready to be continued.
 
         A line that cannot be read, such as a torn one, is left out. What was written of an answer
@@ -205,12 +218,16 @@ class Chats:
             Refusal: No chat has this name, or its file cannot be read.
         """
         self.check(name)
-        lines = await anyio.to_thread.run_sync(partial(self._lines, name))
-        return complete_calls(_messages(lines))
+        lines, lost_lines = await anyio.to_thread.run_sync(partial(self._read_file, name))
+        return SavedMessages(complete_calls(_messages(lines)), lost_lines)
 
-    def unreadable_count(self, name: str) -> int:
-        """Return how many lines of a chat cannot be read, and so are left out."""
-        return self._read_file(name)[1]
+    async def read(self, name: str) -> "list[Message]":
+        """Return the messages of `load` alone.
+
+        Raises:
+            Refusal: No chat has this name, or its file cannot be read.
+        """
+        return (await self.load(name)).messages
 
     def _lines(self, name: str) -> "list[Line]":
         return self._read_file(name)[0]

@@ -319,9 +319,9 @@ class Conversation:
         parts = [fence(STATE, state)] if state else []
         if reports := self.jobs.take_reports():
             parts.append(_REPORT_WORDS + fence("check_job", reports))
-        words, self._new_texts = "\n".join(self._new_texts), []
-        if words:
-            parts.append(words)
+        count = 1 if self.model.reads_line_by_line else len(self._new_texts)
+        texts, self._new_texts = self._new_texts[:count], self._new_texts[count:]
+        parts += texts and ["\n".join(texts)]
         if parts:
             await self._add(Message("user", "\n\n".join(parts)))
 
@@ -372,7 +372,9 @@ class Conversation:
         if self._tasks is not None:
             self.jobs.take(result, self._tasks)
         self.briefing.note(call, self.toolbox.effect(call.name))
-        await self._add(Message("tool", fence(call.name, result.text), tool_call_id=call.id))
+        is_done = not (result.failed or result.refusal)
+        text = fence(call.name, result.text, is_done=is_done)
+        await self._add(Message("tool", text, tool_call_id=call.id))
 
     async def _add(self, message: Message) -> None:
         self.messages.append(message)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from agent.fences import CUT_MARK
-from agent.guided import guided_answer
+from agent.guided.menus import Menus
+from agent.guided.places import NoPlaces, Places
 from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
     EMBEDDED,
@@ -105,11 +106,13 @@ class ChatModel:
         engine: How it is asked.
         name: The engine's name for it; empty if the person named none.
         budget: What the chat has spent, and the most that it may spend.
+        places: Knows the names that the menus of the embedded model offer.
     """
 
     engine: Engine
     name: str
     budget: Budget
+    places: Places = NoPlaces()  # noqa: RUF009 - it holds nothing
 
     @classmethod
     async def open(cls, engine: Engine, name: str, chat: str, limit: BudgetLimit) -> Self:
@@ -118,7 +121,13 @@ class ChatModel:
 
     async def for_chat(self, chat: str) -> "ChatModel":
         """Return the same model for another chat, with the same limit."""
-        return await ChatModel.open(self.engine, self.name, chat, self.budget.limit)
+        budget = await self.engine.budget(f"chats/{chat}", self.budget.limit)
+        return replace(self, budget=budget)
+
+    @property
+    def reads_line_by_line(self) -> bool:
+        """Whether each line of the person is an answer of its own: those to menus are."""
+        return self.name == EMBEDDED
 
     @property
     def context_limit(self) -> int | None:
@@ -158,7 +167,8 @@ class ChatModel:
         """
         self.check()
         if self.name == EMBEDDED:
-            message = await guided_answer(self.engine.within(self.budget), messages)
+            menus = Menus(self.engine.within(self.budget), self.places)
+            message = await menus.answer(messages)
             yield TextDelta(message.content)
             yield WholeAnswer(message, 0)
             return

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,7 +20,7 @@ from agent.events import Event, JobChanged, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
 from agent.server_tools import ListedTool, ServerError
 from agent.terminal.front import Front
-from agent.terminal.results import numbers
+from agent.terminal.results import ShownResult, numbers
 from agent.tool_server import ToolResult
 from kiln_mcp.llm import ToolCall
 from storage.errors import Refusal, WorkbenchError
@@ -264,10 +264,22 @@ class Session:
             self.front.say(f"{name} has to wait for the end of this turn; Ctrl-C stops it.", "warn")
 
     async def _turn(self, line: str) -> None:
+        results = self.front.view.results.entries
+        count = len(results)
         await self._show(self.conversation.turn(line))
         while (words := self._reply_words()) or self._has_late_words():
             await self._show(self.conversation.turn(words))
+        is_menu = self.conversation.model.reads_line_by_line
+        if is_menu and self.front.reader.is_person and len(results) > count:
+            await self._go_on(results[-1])
         await self._report_jobs()
+
+    async def _go_on(self, result: ShownResult) -> None:
+        """Let a command go on where a menu ended: only a person can."""
+        from agent.commands.menu_ends import go_on
+
+        await self._do(lambda: go_on(self, result))
+        self.front.view.surface.settle()
 
     def _has_late_words(self) -> bool:
         """Return whether words came as the turn ended; after Ctrl-C they wait for the next one."""
@@ -299,11 +311,19 @@ class Session:
 
     async def _run_command(self, line: str) -> None:
         name, _, rest = line.partition(" ")
-        try:
+
+        async def run() -> None:
             command = find_command(name)
             self.command = command.name
+            await action_of(command)(self, rest.strip())
+
+        await self._do(run)
+
+    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what Ctrl-C may stop; an error is one sentence."""
+        try:
             with anyio.CancelScope() as self._work:
-                await action_of(command)(self, rest.strip())
+                await work()
             if self._work.cancelled_caught:
                 self.front.say("Stopped.", "warn")
         except WorkbenchError as error:
