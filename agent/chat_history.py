@@ -201,12 +201,21 @@ class Chats:
         try:
             _append(file, line.to_bytes())
         except OSError as error:
-            raise Refusal(
-                "The chat could not be saved to {file}: {reason}. Free some space, or make the "
-                "folder writable. The results of the workbench are saved in the project.",
-                file=file,
-                reason=error.strerror or str(error),
-            ) from error
+            raise _unsaved(file, error) from error
+
+    async def keep_text(self, name: str, text: str) -> Path:
+        """Keep a text beside a chat, with secrets masked; return its file.
+
+        Raises:
+            Refusal: It could not be saved.
+        """
+        count = len(list(self.folder.glob(f"{name}.text-*.txt")))
+        file = self.folder / f"{name}.text-{count + 1}.txt"
+        try:
+            _append(file, self.secrets.mask(text).encode("utf-8", "replace"))
+        except OSError as error:
+            raise _unsaved(file, error) from error
+        return file
 
     async def load(self, name: str) -> SavedMessages:
         """Return the messages of a saved chat, ready to be continued.
@@ -288,6 +297,14 @@ class ChatRecorder:
         """Keep the answer to a question."""
         await self._append(ApprovalLine.of(record, self.chats.secrets.mask))
 
+    async def keep_text(self, text: str) -> Path:
+        """Keep a text that is too long for a message in a file of its own; return the file.
+
+        Raises:
+            Refusal: The disk refused it.
+        """
+        return await self.chats.keep_text(self.name, text)
+
     async def _append(self, line: Line) -> None:
         await self.chats.append(self.name, line)
 
@@ -313,6 +330,15 @@ def _messages(lines: Sequence[Line]) -> Iterator[Message]:
                 pass
     if part:
         yield Message("assistant", part + TRUNCATION_NOTE)
+
+
+def _unsaved(file: Path, error: OSError) -> Refusal:
+    return Refusal(
+        "The chat could not be saved to {file}: {reason}. Free some space, or make the folder "
+        "writable. The results of the workbench are saved in the project.",
+        file=file,
+        reason=error.strerror or str(error),
+    )
 
 
 def _missing_chat(name: str, names: Sequence[str]) -> Refusal:

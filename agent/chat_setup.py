@@ -12,7 +12,8 @@ import anyio
 from agent.approval_rules import Approvals
 from agent.chat_history import Chats, Secrets
 from agent.connection import connect
-from agent.conversation import Conversation, EventQueue
+from agent.conversation import Conversation
+from agent.event_queue import EventQueue
 from agent.events import Note
 from agent.guided.places import WorkbenchPlaces
 from agent.job_watch import JobWatch

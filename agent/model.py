@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from agent.chat_lines import person_words
 from agent.fences import CUT_MARK
 from agent.guided.menus import Menus
 from agent.guided.places import NoPlaces, Places
@@ -27,7 +28,7 @@ from kiln_mcp.llm import (
     ToolCall,
 )
 from kiln_mcp.llm.abilities import Ability
-from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
+from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem, MissingKey
 from kiln_mcp.llm.prices import litellm_facts
 from kiln_mcp.llm.providers.addresses import has_login, is_address
 from storage.errors import Refusal
@@ -41,6 +42,35 @@ TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 LONGEST_ANSWER: Final = 100_000
 """Characters of an answer; a server that sends more does not keep to `MAX_TOKENS`."""
 _SHOWN_ARGUMENTS: Final = 400
+_LONG_WORDS: Final = 2_000
+"""Characters of a message to which its being too long may be due."""
+
+
+class TooLong(Refusal):
+    """The conversation is longer than its model can read."""
+
+    def __init__(self, name: str, messages: Sequence[Message]) -> None:
+        last = messages[-1]
+        words = len(person_words(last.content)) if last.role == "user" else 0
+        if words > _LONG_WORDS:
+            sentence = (
+                "Your message of {words} characters is too long for '{name}', with the tools that "
+                "it is shown. Send a part of it, name a file instead, or change to a model that "
+                "reads more with /model NAME."
+            )
+        elif all(message.role in {"system", "user"} for message in messages):
+            sentence = (
+                "The instructions and tools of this chat are too long for '{name}'. Change to a "
+                "model that reads more with /model NAME, or let its server read more: 16,000 "
+                "tokens are enough to begin."
+            )
+        else:
+            sentence = (
+                "This conversation is too long for '{name}', also when it is condensed. /new "
+                "begins another one, and the project stays as it is; /model NAME changes to a "
+                "model that reads more."
+            )
+        super().__init__(sentence, name=name, words=f"{words:,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +192,7 @@ class ChatModel:
         is too small for one, so it guides through menus.
 
         Raises:
+            TooLong: The conversation is longer than it can read.
             Refusal: It cannot hold this conversation, or its answer is empty.
             WorkbenchError: Any other failure of the engine.
         """
@@ -234,17 +265,22 @@ class ChatModel:
                 async for part in parts:
                     yield part
         except ContextOverflow as error:
-            raise Refusal(
-                "This conversation is too long for '{name}'. /new begins another one, and the "
-                "project stays as it is; /model NAME changes to a model that reads more.",
-                name=self.name,
-            ) from error
+            raise TooLong(self.name, request.messages) from error
         except BudgetSpent as error:
             raise Refusal(
                 "The budget of this chat does not allow another call to '{name}'. /cost shows "
                 "what is spent. Start kiln-chat with a higher --budget and --resume to continue. "
                 "With -p, give a higher --limit.",
                 name=self.name,
+            ) from error
+        except MissingKey as error:
+            raise Refusal(
+                "The model '{name}' needs {missing}, which is not set. Set it in the environment "
+                "and start kiln-chat again: --resume goes on with this chat. Or keep it in the "
+                "system's keyring (keyring set kiln-mcp NAME). Or change the model with /model "
+                "NAME; /model embedded needs no key.",
+                name=self.name,
+                missing=error.missing,
             ) from error
         except KeyProblem as error:
             if not self.name.startswith(f"{API_BASE}/"):

@@ -58,6 +58,7 @@ class Session:
     _has_answered: bool = False
     _interrupted_at: float = -TWICE_S
     _calls: int = 0
+    _report_end: anyio.Event | None = None
     _tasks: TaskGroup | None = None
 
     async def run(self) -> None:
@@ -217,11 +218,17 @@ class Session:
         while True:
             self._settle_line()
             line = await self.front.reader.line()
+            await self._after_report()
             if line is None:
                 break
             if line.strip():
                 await self._take(line.strip())
         self.conversation.interrupt()
+
+    async def _after_report(self) -> None:
+        """Wait for a report between turns: the lines of a pipe are taken one after the other."""
+        if self._report_end is not None and not self.front.reader.reads_ahead:
+            await self._report_end.wait()
 
     def _settle_line(self) -> None:
         if not self._in_turn:
@@ -342,6 +349,7 @@ class Session:
                     self.front.show(event)
                     if isinstance(event, JobChanged) and not self._in_turn and self._tasks:
                         self._in_turn = bool(self.conversation.jobs.reports)
+                        self._report_end = self._report_end or anyio.Event()
                         self._tasks.start_soon(self._report_after_turn)
 
     async def _report_after_turn(self) -> None:
@@ -349,6 +357,9 @@ class Session:
             await self._report_jobs()
         finally:
             self._in_turn = False
+            if self._report_end is not None:
+                self._report_end.set()
+                self._report_end = None
 
     async def _take_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:

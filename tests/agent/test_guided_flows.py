@@ -187,7 +187,7 @@ async def test_the_optimise_menu_ends_in_a_better_prompt(tmp_path: Path) -> None
 @pytest.mark.timeout(600)
 async def test_the_real_embedded_model_goes_through_the_menus_to_their_end(tmp_path: Path) -> None:
     lines = [
-        *data_and_labels(tmp_path / "shop", 6),
+        *data_and_labels(tmp_path / "shop", 10),
         *["spec", "1", WISH, "yes"],
         *["optimise", "1", "1", "1", "16", JOB],
     ]
