@@ -36,8 +36,7 @@ def sent(model: ScriptedModel) -> int:
 
 async def end_of(folder: Path, model: ScriptedModel, *texts: str) -> TurnEnd:
     async with talk(chat_options(folder), model, SmallWorkbench().server) as chat:
-        for text in texts:
-            events = await events_of(chat.conversation, text)
+        events = [await events_of(chat.conversation, text) for text in texts][-1]
     [end] = [event for event in events if isinstance(event, TurnEnd)]
     return end
 
