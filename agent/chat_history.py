@@ -201,7 +201,7 @@ class Chats:
         try:
             _append(file, line.to_bytes())
         except OSError as error:
-            raise _unsaved(file, error) from error
+            raise _save_failure(file, error) from error
 
     async def keep_text(self, name: str, text: str) -> Path:
         """Keep a text beside a chat, with secrets masked; return its file.
@@ -214,7 +214,7 @@ class Chats:
         try:
             _append(file, self.secrets.mask(text).encode("utf-8", "replace"))
         except OSError as error:
-            raise _unsaved(file, error) from error
+            raise _save_failure(file, error) from error
         return file
 
     async def load(self, name: str) -> SavedMessages:
@@ -332,7 +332,7 @@ def _messages(lines: Sequence[Line]) -> Iterator[Message]:
         yield Message("assistant", part + TRUNCATION_NOTE)
 
 
-def _unsaved(file: Path, error: OSError) -> Refusal:
+def _save_failure(file: Path, error: OSError) -> Refusal:
     return Refusal(
         "The chat could not be saved to {file}: {reason}. Free some space, or make the folder "
         "writable. The results of the workbench are saved in the project.",

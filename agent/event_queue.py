@@ -1,4 +1,4 @@
-"""The events of one conversation on their way to whoever shows them."""
+"""The events of one conversation on their way to what shows them."""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Generator

@@ -32,7 +32,7 @@ _OPTION: Final = re.compile(r"^([0-9]+)\. (.*)$", re.M)
 _FEWEST_WORDS: Final = 3
 """Fewer words are no sentence that a model can take for a flow: "hello" opens the menu."""
 _MOST_OPTIONS: Final = 12
-_SHOWN: Final = 40
+_LONGEST_EXCERPT: Final = 40
 _SHORTEST_SENTENCE: Final = 40
 _LONGEST_SENTENCE: Final = 400
 _LEAVE: Final = frozenset({"stop", "menu", "back", "cancel"})
@@ -178,8 +178,8 @@ def _after_calls(messages: Sequence[Message]) -> str:
     names = [call.name for call in messages[place].tool_calls]
     flow = next(flow for flow in FLOWS if flow.tool == names[-1])
     if any(is_not_done(m.content) for m in messages[place + 1 :]):
-        again = f"That was not done: the line above says why. {flow.name} asks again."
-        return f"{again}\n\n{_short_menu()}"
+        refusal = f"That was not done: the line above says why. {flow.name} asks again."
+        return f"{refusal}\n\n{_short_menu()}"
     verdict = _sentence_in(messages[-1].content)
     return f"{verdict}/show shows the whole result. Next: {flow.next_step}\n\n{_short_menu()}"
 
@@ -269,7 +269,7 @@ def _number(question: Question, words: str) -> float | int:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e9:
-        raise ValueError(f"{words[:_SHOWN]!r} is no number.")
+        raise ValueError(f"{words[:_LONGEST_EXCERPT]!r} is no number.")
     if number < question.fewest:
         raise ValueError(f"{question.fewest} or more.")
     return int(number) if number.is_integer() else number
