@@ -241,7 +241,7 @@ class Session:
             return
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
-            self.front.say(f"\n> {line}", "person")
+            self.front.echo(f"\n> {line}")
         if _is_command(line):
             await self._run_command(line)
             return
@@ -261,7 +261,7 @@ class Session:
         """Take what is typed while the model answers: words for it, or a command that may run."""
         if not _is_command(line):
             self.conversation.add(line)
-            self.front.say(f"> {line}", "person")
+            self.front.echo(f"> {line}")
             self.front.say("The model reads this in its next round.", "muted")
             return
         name = line.partition(" ")[0]
