@@ -79,6 +79,19 @@ class ChatSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedMessages:
+    """What a saved chat holds.
+
+    Attributes:
+        messages: Its messages, ready to be continued.
+        lost_lines: How many lines of its file cannot be read, and so are left out.
+    """
+
+    messages: list[Message]
+    lost_lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chats:
     """The saved chats of this person.
 
@@ -188,14 +201,23 @@ class Chats:
         try:
             _append(file, line.to_bytes())
         except OSError as error:
-            raise Refusal(
-                "The chat could not be saved to {file}: {reason}. Free some space, or make the "
-                "folder writable. The results of the workbench are saved in the project.",
-                file=file,
-                reason=error.strerror or str(error),
-            ) from error
+            raise _save_failure(file, error) from error
 
-    async def read(self, name: str) -> "list[Message]":
+    async def keep_text(self, name: str, text: str) -> Path:
+        """Keep a text beside a chat, with secrets masked; return its file.
+
+        Raises:
+            Refusal: It could not be saved.
+        """
+        count = len(list(self.folder.glob(f"{name}.text-*.txt")))
+        file = self.folder / f"{name}.text-{count + 1}.txt"
+        try:
+            _append(file, self.secrets.mask(text).encode("utf-8", "replace"))
+        except OSError as error:
+            raise _save_failure(file, error) from error
+        return file
+
+    async def load(self, name: str) -> SavedMessages:
         """Return the messages of a saved chat, ready to be continued.
 
         A line that cannot be read, such as a torn one, is left out. What was written of an answer
@@ -205,12 +227,16 @@ class Chats:
             Refusal: No chat has this name, or its file cannot be read.
         """
         self.check(name)
-        lines = await anyio.to_thread.run_sync(partial(self._lines, name))
-        return complete_calls(_messages(lines))
+        lines, lost_lines = await anyio.to_thread.run_sync(partial(self._read_file, name))
+        return SavedMessages(complete_calls(_messages(lines)), lost_lines)
 
-    def unreadable_count(self, name: str) -> int:
-        """Return how many lines of a chat cannot be read, and so are left out."""
-        return self._read_file(name)[1]
+    async def read(self, name: str) -> "list[Message]":
+        """Return the messages of `load` alone.
+
+        Raises:
+            Refusal: No chat has this name, or its file cannot be read.
+        """
+        return (await self.load(name)).messages
 
     def _lines(self, name: str) -> "list[Line]":
         return self._read_file(name)[0]
@@ -271,6 +297,14 @@ class ChatRecorder:
         """Keep the answer to a question."""
         await self._append(ApprovalLine.of(record, self.chats.secrets.mask))
 
+    async def keep_text(self, text: str) -> Path:
+        """Keep a text that is too long for a message in a file of its own; return the file.
+
+        Raises:
+            Refusal: The disk refused it.
+        """
+        return await self.chats.keep_text(self.name, text)
+
     async def _append(self, line: Line) -> None:
         await self.chats.append(self.name, line)
 
@@ -296,6 +330,15 @@ def _messages(lines: Sequence[Line]) -> Iterator[Message]:
                 pass
     if part:
         yield Message("assistant", part + TRUNCATION_NOTE)
+
+
+def _save_failure(file: Path, error: OSError) -> Refusal:
+    return Refusal(
+        "The chat could not be saved to {file}: {reason}. Free some space, or make the folder "
+        "writable. The results of the workbench are saved in the project.",
+        file=file,
+        reason=error.strerror or str(error),
+    )
 
 
 def _missing_chat(name: str, names: Sequence[str]) -> Refusal:

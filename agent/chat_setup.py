@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, Self
@@ -12,8 +12,10 @@ import anyio
 from agent.approval_rules import Approvals
 from agent.chat_history import Chats, Secrets
 from agent.connection import connect
-from agent.conversation import Conversation, EventQueue
+from agent.conversation import Conversation
+from agent.event_queue import EventQueue
 from agent.events import Note
+from agent.guided.places import WorkbenchPlaces
 from agent.job_watch import JobWatch
 from agent.mcp_tools import Toolbox
 from agent.model import ChatModel, check_talker
@@ -84,11 +86,11 @@ class Chat:
         Raises:
             Refusal: No chat has this name.
         """
-        messages = await self.chats.read(name)
-        await self._change(name, messages)
-        if lost_count := self.chats.unreadable_count(name):
-            self.conversation.queue.emit(Note(_LOST_LINES.format(count=lost_count)))
-        return len(messages)
+        saved = await self.chats.load(name)
+        await self._change(name, saved.messages)
+        if saved.lost_lines:
+            self.conversation.queue.emit(Note(_LOST_LINES.format(count=saved.lost_lines)))
+        return len(saved.messages)
 
     async def begin(self) -> None:
         """Begin a new chat."""
@@ -146,8 +148,9 @@ class Wiring:
             self.queue.emit(Note(reason))
 
         options, listening = self.options, engine.with_listener(tell)
+        model = await ChatModel.open(listening, options.model, self.name, options.limit)
         conversation = Conversation(
-            await ChatModel.open(listening, options.model, self.name, options.limit),
+            replace(model, places=WorkbenchPlaces(servers[0])),
             Toolbox(servers, self.approvals),
             JobWatch(servers[0], self.queue.emit),
             self.queue,

@@ -1,9 +1,9 @@
 """The conversation: the turns of the person and the model, and the tool calls between them."""
 
-import math
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -11,9 +11,9 @@ from typing import Final, Protocol, Self
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from agent.connection import innermost
+from agent.event_queue import EventQueue
 from agent.events import (
     CostChanged,
     Event,
@@ -27,8 +27,8 @@ from agent.events import (
 from agent.fences import fence
 from agent.job_watch import JobWatch
 from agent.mcp_tools import Toolbox
-from agent.memory import shorten_history
-from agent.model import TRUNCATION_NOTE, ChatModel, WholeAnswer
+from agent.memory import MOST_CHARACTERS, next_limit, shorten_history
+from agent.model import TRUNCATION_NOTE, ChatModel, TooLong, WholeAnswer
 from agent.project_state import Briefing, NoBriefing
 from agent.tool_calls import ToolCalls
 from agent.tool_server import ToolResult
@@ -47,6 +47,10 @@ _SAVING_SHARE: Final = 0.05
 ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
+LONGEST_WORDS: Final = 100_000
+"""Characters of the person that a model is sent at once; about 25,000 tokens."""
+SHOWN_WORDS: Final = 4_000
+"""Characters of the beginning, and of the end, of longer ones."""
 STATE: Final = "workbench-state"
 """The fence around where the person stands."""
 _REPORT_WORDS: Final = "Jobs have ended. Say what came out, and what you would do next.\n"
@@ -65,6 +69,10 @@ class Recorder(Protocol):
 
     async def add_cost(self, cost: CostChanged) -> None:
         """Keep what the chat has cost so far."""
+        ...
+
+    async def keep_text(self, text: str) -> Path:
+        """Keep a text that is too long for a message in a file of its own; return the file."""
         ...
 
 
@@ -104,61 +112,6 @@ class _PartialAnswer:
         self._pause_s = (self._saved_at - begun_at) / _SAVING_SHARE
 
 
-class EventQueue:
-    """The events of one conversation: those of a turn, and those between turns."""
-
-    def __init__(self) -> None:
-        self._turn: MemoryObjectSendStream[Event] | None = None
-        self._direct: Callable[[Event], None] | None = None
-        self._between: list[Event] = []
-        self._arrival = anyio.Event()
-
-    def emit(self, event: Event) -> None:
-        """Pass on an event to the turn; between turns it waits for `background`."""
-        if self._turn is not None:
-            with suppress(anyio.BrokenResourceError):  # the front has left the turn
-                self._turn.send_nowait(event)
-            return
-        if self._direct is not None:
-            self._direct(event)
-            return
-        self._between.append(event)
-        self._arrival.set()
-
-    @contextmanager
-    def to(self, show: Callable[[Event], None]) -> Generator[None]:
-        """Show events at once while a call of the person runs between turns, in their order."""
-        earlier, self._direct = self._direct, show
-        try:
-            yield
-        finally:
-            self._direct = earlier
-
-    def begin(self) -> MemoryObjectReceiveStream[Event]:
-        """Begin a turn, and return its events."""
-        self._turn, events = anyio.create_memory_object_stream[Event](math.inf)
-        return events
-
-    def end(self) -> None:
-        """End the turn: its events end, and later ones come between turns."""
-        if self._turn is not None:
-            self._turn.close()
-            self._turn = None
-
-    def take_between(self) -> list[Event]:
-        """Return the events that have come between turns, once."""
-        events, self._between = self._between, []
-        return events
-
-    async def background(self) -> AsyncGenerator[Event]:
-        """Yield the events between turns, without end."""
-        while True:
-            await self._arrival.wait()
-            self._arrival = anyio.Event()
-            for event in self.take_between():
-                yield event
-
-
 def _failed_end(error: WorkbenchError) -> TurnEnd:
     is_limit = isinstance(error, BudgetSpent) or isinstance(error.__cause__, BudgetSpent)
     return TurnEnd("limit" if is_limit else "failed", str(error))
@@ -195,6 +148,7 @@ class Conversation:
     _new_texts: list[str] = field(default_factory=list[str])
     _tasks: TaskGroup | None = None
     _scope: anyio.CancelScope | None = None
+    _limits: dict[str, int] = field(default_factory=dict[str, int])
 
     async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()
@@ -319,16 +273,36 @@ class Conversation:
         parts = [fence(STATE, state)] if state else []
         if reports := self.jobs.take_reports():
             parts.append(_REPORT_WORDS + fence("check_job", reports))
-        words, self._new_texts = "\n".join(self._new_texts), []
-        if words:
-            parts.append(words)
+        count = 1 if self.model.reads_line_by_line else len(self._new_texts)
+        texts, self._new_texts = self._new_texts[:count], self._new_texts[count:]
+        parts += [await self._fitting("\n".join(texts))] if texts else []
         if parts:
             await self._add(Message("user", "\n\n".join(parts)))
 
+    async def _fitting(self, words: str) -> str:
+        """Return the person's words; very long ones as a file with their beginning and end."""
+        if len(words) <= LONGEST_WORDS:
+            return words
+        file = await self.recorder.keep_text(words)
+        note = f"{len(words):,} characters are kept in {file}"
+        self.queue.emit(Note(f"{note}. The model reads their beginning and their end."))
+        return f"{words[:SHOWN_WORDS]}\n[… {note} …]\n{words[-SHOWN_WORDS:]}"
+
     async def _answer(self) -> Message:
+        """Let the model answer; what is too long for it is condensed further."""
+        limit = self._limits.get(self.model.name, MOST_CHARACTERS)
+        while True:
+            try:
+                return await self._answer_to(shorten_history(self.messages, limit))
+            except TooLong:
+                smaller = next_limit(self.messages, limit)
+                if smaller is None:
+                    raise
+                limit = self._limits[self.model.name] = smaller
+
+    async def _answer_to(self, history: Sequence[Message]) -> Message:
         partial = _PartialAnswer(self.recorder)
         whole_answer: WholeAnswer | None = None
-        history = shorten_history(self.messages)
         try:
             async with aclosing(self.model.answer(history, self.toolbox.definitions())) as answer:
                 async for part in answer:
@@ -372,7 +346,9 @@ class Conversation:
         if self._tasks is not None:
             self.jobs.take(result, self._tasks)
         self.briefing.note(call, self.toolbox.effect(call.name))
-        await self._add(Message("tool", fence(call.name, result.text), tool_call_id=call.id))
+        is_done = not (result.failed or result.refusal)
+        text = fence(call.name, result.text, is_done=is_done)
+        await self._add(Message("tool", text, tool_call_id=call.id))
 
     async def _add(self, message: Message) -> None:
         self.messages.append(message)

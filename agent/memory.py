@@ -18,6 +18,8 @@ from storage.text.excerpts import excerpt_line
 
 MOST_CHARACTERS: Final = 240_000
 """About 60,000 tokens: what most models read with room for an answer."""
+_STEP: Final = 3
+"""So much less is tried where a model cannot read what it was sent."""
 OMISSION_NOTE: Final = "[An older result, left out here. Call the tool again if it is needed.]"
 DIGEST: Final = 600
 """Characters that the digest of an older message may have."""
@@ -52,6 +54,18 @@ def shorten_history(
             break
         history = _condense_beginning(history, most_characters, condense)
     return history
+
+
+def next_limit(messages: Sequence[Message], most_characters: int) -> int | None:
+    """Return a smaller limit at which less is sent; None if nothing more can be left out.
+
+    Args:
+        messages: The whole conversation.
+        most_characters: The limit at which it was too long for its model.
+    """
+    length = _length(shorten_history(messages, most_characters))
+    limit = min(most_characters, length) // _STEP
+    return limit if _length(shorten_history(messages, limit)) < length else None
 
 
 def _condense_beginning(

@@ -5,8 +5,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from agent.chat_lines import person_words
 from agent.fences import CUT_MARK
-from agent.guided import guided_answer
+from agent.guided.menus import Menus
+from agent.guided.places import NoPlaces, Places
 from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
     EMBEDDED,
@@ -26,7 +28,7 @@ from kiln_mcp.llm import (
     ToolCall,
 )
 from kiln_mcp.llm.abilities import Ability
-from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
+from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem, MissingKey
 from kiln_mcp.llm.prices import litellm_facts
 from kiln_mcp.llm.providers.addresses import has_login, is_address
 from storage.errors import Refusal
@@ -40,6 +42,35 @@ TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 LONGEST_ANSWER: Final = 100_000
 """Characters of an answer; a server that sends more does not keep to `MAX_TOKENS`."""
 _SHOWN_ARGUMENTS: Final = 400
+_LONG_WORDS: Final = 2_000
+"""Characters of a message to which its being too long may be due."""
+
+
+class TooLong(Refusal):
+    """The conversation is longer than its model can read."""
+
+    def __init__(self, name: str, messages: Sequence[Message]) -> None:
+        last = messages[-1]
+        words = len(person_words(last.content)) if last.role == "user" else 0
+        if words > _LONG_WORDS:
+            sentence = (
+                "Your message of {words} characters is too long for '{name}', with the tools that "
+                "it is shown. Send a part of it, name a file instead, or change to a model that "
+                "reads more with /model NAME."
+            )
+        elif all(message.role in {"system", "user"} for message in messages):
+            sentence = (
+                "The instructions and tools of this chat are too long for '{name}'. Change to a "
+                "model that reads more with /model NAME, or let its server read more: 16,000 "
+                "tokens are enough to begin."
+            )
+        else:
+            sentence = (
+                "This conversation is too long for '{name}', also when it is condensed. /new "
+                "begins another one, and the project stays as it is; /model NAME changes to a "
+                "model that reads more."
+            )
+        super().__init__(sentence, name=name, words=f"{words:,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +136,13 @@ class ChatModel:
         engine: How it is asked.
         name: The engine's name for it; empty if the person named none.
         budget: What the chat has spent, and the most that it may spend.
+        places: Knows the names that the menus of the embedded model offer.
     """
 
     engine: Engine
     name: str
     budget: Budget
+    places: Places = NoPlaces()  # noqa: RUF009 - it holds nothing
 
     @classmethod
     async def open(cls, engine: Engine, name: str, chat: str, limit: BudgetLimit) -> Self:
@@ -118,7 +151,13 @@ class ChatModel:
 
     async def for_chat(self, chat: str) -> "ChatModel":
         """Return the same model for another chat, with the same limit."""
-        return await ChatModel.open(self.engine, self.name, chat, self.budget.limit)
+        budget = await self.engine.budget(f"chats/{chat}", self.budget.limit)
+        return replace(self, budget=budget)
+
+    @property
+    def reads_line_by_line(self) -> bool:
+        """Whether each line of the person is an answer of its own: those to menus are."""
+        return self.name == EMBEDDED
 
     @property
     def context_limit(self) -> int | None:
@@ -153,12 +192,14 @@ class ChatModel:
         is too small for one, so it guides through menus.
 
         Raises:
+            TooLong: The conversation is longer than it can read.
             Refusal: It cannot hold this conversation, or its answer is empty.
             WorkbenchError: Any other failure of the engine.
         """
         self.check()
         if self.name == EMBEDDED:
-            message = await guided_answer(self.engine.within(self.budget), messages)
+            menus = Menus(self.engine.within(self.budget), self.places)
+            message = await menus.answer(messages)
             yield TextDelta(message.content)
             yield WholeAnswer(message, 0)
             return
@@ -224,17 +265,22 @@ class ChatModel:
                 async for part in parts:
                     yield part
         except ContextOverflow as error:
-            raise Refusal(
-                "This conversation is too long for '{name}'. /new begins another one, and the "
-                "project stays as it is; /model NAME changes to a model that reads more.",
-                name=self.name,
-            ) from error
+            raise TooLong(self.name, request.messages) from error
         except BudgetSpent as error:
             raise Refusal(
                 "The budget of this chat does not allow another call to '{name}'. /cost shows "
                 "what is spent. Start kiln-chat with a higher --budget and --resume to continue. "
                 "With -p, give a higher --limit.",
                 name=self.name,
+            ) from error
+        except MissingKey as error:
+            raise Refusal(
+                "The model '{name}' needs {missing}, which is not set. Set it in the environment "
+                "and start kiln-chat again: --resume goes on with this chat. Or keep it in the "
+                "system's keyring (keyring set kiln-mcp NAME). Or change the model with /model "
+                "NAME; /model embedded needs no key.",
+                name=self.name,
+                missing=error.missing,
             ) from error
         except KeyProblem as error:
             if not self.name.startswith(f"{API_BASE}/"):

@@ -171,8 +171,7 @@ def _explain(error: BaseException) -> None:
         case WorkbenchError() as cause:
             _end(str(cause), FAILED)
         case BrokenPipeError():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(FAILED)
+            _end_of_pipe()
         case cause:
             logging.getLogger(__name__).debug("unexpected error", exc_info=cause)
             _end(
@@ -180,6 +179,20 @@ def _explain(error: BaseException) -> None:
                 "this point is saved; KILN_MCP_LOG=debug shows more.",
                 FAILED,
             )
+
+
+def _end_of_pipe() -> None:
+    """End as programs do whose reader has gone: without a word, by SIGPIPE.
+
+    What was said is saved by now.
+    """
+    import signal
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.platform != "win32":
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+    sys.exit(FAILED)
 
 
 def _end(sentence: str, code: int) -> None:

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,7 +20,7 @@ from agent.events import Event, JobChanged, ToolProgress, ToolStarted, TurnEnd
 from agent.modes import Mode
 from agent.server_tools import ListedTool, ServerError
 from agent.terminal.front import Front
-from agent.terminal.results import numbers
+from agent.terminal.results import ShownResult, numbers
 from agent.tool_server import ToolResult
 from kiln_mcp.llm import ToolCall
 from storage.errors import Refusal, WorkbenchError
@@ -58,6 +58,7 @@ class Session:
     _has_answered: bool = False
     _interrupted_at: float = -TWICE_S
     _calls: int = 0
+    _report_end: anyio.Event | None = None
     _tasks: TaskGroup | None = None
 
     async def run(self) -> None:
@@ -217,11 +218,17 @@ class Session:
         while True:
             self._settle_line()
             line = await self.front.reader.line()
+            await self._after_report()
             if line is None:
                 break
             if line.strip():
                 await self._take(line.strip())
         self.conversation.interrupt()
+
+    async def _after_report(self) -> None:
+        """Wait for a report between turns: the lines of a pipe are taken one after the other."""
+        if self._report_end is not None and not self.front.reader.reads_ahead:
+            await self._report_end.wait()
 
     def _settle_line(self) -> None:
         if not self._in_turn:
@@ -234,7 +241,7 @@ class Session:
             return
         self.failed = False
         if self.front.reader.reads_ahead:  # a terminal that is drawn shows no line that was typed
-            self.front.say(f"\n> {line}", "person")
+            self.front.echo(f"\n> {line}")
         if _is_command(line):
             await self._run_command(line)
             return
@@ -254,7 +261,7 @@ class Session:
         """Take what is typed while the model answers: words for it, or a command that may run."""
         if not _is_command(line):
             self.conversation.add(line)
-            self.front.say(f"> {line}", "person")
+            self.front.echo(f"> {line}")
             self.front.say("The model reads this in its next round.", "muted")
             return
         name = line.partition(" ")[0]
@@ -264,10 +271,22 @@ class Session:
             self.front.say(f"{name} has to wait for the end of this turn; Ctrl-C stops it.", "warn")
 
     async def _turn(self, line: str) -> None:
+        results = self.front.view.results.entries
+        count = len(results)
         await self._show(self.conversation.turn(line))
         while (words := self._reply_words()) or self._has_late_words():
             await self._show(self.conversation.turn(words))
+        is_menu = self.conversation.model.reads_line_by_line
+        if is_menu and self.front.reader.is_person and len(results) > count:
+            await self._go_on(results[-1])
         await self._report_jobs()
+
+    async def _go_on(self, result: ShownResult) -> None:
+        """Let a command go on where a menu ended: only a person can."""
+        from agent.commands.menu_ends import go_on
+
+        await self._do(lambda: go_on(self, result))
+        self.front.view.surface.settle()
 
     def _has_late_words(self) -> bool:
         """Return whether words came as the turn ended; after Ctrl-C they wait for the next one."""
@@ -299,11 +318,19 @@ class Session:
 
     async def _run_command(self, line: str) -> None:
         name, _, rest = line.partition(" ")
-        try:
+
+        async def run() -> None:
             command = find_command(name)
             self.command = command.name
+            await action_of(command)(self, rest.strip())
+
+        await self._do(run)
+
+    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what Ctrl-C may stop; an error is one sentence."""
+        try:
             with anyio.CancelScope() as self._work:
-                await action_of(command)(self, rest.strip())
+                await work()
             if self._work.cancelled_caught:
                 self.front.say("Stopped.", "warn")
         except WorkbenchError as error:
@@ -322,6 +349,7 @@ class Session:
                     self.front.show(event)
                     if isinstance(event, JobChanged) and not self._in_turn and self._tasks:
                         self._in_turn = bool(self.conversation.jobs.reports)
+                        self._report_end = self._report_end or anyio.Event()
                         self._tasks.start_soon(self._report_after_turn)
 
     async def _report_after_turn(self) -> None:
@@ -329,6 +357,9 @@ class Session:
             await self._report_jobs()
         finally:
             self._in_turn = False
+            if self._report_end is not None:
+                self._report_end.set()
+                self._report_end = None
 
     async def _take_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT) as signals:

@@ -17,7 +17,7 @@ from storage.errors import Refusal
 if TYPE_CHECKING:
     from agent.session import Session
 
-_DRAW: Final = "draw_items_to_label"
+DRAW: Final = "draw_items_to_label"
 _SAVE: Final = "label_items"
 _UNDO: Final = "undo"
 _QUIT: Final = "quit"
@@ -85,15 +85,32 @@ async def label(session: "Session", words: str) -> None:
     """Label the next items of an eval. No verdict is shown."""
     if not session.front.reader.is_person:
         raise Refusal("Labels are a person's, and none is at a terminal. Use `kiln-mcp label`.")
-    tool = session.tool(_DRAW)
+    tool = session.tool(DRAW)
     arguments = {"rater": getpass.getuser(), **read_arguments(words, tool.input_schema, "eval")}
     await session.add_places(tool, arguments)
-    result = await session.call(_DRAW, arguments)
+    result = await session.call(DRAW, arguments)
     batch = result.structured
-    if result.failed or not isinstance(batch, dict) or not batch.get("items"):
+    if result.failed or not isinstance(batch, dict):
         session.front.view.show_whole()
         return
-    place = {name: arguments[name] for name in ("project", "eval", "rater")}
+    await label_batch(session, arguments, batch)
+
+
+async def label_batch(
+    session: "Session", arguments: Mapping[str, JsonValue], batch: Mapping[str, JsonValue]
+) -> None:
+    """Label the items that were drawn.
+
+    Args:
+        session: The session.
+        arguments: Those of the draw.
+        batch: What the draw answered.
+    """
+    if not batch.get("items"):
+        session.front.view.show_whole()
+        return
+    place = {name: arguments[name] for name in ("project", "eval")}
+    place["rater"] = arguments.get("rater") or getpass.getuser()
     items = cast("Sequence[Mapping[str, str]]", batch["items"])
     scores = cast("Mapping[str, Sequence[str]]", batch["scores"])
     questions = [(item, score) for item in items for score in scores]

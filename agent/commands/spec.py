@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Part = Mapping[str, JsonValue]
 
-_BUILD: Final = "build_spec"
+BUILD: Final = "build_spec"
 _TAKE: Final = "take"
 _RESTORE: Final = "restore"
 _CHOICES: Final = {"s": "save", "e": "edit", "c": "check with the model", "q": "quit"}
@@ -46,7 +46,7 @@ class _Building:
         place: dict[str, JsonValue] = {"project": self.project}
         if name := self.report.get("session"):
             place["session"] = name
-        result = await self.session.call(_BUILD, {**place, **arguments})
+        result = await self.session.call(BUILD, {**place, **arguments})
         if result.failed or not isinstance(result.structured, dict):
             return False
         if "specs" not in result.structured:  # a job, or a plan that waits for a yes
@@ -100,8 +100,8 @@ class _Building:
         word = await self.session.front.press(f"{line}  ", _CHOICES)
         match word:
             case "save":
-                await self.step({"save": True})
-                self.session.front.view.show_whole()
+                if await self.step({"save": True}):
+                    self._show_saved()
                 return False
             case "edit":
                 return await self._edit()
@@ -122,6 +122,18 @@ class _Building:
             await self.step({"edits": [{"target": target.strip(), "text": text}]})
         return True
 
+    def _show_saved(self) -> None:
+        """Name the specs that were saved, and the next steps."""
+        specs = cast("Sequence[Part]", self.report.get("specs") or [])
+        names = [str(draft["name"]) for draft in specs if draft.get("is_saved")]
+        if not names:
+            self.session.front.view.show_whole()
+            return
+        steps = cast("Sequence[Part]", self.report.get("next") or [])
+        lines = [f"Next: {step['reason']} ({step['tool']})" for step in steps]
+        saved = f"Saved: {', '.join(names)}. /show shows all of it."
+        self.session.front.say("\n".join([saved, *lines]))
+
     def _show_drafts(self) -> None:
         for draft in cast("Sequence[Part]", self.report.get("specs") or []):
             table = Table("", "requirement", "by", box=SIMPLE, pad_edge=False)
@@ -141,11 +153,17 @@ async def build(session: "Session", words: str) -> None:
         raise Refusal(
             "/spec asks a person, and none is at a terminal. /call takes the same steps as JSON."
         )
-    arguments = read_arguments(words, session.tool(_BUILD).input_schema, "wish")
+    arguments = read_arguments(words, session.tool(BUILD).input_schema, "wish")
     project = arguments.pop("project", None) or await session.require_project()
     building = _Building(session, str(project))
     if await building.step(arguments):
         await building.run()
+
+
+async def go_on(session: "Session", project: str, report: Part) -> None:
+    """Go on with drafts that a call of `build_spec` has answered."""
+    if "specs" in report:
+        await _Building(session, project, report).run()
 
 
 def side_by_side(edit: Part) -> Group:

@@ -15,7 +15,7 @@ from storage.text.excerpts import excerpt_line
 
 Row = Mapping[str, JsonValue]
 
-MOST_COLUMNS: Final = 8
+MOST_COLUMNS: Final = 10
 MOST_ROWS: Final = 200
 _LONGEST_CELL: Final = 200
 _PROSE: Final = 60
@@ -39,6 +39,20 @@ def answer_tables(answer: JsonValue) -> RenderableType | None:
                 Text(f"{_title(name)}  {curve(numbers)}  {numbers[0]:g} → {numbers[-1]:g}")
             )
     return Group(*parts) if parts else None
+
+
+def whole_tables(answer: JsonValue) -> set[str]:
+    """Return the names of an answer's lists that their tables show without leaving anything out."""
+    entries = answer.items() if isinstance(answer, dict) else ()
+    return {name for name, value in entries if (rows := _rows_of(value)) and _is_whole(rows)}
+
+
+def _is_whole(rows: Sequence[Row]) -> bool:
+    has_parts = any(
+        isinstance(value, list | dict) and value for row in rows for value in row.values()
+    )
+    columns = list(_columns(rows))
+    return not has_parts and len(columns) <= MOST_COLUMNS and len(rows) <= MOST_ROWS
 
 
 def rows_table(name: str, rows: Sequence[Row]) -> Table:

@@ -14,9 +14,13 @@ from agent.terminal.readers import LineReader
 from agent.terminal.view import EventView
 from agent.tool_approval import PERSON
 from storage.errors import Refusal
+from storage.text.excerpts import counted_excerpt
 
 _ORDER_S: Final = 2.0
 """How long a question waits for the events before it to be shown."""
+_MOST_ECHOED: Final = 20
+_LONGEST_ECHO: Final = 4_000
+"""Lines, and characters, of typed words that are shown again."""
 _YES: Final = frozenset({"y", "yes"})
 _REMEMBER: Final = frozenset({"a", "always"})
 _NO: Final = frozenset({"", "n", "no"})
@@ -48,6 +52,13 @@ class Front:
     def say(self, text: str, style: str = "") -> None:
         """Show words of the program."""
         self.view.say(text, style)
+
+    def echo(self, text: str) -> None:
+        """Show what the person typed, or pasted: of much, the beginning."""
+        lines = text.split("\n")
+        rest = f"\n… {len(lines) - _MOST_ECHOED} more lines" if len(lines) > _MOST_ECHOED else ""
+        first_lines = "\n".join(lines[:_MOST_ECHOED])
+        self.say(counted_excerpt(first_lines, _LONGEST_ECHO) + rest, "person")
 
     def print(self, renderable: RenderableType) -> None:
         """Show something of the program."""

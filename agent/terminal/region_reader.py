@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -34,8 +34,12 @@ class RegionReader:
         return await self._region.press(question, keys)
 
 
+_LONGEST_LINE: Final = 10_000
+"""Characters of a line that the history keeps: all of it is read at each start."""
+
+
 class MaskedHistory(FileHistory):
-    """The lines typed earlier, with secrets masked."""
+    """The lines typed earlier, with secrets masked; a pasted log is none to type again."""
 
     def __init__(self, file: Path, secrets: Secrets) -> None:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -44,8 +48,9 @@ class MaskedHistory(FileHistory):
         self._secrets = secrets
 
     def store_string(self, string: str) -> None:
-        """Keep a line."""
-        super().store_string(self._secrets.mask(string))
+        """Keep a line that is not too long."""
+        if len(string) <= _LONGEST_LINE:
+            super().store_string(self._secrets.mask(string))
 
 
 class WordSource(Protocol):

@@ -1,7 +1,7 @@
 """The results of tools: a line each, and each whole when it is asked for."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.events import ToolFinished
 from agent.fences import printable
-from agent.terminal.answer_tables import answer_lines, answer_tables
+from agent.terminal.answer_tables import answer_lines, answer_tables, whole_tables
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt_line
 
@@ -97,9 +97,25 @@ def whole_result(result: ShownResult) -> RenderableType:
     finished = result.finished
     head = Text(printable(f"{result.number} {finished.name} {result.arguments}"), "tool")
     tables = answer_tables(finished.structured)
-    text = printable(_as_lines(finished)).rstrip("\n")
+    lines = _without_blocks(_as_lines(finished), whole_tables(finished.structured))
+    text = printable(lines).rstrip("\n")
     body = Text(text, "bad" if finished.is_error else "")
     return Group(head, *([tables] if tables else []), body)
+
+
+def _without_blocks(text: str, names: Collection[str]) -> str:
+    """Return a text without the blocks of some names, which tables show already.
+
+    A block is a line `name:` and the lines after it that are indented, or rows of a table.
+    """
+    lines: list[str] = []
+    is_left_out = False
+    for line in text.splitlines():
+        if line and not line.startswith((" ", "|")):
+            is_left_out = line.endswith(":") and line[:-1] in names
+        if not is_left_out:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _as_lines(finished: ToolFinished) -> str:

@@ -17,6 +17,7 @@ from agent.events import (
     FormAnswered,
     FormAsked,
     JobChanged,
+    MessageEnd,
     Note,
     ReasoningDelta,
     TextDelta,
@@ -70,6 +71,8 @@ class EventView:
         match event:
             case TextDelta(text):
                 self.surface.stream(text)
+            case MessageEnd(message) if message.content:  # the next answer begins a line
+                self.surface.settle()
             case ReasoningDelta():
                 self.surface.wait("thinking")
             case ToolStarted():
@@ -166,7 +169,8 @@ class EventView:
         if event.state in ENDED:
             is_done = event.state == "done"
             mark = "✓" if is_done else "✗"
-            words = f"{mark} Job {event.job} {event.state}. {event.note}".strip()
+            note = "" if is_done else event.note  # of its last piece of work
+            words = f"{mark} Job {event.job} {event.state}. {note}".strip()
             self.say(words, "" if is_done else "bad")
 
     def _end(self, event: TurnEnd) -> None:

@@ -7,6 +7,7 @@ that is written beside the code that refuses.
     └── ModelError                everything about models
         ├── UnknownModel          no model has this name
         ├── KeyProblem            the key is missing, or the provider does not accept it
+        │   └── MissingKey        the key, or a setting beside it, is not there
         ├── RejectedRequest       the model's server will not answer this request
         │   ├── ContextOverflow   the request is longer than the model can read
         │   └── NoLogprobs        the model gives no logprobs
@@ -36,6 +37,10 @@ def as_sentence(detail: str) -> str:
     """Return a server's own words as one short sentence."""
     line = excerpt_line(detail)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
+
+
+KEYRING_SERVICE: Final = "kiln-mcp"
+"""What keys are kept under in the system's keyring."""
 
 
 class ModelError(Refusal):
@@ -104,6 +109,36 @@ class UnknownModel(ModelError):
 
 class KeyProblem(ModelError):
     """The key is missing, or the provider does not accept it."""
+
+
+class MissingKey(KeyProblem):
+    """The key, or a setting beside it, is not there.
+
+    Attributes:
+        missing: The variables that would hold what is missing.
+    """
+
+    def __init__(self, model: str, missing: str, *, needs: str, variable: str) -> None:
+        """Write the sentence.
+
+        Args:
+            model: The model that needs it.
+            missing: The variables that would hold what is missing.
+            needs: What is missing.
+            variable: The variable that the system's keyring may hold.
+        """
+        self.missing = missing
+        super().__init__(
+            "The model {model} needs {needs}. Set {missing} in the environment that your client, "
+            "or terminal, starts kiln-mcp with, and start the client again. Or keep it in the "
+            "system's keyring (keyring set {service} {variable}). Or use the model 'embedded', "
+            "which needs no key.",
+            model=model,
+            needs=needs,
+            missing=missing,
+            service=KEYRING_SERVICE,
+            variable=variable,
+        )
 
 
 class RejectedRequest(ModelError):

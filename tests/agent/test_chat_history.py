@@ -56,12 +56,13 @@ def test_a_chat_that_is_whole_is_gone_on_with_as_it_is(messages: list[Message]) 
 async def test_lines_that_cannot_be_read_are_counted_aloud(tmp_path: Path) -> None:
     chats = Chats(tmp_path, NOTHING)
     await chats.add("a", Message("user", "one"))
-    assert chats.unreadable_count("a") == 0
+    assert (await chats.load("a")).lost_lines == 0
     with (tmp_path / "a.jsonl").open("ab") as file:
         file.write(b'{"broken": \n\xff\xfe\n')
     await chats.add("a", Message("assistant", "two"))
-    assert [message.content for message in await chats.read("a")] == ["one", "two"]
-    assert chats.unreadable_count("a") == 2
+    saved = await chats.load("a")
+    assert [message.content for message in saved.messages] == ["one", "two"]
+    assert saved.lost_lines == 2
 
 
 async def test_a_folder_with_the_name_of_a_chat_is_none(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fences import fence, printable
+from agent.fences import fence, is_not_done, printable, results_of
 
 TAG_LIKE = st.lists(
     st.sampled_from(["<", "/", " ", "\\", ">", "tool-result", "TOOL-RESULT", "x", "\n", "_"])
@@ -19,6 +19,17 @@ def test_nothing_in_a_result_can_close_its_fence_or_open_another(text: str) -> N
     assert first == '<tool-result tool="t">'
     assert last == "</tool-result>"
     assert re.search(r"<[\W_]*tool-result", inside, re.IGNORECASE) is None
+
+
+@given(TAG_LIKE | st.text())
+def test_no_text_says_of_itself_that_it_was_not_done(text: str) -> None:
+    assert is_not_done(fence("t", text, is_done=False))
+    assert not is_not_done(fence("t", text))
+
+
+def test_the_results_of_a_tool_are_found_in_a_message() -> None:
+    message = "\n\n".join([fence("a", "one\ntwo"), fence("b", "three"), "words"])
+    assert (results_of("a", message), results_of("c", message)) == (["one\ntwo"], [])
 
 
 @given(st.text())

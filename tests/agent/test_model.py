@@ -194,7 +194,7 @@ async def test_the_key_for_openai_is_not_sent_to_another_server() -> None:
         ("missing", "There is no model 'api-base/missing'"),
         ("broken", "out of memory"),
         ("busy", "slow down"),
-        ("long", "/new begins another one"),
+        ("long", "reads more with /model NAME"),
         ("nothing", "gave an empty answer"),
         ("cut", "broke off"),
     ],
@@ -224,7 +224,7 @@ async def test_a_missing_key_is_named(
     monkeypatch.delenv(variable, raising=False)
     async with Engine(EngineSettings(environment={}, attempts=1)) as engine:
         model = await ChatModel.open(engine, name, "one", BudgetLimit())
-        with pytest.raises(WorkbenchError, match=f"Set {variable} .*in the environment"):
+        with pytest.raises(WorkbenchError, match=f"needs {variable}.* start kiln-chat again"):
             await collect(model)
 
 

@@ -14,10 +14,12 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, Field
 
+from agent.chat_history import Secrets
 from agent.commands.talk import model_name
 from agent.session import Session
 from agent.terminal.front import Front
 from agent.terminal.painter import Painter
+from agent.terminal.region_reader import MaskedHistory
 from agent.terminal.surface import PlainSurface
 from agent.terminal.view import EventView
 from kiln_mcp.llm import BudgetLimit, ModelAnswer, Usage
@@ -281,3 +283,19 @@ async def test_a_path_is_said_to_the_model_and_is_no_command(tmp_path: Path) -> 
         assert "I look there." in await it.type("/tmp/shop is my project")
         assert "There is no /tmpshop." in await it.type("/tmpshop")
         assert it.session.conversation.messages[-2].content.endswith("/tmp/shop is my project")
+
+
+async def test_of_a_pasted_log_the_beginning_is_shown_and_the_history_keeps_nothing(
+    tmp_path: Path,
+) -> None:
+    shown = StringIO()
+    surface = PlainSurface(shown, Painter(None, escapes=False), 100)
+    log = "\n".join(f"line {number}" for number in range(5_000))
+    Front(EventView(surface, has_boxes=False), Typist()).echo(f"> {log}")
+    history = MaskedHistory(tmp_path / "history", Secrets({}))
+    history.store_string(log)
+    history.store_string("short")
+    assert "> line 0\n" in shown.getvalue()
+    assert shown.getvalue().endswith("line 19\n… 4980 more lines\n")
+    assert "line 1" not in (tmp_path / "history").read_text("utf-8")
+    assert "short" in (tmp_path / "history").read_text("utf-8")

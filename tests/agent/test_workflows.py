@@ -1,7 +1,6 @@
 """Six conversations, from the first sentence to what is on disk, by a scripted model."""
 
 import json
-import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,17 +12,9 @@ from aiohttp import web
 
 from agent.chat_setup import Chat
 from agent.events import ApprovalAsked, Event, ToolFinished, TurnEnd
-from bench import open_bench
 from chat_server import serve_chat
 from data_writer import DataWriter, data_project
-from judge_script import (
-    NO_DIGITS,
-    add_name_judge,
-    add_names,
-    judge_or_rewrite,
-    names_setup,
-    person,
-)
+from judge_script import judge_or_rewrite
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.llm import EngineSettings, Message, ModelAnswer, ModelRequest, ServerSettings
@@ -31,7 +22,19 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.lifecycle import open_workspace
 from scripted_chat import Step, calling, scripted
 from scripted_model import ScriptedModel
-from search_bench import by_demonstrations, edits, open_search_bench
+from search_bench import by_demonstrations, edits, open_search_bench, priced_search
+from six_talks import (
+    CHEAPEST_WORKERS,
+    COMPLAINT,
+    cheapest_calls,
+    clause_calls,
+    complaint_calls,
+    judge_calls,
+    records,
+    saving_call,
+    tuning_calls,
+    weak_judge_project,
+)
 from spec_bench import assistant
 from talks import Person, chat_options, events_of, talk
 from tuning_services import environment_of, serve
@@ -91,11 +94,6 @@ async def converse(chat: Chat, sentence: str) -> list[Event]:
     return events
 
 
-def records(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    """Return the records of a project that lie at a pattern."""
-    return [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob(pattern))]
-
-
 def told(model: ScriptedModel) -> str:
     """Return all that tools and jobs told the model."""
     return "\n".join(m.content for request in model.requests for m in request.messages)
@@ -103,43 +101,24 @@ def told(model: ScriptedModel) -> str:
 
 async def test_two_specs_are_built_from_a_complaint(tmp_path: Path) -> None:
     project = tmp_path / "shop"
-    where = {"project": str(project)}
 
     def save(request: ModelRequest) -> ModelAnswer:
-        session = re.search(r"session: (\S+)", request.messages[-1].content)
-        assert session is not None
-        return calling(("build_spec", {**where, "session": session[1], "save": True}))
+        return calling(saving_call(project, request.messages[-1].content))
 
-    create = {"name": "Shop", "folder": str(project), "task": "Reply", "instruction": "Answer."}
-    complaint = "Replies promise refunds, and some are rude."
-    script: Script = [
-        ("create_project", create),
-        ("build_spec", {**where, "wish": complaint, "wait_s": 60}),
-        save,
-    ]
+    script: Script = [*complaint_calls(project), save]
     asked = Person()
     async with at_work(tmp_path, script, asked, {WORKER: assistant}) as (chat, _):
-        await converse(chat, f"My shop's bot: {complaint}")
+        await converse(chat, f"My shop's bot: {COMPLAINT}")
     names = {spec["name"] for spec in records(project, "tasks/*/specs/*/spec.kiln")}
     assert len(names) == 2
     assert "Promises" in names
 
 
 async def test_a_weak_judge_is_understood_and_mended(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, names_setup()) as bench:
-        await add_name_judge(bench, NO_DIGITS)
-        runs = await add_names(bench, *["cat", "dog", "c4t"] * 4)
-        await bench.label({run.id: person(run) for run in runs})
-        project = Path(bench.folder)
-    where = {"project": str(project), "eval": "Right", "wait_s": 60}
-    script: Script = [
-        ("check_judge", where),
-        ("improve_judge", {**where, "concerns": "It lets dogs pass."}),
-        ("check_judge", {**where, "evaluators": ["llm judge v2"]}),
-    ]
+    project = await weak_judge_project(tmp_path)
     engine = EngineSettings(default_model="scripted", environment={})
     models: Mapping[str, Answer] = {"scripted": judge_or_rewrite}
-    async with at_work(tmp_path, script, Person(), models, engine) as (chat, model):
+    async with at_work(tmp_path, judge_calls(project), Person(), models, engine) as (chat, model):
         await converse(chat, "Why is my judge weak? Mend it.")
     judges = records(project, "tasks/*/evals/*/configs/*/eval_config.kiln")
     assert [judge["name"] for judge in judges if "v2" in judge["name"]] == ["llm judge v2"]
@@ -151,11 +130,7 @@ async def test_data_is_made_for_a_clause(tmp_path: Path) -> None:
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (_, folder):
         project = Path(folder)
-    script: Script = [
-        ("find", {"project": folder, "kind": "spec"}),
-        ("generate_data", {"project": folder, "spec": "Polite", "count": 6, "wait_s": 60}),
-    ]
-    async with at_work(tmp_path, script, Person(), {WORKER: writer}) as (chat, _):
+    async with at_work(tmp_path, clause_calls(project), Person(), {WORKER: writer}) as (chat, _):
         await converse(chat, "Make six cases for the clause about prices.")
     runs = records(project, "tasks/*/runs/*/task_run.kiln")
     clauses = [run["input_source"]["properties"].get("clause") for run in runs]
@@ -196,12 +171,7 @@ async def test_a_prompt_is_optimised_within_two_dollars(tmp_path: Path) -> None:
             priced("paid", 2.0, {"small": by_demonstrations, "editor": edits})
         )
         engine = EngineSettings(default_model="paid/editor", servers=(server,), environment={})
-        where = {"project": str(project)}
-        search = {"eval": "Right", "start": "priced", "limit_usd": 2.0, "seed": 1}
-        script: Script = [
-            ("create_run_config", {**where, "name": "priced", "model": "paid/small"}),
-            ("improve_prompt", {**where, **search, "max_calls": 100, "wait_s": 1}),
-        ]
+        script: Script = [call for step in priced_search(project, wait_s=1) for call in step]
         asked = Person()
         chat, model = await stack.enter_async_context(at_work(tmp_path, script, asked, {}, engine))
         await converse(chat, "Optimise the prompt. Two dollars at most.")
@@ -219,24 +189,13 @@ async def test_a_prompt_is_optimised_within_two_dollars(tmp_path: Path) -> None:
 async def test_the_cheapest_model_that_is_not_worse_is_found(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
-
-    def doubles(request: ModelRequest) -> str:
-        return json.dumps({"n": int(request.messages[-1].content) * 2})
-
-    where = {"project": str(project)}
-    models = {"large": "dear/m", "cheap": "thrifty/m", "bad": "thrifty/bad"}
-    names = list(models)
-    script: Script = [
-        *(("create_run_config", {**where, "name": n, "model": m}) for n, m in models.items()),
-        ("run_eval", {**where, "eval": "Right", "run_configs": names, "wait_s": 60}),
-        ("show_results", {**where, "eval": "Right", "compare": names, "baseline": "large"}),
-    ]
     async with AsyncExitStack() as stack:
-        dear = await stack.enter_async_context(priced("dear", 20.0, {"m": doubles}))
-        answers: Mapping[str, Answer] = {"m": doubles, "bad": lambda _: json.dumps({"n": 1})}
-        thrifty = await stack.enter_async_context(priced("thrifty", 1.0, answers))
+        dear = await stack.enter_async_context(priced("dear", 20.0, CHEAPEST_WORKERS))
+        thrifty = await stack.enter_async_context(priced("thrifty", 1.0, CHEAPEST_WORKERS))
         engine = EngineSettings(default_model="dear/m", servers=(dear, thrifty), environment={})
-        chat, _ = await stack.enter_async_context(at_work(tmp_path, script, Person(), {}, engine))
+        chat, _ = await stack.enter_async_context(
+            at_work(tmp_path, cheapest_calls(project), Person(), {}, engine)
+        )
         events = await converse(chat, "Which is the cheapest model that is not worse?")
     results = records(project, "tasks/*/evals/*/configs/*/runs/*/eval_run.kiln")
     assert len(results) == 180
@@ -250,28 +209,11 @@ async def test_the_cheapest_model_that_is_not_worse_is_found(tmp_path: Path) -> 
 
 async def test_a_small_model_is_tuned_and_compared(tmp_path: Path) -> None:
     project = tmp_path / "p"
-    where = {"project": str(project)}
-    items = [
-        {"input": f"word{n} other{n * 3} third{n * 5}", "output": f"answer {n}"} for n in range(40)
-    ]
-    create = {"name": "P", "folder": str(project), "task": "T", "instruction": "Answer."}
-    train = {
-        "split": "F", "provider": "openai", "base_model": "gpt-4.1-mini-2025-04-14",
-        "name": "Tuned", "parameters": {"epochs": 2}, "wait_s": 60,
-    }  # fmt: skip
-    script: Script = [
-        ("create_project", create),
-        ("add_data", {**where, "items": items}),
-        ("split_data", {**where, "name": "Right", "seed": 1}),
-        ("split_data", {**where, "name": "Right", "freeze": "F"}),
-        ("train_model", {**where, **train}),
-        ("find", {**where, "kind": "run_config"}),
-    ]
     asked = Person()
     async with serve("openai") as services:
         environment = environment_of("openai", services.address)
         engine = EngineSettings(environment=environment, first_wait_s=0.001, attempts=3)
-        async with at_work(tmp_path, script, asked, {}, engine) as (chat, model):
+        async with at_work(tmp_path, tuning_calls(project), asked, {}, engine) as (chat, model):
             await converse(chat, "Tune a small model on my answers.")
         assert len(services.trainings) == 1
     tunes = records(project, "tasks/*/finetunes/*/finetune.kiln")

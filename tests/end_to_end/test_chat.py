@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -216,3 +217,28 @@ async def test_a_stream_that_the_caller_closed_is_an_empty_one(
             )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == (b"" if closed == ">&-" else b"Hello.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind")
+@pytest.mark.parametrize("words", [["-p", "hi"], ["-p", "hi", "--output", "stream-json"], []])
+async def test_it_ends_without_a_word_when_its_reader_has_gone(
+    words: list[str], workbench: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "KILN_MCP_HOME": str(tmp_path / "home")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    async with model_server([{"content": "Hello."}]) as url:
+        command = [*python_command(CHAT), "--server", workbench, "--api-base", url]
+        reader, writer = os.pipe()
+        os.close(reader)
+        with anyio.fail_after(90):
+            done = await anyio.run_process(
+                [*command, "--model", "m", *words],
+                input=b"" if words else b"hi\n",
+                stdout=writer,
+                env=environment,
+                check=False,
+            )
+        os.close(writer)
+    saved = "".join(f.read_text("utf-8") for f in (tmp_path / "home" / "chats").glob("*.jsonl"))
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+    assert ("hi" in saved) == ("stream-json" not in words)  # whose first line is before the turn

@@ -13,7 +13,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chat_programs import ROOT
+from chat_programs import ROOT, Step, chat_programs
+from data_writer import DataWriter, data_project
 from six_talks import LAST_WORDS, SIX_TALKS
 from tmux_windows import Tmux, agree_until, window_of
 
@@ -117,3 +118,53 @@ async def test_a_conversation_at_the_terminal_leaves_its_work_on_disk(
             talk.check()
     assert "\u2717" not in shown  # the mark of a call that failed
     assert "Agreed." in shown or name == "judge"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_ctrl_c_stops_what_it_is_pressed_at(tmp_path: Path) -> None:
+    """At an approval, in a tool, at a line, while a job is followed, and twice."""
+    writer = DataWriter()
+    async with data_project(tmp_path, writer) as (_, project):
+        pass
+    data = {"project": project, "spec": "Polite", "count": 30}
+    waited = [("generate_data", {**data, "wait_s": 200})]
+    followed = [("generate_data", {**data, "seed": 1, "wait_s": 0})]
+    script: list[Step] = [waited, "You closed it.", waited, followed, "The job runs."]
+    environment = {"KILN_MCP_MODEL": "paid/writer"}
+    with anyio.fail_after(280):
+        async with (
+            chat_programs(
+                tmp_path, script, {"writer": writer}, environment, pause_s=1.5
+            ) as programs,
+            window_of(programs, 80, 24) as window,
+        ):
+            window.type("make data")
+            await window.until("Go ahead?")
+            window.run("send-keys", "C-c")
+            await window.until("You closed it.")
+            assert "Not answered." in window.text()
+            window.type("again")
+            await window.until_at_end("Go ahead?")
+            window.run("send-keys", "y", "Enter")
+            await window.until("Ctrl-C stops")
+            window.run("send-keys", "C-c")
+            await window.until("Stopped. What was done stays.")
+            window.type("once more")
+            await window.until_at_end("Go ahead?")
+            window.run("send-keys", "y", "Enter")
+            await window.until("The job runs.")
+            window.run("send-keys", "-l", "half a line")
+            await window.until("half a line")
+            window.run("send-keys", "C-c")
+            await window.until_gone("half a line")
+            window.run("send-keys", "C-c")
+            await window.until("Press Ctrl-C again to end; the chat is saved.")
+            window.run("send-keys", "C-c")
+            await window.until("ended with 130")
+            shown = window.text()
+            saved = programs.saved
+    assert "Jobs under way: " in shown
+    assert "kiln-chat --resume " in shown
+    assert saved.count('"role":"tool"') == 3
+    assert "The person stopped this call." in saved

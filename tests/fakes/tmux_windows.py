@@ -3,7 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,17 @@ class Tmux:
         return self.run("capture-pane", "-p", "-S", "-")
 
     async def until(self, text: str) -> None:
-        while text not in self.text():  # noqa: ASYNC110 - tmux tells nobody what it shows
+        await self._until(lambda: text in self.text())
+
+    async def until_at_end(self, text: str) -> None:
+        """Wait until a text stands in the last two lines, where questions are."""
+        await self._until(lambda: text in "\n".join(self.text().rstrip().splitlines()[-2:]))
+
+    async def until_gone(self, text: str) -> None:
+        await self._until(lambda: text not in self.text())
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():  # noqa: ASYNC110 - tmux tells nobody what it shows
             await anyio.sleep(0.3)
 
 

@@ -1,13 +1,10 @@
 """Keys of model providers: from the environment, else from the system's keyring."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import KeyProblem, as_sentence
-
-KEYRING_SERVICE: Final = "kiln-mcp"
+from kiln_mcp.llm.errors import KEYRING_SERVICE, KeyProblem, MissingKey, as_sentence
 
 
 def _from_keyring(variable: str) -> str | None:
@@ -33,7 +30,7 @@ async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
 
 def missing_key(
     model: str, variables: Sequence[str], settings: Sequence[Sequence[str]] = ()
-) -> KeyProblem:
+) -> MissingKey:
     """Return the error for a key or a setting that is not there.
 
     Args:
@@ -43,15 +40,10 @@ def missing_key(
     """
     missing = [" or ".join(group) for group in (variables, *settings) if group]
     needs = "a key and none is set" if variables or not settings else "settings that are missing"
-    return KeyProblem(
-        "The model {model} needs {needs}. Set {missing} in the environment that your client, or "
-        "terminal, starts kiln-mcp with, and start the client again. Or keep it in the system's "
-        "keyring (keyring set {service} {variable}). Or use the model 'embedded', which needs no "
-        "key.",
-        model=model,
+    return MissingKey(
+        model,
+        " and ".join(missing) or "the provider's API key variable",
         needs=needs,
-        missing=" and ".join(missing) or "the provider's API key variable",
-        service=KEYRING_SERVICE,
         variable=variables[0] if variables else "VARIABLE",
     )
 

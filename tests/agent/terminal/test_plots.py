@@ -1,8 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
+from agent.events import ToolFinished
+from agent.terminal.painter import Painter
 from agent.terminal.plots import curve, interval_bar, progress_bar
+from agent.terminal.results import ShownResult, whole_result
 
 NUMBERS = st.floats(-10, 10)
 
@@ -38,3 +42,19 @@ def test_a_curve_ends_at_the_last_number_and_never_outgrows_its_width(
     assert len(drawn) == min(width, len(values))
     if len(drawn) > 1 and values[-1] > max(values[:-1]):
         assert drawn.endswith("█")
+
+
+def test_what_a_table_shows_is_not_shown_once_more_as_text() -> None:
+    text = (
+        "jobs:\n| job | state |\n|---|---|\n| j1 | done |\nrows:\n  - n: 1\n    more: [2]\nnext: x"
+    )
+    answer: JsonValue = {
+        "jobs": [{"job": "j1", "state": "done"}],
+        "rows": [{"n": 1, "more": [2]}],
+        "next": "x",
+    }
+    finished = ToolFinished("c1", "t", text, is_error=False, seconds=0.1, structured=answer)
+    shown = Painter(None, escapes=False).paint(whole_result(ShownResult(1, "{}", finished)), 100)
+    assert (shown.count("j1"), shown.count("done")) == (1, 1)
+    assert "more: [2]" in shown
+    assert "next: x" in shown
