@@ -33,6 +33,9 @@ class EvolutionReport(Result):
     thinking: str = Field(
         default="", description="What the best prompt tells the model to think about first."
     )
+    tool_texts: dict[str, str] = Field(
+        default={}, description="What it changes of tools' descriptions and of skills."
+    )
     demonstrations: int
     comparison: list[ComparisonRow] = Field(description="On held-out items, start first.")
     held_out_items: int

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from kiln_mcp.evolution.engine import MOST_REPEATS, Goal
+from storage import score_key
 from storage.errors import InvalidValue
 from storage.text.excerpts import excerpts
+
+Value = TypeVar("Value", str, int, float)
 
 USUAL_FLOOR: Final = 10.0
 """Points of a hundred that a score without a floor may lose while another one gains."""
@@ -58,7 +61,7 @@ class Goals:
                     keys=excerpts(keys),
                 )
         if any(not 0 <= weight < float("inf") for weight in self.weights.values()):
-            raise InvalidValue("A weight is 0 or more.")
+            raise InvalidValue("A weight is a number from 0 on.")
         if self.weights and not any(self.weight(key) for key in keys):
             raise InvalidValue("Every score has weight 0: give one that is to gain a weight.")
         if any(not 0 <= floor <= 100 for floor in self.floors.values()):
@@ -95,6 +98,7 @@ class Goals:
 MOST_RUNS: Final = 32
 """More runs of an item show next to nothing that fewer do not."""
 KINDS: Final = ("weight", "floor", "target")
+_COUNTS: Final = ("words", "runs")
 _FORMS: Final = (
     "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
     "'<score> target 0.9', 'words 300' (the longest instruction), 'runs 1' (the most runs of each "
@@ -106,30 +110,35 @@ _FORMS: Final = (
 def read_goals(lines: Sequence[str]) -> Goals:
     """Return the goals that lines say, such as "safety floor 0" or "words 300".
 
+    Scores go by name or key. Capitals and spaces do not matter but in passages and tags.
+
     Raises:
-        InvalidValue: A line says none.
+        InvalidValue: A line says none, or contradicts another.
     """
     values: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     passages, required = list[str](), list[str]()
-    most_words: int | None = None
-    most_runs, origin, shortens = MOST_REPEATS, "", False
+    numbers: dict[str, int] = {}
+    origin: str | None = None
+    shortens = False
     for line in lines:
         first, _, rest = line.strip().partition(" ")
+        first, rest = first.lower(), rest.strip()
         *score, kind, number = line.split() if len(line.split()) > 2 else ("", "", "")
-        if first == "keep" and rest.strip():
-            passages.append(rest.strip())
-        elif first == "require" and rest.strip():
-            required.append(rest.strip().removeprefix("tag::"))
-        elif first == "from" and rest.strip():
-            origin = rest.strip()
-        elif line.strip() == "shorter":
+        kind = kind.lower()
+        if first == "keep" and rest:
+            passages.append(rest)
+        elif first == "require" and rest:
+            required.append(rest.removeprefix("tag::"))
+        elif first == "from" and rest:
+            origin = _only(origin, rest, line)
+        elif line.strip().lower() == "shorter":
             shortens = True
-        elif first == "words" and rest.strip().isdecimal() and int(rest) > 0:
-            most_words = int(rest)
-        elif first == "runs" and rest.strip().isdecimal() and int(rest) > 0:
-            most_runs = min(MOST_RUNS, int(rest))
+        elif first in _COUNTS and rest.isdecimal() and int(rest) > 0:
+            numbers[first] = _only(numbers.get(first), int(rest), line)
         elif kind in KINDS:
-            values[kind][" ".join(score)] = _number(number, line)
+            name = " ".join(score).strip("'\": ")
+            key = score_key(name) or name
+            values[kind][key] = _only(values[kind].get(key), _number(number, line), line)
         else:
             raise _no_goal(line)
     return Goals(
@@ -137,12 +146,27 @@ def read_goals(lines: Sequence[str]) -> Goals:
         floors=values["floor"],
         targets=values["target"],
         passages=passages,
-        most_words=most_words,
+        most_words=numbers.get("words"),
         required=required,
         shortens=shortens,
-        most_runs=most_runs,
-        origin=origin,
+        most_runs=min(MOST_RUNS, numbers.get("runs", MOST_REPEATS)),
+        origin=origin or "",
     )
+
+
+def _only(earlier: Value | None, new: Value, line: str) -> Value:
+    """Return what a line says, unless another line says something else.
+
+    Raises:
+        InvalidValue: One does.
+    """
+    if earlier is not None and earlier != new:
+        raise InvalidValue(
+            "'{line}' contradicts an earlier goal, which says {earlier}. Keep one of them.",
+            line=line,
+            earlier=earlier,
+        )
+    return new
 
 
 def _number(text: str, line: str) -> float:

@@ -13,6 +13,7 @@ from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
 from storage.errors import NextStep
+from storage.text.excerpts import excerpts
 
 KEEP: Final = "No gain could be shown: keep your prompt."
 
@@ -45,6 +46,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         start_prompt=search_context.texts.prompt(search_context.start),
         winner_prompt=search_context.texts.prompt(result.best),
         thinking=thinking_of(result.best) or "",
+        tool_texts=dict(outcome.winner.tool_texts),
         demonstrations=len(result.best.demonstrations),
         comparison=held_out.rows if held_out else [],
         held_out_items=len(parts.test),
@@ -70,6 +72,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
             *(held_out.warnings if held_out else []),
             *outcome.judge_warnings,
             *(_of_text_file(outcome.text_file) if gain_shown else []),
+            *(_of_tool_texts(outcome.winner.tool_texts) if gain_shown else []),
         ],
         held_out_calls=held_out.calls if held_out else 0,
         held_out_runs=held_out.runs.count if held_out and held_out.runs else 0,
@@ -95,6 +98,17 @@ def _of_text_file(path: str) -> list[str]:
     if not path:
         return []
     return [f"Your file {path} is unchanged. To use the winner, put winner_prompt into it."]
+
+
+def _of_tool_texts(texts: Mapping[str, str]) -> list[str]:
+    """Return where other texts of tools and skills are kept, and how to take them over."""
+    if not texts:
+        return []
+    return [
+        f"The winner has other texts for {excerpts([*texts])}. Its run config keeps them, and the "
+        "workbench uses them. Your servers and skills are unchanged: elsewhere, put tool_texts "
+        "into them."
+    ]
 
 
 def _usual_end(result: Result) -> str:

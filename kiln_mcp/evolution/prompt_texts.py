@@ -1,7 +1,7 @@
 """Prompts as candidates of the engine: an instruction in blocks, and examples by item."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -10,6 +10,7 @@ from kiln_mcp.evaluators.references import REFERENCE_KEY
 from kiln_mcp.evolution.engine import Block, Candidate, Evaluation
 from kiln_mcp.evolution.engine import Item as EngineItem
 from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, split_blocks
+from kiln_mcp.programs.toolbox import SKILL, TOOL
 from kiln_mcp.run_configs.system_prompts import (
     Example,
     PromptText,
@@ -47,6 +48,7 @@ class PromptTexts:
             prompt=candidate.text_of(INSTRUCTION),
             examples=tuple(self._examples_of(candidate)),
             thinking=thinking_of(candidate),
+            tool_texts=tool_texts_of(candidate),
         )
 
     def take(self, candidate: Candidate) -> None:
@@ -74,6 +76,24 @@ class PromptTexts:
 def thinking_of(candidate: Candidate) -> str | None:
     """Return what a candidate tells the model to think about first; None for nothing."""
     return candidate.text_of(THINKING) or None
+
+
+def is_tool_text(component: str) -> bool:
+    """Return whether a component is the description of a tool, or the body of a skill."""
+    return component.startswith((TOOL, SKILL))
+
+
+def tool_texts_of(candidate: Candidate) -> dict[str, str]:
+    """Return what a candidate says of tools and in skills, by component."""
+    names = filter(is_tool_text, candidate.components)
+    return {name: candidate.text_of(name) for name in names}
+
+
+def with_tool_texts(candidate: Candidate, texts: Mapping[str, str]) -> Candidate:
+    """Return a candidate with the texts of tools and skills that it lacks."""
+    lacking = [name for name in texts if name not in candidate.components]
+    blocks = [block for name in lacking for block in split_blocks(texts[name], name)]
+    return Candidate((*candidate.blocks, *blocks))
 
 
 def texts_of(training: Sequence[Item], prompt: PromptText) -> tuple[PromptTexts, Candidate]:

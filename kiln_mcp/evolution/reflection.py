@@ -9,6 +9,7 @@ from kiln_mcp.evolution.engine.operators import Operator
 from kiln_mcp.evolution.engine.values import Lesson
 from kiln_mcp.evolution.prompt_texts import THINKING
 from kiln_mcp.llm import Engine
+from kiln_mcp.programs.toolbox import SKILL, TOOL
 from kiln_mcp.reflection import Reflector, cases_text, parts_text
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.excerpts import excerpt
@@ -55,14 +56,31 @@ class ModelReflector:
         return Answer(edits, reason=reason, paid_calls=reflection.paid_calls)
 
     def _description(self, request: ProposalRequest) -> str:
-        """Return what the task is; for what the model is to think about, the instruction too."""
-        if request.component != THINKING:
+        """Return what the task is; for a text beside the instruction, what it is, and both."""
+        place = _place_of(request.component)
+        if not place:
             return self._goal
         instruction = request.candidate.text_of(INSTRUCTION)
         return (
-            f"{self._goal}\n\nBelow stands what the model is told to think about before it "
-            f"answers. The instruction itself stays as it is:\n{instruction}"
+            f"{self._goal}\n\nBelow stands {place}. The instruction itself stays as it is:\n"
+            f"{instruction}"
         )
+
+
+def _place_of(component: str) -> str:
+    """Return what a component is to the model that is tested; "" for its instruction."""
+    if component == THINKING:
+        return "what the model is told to think about before it answers"
+    if component.startswith(TOOL):
+        name = component.removeprefix(TOOL)
+        return (
+            f"the description of the tool {name!r}, by which the model sees when and how to use it"
+        )
+    if component.startswith(SKILL):
+        return (
+            f"the skill {component.removeprefix(SKILL)!r}, which the model reads when it may help"
+        )
+    return ""
 
 
 def _case_list(cases: Sequence[Case]) -> str:

@@ -1,5 +1,6 @@
 """What a search for a better prompt works with, gathered from the project."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +18,7 @@ from kiln_mcp.evolution.engine import (
     sight,
 )
 from kiln_mcp.evolution.engine.decision_log import Event
-from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
+from kiln_mcp.evolution.engine.evolve import most_pipelines
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import (
@@ -25,6 +26,8 @@ from kiln_mcp.evolution.prompt_texts import (
     PromptTexts,
     demonstration_texts,
     texts_of,
+    tool_texts_of,
+    with_tool_texts,
 )
 from kiln_mcp.evolution.reflection import ModelReflector
 from kiln_mcp.evolution.search_events import candidate_of
@@ -38,6 +41,7 @@ from kiln_mcp.programs.readiness import ready_run_configs
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
+from kiln_mcp.run_configs.tool_loop import prepared_toolbox
 from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, TaskRunConfig
@@ -85,6 +89,7 @@ class SearchContext:
         number: The id of the search.
         request: What a person asked for.
         reflecting: The model that edits; None if there is none.
+        tool_texts: The descriptions of tools and the bodies of skills, as they are by themselves.
         label: Tells searches of one job apart, such as those for several models.
     """
 
@@ -99,6 +104,7 @@ class SearchContext:
     number: str
     request: SearchRequest
     reflecting: str | None
+    tool_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     label: str = ""
 
     def id_for(self, kind: str) -> str:
@@ -114,6 +120,12 @@ class SearchContext:
         if has_judge and self.resolved_config.temperature == 0:
             return Repeats(verdicts=runs)
         return Repeats(outputs=runs)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether an item gets the same scores in every run: nobody is asked but this process."""
+        models = {self.resolved_config.model, self.eval_context.evaluator.model or EMBEDDED}
+        return models == {EMBEDDED} and self.resolved_config.temperature == 0
 
     async def next_use(self) -> int:
         """Return which claim on the held-out items the next one is."""
@@ -192,9 +204,10 @@ class SearchContext:
             advice=[line for line in advice if line],
             compresses=goals.shortens,
             paraphrases=True,
+            is_exact=self.is_exact,
             width=max(1, width),
             # The width of a server must not change the path of a search.
-            pipelines=max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)),
+            pipelines=most_pipelines(evaluations, can_ask=self.reflecting is not None),
             log=log,
         )
 
@@ -223,24 +236,37 @@ async def prepare(
     sources = await read_prompt_sources(eval_context, [first])
     text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
     texts, begin = texts_of(parts.train, text)
+    resolved_config = resolve(eval_context.task, first, sources.prompts, sources.examples)
+    tool_texts = _tool_texts(workspace, resolved_config)
+    begin = with_tool_texts(begin, {**tool_texts, **resolved_config.tool_texts})
     request.goals.check(eval_context.score_keys, begin.text)
     reflecting = workspace.model_name(request.reflect_with)
     origin = await _origin_of(eval_context, request.goals.origin, texts) or begin
     if THINKING not in origin.components:
         origin = Candidate((*origin.blocks, *begin.blocks_of(THINKING)))
+    origin = with_tool_texts(origin, tool_texts_of(begin))
     return SearchContext(
         workspace=workspace,
         eval_context=eval_context,
         parts=parts,
         first=first,
-        resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
+        resolved_config=resolved_config,
         texts=texts,
         start=begin,
         origin=origin,
         number=workspace.id_for("trace"),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
+        tool_texts=tool_texts,
     )
+
+
+def _tool_texts(workspace: Workspace, resolved_config: ResolvedRunConfig) -> Mapping[str, str]:
+    """Return what a model is shown of the tools and skills of its run config, by component."""
+    if not resolved_config.toolbox:
+        return {}
+    texts = prepared_toolbox(workspace.engine, resolved_config.toolbox).texts
+    return {name: text for name, text in texts.items() if text.strip()}
 
 
 def calls_by_model(search_context: SearchContext) -> dict[str, int]:

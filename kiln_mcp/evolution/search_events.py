@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kiln_mcp.evolution.engine import Block, Candidate
 from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS
+from kiln_mcp.evolution.prompt_texts import is_tool_text
 from storage.errors import InvalidValue
 from storage.text.excerpts import excerpts
 
@@ -170,7 +171,10 @@ def text_of(blocks: Sequence[BlockLine]) -> str:
     """Return the text of blocks: its components, with examples at the end."""
     candidate = candidate_of(blocks)
     names = [name for name in candidate.components if name != DEMONSTRATIONS]
-    parts = [candidate.text_of(name) for name in names]
+    parts = [
+        f"[{name}]\n{candidate.text_of(name)}" if is_tool_text(name) else candidate.text_of(name)
+        for name in names
+    ]
     parts.extend(_example(block.text) for block in candidate.blocks_of(DEMONSTRATIONS))
     return "\n\n".join(parts)
 

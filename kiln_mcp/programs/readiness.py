@@ -28,6 +28,7 @@ from kiln_mcp.programs.program_files import (
     read_program,
 )
 from kiln_mcp.programs.program_place import ProgramPlace
+from kiln_mcp.programs.skills import SKILL_ID, read_skills
 from kiln_mcp.programs.tool_servers import ToolServer, find_server
 from kiln_mcp.programs.toolbox import Toolbox, open_toolbox, toolbox_model
 from kiln_mcp.workbench.workspace import Workspace
@@ -118,7 +119,8 @@ async def ready_run_configs(
             continue
         noun = "program" if program else "tools"
         purpose = f"the {noun} of the run config {run_config.name!r}"
-        await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
+        if program is not None or not all(tool.startswith(SKILL_ID) for tool in tools):
+            await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
         place = ProgramPlace(run_config.name, store.folder, workspace.settings.engine.environment)
         if program is not None:
             is_same = await _register(workspace, store, run_config, program, place)
@@ -215,11 +217,16 @@ async def _register_tools(
     place: ProgramPlace,
 ) -> None:
     servers = await store.children(store.project, ExternalToolServer)
+    skills = await read_skills(store, tools_of(run_config), run_config.name)
     name = toolbox_model(run_config.id)
     earlier = workspace.engine.program(name)
-    if isinstance(earlier, Toolbox) and all(s.record in servers for s in earlier.servers.values()):
+    if (
+        isinstance(earlier, Toolbox)
+        and earlier.skills == skills
+        and all(s.record in servers for s in earlier.servers.values())
+    ):
         return
-    toolbox = await open_toolbox(name, tools_of(run_config), servers, place)
+    toolbox = await open_toolbox(name, tools_of(run_config), servers, place, skills)
     limits = ServerLimits(UNLIMITED)
     route = Route(toolbox, run_config.name, name, RateLimiter(run_config.name, limits))
     workspace.engine.register(name, route)

@@ -1,19 +1,20 @@
-"""The tools that a run config's model may call: built-in ones, and those of MCP servers."""
+"""The tools that a run config's model may call: built-in ones, skills, those of MCP servers."""
 
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 from pydantic import JsonValue
 
-from kiln_mcp.llm import ModelAnswer, ModelRequest, Tool
+from kiln_mcp.llm import ModelAnswer, ModelRequest, Tool, ToolCall
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.programs.errors import ProgramFailure, cannot_run
 from kiln_mcp.programs.program_place import ProgramPlace
+from kiln_mcp.programs.skills import SKILL_ID, SKILL_TOOL, SkillText, read_skill
 from kiln_mcp.programs.tool_servers import (
     ToolServer,
     call_tool,
@@ -30,6 +31,11 @@ CALL_S: Final = 60.0
 """The longest that one call of a tool may take."""
 LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
+
+
+TOOL: Final = "tool "
+SKILL: Final = "skill "
+"""How the names of texts begin that a model is shown of its tools, and of its skills."""
 
 
 def toolbox_model(run_config_id: str) -> str:
@@ -60,12 +66,38 @@ class Toolbox:
         model: The name of the tools among models.
         tools: The tools, as a model is shown them.
         servers: The server of each tool that has one, by the tool's name.
+        skills: The skills; one of the tools reads them if there are any.
     """
 
     name: str
     model: str
     tools: tuple[Tool, ...]
     servers: Mapping[str, ToolServer]
+    skills: tuple[SkillText, ...] = ()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The descriptions of servers' tools and the bodies of skills, as "tool x", "skill y"."""
+        tools = {f"{TOOL}{tool.name}": tool.description for tool in self._server_tools}
+        return tools | {f"{SKILL}{skill.name}": skill.body for skill in self.skills}
+
+    @property
+    def _server_tools(self) -> list[Tool]:
+        return [tool for tool in self.tools if tool.name in self.servers]
+
+    def with_texts(self, texts: Mapping[str, str]) -> "Toolbox":
+        """Return the same tools with other texts; those that name nothing here are left out."""
+        tools = [
+            replace(tool, description=texts.get(f"{TOOL}{tool.name}", tool.description))
+            if tool.name in self.servers
+            else tool
+            for tool in self.tools
+        ]
+        skills = [
+            replace(skill, body=texts.get(f"{SKILL}{skill.name}", skill.body))
+            for skill in self.skills
+        ]
+        return replace(self, tools=tuple(tools), skills=tuple(skills))
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Refuse: tools answer within an open session alone.
@@ -110,6 +142,15 @@ class ToolSession:
             client = await self._stack.enter_async_context(server.connect())
             self._clients[server.record.id] = client
 
+    async def skill(self, call: ToolCall) -> str | None:
+        """Return what a call reads of a skill; None for the call of another tool."""
+        if not self._toolbox.skills or call.name != SKILL_TOOL.name:
+            return None
+        arguments = _arguments_of(call.arguments)
+        if isinstance(arguments, str):
+            return arguments
+        return excerpt(await read_skill(self._toolbox.skills, arguments), LONGEST_RESULT)
+
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Call the tool of a request made by `call_request`; what goes wrong is a result as well.
 
@@ -128,13 +169,9 @@ class ToolSession:
         if tool is None:
             names = ", ".join(tool.name for tool in self._toolbox.tools)
             return f"Error: there is no tool {name!r}; there are: {names}."
-        try:
-            arguments = json.loads(text or "{}")
-        except (ValueError, RecursionError):
-            return "Error: the arguments are no JSON."
-        if not isinstance(arguments, dict):
-            return "Error: the arguments are no JSON object."
-        values = cast("dict[str, JsonValue]", arguments)
+        values = _arguments_of(text)
+        if isinstance(values, str):
+            return values
         server = self._toolbox.servers.get(name)
         if server is None:
             return _calculate(name, values)
@@ -147,6 +184,17 @@ class ToolSession:
             return f"Error: {server.mask(str(error))}"
         result = server.mask(result)
         return excerpt(f"Error: {result}" if is_error else result, LONGEST_RESULT)
+
+
+def _arguments_of(text: str) -> dict[str, JsonValue] | str:
+    """Return the arguments of a call, or what is wrong with them."""
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return "Error: the arguments are no JSON."
+    if not isinstance(arguments, dict):
+        return "Error: the arguments are no JSON object."
+    return cast("dict[str, JsonValue]", arguments)
 
 
 def _calculate(name: str, arguments: Mapping[str, JsonValue]) -> str:
@@ -162,7 +210,11 @@ def _calculate(name: str, arguments: Mapping[str, JsonValue]) -> str:
 
 
 async def open_toolbox(
-    model: str, tool_ids: Sequence[str], servers: Sequence[ExternalToolServer], place: ProgramPlace
+    model: str,
+    tool_ids: Sequence[str],
+    servers: Sequence[ExternalToolServer],
+    place: ProgramPlace,
+    skills: tuple[SkillText, ...] = (),
 ) -> Toolbox:
     """Return the tools of some ids; each server that they name is asked for its list once.
 
@@ -171,6 +223,7 @@ async def open_toolbox(
         tool_ids: The tools, as Kiln names them.
         servers: The project's servers.
         place: Where they run.
+        skills: The skills among them.
 
     Raises:
         ModelError: A tool cannot be used here, or a server gives no list.
@@ -179,6 +232,9 @@ async def open_toolbox(
     owners: dict[str, ToolServer] = {}
     lists: dict[str, list[Tool]] = {}
     for tool_id in tool_ids:
+        if tool_id.startswith(SKILL_ID):
+            tools[SKILL_TOOL.name] = SKILL_TOOL
+            continue
         kind, _, rest = tool_id.partition("::")
         if kind == "kiln_tool" and rest in _ARITHMETIC:
             own_name = _ARITHMETIC[rest][0]
@@ -195,9 +251,9 @@ async def open_toolbox(
                 f"{', '.join(server_tools) or 'none'}.",
             )
         if name in tools and owners.get(name) != server:
-            raise cannot_run(place.name, f"two of its servers have a tool {name!r}. Name one.")
+            raise cannot_run(place.name, f"two of its tools have the name {name!r}. Name one.")
         tools[name], owners[name] = server_tools[name], server
-    return Toolbox(place.name, model, tuple(tools.values()), owners)
+    return Toolbox(place.name, model, tuple(tools.values()), owners, skills)
 
 
 def _server_of(
@@ -207,8 +263,8 @@ def _server_of(
     if len(parts) != 4 or parts[0] != "mcp":
         raise cannot_run(
             place.name,
-            f"the tool {tool_id!r} does not run here. Tools of MCP servers and Kiln's four of "
-            "arithmetic do.",
+            f"the tool {tool_id!r} does not run here. Tools of MCP servers, skills and Kiln's four "
+            "of arithmetic do.",
         )
     record = find_server(servers, parts[2])
     if record is None:

@@ -28,14 +28,18 @@ from kiln_mcp.programs.program import (
 )
 from kiln_mcp.programs.program_place import ProgramPlace
 from kiln_mcp.programs.readiness import check_program
+from kiln_mcp.programs.skills import SKILL_ID
 from kiln_mcp.programs.tool_servers import ToolServer, find_server
 from kiln_mcp.run_configs.own_properties import TOOL_CALLS, TOOL_SECONDS, TOOL_TURNS
 from kiln_mcp.workbench.workspace import Workspace
-from storage import ExternalToolServer, ProjectStore
+from storage import ExternalToolServer, ProjectStore, Skill
 from storage.errors import NextStep, Refusal
+from storage.records.handles import choose
 from storage.records.run_config import McpProperties, McpToolReference, ToolsConfig
 from storage.records.tools import LocalServer
 
+SKILL: Final = "skill"
+"""What stands in the place of a server where a tool is a skill of the project."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -137,7 +141,8 @@ async def read_new_program(
         program = program.model_copy(update={"server": record.id})
     if program is not None:
         program = _with_prompt(program, wants_prompt=arguments.has_prompt)
-    tools = tuple(_tool_id(tool, servers) for tool in arguments.tools)
+    skills = await store.children(store.project, Skill) if arguments.tools else []
+    tools = tuple(_tool_id(tool, servers, skills) for tool in arguments.tools)
     place = ProgramPlace(name, store.folder, workspace.settings.engine.environment)
     own_prompt = ""
     if program is not None:
@@ -263,16 +268,19 @@ def _server(servers: Sequence[ExternalToolServer], reference: str) -> ExternalTo
     return server
 
 
-def _tool_id(tool: str, servers: Sequence[ExternalToolServer]) -> str:
+def _tool_id(tool: str, servers: Sequence[ExternalToolServer], skills: Sequence[Skill]) -> str:
     """Return a tool's id as Kiln has it; one that is an id already stays."""
     if "::" in tool:
         return tool
     server_name, slash, name = tool.rpartition("/")
     if not slash:
         raise Refusal(
-            "The tool {tool!r} names no server. Write it as server/tool. Nothing has been saved.",
+            "The tool {tool!r} names no server. Write it as server/tool, or a skill as skill/name. "
+            "Nothing has been saved.",
             tool=tool,
         )
+    if server_name == SKILL and find_server(servers, SKILL) is None:
+        return f"{SKILL_ID}{choose(Skill, skills, name).id}"
     server = _server(servers, server_name)
     kind = "local" if isinstance(server.properties, LocalServer) else "remote"
     return f"mcp::{kind}::{server.id}::{name}"

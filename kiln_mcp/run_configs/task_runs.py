@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from pydantic import JsonValue
@@ -19,7 +19,7 @@ from kiln_mcp.programs.toolbox import toolbox_model
 from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.item_templates import Case, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
-from kiln_mcp.run_configs.own_properties import MAX_TOKENS, own_number, tool_limits
+from kiln_mcp.run_configs.own_properties import MAX_TOKENS, own_number, tool_limits, tool_texts
 from kiln_mcp.run_configs.run_traces import stored_trace
 from kiln_mcp.run_configs.system_prompts import (
     Example,
@@ -28,7 +28,13 @@ from kiln_mcp.run_configs.system_prompts import (
     split_examples,
     with_examples,
 )
-from kiln_mcp.run_configs.tool_loop import EXPECTED_TURNS, USUAL_LIMITS, ToolLimits, use_tools
+from kiln_mcp.run_configs.tool_loop import (
+    EXPECTED_TURNS,
+    USUAL_LIMITS,
+    ToolLimits,
+    ToolSettings,
+    use_tools,
+)
 from storage import (
     DataSource,
     EvalItemSource,
@@ -66,6 +72,7 @@ class ResolvedRunConfig:
         sample: Which of several outputs of the same input this makes; 0 for the first.
         toolbox: What the engine calls the tools that the model may call; "" for none.
         tool_limits: How far the model may go with them.
+        tool_texts: Descriptions of tools and bodies of skills that take the place of their own.
     """
 
     model: str
@@ -80,6 +87,7 @@ class ResolvedRunConfig:
     sample: int = 0
     toolbox: str = ""
     tool_limits: ToolLimits = USUAL_LIMITS
+    tool_texts: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def is_program(self) -> bool:
@@ -102,6 +110,8 @@ class ResolvedRunConfig:
             parts.append(self.longest_answer)
         if self.toolbox:
             parts += [self.toolbox, asdict(self.tool_limits)]
+        if self.tool_texts:
+            parts.append(dict(self.tool_texts))
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -173,6 +183,7 @@ def resolve(
         longest_answer=own_number(properties, MAX_TOKENS) or LONGEST_ANSWER,
         toolbox=toolbox_model(run_config.id) if has_tools else "",
         tool_limits=tool_limits(properties),
+        tool_texts=tool_texts(properties),
     )
 
 
@@ -230,8 +241,10 @@ async def produce(
         )
     answer = None
     if resolved_config.toolbox:
-        limits = resolved_config.tool_limits
-        use = await use_tools(engine, request, resolved_config.toolbox, limits, asker)
+        tools = ToolSettings(
+            resolved_config.toolbox, resolved_config.tool_limits, resolved_config.tool_texts
+        )
+        use = await use_tools(engine, request, tools, asker)
         request, usage, latency = use.request, usage + use.usage, latency + use.latency_s
         answer = use.answer
         if resolved_config.schema is not None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest, ToolCall, Usage
@@ -11,6 +12,7 @@ from kiln_mcp.llm.limits.rate_limiter import RateLimiter
 from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.programs.errors import ProgramFailure, cannot_run
+from kiln_mcp.programs.skills import skills_section
 from kiln_mcp.programs.toolbox import Toolbox, ToolSession
 
 EXPECTED_TURNS: Final = 3
@@ -52,28 +54,39 @@ class ToolUse:
     latency_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """The tools of a run config.
+
+    Attributes:
+        toolbox: What the engine calls them.
+        limits: How far the model may go with them.
+        texts: Descriptions of tools and bodies of skills that take the place of their own.
+    """
+
+    toolbox: str
+    limits: ToolLimits = USUAL_LIMITS
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 async def use_tools(
-    engine: Engine, request: ModelRequest, toolbox_name: str, limits: ToolLimits, asker: str
+    engine: Engine, request: ModelRequest, settings: ToolSettings, asker: str
 ) -> ToolUse:
     """Ask a model, and again with the results of the tools that it calls, until it calls none.
 
     Args:
         engine: The engine.
         request: The request, without tools.
-        toolbox_name: What the engine calls the tools.
-        limits: How far it may go.
+        settings: The tools.
         asker: Who asks.
 
     Raises:
         ProgramFailure: It reached a limit, or a server of tools broke.
         ModelError: The model gave no usable answer, or the tools were not prepared.
     """
-    toolbox = engine.program(toolbox_name)
-    if not isinstance(toolbox, Toolbox):
-        raise cannot_run(
-            toolbox_name, "its tools were not prepared. Measure its run config with an eval."
-        )
-    request = replace(request, tools=toolbox.tools)
+    toolbox = prepared_toolbox(engine, settings.toolbox).with_texts(settings.texts)
+    limits = settings.limits
+    request = _with_skills(replace(request, tools=toolbox.tools), toolbox)
     usage, latency, calls, started = Usage(calls=0), 0.0, 0, time.monotonic()
     async with toolbox.session() as session:
         for _ in range(limits.turns):
@@ -95,10 +108,36 @@ async def use_tools(
     raise ProgramFailure(toolbox.name, f"gave no answer within {limits.turns} turns with tools")
 
 
+def prepared_toolbox(engine: Engine, name: str) -> Toolbox:
+    """Return the tools of a run config.
+
+    Raises:
+        ModelError: They were not prepared.
+    """
+    toolbox = engine.program(name)
+    if not isinstance(toolbox, Toolbox):
+        raise cannot_run(name, "its tools were not prepared. Measure its run config with an eval.")
+    return toolbox
+
+
+def _with_skills(request: ModelRequest, toolbox: Toolbox) -> ModelRequest:
+    """Return a request whose system prompt lists the skills."""
+    section = skills_section(toolbox.skills)
+    if not section:
+        return request
+    first, *rest = request.messages
+    if first.role != "system":
+        first, rest = Message("system", ""), list(request.messages)
+    return replace(request, messages=(replace(first, content=first.content + section), *rest))
+
+
 async def _result(
     engine: Engine, session: ToolSession, request: ModelRequest, call: ToolCall, asker: str
 ) -> str:
     """Return a tool's result; the same call at the same place of a conversation is made once."""
+    skill = await session.skill(call)
+    if skill is not None:
+        return skill
     await session.open_server(call.name)
     name = session.name
     ask = ModelRequest(

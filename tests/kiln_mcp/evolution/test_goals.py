@@ -19,8 +19,8 @@ from storage.errors import InvalidValue
         (Goals(weights={"safe": 1}), "no score 'safe' for weights; its scores are right, polite"),
         (Goals(floors={"right": 101}), "A floor is from 0 to 100 points"),
         (Goals(targets={"right": 0}), "A target is above 0"),
-        (Goals(weights={"right": -1}), "A weight is 0 or more"),
-        (Goals(weights={"right": float("nan")}), "A weight is 0 or more"),
+        (Goals(weights={"right": -1}), "A weight is a number from 0"),
+        (Goals(weights={"right": float("nan")}), "A weight is a number from 0"),
         (Goals(weights={"right": 0, "polite": 0}), "Every score has weight 0"),
         (Goals(passages=["Never lie."]), "does not contain the passage to keep 'Never lie.'"),
     ],
@@ -35,7 +35,7 @@ def test_lines_say_goals() -> None:
     lines += ["require tag::must", "require legal", "shorter", "runs 2"]
     assert read_goals(lines) == Goals(
         {"right": 2},
-        {"two words": 5},
+        {"two_words": 5},
         {"right": 0.9},
         ["Be kind."],
         30,
@@ -43,6 +43,32 @@ def test_lines_say_goals() -> None:
         shortens=True,
         most_runs=2,
     )
+
+
+def test_scores_go_by_name_or_key_in_any_spelling_of_the_goal() -> None:
+    expected = read_goals(["booking_is_right floor 0", "words 30", "shorter"])
+    assert expected.floors == {"booking_is_right": 0}
+    for line in (
+        "Booking is right floor 0",
+        "booking_is_right  FLOOR 0",
+        "'Booking is right': floor 0",
+    ):
+        assert read_goals([line, "Words 30", "SHORTER"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("right floor 0", "Right floor 5"),
+        ("words 30", "words 300"),
+        ("runs 1", "runs 2"),
+        ("from a", "from b"),
+    ],
+)
+def test_goals_that_contradict_each_other_are_refused(first: str, second: str) -> None:
+    with pytest.raises(InvalidValue, match=f"'{second}' contradicts an earlier goal"):
+        read_goals([first, second])
+    assert read_goals([first, first]) == read_goals([first])
 
 
 @pytest.mark.parametrize(

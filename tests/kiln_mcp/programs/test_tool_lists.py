@@ -99,7 +99,7 @@ async def test_an_input_that_is_an_object_is_the_arguments_of_a_tool(tmp_path: P
         (
             ["weather/look_up", "climate/look_up"],
             {"weather": SERVER, "climate": SERVER},
-            "two of its servers have a tool 'look_up'",
+            "two of its tools have the name 'look_up'",
         ),
     ],
 )
