@@ -11,6 +11,9 @@ from kiln_mcp.llm import Message, ToolCall
 from storage.text.excerpts import excerpt_line
 
 LONGEST_TITLE: Final = 60
+_BLOCKS: Final = ('<tool-result tool="workbench-state">', "Jobs have ended")
+"""The beginnings of what stands before the person's words."""
+_BLOCK_END: Final = "\n</tool-result>"
 _NAMES: Final = {"user": "You", "assistant": "Copilot", "system": "Instructions", "tool": "Result"}
 
 
@@ -127,8 +130,12 @@ def title_of(lines: Iterable[Line]) -> str:
 
 
 def person_words(text: str) -> str:
-    """Return a message of the person without the fenced state in front of it."""
-    return text.rpartition("</tool-result>")[2].strip()
+    """Return a message of the person without the state and the reports in front of it."""
+    while True:
+        block, end, rest = text.lstrip("\n").partition(_BLOCK_END)
+        if not end or not block.startswith(_BLOCKS):
+            return text.strip()
+        text = rest
 
 
 def as_markdown(line: Line, number: int) -> str:
@@ -138,13 +145,20 @@ def as_markdown(line: Line, number: int) -> str:
             return ""
         case MessageLine():
             calls = "".join(f"\n\n`{call.name}` {_code(call.arguments)}" for call in line.calls)
-            body = _code(line.text) if line.role == "tool" else line.text
+            body = _body(line)
             return f"## {number}. {_NAMES[line.role]}\n\n{body}{calls}"
         case ApprovalLine():
             when = line.at.strftime("%Y-%m-%d %H:%M UTC")
             return f"> **{line.approval}** by {line.by}, {when}: {' '.join(line.plan.split())}"
         case _:
             return ""
+
+
+def _body(line: MessageLine) -> str:
+    """Return a message for a reader: the person's without the state that the model was told."""
+    if line.role == "user":
+        return person_words(line.text) or _code(line.text)
+    return _code(line.text) if line.role == "tool" else line.text
 
 
 def _code(text: str) -> str:

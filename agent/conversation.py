@@ -53,7 +53,10 @@ SHOWN_WORDS: Final = 4_000
 """Characters of the beginning, and of the end, of longer ones."""
 STATE: Final = "workbench-state"
 """The fence around where the person stands."""
-_REPORT_WORDS: Final = "Jobs have ended. Say what came out, and what you would do next.\n"
+_REPORT_WORDS: Final = (
+    "Jobs have ended, or wait for your answers to their work orders. Answer those, or say what "
+    "came out, and what you would do next.\n"
+)
 
 
 class Recorder(Protocol):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import anyio
@@ -13,6 +13,8 @@ from agent.events import Event, JobChanged
 from agent.tool_server import ToolResult, ToolServer
 
 CHECK: Final = "check_job"
+ANSWER: Final = "answer_work_orders"
+_WAIT_NOTE: Final = "It waits for answers to its work orders; answer_work_orders gives them."
 UNDER_WAY: Final = frozenset({"waiting", "running", "cancelling", "pausing"})
 WAIT_S: Final = 25.0
 """How long one request waits for a job to end."""
@@ -35,6 +37,7 @@ class JobWatch:
     emit: Callable[[Event], None]
     running: dict[str, JobChanged] = field(default_factory=dict[str, JobChanged])
     reports: dict[str, str] = field(default_factory=dict[str, str])
+    _reminded: set[str] = field(default_factory=set[str])
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     def take(self, result: ToolResult, tasks: TaskGroup) -> None:
@@ -51,6 +54,7 @@ class JobWatch:
         if state not in UNDER_WAY:
             self.reports.pop(job, None)
         elif job not in self.running and CHECK in self.server.tools:
+            self._reminded.discard(job)
             self._note(job, _change(job, report))
             tasks.start_soon(self._follow, job)
 
@@ -79,6 +83,12 @@ class JobWatch:
                 report = {"state": "failed", "error": answer.text}
                 break
             report = answer.structured
+            if _state_of(report) in UNDER_WAY and _waits_for_answers(report):
+                if job in self._reminded:
+                    self._leave(job, report)
+                    return
+                self._reminded.add(job)
+                self._report(job, report)
         self._end(job, report)
 
     def _note(self, job: str, change: JobChanged) -> None:
@@ -88,10 +98,29 @@ class JobWatch:
 
     def _end(self, job: str, report: Mapping[str, JsonValue]) -> None:
         self.running.pop(job, None)
-        self.reports[job] = json.dumps(report, ensure_ascii=False)[:_LONGEST_REPORT]
         self.emit(_change(job, report))
+        self._report(job, report)
+
+    def _leave(self, job: str, report: Mapping[str, JsonValue]) -> None:
+        """Follow a job no longer that waits for a model which was told and does not answer."""
+        self.running.pop(job, None)
+        self.emit(replace(_change(job, report), state="waiting", note=_WAIT_NOTE))
+        self._announce()
+
+    def _report(self, job: str, report: Mapping[str, JsonValue]) -> None:
+        self.reports[job] = json.dumps(report, ensure_ascii=False)[:_LONGEST_REPORT]
+        self._announce()
+
+    def _announce(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _waits_for_answers(report: Mapping[str, JsonValue]) -> bool:
+    """Return whether a job waits until the connected assistant answers its work orders."""
+    steps = report.get("next")
+    entries = steps if isinstance(steps, list) else []
+    return any(isinstance(step, dict) and step.get("tool") == ANSWER for step in entries)
 
 
 def _state_of(report: Mapping[str, JsonValue]) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from agent.approval_rules import ApprovalRecord
 from agent.chat_history import Chats, Secrets
-from agent.chat_lines import MessageLine
+from agent.chat_lines import MessageLine, person_words
 from agent.events import ApprovalAsked, CostChanged, Effect
+from agent.fences import fence
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal
 
@@ -80,6 +81,17 @@ async def test_an_export_has_numbered_messages_calls_results_and_approvals(tmp_p
     assert "`look`" in text
     assert "````\n```\nempty\n````" in text
     assert "> **accept** by person, 1970-01-01 00:00 UTC: Spend $1 with [OPENAI_API_KEY]." in text
+
+
+@pytest.mark.parametrize("words", ["hello", "", "I pasted <tool-result>x\n</tool-result> here"])
+async def test_an_export_has_the_persons_own_words(words: str, tmp_path: Path) -> None:
+    state = fence("workbench-state", "Project shop.")
+    report = "Jobs have ended. Say what came out.\n" + fence("check_job", "done")
+    text = "\n\n".join([state, report, words])
+    assert person_words(text) == words
+    exported = (await saved(tmp_path, "a", Message("user", text))).export("a")
+    assert ("Project shop." in exported) == (not words)
+    assert words in exported
 
 
 async def test_a_chat_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Workbench:
     ends: anyio.Event = field(default_factory=anyio.Event)
     order: list[str] = field(default_factory=list[str])
     result: str = "the rate is 83 %"
+    waiting: dict[str, Any] | None = None
 
     def server(self) -> MCPServer[Any]:
         server = MCPServer("workbench")
@@ -40,6 +41,8 @@ class Workbench:
         async def check_job(job: str, seconds: float = 0) -> dict[str, Any]:
             """Wait for a job."""
             await self.ends.wait()
+            if self.waiting is not None:
+                return self.waiting
             return {"job": job, "state": "done", "done": 4, "total": 4, "result": self.result}
 
         @server.tool(annotations=writes)
@@ -115,6 +118,21 @@ async def test_a_job_whose_end_the_model_saw_itself_is_not_reported_again(tmp_pa
         assert not await chat.conversation.jobs.wait()
         await events_of(chat.conversation, "hello")
     assert model.requests[3].messages[-1].content == "hello"
+
+
+async def test_a_job_that_waits_for_the_model_is_said_once_and_then_left(tmp_path: Path) -> None:
+    order = {"tool": "answer_work_orders", "reason": "1 question waits for you"}
+    waiting = {"job": "j1", "state": "running", "next": [order]}
+    workbench = Workbench(waiting=waiting)
+    workbench.ends.set()
+    model = scripted(calling(("run_eval", {"project": "p"})), *["I do not answer."] * 3)
+    async with working(tmp_path, workbench, model) as chat:
+        with anyio.fail_after(30):
+            await events_of(chat.conversation, "measure it")
+            while await chat.conversation.jobs.wait():
+                await events_of(chat.conversation, "")
+        assert chat.conversation.running_jobs == {}
+    assert sum("1 question waits" in r.messages[-1].content for r in model.requests) == 1
 
 
 async def test_what_writes_one_project_runs_in_its_order_and_others_beside_it(
