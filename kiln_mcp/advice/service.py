@@ -7,14 +7,14 @@ from typing import Annotated, Final
 import anyio
 from pydantic import Field, JsonValue
 
+from kiln_mcp.advice.answers import EvalDescription, ProjectDescription, TaskDescription
 from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.projects.collaboration.copies import copies_said
-from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
+from kiln_mcp.projects.collaboration.service import faults_said, open_conflicts
 from kiln_mcp.projects.project_references import (
-    NameProblem,
     ProjectReference,
     handle_of,
     unreadable_task,
@@ -24,7 +24,6 @@ from kiln_mcp.workbench.capability import (
     Discovery,
     Effect,
     Heading,
-    Result,
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
@@ -40,67 +39,6 @@ ESTIMATE_S: Final = 1.0
 MOST_TASKS: Final = 3
 MOST_EVALS: Final = 5
 """The most tasks, and evals of each, that a short answer describes."""
-
-
-class EvalDescription(Result):
-    """The counts of one eval."""
-
-    name: str
-    evaluators: int
-    test_items: int
-    golden_items: int
-    rated_items: int = Field(description="Golden items with a rating for every score.")
-    results: int
-
-
-class TaskDescription(Result):
-    """The counts of one task, its weaknesses and the next steps."""
-
-    name: str
-    id: str
-    handle: str = Field(description="What names it in calls, such as `task/answer`.")
-    runs: int
-    inputs: int = Field(description="Inputs alone, without an output.")
-    specs: int
-    run_configs: int
-    prompts: int
-    spec_names: list[str] = Field(description="The first ten, as in the next two lists.")
-    run_config_names: list[str]
-    prompt_names: list[str]
-    evals: list[EvalDescription]
-    further_evals: int | None = Field(
-        default=None, description="Evals beside those, which have the most results."
-    )
-    weaknesses: list[str] = Field(description="What is weak about its measurements.")
-    next: list[NextStep] = Field(default=[], description="Calls that help most now.")
-
-
-class ProjectDescription(Result):
-    """A project's tasks, their weaknesses, its faults, and the next steps."""
-
-    project: str
-    folder: str
-    name_problem: NameProblem
-    description: str | None
-    tasks: list[TaskDescription]
-    further_tasks: list[str] = Field(default=[], description="The names of the other tasks.")
-    unreadable: list[str] = Field(
-        description="Files that cannot be used, with the reason. All else works without them."
-    )
-    duplicate_ids: list[str] = Field(
-        description="Records whose id another one elsewhere has; both are counted."
-    )
-    copies: list[str] = Field(
-        description="Conflict copies of cloud drives. They are neither read nor counted."
-    )
-    conflicts: list[OpenConflict] = Field(
-        description="Two people's values of one key, which wait for the person's decision."
-    )
-    jobs_set_aside: list[str] = Field(
-        description="Jobs whose process was killed several times. They wait for the person."
-    )
-    message: str | None = Field(default=None, description="Why no task can be read.")
-    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @capability(

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.advice.service import ProjectDescription
+from kiln_mcp.advice.answers import ProjectDescription
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.demo.bookings import INSTRUCTION, SCHEMA, WISH, make_bookings
 from kiln_mcp.demo.example import EVAL, unpack_example

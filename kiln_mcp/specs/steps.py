@@ -28,6 +28,7 @@ from kiln_mcp.specs.answer_clauses import (
     take_proposal,
 )
 from kiln_mcp.specs.arguments import DraftEdit, QuestionAnswer
+from kiln_mcp.specs.draft_edits import edit_draft
 from kiln_mcp.specs.drafts import acceptable, draft_by_rules
 from kiln_mcp.specs.examination_steps import contexts_of, examine
 from kiln_mcp.specs.measured_questions import measured_drafts, next_questions
@@ -37,7 +38,7 @@ from kiln_mcp.specs.model_calls import (
     refine_with_model,
 )
 from kiln_mcp.specs.questions import with_ids
-from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
+from kiln_mcp.specs.revisions import PERSON, Reason, Revision
 from kiln_mcp.specs.session_work import SessionWork
 from kiln_mcp.specs.sources import Sources, with_evidence
 from kiln_mcp.specs.spec_storage import SaveRequest, save_session

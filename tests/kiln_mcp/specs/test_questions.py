@@ -19,9 +19,10 @@ from kiln_mcp.spec_texts.spec_content import (
 )
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.answer_clauses import assume_answers, needs_words, take_answer
+from kiln_mcp.specs.draft_edits import edit_draft
 from kiln_mcp.specs.questions import QuestionPool, questions_about, with_ids
 from kiln_mcp.specs.real_outputs import RealOutput
-from kiln_mcp.specs.revisions import PERSON, Reason, Revision, edit_draft
+from kiln_mcp.specs.revisions import PERSON, Reason, Revision
 
 ORIGIN = Origin("person", "wish")
 FIRST = Clause("c1", "It names the order and must greet.", Polarity.MUST, ORIGIN)
