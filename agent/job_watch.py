@@ -37,7 +37,7 @@ class JobWatch:
     emit: Callable[[Event], None]
     running: dict[str, JobChanged] = field(default_factory=dict[str, JobChanged])
     reports: dict[str, str] = field(default_factory=dict[str, str])
-    _reminded: set[str] = field(default_factory=set[str])
+    _reminders: set[str] = field(default_factory=set[str])
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     def take(self, result: ToolResult, tasks: TaskGroup) -> None:
@@ -54,7 +54,7 @@ class JobWatch:
         if state not in UNDER_WAY:
             self.reports.pop(job, None)
         elif job not in self.running and CHECK in self.server.tools:
-            self._reminded.discard(job)
+            self._reminders.discard(job)
             self._note(job, _change(job, report))
             tasks.start_soon(self._follow, job)
 
@@ -84,10 +84,10 @@ class JobWatch:
                 break
             report = answer.structured
             if _state_of(report) in UNDER_WAY and _waits_for_answers(report):
-                if job in self._reminded:
+                if job in self._reminders:
                     self._leave(job, report)
                     return
-                self._reminded.add(job)
+                self._reminders.add(job)
                 self._report(job, report)
         self._end(job, report)
 
