@@ -14,7 +14,7 @@ from agent.tool_server import ToolResult, ToolServer
 
 CHECK: Final = "check_job"
 ANSWER: Final = "answer_work_orders"
-_WAIT_NOTE: Final = "It waits for answers to its work orders; answer_work_orders gives them."
+_WAIT_NOTE: Final = f"It waits for answers to its work orders; {ANSWER} gives them."
 UNDER_WAY: Final = frozenset({"waiting", "running", "cancelling", "pausing"})
 WAIT_S: Final = 25.0
 """How long one request waits for a job to end."""

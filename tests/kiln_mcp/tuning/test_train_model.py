@@ -151,8 +151,8 @@ async def test_a_look_ends_with_the_call_that_trains_the_same(tmp_path: Path) ->
         arguments = {**bench.arguments, **wishes}
         check = await train_model(bench.workspace, **arguments, only_check=True)
         (step,) = check.next
-        shown = {name: step.arguments[name] for name in wishes}
-        assert shown == wishes
+        assert step.arguments is not None
+        assert wishes.items() <= step.arguments.items()
         assert "despite_faults" not in step.arguments
 
 
