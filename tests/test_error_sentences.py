@@ -15,6 +15,7 @@ import kiln_mcp
 import storage
 from kiln_mcp.errors import ArgumentProblem
 from kiln_mcp.evaluators.errors import unusable_verdict
+from kiln_mcp.llm import Message
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from storage.errors import WorkbenchError
 
@@ -51,6 +52,7 @@ def _given(annotation: object, text: str) -> object:
         ("Sequence[storage.errors.NextStep]", ()),
         ("Sequence[collections.abc.Sequence[str]]", [[text] * 99]),
         ("Sequence[str]", [text] * 99),
+        ("Sequence[kiln_mcp.llm.messages.Message]", [Message("user", text)]),
         ("list[str]", [text] * 99),
         ("set[str]", {text}),
         ("Sequence[int]", [1, 2]),

@@ -160,5 +160,7 @@ async def open_search_bench(
         )
         start: dict[str, JsonValue] = {"name": "start", "model": "small", "prompt": prompt}
         await run_configs_service.create_run_config.invoke(workspace, {"project": project, **start})
-        yield Bench(workspace, store, task, task_model)
-        await known.close()
+        try:
+            yield Bench(workspace, store, task, task_model)
+        finally:
+            await known.close()

@@ -263,7 +263,7 @@ def test_a_command_that_is_handed_over_imports_neither_pydantic_nor_asyncio() ->
         "from kiln_mcp.doors.bridge import _OwnDaemon\n"
         "from kiln_mcp.doors.cli.capabilities import command_of\n"
         "listing = _OwnDaemon().listing('run_eval')\n"
-        "command_of(listing, ['project'])\n"
+        "command_of(listing, ['project'], {})\n"
         "assert listing['name'] == 'run_eval'\n"
         "assert not {'pydantic', 'asyncio', 'anyio', 'storage.store'} & sys.modules.keys()\n"
     )
