@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from kiln_mcp.evals.fingerprints import judge_fingerprint, pool_hash
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.verdict_matrix import read_verdict_matrix
 from kiln_mcp.judging.certificates.audit_receipts import keep_receipts, missing_lines
-from kiln_mcp.judging.certificates.fingerprints import judge_fingerprint, pool_hash
 from kiln_mcp.judging.certificates.lost_draws import lost_draws
 from kiln_mcp.judging.certificates.strata import panel_strata
 from kiln_mcp.labels.audit_lines import (

@@ -7,10 +7,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kiln_mcp.evals.fingerprints import PART_WORDS, fingerprint_text
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit
 from kiln_mcp.judging.certificates.audit_status import AuditCircumstances, AuditStatus
-from kiln_mcp.judging.certificates.fingerprints import PART_WORDS, fingerprint_text
 from kiln_mcp.judging.certificates.signature import Signature
 from kiln_mcp.statistics import CannotTell, Estimate, Interval
 

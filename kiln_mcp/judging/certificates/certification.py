@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import anyio.to_thread
 from pydantic import JsonValue
 
+from kiln_mcp.evals.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.evals.measurement import Measurement, VerdictPlan, plan_agreement
 from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.runner import carry_out
@@ -33,7 +34,6 @@ from kiln_mcp.judging.certificates.certificate import (
     make_certificate,
 )
 from kiln_mcp.judging.certificates.certificate_files import CertificateFiles, issue, read_earlier
-from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.judging.certificates.measured_ambiguity import ambiguity_sentences
 from kiln_mcp.judging.golden_sets import audit_golden_set
 from kiln_mcp.labels.audit_lines import (

@@ -10,13 +10,13 @@ from typing import Any, Final, cast
 import anyio.to_thread
 from pydantic import ValidationError
 
+from kiln_mcp.evals.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.evals.lookups import all_evals
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import match_labels
 from kiln_mcp.judging.certificates.audit_start import audits_of
 from kiln_mcp.judging.certificates.audit_status import AuditCircumstances, audit_status
 from kiln_mcp.judging.certificates.certificate import Certificate, SignedCertificate
-from kiln_mcp.judging.certificates.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.judging.certificates.signature import is_signed_here, key_name
 from kiln_mcp.labels.audit_lines import AuditRecord
 from kiln_mcp.labels.ledger import read_labels
