@@ -11,7 +11,7 @@ from kiln_mcp.datasets.task_eval import TaskEval
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.spec_judges import source_of, stale_judges
 from kiln_mcp.judging.golden_sets import audit_golden_set
-from kiln_mcp.labels.certificate_lines import has_certificate
+from kiln_mcp.labels.certificate_lines import is_certified
 from kiln_mcp.labels.golden_set import open_golden_set
 from kiln_mcp.labels.ledger import read_labels
 from kiln_mcp.spec_texts.check_hints import check_hints, rule_texts
@@ -93,7 +93,7 @@ async def _eval(parts: _Parts, record: Eval) -> EvalInventory:
             [
                 judge.name
                 for judge in judges
-                if _is_in_use(record, judge) and not await has_certificate(store, judge)
+                if _is_in_use(record, judge) and not await is_certified(store, judge)
             ]
         ),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),
