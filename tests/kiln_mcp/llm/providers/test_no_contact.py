@@ -103,5 +103,5 @@ def test_without_a_network_everything_local_works_and_nothing_else_is_tried(
     lines = done.stdout.splitlines()
     assert "local/m answered" in lines, done.stderr
     assert "openai/gpt-4o-mini answered" in lines
-    assert "anthropic/claude-sonnet-4-5 KeyProblem" in lines
+    assert "anthropic/claude-sonnet-4-5 MissingKey" in lines
     assert lines[-1] == "tried: []"
