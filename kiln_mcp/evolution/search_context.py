@@ -18,7 +18,7 @@ from kiln_mcp.evolution.engine import (
     sight,
 )
 from kiln_mcp.evolution.engine.decision_log import Event
-from kiln_mcp.evolution.engine.evolve import most_pipelines
+from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import (
@@ -121,12 +121,6 @@ class SearchContext:
             return Repeats(verdicts=runs)
         return Repeats(outputs=runs)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether an item gets the same scores in every run: nobody is asked but this process."""
-        models = {self.resolved_config.model, self.eval_context.evaluator.model or EMBEDDED}
-        return models == {EMBEDDED} and self.resolved_config.temperature == 0
-
     async def next_use(self) -> int:
         """Return which claim on the held-out items the next one is."""
         items = [item.id for item in self.parts.test]
@@ -204,10 +198,9 @@ class SearchContext:
             advice=[line for line in advice if line],
             compresses=goals.shortens,
             paraphrases=True,
-            is_exact=self.is_exact,
             width=max(1, width),
             # The width of a server must not change the path of a search.
-            pipelines=most_pipelines(evaluations, can_ask=self.reflecting is not None),
+            pipelines=max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)),
             log=log,
         )
 

@@ -145,7 +145,7 @@ async def _search(
         first.proposer,
         budget=progress.budget,
         seed=first.request.seed,
-        options=replace(first.options(log), is_exact=all(context.is_exact for context in contexts)),
+        options=first.options(log),
     )
 
 

@@ -37,30 +37,22 @@ def add(search: "Search", operator: Operator) -> Work[float | None]:
     """Add demonstrations, or a line of advice."""
     yield from _look_first(search)
     if operator is Operator.DEMONSTRATE:
-        yield from search.look(search.fresh_items(EXPLORED))
+        yield from search.look(search.selection.unseen(EXPLORED))
     if not search.knowledge.failing([*search.train, *search.val]):
-        return (yield from _look_further(search, operator))
+        fresh = search.selection.unseen(VALIDATION_LOOK)
+        yield from search.look(fresh)
+        return 0.0 if fresh else _nothing_left(search, operator)
     base = search.trunk.head
     if operator is Operator.ADVISE:
         edits = advise(base, search.advice, search.turns.failures_in_row[operator])
     else:
         pool = search.demonstrations.pool(search.knowledge, search.train)
         edits = choose_demonstrations(search.draw, base, pool, search.demonstrations.topics)
-    if not edits and operator is Operator.DEMONSTRATE:
-        # An output that can be shown may be among the items that nobody has looked at.
-        return (yield from _look_further(search, operator))
     if not edits:
         return _nothing_left(search, operator)
     name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
     decision = Decision(name, operator, accepted=False, reason="")
     return (yield from search.try_edits(base, edits, decision, GLOBAL))
-
-
-def _look_further(search: "Search", operator: Operator) -> Work[float]:
-    """Run the head on further training items; if there are none, leave the operator."""
-    fresh = search.fresh_items(VALIDATION_LOOK)
-    yield from search.look(fresh)
-    return 0.0 if fresh else _nothing_left(search, operator)
 
 
 def _look_first(search: "Search") -> Work[None]:

@@ -23,10 +23,6 @@ from kiln_mcp.evolution.engine.values import Account, Budget, Evaluate, Goal, It
 MOST_PIPELINES: Final = 14
 """More proposals at once know too little of each other."""
 EVALUATIONS_A_PIPELINE: Final = 40
-PIPELINES_WITHOUT_MODEL: Final = 2
-"""Where nobody proposes edits, each attempt builds on what the one before has won."""
-EVALUATIONS_WITHOUT_MODEL: Final = 400
-"""Evaluations of each further pipeline there."""
 
 
 def _runs_on() -> bool:
@@ -45,7 +41,6 @@ class Options:
         compresses: Whether blocks are left out where nothing falls without them.
         paraphrases: Whether `propose` is also asked with the operator "paraphrase": for the text in
             other words. It must read `request.operator` then.
-        is_exact: Whether a candidate is known to score the same in every run of an item.
         width: Calls in flight at once.
         pipelines: Proposals at once; None for a number that suits width and budget.
         log: Where events go, and what an earlier run left there.
@@ -58,7 +53,6 @@ class Options:
     advice: Sequence[str] = ()
     compresses: bool = False
     paraphrases: bool = False
-    is_exact: bool = False
     width: int = 32
     pipelines: int | None = None
     log: DecisionLog = field(default_factory=MemoryLog)
@@ -149,7 +143,7 @@ async def evolve(  # noqa: PLR0913 - the whole problem, as a call in one line
     check_required(options.anchors, items, guards)
     limits, draw = limits_of(budget), random.Random(seed)
     scheduler = Scheduler(evaluate, propose, Account(limits), options.log, options.width)
-    pipelines = pipelines_of(options, limits, can_ask=scheduler.can_ask)
+    pipelines = pipelines_of(options, limits)
     scheduler.record("start", start_event(first, items, guards, seed, pipelines))
     search = make_search(first, items, guards, scheduler, options, draw)
     await scheduler.run([search.pipeline() for _ in range(pipelines)])
@@ -193,7 +187,7 @@ def make_search(
     return Search(
         val=val,
         trunk=Trunk([first]),
-        selection=Selection(order, Knowledge(options.goals, is_exact=options.is_exact), draw),
+        selection=Selection(order, Knowledge(options.goals), draw),
         account=scheduler.account,
         scheduler=scheduler,
         draw=draw,
@@ -268,7 +262,7 @@ def check_required(anchors: Anchors, train: Sequence[Item], val: Sequence[Item])
         raise ValueError(f"The required case {min(missing)} is no training or validation item.")
 
 
-def pipelines_of(options: Options, budget: Budget, *, can_ask: bool) -> int:
+def pipelines_of(options: Options, budget: Budget) -> int:
     """Return how many proposals are made at once: those of an earlier run, if there was one."""
     for event in options.log.read():
         if event["event"] == "start":
@@ -276,20 +270,8 @@ def pipelines_of(options: Options, budget: Budget, *, can_ask: bool) -> int:
     if options.pipelines is not None:
         return options.pipelines
     evaluations = (budget.calls - budget.reserve) // budget.evaluation
-    return max(1, min(options.width * 7 // 16, most_pipelines(evaluations, can_ask=can_ask)))
-
-
-def most_pipelines(evaluations: int, *, can_ask: bool) -> int:
-    """Return how many proposals at once a budget is worth.
-
-    Args:
-        evaluations: The budget.
-        can_ask: Whether there is anybody who proposes edits.
-    """
-    count = max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE))
-    if can_ask:
-        return count
-    return min(count, max(PIPELINES_WITHOUT_MODEL, evaluations // EVALUATIONS_WITHOUT_MODEL))
+    widest = min(options.width * 7 // 16, evaluations // EVALUATIONS_A_PIPELINE, MOST_PIPELINES)
+    return max(1, widest)
 
 
 def _operators(options: Options, *, can_ask: bool) -> list[Operator]:

@@ -26,7 +26,6 @@ class Observation:
         value: The value of its scores, from 0 to 1.
         complaints: The words of each sentence of the feedback.
         age: How many edits the trunk had accepted.
-        by: The id of the candidate that was run; edits may have been merged into it since.
         tries: Proposals that were to mend it and did not.
     """
 
@@ -35,7 +34,6 @@ class Observation:
     value: float
     complaints: tuple[Words, ...]
     age: int
-    by: str
     tries: int = 0
 
 
@@ -55,22 +53,16 @@ _PLAIN: Final = Goal()
 class Knowledge:
     """The newest observation of each item, and what repeats say of the noise.
 
-    Args:
-        goals: What a person wants of each score.
-        is_exact: Whether a candidate is known to score the same in every run of an item.
-
     Attributes:
-        goals: As given.
-        is_known_exact: As given.
+        goals: What a person wants of each score.
         observations: By the item's id.
         words: How much a word says.
         start_scores: What the start was first seen to score, by the item's id.
         has_noise: Whether one candidate was seen to score otherwise in another run of an item.
     """
 
-    def __init__(self, goals: Mapping[str, Goal], *, is_exact: bool = False) -> None:
+    def __init__(self, goals: Mapping[str, Goal]) -> None:
         self.goals = goals
-        self.is_known_exact = is_exact
         self.observations: dict[str, Observation] = {}
         self.words = WordWeights()
         self.start_scores: dict[str, Mapping[str, float]] = {}
@@ -82,7 +74,7 @@ class Knowledge:
         """Return the value of an evaluation's scores."""
         return value_of(evaluation.scores, self.goals)
 
-    def observe(self, item: Item, evaluation: Evaluation, age: int, by: str) -> None:
+    def observe(self, item: Item, evaluation: Evaluation, age: int) -> None:
         """Keep an evaluation by a candidate of the trunk; one without scores says nothing."""
         if not evaluation.scores:
             return
@@ -93,9 +85,7 @@ class Knowledge:
         earlier = self.observations.get(item.id)
         tries = earlier.tries if earlier is not None and value < BEST else 0
         self.words.add(complaints)
-        self.observations[item.id] = Observation(
-            item, evaluation, value, complaints, age, by, tries
-        )
+        self.observations[item.id] = Observation(item, evaluation, value, complaints, age, tries)
 
     @property
     def has_floors(self) -> bool:
@@ -131,7 +121,7 @@ class Knowledge:
     @property
     def is_exact(self) -> bool:
         """Whether repeats have always given the same value."""
-        return self.is_known_exact or (self._repeats >= EXACT_REPEATS and not self._changes)
+        return self._repeats >= EXACT_REPEATS and not self._changes
 
     def of(self, items: Iterable[Item]) -> list[Observation]:
         """Return the observations of those items that have one."""

@@ -187,9 +187,7 @@ class Race:
         doubtful = [
             place
             for place, (entry, _) in enumerate(target_pairs)
-            if values[place] > entry.value
-            and not self._is_certain(entry)
-            and (entry.age != self.age or not knowledge.is_exact)
+            if values[place] > entry.value and (entry.age != self.age or not knowledge.is_exact)
         ]
         repeats = yield from run_trials([(self.head, target_pairs[n][0].item) for n in doubtful])
         for place, evaluation in zip(doubtful, repeats, strict=False):
@@ -197,7 +195,7 @@ class Race:
                 bases[place] = knowledge.value(evaluation)
                 entry = target_pairs[place][0]
                 knowledge.has_noise |= entry.age == self.age and entry.value != bases[place]
-                self._observe(entry.item, evaluation)
+                knowledge.observe(target_pairs[place][0].item, evaluation, self.age)
         return [value - base for value, base in zip(values, bases, strict=True)]
 
     def _guard(
@@ -257,55 +255,23 @@ class Race:
         results = list(verdict.results)
         for begin in range(0, len(pool), CHUNK):
             chunk = pool[begin : begin + CHUNK]
-            pairs, is_whole = yield from self._run_both(chunk, verdict.results)
-            value = self.knowledge.value
-            differences += [value(second) - value(first) for _, first, second in pairs]
-            results += [(item, second) for item, _, second in pairs]
+            pairs = [(candidate, item) for item in chunk for candidate in (self.head, self.child)]
+            answers = yield from run_trials(pairs)
+            for place, item in enumerate(chunk):
+                own = answers[2 * place : 2 * place + 2]
+                if len(own) == 2 and all(evaluation.scores for evaluation in own):
+                    first, second = map(self.knowledge.value, own)
+                    differences.append(second - first)
+                    self.knowledge.observe(item, own[0], self.age)
+                    results.append((item, own[1]))
             if evidence([-difference for difference in differences]) >= LOSS_THRESHOLD:
                 return replace(verdict, is_won=False, reason="It is worse on further items.")
             is_futile = begin > 0 and sum(differences) <= 0
-            if is_futile or evidence(differences) >= WIN_THRESHOLD or not is_whole:
+            if is_futile or evidence(differences) >= WIN_THRESHOLD or len(answers) < len(pairs):
                 break
         if pool and sum(differences) <= 0:
-            reason = "It is no better on further items." if differences else BUDGET_ENDED
-            return replace(verdict, is_won=False, reason=reason)
+            return replace(verdict, is_won=False, reason="It is no better on further items.")
         return replace(verdict, results=results)
-
-    def _run_both(
-        self, items: Sequence[Item], results: Sequence[tuple[Item, Evaluation]]
-    ) -> Work[tuple[list[tuple[Item, Evaluation, Evaluation]], bool]]:
-        """Return what head and child make of items, and whether the budget sufficed for all.
-
-        Where runs are known to repeat themselves, nothing is run that was run before.
-
-        Args:
-            items: The items.
-            results: What the child made of items so far.
-        """
-        evaluations: dict[tuple[str, str], Evaluation] = {}
-        if self.knowledge.is_known_exact:
-            entries = [entry for entry in self.knowledge.of(items) if self._is_certain(entry)]
-            evaluations |= {(self.head.id, entry.item.id): entry.evaluation for entry in entries}
-            evaluations |= {(self.child.id, item.id): evaluation for item, evaluation in results}
-        candidates = (self.head, self.child)
-        trials = [
-            (c, item) for item in items for c in candidates if (c.id, item.id) not in evaluations
-        ]
-        answers = yield from run_trials(trials)
-        for (candidate, item), evaluation in zip(trials, answers, strict=False):
-            evaluations[candidate.id, item.id] = evaluation
-            if candidate is self.head:
-                self._observe(item, evaluation)
-        pairs: list[tuple[Item, Evaluation, Evaluation]] = []
-        for item in items:
-            own = [evaluations[c.id, item.id] for c in candidates if (c.id, item.id) in evaluations]
-            if len(own) == len(candidates) and all(evaluation.scores for evaluation in own):
-                pairs.append((item, own[0], own[1]))
-        return pairs, len(answers) == len(trials)
-
-    def _observe(self, item: Item, evaluation: Evaluation) -> None:
-        """Keep what the head made of an item."""
-        self.knowledge.observe(item, evaluation, self.age, self.head.id)
 
     def _choose_guards(self, targets: Sequence[Observation]) -> tuple[list[Observation], int]:
         """Return items that the child may spoil, and how many of all are like them."""
@@ -324,31 +290,24 @@ class Race:
         return [entry for _, entry in ratings[: self.guard_count]], len(passing)
 
     def _confirm_losses(self, drops: Sequence[Pair]) -> Work[list[float]]:
-        """Return the losses that are still there when both are run again, unless runs repeat."""
+        """Return the losses that are still there when both are run again."""
         knowledge = self.knowledge
-        old = [place for place, (entry, _) in enumerate(drops) if not self._is_certain(entry)]
-        trials = [(self.head, drops[place][0].item) for place in old]
+        trials = [(self.head, entry.item) for entry, _ in drops]
         if not knowledge.is_exact:
-            trials += [(self.child, drops[place][0].item) for place in old]
+            trials += [(self.child, entry.item) for entry, _ in drops]
         repeats = yield from run_trials(trials)
-        bases = [entry.value for entry, _ in drops]
-        values = [knowledge.value(first) for _, first in drops]
-        for place, evaluation in zip(old, repeats, strict=False):
-            if evaluation.scores:
-                bases[place] = knowledge.value(evaluation)
-                self._observe(drops[place][0].item, evaluation)
-        for place, evaluation in zip(old, repeats[len(old) :], strict=False):
-            second = knowledge.value(evaluation)
-            knowledge.count_repeat(values[place], second)
-            values[place] = second
-        return [base - value for base, value in zip(bases, values, strict=True)]
-
-    def _is_certain(self, entry: Observation) -> bool:
-        """Whether another run of the head would give an observation once more.
-
-        It may be one of a child, before edits of others were merged into it.
-        """
-        return self.knowledge.is_known_exact and entry.by == self.head.id
+        losses: list[float] = []
+        for place, (entry, first) in enumerate(drops):
+            base, value = entry.value, knowledge.value(first)
+            if place < len(repeats) and repeats[place].scores:
+                base = knowledge.value(repeats[place])
+                knowledge.observe(entry.item, repeats[place], self.age)
+            if len(drops) + place < len(repeats):
+                second = knowledge.value(repeats[len(drops) + place])
+                knowledge.count_repeat(value, second)
+                value = second
+            losses.append(base - value)
+        return losses
 
     def _objection(self, pairs: Sequence[Pair]) -> str:
         """Return why a child may not win whatever it gains; "" if it may."""

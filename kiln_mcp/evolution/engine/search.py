@@ -114,7 +114,7 @@ class Search:
             # What the start scores there is the floor.
             yield from self.look_at_guards()
         while not (reason := self._end()):
-            old = self.old_items()
+            old = self.selection.old_items(self.trunk.age)
             if self.selection.is_converged and old:
                 yield from self.look(old[:VALIDATION_LOOK])
                 continue
@@ -148,7 +148,7 @@ class Search:
     def _usable(self) -> list[Operator]:
         """Return the operators that may still bring something."""
         selection = self.selection
-        is_converged = selection.is_converged and not self.old_items()
+        is_converged = selection.is_converged and not selection.old_items(self.trunk.age)
         return self.turns.usable(is_converged=is_converged)
 
     def _attempt(self, operator: Operator) -> Work[float | None]:
@@ -173,9 +173,9 @@ class Search:
         """Let a model mend what training items complain of."""
         selection = self.selection
         if len(self.knowledge.of(self.train)) < len(self.train) // 4:
-            yield from self.look(self.fresh_items(FIRST_LOOK))
+            yield from self.look(selection.unseen(FIRST_LOOK))
         cluster, complaint = selection.choose()
-        fresh = self.fresh_items(EXPLORED)
+        fresh = selection.unseen(EXPLORED)
         if not cluster and not fresh:
             return None
         items = [entry.item for entry in cluster]
@@ -191,27 +191,14 @@ class Search:
         selection.items.subtract(item.id for item in items)
         return gain
 
-    def fresh_items(self, count: int) -> list[Item]:
-        """Return training items that no pipeline has looked at, and that the head does not show."""
-        return self._not_shown(self.selection.unseen(len(self.train)))[:count]
-
-    def old_items(self) -> list[Item]:
-        """Return training items to look at again, without those that the head shows."""
-        return self._not_shown(self.selection.old_items(self.trunk.age))
-
-    def _not_shown(self, items: Sequence[Item]) -> list[Item]:
-        """Return the items that are no demonstrations: the head has the answers of these."""
-        return [item for item in items if item.id not in self.trunk.head.demonstrations]
-
     def look(self, items: Sequence[Item]) -> Work[None]:
-        """Run the head on items, but for those that it shows."""
+        """Run the head on items."""
         age, head = self.trunk.age, self.trunk.head
-        items = self._not_shown(items)
         self.selection.items.update(item.id for item in items)
         results = yield from run_trials([(head, item) for item in items])
         self.selection.items.subtract(item.id for item in items)
         for item, evaluation in zip(items, results, strict=False):
-            self.knowledge.observe(item, evaluation, age, head.id)
+            self.knowledge.observe(item, evaluation, age)
 
     def look_at_guards(self) -> Work[int]:
         """Run the head on validation items that are new; return how many."""
@@ -373,13 +360,12 @@ class Search:
         return replace(verdict, is_won=False, is_refused=fall != BUDGET_ENDED, reason=fall)
 
     def _accept(self, candidate: Candidate, decision: Decision, verdict: Verdict) -> None:
-        child_id = decision.candidate
         decision = replace(decision, candidate=candidate.id, onto=self.trunk.head.id)
         accepted = replace(decision, accepted=True, calls=self.account.calls)
         self.candidates[candidate.id] = candidate
         self.trunk.advance(candidate, accepted)
         for item, evaluation in verdict.results:
-            self.knowledge.observe(item, evaluation, self.trunk.age, child_id)
+            self.knowledge.observe(item, evaluation, self.trunk.age)
         self.decide(accepted, verdict.reason, candidate)
 
     def decide(self, decision: Decision, reason: str, candidate: Candidate | None = None) -> None:

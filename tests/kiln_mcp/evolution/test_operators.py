@@ -5,7 +5,6 @@ import re
 from kiln_mcp.evolution.engine import (
     BlockEdit,
     Candidate,
-    Demonstrations,
     Evaluation,
     Goal,
     Item,
@@ -14,7 +13,6 @@ from kiln_mcp.evolution.engine import (
     evolve,
     evolve_models,
 )
-from kiln_mcp.evolution.engine.evolve import most_pipelines
 from kiln_mcp.evolution.engine.operators import Operator
 
 START = "Answer the customer."
@@ -137,32 +135,3 @@ async def test_two_models_take_the_same_path_again() -> None:
     one = await evolve_models(START, TRAIN, VAL, models, add_rule, budget=300, seed=4)
     two = await evolve_models(START, TRAIN, VAL, models, add_rule, budget=300, seed=4)
     assert one.by_model["small"].decisions == two.by_model["small"].decisions
-
-
-async def evaluations_without_a_model(*, is_exact: bool) -> list[tuple[str, str]]:
-    """Search with demonstrations alone; return each evaluation's candidate and item."""
-    runs: list[tuple[str, str]] = []
-
-    async def shown(candidate: Candidate, item: Item) -> Evaluation:
-        runs.append((candidate.id, item.id))
-        is_right = len(candidate.demonstrations) > int(item.id[1:]) % 4
-        return Evaluation({"right": float(is_right)}, "" if is_right else "It is wrong.")
-
-    texts = {item.id: f'["{item.text}", "yes"]' for item in TRAIN}
-    options = Options(demonstrations=Demonstrations(texts), is_exact=is_exact, pipelines=1)
-    result = await evolve(START, TRAIN, VAL, shown, budget=200, options=options)
-    assert len(result.best.demonstrations) >= 3
-    return runs
-
-
-async def test_what_is_known_to_repeat_itself_is_not_run_twice() -> None:
-    exact = await evaluations_without_a_model(is_exact=True)
-    assert len(exact) == len(set(exact))
-    learned = await evaluations_without_a_model(is_exact=False)
-    assert len(learned) > len(set(learned))
-
-
-async def test_few_proposals_are_made_at_once_where_no_model_proposes() -> None:
-    budgets = (60, 200, 400, 1600)
-    assert [most_pipelines(n, can_ask=False) for n in budgets] == [1, 2, 2, 4]
-    assert [most_pipelines(n, can_ask=True) for n in budgets] == [1, 5, 10, 14]
