@@ -1,7 +1,6 @@
 """What the certificates beside a judge state of its agreement with people."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,25 +13,16 @@ _STATE: Final = "certified"
 """The state of a certificate that says how far the judge can be relied on."""
 
 
-@dataclass(frozen=True, slots=True)
-class CertifiedAgreement:
+class CertifiedAgreement(BaseModel):
     """How often a judge agrees with people, as a certificate states it.
 
     Attributes:
+        state: The state of the audit.
         score: The name of the score.
         low: The least share of outputs on which they agree.
         high: The highest.
         judge_parts: The hashes of the judge's parts when it was certified.
     """
-
-    score: str
-    low: float
-    high: float
-    judge_parts: Mapping[str, str]
-
-
-class _Statement(BaseModel):
-    """The part of a certificate that is read here, in any state."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -46,7 +36,7 @@ class _Statement(BaseModel):
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
-    certificate: _Statement
+    certificate: CertifiedAgreement
 
 
 async def certified_agreements(
@@ -56,18 +46,14 @@ async def certified_agreements(
 
     Signatures are not looked at, and whether the judge has changed since is for the caller to see.
     """
-    newest: dict[str, _Statement] = {}
+    newest: dict[str, CertifiedAgreement] = {}
     for line in await store.side_lines(evaluator, CERTIFICATES):
         try:
             read = _Line.model_validate_json(line.encode("utf-8", "surrogateescape"))
         except ValidationError:
             continue
         newest[read.certificate.score] = read.certificate
-    return [
-        CertifiedAgreement(statement.score, statement.low, statement.high, statement.judge_parts)
-        for statement in newest.values()
-        if statement.state == _STATE
-    ]
+    return [statement for statement in newest.values() if statement.state == _STATE]
 
 
 async def is_certified(store: ProjectStore, evaluator: EvalConfig) -> bool:
