@@ -8,34 +8,29 @@ read, so that calls with a common beginning (demonstrations) read only the rest.
 import asyncio
 import json
 import os
-import queue
-import threading
-import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final
 
 from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.llm.messages import JsonSchema, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, with_cost
 from kiln_mcp.llm.providers.answer_bounds import answer_tokens, bound_answer
+from kiln_mcp.llm.providers.embedded_instances import FULL, Instances, Server, start_server
 from kiln_mcp.llm.providers.embedded_parts import check_embedded_model, find_embedded_model
-from kiln_mcp.llm.providers.forced_generation import (
-    ChatServer,
-    ChunkHandler,
-    ForcedGeneration,
-)
+from kiln_mcp.llm.providers.forced_generation import ChunkHandler, ForcedGeneration
 from kiln_mcp.llm.providers.forced_text import ForcedAnswer, forced_answer
 from kiln_mcp.llm.providers.openai_format import chat_body
 from kiln_mcp.llm.providers.stream_assembly import Assembly
 
-PROMPT_CACHE_MIB: Final = 256
 MOST_INSTANCES: Final = 2
-_FULL: Final = 1.0
+IN_FLIGHT: Final = 4
+"""Requests in flight for each instance: of those that wait, the one that it knows is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,80 +50,17 @@ class EmbeddedSettings:
     adapter: Path | None = None
 
 
-class _Server(ChatServer, Protocol):
-    """The part of `xllamacpp.Server` that is used here."""
+class _Writer:
+    """Lets an instance answer a request."""
 
-    def handle_completions(
-        self, body: dict[str, Any], callback: ChunkHandler | None = None
-    ) -> dict[str, Any]: ...
-
-
-def _start_server(path: Path, context_tokens: int, adapter: Path | None) -> _Server:
-    # OpenMP reads this when the library loads; busy waiting starves other processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import xllamacpp
-
-    library = cast("Any", xllamacpp)
-    params = library.CommonParams()
-    params.model.path = str(path)
-    params.n_ctx = context_tokens
-    params.n_parallel = 1
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.n_threads_http = 1
-    params.cache_ram_mib = PROMPT_CACHE_MIB
-    params.warmup = False
-    params.fit_params = False
-    params.ui = False
-    params.verbosity = -1
-    if adapter is not None:
-        params.lora_adapters = [library.CommonAdapterLoraInfo(str(adapter), _FULL)]
-    return cast("_Server", library.Server(params))
-
-
-class _Pool:
-    """Instances of one model, started when first needed; used from threads."""
-
-    def __init__(
-        self, path: Path, context_tokens: int, capacity: int, adapter: Path | None
-    ) -> None:
-        self._path = path
-        self._adapter = adapter
+    def __init__(self, context_tokens: int, *, has_adapter: bool) -> None:
         self._context_tokens = context_tokens
-        self._capacity = capacity
-        self._started = 0
-        self._free: queue.LifoQueue[_Server] = queue.LifoQueue()
-        self._starting = threading.Lock()
+        # It is always sent: an empty list would mean all adapters.
+        self._scales = {"lora": [{"id": 0, "scale": FULL}]} if has_adapter else {}
         self._refused_schemas: set[str] = set()
 
-    def _take(self) -> _Server:
-        try:
-            return self._free.get_nowait()
-        except queue.Empty:
-            pass
-        with self._starting:
-            if self._started < self._capacity:
-                server = _start_server(self._path, self._context_tokens, self._adapter)
-                self._started += 1
-                return server
-        return self._free.get()
-
-    def ask(self, request: ModelRequest, handler: ChunkHandler) -> float:
-        """Pass the reply's chunks on; return the model's own seconds, without its start."""
-        server = self._take()
-        started = time.perf_counter()
-        try:
-            self._ask(server, request, handler)
-            return time.perf_counter() - started
-        finally:
-            self._free.put(server)
-
-    @property
-    def _scales(self) -> dict[str, Any]:
-        """How strongly the adapter counts. It is always sent: an empty list would mean all."""
-        return {} if self._adapter is None else {"lora": [{"id": 0, "scale": _FULL}]}
-
-    def _ask(self, server: _Server, request: ModelRequest, handler: ChunkHandler) -> None:
+    def ask(self, server: Server, request: ModelRequest, handler: ChunkHandler) -> None:
+        """Pass the reply's chunks on."""
         stream: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         stream |= self._scales
         if request.raw_text is not None:
@@ -187,13 +119,12 @@ class EmbeddedModel:
     def __init__(self, settings: EmbeddedSettings) -> None:
         self._settings = settings
         self._instances = settings.instances or _default_instances()
-        self._threads = ThreadPoolExecutor(self._instances, thread_name_prefix="embedded")
-        self._pool: _Pool | None = None
+        self._opened: Instances | None = None
 
     @property
     def concurrency(self) -> int:
-        """How many requests run at once."""
-        return self._instances
+        """How many requests may be sent at once; as many as instances are answered at once."""
+        return IN_FLIGHT * self._instances
 
     @property
     def identity(self) -> str:
@@ -231,10 +162,10 @@ class EmbeddedModel:
         Raises:
             ModelError: As `complete`.
         """
-        pool = self._pool or self._open()
+        instances = self._opened or self._open()
         chunks = _ChunkQueue()
         assembly = Assembly(request.model)
-        work = self._threads.submit(pool.ask, request, chunks.take)
+        work = instances.submit(request, chunks.take)
         work.add_done_callback(chunks.end)
         try:
             while (chunk := await chunks.next()) is not None:
@@ -248,16 +179,19 @@ class EmbeddedModel:
             yield delta
         yield with_cost(assembly.answer(work.result()), FREE)
 
-    def _open(self) -> _Pool:
+    def _open(self) -> Instances:
         path = check_embedded_model(self._settings.path)
-        settings = self._settings
-        self._pool = _Pool(path, settings.context_tokens, self._instances, settings.adapter)
-        return self._pool
+        context_tokens, adapter = self._settings.context_tokens, self._settings.adapter
+        writer = _Writer(context_tokens, has_adapter=adapter is not None)
+        start = partial(start_server, path, context_tokens, adapter)
+        self._opened = Instances(start, writer.ask, self._instances)
+        return self._opened
 
     async def close(self) -> None:
         """Free the model's memory."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._pool = None
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
 
 def choice_grammar(choices: tuple[str, ...]) -> str:
