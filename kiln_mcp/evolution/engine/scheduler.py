@@ -6,6 +6,7 @@ answer came first. Calls that the log has answers to are not made again.
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,9 +27,10 @@ from kiln_mcp.evolution.engine.values import (
     ProposalRequest,
 )
 
-TRIALS_LENGTH: Final = 1.0
-QUESTION_LENGTH: Final = 5.0
-"""A reflection takes about as long as five evaluations."""
+QUESTION_LENGTH: Final = 8.0
+"""A reflection takes about as long as eight evaluations, one after the other."""
+SLOWEST: Final = 0.45
+"""How much longer the slowest of e evaluations at once takes than one of them."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,11 @@ class _OpenStep:
     @property
     def answer(self) -> object:
         return self.results if self.is_batch else self.results[0]
+
+
+def trials_length(count: int) -> float:
+    """Return the virtual time of so many evaluations at once: that of the slowest of them."""
+    return 1.0 + SLOWEST * math.log(max(1, count))
 
 
 class Scheduler:
@@ -87,6 +94,11 @@ class Scheduler:
         self._scope = anyio.CancelScope()
         self.paid_evaluations = 0
         self.evaluations: dict[tuple[str, str, int], Evaluation] = {}
+
+    @property
+    def opened(self) -> int:
+        """Evaluations that were asked for so far, also those that the log or a cache answers."""
+        return self._runs.total()
 
     @property
     def can_ask(self) -> bool:
@@ -159,7 +171,7 @@ class Scheduler:
             self._open_trial(open_step, place, candidate, item, group)
         if not count:
             open_step.done.set()
-        return open_step, TRIALS_LENGTH
+        return open_step, trials_length(count)
 
     def _open_trial(
         self, step: _OpenStep, place: int, candidate: Candidate, item: Item, group: TaskGroup
