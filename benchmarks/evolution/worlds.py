@@ -8,6 +8,7 @@ With several seeds a world's score is the mean of its searches: the interval is 
 
 import argparse
 import asyncio
+import json
 import statistics
 import sys
 from collections import Counter
@@ -17,13 +18,39 @@ from typing import Any
 from measure import MARKS, mean_and_half_width
 from plug_in import evaluation_of, items_of, question_of, text_between_fences
 
-from kiln_mcp.evolution.engine import Budget, Candidate, Evaluation, Item, ProposalRequest, evolve
+from kiln_mcp.evolution.engine import (
+    Budget,
+    Candidate,
+    Demonstrations,
+    Evaluation,
+    Item,
+    Options,
+    ProposalRequest,
+    evolve,
+)
+from kiln_mcp.workbench.prompt_templates import load_prompt
 
+ADVICE = load_prompt("evolution", "additions").text.splitlines()
 SEED_STEP = 1000
 """Between the seeds of one world's searches; the first search has the number of its world."""
 
 
-async def scores_of(world: Any, start: str, budget: int, seed: int) -> list[float]:
+def options_of_the_door(world: Any) -> Options:
+    """Return what the capability tells the engine: here advice and examples help nothing."""
+
+    def render(item: Item, evaluation: Evaluation) -> str:
+        return json.dumps([item.text, evaluation.output])
+
+    return Options(
+        demonstrations=Demonstrations({}, {e.id: e.topic for e in world.train}, render),
+        advice=ADVICE,
+        paraphrases=True,
+    )
+
+
+async def scores_of(
+    world: Any, start: str, budget: int, seed: int, options: Options
+) -> list[float]:
     """Return the noise-free held-out scores of the best prompt after each mark."""
     runs: Counter[tuple[str, str]] = Counter()
 
@@ -41,8 +68,10 @@ async def scores_of(world: Any, start: str, budget: int, seed: int) -> list[floa
         return text_between_fences(world.reflect_reply(question, count("reflect", question)))
 
     parts = [items_of(part) for part in (world.train, world.val)]
-    limits = Budget(budget, proposals=budget // 8)
-    result = await evolve(start, *parts, evaluate, propose, budget=limits, seed=seed)
+    limits = Budget(budget, proposals=budget // (6 if options.advice else 8))
+    result = await evolve(
+        start, *parts, evaluate, propose, budget=limits, seed=seed, options=options
+    )
     return [world.expected(result.candidate_at(int(mark)).text, world.test) for mark in MARKS]
 
 
@@ -61,6 +90,7 @@ def main() -> None:
     parser.add_argument("--worlds", default="0-9")
     parser.add_argument("--scenarios", default="det,noisy,binary_noisy,multi")
     parser.add_argument("--budget", type=int, default=1200)
+    parser.add_argument("--like-the-door", action="store_true", help="With advice and examples.")
     parser.add_argument("--seeds", type=int, default=1, help="Searches of each world.")
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.world))
@@ -71,17 +101,12 @@ def main() -> None:
     for name in arguments.scenarios.split(","):
         rows: list[list[float]] = []
         for number in seeds_of(arguments.worlds):
-            searches = [
-                asyncio.run(
-                    scores_of(
-                        World(number, scenario(name)),
-                        SEED_PROMPT,
-                        arguments.budget,
-                        number + SEED_STEP * search,
-                    )
-                )
-                for search in range(arguments.seeds)
-            ]
+            searches = list[list[float]]()
+            for search in range(arguments.seeds):
+                world, seed = World(number, scenario(name)), number + SEED_STEP * search
+                options = options_of_the_door(world) if arguments.like_the_door else Options()
+                own = scores_of(world, SEED_PROMPT, arguments.budget, seed, options)
+                searches.append(asyncio.run(own))
             rows.append([statistics.mean(own) for own in zip(*searches, strict=True)])
         cells = [mean_and_half_width(list(own)) for own in zip(*rows, strict=True)]
         print(f"| {name} | {len(rows)} | {' | '.join(cells)} |", flush=True)

@@ -16,10 +16,8 @@ STALL: Final = 10
 LATE_OPERATORS: Final = frozenset(
     {Operator.RESTART, Operator.RESTATE, Operator.COMPRESS, Operator.PARAPHRASE}
 )
-GENERAL_RACE: Final = 40
-"""Evaluations of a race of an edit that speaks of every item."""
-UNPROVEN_SHARE: Final = 0.1
-"""The share of a budget for an operator that asks nobody, until it has brought a gain."""
+UNPROVEN_SHARE: Final = 0.03
+"""The share of all evaluations for an operator that asks nobody, until it has brought a gain."""
 
 
 @dataclass
@@ -52,7 +50,7 @@ class Turns:
 
     def choose(self, draw: random.Random, usable: Sequence[Operator]) -> Operator:
         """Return one of the usable operators, by chance weighted with its gain for a call."""
-        if not self._is_stalled(usable):
+        if Operator.REFLECT in usable:
             usable = [operator for operator in usable if self._is_affordable(operator)]
         return self.payoffs.choose(draw, usable)
 
@@ -79,16 +77,12 @@ class Turns:
         return is_left or self.failures_in_row[Operator.REFLECT] >= STALL
 
     def _is_affordable(self, operator: Operator) -> bool:
-        """Return whether an operator may be tried while reflection still brings something.
+        """Return whether an operator may be tried while reflection may bring something.
 
-        Its edits speak of every item, so a race of them is long: one at a time, and until one has
-        won only so many calls.
+        Edits of those that ask nobody speak of every item: one at a time, few until one has won.
         """
-        if operator is Operator.REFLECT:
+        if operator is Operator.REFLECT or operator in LATE_OPERATORS:
             return True
-        budget = self.account.budget
-        evaluations = (budget.calls - budget.reserve) // budget.evaluation
-        price = self.payoffs.calls.get(operator, 0) + GENERAL_RACE
         has_won = self.payoffs.gains.get(operator, 0.0) > 0
-        is_cheap = has_won or price <= UNPROVEN_SHARE * evaluations
-        return is_cheap and not self.attempts[operator]
+        own, all_calls = self.payoffs.calls.get(operator, 0), sum(self.payoffs.calls.values())
+        return (has_won or own < UNPROVEN_SHARE * all_calls) and not self.attempts[operator]
