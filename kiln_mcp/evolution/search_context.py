@@ -18,7 +18,7 @@ from kiln_mcp.evolution.engine import (
     sight,
 )
 from kiln_mcp.evolution.engine.decision_log import Event
-from kiln_mcp.evolution.engine.evolve import EVALUATIONS_A_PIPELINE, MOST_PIPELINES
+from kiln_mcp.evolution.engine.evolve import most_pipelines
 from kiln_mcp.evolution.engine.steps import Propose
 from kiln_mcp.evolution.goals import Goals
 from kiln_mcp.evolution.prompt_texts import (
@@ -200,7 +200,7 @@ class SearchContext:
             paraphrases=True,
             width=max(1, width),
             # The width of a server must not change the path of a search.
-            pipelines=max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)),
+            pipelines=most_pipelines(evaluations, can_ask=bool(self.reflecting)),
             log=log,
         )
 

@@ -12,6 +12,7 @@ from kiln_mcp.evolution.engine.edits import BlockEdit
 from kiln_mcp.evolution.engine.knowledge import BEST, SPEAKS, Observation
 from kiln_mcp.evolution.engine.operators import Operator, advise, choose_demonstrations
 from kiln_mcp.evolution.engine.steps import Answer, Work, ask, run_trials
+from kiln_mcp.evolution.engine.tournament import hold_tournament, most_entrants
 from kiln_mcp.evolution.engine.trunk import Decision
 from kiln_mcp.evolution.engine.values import Case, Item, ProposalRequest
 from kiln_mcp.evolution.engine.words import Words, words_of
@@ -37,21 +38,46 @@ def add(search: "Search", operator: Operator) -> Work[float | None]:
     """Add demonstrations, or a line of advice."""
     yield from _look_first(search)
     if operator is Operator.DEMONSTRATE:
-        yield from search.look(search.selection.unseen(EXPLORED))
+        yield from search.look(search.unseen(EXPLORED))
     if not search.knowledge.failing([*search.train, *search.val]):
-        fresh = search.selection.unseen(VALIDATION_LOOK)
+        fresh = search.unseen(VALIDATION_LOOK)
         yield from search.look(fresh)
         return 0.0 if fresh else _nothing_left(search, operator)
     base = search.trunk.head
+    is_demonstration = operator is Operator.DEMONSTRATE
+    if is_demonstration and not search.scheduler.can_ask and most_entrants(search):
+        return (yield from _enter_tournament(search, base))
     if operator is Operator.ADVISE:
-        edits = advise(base, search.advice, search.turns.failures_in_row[operator])
+        edits = advise(base, search.advice, search.tries)
     else:
         pool = search.demonstrations.pool(search.knowledge, search.train)
         edits = choose_demonstrations(search.draw, base, pool, search.demonstrations.topics)
     if not edits:
         return _nothing_left(search, operator)
+    return (yield from _try_general(search, operator, base, edits))
+
+
+def _enter_tournament(search: "Search", base: Candidate) -> Work[float | None]:
+    """Race the best of many sets of examples: where nobody edits, they are what can be tried."""
+    outcome = yield from hold_tournament(search, base)
+    if not outcome.entrants:
+        return _nothing_left(search, Operator.DEMONSTRATE)
+    if not outcome.edits:
+        return 0.0
+    operator = Operator.DEMONSTRATE
+    return (yield from _try_general(search, operator, base, outcome.edits, outcome.items))
+
+
+def _try_general(
+    search: "Search",
+    operator: Operator,
+    base: Candidate,
+    edits: list[BlockEdit],
+    items: Sequence[str] = (),
+) -> Work[float | None]:
+    """Race edits that speak of every item."""
     name = digest(base.id, *(f"{e.operation} {e.block} {e.text}" for e in edits))
-    decision = Decision(name, operator, accepted=False, reason="")
+    decision = Decision(name, operator, accepted=False, reason="", items=items)
     return (yield from search.try_edits(base, edits, decision, GLOBAL))
 
 

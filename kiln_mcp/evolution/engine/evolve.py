@@ -143,7 +143,7 @@ async def evolve(  # noqa: PLR0913 - the whole problem, as a call in one line
     check_required(options.anchors, items, guards)
     limits, draw = limits_of(budget), random.Random(seed)
     scheduler = Scheduler(evaluate, propose, Account(limits), options.log, options.width)
-    pipelines = pipelines_of(options, limits)
+    pipelines = pipelines_of(options, limits, can_ask=scheduler.can_ask)
     scheduler.record("start", start_event(first, items, guards, seed, pipelines))
     search = make_search(first, items, guards, scheduler, options, draw)
     await scheduler.run([search.pipeline() for _ in range(pipelines)])
@@ -262,7 +262,7 @@ def check_required(anchors: Anchors, train: Sequence[Item], val: Sequence[Item])
         raise ValueError(f"The required case {min(missing)} is no training or validation item.")
 
 
-def pipelines_of(options: Options, budget: Budget) -> int:
+def pipelines_of(options: Options, budget: Budget, *, can_ask: bool) -> int:
     """Return how many proposals are made at once: those of an earlier run, if there was one."""
     for event in options.log.read():
         if event["event"] == "start":
@@ -270,8 +270,17 @@ def pipelines_of(options: Options, budget: Budget) -> int:
     if options.pipelines is not None:
         return options.pipelines
     evaluations = (budget.calls - budget.reserve) // budget.evaluation
-    widest = min(options.width * 7 // 16, evaluations // EVALUATIONS_A_PIPELINE, MOST_PIPELINES)
-    return max(1, widest)
+    return max(1, min(options.width * 7 // 16, most_pipelines(evaluations, can_ask=can_ask)))
+
+
+def most_pipelines(evaluations: int, *, can_ask: bool) -> int:
+    """Return how many proposals at once a budget is worth.
+
+    Args:
+        evaluations: The budget.
+        can_ask: Whether anybody proposes edits. If nobody does, a tournament tries many at once.
+    """
+    return max(1, min(MOST_PIPELINES, evaluations // EVALUATIONS_A_PIPELINE)) if can_ask else 1
 
 
 def _operators(options: Options, *, can_ask: bool) -> list[Operator]:

@@ -107,7 +107,7 @@ async def evolve_models(  # noqa: PLR0913 - the whole problem, as a call in one 
 
     limits = limits_of(budget)
     scheduler = Scheduler(evaluate_any, propose, Account(limits), options.log, options.width)
-    pipelines = max(len(evaluate), pipelines_of(options, limits))
+    pipelines = max(len(evaluate), pipelines_of(options, limits, can_ask=scheduler.can_ask))
     scheduler.record("start", start_event(first, items, guards, seed, pipelines))
     lessons, draw = list[Decision](), random.Random(seed)
     searches = {

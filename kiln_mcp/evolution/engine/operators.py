@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS, INSTRUCTION, Candidate
-from kiln_mcp.evolution.engine.edits import BlockEdit
+from kiln_mcp.evolution.engine.edits import BlockEdit, apply_edits
 from kiln_mcp.evolution.engine.knowledge import Knowledge
 from kiln_mcp.evolution.engine.values import Evaluation, Item
 
@@ -109,15 +109,22 @@ def _delete(name: str) -> BlockEdit:
     return BlockEdit("delete", name, component=DEMONSTRATIONS)
 
 
-def advise(head: Candidate, advice: Sequence[str], number: int) -> list[BlockEdit]:
-    """Return the edit that adds the next line of advice that a candidate does not have."""
+def advise(head: Candidate, advice: Sequence[str], tries: Mapping[str, int]) -> list[BlockEdit]:
+    """Return the edit that adds the first line of advice that was not tried on a candidate.
+
+    Args:
+        head: The candidate.
+        advice: The lines.
+        tries: Races by the candidate's id.
+    """
     blocks = head.blocks_of(INSTRUCTION)
-    texts = {block.text.strip() for block in blocks}
-    spare = [line for line in advice if line.strip() not in texts]
-    if not spare:
-        return []
     after = blocks[-1].id if blocks else None
-    return [BlockEdit("add", after, spare[number % len(spare)])]
+    texts = {block.text.strip() for block in blocks}
+    for line in advice:
+        edit = BlockEdit("add", after, line)
+        if line.strip() not in texts and not tries.get(apply_edits(head, [edit]).id):
+            return [edit]
+    return []
 
 
 @dataclass

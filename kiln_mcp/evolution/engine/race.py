@@ -138,6 +138,15 @@ class Race:
         own = [(entry.item, evaluation) for entry, evaluation in pairs]
         return replace(verdict, results=[*verdict.results, *own])
 
+    def run_chosen(self) -> Work[Verdict]:
+        """Run the race of a child that was the best of many: what chose it says too much."""
+        verdict = Verdict(is_won=True, reason="It brings more than it costs.")
+        verdict = yield from self._bet(verdict, set())
+        observations = self.knowledge.observations
+        pairs = [(observations[i.id], e) for i, e in verdict.results if i.id in observations]
+        objection = self._objection(pairs)
+        return replace(verdict, is_won=False, reason=objection) if objection else verdict
+
     def _check_own(self, count: int) -> Work[tuple[str, list[Pair]]]:
         """Run the child on what a block was made for; return why it lost, "" if it did not."""
         observations = self.knowledge.observations
@@ -271,7 +280,8 @@ class Race:
                 break
         if pool and sum(differences) <= 0:
             return replace(verdict, is_won=False, reason="It is no better on further items.")
-        return replace(verdict, results=results)
+        gain = verdict.gain or sum(differences) / max(1, len(differences))
+        return replace(verdict, results=results, gain=gain)
 
     def _choose_guards(self, targets: Sequence[Observation]) -> tuple[list[Observation], int]:
         """Return items that the child may spoil, and how many of all are like them."""

@@ -173,9 +173,9 @@ class Search:
         """Let a model mend what training items complain of."""
         selection = self.selection
         if len(self.knowledge.of(self.train)) < len(self.train) // 4:
-            yield from self.look(selection.unseen(FIRST_LOOK))
+            yield from self.look(self.unseen(FIRST_LOOK))
         cluster, complaint = selection.choose()
-        fresh = selection.unseen(EXPLORED)
+        fresh = self.unseen(EXPLORED)
         if not cluster and not fresh:
             return None
         items = [entry.item for entry in cluster]
@@ -190,6 +190,10 @@ class Search:
         selection.complaints.remove(complaint)
         selection.items.subtract(item.id for item in items)
         return gain
+
+    def unseen(self, count: int) -> list[Item]:
+        """Return training items that are new, without those that the head shows."""
+        return self.selection.unseen(count, self.trunk.head.demonstrations)
 
     def look(self, items: Sequence[Item]) -> Work[None]:
         """Run the head on items."""
@@ -350,6 +354,8 @@ class Search:
             verdict = yield from race.run_shorter()
         elif decision.operator is Operator.RESTATE:
             verdict = yield from race.run_restated()
+        elif decision.operator is Operator.DEMONSTRATE and decision.items:
+            verdict = yield from race.run_chosen()
         else:
             verdict = yield from race.run()
         if not (verdict.is_won and self.anchors.items):

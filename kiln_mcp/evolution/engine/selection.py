@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,10 +59,15 @@ class Selection:
         old = [entry for entry in entries if entry.age < age]
         return [entry.item for entry in sorted(old, key=lambda entry: entry.age)]
 
-    def unseen(self, count: int) -> list[Item]:
-        """Return training items that no pipeline has looked at or is looking at."""
-        observations = self.knowledge.observations
-        free = [i for i in self.train if i.id not in observations and not self.items[i.id]]
+    def unseen(self, count: int, shown: Collection[str]) -> list[Item]:
+        """Return training items that no pipeline has looked at or is looking at.
+
+        Args:
+            count: The most of them.
+            shown: Ids of items that the head shows as examples.
+        """
+        known = self.knowledge.observations.keys() | set(shown)
+        free = [item for item in self.train if item.id not in known and not self.items[item.id]]
         return free[:count]
 
     def choose(self) -> tuple[list[Observation], Words]:

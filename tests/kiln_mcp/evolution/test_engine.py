@@ -382,7 +382,7 @@ async def test_advice_is_added_without_a_model_where_it_helps() -> None:
     options = Options(advice=["Be kind.", "Copy names."])
     result = await evolve(START, TRAIN, VAL, evaluate, budget=200, options=options)
     assert "Copy names." in result.best.text
-    assert result.stop_reason == "no proposals left"
+    assert result.stop_reason == "converged"
 
 
 async def test_texts_of_several_components_are_edited_in_turn() -> None:

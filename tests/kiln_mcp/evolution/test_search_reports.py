@@ -60,7 +60,7 @@ async def test_a_search_can_be_watched_before_it_has_ended(tmp_path: Path) -> No
     def answer(request: ModelRequest) -> str:
         nonlocal count
         count += 1
-        if count > 90:
+        if count > 130:
             raise RejectedRequest(request.model, "it is closed now.")
         return by_demonstrations(request)
 
