@@ -160,6 +160,9 @@ async def measure(client, arguments, project: Path, address: str, world, start: 
         "reflections": calls.get("reflect", 0),
         "calls": sum(calls.values()),
         "held_out_calls": end["held_out_calls"],
+        "noise_calls": end["noise_calls"],
+        "uncounted": sum(calls.values())
+        - sum(end[part] for part in ("search_calls", "held_out_calls", "noise_calls")),
         "in_flight": search_stats.get("avg_in_flight"),
         "most_in_flight": search_stats.get("max_in_flight"),
         "wall_s": round(wall, 1),

@@ -113,7 +113,7 @@ async def measure(arguments, environment, home: Path, project: Path, address: st
     lines = lines_beside(project)
     end = next((line for line in lines if line["event"] == "result"), {})
     calls = read(f"{address}/stats")["calls"]
-    counted = end.get("search_calls", 0) + end.get("held_out_calls", 0)
+    counted = sum(end.get(part, 0) for part in ("search_calls", "held_out_calls", "noise_calls"))
     return {
         "kills": kills,
         "state": state.get("state"),

@@ -44,13 +44,18 @@ class EvolutionReport(Result):
     races: int
     race_wins: list[RaceWon]
     max_calls: int
-    search_calls: int
+    search_calls: int = Field(
+        description="Answered calls of the search, corrections of bad answers included."
+    )
     failures_by_reason: dict[str, int] = Field(
         default={},
         description="Runs of the search without a score, by reason; they count for none.",
     )
     warnings: list[str] = Field(default=[], description="What to know about the result.")
     held_out_calls: int
+    noise_calls: int = Field(
+        default=0, description="Calls that ran the best prompt twice, to see how it varies."
+    )
     held_out_runs: int = Field(
         default=0, description="Runs of each held-out item, by the noise that the search has seen."
     )

@@ -44,6 +44,7 @@ class HeldOutRuns:
         noise: The variance of a candidate's value on one item.
         gain: The gain in points that so many runs show in nine of ten cases.
         wanted_gain: The gain that as many runs would show as the noise asks for.
+        noise_calls: Model calls that told the noise, beside those of the search.
     """
 
     items: int
@@ -51,6 +52,7 @@ class HeldOutRuns:
     noise: float
     gain: float
     wanted_gain: float
+    noise_calls: int = 0
 
     @property
     def count(self) -> int:
@@ -94,22 +96,29 @@ async def plan_runs(
         log.append({"key": key, "event": "held_out_runs", "use": use})
     else:
         use = cast("int", event["use"])
-    return _runs_of(search_context, await _noise_of(search_context, result), use)
+    noise, calls = await _noise_of(search_context, result)
+    return _runs_of(search_context, noise, use, calls)
 
 
-async def _noise_of(search_context: SearchContext, result: Result) -> float:
+async def _noise_of(search_context: SearchContext, result: Result) -> tuple[float, int]:
     """Return the noise that a search has seen; if it saw little, that of its best prompt.
 
     The best prompt is run twice on some validation items then.
+
+    Returns:
+        The noise, and the model calls that told it.
     """
     if result.repeats >= FEWEST_REPEATS:
-        return result.noise
+        return result.noise, 0
     goals = search_context.request.goals.by_score(search_context.eval_context.score_keys)
     items = engine_items(search_context.parts.val)[:NOISE_ITEMS]
     values: dict[str, list[float]] = {}
+    calls = 0
 
     async def run(item: Item) -> None:
-        evaluation = await search_context.trials.run(result.best, item)
+        nonlocal calls
+        evaluation = await search_context.trials.run(result.best, item, purpose="noise ")
+        calls += evaluation.paid_calls or 0
         if evaluation.scores:
             values.setdefault(item.id, []).append(value_of(evaluation.scores, goals))
 
@@ -118,11 +127,11 @@ async def _noise_of(search_context: SearchContext, result: Result) -> float:
     await for_each(runs, run, width)
     pairs = [own for own in values.values() if len(own) > 1]
     if len(pairs) < FEWEST_REPEATS:
-        return max(result.noise, UNKNOWN_NOISE)
-    return fmean(map(variance, pairs))
+        return max(result.noise, UNKNOWN_NOISE), calls
+    return fmean(map(variance, pairs)), calls
 
 
-def _runs_of(search_context: SearchContext, noise: float, use: int) -> HeldOutRuns:
+def _runs_of(search_context: SearchContext, noise: float, use: int, calls: int) -> HeldOutRuns:
     items = len(search_context.parts.test)
     view = sight(items, noise, use, most_repeats=search_context.request.goals.most_runs)
     full_view = sight(items, noise, use)
@@ -132,6 +141,7 @@ def _runs_of(search_context: SearchContext, noise: float, use: int) -> HeldOutRu
         noise=noise,
         gain=100 * view.smallest_gain,
         wanted_gain=100 * full_view.smallest_gain,
+        noise_calls=calls,
     )
 
 

@@ -75,6 +75,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
             *(_of_tool_texts(outcome.winner.tool_texts) if gain_shown else []),
         ],
         held_out_calls=held_out.calls if held_out else 0,
+        noise_calls=held_out.runs.noise_calls if held_out and held_out.runs else 0,
         held_out_runs=held_out.runs.count if held_out and held_out.runs else 0,
         held_out_sight=held_out.runs.says if held_out and held_out.runs else "",
         seed=search_context.request.seed,

@@ -33,8 +33,8 @@ class ModelReflector:
         self._reflector = Reflector(engine, model, asker, MOST_EDITS, LONGEST_ANSWER)
         self._goal = goal
 
-    async def propose(self, request: ProposalRequest) -> Answer | None:
-        """Return edits; None if the model gave nothing usable."""
+    async def propose(self, request: ProposalRequest) -> Answer:
+        """Return edits; none if the model gave nothing usable."""
         blocks = request.candidate.blocks_of(request.component)
         values = {
             "task_description": self._description(request),
@@ -46,8 +46,6 @@ class ModelReflector:
         is_paraphrase = request.operator == Operator.PARAPHRASE.value
         template = load_prompt("evolution", "paraphrase" if is_paraphrase else "reflect")
         reflection = await self._reflector.reflect(template, values, request.number)
-        if reflection is None:
-            return None
         edits = [
             BlockEdit(edit.operation, edit.part, edit.text, edit.reason, request.component)
             for edit in reflection.edits

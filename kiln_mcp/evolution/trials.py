@@ -56,7 +56,11 @@ class Trials:
         return [self.resolved_config.model, *([judge] if judge else [])]
 
     async def run(
-        self, candidate: Candidate, entry: EngineItem, verdict_number: int | None = None
+        self,
+        candidate: Candidate,
+        entry: EngineItem,
+        verdict_number: int | None = None,
+        purpose: str = "",
     ) -> Evaluation:
         """Run a candidate on one item; an output that cannot be had or judged has no score.
 
@@ -64,6 +68,7 @@ class Trials:
             candidate: The candidate.
             entry: The item; its repeat says which of several outputs is made.
             verdict_number: Which verdict of the output; None for a new one with each repeat.
+            purpose: What it is run for beside the search; calls of another purpose are free for it.
 
         Raises:
             ModelError: One that no other candidate would avoid: a server is down, …
@@ -75,7 +80,7 @@ class Trials:
         eval_context, counter = self.eval_context, CallCounter()
         number = entry.repeat if verdict_number is None else verdict_number
         # A name of its own: an answer that another trial paid for is free for this one.
-        trial = f"{candidate.id} {item.id} {entry.repeat}.{number}"
+        trial = f"{purpose}{candidate.id} {item.id} {entry.repeat}.{number}"
         engine = self.engine.with_counter(counter)
         context = EvaluationContext(
             engine,

@@ -56,7 +56,7 @@ class Reflection:
 
     Attributes:
         failure: What the cases have in common.
-        edits: What would have prevented it; at least one.
+        edits: What would have prevented it; none if the model gave nothing usable.
         paid_calls: Calls that were sent: none for an answer from the response cache.
     """
 
@@ -85,8 +85,8 @@ class Reflector:
 
     async def reflect(
         self, template: PromptTemplate, values: Mapping[str, str], number: int
-    ) -> Reflection | None:
-        """Return edits; None if the model gave nothing usable.
+    ) -> Reflection:
+        """Return edits; none if the model gave nothing usable: its calls were sent all the same.
 
         Args:
             template: What it is asked; its slot `most_edits` is filled in here.
@@ -109,9 +109,9 @@ class Reflector:
             answer = await self.engine.with_counter(counter).complete(question, asker=self.asker)
             read = _Answer.model_validate(answer.value)
         except (BadAnswer, ValidationError):
-            return None
-        if not 1 <= len(read.edits) <= self.most_edits:
-            return None
+            return Reflection("", (), counter.calls)
+        if len(read.edits) > self.most_edits:
+            return Reflection(read.failure, (), counter.calls)
         edits = [TextEdit(e.operation, e.block, e.text, e.reason) for e in read.edits]
         return Reflection(read.failure, edits, counter.calls)
 

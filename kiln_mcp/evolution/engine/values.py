@@ -143,9 +143,9 @@ class Account:
         return True
 
     def settle(self, price: int, paid_calls: int | None) -> None:
-        """Give back what a call had reserved and a cache has saved."""
+        """Give back what a cache has saved of a reservation, and take what corrections cost."""
         if paid_calls is not None:
-            self.calls -= max(0, price - paid_calls)
+            self.calls += paid_calls - price
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class ModelRewriter:
         template = load_prompt("judging", "improve_judge")
         reflection = await self._reflector.reflect(template, values, self._number)
         self._number += 1
-        if reflection is None:
+        if not reflection.edits:
             return None
         steps = edited_steps(best.steps, reflection.edits)
         if not steps or len(steps) > MOST_STEPS:

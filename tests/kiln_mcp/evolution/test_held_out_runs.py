@@ -1,6 +1,7 @@
 """How often start and winner are run on held-out items, and what that is said to see."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,21 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.measurement import Repeats
+from kiln_mcp.evolution.engine import Result
+from kiln_mcp.evolution.held_out_runs import plan_runs
 from kiln_mcp.evolution.search_context import SearchRequest, prepare
+from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.llm import BudgetLimit, ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
-from search_bench import TEST_START, Bench, by_coin, by_instruction, open_search_bench
+from search_bench import (
+    TEST_START,
+    Bench,
+    by_coin,
+    by_instruction,
+    edits,
+    open_search_bench,
+)
 from storage import EvalConfig, StepsJudge, TaskRun
 
 CALL = {"max_calls": 200, "reflect_with": "editor"}
@@ -50,6 +62,49 @@ async def test_a_model_that_answers_by_chance_is_measured_several_times_and_paid
         assert line["samples"] == [[0, 0], [1, 0], [2, 0], [3, 0]]
         assert line["noise"] > 0.05
         assert report.comparison[0].n == 60
+
+
+def no_edits(_: ModelRequest) -> str:
+    return "I would rather talk about the weather."
+
+
+def wordy_edits(request: ModelRequest) -> str:
+    """Answer with edits once a first answer without any was refused."""
+    return edits(request) if len(request.messages) > 2 else no_edits(request)
+
+
+@pytest.mark.parametrize("answer", [by_coin, by_instruction])
+@pytest.mark.parametrize("editor", [edits, wordy_edits, no_edits])
+async def test_every_call_that_a_model_answers_is_counted(
+    tmp_path: Path,
+    answer: Callable[[ModelRequest], str],
+    editor: Callable[[ModelRequest], str],
+) -> None:
+    async with open_search_bench(tmp_path, answer, editor=editor) as bench:
+        report = await bench.evolve(**CALL)
+        counted = report.search_calls + report.held_out_calls + report.noise_calls
+        assert await bench.workspace.engine.count_answers() == counted
+
+
+async def test_calls_that_tell_the_noise_alone_are_counted(tmp_path: Path) -> None:
+    async with open_search_bench(tmp_path, by_coin) as bench:
+        measurement = await load_measurement(
+            bench.store, await find_eval(bench.store, "Right"), None
+        )
+        engine = bench.workspace.engine
+        engine = engine.within(await engine.budget("jobs/4714", BudgetLimit()))
+        workspace = replace(bench.workspace, job="4714", engine=engine)
+        context = await prepare(workspace, measurement, SearchRequest("start", 60, 0, None))
+        result = Result(context.start, context.start, "budget", [], [context.start], 0, 0, 0)
+        log = ResumableLog(tmp_path, "search")
+        item = engine_items(context.parts.val)[0]
+        await context.trials.run(context.start, item)
+        runs = await plan_runs(context, result, log)
+        assert runs.noise > 0.05
+        # One of the 16 runs was paid for by the search.
+        assert runs.noise_calls == 15 == await engine.count_answers() - 1
+        assert (await plan_runs(context, result, log)).noise_calls == 15
+        log.close()
 
 
 async def test_a_model_that_repeats_itself_is_measured_once(tmp_path: Path) -> None:
