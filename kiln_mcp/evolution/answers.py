@@ -25,6 +25,7 @@ class EvolutionReport(Result):
         description="Whether a score gains on held-out items, and no other one may lose much."
     )
     stop_reason: str = Field(description="Why the search ended.")
+    stop_sentence: str = Field(default="", description="The same as a sentence.")
     start: str = Field(description="The run config it started from.")
     winner: str | None = Field(description="The new run config; None if no gain was shown.")
     prompt_id: str | None = Field(description="The saved prompt, for run configs of your own.")

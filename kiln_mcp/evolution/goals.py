@@ -100,7 +100,7 @@ MOST_RUNS: Final = 32
 KINDS: Final = ("weight", "floor", "target")
 _COUNTS: Final = ("words", "runs")
 _FORMS: Final = (
-    "'<score> weight 2', '<score> floor 0' (the points of 100 that it may lose), "
+    "'<score> weight 2', '<score> floor 5' (the points of 100 that it may lose), "
     "'<score> target 0.9', 'words 300' (the longest instruction), 'runs 1' (the most runs of each "
     "held-out item), 'from <candidate>' (of an earlier search), 'shorter' (leave out what brings "
     "nothing), 'require <tag>' (items that may not get worse) or 'keep <passage>'"

@@ -120,7 +120,7 @@ class HeldOut:
             parts.insert(
                 0,
                 f"{', '.join(self.gains)} gains, but these items cannot exclude that "
-                f"{self._floors_of(self.open_losses)}.",
+                f"{self._floors_of(self.open_losses)}.{self._floors_in_reach}",
             )
         return " ".join(parts)
 
@@ -142,6 +142,21 @@ class HeldOut:
         return (
             f"Too little was looked at: a gain in {key} of up to {points:.0f} points is possible."
         )
+
+    @property
+    def _floors_in_reach(self) -> str:
+        """Which losses the items exclude in the scores that may have lost too much."""
+        lows = {
+            score.key: -100 * interval.low / self.spans.get(score.key, 1.0)
+            for score in self.comparisons
+            if score.key in self.open_losses
+            for interval in [score.against_baseline[WINNER].interval]
+            if isinstance(interval, Interval)
+        }
+        if not lows:
+            return ""
+        points = ", and ".join(f"of more than {low:.0f} in {key}" for key, low in lows.items())
+        return f" They exclude losses {points}: more test items exclude smaller ones."
 
     def _floors_of(self, keys: Sequence[str]) -> str:
         return ", or that ".join(

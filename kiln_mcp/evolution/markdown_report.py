@@ -9,26 +9,55 @@ from storage.text.excerpts import excerpt_line
 WIDTH: Final = 40
 """Characters of the longest bar of the curve."""
 LONGEST_CELL: Final = 120
+MOST_ITEMS: Final = 3
+"""Items that a line of the tree names."""
+HUNDRED: Final = 100
+"""Gains from 0 to 1 are shown as points of a hundred."""
+GAINS: Final = (
+    "After so many calls of the search: points of 100 over the start, as its races expected "
+    "them on training and validation items. They chose the candidates, so they flatter them: what "
+    "is proven stands above."
+)
+TREE: Final = (
+    "Each kept candidate, and below it the edits of it that were not kept. In brackets: how the "
+    "edit was made, the points that its race expected, and on how many items it was better or "
+    "worse."
+)
+STANDINGS: Final = (
+    "Mean scores from 0 to 1 over all items of the search. Where a candidate was not run on an "
+    "item, it counts as the best prompt that it came from, so few items say little. A candidate "
+    "is on the Pareto front if none seen on enough items is better in all scores, cost and time. "
+    "A trial is an edit as it was raced, before it was applied to a newer best prompt."
+)
+HELD_OUT: Final = (
+    "In the scale of each score. The interval is that of the difference: a gain is shown if all "
+    "of it lies above 0, and nothing is shown if 0 lies in it."
+)
 
 
 def markdown_of(report: PromptSearchReport) -> str:
     """Return a report as Markdown."""
+    editor = f"{report.reflecting} edits" if report.reflecting else "no model edits"
     parts = [
         f"# Search {report.search}",
-        f"From {report.start} ({report.model}), {report.max_calls} calls, seed {report.seed}. "
-        f"State: {report.state}. Stop reason: {report.stop_reason or 'none yet'}.",
+        f"It starts from {report.start} with the model {report.model}; {editor}. Up to "
+        f"{report.max_calls} calls, seed {report.seed}. State: {report.state}. "
+        f"{report.stop_sentence}".rstrip(),
         report.verdict,
+        *(["## On held-out items", HELD_OUT, _comparison(report)] if report.comparison else []),
         "## Best prompt",
         _code_block(report.best_prompt),
         "## What changed",
         _code_block(report.difference, "diff"),
-        "## Gain by calls, as the races saw it",
+        "## Gain by calls",
+        GAINS,
         _code_block(_curve(report)),
         "## Tree",
+        TREE,
         _tree(report),
     ]
     if report.standings:
-        parts += ["## Candidates", _standings(report)]
+        parts += ["## Candidates", STANDINGS, _standings(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -37,20 +66,22 @@ def page_of(explanation: PromptExplanation) -> str:
     rows = [
         [
             row.score,
-            f"{row.earns:+.3f}",
-            "" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
+            _points(row.earns),
+            ""
+            if row.low is None or row.high is None
+            else f"{_points(row.low)} to {_points(row.high)}",
             row.says,
             _cell(row.part),
         ]
         for row in explanation.parts
     ]
-    head = ["score", "earns", "interval", "says", "part"]
-    table = [head, ["---"] * len(head), *rows]
+    head = ["score", "earns", "interval", "shown", "part"]
     return "\n\n".join(
         [
             f"# What the prompt of {explanation.run_config} is made of",
             explanation.verdict,
-            "\n".join(f"| {' | '.join(cells)} |" for cells in table),
+            "Points of 100 that are lost if the part is left out; below 0 it harms.",
+            _table(head, rows),
             f"{explanation.items} items, {explanation.calls} calls, seed {explanation.seed}.",
             *explanation.warnings,
         ]
@@ -61,7 +92,7 @@ def _curve(report: PromptSearchReport) -> str:
     top = max((point.expected_gain for point in report.curve), default=0.0) or 1.0
     return "\n".join(
         f"{point.calls:>7}  {'#' * round(WIDTH * max(0.0, point.expected_gain) / top):<{WIDTH}}  "
-        f"{point.expected_gain:+.3f}  {point.candidate}"
+        f"{_points(point.expected_gain):>6}  {point.candidate}"
         for point in report.curve
     )
 
@@ -69,22 +100,56 @@ def _curve(report: PromptSearchReport) -> str:
 def _tree(report: PromptSearchReport) -> str:
     lines: list[str] = []
     for point in report.curve:
-        own = next((r for r in report.tree if r.candidate == point.candidate and r.accepted), None)
-        lines.append(f"- **{point.candidate}** {_line(own) if own else 'the start'}")
+        own = next((r for r in report.tree if r.name == point.candidate and r.accepted), None)
+        lines.append(f"- **{point.candidate}**{f' {_line(own)}' if own else ''}")
         lines += [
-            f"  - {row.candidate or 'no candidate'} {_line(row)}"
+            f"  - {row.name or f'proposal {row.number}'} {_line(row)}"
             for row in report.tree
             if row.parent == point.candidate and not row.accepted
         ]
     loose = [row for row in report.tree if not row.parent]
-    lines += [f"- no candidate: {_line(row)}" for row in loose]
+    if loose:
+        lines.append("- made no candidate:")
+        lines += [f"  - proposal {row.number} {_line(row)}" for row in loose]
     return "\n".join(lines)
 
 
 def _line(row: CandidateRow) -> str:
-    words = f" {_cell(row.lesson)}" if row.lesson else ""
-    items = f" From items {', '.join(row.items)}." if row.items else ""
-    return f"({row.operator}, {row.gain - row.loss:+.3f}) {_cell(row.reason)}{words}{items}"
+    counts = f", {row.better_on} better, {row.worse_on} worse"
+    race = f", {_points(row.gain - row.loss)}{counts}" if row.better_on or row.worse_on else ""
+    words = f" Meant to correct: {_cell(row.lesson)}" if row.lesson else ""
+    more = f" and {len(row.items) - MOST_ITEMS} more" if len(row.items) > MOST_ITEMS else ""
+    shown = "; ".join(map(_cell, row.items[:MOST_ITEMS]))
+    items = f" Made from: {shown}{more}." if row.items else ""
+    return f"({row.operator}{race}) {_cell(row.reason)}{words}{items}"
+
+
+def _points(gain: float) -> str:
+    """Return a gain from 0 to 1 as points of a hundred, with its sign."""
+    return f"{HUNDRED * gain:+.1f}"
+
+
+def _comparison(report: PromptSearchReport) -> str:
+    rows = [
+        [
+            row.score,
+            f"{row.first:.3f}",
+            f"{row.second:.3f}",
+            f"{row.difference:+.3f}",
+            "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}",
+            f"{row.second_better_on} / {row.first_better_on}",
+            str(row.n),
+        ]
+        for row in report.comparison
+    ]
+    return _table(
+        ["score", "start", "best", "difference", "interval", "better / worse on", "items"], rows
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _standings(report: PromptSearchReport) -> str:
@@ -102,8 +167,7 @@ def _standings(report: PromptSearchReport) -> str:
         ]
         for row in report.standings
     ]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return _table(head, rows)
 
 
 def _cell(text: str) -> str:

@@ -10,12 +10,15 @@ from kiln_mcp.evolution.engine import Result
 from kiln_mcp.evolution.held_out import HeldOut
 from kiln_mcp.evolution.prompt_texts import thinking_of
 from kiln_mcp.evolution.search_context import SearchContext
+from kiln_mcp.evolution.stop_reasons import stop_sentence
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
 from storage.errors import NextStep
 from storage.text.excerpts import excerpts
 
 KEEP: Final = "No gain could be shown: keep your prompt."
+NOT_CLAIMED: Final = "No gain is claimed: keep your prompt."
+"""A score gains, and another one falls or may have fallen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         verdict=_verdict(result, held_out, search_context.first.name),
         gain_shown=gain_shown,
         stop_reason=result.stop_reason,
+        stop_sentence=stop_sentence(result.stop_reason),
         start=search_context.first.name,
         winner=outcome.winner.config.name if gain_shown else None,
         prompt_id=outcome.winner.prompt.id if gain_shown else None,
@@ -80,7 +84,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         held_out_sight=held_out.runs.says if held_out and held_out.runs else "",
         seed=search_context.request.seed,
         search_log=str(store.side_folder(eval_record) / search_context.file_name),
-        next=_next_steps(gain_shown=gain_shown),
+        next=_next_steps(held_out),
     )
 
 
@@ -91,6 +95,8 @@ def _verdict(result: Result, held_out: HeldOut | None, start: str) -> str:
         return f"{KEEP} No held-out item was scored for both {start} and the best prompt."
     if held_out.gain_shown:
         return held_out.says()
+    if held_out.gains:
+        return f"{NOT_CLAIMED} {held_out.says()}"
     return f"{KEEP} {held_out.says()} {held_out.reach}"
 
 
@@ -121,10 +127,20 @@ def _usual_end(result: Result) -> str:
     return f": of {reasons.total()} proposals {count} ended with {reason.rstrip('.')!r}"
 
 
-def _next_steps(*, gain_shown: bool) -> list[NextStep]:
-    if gain_shown:
+def _next_steps(held_out: HeldOut | None) -> list[NextStep]:
+    if held_out is not None and held_out.gain_shown:
         return [
             NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
+        ]
+    if held_out is not None and held_out.gains:
+        names = " and ".join(dict.fromkeys([*held_out.losses, *held_out.open_losses]))
+        return [
+            NextStep(tool="show_prompt_search", reason=f"see which edits cost {names}"),
+            NextStep(tool="add_data", reason=f"add test items, to tell whether {names} falls"),
+            NextStep(
+                tool="improve_prompt",
+                reason=f"name a floor for {names} that so many test items can show",
+            ),
         ]
     return [
         NextStep(tool="add_data", reason="add items, of which demonstrations are made"),

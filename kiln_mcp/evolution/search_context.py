@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, Repeats, read_prompt_sources
@@ -15,7 +14,6 @@ from kiln_mcp.evolution.engine import (
     Candidate,
     Demonstrations,
     Options,
-    sight,
 )
 from kiln_mcp.evolution.engine.decision_log import Event
 from kiln_mcp.evolution.engine.evolve import most_pipelines
@@ -38,7 +36,6 @@ from kiln_mcp.evolution.trials import Trials
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.programs.program_files import read_program
 from kiln_mcp.programs.readiness import ready_run_configs
-from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.run_configs.tool_loop import prepared_toolbox
@@ -50,8 +47,6 @@ from storage.text.excerpts import excerpts
 
 MEASURED_CANDIDATES: Final = 2
 """Start and winner are measured."""
-COIN: Final = 0.25
-"""The variance of a score that passes or fails by the toss of a coin: the noisiest there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,19 +279,6 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     return calls
 
 
-async def plan_search(search_context: SearchContext) -> Plan:
-    """Return what a search will do and cost, and what its held-out items can see."""
-    summary = (
-        f"Search for a better prompt than {search_context.first.name!r} with "
-        f"{search_context.request.max_calls} calls, "
-        f"then measure both on {len(search_context.parts.test)} held-out items. "
-        f"{await sight_before(search_context)}"
-    )
-    return await estimate_cost(
-        search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
-    )
-
-
 async def _origin_of(eval_context: Measurement, name: str, texts: PromptTexts) -> Candidate | None:
     """Return the candidate of an earlier search that a search goes on from; None for no name.
 
@@ -317,20 +299,6 @@ async def _origin_of(eval_context: Measurement, name: str, texts: PromptTexts) -
     candidate = candidate_of(by_id[name])
     texts.take(candidate)
     return candidate
-
-
-async def sight_before(search_context: SearchContext) -> str:
-    """Return what the held-out items can see, before anything is known of the noise."""
-    test, use = len(search_context.parts.test), await search_context.next_use()
-    most_runs = search_context.request.goals.most_runs
-    exact = sight(test, 0.0, use)
-    noisy = sight(test, COIN, use, most_repeats=most_runs)
-    number = "run" if noisy.repeats == 1 else "runs"
-    return (
-        f"The test can see {100 * exact.smallest_gain:.0f} points with 1 run an item if scores "
-        f"repeat themselves, and {100 * noisy.smallest_gain:.0f} points with {noisy.repeats} "
-        f"{number} an item if each run is a toss of a coin, in nine of ten cases."
-    )
 
 
 async def _check_prompt_place(store: ProjectStore, run_config: TaskRunConfig) -> None:

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evolution.engine import Block, Candidate
 from kiln_mcp.evolution.engine.candidates import DEMONSTRATIONS
 from kiln_mcp.evolution.prompt_texts import is_tool_text
@@ -16,6 +17,10 @@ from storage.text.excerpts import excerpts
 
 START: Final = "start"
 BEST: Final = "best"
+CANDIDATE: Final = "candidate"
+"""Before the number of a candidate: that of the first decision on it."""
+TRIAL: Final = "trial"
+"""Before the number of a candidate that no decision names."""
 CONTEXT: Final = 1
 """Unchanged lines that a difference shows around a change."""
 
@@ -74,6 +79,7 @@ class StandingLine(_Line):
     cost_usd: float
     seconds: float
     is_on_front: bool
+    blocks: tuple[BlockLine, ...] = ()
 
 
 class EndLine(_Line):
@@ -81,6 +87,8 @@ class EndLine(_Line):
 
     verdict: str = ""
     stop_reason: str = ""
+    comparison: tuple[ComparisonRow, ...] = ()
+    held_out_sight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,11 @@ class SearchEvents:
         return accepted[-1] if accepted else self.start.candidate
 
     @property
+    def item_ids(self) -> set[str]:
+        """The ids of the items that proposals were made from."""
+        return {item for line in self.decisions for item in line.items}
+
+    @property
     def heads(self) -> list[tuple[int, str, float]]:
         """The best candidates in turn: calls, id, and the gain over the start by then."""
         total = 0.0
@@ -117,24 +130,42 @@ class SearchEvents:
         return heads
 
     @property
+    def names(self) -> dict[str, str]:
+        """The names of candidates by id: "start", and the number of the decision on them.
+
+        Of several decisions on one candidate that counts which accepted it, else the first.
+
+        An edit is raced on the best prompt of its time, and then applied to the newest one. What
+        was raced is a trial if no decision names it.
+        """
+        names = {self.start.candidate: START}
+        numbered = sorted(enumerate(self.decisions, 1), key=lambda pair: not pair[1].accepted)
+        for number, line in numbered:
+            if line.candidate:
+                names.setdefault(line.candidate, f"{CANDIDATE} {number}")
+        trials = [line.candidate for line in self.standings if line.candidate not in names]
+        return names | {id: f"{TRIAL} {number}" for number, id in enumerate(trials, 1)}
+
+    @property
     def blocks(self) -> dict[str, tuple[BlockLine, ...]]:
         """The blocks of each candidate that has any, also of rejected ones."""
         texts = {line.candidate: line.blocks for line in self.decisions if line.blocks}
+        texts |= {line.candidate: line.blocks for line in self.standings if line.blocks}
         return texts | {self.start.candidate: self.start.blocks}
 
     def text(self, name: str) -> str:
-        """Return the whole text of a candidate, by its id, "start" or "best".
+        """Return the whole text of a candidate: "start", "best", "candidate 3", or its id.
 
         Raises:
             InvalidValue: There is no such candidate, or its text was not kept.
         """
-        name = {START: self.start.candidate, BEST: self.best}.get(name, name)
-        texts = self.blocks
-        blocks = texts.get(name)
+        names, texts = self.names, self.blocks
+        ids = {own: id for id, own in names.items()} | {BEST: self.best}
+        blocks = texts.get(ids.get(name) or ids.get(f"{CANDIDATE} {name}") or name)
         if blocks is None:
             raise InvalidValue(
                 f"The search has no candidate '{name}'. Name one of "
-                f"{excerpts([START, BEST, *texts], limit=8)}."
+                f"{excerpts([BEST, *(names.get(id, id) for id in texts)], limit=8)}."
             )
         return text_of(blocks) if blocks else self.start.prompt
 

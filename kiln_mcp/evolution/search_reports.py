@@ -1,10 +1,11 @@
 """Find the searches beside an eval, and report one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import anyio
 
+from kiln_mcp.evals.eval_items import items_of, read_items
 from kiln_mcp.evolution.report_answers import (
     CandidateRow,
     CurvePoint,
@@ -14,11 +15,13 @@ from kiln_mcp.evolution.report_answers import (
 )
 from kiln_mcp.evolution.search_events import BEST, START, SearchEvents, read_search
 from kiln_mcp.evolution.search_log import FILE
-from storage import Eval, ProjectStore
+from kiln_mcp.evolution.stop_reasons import stop_sentence
+from storage import Eval, ProjectStore, Task
 from storage.errors import NextStep, Refusal
-from storage.text.excerpts import excerpts
+from storage.text.excerpts import excerpt_line, excerpts
 
 _PREFIX, _, _SUFFIX = FILE.partition("{run}")
+LONGEST_INPUT: Final = 60
 UNFINISHED: Final = "unfinished"
 ENDED: Final = "ended"
 RUNNING: Final = "The search has not ended: it runs, or was stopped. Nothing is claimed yet."
@@ -62,7 +65,10 @@ def choose_search(searches: dict[str, SearchEvents], name: str | None, eval_name
 
 
 def report_of(
-    name: str, searches: dict[str, SearchEvents], compare: Sequence[str] | None
+    name: str,
+    searches: dict[str, SearchEvents],
+    compare: Sequence[str] | None,
+    inputs: Mapping[str, str],
 ) -> PromptSearchReport:
     """Return the report of a search.
 
@@ -70,29 +76,36 @@ def report_of(
         name: Its name.
         searches: All searches of the eval.
         compare: Two candidates, whose difference is shown; None for the start and the best one.
+        inputs: The inputs of training items, by id; of those that are there no more the id is told.
 
     Raises:
         InvalidValue: A candidate is unknown.
     """
     events = searches[name]
     first, second = compare or (START, BEST)
-    start = events.start
+    start, names = events.start, events.names
+    stop_reason = events.end.stop_reason if events.end else ""
     return PromptSearchReport(
         search=name,
         state=ENDED if events.end else UNFINISHED,
         verdict=events.end.verdict if events.end else RUNNING,
-        stop_reason=events.end.stop_reason if events.end else "",
+        stop_reason=stop_reason,
+        stop_sentence=stop_sentence(stop_reason),
+        comparison=[*events.end.comparison] if events.end else [],
         start=start.name,
         model=start.model,
         reflecting=start.reflecting,
         max_calls=start.budget,
         seed=start.seed,
         best_prompt=events.text(BEST),
-        tree=_tree(events),
-        curve=[CurvePoint(calls=c, candidate=n, expected_gain=g) for c, n, g in events.heads],
+        tree=_tree(events, names, inputs),
+        curve=[
+            CurvePoint(calls=calls, candidate=names.get(id, id), expected_gain=gain)
+            for calls, id, gain in events.heads
+        ],
         standings=[
             StandingRow(
-                candidate=line.candidate,
+                candidate=names.get(line.candidate, line.candidate),
                 items=line.items,
                 scores={key: round(value, 4) for key, value in line.scores.items()},
                 cost_usd=line.cost_usd,
@@ -116,11 +129,24 @@ def report_of(
     )
 
 
-def _tree(events: SearchEvents) -> list[CandidateRow]:
+async def inputs_of(
+    store: ProjectStore, task: Task, eval_record: Eval, ids: Collection[str]
+) -> dict[str, str]:
+    """Return the inputs of training items by id, each shortened to a line."""
+    references = await items_of(store, task, eval_record.part("train"))
+    items = await read_items(store, [own for own in references if own.id in ids])
+    return {item.id: excerpt_line(item.task_input, LONGEST_INPUT) for item in items}
+
+
+def _tree(
+    events: SearchEvents, names: Mapping[str, str], inputs: Mapping[str, str]
+) -> list[CandidateRow]:
     return [
         CandidateRow(
+            number=number,
+            name=names.get(line.candidate, ""),
             candidate=line.candidate,
-            parent=line.onto,
+            parent=names.get(line.onto, line.onto),
             operator=line.operator,
             accepted=line.accepted,
             lesson=line.lesson,
@@ -129,8 +155,8 @@ def _tree(events: SearchEvents) -> list[CandidateRow]:
             loss=line.loss,
             better_on=line.better_on,
             worse_on=line.worse_on,
-            items=[*line.items],
+            items=[f"{inputs[id]} ({id})" if id in inputs else id for id in line.items],
             calls=line.calls,
         )
-        for line in events.decisions
+        for number, line in enumerate(events.decisions, 1)
     ]

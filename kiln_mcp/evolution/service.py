@@ -21,12 +21,17 @@ from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
     calls_by_model,
-    plan_search,
     prepare,
 )
 from kiln_mcp.evolution.search_log import ResumableLog
+from kiln_mcp.evolution.search_plans import plan_search
 from kiln_mcp.evolution.search_progress import SearchProgress
-from kiln_mcp.evolution.search_reports import choose_search, report_of, searches_of
+from kiln_mcp.evolution.search_reports import (
+    choose_search,
+    inputs_of,
+    report_of,
+    searches_of,
+)
 from kiln_mcp.evolution.several_models import calls_of_all, evolve_all, plan_all, prepare_all
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.projects.project_references import ProjectReference
@@ -76,7 +81,7 @@ async def improve_prompt(
     goals: Annotated[
         list[str] | None,
         Field(
-            description="'<score> floor 0', 'weight 2', 'target .9'; 'words 300', 'keep <text>', "
+            description="'<score> floor 5', 'weight 2', 'target .9'; 'words 300', 'keep <text>', "
             "'require <tag>', 'shorter', 'runs 1', 'from <id>'."
         ),
     ] = None,
@@ -164,7 +169,7 @@ async def show_prompt_search(
         Field(
             min_length=2,
             max_length=2,
-            description="Two candidates: ids, 'start' or 'best'. Shows what changes.",
+            description="Two of 'start', 'best', 'candidate 3' or ids. Shows what changes.",
         ),
     ] = None,
     markdown: Annotated[bool, Field(description="All of it as one page of Markdown.")] = False,
@@ -175,10 +180,13 @@ async def show_prompt_search(
     candidate, give improve_prompt the goal 'from <candidate>'.
     """
     store = await workspace.open_project(project)
-    eval_record = (await find_eval(store, eval)).eval_record
+    eval_context = await find_eval(store, eval)
+    eval_record = eval_context.eval_record
     searches = await searches_of(store, eval_record)
     name = choose_search(searches, search, eval_record.name)
-    report = report_of(name, searches, compare)
+    ids = searches[name].item_ids
+    inputs = await inputs_of(store, eval_context.task, eval_record, ids)
+    report = report_of(name, searches, compare, inputs)
     return PromptSearchPage(search=name, content=markdown_of(report)) if markdown else report
 
 
@@ -230,6 +238,7 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
         answer = await conclude(search_context, await _search(search_context, log, live), log, live)
         log.delete()
     finally:
+        await live.close()
         log.close()
     return answer
 

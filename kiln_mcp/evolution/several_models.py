@@ -24,10 +24,10 @@ from kiln_mcp.evolution.search_context import (
     SearchRequest,
     calls_by_model,
     prepare,
-    sight_before,
 )
 from kiln_mcp.evolution.search_log import ResumableLog
 from kiln_mcp.evolution.search_parts import parts_of
+from kiln_mcp.evolution.search_plans import floors_before, sight_before
 from kiln_mcp.evolution.search_progress import SearchProgress
 from kiln_mcp.evolution.trials import engine_items
 from kiln_mcp.run_configs.cost_estimates import estimate_cost
@@ -86,7 +86,7 @@ async def plan_all(contexts: Sequence[SearchContext]) -> Plan:
     summary = (
         f"Search for a better prompt for each of {models} with {first.request.max_calls} calls "
         f"in all, then measure each with its start on {len(first.parts.test)} held-out items. "
-        f"{await sight_before(first)}"
+        f"{await sight_before(first)}{await floors_before(first)}"
     )
     return await estimate_cost(first.workspace.engine, summary, calls_of_all(contexts), "evolution")
 
@@ -110,6 +110,8 @@ async def evolve_all(contexts: Sequence[SearchContext]) -> ModelsReport:
             outcomes.append(_outcome(context, rows[context.label], answer))
         log.delete()
     finally:
+        for live in lives:
+            await live.close()
         log.close()
     gains = [outcome.start for outcome in outcomes if outcome.report.gain_shown]
     verdict = f"A gain is shown for {', '.join(gains)}." if gains else "No gain could be shown."

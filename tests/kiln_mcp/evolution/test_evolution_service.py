@@ -1,6 +1,7 @@
 """The capability, driven as every door drives it, with scripted models."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +15,20 @@ from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evals.results.config_scores import ConfigScores
 from kiln_mcp.evals.results.part_uses import UseNumber
 from kiln_mcp.evolution.answers import EvolutionReport
-from kiln_mcp.evolution.engine import Evaluation
+from kiln_mcp.evolution.engine import Evaluation, Result
 from kiln_mcp.evolution.engine import Item as EngineItem
 from kiln_mcp.evolution.engine.race import BUDGET_ENDED
 from kiln_mcp.evolution.held_out import HeldOut
+from kiln_mcp.evolution.outcomes import Outcome, answer_of
 from kiln_mcp.evolution.search_context import SearchContext, SearchRequest, prepare
 from kiln_mcp.evolution.trials import engine_items
-from kiln_mcp.evolution.winner import GENERATOR
+from kiln_mcp.evolution.winner import GENERATOR, make_winner
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import ContextOverflow, RejectedRequest
 from kiln_mcp.programs.errors import ProgramFailure
 from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.errors import EvalError
+from kiln_mcp.statistics import Interval
 from scripted_model import ScriptedModel
 from search_bench import (
     PARTS,
@@ -361,7 +364,22 @@ async def test_a_gain_beside_a_score_that_falls_is_not_claimed_and_nothing_is_sa
         )
         held_out = replace(held_out, comparisons=part.compare(0.025, 10.0))
         assert held_out.open_losses == ["safe"]
-        assert "cannot exclude that safe falls by more than 10 points" in held_out.says()
+        said = held_out.says()
+        assert "cannot exclude that safe falls by more than 10 points. They exclude losses" in said
+        (points,) = re.findall(r"exclude losses of more than (\d+) in safe", said)
+        interval = part.compare(0.025, 10.0)[1].against_baseline[1].interval
+        assert isinstance(interval, Interval)
+        assert int(points) == round(-100 * interval.low)
+        result = Result(context.start, context.start, "budget", [], [context.start], 0, 0, 0)
+        winner = make_winner(context, context.start)
+        report = answer_of(context, Outcome(result, winner, held_out, {}))
+        assert report.verdict == f"No gain is claimed: keep your prompt. {said}"
+        assert [step.tool for step in report.next] == [
+            "show_prompt_search",
+            "add_data",
+            "improve_prompt",
+        ]
+        assert "whether safe falls" in report.next[1].reason
 
 
 async def test_outputs_that_cannot_be_had_or_judged_are_told_apart(tmp_path: Path) -> None:

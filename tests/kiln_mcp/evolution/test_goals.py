@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
+from kiln_mcp.evals import service as evals
+from kiln_mcp.evals.lookups import find_eval, load_measurement
 from kiln_mcp.evolution.engine import Anchors, Candidate
 from kiln_mcp.evolution.goals import Goals, read_goals
+from kiln_mcp.evolution.search_context import SearchRequest, prepare
+from kiln_mcp.evolution.search_plans import plan_search
 from kiln_mcp.llm import ModelRequest
 from search_bench import Bench, by_instruction, constant, edits_of_no_block, open_search_bench
 from storage import TaskRun
@@ -166,3 +171,33 @@ async def test_other_words_are_asked_for_once_reflection_brings_nothing(tmp_path
     is_paraphrase = ["in other words, so that a model follows it better" in text for text in asked]
     assert is_paraphrase.index(True) >= 10
     assert not all(is_paraphrase[10:])
+
+
+@pytest.mark.parametrize(
+    ("goals", "words"),
+    [
+        (("right floor 7", "polite floor 7"), ""),
+        (("right floor 7", "polite floor 0"), "cannot show the floor of polite: they exclude no "),
+        (("right floor 6", "polite floor 0"), "cannot show the floor of right and polite: "),
+    ],
+)
+async def test_a_plan_says_which_floors_the_test_items_cannot_show(
+    tmp_path: Path, goals: tuple[str, ...], words: str
+) -> None:
+    async with open_search_bench(tmp_path, by_instruction) as bench:
+        score = {"type": "pass_fail", "instruction": "Is it?"}
+        call: dict[str, JsonValue] = {
+            "project": str(bench.store.folder),
+            "eval": "Two",
+            "type": "llm_judge",
+            "model": "editor",
+            "steps": ["Look at it."],
+            "scores": [{"name": "Right", **score}, {"name": "Polite", **score}],
+            **{f"{part}_filter": f"tag::{part}" for part in ("train", "val", "test")},
+        }
+        await evals.create_evaluator.invoke(bench.workspace, call)
+        two = await load_measurement(bench.store, await find_eval(bench.store, "Two"), None)
+        request = SearchRequest("start", 60, 0, None, read_goals(goals))
+        plan = await plan_search(await prepare(bench.workspace, two, request))
+        assert ("cannot show the floor" in plan.summary) is bool(words)
+        assert words in plan.summary

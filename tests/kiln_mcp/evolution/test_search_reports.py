@@ -12,7 +12,7 @@ from kiln_mcp.evolution.report_answers import PromptSearchPage, PromptSearchRepo
 from kiln_mcp.evolution.service import show_prompt_search
 from kiln_mcp.llm import ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
-from search_bench import Bench, by_demonstrations, by_instruction, open_search_bench
+from search_bench import PARTS, Bench, by_demonstrations, by_instruction, open_search_bench
 from storage import PromptOptimizationJob
 from storage.errors import InvalidValue, Refusal
 
@@ -38,8 +38,14 @@ async def test_the_tree_names_each_candidate_with_its_lesson_and_items(tmp_path:
         assert all(row.items for row in kept if row.operator == "reflect")
         parents = {point.candidate for point in report.curve}
         assert {row.parent for row in report.tree if row.parent} <= parents
-        assert report.curve[-1].candidate == kept[-1].candidate
+        assert report.curve[-1].candidate == kept[-1].name
+        assert [f"candidate {race.race}" for race in answer.race_wins] == [r.name for r in kept]
+        numbers = {str(number) for number in PARTS["train"]}
+        for row in report.tree:
+            assert {item.partition(" (")[0] for item in row.items} <= numbers
         assert report.best_prompt.startswith("Do it.")
+        assert report.comparison == answer.comparison
+        assert report.stop_sentence == answer.stop_sentence != ""
 
 
 async def test_any_two_candidates_are_compared_also_rejected_ones(tmp_path: Path) -> None:
@@ -48,8 +54,12 @@ async def test_any_two_candidates_are_compared_also_rejected_ones(tmp_path: Path
         report = await report_of(bench)
         assert "+double it" in report.difference.splitlines()
         rejected = next(row for row in report.tree if row.candidate and not row.accepted)
-        other = await report_of(bench, compare=[rejected.candidate, "start"])
-        assert other.difference.startswith(f"--- {rejected.candidate}")
+        for name in (rejected.candidate, rejected.name, rejected.name.split()[1]):
+            other = await report_of(bench, compare=[name, "start"])
+            assert other.difference.startswith(f"--- {name}")
+        trials = [row.candidate for row in report.standings]
+        for name in trials:
+            assert (await report_of(bench, compare=["start", name])).difference
         with pytest.raises(InvalidValue, match="no candidate 'nobody'"):
             await report_of(bench, compare=["nobody", "best"])
 
@@ -70,7 +80,9 @@ async def test_a_search_can_be_watched_before_it_has_ended(tmp_path: Path) -> No
             await attempt.evolve(max_calls=200, seed=1)
         report = await report_of(bench)
         assert report.state == "unfinished"
-        assert report.tree
+        (log,) = (bench.workspace.settings.home / "searches").iterdir()
+        events = await anyio.Path(log).read_text(encoding="utf-8")
+        assert len(report.tree) == events.count('"event": "decision"') > 0
         assert report.verdict.endswith("Nothing is claimed yet.")
 
 
@@ -82,7 +94,13 @@ async def test_the_page_has_the_tree_the_curve_and_the_prompt(tmp_path: Path) ->
         )
         assert isinstance(page, PromptSearchPage)
         assert answer.verdict in page.content
-        for heading in ("## Best prompt", "## Gain by calls", "## Tree", "```diff"):
+        for heading in (
+            "## On held-out items",
+            "## Best prompt",
+            "## Gain by calls",
+            "## Tree",
+            "```diff",
+        ):
             assert heading in page.content
 
 

@@ -95,7 +95,8 @@ async def test_the_search_of_each_model_can_be_shown(tmp_path: Path) -> None:
             assert one.verdict == line.claim
             assert one.best_prompt == line.report.winner_prompt
             assert 0 < len(one.tree) <= line.report.races
-            train = {item for candidate in one.tree for item in candidate.items}
+            names = [item for candidate in one.tree for item in candidate.items]
+            train = {name.rpartition(" (")[2].rstrip(")") for name in names}
             assert train <= items
 
 
