@@ -30,8 +30,8 @@ STANDINGS: Final = (
     "A trial is an edit as it was raced, before it was applied to a newer best prompt."
 )
 HELD_OUT: Final = (
-    "In the scale of each score. The interval is that of the difference: a gain is shown if all "
-    "of it lies above 0, and nothing is shown if 0 lies in it."
+    "In the scale of each score. The interval is that of the difference. A gain is shown if all "
+    "of it lies above 0 and a test by chance agrees; if 0 lies in it, nothing is shown."
 )
 
 
@@ -80,7 +80,8 @@ def page_of(explanation: PromptExplanation) -> str:
         [
             f"# What the prompt of {explanation.run_config} is made of",
             explanation.verdict,
-            "Points of 100 that are lost if the part is left out; below 0 it harms.",
+            "Points of 100 that are lost if the part is left out; below 0 it harms. An effect is "
+            "shown if its interval leaves out 0 and a test by chance agrees.",
             _table(head, rows),
             f"{explanation.items} items, {explanation.calls} calls, seed {explanation.seed}.",
             *explanation.warnings,

@@ -135,7 +135,7 @@ def _next_steps(held_out: HeldOut | None) -> list[NextStep]:
     if held_out is not None and held_out.gains:
         names = " and ".join(dict.fromkeys([*held_out.losses, *held_out.open_losses]))
         return [
-            NextStep(tool="show_prompt_search", reason=f"see which edits cost {names}"),
+            NextStep(tool="show_prompt_search", reason=f"see how candidates score in {names}"),
             NextStep(tool="add_data", reason=f"add test items, to tell whether {names} falls"),
             NextStep(
                 tool="improve_prompt",

@@ -24,6 +24,7 @@ class ResumableLog:
 
     Attributes:
         decisions: The decisions so far.
+        calls: Model calls that were answered so far, in earlier attempts too.
         accepted: How many of them were accepted.
     """
 
@@ -32,6 +33,7 @@ class ResumableLog:
         self._events: list[Event] | None = None
         self._failures: dict[str, Counter[str]] = {}
         self.decisions: list[Event] = []
+        self.calls = 0
 
     @property
     def accepted(self) -> int:
@@ -73,8 +75,13 @@ class ResumableLog:
     def _count(self, event: Event) -> None:
         if event["event"] == "decision":
             self.decisions.append(event)
+        if event["event"] == "answer":
+            answer = cast("dict[str, int | None] | None", event["answer"]) or {}
+            self.calls += answer.get("paid_calls") or 0
         if event["event"] == "evaluation":
-            failure = read_evaluation(event).failure
+            evaluation = read_evaluation(event)
+            self.calls += evaluation.paid_calls or 0
+            failure = evaluation.failure
             if failure:
                 model, *rest = str(event["item"]).split(MODEL_END)
                 self._failures.setdefault(model if rest else "", Counter())[failure] += 1

@@ -46,10 +46,11 @@ async def floors_before(search_context: SearchContext) -> str:
 
     Where no item of n falls, a share of falls below log(1 / error) / n stays possible: the
     bound of Clopper and Pearson (1934), The use of confidence or fiducial limits, for no event.
+    The scores share the error. The intervals of the claim are no shorter than this.
     """
     test, use = len(search_context.parts.test), await search_context.next_use()
-    points = 100 * min(1.0, math.log(1 / level_of_use(use)) / test)
     goals, keys = search_context.request.goals, search_context.eval_context.score_keys
+    points = 100 * min(1.0, math.log(len(keys) / level_of_use(use)) / test)
     narrow = [key for key in keys if goals.floor(key) < points] if len(keys) > 1 else []
     if not narrow:
         return ""

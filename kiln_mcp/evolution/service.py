@@ -245,7 +245,7 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
 
 async def _search(search_context: SearchContext, log: ResumableLog, live: LiveDecisions) -> Result:
     """Search within the budget, and say how far it is."""
-    trials, progress = search_context.trials, SearchProgress([search_context], [live])
+    trials, progress = search_context.trials, SearchProgress([search_context], [live], log)
 
     async def evaluate(candidate: Candidate, item: Item) -> Evaluation:
         evaluation = await trials.run(candidate, item)

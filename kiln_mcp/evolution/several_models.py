@@ -129,7 +129,7 @@ async def _search(
     contexts: Sequence[SearchContext], log: ResumableLog, lives: Sequence[LiveDecisions]
 ) -> ModelsResult:
     first = contexts[0]
-    progress = SearchProgress(contexts, lives)
+    progress = SearchProgress(contexts, lives, log)
 
     def evaluate_with(context: SearchContext) -> Evaluate:
         async def evaluate(candidate: Candidate, item: Item) -> Evaluation:

@@ -86,6 +86,31 @@ async def test_a_search_can_be_watched_before_it_has_ended(tmp_path: Path) -> No
         assert report.verdict.endswith("Nothing is claimed yet.")
 
 
+async def test_a_search_that_goes_on_reports_the_calls_of_all_attempts(tmp_path: Path) -> None:
+    failures = [RejectedRequest("small", "it is closed now.")]
+    reports: list[float] = []
+
+    def answer(request: ModelRequest) -> str:
+        if len(reports) > 60 and failures:
+            raise failures.pop()
+        return by_demonstrations(request)
+
+    async def report(done: float, total: float | None, message: str) -> None:
+        if message.startswith("Searching"):
+            reports.append(done)
+
+    async with open_search_bench(tmp_path, answer) as bench:
+        attempt = replace(bench, workspace=replace(bench.workspace, job="1", report=report))
+        with pytest.raises(RejectedRequest):
+            await attempt.evolve(max_calls=200, seed=1)
+        first = max(reports)
+        reports.clear()
+        answer_of_all = await attempt.evolve(max_calls=200, seed=1)
+        assert first >= 60
+        assert min(reports) >= first
+        assert max(reports) == answer_of_all.search_calls
+
+
 async def test_the_page_has_the_tree_the_curve_and_the_prompt(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         answer = await bench.evolve(max_calls=100, seed=1)
