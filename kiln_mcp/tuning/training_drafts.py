@@ -7,6 +7,8 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
+from kiln_mcp.programs.readiness import tools_of
+from kiln_mcp.programs.skills import read_skills, skills_section
 from kiln_mcp.run_configs.system_prompts import (
     DEFAULT_THINKING,
     instruction_prompt,
@@ -108,8 +110,11 @@ async def draft_training(workspace: Workspace, data: FrozenData, wish: TrainingW
 async def read_instructions(store: ProjectStore, task: Task, reference: str | None) -> Instructions:
     """Return the prompt to train with: a run config's, or the task's own.
 
+    A model that may read skills is shown their list, so it is a part of the prompt.
+
     Raises:
         RecordNotFound: There is no such run config.
+        ModelError: A skill of it is not there, or cannot be read.
     """
     thinking = task.thinking_instruction or DEFAULT_THINKING
     if reference is None:
@@ -118,4 +123,5 @@ async def read_instructions(store: ProjectStore, task: Task, reference: str | No
     prompts = await store.children(task, Prompt)
     text = prompt_text(task, config, prompts, await runs_to_show(store, task))
     system, examples = split_examples(text.prompt)
-    return Instructions(system, text.thinking or thinking, examples)
+    skills = await read_skills(store, tools_of(config), config.name)
+    return Instructions(system + skills_section(skills), text.thinking or thinking, examples)
