@@ -82,17 +82,17 @@ def _place_of(component: str) -> str:
 
 
 def _case_list(cases: Sequence[Case]) -> str:
-    return cases_text(
-        [
-            {
-                "Input": case.item.text,
-                "Output": case.evaluation.output or "none",
-                "Right output": case.item.reference,
-                "Evaluator": case.evaluation.remarks,
-            }
-            for case in cases
-        ]
-    )
+    texts = [
+        {
+            "Input": case.item.text,
+            "Output": case.evaluation.output or "none",
+            "Right output": case.item.reference,
+            "Evaluator": case.evaluation.remarks,
+        }
+        for case in cases
+    ]
+    # An item without a right output must not look like one whose right output is empty.
+    return cases_text([{name: text for name, text in own.items() if text} for own in texts])
 
 
 def _lesson_list(lessons: Sequence[Lesson]) -> str:

@@ -1,6 +1,7 @@
 """The model that edits a prompt: what it is shown, and that it is asked again."""
 
 import json
+from dataclasses import replace
 
 from kiln_mcp.evolution.engine import Candidate, Case, Evaluation, Item, ProposalRequest
 from kiln_mcp.evolution.reflection import ModelReflector
@@ -38,6 +39,19 @@ async def test_text_of_users_can_neither_leave_its_fence_nor_begin_a_message() -
     shown = request.messages[1].content
     assert (shown.count("</failures>"), shown.count("<instruction-blocks>")) == (1, 1)
     assert shown.count("&lt;/failures>") == 4
+
+
+async def test_a_case_without_a_right_output_is_shown_without_one() -> None:
+    model = ScriptedModel(edits)
+    request = request_of(1)
+    (case,) = request.failures
+    without = replace(case, item=replace(case.item, reference=""))
+    async with Engine(EngineSettings(), models={"editor": model}) as engine:
+        reflector = ModelReflector(engine, "editor", "Answer.")
+        await reflector.propose(request)
+        await reflector.propose(replace(request, failures=[without], number=2))
+    shown = ["Right output:" in asked.messages[1].content for asked in model.requests]
+    assert shown == [True, False]
 
 
 async def test_a_question_that_is_asked_again_is_not_answered_by_the_first_answer() -> None:
