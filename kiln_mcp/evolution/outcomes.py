@@ -84,7 +84,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         held_out_sight=held_out.runs.says if held_out and held_out.runs else "",
         seed=search_context.request.seed,
         search_log=str(store.side_folder(eval_record) / search_context.file_name),
-        next=_next_steps(held_out),
+        next=_next_steps(search_context, held_out),
     )
 
 
@@ -127,19 +127,31 @@ def _usual_end(result: Result) -> str:
     return f": of {reasons.total()} proposals {count} ended with {reason.rstrip('.')!r}"
 
 
-def _next_steps(held_out: HeldOut | None) -> list[NextStep]:
+def _next_steps(search_context: SearchContext, held_out: HeldOut | None) -> list[NextStep]:
     if held_out is not None and held_out.gain_shown:
         return [
             NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
         ]
     if held_out is not None and held_out.gains:
         names = " and ".join(dict.fromkeys([*held_out.losses, *held_out.open_losses]))
+        eval_context = search_context.eval_context
+        project = {"project": str(eval_context.store.folder)}
+        here = {**project, "eval": eval_context.eval_record.name}
         return [
-            NextStep(tool="show_prompt_search", reason=f"see how candidates score in {names}"),
-            NextStep(tool="add_data", reason=f"add test items, to tell whether {names} falls"),
+            NextStep(
+                tool="show_prompt_search",
+                reason=f"see how candidates score in {names}",
+                arguments={**here},
+            ),
+            NextStep(
+                tool="add_data",
+                reason=f"add test items, to tell whether {names} falls",
+                arguments={**project},
+            ),
             NextStep(
                 tool="improve_prompt",
                 reason=f"name a floor for {names} that so many test items can show",
+                arguments={**here, "start": search_context.first.name},
             ),
         ]
     return [

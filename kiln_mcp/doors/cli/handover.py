@@ -104,6 +104,12 @@ def show_progress(done: float, total: float | None, message: str | None) -> None
             click.echo("", err=True)
 
 
+def clear_progress() -> None:
+    """Clear the line of progress, so that an answer does not begin at its end."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
 @dataclass(slots=True)
 class Handover:
     """A call that the daemon makes.

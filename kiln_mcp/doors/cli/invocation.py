@@ -15,7 +15,13 @@ import click
 from kiln_mcp.doors.cli.current_project import PROJECT, with_project
 from kiln_mcp.doors.cli.daemon_door import DaemonDoor, NoDaemon
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
-from kiln_mcp.doors.cli.handover import LONG_WORK, Answer, Handover, may_be_handed_over
+from kiln_mcp.doors.cli.handover import (
+    LONG_WORK,
+    Answer,
+    Handover,
+    clear_progress,
+    may_be_handed_over,
+)
 from kiln_mcp.doors.cli.next_steps import command_line, properties_of
 from kiln_mcp.doors.interrupts import Interrupts
 from kiln_mcp.workbench.answer_text import for_terminal, render
@@ -90,6 +96,7 @@ def _call_here(
 def _print_answer(
     tool: str, answer: Answer, daemon: DaemonDoor, project: "JsonValue", *, as_json: bool
 ) -> None:
+    clear_progress()
     is_carried_out = answer.status not in {"declined", "needs_approval"}
     if is_carried_out or as_json or answer.data.keys() - _NOTICE:
         step_line = partial(
