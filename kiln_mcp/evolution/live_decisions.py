@@ -42,10 +42,10 @@ class LiveDecisions:
         count = len(self._log.decisions)
         if not count:
             return "Searching"
-        kept = f"Searching: {self._log.accepted} of {count} edits kept"
+        message = f"Searching: {self._log.accepted} of {count} edits kept"
         if self._context.label or not self._log.accepted:
-            return kept
-        return f"{kept}, an expected gain of {100 * self._gain:.1f} points so far"
+            return message
+        return f"{message}, an expected gain of {100 * self._gain:.1f} points so far"
 
     @property
     def _gain(self) -> float:

@@ -119,9 +119,9 @@ def _line(row: CandidateRow) -> str:
     counts = f", {row.better_on} better, {row.worse_on} worse"
     race = f", {_points(row.gain - row.loss)}{counts}" if row.better_on or row.worse_on else ""
     words = f" Meant to correct: {_cell(row.lesson)}" if row.lesson else ""
-    more = f" and {len(row.items) - MOST_ITEMS} more" if len(row.items) > MOST_ITEMS else ""
-    shown = "; ".join(map(_cell, row.items[:MOST_ITEMS]))
-    items = f" Made from: {shown}{more}." if row.items else ""
+    rest = f" and {len(row.items) - MOST_ITEMS} more" if len(row.items) > MOST_ITEMS else ""
+    names = "; ".join(map(_cell, row.items[:MOST_ITEMS]))
+    items = f" Made from: {names}{rest}." if row.items else ""
     return f"({row.operator}{race}) {_cell(row.reason)}{words}{items}"
 
 

@@ -136,12 +136,12 @@ def _next_steps(search_context: SearchContext, held_out: HeldOut | None) -> list
         names = " and ".join(dict.fromkeys([*held_out.losses, *held_out.open_losses]))
         eval_context = search_context.eval_context
         project = {"project": str(eval_context.store.folder)}
-        here = {**project, "eval": eval_context.eval_record.name}
+        eval_arguments = {**project, "eval": eval_context.eval_record.name}
         return [
             NextStep(
                 tool="show_prompt_search",
                 reason=f"see how candidates score in {names}",
-                arguments={**here},
+                arguments={**eval_arguments},
             ),
             NextStep(
                 tool="add_data",
@@ -151,7 +151,7 @@ def _next_steps(search_context: SearchContext, held_out: HeldOut | None) -> list
             NextStep(
                 tool="improve_prompt",
                 reason=f"name a floor for {names} that so many test items can show",
-                arguments={**here, "start": search_context.first.name},
+                arguments={**eval_arguments, "start": search_context.first.name},
             ),
         ]
     return [

@@ -139,8 +139,8 @@ class SearchEvents:
         was raced is a trial if no decision names it.
         """
         names = {self.start.candidate: START}
-        numbered = sorted(enumerate(self.decisions, 1), key=lambda pair: not pair[1].accepted)
-        for number, line in numbered:
+        numbered_lines = sorted(enumerate(self.decisions, 1), key=lambda pair: not pair[1].accepted)
+        for number, line in numbered_lines:
             if line.candidate:
                 names.setdefault(line.candidate, f"{CANDIDATE} {number}")
         trials = [line.candidate for line in self.standings if line.candidate not in names]
