@@ -31,7 +31,7 @@ STANDINGS: Final = (
 )
 HELD_OUT: Final = (
     "In the scale of each score. The interval is that of the difference. A gain is shown if all "
-    "of it lies above 0 and a test by chance agrees; if 0 lies in it, nothing is shown."
+    "of it lies above 0 and a paired test agrees; if 0 lies in it, nothing is shown."
 )
 
 
@@ -81,7 +81,7 @@ def page_of(explanation: PromptExplanation) -> str:
             f"# What the prompt of {explanation.run_config} is made of",
             explanation.verdict,
             "Points of 100 that are lost if the part is left out; below 0 it harms. An effect is "
-            "shown if its interval leaves out 0 and a test by chance agrees.",
+            "shown if its interval leaves out 0 and a paired test agrees.",
             _table(head, rows),
             f"{explanation.items} items, {explanation.calls} calls, seed {explanation.seed}.",
             *explanation.warnings,

@@ -88,7 +88,6 @@ class EndLine(_Line):
     verdict: str = ""
     stop_reason: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
-    held_out_sight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,7 @@ class SearchEvents:
     def names(self) -> dict[str, str]:
         """The names of candidates by id: "start", and the number of the decision on them.
 
-        Of several decisions on one candidate that counts which accepted it, else the first.
-
+        Of several decisions on one candidate the one that accepted it counts, else the first.
         An edit is raced on the best prompt of its time, and then applied to the newest one. What
         was raced is a trial if no decision names it.
         """
