@@ -21,10 +21,12 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.jobs import Job, JsonObject
+from kiln_mcp.operations.job_control.next_steps import complete_answer, complete_errors
 from kiln_mcp.operations.job_control.plans import check_plan_growth
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability, Capability
 from kiln_mcp.workbench.lifecycle import open_workspace
+from kiln_mcp.workbench.needs import Needs, NeedsOf
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
 from storage.text.excerpts import defuse, excerpt
@@ -126,7 +128,7 @@ class Catalogue:
 
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
         """Open the workspace of this person, with these capabilities for jobs."""
-        return open_workspace(settings, self.carry_out, estimate=partial(_estimate, self.find))
+        return _open(self.find, settings, partial(needs_of, find=self.find))
 
 
 def find_capability(name: str) -> AnyCapability:
@@ -139,10 +141,31 @@ def find_capability(name: str) -> AnyCapability:
     return _own_capability(tool) if tool in _OWN else installed_catalogue().find(name)
 
 
-def open_own_workspace(settings: Settings) -> AbstractAsyncContextManager[Workspace]:
-    """Open the workspace of this person; a job's room is imported when the job runs."""
-    carry_out = partial(_carry_out, find_capability)
-    return open_workspace(settings, carry_out, estimate=partial(_estimate, find_capability))
+def open_own_workspace(
+    settings: Settings, own_needs: NeedsOf | None = None
+) -> AbstractAsyncContextManager[Workspace]:
+    """Open the workspace of this person; a job's room is imported when the job runs.
+
+    Args:
+        settings: The settings of this process.
+        own_needs: Returns what a capability needs; None to import its room for that.
+    """
+    return _open(find_capability, settings, own_needs or needs_of)
+
+
+def needs_of(tool: str, find: Callable[[str], AnyCapability] = find_capability) -> Needs:
+    """Return what a capability needs; nothing for one that is no longer installed."""
+    try:
+        return find(tool).needs
+    except UnknownCapability:
+        return ()
+
+
+def _open(
+    find: Callable[[str], AnyCapability], settings: Settings, own_needs: NeedsOf
+) -> AbstractAsyncContextManager[Workspace]:
+    carry_out, estimate = partial(_carry_out, find), partial(_estimate, find)
+    return open_workspace(settings, carry_out, estimate=estimate, needs_of=own_needs)
 
 
 def _own_capability(name: str) -> AnyCapability:
@@ -153,9 +176,11 @@ async def _carry_out(
     find: Callable[[str], AnyCapability], workspace: Workspace, job: Job
 ) -> dict[str, JsonValue]:
     """Carry out the capability of an approved job; its name is looked up with `find`."""
-    proposal = await find(job.capability).propose(workspace, job.arguments)
-    check_plan_growth(job, proposal.plan)
-    return plain(await proposal.carry_out())
+    with complete_errors(job.arguments, workspace.needs_of):
+        proposal = await find(job.capability).propose(workspace, job.arguments)
+        check_plan_growth(job, proposal.plan)
+        answer = plain(await proposal.carry_out())
+    return complete_answer(answer, job.arguments, workspace.needs_of)
 
 
 async def _estimate(

@@ -97,6 +97,13 @@ class WorkbenchError(Exception):
         text = with_excerpts(repair_surrogates(f"{sentence}{steps}"), self._arguments)
         super().__init__(_TWO_STOPS.sub(".", defuse(text)))
 
+    def replace_next(self, steps: Sequence[NextStep]) -> None:
+        """Put other calls in the place of those that follow the sentence, one for each."""
+        text = str(self)
+        for old, new in zip(self.next, steps, strict=True):
+            text = text.replace(f" Next: {old}.", f" Next: {new}.")
+        self.args, self.next = (text,), tuple(steps)
+
 
 class Refusal(WorkbenchError):
     """A request cannot be carried out; the sentence says why, and what to do instead.

@@ -42,6 +42,8 @@ def constants(node: ast.expr) -> Iterator[str]:
             return  # the capability that is being called
         case ast.Attribute(value=ast.Name(id="item"), attr="name"):
             return  # it, too
+        case ast.Attribute(value=ast.Name(id="step"), attr="tool"):
+            return  # that of another step
         case ast.IfExp(body=body, orelse=orelse):
             yield from constants(body)
             yield from constants(orelse)

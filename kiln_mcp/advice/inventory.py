@@ -70,6 +70,7 @@ class TaskInventory:
     """The counts of one task.
 
     Attributes:
+        only_run_config: Its run config, if it has just one.
         check_hints: Clauses of its specs that a check could decide.
         sessions: Sessions about specs with something that is not saved, the newest last.
     """
@@ -81,6 +82,7 @@ class TaskInventory:
     prompts: int
     evals: tuple[EvalInventory, ...]
     inputs: int = 0
+    only_run_config: str | None = None
     check_hints: tuple[CheckHint, ...] = ()
     sessions: tuple[OpenSession, ...] = ()
 
@@ -197,7 +199,7 @@ def _measuring_steps(task: TaskInventory) -> list[NextStep]:
 def _begin_eval(task: TaskInventory) -> NextStep:
     if task.specs:
         return NextStep(tool="create_evaluator", reason="measure outputs by the spec")
-    return NextStep(tool="build_spec", reason="describe a good answer in one sentence")
+    return NextStep(tool="build_spec", reason="describe a good answer in one sentence, as `wish`")
 
 
 def _mend(inventory: EvalInventory) -> NextStep | None:
@@ -265,8 +267,9 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
                 reason="measure whether the judges can be trusted, before you optimise",
                 arguments={"eval": inventory.name},
             )
+    start = {} if task.only_run_config is None else {"start": task.only_run_config}
     return NextStep(
         tool="improve_prompt",
         reason="search for a better prompt, and measure it on held-out items",
-        arguments={"eval": with_evaluators[0].name},
+        arguments={"eval": with_evaluators[0].name, **start},
     )

@@ -74,7 +74,9 @@ async def describe_project(
     shown_tasks = await _largest(store, all_tasks) if is_short else all_tasks
     for task in all_tasks:
         if task in shown_tasks:
-            description = await _describe_task(store, task, is_short=is_short)
+            description = await _describe_task(
+                store, task, is_short=is_short, is_only=len(all_tasks) == 1
+            )
             tasks.append(await _with_cost(workspace, store, description))
         for record in await store.children(task, Eval):
             side_faults += await store.damaged_side_files(record)
@@ -126,6 +128,14 @@ def _cost_words(plan: Plan) -> str:
     return f"about {calls}, ${plan.likely_cost_usd or 0:.2f} to ${plan.highest_cost_usd:.2f}"
 
 
+def _with_task(step: NextStep, handle: str) -> NextStep:
+    """Return a step that names its task, unless what it is about belongs to one."""
+    arguments = step.arguments or {}
+    if arguments.keys() & {"eval", "session"}:
+        return step
+    return step.model_copy(update={"arguments": {"task": handle, **arguments}})
+
+
 def _create_task(store: ProjectStore) -> NextStep:
     reason = "describe the work of a model, as `task` and `instruction`"
     arguments: dict[str, JsonValue] = {"project": str(store.folder)}
@@ -152,15 +162,18 @@ async def _largest(store: ProjectStore, tasks: Sequence[Task]) -> list[Task]:
     return sorted(tasks, key=size, reverse=True)[:MOST_TASKS]
 
 
-async def _describe_task(store: ProjectStore, task: Task, *, is_short: bool) -> TaskDescription:
+async def _describe_task(
+    store: ProjectStore, task: Task, *, is_short: bool, is_only: bool
+) -> TaskDescription:
     inventory = await take_inventory(store, task)
+    handle = await handle_of(store, task)
     by_results = sorted(inventory.evals, key=lambda counts: counts.results, reverse=True)
     shown_evals = by_results[:MOST_EVALS] if is_short else inventory.evals
     faults = weaknesses(inventory)
     return TaskDescription(
         name=task.name,
         id=task.id,
-        handle=await handle_of(store, task),
+        handle=handle,
         runs=inventory.runs,
         inputs=inventory.inputs,
         specs=inventory.specs,
@@ -182,7 +195,7 @@ async def _describe_task(store: ProjectStore, task: Task, *, is_short: bool) -> 
         ],
         further_evals=len(inventory.evals) - len(shown_evals) or None,
         weaknesses=with_remainder(faults[:MOST_NAMES], len(faults)) if is_short else faults,
-        next=next_steps(inventory),
+        next=[step if is_only else _with_task(step, handle) for step in next_steps(inventory)],
     )
 
 

@@ -94,12 +94,15 @@ def after_run(
         reason="read what failed",
         arguments={"eval": eval_name, "items": "failures"},
     )
+    arguments: dict[str, JsonValue]
     if len({line.run_config for line in lines}) > 1:
-        arguments: dict[str, JsonValue] = {"eval": eval_name, "compare": ["all"]}
+        arguments = {"eval": eval_name, "compare": ["all"]}
         reason = "test which run configs are better"
         step = NextStep(tool="show_results", reason=reason, arguments=arguments)
     else:
-        step = NextStep(tool="improve_prompt", reason="search for a better prompt")
+        arguments = {"eval": eval_name, **({"start": lines[0].run_config} if lines else {})}
+        reason = "search for a better prompt"
+        step = NextStep(tool="improve_prompt", reason=reason, arguments=arguments)
     if measurement.evaluator.model and not has_agreement:
         return [look, step, *_judge_check(eval_name)]
     return [look, step]
@@ -135,7 +138,7 @@ def no_items(eval_record: Eval, name: str, outputs: str | None) -> NothingToEval
             *([_judge_stored(eval_record, outputs)] if outputs else []),
             NextStep(tool="add_data", reason="add items with that tag in `tags`"),
             NextStep(tool="split_data", reason="or deal the items that are there into parts"),
-            NextStep(tool="create_evaluator", reason="then create an eval with another name"),
+            NextStep(tool="create_evaluator", reason="then create an `eval` with another name"),
         ],
     )
 

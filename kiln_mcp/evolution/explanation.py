@@ -74,7 +74,13 @@ def plan_ablation(search_context: SearchContext) -> Ablation:
         raise Refusal(
             "The prompt of '{name}' has only one part, so there is nothing to tell apart.",
             name=search_context.first.name,
-            next=[NextStep(tool="improve_prompt", reason="search for a better prompt")],
+            next=[
+                NextStep(
+                    tool="improve_prompt",
+                    reason="search for a better prompt",
+                    arguments={"start": search_context.first.name},
+                )
+            ],
         )
     fewest = min(FEWEST_ITEMS, len(items))
     count = min(len(items), runs // (len(parts) + 1))

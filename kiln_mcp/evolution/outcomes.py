@@ -13,6 +13,7 @@ from kiln_mcp.evolution.search_context import SearchContext
 from kiln_mcp.evolution.stop_reasons import stop_sentence
 from kiln_mcp.evolution.warnings import search_warnings
 from kiln_mcp.evolution.winner import Winner
+from kiln_mcp.run_configs.system_prompts import SAVED_PROMPT
 from storage.errors import NextStep
 from storage.text.excerpts import excerpts
 
@@ -84,7 +85,7 @@ def answer_of(search_context: SearchContext, outcome: Outcome) -> EvolutionRepor
         held_out_sight=held_out.runs.says if held_out and held_out.runs else "",
         seed=search_context.request.seed,
         search_log=str(store.side_folder(eval_record) / search_context.file_name),
-        next=_next_steps(search_context, held_out),
+        next=_next_steps(search_context, outcome, held_out),
     )
 
 
@@ -127,10 +128,17 @@ def _usual_end(result: Result) -> str:
     return f": of {reasons.total()} proposals {count} ended with {reason.rstrip('.')!r}"
 
 
-def _next_steps(search_context: SearchContext, held_out: HeldOut | None) -> list[NextStep]:
+def _next_steps(
+    search_context: SearchContext, outcome: Outcome, held_out: HeldOut | None
+) -> list[NextStep]:
     if held_out is not None and held_out.gain_shown:
+        prompt = f"{SAVED_PROMPT}{outcome.winner.prompt.id}"
         return [
-            NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
+            NextStep(
+                tool="create_run_config",
+                reason="use the winner's prompt with another `model`",
+                arguments={"prompt_id": prompt},
+            )
         ]
     if held_out is not None and held_out.gains:
         names = " and ".join(dict.fromkeys([*held_out.losses, *held_out.open_losses]))
@@ -159,5 +167,9 @@ def _next_steps(search_context: SearchContext, held_out: HeldOut | None) -> list
         NextStep(
             tool="improve_prompt",
             reason="raise max_calls, or name a capable model in reflect_with",
+            arguments={
+                "eval": search_context.eval_context.eval_record.name,
+                "start": search_context.first.name,
+            },
         ),
     ]

@@ -91,7 +91,9 @@ async def _required_ids(
             raise InvalidValue(
                 "No training or validation item has the tag '{tag}', so none is required.",
                 tag=tag,
-                next=[NextStep(tool="mark_runs", reason="tag the items that may not get worse")],
+                next=[
+                    NextStep(tool="mark_runs", reason="tag with `add_tags` what may not get worse")
+                ],
             )
         required |= tagged_ids & set(ids)
     return frozenset(required)
@@ -107,7 +109,7 @@ def _missing_part(part: str, filter_id: str | None) -> Refusal:
             NextStep(tool="split_data", reason="deal the items"),
             NextStep(
                 tool="create_evaluator",
-                reason="name test_filter, train_filter and val_filter of that split",
+                reason="create an `eval` with that split's test_filter, train_filter, val_filter",
             ),
         ],
     )

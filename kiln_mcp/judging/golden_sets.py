@@ -55,7 +55,7 @@ async def evals_to_label(store: ProjectStore, references: Sequence[str]) -> list
         raise Refusal(
             "Name the evals to label outputs for: {names}.",
             names=[task_eval.name for task_eval in evals] or ["there is none with a golden set"],
-            next=[NextStep(tool="create_evaluator", reason="create an eval with a golden set")],
+            next=[NextStep(tool="create_evaluator", reason="create an `eval` with a golden set")],
         )
     return [task_eval.id for task_eval in evals]
 

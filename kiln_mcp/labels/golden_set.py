@@ -284,7 +284,7 @@ async def open_golden_set(
             next=[
                 NextStep(
                     tool="create_evaluator",
-                    reason="create an eval with golden_filter, such as 'tag::golden'",
+                    reason="create an `eval` with golden_filter, such as 'tag::golden'",
                 )
             ],
         )
@@ -296,7 +296,7 @@ async def open_golden_set(
             "Give that tag to good outputs and to bad ones, then call this again.",
             name=task_eval.name,
             filter=filter_id,
-            next=[NextStep(tool="mark_runs", reason="give outputs that tag")],
+            next=[NextStep(tool="mark_runs", reason="give outputs that tag, as `add_tags`")],
         )
     labels = await read_labels(store, task_eval.eval_record)
     draws = await read_draws(store, task_eval.eval_record)

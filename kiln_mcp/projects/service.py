@@ -112,6 +112,7 @@ class _NewTask:
         "tar, folder, git or GitHub repository, launch, launching, building, idea, recommender, "
         "translator, Kiln project, existing, on my disk, example project, use here, empty, blank, "
         "under test, from last year, write job ads, we want to build",
+        one_of=("name", "project", "copy_from"),
     ),
 )
 async def create_project(
@@ -222,7 +223,13 @@ async def _create_project(
         raise Refusal(
             "{folder} is not empty. Choose another folder.",
             folder=place,
-            next=[NextStep(tool="describe_project", reason="look at it, if it holds a project")],
+            next=[
+                NextStep(
+                    tool="describe_project",
+                    reason="look at it, if it holds a project",
+                    arguments={"project": str(place)},
+                )
+            ],
         )
     store = await ProjectStore.create(
         Path(place), Project(name=name, description=description), home=workspace.settings.home
@@ -248,7 +255,7 @@ async def _project_created(
 async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextStep:
     arguments: dict[str, JsonValue] = {"project": str(store.folder)}
     if task is not None:
-        reason = "say in one sentence what a good answer is"
+        reason = "say in one sentence as `wish` what a good answer is"
         return NextStep(tool="build_spec", reason=reason, arguments=arguments)
     if await store.children(store.project, Task):
         return NextStep(tool="describe_project", reason="see what is there", arguments=arguments)
@@ -269,6 +276,7 @@ async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextSt
         "definition, outdated, model returns, returned field, task instruction, out of date, "
         "should return, a list instead of a string, text, edit the prompt of the task",
         toolset=Toolset.ADMIN,
+        one_of=("instruction", "output_schema", "input_schema", "plain_text"),
     ),
 )
 async def change_task(
@@ -367,7 +375,7 @@ def _steps_after_change(
     if is_changed:
         arguments: dict[str, JsonValue] = {"project": project, "filter": f"tag::{MISFIT_TAG}"}
         return [NextStep(tool="find", reason="see them", arguments=arguments)]
-    return [NextStep(tool="mark_runs", reason="give a run an output that fits")]
+    return [NextStep(tool="mark_runs", reason="give a run an `output` that fits")]
 
 
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:

@@ -83,6 +83,7 @@ Kind = Annotated[
         "wish, ask me, formulate, have to contain, figure out what quality means, write "
         "requirements, define a failure",
         always_load=True,
+        one_of=("wish", "sources", "spec", "fields", "session", "answers"),
     ),
 )
 async def build_spec(
@@ -350,7 +351,7 @@ async def _two_specs(store: ProjectStore, task: Task) -> InvalidValue:
         "`spec` (saved: {names}) or a text of your own as `kind` and `fields`, not both. "
         "No session is open.",
         names=told_apart(specs) or "none yet",
-        next=[NextStep(tool="build_spec", reason="draft one from a sentence")],
+        next=[NextStep(tool="build_spec", reason="draft one from a sentence, as `wish`")],
     )
 
 

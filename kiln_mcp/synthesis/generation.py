@@ -215,5 +215,5 @@ def _no_clauses() -> Refusal:
     return Refusal(
         "Minimal pairs break one clause of a spec each, for inputs that the plan makes. Name the "
         "`spec`, or give the plan `clauses` with id and text, and no `inputs`.",
-        next=[NextStep(tool="build_spec", reason="write the spec first")],
+        next=[NextStep(tool="build_spec", reason="write the spec first, from a `wish`")],
     )

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.workbench.answer_text import render
+from kiln_mcp.workbench.answer_text import STEPS, render
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.token_estimate import token_estimate
 from storage.errors import NextStep
@@ -26,7 +26,6 @@ MOST_TOKENS: Final = 2000
 """The most tokens of an answer, where the caller asks for no more."""
 SHORTENED: Final = "shortened"
 """The field of an answer that says what was left out of it."""
-_STEPS: Final = "next"
 _IN_RECORDS: Final = "Read single records for the rest."
 _UNCUT_FIELDS: Final = frozenset(
     {
@@ -110,9 +109,9 @@ def _way_on(
     """Return the fields that say what was left out, and how to read it."""
     if step is None:
         return {SHORTENED: [*lines, _IN_RECORDS]}
-    steps = data.get(_STEPS)
+    steps = data.get(STEPS)
     shown_step: JsonValue = step.model_dump(mode="json", exclude_none=True)
-    return {SHORTENED: [*lines], _STEPS: [*(steps if isinstance(steps, list) else []), shown_step]}
+    return {SHORTENED: [*lines], STEPS: [*(steps if isinstance(steps, list) else []), shown_step]}
 
 
 def fit_text(text: str, most_tokens: int = MOST_TOKENS) -> str:

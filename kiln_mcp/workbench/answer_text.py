@@ -22,7 +22,7 @@ _INLINE = 100
 """Characters that a list of short values may take on one line."""
 
 
-_STEPS = "next"
+STEPS = "next"
 """The key of next steps."""
 
 _VERBATIM = "content"
@@ -84,7 +84,7 @@ def _with_step_lines(
         return node
     texts: dict[str, JsonValue] = {}
     for key, value in node.items():
-        steps = _steps_in(value) if key == _STEPS else []
+        steps = steps_in(value) if key == STEPS else []
         lines: list[JsonValue] = [step_line(step) for step in steps]
         if lines and in_list:
             texts[key] = "; ".join(map(str, lines))
@@ -93,7 +93,7 @@ def _with_step_lines(
     return texts
 
 
-def _steps_in(value: "JsonValue") -> list[StepRow]:
+def steps_in(value: "JsonValue") -> list[StepRow]:
     """Return a list of next steps from its JSON form; an empty list if it is something else."""
     rows = value if isinstance(value, list) else []
     steps = [_step_in(row) for row in rows if isinstance(row, dict)]
@@ -139,7 +139,7 @@ def _list_lines(key: str, items: "list[JsonValue]", indent: str) -> Iterable[str
         return
     texts = [_scalar(item) for item in items]
     is_short = sum(map(len, texts)) <= _INLINE and not any("\n" in text for text in texts)
-    if is_short and key != _STEPS:
+    if is_short and key != STEPS:
         yield f"{indent}{key}: [{', '.join(texts)}]"
     else:
         yield f"{indent}{key}:"

@@ -30,6 +30,7 @@ from kiln_mcp.workbench.call_options import LIMIT_OPTIONS, CallOptions
 from kiln_mcp.workbench.discovery import Discovery, Heading, Toolset
 from kiln_mcp.workbench.lenient_arguments import as_meant
 from kiln_mcp.workbench.missing_records import calls_that_help
+from kiln_mcp.workbench.needs import Needs
 from kiln_mcp.workbench.proposal import CallContext, JsonObject, Proposal, Result, Runs
 from storage import records
 from storage.errors import InvalidValue, RecordNotFound
@@ -148,6 +149,14 @@ class Capability(Generic[ContextT, P, ResultT]):
             __config__=config,
             **fields,  # pyright: ignore[reportArgumentType]
         )
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What a call has to give, but for one with an approval's id: one of each group."""
+        fields = self.arguments.model_fields.items()
+        required = tuple((name,) for name, field in fields if field.is_required())
+        one_of = self.discovery.one_of
+        return (*required, one_of) if one_of else required
 
     @cached_property
     def result(self) -> type[BaseModel]:

@@ -9,6 +9,7 @@ from kiln_mcp.jobs import Job, JobClient, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
+from kiln_mcp.workbench.needs import NeedsOf, nothing_needed
 from kiln_mcp.workbench.progress import ProgressReport, Relay
 from kiln_mcp.workbench.workspace import (
     CarryOut,
@@ -26,6 +27,7 @@ async def open_workspace(
     carry_out: CarryOut = carry_out_nothing,
     models: Mapping[str, Model] | None = None,
     estimate: EstimatePlan = estimate_nothing,
+    needs_of: NeedsOf = nothing_needed,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
@@ -34,6 +36,7 @@ async def open_workspace(
         carry_out: Carries out the capability of a job.
         models: Further models by name.
         estimate: Plans a call without carrying it out.
+        needs_of: Returns what a capability needs, for next steps.
     """
     with suppress(OSError):  # the first use of the home says what is wrong with it
         prepare_home(settings.home)
@@ -70,6 +73,7 @@ async def open_workspace(
             projects=projects,
             job_client=job_client,
             estimate=estimate,
+            needs_of=needs_of,
         )
         try:
             yield workspace

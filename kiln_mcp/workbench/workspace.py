@@ -33,6 +33,7 @@ from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.folder_trust import Trust
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
+from kiln_mcp.workbench.needs import NeedsOf, nothing_needed
 from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
 from storage import ProjectStore, new_id
 from storage.atomic_write import check_room, disk_errors
@@ -96,6 +97,7 @@ class Workspace:
         answer_tokens: The most tokens of the call's answer; None for any number.
         is_detailed: Whether the caller asked for all details.
         estimate: Plans a call without carrying it out.
+        needs_of: Returns what a capability needs, for next steps.
     """
 
     settings: Settings
@@ -113,6 +115,7 @@ class Workspace:
     answer_tokens: int | None = None
     is_detailed: bool = False
     estimate: EstimatePlan = estimate_nothing
+    needs_of: NeedsOf = nothing_needed
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""

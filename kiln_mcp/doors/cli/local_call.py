@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -15,7 +15,8 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import LONGEST_CODE
-from kiln_mcp.catalogue import find_capability, open_own_workspace
+from kiln_mcp.catalogue import find_capability, needs_of, open_own_workspace
+from kiln_mcp.doors.cli.command_table import CAPABILITIES
 from kiln_mcp.doors.cli.daemon_door import DaemonDoor
 from kiln_mcp.doors.cli.handover import Answer, confirm_plan, longest_wait, show_progress
 from kiln_mcp.doors.cli.job import CommandJob
@@ -27,6 +28,7 @@ from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capab
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.answer_text import for_terminal
 from kiln_mcp.workbench.capability import AnyCapability
+from kiln_mcp.workbench.needs import Needs
 from kiln_mcp.workbench.workspace import Workspace
 
 T = TypeVar("T")
@@ -108,9 +110,8 @@ def follow_job(
     async def follow(job: CommandJob) -> Outcome:
         problem = await _find(daemon)
         settings = Settings.from_environment(os.environ)
-        async with open_own_workspace(
-            replace(settings, does_jobs=problem is not None)
-        ) as workspace:
+        job.runs_here = problem is not None
+        async with _open(replace(settings, does_jobs=job.runs_here)) as workspace:
             own = workspace.with_progress(_report)
             longest_s = None if until is None else max(0.0, until - time.monotonic())
             return await _watch_orders(own, job.follow(own, longest_s))
@@ -121,6 +122,19 @@ def follow_job(
 def pause_job(job_id: str, interrupts: Interrupts) -> None:
     """Pause a job that no daemon could pause, in bounded time, and say how it continues."""
     anyio.run(_pause, CommandJob(interrupts, job_id))
+
+
+def _open(settings: Settings) -> AbstractAsyncContextManager[Workspace]:
+    """Open the workspace of this command, which imports no room for the sake of a next step."""
+    return open_own_workspace(settings, _needs_of)
+
+
+def _needs_of(tool: str) -> Needs:
+    entry = CAPABILITIES.get(tool.replace("_", "-"))
+    if entry is None:  # of an extension
+        return needs_of(tool)
+    required = tuple((name,) for name in entry.needs)
+    return (*required, entry.one_of) if entry.one_of else required
 
 
 def _answer(outcome: Outcome | None) -> Answer:
@@ -144,7 +158,7 @@ async def _run_until(
 
 async def _pause(job: CommandJob) -> None:
     submitter = replace(Settings.from_environment(os.environ), does_jobs=False)
-    async with open_own_workspace(submitter) as workspace:
+    async with _open(submitter) as workspace:
         await job.pause(workspace)
 
 
@@ -162,14 +176,14 @@ async def _invoke(
         problem = await _find(daemon)
     # A command ends soon: it submits jobs, and the daemon or a worker runs them.
     submitter = replace(settings, does_jobs=problem is not None)
-    async with open_own_workspace(submitter) as workspace:
+    async with _open(submitter) as workspace:
         own = replace(workspace, person=person, caller="the command line")
         outcome = await _call(own, item, arguments, as_job=is_local)
         job.id = outcome.job
         if outcome.status != "job" or item.name in _JOB_COMMANDS or await _find(daemon) is None:
             return await _end_of(workspace, job, outcome, arguments)
-    # No other process runs the job, so this command does.
-    async with open_own_workspace(settings) as workspace:
+    job.runs_here = True  # no other process does
+    async with _open(settings) as workspace:
         return await _end_of(workspace, job, outcome, arguments)
 
 

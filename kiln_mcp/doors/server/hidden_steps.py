@@ -8,9 +8,10 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.border.tool_choice import ToolChoice
 from kiln_mcp.errors import UnknownCapability
+from kiln_mcp.workbench.answer_text import STEPS
 from kiln_mcp.workbench.discovery import Toolset
 
-_STEPS, _RESULT, _JOBS, _ERROR = "next", "result", "jobs", "error"
+_RESULT, _JOBS, _ERROR = "result", "jobs", "error"
 
 
 def with_ways_to_hidden_tools(
@@ -53,7 +54,7 @@ def _way(tool: str, toolset: Toolset) -> str:
 
 def _with_ways(name: str, value: JsonValue, catalogue: Catalogue, choice: ToolChoice) -> JsonValue:
     """Return a field of an answer; the jobs of a list and the result of a job have steps, too."""
-    if name == _STEPS and isinstance(value, list):
+    if name == STEPS and isinstance(value, list):
         return [_with_way(step, catalogue, choice) for step in value]
     if name == _ERROR and isinstance(value, str):
         return with_way_in_words(value, catalogue, choice)

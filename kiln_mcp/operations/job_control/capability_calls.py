@@ -24,6 +24,7 @@ from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
+from kiln_mcp.operations.job_control.next_steps import complete_answer, complete_errors
 from kiln_mcp.operations.job_control.plans import plan_with_limit
 from kiln_mcp.workbench.answer_size import fit
 from kiln_mcp.workbench.call_options import CallOptions
@@ -127,8 +128,10 @@ async def call_capability(
     if options.detail == "full":
         workspace = replace(workspace, answer_tokens=None, is_detailed=True)
     request_options = options if wait_s is None else options.model_copy(update={"wait_s": wait_s})
-    outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
-    outcome = replace(outcome, whole_data=outcome.data)
+    with complete_errors(values, workspace.needs_of):
+        outcome = await _perform(workspace, item, values, request_options, as_job=as_job)
+    data = complete_answer(outcome.data, values, workspace.needs_of)
+    outcome = replace(outcome, data=data, whole_data=data)
     if workspace.answer_tokens is None:
         return outcome
     step = _step_to_the_rest(item, outcome)

@@ -191,12 +191,16 @@ async def decide_conflict(
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     await sharing.decide(conflict, choice - 1)
-    open_count = len(await sharing.conflicts())
+    conflicts = await sharing.conflicts()
     return DecisionReport(
-        still_open=open_count,
+        still_open=len(conflicts),
         next=[
-            NextStep(tool="decide_conflict", reason="decide the next one")
-            if open_count
+            NextStep(
+                tool="decide_conflict",
+                reason="decide the next one, as the person wants it",
+                arguments={"conflict": conflicts[0].id},
+            )
+            if conflicts
             else NextStep(tool="sync_project", reason="tell the others what was decided")
         ],
     )

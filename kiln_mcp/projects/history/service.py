@@ -225,7 +225,11 @@ async def delete_records(
             records=[trashed_record(entry) for entry in entries[:_MOST_SHOWN]],
             referrers=_counts_text(around.referring) or None,
             next=[
-                NextStep(tool="restore", reason="undo it, by the record's key"),
+                NextStep(
+                    tool="restore",
+                    reason="undo it; each record has a key of its own",
+                    arguments={"key": entries[0].key},
+                ),
                 NextStep(tool="sync_project", reason="delete it for the others too"),
             ],
         )

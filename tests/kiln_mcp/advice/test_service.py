@@ -112,7 +112,7 @@ async def test_what_evals_made_is_no_item_and_golden_only_by_its_own_tag(
                 EvalRun(dataset_id=item, task_run_config_id=config, scores={"right": 1}), judge
             )
     described = await _described(workspace)
-    assert described["runs"] == len(runs)
+    assert described["runs"] == sum(run.eval_source is None for run in runs)
     assert described["evals"] == [
         {
             "name": "Right",
@@ -345,7 +345,7 @@ async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
     [
         (Plan("x", 60, 0.05, 0.12), "(about 60 model calls, $0.05 to $0.12)"),
         (Plan("x", 1, None, None), "(about 1 model call, price not known)"),
-        (None, "one sentence'"),
+        (None, "as `wish`'"),
     ],
 )
 async def test_the_best_step_says_what_it_costs_if_that_can_be_known(

@@ -5,7 +5,7 @@ python tests/kiln_mcp/doors/cli/test_command_table.py     writes the table again
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,7 @@ class Entry(NamedTuple):
         help: The short help.
         words: Users' words for it.
         needs: The arguments that it does not do without, but for a call with an approval's id.
+        one_of: Arguments of which it needs at least one.
         ranges: The least and the most of numbers; the list of tools that models see has none.
     """
 
@@ -47,6 +48,7 @@ class Entry(NamedTuple):
     help: str
     words: str
     needs: tuple[str, ...]
+    one_of: tuple[str, ...]
     ranges: Mapping[str, Range]
 
 '''
@@ -74,14 +76,19 @@ def table() -> str:
 
 def row(item: AnyCapability) -> str:
     """Return the lines of the table for a capability."""
-    names = [json.dumps(name) for name in needed_arguments(item.name)]
-    needs = f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
+    needs, one_of = names(needed_arguments(item.name)), names(item.discovery.one_of)
     words = json.dumps(item.discovery.search_hint, ensure_ascii=False)
     return (
         f'    "{item.name.replace("_", "-")}": Entry(\n        "{item.discovery.heading.value}",\n'
         f"        {json.dumps(first_sentence(item.help), ensure_ascii=False)},\n"
-        f"        {words},\n        {needs},\n        {ranges(item)},\n    ),\n"
+        f"        {words},\n        {needs},\n        {one_of},\n        {ranges(item)},\n    ),\n"
     )
+
+
+def names(arguments: Sequence[str]) -> str:
+    """Return the names of arguments, as a Python tuple."""
+    texts = [json.dumps(name) for name in arguments]
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 def ranges(item: AnyCapability) -> str:
