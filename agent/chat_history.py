@@ -27,7 +27,7 @@ from agent.chat_lines import (
     read_lines,
     title_of,
 )
-from agent.events import CostChanged
+from agent.events import CostChanged, price_text
 from agent.model import TRUNCATION_NOTE
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal
@@ -68,14 +68,14 @@ class ChatSummary:
         title: As the person named it; else their first words.
         changed: When it was last written to.
         messages: How many messages it has, without the system's.
-        cost_usd: What its model calls have cost.
+        price: What its model calls have cost, for people.
     """
 
     id: str
     title: str
     changed: datetime
     messages: int
-    cost_usd: float
+    price: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Chats:
         """
         self.check(name)
         summary = self._summary(name)
-        parts = [f"# {summary.title}\n\n{name}, ${summary.cost_usd:.4f}"]
+        parts = [f"# {summary.title}\n\n{name}, {summary.price}"]
         number = 0
         for line in self._lines(name):
             number += isinstance(line, MessageLine)
@@ -270,8 +270,19 @@ class Chats:
             title_of(lines) or name,
             datetime.fromtimestamp(changed, UTC),
             sum(isinstance(line, MessageLine) and line.role != "system" for line in lines),
-            next((line.cost_usd for line in reversed(lines) if isinstance(line, CostLine)), 0.0),
+            _price_of(lines),
         )
+
+
+def _price_of(lines: Sequence[Line]) -> str:
+    """Return what the last line about costs says; an old line without costs tells nothing."""
+    line = next((line for line in reversed(lines) if isinstance(line, CostLine)), None)
+    if line is None:
+        return price_text(0.0, 0)
+    unpriced_calls = line.unpriced_calls
+    if unpriced_calls is None:
+        unpriced_calls = 0 if line.cost_usd else line.calls
+    return price_text(line.cost_usd, unpriced_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +302,7 @@ class ChatRecorder:
 
     async def add_cost(self, cost: CostChanged) -> None:
         """Keep what the chat has cost so far."""
-        await self._append(CostLine(cost_usd=cost.cost_usd, tokens=cost.tokens, calls=cost.calls))
+        await self._append(CostLine.of(cost))
 
     async def add_approval(self, record: ApprovalRecord) -> None:
         """Keep the answer to a question."""

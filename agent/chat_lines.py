@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent.approval_rules import ApprovalRecord
+from agent.events import CostChanged
 from kiln_mcp.llm import Message, ToolCall
 from storage.text.excerpts import excerpt_line
 
@@ -62,11 +63,22 @@ class TitleLine(_SavedLine):
 
 
 class CostLine(_SavedLine):
-    """What the chat has cost by then."""
+    """What the chat has cost by then; None if the line is older than the count."""
 
     cost_usd: float
     tokens: int
     calls: int
+    unpriced_calls: int | None = None
+
+    @classmethod
+    def of(cls, cost: CostChanged) -> Self:
+        """Return the line of what the calls have taken so far."""
+        return cls(
+            cost_usd=cost.cost_usd,
+            tokens=cost.tokens,
+            calls=cost.calls,
+            unpriced_calls=cost.unpriced_calls,
+        )
 
 
 class ApprovalLine(_SavedLine):

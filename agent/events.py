@@ -189,6 +189,18 @@ class CostChanged:
     cached_tokens: int = 0
     unpriced_calls: int = 0
 
+    @property
+    def price(self) -> str:
+        """What the calls cost, for people."""
+        return price_text(self.cost_usd, self.unpriced_calls)
+
+
+def price_text(cost_usd: float, unpriced_calls: int) -> str:
+    """Return what calls cost, for people; calls without a known price make it a lower bound."""
+    if not unpriced_calls:
+        return f"${cost_usd:.4f}"
+    return f"over ${cost_usd:.4f}" if cost_usd else "price not known"
+
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:

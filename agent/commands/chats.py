@@ -31,7 +31,7 @@ async def list_all(session: "Session", words: str) -> None:
     for summary in summaries[:_MOST_LISTED]:
         title = excerpt_line(printable(summary.title), _LONGEST_TITLE)
         changed = f"{summary.changed:%Y-%m-%d %H:%M}"
-        cells = [summary.id, title, changed, str(summary.messages), f"${summary.cost_usd:.4f}"]
+        cells = [summary.id, title, changed, str(summary.messages), summary.price]
         table.add_row(*map(Text, cells))
     session.front.print(table)
 

@@ -41,7 +41,7 @@ class Status:
     def line(self, columns: int) -> str:
         """Return the line; where the columns do not suffice, its last parts are left out."""
         parts = [self.model or "no model", f"mode {self.mode}", *self._job_parts()]
-        parts += [self._cost(), f"{self.cost.tokens:,} tokens"]
+        parts += [self.cost.price, f"{self.cost.tokens:,} tokens"]
         parts += [part for part in (self._context(), self.project) if part]
         line = ""
         for part in parts:
@@ -50,12 +50,6 @@ class Status:
                 break
             line = longer
         return f" {line} "[:columns]
-
-    def _cost(self) -> str:
-        """Return what the calls cost; calls without a known price make it a lower bound."""
-        if not self.cost.unpriced_calls:
-            return f"${self.cost.cost_usd:.4f}"
-        return f"over ${self.cost.cost_usd:.4f}" if self.cost.cost_usd else "price not known"
 
     def _context(self) -> str:
         tokens, limit = self.cost.context_tokens, self.cost.context_limit

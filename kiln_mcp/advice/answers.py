@@ -25,7 +25,7 @@ class TaskDescription(Result):
     name: str
     id: str
     handle: str = Field(description="What names it in calls, such as `task/answer`.")
-    runs: int
+    runs: int = Field(description="Without the outputs that evals made.")
     inputs: int = Field(description="Inputs alone, without an output.")
     specs: int
     run_configs: int

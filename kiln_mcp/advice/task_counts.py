@@ -23,8 +23,10 @@ from storage import (
     ProjectStore,
     Spec,
     Task,
+    TaskRunConfig,
 )
 from storage.format.filters import is_filter
+from storage.index.queries import RunQuery
 
 
 async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
@@ -33,15 +35,17 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     items = ItemCounts(store, task)
     shared = SharedInputs(store, task, counts.get("task_run", 0))
     specs = await store.children(task, Spec)
+    run_configs = await store.children(task, TaskRunConfig)
     parts = _Parts(store, task, items, shared, {spec.id: spec.name for spec in specs})
     evals = [await _eval(parts, record) for record in await store.children(task, Eval)]
     sessions = [session for session in await read_sessions(store, task) if session.is_open]
     texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
     return TaskInventory(
         name=task.name,
-        runs=counts.get("task_run", 0),
+        runs=await store.count_runs(task, RunQuery("all", is_from_eval=False)),
         specs=counts.get("spec", 0),
         run_configs=counts.get("task_run_config", 0),
+        only_run_config=run_configs[0].name if len(run_configs) == 1 else None,
         prompts=counts.get("prompt", 0),
         evals=tuple(evals),
         inputs=counts.get("eval_input", 0),

@@ -1,5 +1,6 @@
 """The list of chats: titles, search, forks, exports, and long ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,34 @@ async def saved(folder: Path, name: str, *messages: Message) -> Chats:
     return chats
 
 
+@pytest.mark.parametrize(
+    ("cost", "price"),
+    [
+        (CostChanged(0.0, 10, 2, 10, None, 0, 2), "price not known"),
+        (CostChanged(0.5, 10, 2, 10, None, 0, 1), "over $0.5000"),
+        (CostChanged(0.0, 10, 2, 10, None, 0, 0), "$0.0000"),
+    ],
+)
+async def test_a_list_says_where_a_price_is_not_known(
+    cost: CostChanged, price: str, tmp_path: Path
+) -> None:
+    chats = await saved(tmp_path, "a", *TALK)
+    await chats.recorder("a").add_cost(cost)
+    assert [chat.price for chat in chats.list()] == [price]
+    assert chats.export("a").splitlines()[2] == f"a, {price}"
+
+
+@pytest.mark.parametrize(("cost_usd", "price"), [(0.0, "price not known"), (0.5, "$0.5000")])
+async def test_a_line_without_the_count_of_unpriced_calls_claims_no_price_of_zero(
+    cost_usd: float, price: str, tmp_path: Path
+) -> None:
+    chats = await saved(tmp_path, "a", *TALK)
+    line = json.dumps({"cost_usd": cost_usd, "tokens": 10, "calls": 2})
+    with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    assert [chat.price for chat in chats.list()] == [price]
+
+
 async def test_a_chat_is_listed_by_the_persons_first_words_until_it_is_renamed(
     tmp_path: Path,
 ) -> None:
@@ -39,7 +68,7 @@ async def test_a_chat_is_listed_by_the_persons_first_words_until_it_is_renamed(
         "a": "My support bot promises refunds. Make it stop.",
         "b": "Why is it wrong?",
     }
-    assert [(c.messages, c.cost_usd) for c in chats.list() if c.id == "b"] == [(1, 0.25)]
+    assert [(c.messages, c.price) for c in chats.list() if c.id == "b"] == [(1, "$0.2500")]
     await chats.rename("a", f"Refunds\nand {SECRET}")
     assert [c.title for c in chats.list() if c.id == "a"] == ["Refunds and [OPENAI_API_KEY]"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 import click
 
-from kiln_mcp.doors.cli.job_notes import PAUSE_WITHIN_S, begin_note, pause_note
+from kiln_mcp.doors.cli.job_notes import PAUSE_WITHIN_S, begin_note, pause_note, unattended_note
 from kiln_mcp.doors.interrupts import Interrupts
 from kiln_mcp.jobs import JobState
 from kiln_mcp.operations.job_control.answers import JobReport
@@ -23,10 +23,12 @@ class CommandJob:
     Attributes:
         interrupts: The presses of Ctrl-C.
         id: The job's id as soon as it is known; empty again once it is paused.
+        runs_here: Whether this command runs it, because no daemon does.
     """
 
     interrupts: Interrupts
     id: str = ""
+    runs_here: bool = False
 
     async def follow(self, workspace: Workspace, longest_s: float | None) -> Outcome:
         """Wait for the job and return its outcome; pause it if the command is cancelled.
@@ -38,10 +40,13 @@ class CommandJob:
         Raises:
             WorkbenchError: It failed.
         """
-        click.echo(f"kiln-mcp: {begin_note(self.id)}", err=True)
+        click.echo(f"kiln-mcp: {begin_note(self.id, runs_here=self.runs_here)}", err=True)
         until = None if longest_s is None else time.monotonic() + longest_s
         try:
-            return job_outcome(await self._wait(workspace, until))
+            report = await self._wait(workspace, until)
+            if self.runs_here and not JobState(report.state).at_rest:
+                click.echo(f"kiln-mcp: {unattended_note(self.id)}", err=True)
+            return job_outcome(report)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self.pause(workspace)

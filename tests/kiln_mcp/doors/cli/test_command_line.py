@@ -309,3 +309,16 @@ async def test_in_a_terminal_the_person_is_asked_and_their_answer_recorded(
     assert ("removed: 1" in said) is (code == 0)
     (approval,) = ApprovalStore(home).history()
     assert (approval.state, approval.door) == (door, Door.TERMINAL)
+
+
+def test_a_command_that_leaves_a_job_of_its_own_says_what_goes_on_with_it(tmp_path: Path) -> None:
+    home, project = tmp_path / "home", ("--project", str(tmp_path / "p"))
+    task = ("--task", "T", "--instruction", "Answer.")
+    run(home, "create-project", "--name", "P", "--folder", str(tmp_path / "p"), *task)
+    run(home, "create-run-config", *project, "--name", "C", "--model", "host")
+    inputs = ("--inputs", '["x"]', "--run-config", "C", "--count", "1")
+    left = run(home, "generate-data", *project, *inputs, "--wait-s", "0", "--json")
+    job = json.loads(left.stdout)["job"]
+    assert f"The job {job} is not done, and nothing runs it now." in left.stderr
+    assert f"kiln-mcp check-job --job {job} --seconds 300 goes on with it" in left.stderr
+    assert "If this command is killed, the job continues" not in left.stderr
