@@ -26,6 +26,7 @@ from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.next_steps import complete_answer, complete_errors
 from kiln_mcp.operations.job_control.plans import plan_with_limit
+from kiln_mcp.operations.job_control.record_ids import with_record_ids
 from kiln_mcp.workbench.answer_size import fit
 from kiln_mcp.workbench.call_options import CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
@@ -225,6 +226,8 @@ async def _arguments(
     if item.proposes and isinstance(project, str):
         # A name may mean another folder by the time that the person has answered.
         values = {**values, "project": str(await workspace.project_folder(project))}
+        if item.runs is Runs.AS_JOB:
+            values = await with_record_ids(await workspace.open_project(project), values)
     return values, options
 
 
