@@ -6,17 +6,16 @@ follows from the messages, so that a chat can be resumed in the middle of one.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final, cast
+from typing import Final
 
 from pydantic import JsonValue
 
 from agent.chat_lines import person_words
 from agent.fences import is_not_done, results_of
-from agent.guided.flows import FLOWS, Flow, Question, flow_of
+from agent.guided.flows import FLOWS, Flow, flow_of
+from agent.guided.open_questions import OpenQuestion, answers_of, head_of, open_question
 from agent.guided.places import Places
 from kiln_mcp.llm import EMBEDDED, Engine, Message, ModelError, ModelRequest, ToolCall
 from storage.text.excerpts import excerpt_line
@@ -25,57 +24,12 @@ LIMITS_NOTE: Final = (
     "I am the small model on this machine. I follow these menus; I cannot judge answers, write "
     "prompts or hold a talk. /model NAME changes to a model that can."
 )
-_ASKS: Final = re.compile(
-    r"^(?P<flow>[a-z]+), question (?P<number>[1-9]) of [1-9]: (?P<rest>.*)\Z", re.M | re.S
-)
-_OPTION: Final = re.compile(r"^([0-9]+)\. (.*)$", re.M)
 _FEWEST_WORDS: Final = 3
 """Fewer words are no sentence that a model can take for a flow: "hello" opens the menu."""
 _MOST_OPTIONS: Final = 12
-_LONGEST_EXCERPT: Final = 40
 _SHORTEST_SENTENCE: Final = 40
 _LONGEST_SENTENCE: Final = 400
 _LEAVE: Final = frozenset({"stop", "menu", "back", "cancel"})
-_SKIP: Final = frozenset({"", "-", "skip"})
-_YES: Final = frozenset({"y", "yes"})
-_NO: Final = frozenset({"n", "no"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a flow stands.
-
-    Attributes:
-        flow: The flow.
-        number: The place of the question that is open.
-        options: What the question offered, in its order.
-    """
-
-    flow: Flow
-    number: int
-    options: tuple[str, ...]
-
-    @property
-    def question(self) -> Question:
-        """The question that is open."""
-        return self.flow.questions[self.number]
-
-    def answer(self, words: str) -> JsonValue:
-        """Return what the person's words mean; None if they leave the answer out.
-
-        Raises:
-            ValueError: They are no answer. The sentence says why.
-        """
-        if words.isdecimal() and self.options and words not in self.options:
-            return self._option(int(words))
-        if words in _SKIP and len(self.options) == 1 and not self.question.is_optional:
-            return self.options[0]
-        return _answer_in(self.question, words)
-
-    def _option(self, number: int) -> str:
-        if not 0 < number <= len(self.options):
-            raise ValueError(f"There is no {number}: 1 to {len(self.options)}, or a name.")
-        return self.options[number - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +53,13 @@ class Menus:
         last = messages[-1]
         if last.role == "tool":
             return _say(_after_calls(messages))
-        words, place = person_words(last.content), _place(messages[:-1])
+        words, current = person_words(last.content), open_question(messages[:-1])
         if reports := results_of("check_job", last.content):
-            return _say(_after_jobs(reports, messages, place))
+            return _say(_after_jobs(reports, messages, current))
         if words.casefold() in _LEAVE:
             return _say(menu())
-        if place is not None:
-            return await self._next_of(place, words, messages)
+        if current is not None:
+            return await self._next_of(current, words, messages)
         if flow := flow_of(words):
             return _say(await self._question(flow, 0, messages))
         is_sentence = len(words.split()) >= _FEWEST_WORDS
@@ -115,15 +69,17 @@ class Menus:
         question = await self._question(flow, 0, messages)
         return _say(f"I take that for {flow.name}: {flow.title}. stop leaves it.\n\n{question}")
 
-    async def _next_of(self, place: _Place, words: str, messages: Sequence[Message]) -> Message:
-        flow = place.flow
+    async def _next_of(
+        self, current: OpenQuestion, words: str, messages: Sequence[Message]
+    ) -> Message:
+        flow, number = current.flow, current.number
         try:
-            place.answer(words)
+            current.answer(words)
         except ValueError as fault:
-            return _say(f"{fault}\n\n{await self._question(flow, place.number, messages)}")
-        if place.number + 1 < len(flow.questions):
-            return _say(await self._question(flow, place.number + 1, messages))
-        calls = flow.calls(flow, _answers(flow, messages))
+            return _say(f"{fault}\n\n{await self._question(flow, number, messages)}")
+        if number + 1 < len(flow.questions):
+            return _say(await self._question(flow, number + 1, messages))
+        calls = flow.calls(flow, answers_of(flow, messages))
         return Message(
             "assistant",
             "",
@@ -135,10 +91,10 @@ class Menus:
 
     async def _question(self, flow: Flow, number: int, messages: Sequence[Message]) -> str:
         question = flow.questions[number]
-        head = f"{flow.name}, question {number + 1} of {len(flow.questions)}: {question.words}"
+        head = head_of(flow, number)
         if not question.options:
             return head
-        project = str(_answers(flow, messages).get("project", ""))
+        project = str(answers_of(flow, messages).get("project", ""))
         names = await self.places.names(question.options, project)
         if question.first and names is not None and not names:
             kind = question.options.replace("_", " ")
@@ -191,88 +147,15 @@ def _sentence_in(result: str) -> str:
     return f"{excerpt_line(line, _LONGEST_SENTENCE)}\n\n" if is_sentence else ""
 
 
-def _after_jobs(reports: Sequence[str], messages: Sequence[Message], place: _Place | None) -> str:
+def _after_jobs(
+    reports: Sequence[str], messages: Sequence[Message], current: OpenQuestion | None
+) -> str:
     """Return what stands after the end of jobs, with the question that is still open."""
     names = {call.name for m in messages for call in m.tool_calls}
     flows = [flow for flow in FLOWS if flow.tool in names and any(flow.tool in r for r in reports)]
     steps = " ".join(flow.next_step for flow in flows)
     text = f"/jobs shows what came out. Next: {steps}" if steps else "/jobs shows what came out."
-    return f"{text}\n\n{_head_of(place) if place else _short_menu()}"
-
-
-def _head_of(place: _Place) -> str:
-    """Return an open question once more, with what it offered."""
-    flow, number = place.flow, place.number
-    head = f"{flow.name}, question {number + 1} of {len(flow.questions)}: {place.question.words}"
-    lines = [f"{number}. {name}" for number, name in enumerate(place.options, 1)]
-    return "\n".join([head, "", *lines] if lines else [head])
-
-
-def _place(messages: Sequence[Message]) -> _Place | None:
-    """Return where the flow stands whose question was asked last, if it is open."""
-    last = next((m for m in reversed(messages) if m.role == "assistant"), None)
-    return _place_in(last) if last else None
-
-
-def _place_in(message: Message) -> _Place | None:
-    match = _ASKS.search(message.content)
-    flow = flow_of(match["flow"]) if match else None
-    if match is None or flow is None or int(match["number"]) > len(flow.questions):
-        return None
-    options = tuple(name for _, name in _OPTION.findall(match["rest"]))
-    return _Place(flow, int(match["number"]) - 1, options)
-
-
-def _answers(flow: Flow, messages: Sequence[Message]) -> dict[str, JsonValue]:
-    """Return the answers to the questions of a flow: the last one to each counts."""
-    answers: dict[str, JsonValue] = {}
-    for earlier, reply in pairwise(messages):
-        is_answered = (earlier.role, reply.role) == ("assistant", "user")
-        place = _place_in(earlier) if is_answered else None
-        if place is None or place.flow is not flow:
-            continue
-        if place.number == 0:
-            answers.clear()
-        try:
-            answer = place.answer(person_words(reply.content))
-        except ValueError:
-            continue
-        if answer is not None:
-            answers[place.question.argument] = answer
-    return answers
-
-
-def _answer_in(question: Question, words: str) -> JsonValue:
-    if words in _SKIP:
-        if question.is_optional:
-            return None
-        raise ValueError("That needs an answer.")
-    match question.kind:
-        case "number":
-            return _number(question, words)
-        case "choice":
-            if words.casefold() not in _YES | _NO:
-                raise ValueError("Answer yes or no.")
-            return words.casefold() in _YES
-        case "list":
-            entries = [entry for entry in map(str.strip, words.split(";")) if entry]
-            if len(entries) < question.fewest:
-                raise ValueError(f"{len(entries)} of {question.fewest} or more.")
-            return cast("list[JsonValue]", entries)
-        case "text":
-            return words
-
-
-def _number(question: Question, words: str) -> float | int:
-    try:
-        number = float(words.strip().removeprefix("$"))
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e9:
-        raise ValueError(f"{words[:_LONGEST_EXCERPT]!r} is no number.")
-    if number < question.fewest:
-        raise ValueError(f"{question.fewest} or more.")
-    return int(number) if number.is_integer() else number
+    return f"{text}\n\n{current.text if current else _short_menu()}"
 
 
 def _as_json(arguments: dict[str, JsonValue]) -> str:
