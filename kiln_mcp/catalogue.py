@@ -114,7 +114,10 @@ class Catalogue:
             InvalidArguments: The arguments do not fit it.
             MissingApproval: A person must agree first.
         """
-        return plain(await self.find(name).invoke(workspace, arguments))
+        needs = partial(needs_of, find=self.find)
+        with complete_errors(arguments, needs):
+            answer = plain(await self.find(name).invoke(workspace, arguments))
+        return complete_answer(answer, arguments, needs)
 
     async def carry_out(self, workspace: Workspace, job: Job) -> dict[str, JsonValue]:
         """Carry out the capability of a job, which was approved when the job was started.

@@ -27,7 +27,7 @@ _SOURCES: Final[Mapping[str, NextStep]] = {
     "run": NextStep(tool="add_data", reason="bring in runs"),
     "run_config": NextStep(tool="create_run_config", reason="create one"),
     "spec": NextStep(tool="build_spec", reason="draft one from a sentence, as `wish`"),
-    "eval": NextStep(tool="create_evaluator", reason="create one with its first evaluator"),
+    "eval": NextStep(tool="create_evaluator", reason="create an `eval` with its first evaluator"),
     "evaluator": NextStep(tool="create_evaluator", reason="create one"),
     "eval_result": NextStep(tool="run_eval", reason="make results"),
     "dataset_split": NextStep(tool="split_data", reason="freeze a split with `freeze`"),

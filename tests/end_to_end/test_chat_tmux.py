@@ -7,14 +7,19 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
-from chat_programs import ROOT, Step, chat_programs
+from agent.guided.flows import FLOWS
+from chat_programs import CHAT, ROOT, ChatPrograms, ModelServer, Step, chat_programs
+from counted_process import python_command
 from data_writer import DataWriter, data_project
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.settings import Settings
 from six_talks import LAST_WORDS, SIX_TALKS
 from tmux_windows import Tmux, agree_until, window_of
 
@@ -168,3 +173,71 @@ async def test_ctrl_c_stops_what_it_is_pressed_at(tmp_path: Path) -> None:
     assert "kiln-chat --resume " in shown
     assert saved.count('"role":"tool"') == 3
     assert "The person stopped this call." in saved
+
+
+class MenuPrograms(ChatPrograms):
+    """Starts kiln-chat with the embedded model, which needs no server."""
+
+    def command(self, *words: str) -> list[str]:
+        return [*python_command(CHAT), "--model", "embedded", *words]
+
+
+async def measured_project(home: Path, folder: Path) -> None:
+    """Make a project whose names every menu can offer: an eval, a run config and a spec."""
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(home)})
+    tools = installed_catalogue()
+    calls: Mapping[str, dict[str, JsonValue]] = {
+        "create_project": {"name": "P", "folder": str(folder), "task": "T", "instruction": "Do."},
+        "add_data": {"project": "P", "items": [{"input": "q", "output": "a"}]},
+        "create_run_config": {"project": "P", "name": "Start", "model": "embedded"},
+        "create_evaluator": {"project": "P", "eval": "Right", "type": "contains", "substring": "a"},
+    }
+    async with tools.open_workspace(settings) as workspace:
+        for tool, arguments in calls.items():
+            await tools.perform(workspace, tool, arguments)
+
+
+ANSWERS: Mapping[str, str] = {
+    "project": "P",
+    "eval": "Right",
+    "start": "Start",
+    "count": "3",
+    "save": "yes",
+    "examples": "a; b; c; d",
+    "words": "-",
+    "spec": "-",
+    "max_calls": "16",
+}
+"""What the menus accept for an argument; any words for the others."""
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+@pytest.mark.timeout(300)
+async def test_ctrl_c_at_each_question_of_the_menus_is_one_line_and_twice_ends_with_130(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    await measured_project(home, tmp_path / "p")
+    programs = MenuPrograms(home, ModelServer(()))
+    presses = 0
+    with anyio.fail_after(280):
+        async with window_of(programs, 100, 30) as window:
+            for flow in FLOWS:
+                window.type(flow.name)
+                for number, question in enumerate(flow.questions, 1):
+                    await window.until(f"{flow.name}, question {number} of {len(flow.questions)}")
+                    window.run("send-keys", "C-c")
+                    presses += 1
+                    await window.until_count("Press Ctrl-C again to end", presses)
+                    is_last = number == len(flow.questions)
+                    window.type("stop" if is_last else ANSWERS.get(question.argument, "Words."))
+            window.type("project")
+            await window.until_count("project, question 1 of", 2)
+            window.run("send-keys", "C-c")
+            await window.until_count("Press Ctrl-C again to end", presses + 1)
+            window.run("send-keys", "C-c")
+            await window.until("ended with 130")
+            shown = window.text()
+    assert "Traceback" not in shown
+    assert "kiln-chat --resume " in shown

@@ -43,6 +43,10 @@ class Tmux:
         """Wait until a text stands in the last two lines, where questions are."""
         await self._until(lambda: text in "\n".join(self.text().rstrip().splitlines()[-2:]))
 
+    async def until_count(self, text: str, count: int) -> None:
+        """Wait until a text stands there so many times."""
+        await self._until(lambda: self.text().count(text) == count)
+
     async def until_gone(self, text: str) -> None:
         await self._until(lambda: text not in self.text())
 

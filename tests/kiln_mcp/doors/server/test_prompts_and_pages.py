@@ -21,7 +21,6 @@ from kiln_mcp.doors.server import build_server
 from kiln_mcp.doors.server.workflows import load_skills, load_workflows
 from kiln_mcp.doors.server.workflows.workflow import parse_workflow
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.lifecycle import open_workspace
 
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]
@@ -31,7 +30,8 @@ NAMES = frozenset(item.name for item in installed_catalogue().capabilities)
 @asynccontextmanager
 async def connected(home: Path, era: Era = "auto") -> AsyncGenerator[Client]:
     settings = Settings.from_environment({"KILN_MCP_HOME": str(home)})
-    server = build_server(open_workspace(settings), installed_catalogue())
+    catalogue = installed_catalogue()
+    server = build_server(catalogue.open_workspace(settings), catalogue)
     with anyio.fail_after(30):
         async with Client(server, mode=era) as client:
             yield client
@@ -182,11 +182,14 @@ async def test_a_page_shows_what_the_tool_answers(tmp_path: Path, era: Era) -> N
                 "kiln://projects/Refunds/specs/No%20rude%20words",
             )
         }
-        tool = await client.call_tool("describe_project", {"project": str(folder)})
+        tools = [
+            (await client.call_tool("describe_project", {"project": name})).structured_content
+            for name in (str(folder), "Refunds")
+        ]
     assert listed[0].title == "Project Refunds"
     assert [template.name for template in templates] == ["project", "spec", "eval", "job"]
     by_folder, by_name, spec = pages.values()
-    assert by_folder == by_name == tool.structured_content
+    assert [by_folder, by_name] == tools
     assert spec["record"]["name"] == "No rude words"
 
 
