@@ -78,6 +78,24 @@ async def test_a_prompt_is_optimised_within_two_dollars_in_a_pipe(tmp_path: Path
     assert ["not by a person" in client for client in who] == [True]
 
 
+async def test_what_no_option_approves_ends_with_code_3_and_its_plan_in_a_pipe(
+    tmp_path: Path,
+) -> None:
+    async with open_search_bench(tmp_path, by_demonstrations) as bench:
+        project = Path(bench.store.folder)
+    script: list[Step] = [*priced_search(project), "It waits for you."]
+    with anyio.fail_after(500):
+        async with chat_programs(tmp_path, script, PRICED_WORKERS, PRICED_ENVIRONMENT) as programs:
+            code, out, err = await programs.run("-p", "Optimise.", "--output", "json")
+    result = json.loads(out)
+    assert (code, result["exit_code"], "Traceback" in err) == (3, 3, False)
+    [plan] = result["approvals_needed"]
+    assert plan["tool"] == "improve_prompt"
+    assert plan["effects"] == ["spends"]
+    assert records(project, "tasks/*/prompts/*/prompt.kiln") == []
+    assert sum(programs.server.asked.values()) == 0
+
+
 async def test_what_costs_more_than_the_limit_is_not_begun_in_a_pipe(tmp_path: Path) -> None:
     async with open_search_bench(tmp_path, by_demonstrations) as bench:
         project = Path(bench.store.folder)
