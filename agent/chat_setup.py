@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, Self
@@ -148,9 +148,10 @@ class Wiring:
             self.queue.emit(Note(reason))
 
         options, listening = self.options, engine.with_listener(tell)
-        model = await ChatModel.open(listening, options.model, self.name, options.limit)
+        places = WorkbenchPlaces(servers[0])
+        model = await ChatModel.open(listening, options.model, self.name, options.limit, places)
         conversation = Conversation(
-            replace(model, places=WorkbenchPlaces(servers[0])),
+            model,
             Toolbox(servers, self.approvals),
             JobWatch(servers[0], self.queue.emit),
             self.queue,

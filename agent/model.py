@@ -8,7 +8,7 @@ from typing import Final, Self
 from agent.chat_lines import person_words
 from agent.fences import CUT_MARK
 from agent.guided.menus import Menus
-from agent.guided.places import NoPlaces, Places
+from agent.guided.places import Places
 from agent.schema_steps import SaidText, read_step, step_request
 from kiln_mcp.llm import (
     EMBEDDED,
@@ -142,12 +142,14 @@ class ChatModel:
     engine: Engine
     name: str
     budget: Budget
-    places: Places = NoPlaces()  # noqa: RUF009 - it holds nothing
+    places: Places
 
     @classmethod
-    async def open(cls, engine: Engine, name: str, chat: str, limit: BudgetLimit) -> Self:
+    async def open(
+        cls, engine: Engine, name: str, chat: str, limit: BudgetLimit, places: Places
+    ) -> Self:
         """Return a model for a chat; what the chat spent in earlier sessions counts."""
-        return cls(engine, name, await engine.budget(f"chats/{chat}", limit))
+        return cls(engine, name, await engine.budget(f"chats/{chat}", limit), places)
 
     async def for_chat(self, chat: str) -> "ChatModel":
         """Return the same model for another chat, with the same limit."""

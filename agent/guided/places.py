@@ -23,14 +23,6 @@ class Places(Protocol):
         ...
 
 
-class NoPlaces:
-    """Knows no names."""
-
-    async def names(self, kind: str, project: str) -> None:
-        """Return nothing."""
-        del kind, project
-
-
 @dataclass(frozen=True, slots=True)
 class WorkbenchPlaces:
     """Asks the workbench.

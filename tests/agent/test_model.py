@@ -26,6 +26,7 @@ from kiln_mcp.llm import (
     ToolCall,
     Usage,
 )
+from no_places import NoPlaces
 from scripted_chat import chat_model, scripted
 from storage.errors import WorkbenchError
 
@@ -120,7 +121,7 @@ async def open_model(
         servers=(api_base_server(address, environment),), environment=environment, attempts=1
     )
     async with Engine(settings) as engine:
-        yield await ChatModel.open(engine, f"api-base/{name}", "one", BudgetLimit())
+        yield await ChatModel.open(engine, f"api-base/{name}", "one", BudgetLimit(), NoPlaces())
 
 
 async def collect(model: ChatModel, *messages: Message) -> tuple[list[str], Message]:
@@ -223,7 +224,7 @@ async def test_a_missing_key_is_named(
 ) -> None:
     monkeypatch.delenv(variable, raising=False)
     async with Engine(EngineSettings(environment={}, attempts=1)) as engine:
-        model = await ChatModel.open(engine, name, "one", BudgetLimit())
+        model = await ChatModel.open(engine, name, "one", BudgetLimit(), NoPlaces())
         with pytest.raises(WorkbenchError, match=f"needs {variable}.* start kiln-chat again"):
             await collect(model)
 
@@ -304,14 +305,16 @@ async def test_an_answer_that_is_too_long_says_so() -> None:
 
 ONE_TURN = """
 import asyncio, sys
+sys.path.append("tests/fakes")
 import agent.startup
 from agent.model import ChatModel, api_base_server
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message
+from no_places import NoPlaces
 
 async def turn() -> None:
     settings = EngineSettings(servers=(api_base_server(sys.argv[1], {}),), environment={})
     async with Engine(settings) as engine:
-        model = await ChatModel.open(engine, "api-base/words", "one", BudgetLimit())
+        model = await ChatModel.open(engine, "api-base/words", "one", BudgetLimit(), NoPlaces())
         async for part in model.answer([Message("user", "hello")], []):
             last = part
     heavy = {"litellm", "dbos", "sqlalchemy", "scipy", "xllamacpp", "openai", "mcp", "mcp_types"}

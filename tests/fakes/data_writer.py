@@ -68,7 +68,7 @@ class DataWriter:
         self.answer_of = answer_of
         self.count = 0
 
-    def asked(self, name: str) -> list[ModelRequest]:
+    def list_requests(self, name: str) -> list[ModelRequest]:
         """Return the requests for a list of this name."""
         return [request for request in self.requests if f'"{name}"' in _schema(request)]
 

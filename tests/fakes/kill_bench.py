@@ -114,12 +114,12 @@ class Bench:
 
     async def kill_while_asking(self, kills: int, longest_step: int) -> None:
         """Kill the daemon many times, each time after some more requests."""
-        asked = (await self.asked()).total()
+        asked = (await self.question_counts()).total()
         for _ in range(kills):
-            await self.asked(asked + self.chance.randrange(1, longest_step))
+            await self.question_counts(asked + self.chance.randrange(1, longest_step))
             await anyio.sleep(self.chance.uniform(0, 0.03))
             self.kill()
-            asked = (await self.asked()).total()
+            asked = (await self.question_counts()).total()
 
     async def kill_at_gates(self, part: str, kills: int, step: int) -> None:
         """Kill the daemon so many times, each time when a part of its requests has come further.
@@ -148,7 +148,7 @@ class Bench:
         await anyio.sleep(self.chance.uniform(0, longest_s))
         self.kill()
 
-    async def asked(self, at_least: int = 0) -> Counter[str]:
+    async def question_counts(self, at_least: int = 0) -> Counter[str]:
         """Return how often each text was asked, once so many requests have come."""
         url = f"{self.address}/asked?at_least={at_least}"
         async with self.session.get(url) as response:
@@ -161,7 +161,7 @@ class Bench:
         assert self.kills >= kills
         lost = [file for file in self.saved if not await anyio.Path(file).exists()]
         assert lost == []
-        asked = await self.asked()
+        asked = await self.question_counts()
         assert asked.total() - len(asked) <= AT_ONCE * self.kills
         async with self.store() as store:
             assert await store.unreadable() == []

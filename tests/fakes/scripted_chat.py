@@ -16,6 +16,7 @@ from kiln_mcp.llm import (
     Usage,
 )
 from kiln_mcp.llm.errors import RejectedRequest
+from no_places import NoPlaces
 from scripted_model import ScriptedModel
 
 Step = str | ModelAnswer | Callable[[ModelRequest], ModelAnswer]
@@ -53,4 +54,4 @@ async def chat_model(
     """Yield the chat model of an engine of its own; without a model, one that has no name."""
     models = {} if model is None else {"scripted": model}
     async with Engine(settings or EngineSettings(environment={}), models) as engine:
-        yield await ChatModel.open(engine, "scripted" if model else "", "one", limit)
+        yield await ChatModel.open(engine, "scripted" if model else "", "one", limit, NoPlaces())

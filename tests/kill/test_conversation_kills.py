@@ -66,7 +66,7 @@ async def check_conversations(bench: Bench) -> None:
 
 async def check_calls(bench: Bench) -> None:
     """Check that all questions were asked, and that only those in flight at a kill came again."""
-    asked = await bench.asked()
+    asked = await bench.question_counts()
     assert len(asked) == CALLS
     again = Counter({text: count - 1 for text, count in asked.items() if count > 1})
     assert again.total() <= len(CASES) * bench.kills

@@ -91,7 +91,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
                     jobs.append(job)
             assert (await bench.at_rest(jobs[-1]))["state"] == "stopped"
             group.cancel_scope.cancel()
-        assert (await bench.asked()).total() <= limit * len(jobs)
+        assert (await bench.question_counts()).total() <= limit * len(jobs)
         outputs = await bench.outputs()
         assert len(outputs) == len(set(outputs)) >= limit - AT_ONCE * bench.kills
         await bench.check(kills)
@@ -178,7 +178,7 @@ async def test_twelve_kills_pay_nothing_twice_and_leave_one_winner(tmp_path: Pat
         ended = await bench.at_rest(job)
         assert ended["state"] == "done", ended
         expected = await prompts_of(bench)
-        calls = (await bench.asked()).total()
+        calls = (await bench.question_counts()).total()
     async with open_process_bench(tmp_path, **SEARCH_PARTS) as bench:
         await bench.set_gate("low", SEARCH_STEP)
         await bench.set_gate("high", FINAL_STEP)
@@ -192,7 +192,7 @@ async def test_twelve_kills_pay_nothing_twice_and_leave_one_winner(tmp_path: Pat
         assert len(expected) == 2
         verdicts = await bench.verdicts()
         assert len(verdicts) == len(set(verdicts)) == 2 * len(SEARCH_PARTS["test"])
-        asked = await bench.asked()
+        asked = await bench.question_counts()
         assert asked.total() <= calls + AT_ONCE * bench.kills
         await bench.check(SEARCH_KILLS + FINAL_KILLS)
         side_files = [*bench.project.rglob("kiln_mcp_evolution_*.jsonl")]

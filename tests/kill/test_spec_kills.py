@@ -89,7 +89,7 @@ class Doors:
 
     async def killed(self, door: Door, arguments: Mapping[str, Any], *, asks: bool) -> bool:
         """Begin a call, kill the daemon and the caller amid it; tell whether it was answered."""
-        before = (await self.bench.asked()).total()
+        before = (await self.bench.question_counts()).total()
         answers: list[object] = []
 
         async def begin() -> None:
@@ -107,7 +107,7 @@ class Doors:
             group.start_soon(begin)
             if asks:
                 with anyio.move_on_after(30):
-                    await self.bench.asked(before + self.bench.chance.randrange(1, 4))
+                    await self.bench.question_counts(before + self.bench.chance.randrange(1, 4))
             await anyio.sleep(self.bench.chance.uniform(0, 0.05 if asks else 3))
             self.bench.kill()
             group.cancel_scope.cancel()
@@ -186,12 +186,12 @@ async def test_a_session_killed_in_and_between_its_steps_goes_on_by_every_door(
             report = await doors.insist([second, third, door], step)
             sessions.add(report["session"])
             assert state(report) == expected[number]
-            asked = await bench.asked()
+            asked = await bench.question_counts()
             bench.kill()  # between two steps: the answer may have been lost on its way
             again = await doors.insist([third, door, second], step)
             sessions.add(again["session"])
             assert state(again) == expected[number]
-            assert await bench.asked() == asked  # no call is paid twice
+            assert await bench.question_counts() == asked  # no call is paid twice
         assert len(sessions) == 1
         await bench.check(len(STEPS))
 
@@ -256,7 +256,7 @@ async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_o
             assert report["saved"] == len(call["labels"])
             labelled.add(report["labelled_items"])
         assert max(labelled) == len(review.batch["items"])
-        asked = await review.bench.asked()
+        asked = await review.bench.question_counts()
         learned: list[Mapping[str, Any]] = []
         await review.doors.killed("python", {}, asks=False)
         for door in ("command", "client", "python"):
@@ -265,7 +265,7 @@ async def test_a_review_killed_amid_its_labels_keeps_them_and_learns_from_them_o
         assert state(learned[0]) == state(learned[-1])
         examples = [example for spec in learned[0]["specs"] for example in spec["examples"]]
         assert "It is a fail to me." in {example["why"] for example in examples}
-        assert await review.bench.asked() == asked
+        assert await review.bench.question_counts() == asked
 
 
 async def test_what_is_taken_back_after_labels_stays_so_however_often_it_is_killed(
@@ -277,7 +277,7 @@ async def test_what_is_taken_back_after_labels_stays_so_however_often_it_is_kill
             await review.labels.insist(["client"], labels)
         learned = await review.doors.insist(["python"], {})  # it shows each example
         taught = next(edit for edit in learned["edits"] if "a fail to me" in edit["reason"])
-        asked = await review.bench.asked()
+        asked = await review.bench.question_counts()
         text = {"target": "d1.c1", "text": "The reply must hold no insult and no irony."}
         edited = await review.step(review.doors, {"edits": [text]}, "client")
         assert text["text"] in json.dumps(edited["specs"])
@@ -295,4 +295,4 @@ async def test_what_is_taken_back_after_labels_stays_so_however_often_it_is_kill
         last = await review.doors.insist(["python"], {})
         assert taught["new"] not in json.dumps(last["specs"])
         assert state(last) == state(await review.doors.insist(["python"], {}))
-        assert await review.bench.asked() == asked
+        assert await review.bench.question_counts() == asked

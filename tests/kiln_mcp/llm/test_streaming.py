@@ -43,7 +43,7 @@ AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required":
 Loopback = Any  # the fixture's class lives in conftest
 
 
-def asked(model: str, **changes: Any) -> ModelRequest:
+def model_request(model: str, **changes: Any) -> ModelRequest:
     request = ModelRequest(model, (Message("user", "Hello?"),), max_tokens=12)
     return replace(request, **changes)
 
@@ -113,9 +113,9 @@ async def test_a_streamed_answer_is_the_sum_of_its_parts_and_is_kept(
 ) -> None:
     loopback.text = "hello there"
     async with opened(kind, loopback) as (engine, model):
-        deltas, answer = await heard(engine, asked(model))
-        again, remembered = await heard(engine, asked(model))
-        whole = await engine.complete(asked(model), asker="test", accept=ANY_STATE)
+        deltas, answer = await heard(engine, model_request(model))
+        again, remembered = await heard(engine, model_request(model))
+        whole = await engine.complete(model_request(model), asker="test", accept=ANY_STATE)
     texts = [delta.text for delta in deltas if isinstance(delta, TextDelta)]
     assert "".join(texts) == answer.text
     assert (len(texts) > 1) is in_pieces
@@ -132,11 +132,11 @@ async def test_a_request_can_be_asked_again_after_its_stream_was_closed(
 ) -> None:
     loopback.text = "hello there"
     async with opened(kind, loopback) as (engine, model):
-        async with aclosing(engine.stream(asked(model), asker="test")) as parts:
+        async with aclosing(engine.stream(model_request(model), asker="test")) as parts:
             first = await anext(parts)
         assert isinstance(first, TextDelta)
         if kind != "host":  # the assistant has answered one order only
-            _, answer = await heard(engine, asked(model))
+            _, answer = await heard(engine, model_request(model))
             assert not answer.is_cached
             assert answer.text.startswith(first.text)
     assert in_pieces or first.text == "hello there"
@@ -146,11 +146,13 @@ async def test_a_request_can_be_asked_again_after_its_stream_was_closed(
 @pytest.mark.skipif(find_embedded_model() is None, reason="kiln-mcp models pull")
 async def test_the_embedded_model_answers_the_same_whole_and_streamed() -> None:
     async with Engine(EngineSettings(environment={})) as engine:
-        request = asked("embedded", max_tokens=24)
+        request = model_request("embedded", max_tokens=24)
         _, streamed = await heard(engine, request)
-        raw = asked("embedded", messages=(Message("raw", "1. Red\n2. Blue\n3."),), stop=("\n",))
+        raw = model_request(
+            "embedded", messages=(Message("raw", "1. Red\n2. Blue\n3."),), stop=("\n",)
+        )
         deltas, line = await heard(engine, raw)
-        order, parsed = await heard(engine, asked("embedded", schema=AGE, max_tokens=60))
+        order, parsed = await heard(engine, model_request("embedded", schema=AGE, max_tokens=60))
         whole = await engine.complete(request, asker="test", fresh=True)
     assert (streamed.text, streamed.finish) == (whole.text, whole.finish)
     assert line.text == "".join(d.text for d in deltas if isinstance(d, TextDelta))
@@ -161,7 +163,7 @@ async def test_the_embedded_model_answers_the_same_whole_and_streamed() -> None:
 async def test_a_stream_shows_that_an_answer_is_corrected() -> None:
     model = ScriptedModel(["old", '{"age": 5}'])
     async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
-        deltas, answer = await heard(engine, asked("m", schema=AGE))
+        deltas, answer = await heard(engine, model_request("m", schema=AGE))
     first, again, *rest = deltas
     assert first == TextDelta("old")
     assert isinstance(again, AnswerRestart)
@@ -174,8 +176,8 @@ async def test_reasoning_and_tool_calls_are_replayed_apart_from_the_text() -> No
     given = ModelAnswer("four", reasoning="hm", tool_calls=(ToolCall("c", "look", "{}"),))
     model = ScriptedModel([given])
     async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
-        first, _ = await heard(engine, asked("m"))
-        again, _ = await heard(engine, asked("m"))
+        first, _ = await heard(engine, model_request("m"))
+        again, _ = await heard(engine, model_request("m"))
     assert (
         first
         == again
@@ -193,7 +195,7 @@ async def test_of_equal_streams_at_the_same_time_one_is_sent() -> None:
     async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
 
         async def ask() -> None:
-            texts.append((await heard(engine, asked("m")))[1].text)
+            texts.append((await heard(engine, model_request("m")))[1].text)
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
@@ -205,7 +207,7 @@ async def test_of_equal_streams_at_the_same_time_one_is_sent() -> None:
 async def test_a_failure_before_the_first_part_is_retried() -> None:
     model = ScriptedModel([ServerDown("m", "refused."), "there"])
     async with Engine(EngineSettings(environment={}, first_wait_s=0.01), {"m": model}) as engine:
-        deltas, _ = await heard(engine, asked("m"))
+        deltas, _ = await heard(engine, model_request("m"))
     assert deltas == [TextDelta("there")]
 
 
@@ -215,15 +217,15 @@ async def test_a_stream_keeps_to_its_budget_and_counts_its_incomplete_answer() -
         EngineSettings(environment={}), {"m": ScriptedModel(answers, repeat=True)}
     ) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit(calls=2))
-        await heard(engine, asked("m"), budget=budget)
+        await heard(engine, model_request("m"), budget=budget)
         assert (budget.expense.calls, budget.expense.tokens) == (1, 15)
-        parts = engine.stream(asked("m", seed=1), asker="test", budget=budget)
+        parts = engine.stream(model_request("m", seed=1), asker="test", budget=budget)
         async with aclosing(parts):
             await anext(parts)
         assert budget.expense.calls == 2
         assert budget.expense.tokens > 15
         with pytest.raises(BudgetSpent):
-            await heard(engine, asked("m", seed=2), budget=budget)
+            await heard(engine, model_request("m", seed=2), budget=budget)
 
 
 async def test_a_stream_whose_connection_breaks_counts_as_its_whole_reservation(
@@ -233,8 +235,8 @@ async def test_a_stream_whose_connection_breaks_counts_as_its_whole_reservation(
     async with opened("lean", loopback) as (engine, name):
         budget = await engine.budget("jobs/1", BudgetLimit())
         with pytest.raises(ServerFailure):
-            await heard(engine, asked(name), budget=budget)
-    most = maximum_expense(asked(name), None)
+            await heard(engine, model_request(name), budget=budget)
+    most = maximum_expense(model_request(name), None)
     assert budget.expense == budget.losses == most
 
 
@@ -258,7 +260,7 @@ async def lean(
     servers = (ServerSettings("local", loopback.address, **server),)
     settings = EngineSettings(servers=servers, environment={}, attempts=3, timeout_s=timeout_s)
     async with Engine(settings) as engine:
-        return await heard(engine, asked("local/tiny"))
+        return await heard(engine, model_request("local/tiny"))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ async def test_a_connection_that_breaks_in_the_middle_is_reported(
     loopback.ends = False
     async with opened(kind, loopback) as (engine, model):
         with pytest.raises(ServerFailure, match="broke off in the middle"):
-            await heard(engine, asked(model))
+            await heard(engine, model_request(model))
 
 
 @pytest.mark.parametrize("kind", ["lean", pytest.param("litellm", marks=quiet)])
@@ -319,7 +321,7 @@ async def test_the_server_learns_that_a_stream_was_closed(loopback: Loopback, ki
     loopback.pieces = [words("hel")]
     loopback.hangs = True
     async with opened(kind, loopback) as (engine, model):
-        parts = engine.stream(asked(model), asker="test")
+        parts = engine.stream(model_request(model), asker="test")
         assert await anext(parts) == TextDelta("hel")
         with anyio.move_on_after(0.1) as stopped:
             await anext(parts)
@@ -373,7 +375,7 @@ async def test_a_streams_answer_is_in_the_response_cache_of_another_process(tmp_
     settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     model = ScriptedModel(["one two"])
     async with Engine(settings, {"m": model}) as engine:
-        await heard(engine, asked("m"))
+        await heard(engine, model_request("m"))
     async with Engine(settings, {"m": model}) as engine:
-        deltas, answer = await heard(engine, asked("m"))
+        deltas, answer = await heard(engine, model_request("m"))
     assert (deltas, answer.is_cached) == ([TextDelta("one two")], True)

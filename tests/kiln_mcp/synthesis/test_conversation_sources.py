@@ -131,7 +131,7 @@ async def test_users_are_made_from_traces_without_personal_details(tmp_path: Pat
         assert plan.calls == 1 + 2 * (3 + 2)
         made = await carried_out(workspace, project, plan.id)
         assert (made.items, made.failed) == (2, 0)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         assert "old conversation: user: My name is [name 1], where is order [number 1]?" in (
             request.messages[-1].content
         )

@@ -33,7 +33,7 @@ async def test_a_new_plan_asks_for_topics_alone_and_makes_nothing(tmp_path: Path
     writer = DataWriter()
     async with data_project(tmp_path, writer) as (workspace, project):
         plan = await planned(workspace, project, count=20, spec="Polite")
-        assert len(writer.requests) == len(writer.asked("topics")) == 1
+        assert len(writer.requests) == len(writer.list_requests("topics")) == 1
         assert await runs_in(workspace, project) == []
         assert (plan.stage, plan.count, plan.calls) == ("plan", 20, 3 + 20)
         assert [row.topic for row in plan.topics] == ["topic 1a", "topic 1b", "a or c"]
@@ -69,7 +69,11 @@ async def test_a_plan_is_edited_for_nothing_and_carried_out_as_edited(tmp_path: 
         assert {row.topic: row.quota for row in plan.topics} == {"refunds": 2, "delivery": 6}
         made = await carried_out(workspace, project, plan.id)
         assert made.items == 8
-        lines = [line for request in writer.asked("inputs") for line in slots_in(request).values()]
+        lines = [
+            line
+            for request in writer.list_requests("inputs")
+            for line in slots_in(request).values()
+        ]
         assert Counter("requirement: No price." in line for line in lines) == {True: 6, False: 2}
         assert all("written by: a lawyer" in line for line in lines)
         assert sum("wishes for the topic: abroad" in line for line in lines) == 6
@@ -187,7 +191,7 @@ async def test_a_tree_gets_its_levels_and_knows_what_the_dataset_has(tmp_path: P
         await generate_data(workspace, project, count=4, topics=["parcels"])
         writer.requests.clear()
         plan = await planned(workspace, project, {"count": 9, "levels": 2, "width": 3})
-        asked = writer.asked("topics")
+        asked = writer.list_requests("topics")
         assert len(asked) == 4
         assert all("parcels: 4 items" in request.messages[-1].content for request in asked)
         assert len(plan.topics) == 9

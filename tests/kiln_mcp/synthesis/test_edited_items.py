@@ -76,7 +76,7 @@ async def test_an_input_is_written_again_with_a_note_after_its_item_was_made(
         assert report.calls == 2
         writer.requests.clear()
         await carried_out(workspace, project, plan)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         assert "a person's wish: angrier" in request.messages[-1].content
         after = await items_in(workspace, project)
         assert (len(after), items["1"].input in after) == (4, False)

@@ -68,7 +68,7 @@ class Obliging(ClauseWorld):
         return super().__call__(request)
 
 
-def asked(writer: Obliging) -> dict[str, int]:
+def calls_by_model(writer: Obliging) -> dict[str, int]:
     """Return the calls since the last time, by model."""
     calls = Counter(request.model for request in writer.requests)
     writer.requests.clear()
@@ -129,9 +129,9 @@ async def test_each_model_is_asked_as_often_as_the_plan_says(
             del wishes["topics"]
         step = await planned_calls(workspace, project, wishes)
         plan = await planned(workspace, project, wishes)
-        assert asked(writer) == step
+        assert calls_by_model(writer) == step
         made = await carried_out(workspace, project, plan.id)
-        assert asked(writer) == plan.calls_by_model
+        assert calls_by_model(writer) == plan.calls_by_model
         assert sum(plan.calls_by_model.values()) == plan.calls
         assert (made.failed, made.rejected_inputs) == (0, 0)
 
@@ -158,18 +158,18 @@ async def test_what_is_edited_and_made_again_is_counted_as_it_is_asked(
         plan = await planned(workspace, project, wishes)
         writer.requests.clear()
         drafts = await planned(workspace, project, plan.id)
-        assert asked(writer) == plan.calls_by_model
+        assert calls_by_model(writer) == plan.calls_by_model
         edit: JsonValue = {"id": plan.id, "drop": [1], "texts": {"2": "Mine?"}}
         edited = await planned(workspace, project, {**edit, "rewrite": {"3": "shorter"}})
         assert edited.calls_by_model == {MODEL: 1}
         edited = await planned(workspace, project, plan.id)
-        assert asked(writer) == {MODEL: 1}
+        assert calls_by_model(writer) == {MODEL: 1}
         await carried_out(workspace, project, plan.id)
-        assert asked(writer) == edited.calls_by_model
+        assert calls_by_model(writer) == edited.calls_by_model
         again: JsonValue = {"id": plan.id, "redo": {"2": "kinder", "5": "shorter"}}
         redone = await planned(workspace, project, again)
         made = await carried_out(workspace, project, plan.id)
-        assert asked(writer) == redone.calls_by_model
+        assert calls_by_model(writer) == redone.calls_by_model
         assert (made.items, made.replaced_items, len(drafts.drafts)) == (2, 2, 11)
 
 

@@ -168,7 +168,7 @@ async def test_traces_are_shown_and_sent_without_personal_details(tmp_path: Path
         report = await planned(workspace, project, settings)
         assert len(report.sources) == 2
         await generate_data(workspace, project, plan=report.id)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         seen = " ".join([*report.sources, *(message.content for message in request.messages)])
         for detail in ("Sarah", "John", "Smith", "8837261", "john.s", "Maria", "Costa", "7700"):
             assert detail not in seen

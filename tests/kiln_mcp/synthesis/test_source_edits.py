@@ -47,7 +47,7 @@ async def test_a_name_that_was_missed_is_hidden_everywhere_before_it_is_sent(
         shown = " ".join(plan.sources)
         assert shown.count("[name 1]") == 2
         await carried_out(workspace, project, plan.id)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         sent = " ".join([shown, *(message.content for message in request.messages)])
         for name in ("uentin", "Émile", "田中"):
             assert name not in sent
@@ -79,7 +79,7 @@ async def test_dropped_sources_are_used_by_no_input_and_new_texts_are(tmp_path: 
         plan = await planned(workspace, project, edit)
         assert len(plan.sources) == len(kept) == 2
         await carried_out(workspace, project, plan.id)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         assert request.messages[-1].content.count("material: A parcel is lost.") == 3
         assert "parcel two" not in request.messages[-1].content
 
@@ -186,5 +186,5 @@ async def test_a_slot_of_a_trace_is_told_of_its_material_once(tmp_path: Path) ->
         settings: JsonValue = {"count": 3, "topics": ["a"], "traces": 3, "examples": ["Where?"]}
         plan = await planned(workspace, project, settings)
         await carried_out(workspace, project, plan.id)
-        (request,) = writer.asked("inputs")
+        (request,) = writer.list_requests("inputs")
         assert len(slots_in(request)) == request.messages[-1].content.count("material: ") == 3

@@ -35,7 +35,7 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "KILN_MCP_HOME": str(home), "PYTHONPATH": str(ROOT)}
 
 
-def known(home: Path) -> dict[str, Any]:
+def daemon_record(home: Path) -> dict[str, Any]:
     return json.loads((home / "daemon.json").read_text(encoding="utf-8"))
 
 
@@ -249,7 +249,7 @@ def test_a_body_of_100_mb_is_refused_without_being_read_into_memory(
 ) -> None:
     with raw_client(one_home, "auto") as client:
         assert client.ask(client.request(1, "tools/list", {}))["result"]["tools"]
-    there = known(one_home)
+    there = daemon_record(one_home)
     before = peak_memory_mib(there["pid"])
     piece = b"x" * 2**20
     if "chunked" in length:

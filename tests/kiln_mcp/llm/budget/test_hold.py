@@ -22,7 +22,7 @@ from kiln_mcp.llm.errors import BudgetSpent
 Loopback = Any  # the fixture's class lives in conftest
 
 
-def asked(number: int) -> ModelRequest:
+def model_request(number: int) -> ModelRequest:
     return ModelRequest("p/tiny", (Message("user", f"Hello {number}?"),))
 
 
@@ -40,7 +40,7 @@ async def asking(
         async with anyio.create_task_group() as group:
 
             async def ask(number: int) -> None:
-                await engine.complete(asked(number), asker="item", budget=budget)
+                await engine.complete(model_request(number), asker="item", budget=budget)
 
             for number in range(count):
                 group.start_soon(ask, number)
@@ -79,7 +79,7 @@ async def test_calls_of_others_pass_while_a_budget_is_held(loopback: Loopback) -
         budget = await engine.budget("jobs/1", BudgetLimit())
         async with asking(engine, budget, loopback, 3, 1):
             await budget.hold()
-            assert (await engine.complete(asked(9), asker="other")).text == "hello"
+            assert (await engine.complete(model_request(9), asker="other")).text == "hello"
     assert len(loopback.bodies) == 2
 
 
@@ -98,7 +98,7 @@ async def test_no_call_is_sent_after_the_time_and_in_flight_calls_are_awaited(
             budget.refusal
         )
         assert stopped.group_contains(BudgetSpent)
-        again = [await engine.complete(asked(number), asker="item") for number in range(2)]
+        again = [await engine.complete(model_request(number), asker="item") for number in range(2)]
     assert all(answer.is_cached for answer in again)
 
 
@@ -125,7 +125,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time(
     loopback.late_s = 600.0
     async with engine_of(loopback, 2, awaited_s=0.1) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
-        refusals = await stopped(engine, budget, *map(asked, range(5)))
+        refusals = await stopped(engine, budget, *map(model_request, range(5)))
         assert (await engine.budget("jobs/1", BudgetLimit())).losses == budget.losses
     assert [refusal.kind for refusal in refusals] == ["seconds"] * 5
     assert len(loopback.bodies) == budget.expense.calls == budget.losses.calls == 2
@@ -141,8 +141,10 @@ async def test_a_call_that_waits_for_its_turn_behind_others_ends_with_the_time_o
         other = await engine.budget("jobs/2", BudgetLimit())
         async with asking(engine, other, loopback, 1, 1):
             budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.1))
-            [refusal] = await stopped(engine, budget, asked(7))
-            [same] = await stopped(engine, budget, asked(0))  # as is on its way for the other
+            [refusal] = await stopped(engine, budget, model_request(7))
+            [same] = await stopped(
+                engine, budget, model_request(0)
+            )  # as is on its way for the other
     assert (refusal.kind, same.kind, budget.expense) == ("seconds", "seconds", Expense())
 
 

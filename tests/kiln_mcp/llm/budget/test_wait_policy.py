@@ -15,7 +15,7 @@ from kiln_mcp.llm.providers.http_errors import retry_after
 Loopback = Any  # the fixture's class lives in conftest
 
 
-def asked(number: int = 0) -> ModelRequest:
+def model_request(number: int = 0) -> ModelRequest:
     return ModelRequest("p/tiny", (Message("user", f"Hello {number}?"),))
 
 
@@ -48,7 +48,7 @@ async def asking(*engines: Engine) -> AsyncGenerator[None]:
     async with anyio.create_task_group() as group:
 
         async def ask(engine: Engine, number: int) -> None:
-            await engine.complete(asked(number), asker="test")
+            await engine.complete(model_request(number), asker="test")
 
         for number, engine in enumerate(engines):
             group.start_soon(ask, engine, number)
@@ -72,7 +72,7 @@ async def test_other_callers_of_a_paused_server_are_told_too(
     ear = Ear()
     async with engine_of(loopback, attempts=1) as engine:
         with pytest.raises(Exception, match="slow down"):
-            await engine.complete(asked(), asker="first")
+            await engine.complete(model_request(), asker="first")
         heard = engine.with_listener(ear.hear)
         async with asking(heard, heard):
             await ear.wait_for(2)
@@ -84,7 +84,7 @@ async def test_the_listener_is_told_of_a_wait_for_a_configured_limit(loopback: L
     ear = Ear()
     async with engine_of(loopback, per_minute=6) as engine:
         heard = engine.with_listener(ear.hear)
-        await heard.complete(asked(9), asker="first")
+        await heard.complete(model_request(9), asker="first")
         async with asking(heard):
             await ear.wait_for(1)
     assert "requests or tokens a minute of 'p/tiny' are used up" in ear.heard[0]
@@ -95,7 +95,7 @@ async def test_a_server_that_asks_for_an_hour_is_not_waited_for(loopback: Loopba
     async with engine_of(loopback) as engine:
         for number in range(2):  # the second is not even sent
             with anyio.fail_after(60), pytest.raises(ModelError, match="asks to wait 60 min"):
-                await engine.complete(asked(number), asker="test")
+                await engine.complete(model_request(number), asker="test")
     assert len(loopback.bodies) == 1
 
 
@@ -105,9 +105,9 @@ async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
     loopback.fail(429, "quota", retry_after="3600")
     async with engine_of(loopback) as engine:
         with pytest.raises(ModelError, match="p/tiny asks to wait 60 min"):
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
         with anyio.fail_after(60):
-            answer = await engine.complete(replace(asked(), model="p/other"), asker="test")
+            answer = await engine.complete(replace(model_request(), model="p/other"), asker="test")
     assert answer.text == "hello"
     assert [body["model"] for body in loopback.bodies] == ["tiny", "other"]
 
@@ -117,7 +117,7 @@ async def test_a_senseless_retry_after_is_ignored(loopback: Loopback, asked_to: 
     loopback.fail(429, "slow down", retry_after=asked_to)
     async with engine_of(loopback) as engine:
         with anyio.fail_after(60):
-            assert (await engine.complete(asked(), asker="test")).text == "hello"
+            assert (await engine.complete(model_request(), asker="test")).text == "hello"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_a_long_wait_is_written_in_hours_or_days(
     loopback.fail(429, "quota", retry_after=seconds)
     async with engine_of(loopback) as engine:
         with pytest.raises(ModelError, match=f"asks to wait {words}, and a call waits 120 s"):
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
 
 
 async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_once(
@@ -140,7 +140,7 @@ async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_
         budget = await engine.budget("jobs/1", BudgetLimit(seconds=30.0))
         said = r"asks to wait 45 s, and \d+ of its 30 s are left"
         with anyio.fail_after(60), pytest.raises(BudgetSpent, match=said):
-            await engine.complete(asked(), asker="test", budget=budget)
+            await engine.complete(model_request(), asker="test", budget=budget)
     assert budget.refusal is not None
 
 
@@ -148,7 +148,7 @@ async def test_the_listener_is_not_told_of_a_short_wait(loopback: Loopback) -> N
     loopback.fail(429, "slow down", retry_after="0.05")
     ear = Ear()
     async with engine_of(loopback) as engine:
-        await engine.with_listener(ear.hear).complete(asked(), asker="test")
+        await engine.with_listener(ear.hear).complete(model_request(), asker="test")
     assert ear.heard == []
 
 
@@ -156,7 +156,7 @@ async def test_the_error_of_the_last_attempt_is_raised(loopback: Loopback) -> No
     loopback.fail(429, "slow down", retry_after="3600")
     async with engine_of(loopback, attempts=1) as engine:
         with pytest.raises(TooManyRequests, match="asks to wait 60 min"):
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
 
 
 def test_a_retry_after_may_be_a_time() -> None:

@@ -21,7 +21,7 @@ from scripted_model import ScriptedModel
 Loopback = Any  # the fixture's class lives in conftest
 
 
-def asked(model: str) -> ModelRequest:
+def model_request(model: str) -> ModelRequest:
     return ModelRequest(model, (Message("user", "Hello?"),))
 
 
@@ -83,22 +83,22 @@ async def test_a_bad_list_stops_only_calls_that_may_need_it_until_it_is_correcte
     file.write_text("[{", "utf-8")
     settings = EngineSettings(server_file=file, environment={})
     async with Engine(settings, {"m": ScriptedModel(["hi"])}) as engine:
-        assert (await engine.complete(asked("m"), asker="test")).text == "hi"
+        assert (await engine.complete(model_request("m"), asker="test")).text == "hi"
         engine.check_name("embedded")
         for model in ("local/tiny", "openai/gpt-4.1"):
             with pytest.raises(ModelError, match="line 1"):
                 await engine.check_ready({model: 1})
             with pytest.raises(ModelError, match="list of model servers"):
-                await engine.complete(asked(model), asker="test")
+                await engine.complete(model_request(model), asker="test")
         [described] = [one for one in await engine.models() if "<server>" in one.name]
         assert (described.ready, "line 1" in described.note) == (False, True)
 
         file.write_text(json.dumps([{"name": "local", "base_url": loopback.address}]), "utf-8")
-        assert (await engine.complete(asked("local/tiny"), asker="test")).text == "hello"
+        assert (await engine.complete(model_request("local/tiny"), asker="test")).text == "hello"
         assert {"local/tiny"} <= {one.name for one in await engine.models()}
 
         file.write_text(json.dumps([{"name": "other", "base_url": loopback.address}]), "utf-8")
-        assert (await engine.complete(asked("other/tiny"), asker="test")).text == "hello"
+        assert (await engine.complete(model_request("other/tiny"), asker="test")).text == "hello"
         with pytest.raises(Unknown, match="other/<model>"):
             engine.check_name("local/tiny")
 
@@ -189,7 +189,7 @@ async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Lo
         with pytest.raises(
             KeyProblem, match="local/tiny does not accept the key in LOCAL_KEY"
         ) as e:
-            await engine.complete(asked("local/tiny"), asker="test")
+            await engine.complete(model_request("local/tiny"), asker="test")
     assert "sk-very" not in str(e.value)
 
 
@@ -232,9 +232,9 @@ async def test_a_password_in_an_address_is_used_and_never_shown(
         said: list[str] = []
         for model in ("local/tiny", "down/tiny"):
             with pytest.raises(ModelError) as refused:
-                await engine.complete(asked(model), asker="test")
+                await engine.complete(model_request(model), asker="test")
             said += ["".join(format_exception(refused.value))]
-        await engine.complete(asked("local/tiny"), asker="test")
+        await engine.complete(model_request("local/tiny"), asker="test")
         said += [f"{one.name}: {one.note}" for one in await engine.models()]
         said += [repr(engine.settings), caplog.text]
     expected = f"Basic {b64encode(b'me:hunter2@pw').decode()}"

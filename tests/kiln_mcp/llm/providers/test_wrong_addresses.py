@@ -22,7 +22,7 @@ Loopback = Any  # the fixture's class lives in conftest
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Who are you?</body></html>"
 
 
-def asked(model: str = "tiny") -> ModelRequest:
+def model_request(model: str = "tiny") -> ModelRequest:
     return ModelRequest(f"local/{model}", (Message("user", "Hello?"),))
 
 
@@ -44,7 +44,7 @@ async def test_a_web_page_is_reported_as_such_and_not_retried(loopback: Loopback
     async with engine_of(loopback.address) as engine:
         said = rf"local/tiny at {loopback.address}: it sent a web page \(Sign in\)"
         with pytest.raises(WrongAddress, match=said):
-            await ask(engine, asked(), how)
+            await ask(engine, model_request(), how)
     assert len(loopback.bodies) == 1
 
 
@@ -54,7 +54,7 @@ async def test_an_address_without_its_version_comes_with_a_proposal(
     short = loopback.address.removesuffix("/v1")
     async with engine_of(short) as engine:
         with pytest.raises(WrongAddress, match=rf"nothing there \(404\).*; {short}/v1 may be mea"):
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
         [described] = [one for one in await engine.models() if one.name.startswith("local/")]
     assert f"{short}/v1 may be meant" in described.note
 
@@ -72,7 +72,7 @@ async def test_a_listed_model_that_is_not_there_is_no_close_name_of_itself(
     loopback.fail(404, "model 'tiny' not found, try pulling it first")
     async with engine_of(loopback.address) as engine:
         with pytest.raises(UnknownModel, match=r"lists the model 'local/tiny'.*pulling") as refused:
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
     assert "Close names" not in str(refused.value)
 
 
@@ -80,7 +80,7 @@ async def test_a_servers_words_end_as_a_sentence(loopback: Loopback) -> None:
     loopback.replies.append(web.json_response({"choices": []}))
     async with engine_of(loopback.address, attempts=1) as engine:
         with pytest.raises(ModelError, match=r'\{"choices": \[\]\}\. Check'):
-            await engine.complete(asked(), asker="test")
+            await engine.complete(model_request(), asker="test")
 
 
 async def fail(rate_limiter: RateLimiter, model: str, error: Exception) -> None:
