@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
@@ -75,7 +76,11 @@ async def describe_project(
     for task in all_tasks:
         if task in shown_tasks:
             description = await _describe_task(
-                store, task, is_short=is_short, is_only=len(all_tasks) == 1
+                store,
+                task,
+                workspace.settings.home,
+                is_short=is_short,
+                is_only=len(all_tasks) == 1,
             )
             tasks.append(await _with_cost(workspace, store, description))
         for record in await store.children(task, Eval):
@@ -163,9 +168,9 @@ async def _largest(store: ProjectStore, tasks: Sequence[Task]) -> list[Task]:
 
 
 async def _describe_task(
-    store: ProjectStore, task: Task, *, is_short: bool, is_only: bool
+    store: ProjectStore, task: Task, home: Path, *, is_short: bool, is_only: bool
 ) -> TaskDescription:
-    inventory = await take_inventory(store, task)
+    inventory = await take_inventory(store, task, home)
     handle = await handle_of(store, task)
     by_results = sorted(inventory.evals, key=lambda counts: counts.results, reverse=True)
     shown_evals = by_results[:MOST_EVALS] if is_short else inventory.evals

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kiln_mcp.advice.inventory import EvalInventory, OpenSession, TaskInventory
 from kiln_mcp.advice.item_counts import ItemCounts
@@ -29,14 +30,20 @@ from storage.format.filters import is_filter
 from storage.index.queries import RunQuery
 
 
-async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
-    """Count the records of a task and of each of its evals."""
+async def take_inventory(store: ProjectStore, task: Task, home: Path) -> TaskInventory:
+    """Count the records of a task and of each of its evals.
+
+    Args:
+        store: The open project.
+        task: The task.
+        home: Whose key signs certificates.
+    """
     counts = await store.counts(task)
     items = ItemCounts(store, task)
     shared = SharedInputs(store, task, counts.get("task_run", 0))
     specs = await store.children(task, Spec)
     run_configs = await store.children(task, TaskRunConfig)
-    parts = _Parts(store, task, items, shared, {spec.id: spec.name for spec in specs})
+    parts = _Parts(store, task, items, shared, {spec.id: spec.name for spec in specs}, home)
     evals = [await _eval(parts, record) for record in await store.children(task, Eval)]
     sessions = [session for session in await read_sessions(store, task) if session.is_open]
     texts = [text for spec in specs for text in rule_texts(kind_of(spec), fields_of(spec))]
@@ -59,13 +66,14 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What the evals of a task are counted with; `spec_names` are by id."""
+    """What the evals of a task are counted with; `spec_names` are by id, `home` has the key."""
 
     store: ProjectStore
     task: Task
     items: ItemCounts
     shared: SharedInputs
     spec_names: Mapping[str, str]
+    home: Path
 
 
 async def _eval(parts: _Parts, record: Eval) -> EvalInventory:
@@ -97,7 +105,7 @@ async def _eval(parts: _Parts, record: Eval) -> EvalInventory:
             [
                 judge.name
                 for judge in judges
-                if _is_in_use(record, judge) and not await is_certified(store, judge)
+                if _is_in_use(record, judge) and not await is_certified(store, judge, parts.home)
             ]
         ),
         has_agreement=any(cell.evaluator in asking for cell in cells if not cell.run_config_id),

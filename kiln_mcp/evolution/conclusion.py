@@ -31,7 +31,9 @@ async def conclude(
         if held_out.gain_shown:
             await save_winner(search_context, winner, runs.repeats)
     failures = log.failures(search_context.label)
-    about_judge = await judge_warnings(search_context.eval_context, held_out)
+    about_judge = await judge_warnings(
+        search_context.eval_context, held_out, search_context.workspace.settings.home
+    )
     program = await read_program(search_context.eval_context.store, search_context.first)
     text_file = own_text_file(program) if program else ""
     outcome = Outcome(result, winner, held_out, failures, about_judge, text_file)

@@ -1,6 +1,7 @@
 """What to know about the result of a search for a better prompt."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from kiln_mcp.evals.answers import ComparisonRow
@@ -8,23 +9,28 @@ from kiln_mcp.evals.fingerprints import changed_parts, judge_fingerprint
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evolution.engine import Result
 from kiln_mcp.evolution.held_out import HeldOut
-from kiln_mcp.labels.certificate_lines import CertifiedAgreement, certified_agreements
+from kiln_mcp.labels.certificate_lines import CertifiedAgreement, read_certificates
 from storage import score_key
 
 _DOUBT: Final = "a gain in its scores may be none that people see."
 
 
-async def judge_warnings(judge: Measurement, held_out: HeldOut | None) -> list[str]:
+async def judge_warnings(judge: Measurement, held_out: HeldOut | None, home: Path) -> list[str]:
     """Return what to know of the judge: a gain in its scores may be none for people.
 
     Args:
         judge: The eval with the evaluator that scored the prompts.
         held_out: What start and winner make of held-out items; None if they were not run.
+        home: Whose key signs certificates.
     """
     if judge.evaluator.model is None:
         return []
     name = judge.evaluator_record.name
-    agreements = await certified_agreements(judge.store, judge.evaluator_record)
+    certificates = await read_certificates(judge.store, judge.evaluator_record, home)
+    agreements = certificates.agreements
+    if certificates.is_any_unsigned:
+        reason = "has a certificate that this home did not sign, so it may be forged"
+        return [f"The judge {name!r} {reason}: {_DOUBT}"]
     if not agreements:
         is_compared = await judge.has_agreement()
         reason = "has no certificate" if is_compared else "was never compared with people's labels"

@@ -1,10 +1,14 @@
 """What the certificates beside a judge state of its agreement with people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import anyio.to_thread
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from kiln_mcp.labels.signature import is_content_signed_here
 from storage import EvalConfig, ProjectStore
 
 CERTIFICATES: Final = "kiln_mcp_certificates.jsonl"
@@ -22,6 +26,7 @@ class CertifiedAgreement(BaseModel):
         low: The least share of outputs on which they agree.
         high: The highest.
         judge_parts: The hashes of the judge's parts when it was certified.
+        issued_at: When it was issued.
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -31,31 +36,74 @@ class CertifiedAgreement(BaseModel):
     low: float
     high: float
     judge_parts: Mapping[str, str]
+    issued_at: AwareDatetime
+
+
+class _Code(BaseModel):
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    code: str = ""
 
 
 class _Line(BaseModel):
+    """A line as it is read: the signature is that of the very JSON of the certificate."""
+
     model_config = ConfigDict(frozen=True, defer_build=True)
 
-    certificate: CertifiedAgreement
+    certificate: Mapping[str, JsonValue]
+    signature: _Code
 
 
-async def certified_agreements(
-    store: ProjectStore, evaluator: EvalConfig
-) -> list[CertifiedAgreement]:
+@dataclass(frozen=True, slots=True)
+class JudgeCertificates:
+    """What the certificates beside a judge are worth to a home.
+
+    Attributes:
+        agreements: What those state that certify the judge and that this home signed.
+        is_any_unsigned: Whether there is one that says so and that this home did not sign.
+    """
+
+    agreements: tuple[CertifiedAgreement, ...]
+    is_any_unsigned: bool
+
+
+async def read_certificates(
+    store: ProjectStore, evaluator: EvalConfig, home: Path
+) -> JudgeCertificates:
     """Return what the newest certificate of each score states, where it certifies the judge.
 
-    Signatures are not looked at, and whether the judge has changed since is for the caller to see.
+    One that this home did not sign may be forged, so it certifies nothing. Whether the judge has
+    changed since is for the caller to see.
+
+    Args:
+        store: The open project.
+        evaluator: The judge.
+        home: Whose key signs.
     """
-    newest: dict[str, CertifiedAgreement] = {}
-    for line in await store.side_lines(evaluator, CERTIFICATES):
+    lines = await store.side_lines(evaluator, CERTIFICATES)
+    return await anyio.to_thread.run_sync(_certificates_in, lines, home)
+
+
+def _certificates_in(lines: Sequence[str], home: Path) -> JudgeCertificates:
+    newest: dict[str, tuple[CertifiedAgreement, bool]] = {}
+    for text in lines:
         try:
-            read = _Line.model_validate_json(line.encode("utf-8", "surrogateescape"))
+            line = _Line.model_validate_json(text.encode("utf-8", "surrogateescape"))
+            agreement = CertifiedAgreement.model_validate(line.certificate)
         except ValidationError:
             continue
-        newest[read.certificate.score] = read.certificate
-    return [statement for statement in newest.values() if statement.state == _STATE]
+        earlier = newest.get(agreement.score)
+        if earlier is None or earlier[0].issued_at <= agreement.issued_at:
+            content = dict(line.certificate)
+            is_signed = is_content_signed_here(content, line.signature.code, home)
+            newest[agreement.score] = (agreement, is_signed)
+    certifying = [entry for entry in newest.values() if entry[0].state == _STATE]
+    return JudgeCertificates(
+        tuple(agreement for agreement, is_signed in certifying if is_signed),
+        any(not is_signed for _, is_signed in certifying),
+    )
 
 
-async def is_certified(store: ProjectStore, evaluator: EvalConfig) -> bool:
-    """Return whether a certificate beside a judge certifies it for a score, stale or not."""
-    return bool(await certified_agreements(store, evaluator))
+async def is_certified(store: ProjectStore, evaluator: EvalConfig, home: Path) -> bool:
+    """Return whether a certificate of this home certifies a judge for a score, stale or not."""
+    return bool((await read_certificates(store, evaluator, home)).agreements)

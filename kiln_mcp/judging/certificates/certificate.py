@@ -11,7 +11,7 @@ from kiln_mcp.evals.fingerprints import PART_WORDS, fingerprint_text
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.certificates.audit_labels import LabelledAudit
 from kiln_mcp.judging.certificates.audit_status import AuditCircumstances, AuditStatus
-from kiln_mcp.judging.certificates.signature import Signature
+from kiln_mcp.labels.signature import Signature
 from kiln_mcp.statistics import CannotTell, Estimate, Interval
 
 SCOPE: Final = (

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from kiln_mcp.home import write_private
 from kiln_mcp.judging.certificates.certificate import Certificate, SignedCertificate
 from kiln_mcp.judging.certificates.certificate_page import certificate_page
-from kiln_mcp.judging.certificates.signature import is_signed_here, sign
 from kiln_mcp.labels.certificate_lines import CERTIFICATES
+from kiln_mcp.labels.signature import is_signed_here, sign
 from storage import EvalConfig, ProjectStore
 from storage.errors import Refusal
 

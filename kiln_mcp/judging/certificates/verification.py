@@ -17,9 +17,9 @@ from kiln_mcp.judging.certificates.audit_labels import match_labels
 from kiln_mcp.judging.certificates.audit_start import audits_of
 from kiln_mcp.judging.certificates.audit_status import AuditCircumstances, audit_status
 from kiln_mcp.judging.certificates.certificate import Certificate, SignedCertificate
-from kiln_mcp.judging.certificates.signature import is_signed_here, key_name
 from kiln_mcp.labels.audit_lines import AuditRecord
 from kiln_mcp.labels.ledger import read_labels
+from kiln_mcp.labels.signature import is_signed_here, key_name
 from storage import EvalConfig, EvalOutputScore, ProjectStore
 from storage.errors import Refusal
 

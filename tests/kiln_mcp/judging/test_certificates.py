@@ -15,9 +15,10 @@ from kiln_mcp.judging.certificates.answers import CertificateReport, Certificate
 from kiln_mcp.judging.certificates.audit_receipts import RECEIPTS
 from kiln_mcp.judging.certificates.certificate import SignedCertificate
 from kiln_mcp.judging.certificates.certificate_files import CERTIFICATES, read_earlier
-from kiln_mcp.judging.certificates.signature import is_signed_here
 from kiln_mcp.labels.audit_lines import AUDITS, AuditDraw, read_audits
+from kiln_mcp.labels.certificate_lines import read_certificates
 from kiln_mcp.labels.ledger import DRAWS, LABELS
+from kiln_mcp.labels.signature import is_signed_here
 from kiln_mcp.llm import ModelRequest
 from storage import Eval, EvalConfig, LlmJudge, Task, TaskOutput, TaskRun
 
@@ -254,6 +255,10 @@ async def test_a_certificate_is_signed_and_comes_with_one_page_to_print(bench: B
     assert [SignedCertificate.model_validate_json(line) for line in lines] == [signed]
     earlier = await read_earlier(bench.store, await evaluator_of(bench), home)
     assert (len(earlier.signed_here), earlier.other_count) == (1, 0)
+    beside = await read_certificates(bench.store, await evaluator_of(bench), home)
+    assert [agreement.low for agreement in beside.agreements] == [signed.certificate.low]
+    elsewhere = await read_certificates(bench.store, await evaluator_of(bench), home / "other")
+    assert (elsewhere.agreements, elsewhere.is_any_unsigned) == ((), True)
 
 
 async def test_a_name_in_a_certificate_is_text_and_no_markup(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from kiln_mcp.home import read_key, read_or_new_key
 
@@ -39,9 +39,8 @@ class Signature(BaseModel):
     proves: str = PROVES
 
 
-def canonical_text(document: BaseModel) -> bytes:
-    """Return a document's JSON with sorted keys and no spaces, as it is signed."""
-    content = document.model_dump(mode="json")
+def canonical_text(content: JsonValue) -> bytes:
+    """Return JSON with sorted keys and no spaces, as it is signed."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return text.encode()
 
@@ -53,13 +52,20 @@ def sign(document: BaseModel, home: Path) -> Signature:
         OSError: The key can be neither read nor written.
     """
     key = read_or_new_key(home / _KEY_FILE)
-    return Signature(key=_key_name(key), code=_code(key, document))
+    return Signature(key=_key_name(key), code=_code(key, document.model_dump(mode="json")))
 
 
 def is_signed_here(document: BaseModel, signature: Signature, home: Path) -> bool:
     """Return whether this home made the signature of exactly this document."""
+    return is_content_signed_here(document.model_dump(mode="json"), signature.code, home)
+
+
+def is_content_signed_here(content: JsonValue, code: str, home: Path) -> bool:
+    """Return whether this home made the code of exactly this JSON of a document."""
     key = read_key(home / _KEY_FILE)
-    return key is not None and hmac.compare_digest(_code(key, document), signature.code)
+    if key is None:
+        return False
+    return hmac.compare_digest(_code(key, content).encode(), code.encode("utf-8", "replace"))
 
 
 def key_name(home: Path) -> str | None:
@@ -68,8 +74,8 @@ def key_name(home: Path) -> str | None:
     return None if key is None else _key_name(key)
 
 
-def _code(key: bytes, document: BaseModel) -> str:
-    return hmac.digest(key, canonical_text(document), "sha256").hex()
+def _code(key: bytes, content: JsonValue) -> str:
+    return hmac.digest(key, canonical_text(content), "sha256").hex()
 
 
 def _key_name(key: bytes) -> str:
