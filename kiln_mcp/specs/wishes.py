@@ -1,6 +1,7 @@
 """What a wish asks for: its criteria one by one.
 
-Only English is split. A wish in another language is one criterion.
+English is read by its subjects, verbs and kinds of criteria. A sentence in another language is
+split where a verb of demand begins a second demand (`second_demands`).
 """
 
 import re
@@ -9,6 +10,8 @@ from typing import Final
 
 from kiln_mcp.spec_texts.sentences import as_sentence, sentences
 from kiln_mcp.spec_texts.spec_kinds import SpecKind
+from kiln_mcp.spec_texts.text_languages import is_foreign
+from kiln_mcp.specs import second_demands
 from kiln_mcp.specs.complaints import (
     DEMAND,
     OUTPUTS,
@@ -112,12 +115,17 @@ def _parts(sentence: str) -> list[str]:
     """Return the criteria of one sentence; a very long one is no list of wishes."""
     if len(sentence) > _LONGEST_SENTENCE:
         return [sentence]
-    joints = list(_JOINT.finditer(sentence))
+    joint_pattern, second_of = (
+        (second_demands.JOINT, second_demands.second_demand)
+        if is_foreign(sentence)
+        else (_JOINT, _second)
+    )
+    joints = list(joint_pattern.finditer(sentence))
     ends = [*(joint.start() for joint in joints[1:]), len(sentence)]
     parts = [sentence[: joints[0].start()] if joints else sentence]
     for joint, end in zip(joints, ends, strict=True) if joints else ():
         right = sentence[joint.end() : end]
-        second = _second(parts[-1], right)
+        second = second_of(parts[-1], right)
         if second is None:
             parts[-1] += sentence[joint.start() : end]
         else:
