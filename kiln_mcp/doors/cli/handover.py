@@ -1,8 +1,8 @@
 """Hand a call to the running daemon, which has imported all that it needs.
 
 The command itself imports hardly anything then: no pydantic, no asyncio, no room of a capability.
-Handed over is long work, and what only reads a project. Whatever the daemon refuses is called in
-this process instead, so that each refusal is said in the words of the command line.
+Handed over is long work, and what only reads a project or the jobs. Whatever the daemon refuses is
+called in this process instead, so that each refusal is said in the words of the command line.
 """
 
 import os
@@ -30,6 +30,8 @@ _OWN_SETTINGS: Final = frozenset({"KILN_MCP_ITEM_SECONDS", "KILN_MCP_ITEM_MB", "
 """Settings of a process that are not sent with a call; with one of them, nothing is handed over."""
 _DATABASE: Final = "KILN_MCP_DATABASE_URL"
 """Names the workers' database; what they run is not handed to the daemon."""
+_OF_HOME: Final = frozenset({"check_job"})
+"""What reads the home alone, and so is the same in the daemon and in the command."""
 LONG_WORK: Final = frozenset({"wait_s", "limit_usd"})
 """The options that long work has, and nothing else has both."""
 _ANSWER_WITHIN_S: Final = 10.0
@@ -63,7 +65,8 @@ def may_be_handed_over(listing: Mapping[str, Any], environment: Mapping[str, str
     if environment.get(_DATABASE) or _OWN_SETTINGS.intersection(environment):
         return False
     properties = listing["inputSchema"]["properties"]
-    reads = listing["annotations"]["readOnlyHint"] and "project" in properties
+    is_of_home = "project" in properties or listing["name"] in _OF_HOME
+    reads = listing["annotations"]["readOnlyHint"] and is_of_home
     return bool(reads or properties.keys() >= LONG_WORK)
 
 
