@@ -112,7 +112,7 @@ class _NewTask:
         "tar, folder, git or GitHub repository, launch, launching, building, idea, recommender, "
         "translator, Kiln project, existing, on my disk, example project, use here, empty, blank, "
         "under test, from last year, write job ads, we want to build",
-        one_of=("name", "project", "copy_from"),
+        alternatives=("name", "project", "copy_from"),
     ),
 )
 async def create_project(
@@ -276,7 +276,7 @@ async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextSt
         "definition, outdated, model returns, returned field, task instruction, out of date, "
         "should return, a list instead of a string, text, edit the prompt of the task",
         toolset=Toolset.ADMIN,
-        one_of=("instruction", "output_schema", "input_schema", "plain_text"),
+        alternatives=("instruction", "output_schema", "input_schema", "plain_text"),
     ),
 )
 async def change_task(

@@ -83,7 +83,7 @@ Kind = Annotated[
         "wish, ask me, formulate, have to contain, figure out what quality means, write "
         "requirements, define a failure",
         always_load=True,
-        one_of=("wish", "sources", "spec", "fields", "session", "answers"),
+        alternatives=("wish", "sources", "spec", "fields", "session", "answers"),
     ),
 )
 async def build_spec(

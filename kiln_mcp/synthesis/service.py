@@ -71,7 +71,7 @@ def _shares(*values: int | None) -> dict[str, int]:
         "set, database, output of my system, parquet, transcripts, exported, sheet of golden "
         "answers, this example, input and output, use as examples, insert, helpdesk, export of "
         "another system, examples from a file, add data",
-        one_of=("file", "items"),
+        alternatives=("file", "items"),
     ),
 )
 async def add_data(

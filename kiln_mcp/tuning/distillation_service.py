@@ -42,7 +42,7 @@ from storage.errors import InvalidValue, NextStep
         "model, learn from GPT, imitate, synthetic outputs, verified outputs, rejection "
         "sampling, from a spec to a model, cheaper model as good",
         toolset=Toolset.ADMIN,
-        one_of=("spec", "eval"),
+        alternatives=("spec", "eval"),
     ),
 )
 async def distil_model(

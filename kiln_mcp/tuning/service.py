@@ -60,7 +60,7 @@ ExportKind = Literal["runs", "training_data", "project"]
         "examples, dataset file, train our own, distil, distill, distillation, LoRA, Unsloth, "
         "Fireworks, Together, upload elsewhere, zip the project, move to another computer, "
         "snapshot, safe copy, document, publish, get me, ratings as csv, pack, prepare a dataset",
-        one_of=("file",),
+        alternatives=("file",),
     ),
 )
 async def export(

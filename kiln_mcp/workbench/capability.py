@@ -155,8 +155,8 @@ class Capability(Generic[ContextT, P, ResultT]):
         """What a call has to give, but for one with an approval's id: one of each group."""
         fields = self.arguments.model_fields.items()
         required = tuple((name,) for name, field in fields if field.is_required())
-        one_of = self.discovery.one_of
-        return (*required, one_of) if one_of else required
+        alternatives = self.discovery.alternatives
+        return (*required, alternatives) if alternatives else required
 
     @cached_property
     def result(self) -> type[BaseModel]:

@@ -39,11 +39,11 @@ class Discovery:
         search_hint: Words that users say for it and that its name and help do not have.
         toolset: The set of tools that it belongs to.
         always_load: Whether clients that show only names at first should show it in full.
-        one_of: Arguments of which a call needs one though none is required; next steps say so.
+        alternatives: Arguments of which a call needs one; next steps name them.
     """
 
     heading: Heading = Heading.EXTENSIONS
     search_hint: str = ""
     toolset: Toolset = Toolset.DEFAULT
     always_load: bool = False
-    one_of: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()

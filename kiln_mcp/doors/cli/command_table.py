@@ -22,7 +22,7 @@ class Entry(NamedTuple):
         help: The short help.
         words: Users' words for it.
         needs: The arguments that it does not do without, but for a call with an approval's id.
-        one_of: Arguments of which it needs at least one.
+        alternatives: Arguments of which it needs at least one.
         ranges: The least and the most of numbers; the list of tools that models see has none.
     """
 
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     help: str
     words: str
     needs: tuple[str, ...]
-    one_of: tuple[str, ...]
+    alternatives: tuple[str, ...]
     ranges: Mapping[str, Range]
 
 

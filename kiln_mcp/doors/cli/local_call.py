@@ -134,7 +134,7 @@ def _needs_of(tool: str) -> Needs:
     if entry is None:  # of an extension
         return needs_of(tool)
     required = tuple((name,) for name in entry.needs)
-    return (*required, entry.one_of) if entry.one_of else required
+    return (*required, entry.alternatives) if entry.alternatives else required
 
 
 def _answer(outcome: Outcome | None) -> Answer:

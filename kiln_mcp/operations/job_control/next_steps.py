@@ -75,13 +75,13 @@ def complete_step(step: Step, arguments: Mapping[str, JsonValue], needs: Needs) 
     own = step.arguments or {}
     is_approved = _APPROVAL in own
     gaps = [] if is_approved else [group for group in needs if not _is_met(group, own, step.reason)]
-    taken = {
+    shared_values = {
         name: value
         for name in _SAME_AS_IN_CALL
         if [name] in map(list, gaps) and isinstance(value := arguments.get(name), str)
     }
-    certain = {**taken, **own}
-    missing = [_choice(group) for group in gaps if not taken.keys() & set(group)]
+    certain = {**shared_values, **own}
+    missing = [_choice(group) for group in gaps if not shared_values.keys() & set(group)]
     hint = f"; give {' and '.join(missing)}" if missing else ""
     return NextStep(tool=step.tool, reason=f"{step.reason}{hint}", arguments=certain or None)
 

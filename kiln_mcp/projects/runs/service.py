@@ -51,7 +51,7 @@ class RunsMarked(Result):
         "five stars, one star, bug, flag, favourite, favorite, remember, note, improve this "
         "output, replace the output, output with what I typed, too verbose, disliked, stars for "
         "an output",
-        one_of=("stars", "scores", "add_tags", "remove_tags", "output"),
+        alternatives=("stars", "scores", "add_tags", "remove_tags", "output"),
     ),
 )
 async def mark_runs(

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
         help: The short help.
         words: Users' words for it.
         needs: The arguments that it does not do without, but for a call with an approval's id.
-        one_of: Arguments of which it needs at least one.
+        alternatives: Arguments of which it needs at least one.
         ranges: The least and the most of numbers; the list of tools that models see has none.
     """
 
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     help: str
     words: str
     needs: tuple[str, ...]
-    one_of: tuple[str, ...]
+    alternatives: tuple[str, ...]
     ranges: Mapping[str, Range]
 
 '''
@@ -76,12 +76,14 @@ def table() -> str:
 
 def row(item: AnyCapability) -> str:
     """Return the lines of the table for a capability."""
-    needs, one_of = names(needed_arguments(item.name)), names(item.discovery.one_of)
+    needs = names(needed_arguments(item.name))
+    alternatives = names(item.discovery.alternatives)
     words = json.dumps(item.discovery.search_hint, ensure_ascii=False)
     return (
         f'    "{item.name.replace("_", "-")}": Entry(\n        "{item.discovery.heading.value}",\n'
         f"        {json.dumps(first_sentence(item.help), ensure_ascii=False)},\n"
-        f"        {words},\n        {needs},\n        {one_of},\n        {ranges(item)},\n    ),\n"
+        f"        {words},\n        {needs},\n        {alternatives},\n"
+        f"        {ranges(item)},\n    ),\n"
     )
 
 

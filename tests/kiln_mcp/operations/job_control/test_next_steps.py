@@ -119,7 +119,7 @@ async def test_each_step_after_a_call_runs_as_it_stands_or_names_what_it_lacks(
         assert gaps_of(step) == [], step
         assert (step.arguments or {}).keys() <= TOOLS[step.tool].arguments.model_fields.keys()
     asks_for_more = isinstance(error, InvalidValue) and "give" in str(error).casefold()
-    assert not asks_for_more or item.discovery.one_of, error
+    assert not asks_for_more or item.discovery.alternatives, error
 
 
 @pytest.mark.parametrize("name", TOOLS)
