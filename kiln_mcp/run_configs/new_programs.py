@@ -189,13 +189,23 @@ def trust_warning(workspace: Workspace, store: ProjectStore) -> list[str]:
     ]
 
 
-def after_run_config(name: str, program: AnyProgram | None) -> list[NextStep]:
-    """Return the next steps after a run config was created."""
-    step = NextStep(tool="run_eval", reason="measure it", arguments={"run_configs": [name]})
+def after_run_config(name: str, program: AnyProgram | None, evals: Sequence[str]) -> list[NextStep]:
+    """Return the next steps after a run config was created.
+
+    Args:
+        name: Its name.
+        program: What it runs; None for a model.
+        evals: The names of the task's evals; an only one is meant.
+    """
+    only_eval: dict[str, JsonValue] = {"eval": evals[0]} if len(evals) == 1 else {}
+    subject: dict[str, JsonValue] = {**only_eval, "run_configs": [name]}
+    step = NextStep(tool="run_eval", reason="measure it", arguments=subject)
     if program is None or not program.hands_over_prompt:
         return [step]
     improve = NextStep(
-        tool="improve_prompt", reason="search for a better prompt", arguments={"start": name}
+        tool="improve_prompt",
+        reason="search for a better prompt",
+        arguments={**only_eval, "start": name},
     )
     return [step, improve]
 

@@ -38,7 +38,7 @@ from kiln_mcp.workbench.capability import (
     capability,
 )
 from kiln_mcp.workbench.workspace import Workspace
-from storage import ProjectStore, Prompt, Task, TaskRunConfig
+from storage import Eval, ProjectStore, Prompt, Task, TaskRunConfig
 from storage.errors import Refusal
 
 
@@ -149,6 +149,7 @@ async def create_run_config(
         saved = await save_record(store, owner, record, new)
         examples = [] if prompt or text is None else lack_of_examples(prompt_id, text.prompt)
         runs_here = trust_warning(workspace, store) if new.code else []
+        evals = [record.name for record in await store.children(owner, Eval)]
         return RunConfigCreated(
             run_config=saved.name,
             id=saved.id,
@@ -156,7 +157,7 @@ async def create_run_config(
             model=record.model,
             prompt=text.prompt if text else "",
             warnings=[*examples, *runs_here],
-            next=after_run_config(saved.name, new.program),
+            next=after_run_config(saved.name, new.program, evals),
         )
 
     return Proposal(new.plan(name), save)

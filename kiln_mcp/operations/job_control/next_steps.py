@@ -97,6 +97,5 @@ def _choice(group: Sequence[str]) -> str:
 def _complete_rows(
     rows: Iterable[Step], arguments: Mapping[str, JsonValue], needs_of: NeedsOf
 ) -> list[JsonValue]:
-    return [
-        complete_step(row, arguments, needs_of(row.tool)).model_dump(mode="json") for row in rows
-    ]
+    steps = (complete_step(row, arguments, needs_of(row.tool)) for row in rows)
+    return [step.model_dump(mode="json", exclude_none=True) for step in steps]

@@ -171,6 +171,11 @@ def test_steps_of_rows_and_of_results_are_completed_once() -> None:
     assert completed["n"] == 1
 
 
+def test_a_step_that_needs_nothing_has_no_empty_arguments() -> None:
+    answer: dict[str, JsonValue] = {"next": [{"tool": "check_job", "reason": "see all"}]}
+    assert complete_answer(answer, {}, lambda tool: TOOLS[tool].needs) == answer
+
+
 async def test_the_step_of_an_error_is_complete_in_its_sentence(doorway: Workspace) -> None:
     arguments: dict[str, JsonValue] = {"project": "p", "eval": "Right"}
     steps, error = await attempt(doorway, installed_catalogue(), "show_prompt_search", arguments)
@@ -178,3 +183,22 @@ async def test_the_step_of_an_error_is_complete_in_its_sentence(doorway: Workspa
     assert str(error).endswith(
         'Next: improve_prompt {"project": "p", "eval": "Right"}: begin one; give `start`.'
     )
+
+
+async def test_a_new_run_config_is_measured_by_the_only_eval_of_its_task(
+    doorway: Workspace,
+) -> None:
+    tools, folder = installed_catalogue(), str(await doorway.project_folder("p"))
+    call: dict[str, JsonValue] = {"project": "p", "name": "Next", "model": "embedded"}
+    [step], error = await attempt(doorway, tools, "create_run_config", call)
+    assert error is None
+    assert (step.tool, step.arguments, step.reason) == (
+        "run_eval",
+        {"project": folder, "eval": "Right", "run_configs": ["Next"]},
+        "measure it",
+    )
+    check: dict[str, JsonValue] = {"type": "contains", "substring": "b"}
+    await tools.perform(doorway, "create_evaluator", {"project": "p", "eval": "Other", **check})
+    [step], _ = await attempt(doorway, tools, "create_run_config", {**call, "name": "Third"})
+    assert step.arguments == {"project": folder, "run_configs": ["Third"]}
+    assert step.reason == "measure it; give `eval`"
