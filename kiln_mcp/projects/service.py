@@ -254,10 +254,13 @@ async def _project_created(
 
 async def _step_after_creation(store: ProjectStore, task: Task | None) -> NextStep:
     arguments: dict[str, JsonValue] = {"project": str(store.folder)}
+    tasks = await store.children(store.project, Task)
     if task is not None:
         reason = "say in one sentence as `wish` what a good answer is"
+        if len(tasks) > 1:
+            arguments["task"] = await handle_of(store, task)
         return NextStep(tool="build_spec", reason=reason, arguments=arguments)
-    if await store.children(store.project, Task):
+    if tasks:
         return NextStep(tool="describe_project", reason="see what is there", arguments=arguments)
     reason = "say what a model is to do, as `task` and `instruction`"
     return NextStep(tool="create_project", reason=reason, arguments=arguments)

@@ -202,3 +202,11 @@ async def test_a_new_run_config_is_measured_by_the_only_eval_of_its_task(
     [step], _ = await attempt(doorway, tools, "create_run_config", {**call, "name": "Third"})
     assert step.arguments == {"project": folder, "run_configs": ["Third"]}
     assert step.reason == "measure it; give `eval`"
+
+
+async def test_the_step_after_a_second_task_names_it(doorway: Workspace) -> None:
+    folder = str(await doorway.project_folder("p"))
+    task: dict[str, JsonValue] = {"project": "p", "task": "Sort mail", "instruction": "Sort."}
+    [step], error = await attempt(doorway, installed_catalogue(), "create_project", task)
+    assert error is None
+    assert step.arguments == {"project": folder, "task": "task/sort-mail"}
