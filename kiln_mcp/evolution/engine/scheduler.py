@@ -96,7 +96,7 @@ class Scheduler:
         self.evaluations: dict[tuple[str, str, int], Evaluation] = {}
 
     @property
-    def opened(self) -> int:
+    def evaluation_count(self) -> int:
         """Evaluations that were asked for so far, also those that the log or a cache answers."""
         return self._runs.total()
 

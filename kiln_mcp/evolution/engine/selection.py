@@ -59,15 +59,15 @@ class Selection:
         old = [entry for entry in entries if entry.age < age]
         return [entry.item for entry in sorted(old, key=lambda entry: entry.age)]
 
-    def unseen(self, count: int, shown: Collection[str]) -> list[Item]:
+    def unseen(self, count: int, example_ids: Collection[str]) -> list[Item]:
         """Return training items that no pipeline has looked at or is looking at.
 
         Args:
             count: The most of them.
-            shown: Ids of items that the head shows as examples.
+            example_ids: Ids of items that the head shows as examples.
         """
-        known = self.knowledge.observations.keys() | set(shown)
-        free = [item for item in self.train if item.id not in known and not self.items[item.id]]
+        not_new = self.knowledge.observations.keys() | set(example_ids)
+        free = [item for item in self.train if item.id not in not_new and not self.items[item.id]]
         return free[:count]
 
     def choose(self) -> tuple[list[Observation], Words]:

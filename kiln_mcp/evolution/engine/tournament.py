@@ -88,11 +88,12 @@ def most_entrants(search: "Search") -> int:
     """
     budget = search.account.budget
     remaining = search.account.remaining // budget.evaluation
-    whole = (budget.calls - budget.reserve) // budget.evaluation - search.scheduler.opened
+    evaluations = (budget.calls - budget.reserve) // budget.evaluation
+    planned_rest = evaluations - search.scheduler.evaluation_count
     sizes = range(MOST_ENTRANTS, 1, -1)
     counts = [
         next((size for size in sizes if evaluations_for(size) <= left), 0)
-        for left in (min(whole, remaining), remaining)
+        for left in (min(planned_rest, remaining), remaining)
     ]
     return counts[0] or counts[1]
 
@@ -172,8 +173,8 @@ def _draw_entrants(search: "Search", base: Candidate) -> list[Entrant]:
 
 def _items_for(search: "Search", entrants: list[Entrant], base: Candidate) -> list[Item]:
     """Return the items that no entrant shows, in an order by chance."""
-    shown = {*base.demonstrations}.union(*(e.candidate.demonstrations for e in entrants))
-    items = [item for item in (*search.train, *search.val) if item.id not in shown]
+    example_ids = {*base.demonstrations}.union(*(e.candidate.demonstrations for e in entrants))
+    items = [item for item in (*search.train, *search.val) if item.id not in example_ids]
     search.draw.shuffle(items)
     return items
 

@@ -119,7 +119,7 @@ class EmbeddedModel:
     def __init__(self, settings: EmbeddedSettings) -> None:
         self._settings = settings
         self._instances = settings.instances or _default_instances()
-        self._opened: Instances | None = None
+        self._model_instances: Instances | None = None
 
     @property
     def concurrency(self) -> int:
@@ -162,7 +162,7 @@ class EmbeddedModel:
         Raises:
             ModelError: As `complete`.
         """
-        instances = self._opened or self._open()
+        instances = self._model_instances or self._open()
         chunks = _ChunkQueue()
         assembly = Assembly(request.model)
         work = instances.submit(request, chunks.take)
@@ -184,14 +184,14 @@ class EmbeddedModel:
         context_tokens, adapter = self._settings.context_tokens, self._settings.adapter
         writer = _Writer(context_tokens, has_adapter=adapter is not None)
         start = partial(start_server, path, context_tokens, adapter)
-        self._opened = Instances(start, writer.ask, self._instances)
-        return self._opened
+        self._model_instances = Instances(start, writer.ask, self._instances)
+        return self._model_instances
 
     async def close(self) -> None:
         """Free the model's memory."""
-        if self._opened is not None:
-            self._opened.close()
-        self._opened = None
+        if self._model_instances is not None:
+            self._model_instances.close()
+        self._model_instances = None
 
 
 def choice_grammar(choices: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,27 +168,11 @@ class Instances:
         return instance
 
     def _take_request(self, instance: _Instance) -> _Waiting:
-        """Return the request that an instance answers next.
-
-        One that was overtaken often comes first, then one whose beginning it knows, then one that
-        no other instance knows, then the oldest.
-        """
+        """Return the request that an instance answers next."""
         with self._lock:
-            others = {b for other in self._all if other is not instance for b in other.beginnings}
+            foreign = {b for other in self._all if other is not instance for b in other.beginnings}
             own = set(instance.beginnings)
-            place = next(
-                (
-                    place
-                    for is_next in (
-                        lambda entry: entry.skips >= MOST_SKIPS,
-                        lambda entry: entry.beginning in own,
-                        lambda entry: entry.beginning not in others,
-                    )
-                    for place, entry in enumerate(self._waiting)
-                    if is_next(entry)
-                ),
-                0,
-            )
+            place = _place_of_next(self._waiting, own, foreign)
             for entry in self._waiting[:place]:
                 entry.skips += 1
             entry = self._waiting.pop(place)
@@ -197,6 +181,24 @@ class Instances:
                     instance.beginnings.remove(entry.beginning)
                 instance.beginnings.append(entry.beginning)
             return entry
+
+
+def _place_of_next(waiting: Sequence[_Waiting], own: set[str], foreign: set[str]) -> int:
+    """Return the place of the request that an instance takes.
+
+    One that was overtaken often comes first, then one whose beginning it knows, then one that no
+    other instance knows, then the oldest.
+
+    Args:
+        waiting: Requests, the oldest first; not empty.
+        own: Beginnings that the instance knows.
+        foreign: Beginnings that others know.
+    """
+    ranks = [
+        (entry.skips < MOST_SKIPS, entry.beginning not in own, entry.beginning in foreign, place)
+        for place, entry in enumerate(waiting)
+    ]
+    return min(ranks)[-1]
 
 
 def beginning_of(request: ModelRequest) -> str:

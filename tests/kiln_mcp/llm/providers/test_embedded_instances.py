@@ -108,7 +108,7 @@ def test_an_instance_that_cannot_start_fails_the_request() -> None:
     def start() -> Server:
         raise OSError("no memory")
 
-    instances = Instances(start, lambda *_: None, 1)
+    instances = Instances(start, Desk(1).ask, 1)
     future = instances.submit(request("a"), lambda _: False)
     with pytest.raises(OSError, match="no memory"):
         future.result(10)
