@@ -1,8 +1,7 @@
 """The embedded model: llama.cpp in this process, no key, no network.
 
 Several threads on one model slow each other down (measured on two cores). So each instance has one
-thread, and there are as many instances as cores, two at most. Each caches the prompts that it has
-read, so that calls with a common beginning (demonstrations) read only the rest.
+thread, and there are as many instances as cores, two at most (`embedded_instances`).
 """
 
 import asyncio
