@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kiln_mcp.evolution.engine.operators import Operator
 from kiln_mcp.evolution.explanation_answers import PromptExplanation
 from kiln_mcp.evolution.report_answers import CandidateRow, PromptSearchReport
 from storage.text.excerpts import excerpt_line
@@ -121,7 +122,8 @@ def _line(row: CandidateRow) -> str:
     words = f" Meant to correct: {_cell(row.lesson)}" if row.lesson else ""
     rest = f" and {len(row.items) - MOST_ITEMS} more" if len(row.items) > MOST_ITEMS else ""
     names = "; ".join(map(_cell, row.items[:MOST_ITEMS]))
-    items = f" Made from: {names}{rest}." if row.items else ""
+    role = "Compared on" if row.operator == Operator.DEMONSTRATE.value else "Made from"
+    items = f" {role}: {names}{rest}." if row.items else ""
     return f"({row.operator}{race}) {_cell(row.reason)}{words}{items}"
 
 

@@ -32,7 +32,8 @@ class CandidateRow(Result):
     better_on: int = Field(description="Items on which it scored higher than its parent.")
     worse_on: int
     items: list[str] = Field(
-        description="The training items that it was made from: their inputs, shortened, and ids."
+        description="The training items that it was made from, or the items on which sets of "
+        "examples were compared: their inputs, shortened, and ids."
     )
     calls: int = Field(description="Calls of the search by then.")
     candidate: str = Field(description="Its id, for the goal 'from <id>'.")

@@ -76,7 +76,7 @@ def report_of(
         name: Its name.
         searches: All searches of the eval.
         compare: Two candidates, whose difference is shown; None for the start and the best one.
-        inputs: The inputs of training items, by id; of those that are there no more the id is told.
+        inputs: The inputs of items, by id; of those that are there no more the id is told.
 
     Raises:
         InvalidValue: A candidate is unknown.
@@ -132,8 +132,9 @@ def report_of(
 async def inputs_of(
     store: ProjectStore, task: Task, eval_record: Eval, ids: Collection[str]
 ) -> dict[str, str]:
-    """Return the inputs of training items by id, each shortened to a line."""
-    references = await items_of(store, task, eval_record.part("train"))
+    """Return the inputs of training and validation items by id, each shortened to a line."""
+    parts = [eval_record.part(name) for name in ("train", "val")]
+    references = [own for part in parts for own in await items_of(store, task, part)]
     items = await read_items(store, [own for own in references if own.id in ids])
     return {item.id: excerpt_line(item.task_input, LONGEST_INPUT) for item in items}
 

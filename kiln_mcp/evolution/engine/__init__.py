@@ -9,8 +9,8 @@
     result.best.text, result.stop_reason
 
 Modules: `candidates` and `edits` hold texts as blocks, `race` tells whether an edit is better,
-`selection` and `operators` choose what is tried, `tournament` compares sets of examples where nobody
-proposes edits, `scheduler` runs pipelines over the decision log.
+`selection` and `operators` choose what is tried, `tournament` compares sets of examples where
+nobody proposes edits, `scheduler` runs pipelines over the decision log.
 """
 
 from kiln_mcp.evolution.engine.anchors import Anchors

@@ -25,7 +25,7 @@ class Decision:
         loss: The mean loss over all items that it was expected to cost.
         better_on: Items on which it was confirmed to score higher.
         worse_on: Items on which it was confirmed to score lower.
-        items: Ids of the items that it was made from.
+        items: Ids of the items that it was made from; of sets of examples those that compared them.
         calls: Calls of the search so far.
         is_refused: Whether it lost what every candidate must keep.
     """
