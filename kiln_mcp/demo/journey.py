@@ -27,7 +27,7 @@ from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
 
 MAX_CALLS: Final = 120
-"""Model calls of the search; with 72 held-out items twice, 350 in all at most."""
+"""Model calls of the search; with 72 held-out items twice, 270 in all at most."""
 
 SHARES: Final[Mapping[str, JsonValue]] = {"train": 25, "val": 25, "test": 50, "golden": 0}
 ITEMS: Final = "bookings.jsonl"

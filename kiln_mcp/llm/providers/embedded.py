@@ -122,7 +122,7 @@ class EmbeddedModel:
 
     @property
     def concurrency(self) -> int:
-        """How many requests may be sent at once; as many as instances are answered at once."""
+        """How many requests may be in flight; each instance answers one of them at a time."""
         return IN_FLIGHT * self._instances
 
     @property

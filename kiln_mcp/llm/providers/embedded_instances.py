@@ -121,7 +121,8 @@ class Instances:
         """Take no further request; those that wait are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            waiting = list(self._waiting)
+        # They stay in the list: a thread that is about to take one finds it cancelled.
         for entry in waiting:
             entry.seconds.cancel()
 
