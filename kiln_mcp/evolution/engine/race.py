@@ -204,7 +204,7 @@ class Race:
                 bases[place] = knowledge.value(evaluation)
                 entry = target_pairs[place][0]
                 knowledge.has_noise |= entry.age == self.age and entry.value != bases[place]
-                knowledge.observe(target_pairs[place][0].item, evaluation, self.age)
+                knowledge.observe(entry.item, evaluation, self.age)
         return [value - base for value, base in zip(values, bases, strict=True)]
 
     def _guard(

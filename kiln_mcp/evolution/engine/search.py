@@ -114,7 +114,7 @@ class Search:
             # What the start scores there is the floor.
             yield from self.look_at_guards()
         while not (reason := self._end()):
-            old = self.selection.old_items(self.trunk.age)
+            old = self.old_items()
             if self.selection.is_converged and old:
                 yield from self.look(old[:VALIDATION_LOOK])
                 continue
@@ -148,7 +148,7 @@ class Search:
     def _usable(self) -> list[Operator]:
         """Return the operators that may still bring something."""
         selection = self.selection
-        is_converged = selection.is_converged and not selection.old_items(self.trunk.age)
+        is_converged = selection.is_converged and not self.old_items()
         return self.turns.usable(is_converged=is_converged)
 
     def _attempt(self, operator: Operator) -> Work[float | None]:
@@ -194,6 +194,10 @@ class Search:
     def unseen(self, count: int) -> list[Item]:
         """Return training items that are new, without those that the head shows."""
         return self.selection.unseen(count, self.trunk.head.demonstrations)
+
+    def old_items(self) -> list[Item]:
+        """Return training items to look at again, without those that the head shows."""
+        return self.selection.old_items(self.trunk.age, self.trunk.head.demonstrations)
 
     def look(self, items: Sequence[Item]) -> Work[None]:
         """Run the head on items."""

@@ -53,9 +53,15 @@ class Selection:
         rest = sum((1 - entry.value) * TRY_DECAY**entry.tries for entry in entries)
         return rest < REMAINDER * len(entries)
 
-    def old_items(self, age: int) -> list[Item]:
-        """Return training items that were observed before the newest edits, the oldest first."""
-        entries = [e for e in self.knowledge.of(self.train) if not self.items[e.item.id]]
+    def old_items(self, age: int, example_ids: Collection[str]) -> list[Item]:
+        """Return training items that were observed before the newest edits, the oldest first.
+
+        Args:
+            age: How many edits the trunk has accepted.
+            example_ids: Ids of items that the head shows as examples.
+        """
+        free = [i for i in self.train if i.id not in example_ids and not self.items[i.id]]
+        entries = self.knowledge.of(free)
         old = [entry for entry in entries if entry.age < age]
         return [entry.item for entry in sorted(old, key=lambda entry: entry.age)]
 
